@@ -1,0 +1,3 @@
+//! Every shard of an Amazon Kinesis data stream as a [`futures::Stream`], parents before children.
+#[cfg(feature = "testing")]
+pub mod testing;
