@@ -1,0 +1,216 @@
+use std::fmt;
+use std::sync::Arc;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
+use aws_sdk_kinesis::types::{ChildShard, Shard};
+use futures::channel::oneshot;
+
+use crate::{StartPosition, StreamId};
+
+/// One shard, and the right to read it: all its parents have been processed.
+///
+/// Read it, to its end or as far as you like, and then end the handle in one of three ways:
+///
+/// * [`complete`](Self::complete) or [`complete_with`](Self::complete_with): the shard is closed, and its children may start.
+/// * [`abandon`](Self::abandon): it is handed back, to be offered again; its children still wait.
+/// * drop it: what that means is set by [`OnDrop`], and by default the shard is closed, as if completed. That holds for every way of
+///   dropping: leaving a scope, `?`, a panic, a task that is aborted.
+///
+/// A handle is owned and `Send + 'static`: move it into a task, a channel, a struct. It outlives the stream that
+/// gave it; ending it then has no effect. A handle that is leaked ([`std::mem::forget`]) never closes, and its children wait for ever.
+#[must_use = "a handle that is dropped closes its shard, and its children start"]
+pub struct ShardHandle {
+    /// `None` only once the handle has ended, which takes it by value.
+    held: Option<Held>,
+    on_drop: OnDrop,
+}
+
+struct Held {
+    offer: Offer,
+    ending: oneshot::Sender<Ending>,
+}
+
+/// What is offered; it goes back to the lineage when the shard is to be offered again.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) shard: Shard,
+    pub(crate) stream: Arc<StreamId>,
+    pub(crate) start: StartPosition,
+    /// How the parent and the adjacent parent ended, where there are such.
+    pub(crate) parents: [Option<ParentOutcome>; 2],
+}
+
+/// How a handle ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    Closed(ParentOutcome, Vec<ChildShard>),
+    Returned(Box<Offer>),
+}
+
+/// What dropping an unfinished [`ShardHandle`] means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDrop {
+    /// The shard is closed, just as completing it does; its children are told
+    /// [`Dropped`](ParentOutcome::Dropped) instead of [`Completed`](ParentOutcome::Completed).
+    #[default]
+    Close,
+    /// The shard is offered again, from where it started, and its children wait. For consumers that may fail
+    /// half-way: only [`complete`](ShardHandle::complete) then closes a shard.
+    Reoffer,
+}
+
+/// How a parent ended, seen from its child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ParentOutcome {
+    /// Its handle was completed.
+    Completed,
+    /// Its handle was dropped, under [`OnDrop::Close`].
+    Dropped,
+    /// It was in no complete listing: its records have expired, so that AWS no longer lists it, or it was never seen.
+    Unlisted,
+    /// It was finished according to [`resume`](crate::AllShards::resume).
+    EarlierRun,
+    /// It was closed already when a run from [`StartAt::Latest`](crate::StartAt::Latest) began.
+    BeforeStart,
+}
+
+impl ShardHandle {
+    pub(crate) fn new(offer: Offer, ending: oneshot::Sender<Ending>, on_drop: OnDrop) -> Self {
+        Self { held: Some(Held { offer, ending }), on_drop }
+    }
+
+    fn offer(&self) -> &Offer {
+        match &self.held {
+            Some(held) => &held.offer,
+            None => unreachable!("ending a handle takes it by value"),
+        }
+    }
+
+    /// The shard's id, such as `shardId-000000000042`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.offer().shard.shard_id()
+    }
+
+    /// The shard as Kinesis described it when it was first listed.
+    ///
+    /// Of a shard known from its parent's [`complete_with`](Self::complete_with), Kinesis told the id, the parents and the hash key
+    /// range, but no sequence numbers.
+    #[must_use]
+    pub fn shard(&self) -> &Shard {
+        &self.offer().shard
+    }
+
+    /// The stream that the shard belongs to, as it was named to [`all_shards`](crate::all_shards).
+    #[must_use]
+    pub fn stream(&self) -> &StreamId {
+        &self.offer().stream
+    }
+
+    /// Where to read this shard from.
+    #[must_use]
+    pub fn start(&self) -> &StartPosition {
+        &self.offer().start
+    }
+
+    /// Each parent's id and how it ended: none for a shard the stream began with, one after a split, two after a
+    /// merge (the parent, then the adjacent parent).
+    pub fn parents(&self) -> impl Iterator<Item = (&str, ParentOutcome)> {
+        let Offer { shard, parents, .. } = self.offer();
+        [shard.parent_shard_id(), shard.adjacent_parent_shard_id()]
+            .into_iter()
+            .zip(*parents)
+            .filter_map(|(id, outcome)| Some((id?, outcome?)))
+    }
+
+    /// A `GetShardIterator` request for this shard from its [`start`](Self::start), ready to be sent.
+    ///
+    /// ```
+    /// # async fn first_iterator(client: &aws_sdk_kinesis::Client, shard: &kinesis_shards::ShardHandle)
+    /// # -> Result<Option<String>, aws_sdk_kinesis::Error> {
+    /// let iterator = shard.get_shard_iterator(client).send().await?.shard_iterator;
+    /// # Ok(iterator) }
+    /// ```
+    #[must_use]
+    pub fn get_shard_iterator(&self, client: &Client) -> GetShardIteratorFluentBuilder {
+        let Offer { shard, stream, start, .. } = self.offer();
+        let (name, arn) = stream.name_or_arn();
+        client
+            .get_shard_iterator()
+            .set_stream_name(name)
+            .set_stream_arn(arn)
+            .shard_id(shard.shard_id())
+            .shard_iterator_type(start.iterator_type())
+            .set_starting_sequence_number(start.sequence_number().map(str::to_owned))
+            .set_timestamp(start.timestamp())
+    }
+
+    /// Closes the shard: its children may start.
+    ///
+    /// A child that is known and waits for nobody else is ready in the very next poll of the stream. If no child is known
+    /// yet, the stream lists the shards at once.
+    ///
+    /// Complete a shard that Kinesis has closed, once its last record is processed. To complete one that is still open costs
+    /// the order between it and the children that it may get, and one listing.
+    pub fn complete(self) {
+        self.complete_with([]);
+    }
+
+    /// Closes the shard, and names its children: the `ChildShards` of the last `GetRecords` (the one that came with
+    /// no next iterator). They are known at once, with no request.
+    ///
+    /// Children that make no sense (no id, not this shard's) or whose other parent is not known yet are left to the next
+    /// listing, which then starts at once.
+    pub fn complete_with(mut self, children: impl IntoIterator<Item = ChildShard>) {
+        if let Some(held) = self.held.take() {
+            held.end(Ending::Closed(ParentOutcome::Completed, children.into_iter().collect()));
+        }
+    }
+
+    /// Hands the shard back unfinished: it is offered again, with the same start, and its children go on waiting.
+    ///
+    /// The delay before it comes back grows from 100 ms to the poll interval while the same shard keeps coming back; a handle held for longer than the poll interval
+    /// starts again from 100 ms.
+    pub fn abandon(mut self) {
+        self.hand_back();
+    }
+
+    fn hand_back(&mut self) {
+        if let Some(Held { offer, ending }) = self.held.take() {
+            let _ = ending.send(Ending::Returned(Box::new(offer)));
+        }
+    }
+}
+
+impl Held {
+    fn end(self, ending: Ending) {
+        // The receiver is gone with its stream: then nobody waits for this shard.
+        let _ = self.ending.send(ending);
+    }
+}
+
+impl Drop for ShardHandle {
+    fn drop(&mut self) {
+        match self.on_drop {
+            OnDrop::Close => {
+                if let Some(held) = self.held.take() {
+                    held.end(Ending::Closed(ParentOutcome::Dropped, Vec::new()));
+                }
+            }
+            OnDrop::Reoffer => self.hand_back(),
+        }
+    }
+}
+
+impl fmt::Debug for ShardHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardHandle")
+            .field("stream", &self.stream().name())
+            .field("id", &self.id())
+            .field("start", self.start())
+            .field("parents", &self.parents().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

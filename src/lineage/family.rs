@@ -1,0 +1,453 @@
+//! Who is whose parent, what is offered, closed, forgotten. Pure: no async, no I/O, no clock.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::RandomState;
+use std::sync::Arc;
+
+use aws_sdk_kinesis::types::{ChildShard, Shard};
+
+use super::key::{FirstSequence, ShardKey};
+use super::origin::{Ancestry, Origin, Verdict};
+use super::serial::{Serial, SerialMap};
+use crate::handle::Offer;
+use crate::shard_list::{Extent, parent_ids};
+use crate::{ParentOutcome, ShardList, StartPosition, StreamId};
+
+#[derive(Debug, Default)]
+pub(super) struct Family {
+    pub(super) origin: Origin,
+    /// Set by the first list.
+    stream: Option<Arc<StreamId>>,
+    /// The shards of the stream as it is now. A member that is not in here belongs to a stream that was deleted.
+    index: HashMap<ShardKey, Serial>,
+    members: SerialMap<Member>,
+    ready: VecDeque<(Serial, Unoffered)>,
+    /// How many wait for a parent.
+    waiting: usize,
+    /// Waiting shards, by a parent that was not listed when they were: it may turn up late.
+    orphans: HashMap<ShardKey, Vec<Serial>>,
+    /// Closed since the last listing began, with no child known.
+    childless: Vec<Serial>,
+    wants_full: bool,
+    full_lists: u32,
+    next_serial: Serial,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Member {
+    key: ShardKey,
+    first_sequence: FirstSequence,
+    parents: [Parent; 2],
+    state: State,
+    /// Children that wait for this one.
+    children: Vec<Serial>,
+    has_child: bool,
+    /// An earlier run named it or an ancestor.
+    descends: bool,
+    /// The number of the last full list that named it.
+    named_in: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Parent {
+    None,
+    Open(Serial),
+    Ended(ParentOutcome),
+}
+
+#[derive(Debug)]
+enum State {
+    /// For a parent. Boxed: most shards never wait.
+    Waiting(Box<Unoffered>),
+    /// In the queue of those to be offered.
+    Ready,
+    Offered,
+    Closed(ParentOutcome),
+}
+
+#[derive(Debug)]
+struct Unoffered {
+    shard: Shard,
+    start: StartPosition,
+}
+
+/// Which listing the family would have at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Additions,
+    Full,
+}
+
+impl Family {
+    /// Takes in a list: new shards wait or become ready, those that two full lists in a row did not name are forgotten.
+    pub(super) fn absorb(&mut self, list: ShardList) {
+        let full = list.is_full();
+        if full {
+            self.full_lists += 1;
+            if self.is_recreated(&list) {
+                tracing::info!(
+                    stream = list.stream.name(),
+                    "the stream was deleted and created again: its shards are new"
+                );
+                self.bury();
+            }
+        }
+        self.origin.begin_list(&list);
+        let ShardList { stream, extent, pages } = list;
+        self.stream = Some(stream);
+        if self.index.is_empty() {
+            let shards = pages.iter().map(Vec::len).sum();
+            self.index.reserve(shards);
+            self.members.reserve(shards);
+        }
+        for shard in pages.into_iter().flatten() {
+            self.see(shard, &extent);
+        }
+        self.origin.end_list(full);
+        if full {
+            self.wants_full = false;
+            self.forget();
+        }
+        let Self { childless, members, .. } = self;
+        childless.retain(|serial| members.get(serial).is_some_and(|member| !member.has_child));
+    }
+
+    /// The next shard to hand out.
+    pub(super) fn next_ready(&mut self) -> Option<(Serial, Offer)> {
+        while let Some((serial, unoffered)) = self.ready.pop_front() {
+            let Some(member) = self.members.get_mut(&serial) else { continue };
+            member.state = State::Offered;
+            let parents = member.parents.map(|parent| match parent {
+                Parent::Ended(outcome) => Some(outcome),
+                Parent::None | Parent::Open(_) => None,
+            });
+            let Unoffered { shard, start } = unoffered;
+            let stream = Arc::clone(self.stream.as_ref()?);
+            return Some((serial, Offer { shard, stream, start, parents }));
+        }
+        None
+    }
+
+    /// Closes an offered shard: the children that waited for it alone become ready, as do those named in `children`.
+    pub(super) fn close(&mut self, serial: Serial, outcome: ParentOutcome, children: Vec<ChildShard>) {
+        let Some(member) = self.members.get_mut(&serial) else { return };
+        member.state = State::Closed(outcome);
+        let waiting = std::mem::take(&mut member.children);
+        if self.index.get(&member.key) != Some(&serial) {
+            self.members.remove(&serial);
+            return;
+        }
+        for child in waiting {
+            self.end_parent(child, serial, outcome);
+        }
+        for child in children {
+            self.see_child(serial, child);
+        }
+        if self.members.get(&serial).is_some_and(|member| !member.has_child) {
+            self.childless.push(serial);
+        }
+    }
+
+    /// Offers again a shard that was handed back.
+    pub(super) fn offer_again(&mut self, serial: Serial, offer: Offer) {
+        let Some(member) = self.members.get_mut(&serial) else { return };
+        if self.index.get(&member.key) == Some(&serial) {
+            member.state = State::Ready;
+            let Offer { shard, start, .. } = offer;
+            self.ready.push_back((serial, Unoffered { shard, start }));
+        } else {
+            self.members.remove(&serial);
+        }
+    }
+
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        if self.wants_full {
+            Some(Wanted::Full)
+        } else {
+            (!self.childless.is_empty()).then_some(Wanted::Additions)
+        }
+    }
+
+    /// The wanted listing begins: what is closed from now on wants another.
+    pub(super) fn listing_begins(&mut self) {
+        self.childless.clear();
+        self.wants_full = false;
+    }
+
+    /// Whether any shard waits, for a parent or for being taken.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting > 0 || self.is_ready()
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn see(&mut self, shard: Shard, extent: &Extent) {
+        let key = ShardKey::from(shard.shard_id());
+        let first_sequence = FirstSequence::of(&shard, &self.hasher);
+        if let Some(member) = self.index.get(&key).and_then(|serial| self.members.get_mut(serial)) {
+            if member.first_sequence.may_become(first_sequence) {
+                member.first_sequence.update(first_sequence);
+                member.named_in = self.full_lists;
+            } else {
+                // Another stream under the same name; only a full list can say what became of the other shards.
+                self.wants_full = true;
+            }
+            return;
+        }
+        let parents = parent_ids(&shard);
+        let known = parents.map(|id| self.index.get(&ShardKey::from(id?)).copied());
+        let has_unknown_parent = parents.iter().zip(known).any(|(id, known)| id.is_some() && known.is_none());
+        if has_unknown_parent && matches!(extent, Extent::Additions) {
+            // It may have expired, or an earlier list may have left it out: only a full list can tell.
+            self.wants_full = true;
+            return;
+        }
+        if let Extent::FullButOnly(wanted) = extent {
+            let is_wanted =
+                wanted.contains(shard.shard_id()) || self.origin.names(shard.shard_id()).is_some();
+            let descends = parents.iter().flatten().any(|id| self.origin.names(id).is_some());
+            if !is_wanted && !descends && known.iter().all(Option::is_none) {
+                return;
+            }
+        }
+        self.adopt(key, shard, first_sequence, known);
+    }
+
+    /// A child that its parent's last `GetRecords` named. What makes no sense is left to the next list.
+    fn see_child(&mut self, parent: Serial, child: ChildShard) {
+        let key = ShardKey::from(child.shard_id());
+        if child.shard_id.is_empty() || self.index.contains_key(&key) {
+            return;
+        }
+        let known: Vec<_> = child
+            .parent_shards
+            .iter()
+            .map(|id| self.index.get(&ShardKey::from(id.as_str())).copied())
+            .collect();
+        let known = match *known.as_slice() {
+            [only] if only == Some(parent) => [only, None],
+            [one @ Some(a), other @ Some(b)] if a != b && (a == parent || b == parent) => [one, other],
+            _ => return,
+        };
+        let mut parents = child.parent_shards.into_iter();
+        let shard = Shard::builder()
+            .shard_id(child.shard_id)
+            .set_parent_shard_id(parents.next())
+            .set_adjacent_parent_shard_id(parents.next())
+            .set_hash_key_range(child.hash_key_range)
+            .build();
+        if let Ok(shard) = shard {
+            let first_sequence = FirstSequence::of(&shard, &self.hasher);
+            self.adopt(key, shard, first_sequence, known);
+        }
+    }
+
+    /// Makes a member of a shard that is seen for the first time.
+    fn adopt(
+        &mut self,
+        key: ShardKey,
+        shard: Shard,
+        first_sequence: FirstSequence,
+        known: [Option<Serial>; 2],
+    ) {
+        let mut ancestry = Ancestry::default();
+        let mut parents = [Parent::None; 2];
+        for ((slot, id), known) in parents.iter_mut().zip(parent_ids(&shard)).zip(known) {
+            let Some(id) = id else { continue };
+            *slot = if let Some((serial, parent)) =
+                known.and_then(|serial| Some((serial, self.members.get_mut(&serial)?)))
+            {
+                parent.has_child = true;
+                ancestry.has_parent = true;
+                ancestry.descends |= parent.descends;
+                parent.state.as_parent(serial)
+            } else {
+                ancestry.descends |= self.origin.names(id).is_some();
+                Parent::Ended(self.origin.unlisted(id))
+            };
+        }
+        ancestry.waits = parents.iter().any(Parent::is_open);
+
+        let serial = self.next_serial.take_next();
+        let (named, verdict) = self.origin.decide(&shard, ancestry);
+        let state = match verdict {
+            Verdict::Closed(outcome) => State::Closed(outcome),
+            Verdict::Offer(start) => {
+                let unoffered = Unoffered { shard, start };
+                if ancestry.waits {
+                    self.wait(serial, &parents, &unoffered.shard);
+                    State::Waiting(Box::new(unoffered))
+                } else {
+                    self.ready.push_back((serial, unoffered));
+                    State::Ready
+                }
+            }
+        };
+        let late_parent_of = if self.orphans.is_empty() { None } else { self.orphans.remove(&key) };
+        self.index.insert(key.clone(), serial);
+        self.members.insert(
+            serial,
+            Member {
+                key,
+                first_sequence,
+                parents,
+                state,
+                children: Vec::new(),
+                has_child: false,
+                descends: named || ancestry.descends,
+                named_in: self.full_lists,
+            },
+        );
+        for child in late_parent_of.into_iter().flatten() {
+            self.reunite(serial, child);
+        }
+    }
+
+    fn wait(&mut self, child: Serial, parents: &[Parent; 2], shard: &Shard) {
+        self.waiting += 1;
+        for (parent, id) in parents.iter().zip(parent_ids(shard)) {
+            match (parent, id) {
+                (Parent::Open(parent), _) => {
+                    if let Some(parent) = self.members.get_mut(parent) {
+                        parent.children.push(child);
+                    }
+                }
+                (Parent::Ended(ParentOutcome::Unlisted), Some(id)) => {
+                    self.orphans.entry(ShardKey::from(id)).or_default().push(child);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A parent that was not listed when its child was: the child waits for it after all, if it still waits.
+    fn reunite(&mut self, late: Serial, child: Serial) {
+        if self.waits_for(late, child) {
+            // It would be its own ancestor.
+            return;
+        }
+        let Some(parent) = self.members.get_mut(&late) else { return };
+        let (key, link) = (parent.key.clone(), parent.state.as_parent(late));
+        parent.has_child = true;
+        if link.is_open() {
+            parent.children.push(child);
+        }
+        let Some(member) = self.members.get_mut(&child) else { return };
+        let State::Waiting(unoffered) = &member.state else { return };
+        for (slot, id) in member.parents.iter_mut().zip(parent_ids(&unoffered.shard)) {
+            if id.is_some_and(|id| ShardKey::from(id) == key) {
+                *slot = link;
+            }
+        }
+    }
+
+    /// Whether `ancestor` must close before `serial` may.
+    fn waits_for(&self, serial: Serial, ancestor: Serial) -> bool {
+        let mut seen = HashSet::new();
+        let mut next = vec![serial];
+        while let Some(serial) = next.pop() {
+            if serial == ancestor {
+                return true;
+            }
+            if let Some(member) = self.members.get(&serial).filter(|_| seen.insert(serial)) {
+                next.extend(member.parents.iter().filter_map(Parent::open));
+            }
+        }
+        false
+    }
+
+    fn end_parent(&mut self, child: Serial, parent: Serial, outcome: ParentOutcome) {
+        let Some(member) = self.members.get_mut(&child) else { return };
+        for slot in member.parents.iter_mut().filter(|slot| slot.open() == Some(parent)) {
+            *slot = Parent::Ended(outcome);
+        }
+        if member.parents.iter().any(Parent::is_open) {
+            return;
+        }
+        match std::mem::replace(&mut member.state, State::Ready) {
+            State::Waiting(unoffered) => {
+                self.waiting -= 1;
+                if !self.orphans.is_empty() {
+                    for id in parent_ids(&unoffered.shard).into_iter().flatten() {
+                        if let Entry::Occupied(mut orphans) = self.orphans.entry(ShardKey::from(id)) {
+                            orphans.get_mut().retain(|orphan| *orphan != child);
+                            if orphans.get().is_empty() {
+                                orphans.remove();
+                            }
+                        }
+                    }
+                }
+                self.ready.push_back((child, *unoffered));
+            }
+            state => member.state = state,
+        }
+    }
+
+    fn is_recreated(&self, list: &ShardList) -> bool {
+        !self.index.is_empty()
+            && list.shards().any(|shard| {
+                let member =
+                    self.index.get(&ShardKey::from(shard.shard_id())).and_then(|s| self.members.get(s));
+                member.is_some_and(|m| !m.first_sequence.may_become(FirstSequence::of(shard, &self.hasher)))
+            })
+    }
+
+    /// Lets go of a stream that is gone: of its shards only those whose handles are out are kept, until they end.
+    fn bury(&mut self) {
+        self.members.retain(|_, member| matches!(member.state, State::Offered));
+        self.index.clear();
+        self.ready.clear();
+        self.orphans.clear();
+        self.childless.clear();
+        self.waiting = 0;
+        self.origin.forget_earlier_run();
+    }
+
+    /// Forgets what is closed and was not named by two full lists in a row. Nobody waits for what is closed.
+    fn forget(&mut self) {
+        let Self { members, index, full_lists, .. } = self;
+        members.retain(|_, member| {
+            let keep = !matches!(member.state, State::Closed(_)) || *full_lists - member.named_in < 2;
+            if !keep {
+                index.remove(&member.key);
+            }
+            keep
+        });
+        if members.capacity() / 4 > members.len() {
+            members.shrink_to_fit();
+            index.shrink_to_fit();
+            self.ready.shrink_to_fit();
+        }
+    }
+}
+
+impl State {
+    /// How a shard in this state stands to its children.
+    fn as_parent(&self, serial: Serial) -> Parent {
+        match self {
+            Self::Closed(outcome) => Parent::Ended(*outcome),
+            _ => Parent::Open(serial),
+        }
+    }
+}
+
+impl Parent {
+    fn open(&self) -> Option<Serial> {
+        match self {
+            Self::Open(serial) => Some(*serial),
+            Self::None | Self::Ended(_) => None,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.open().is_some()
+    }
+}

@@ -1,0 +1,97 @@
+//! A shard's id and the number it starts at, as small as the cache needs them.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use aws_sdk_kinesis::types::Shard;
+
+/// A shard's id. AWS's own form, `shardId-` and twelve digits, is kept as its number and takes no allocation;
+/// any other is shared between the places that hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum ShardKey {
+    Numbered(u64),
+    Named(Arc<str>),
+}
+
+impl From<&str> for ShardKey {
+    fn from(id: &str) -> Self {
+        let digits = id.strip_prefix("shardId-").filter(|digits| digits.len() == 12);
+        let number = digits.and_then(|digits| {
+            digits.bytes().try_fold(0_u64, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))
+        });
+        number.map_or_else(|| Self::Named(id.into()), Self::Numbered)
+    }
+}
+
+/// Tells two shards of one id apart by their `StartingSequenceNumber`s, of which only a hash is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FirstSequence(u64);
+
+impl FirstSequence {
+    const UNTOLD: Self = Self(0);
+    /// Some servers say `0` until a shard's first record gives it a number: once told, it is the same shard still.
+    const ZERO: Self = Self(1);
+
+    pub(super) fn of(shard: &Shard, hasher: &RandomState) -> Self {
+        match shard.sequence_number_range() {
+            None => Self::UNTOLD,
+            Some(range) => match range.starting_sequence_number() {
+                "" => Self::UNTOLD,
+                "0" => Self::ZERO,
+                number => Self(hasher.hash_one(number).max(2)),
+            },
+        }
+    }
+
+    /// Whether a shard that began with `self` may be the one now listed with `now`.
+    pub(super) fn may_become(self, now: Self) -> bool {
+        self == now || now == Self::UNTOLD || self == Self::UNTOLD || self == Self::ZERO
+    }
+
+    pub(super) fn update(&mut self, now: Self) {
+        if now != Self::UNTOLD {
+            *self = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_kinesis::types::SequenceNumberRange;
+
+    #[test]
+    fn aws_ids_are_numbers_and_all_others_stay_apart_from_them() {
+        assert_eq!(ShardKey::from("shardId-000000000042"), ShardKey::Numbered(42));
+        assert_eq!(ShardKey::from("shardId-999999999999"), ShardKey::Numbered(999_999_999_999));
+        for other in
+            ["shardId-42", "shardId-0000000000042", "shardId-00000000004x", "shard-000000000042", "é", ""]
+        {
+            assert_eq!(ShardKey::from(other), ShardKey::Named(other.into()));
+        }
+    }
+
+    #[test]
+    fn only_a_number_that_was_told_and_changed_makes_another_shard() {
+        let hasher = RandomState::new();
+        let at = |number: Option<&str>| {
+            let range =
+                number.map(|n| SequenceNumberRange::builder().starting_sequence_number(n).build().unwrap());
+            FirstSequence::of(
+                &Shard::builder().shard_id("s").set_sequence_number_range(range).build().unwrap(),
+                &hasher,
+            )
+        };
+        for (old, new, same) in [
+            (None, None, true),
+            (None, Some("7"), true),
+            (Some("7"), None, true),
+            (Some("7"), Some("7"), true),
+            (Some("0"), Some("1"), true),
+            (Some("7"), Some("8"), false),
+            (Some("1"), Some("0"), false),
+        ] {
+            assert_eq!(at(old).may_become(at(new)), same, "{old:?} then {new:?}");
+        }
+    }
+}

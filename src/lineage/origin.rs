@@ -1,0 +1,110 @@
+//! Where each shard starts, and which shards are not offered at all: the rules of `StartAt` and of `resume`.
+
+use std::collections::HashMap;
+
+use aws_sdk_kinesis::types::Shard;
+
+use crate::shard_list::parent_ids;
+use crate::{ParentOutcome, Progress, ShardList, StartAt, StartPosition};
+
+#[derive(Debug, Default)]
+pub(super) struct Origin {
+    pub(super) start_at: StartAt,
+    /// What an earlier run left. An entry is used up by the first shard that bears its id: a later one is another shard.
+    resume: HashMap<String, Progress>,
+    full_lists: u32,
+    /// The earlier run knew shards that are not listed any more, so a shard whose parents are not listed either may descend from it.
+    earlier_run_has_gaps: bool,
+}
+
+/// What the family knows of a shard that is seen for the first time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ancestry {
+    /// A parent is known.
+    pub(super) has_parent: bool,
+    /// A parent is still to be read, or is being read.
+    pub(super) waits: bool,
+    /// A parent was named by `resume`, or descends from one that was.
+    pub(super) descends: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    Offer(StartPosition),
+    /// It counts as closed from the start.
+    Closed(ParentOutcome),
+}
+
+impl Origin {
+    pub(super) fn resume(&mut self, progress: impl IntoIterator<Item = (String, Progress)>) {
+        self.resume.extend(progress);
+    }
+
+    pub(super) fn is_resumed(&self) -> bool {
+        !self.resume.is_empty()
+    }
+
+    pub(super) fn begin_list(&mut self, list: &ShardList) {
+        if self.full_lists == 0 && !self.resume.is_empty() {
+            let named = list.shards().filter(|shard| self.resume.contains_key(shard.shard_id())).count();
+            self.earlier_run_has_gaps = named < self.resume.len();
+        }
+    }
+
+    /// What two full lists in a row did not name has expired.
+    pub(super) fn end_list(&mut self, list_was_full: bool) {
+        self.full_lists += u32::from(list_was_full);
+        if self.full_lists >= 2 && !self.resume.is_empty() {
+            self.resume = HashMap::new();
+        }
+    }
+
+    /// A stream that was created again shares nothing with the one that the earlier run read.
+    pub(super) fn forget_earlier_run(&mut self) {
+        self.resume = HashMap::new();
+        self.earlier_run_has_gaps = false;
+    }
+
+    pub(super) fn names(&self, id: &str) -> Option<&Progress> {
+        self.resume.get(id)
+    }
+
+    /// How a parent ended that is not listed.
+    pub(super) fn unlisted(&self, id: &str) -> ParentOutcome {
+        match self.resume.get(id) {
+            Some(Progress::Finished) => ParentOutcome::EarlierRun,
+            _ => ParentOutcome::Unlisted,
+        }
+    }
+
+    /// Whether the shard itself was named, and where it starts.
+    pub(super) fn decide(&mut self, shard: &Shard, ancestry: Ancestry) -> (bool, Verdict) {
+        match self.resume.remove(shard.shard_id()) {
+            Some(Progress::Finished) => (true, Verdict::Closed(ParentOutcome::EarlierRun)),
+            Some(Progress::At(position)) => (true, Verdict::Offer(position)),
+            None => (false, self.unnamed(shard, ancestry)),
+        }
+    }
+
+    fn unnamed(&self, shard: &Shard, ancestry: Ancestry) -> Verdict {
+        let has_lost_parent =
+            !ancestry.has_parent && parent_ids(shard).into_iter().flatten().next().is_some();
+        let may_descend = ancestry.descends || (self.earlier_run_has_gaps && has_lost_parent);
+        let position = match self.start_at {
+            _ if self.full_lists > 0 || may_descend || ancestry.waits => StartPosition::TrimHorizon,
+            StartAt::TrimHorizon => StartPosition::TrimHorizon,
+            StartAt::Latest if is_closed(shard) => return Verdict::Closed(ParentOutcome::BeforeStart),
+            StartAt::Latest => StartPosition::Latest,
+            StartAt::Timestamp(_) if ancestry.has_parent => StartPosition::TrimHorizon,
+            StartAt::Timestamp(timestamp) => StartPosition::Timestamp(timestamp),
+        };
+        Verdict::Offer(position)
+    }
+}
+
+/// Kinesis takes no more writes to it: it was split or merged.
+fn is_closed(shard: &Shard) -> bool {
+    shard
+        .sequence_number_range()
+        .is_some_and(|range| range.ending_sequence_number().is_some_and(|end| !end.is_empty()))
+}

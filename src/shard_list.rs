@@ -1,0 +1,223 @@
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use aws_sdk_kinesis::types::Shard;
+
+use crate::{Error, StreamId};
+
+/// One list of a stream's shards, all its pages together: what [`Lineage`](crate::Lineage) is fed with.
+///
+/// It can hold only what can be true: a list with a shard that has no id, or that is its own ancestor, is refused when it is
+/// made. Inside, parents come before their children, whatever the order they were given in.
+///
+/// ```
+/// use aws_sdk_kinesis::types::Shard;
+/// use kinesis_shards::ShardList;
+///
+/// let shard = |id: &str| Shard::builder().shard_id(id);
+/// let parent = shard("shardId-000000000000").build()?;
+/// let child = shard("shardId-000000000001").parent_shard_id("shardId-000000000000").build()?;
+///
+/// let list = ShardList::full("orders", vec![child, parent])?;
+/// assert_eq!(list.shards().map(Shard::shard_id).collect::<Vec<_>>(), ["shardId-000000000000", "shardId-000000000001"]);
+///
+/// let itself = shard("shardId-000000000001").parent_shard_id("shardId-000000000001").build()?;
+/// assert!(ShardList::full("orders", vec![itself]).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ShardList {
+    pub(crate) stream: Arc<StreamId>,
+    pub(crate) extent: Extent,
+    /// Parents before children, across the pages. Kept as pages: a long list is never copied into one.
+    pub(crate) pages: Vec<Vec<Shard>>,
+}
+
+/// How much of the stream a list speaks of.
+#[derive(Debug, Clone)]
+pub(crate) enum Extent {
+    /// All of it: a shard that is not here is not listed.
+    Full,
+    /// All of it, of which only these shards, their descendants and those of an earlier run are wanted.
+    FullButOnly(HashSet<String>),
+    /// Only what is newer than the lists before it: that a shard is not here says nothing.
+    Additions,
+}
+
+impl ShardList {
+    /// A complete listing: every shard that Kinesis lists. A parent that is not in it counts as expired.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedList`] if a shard has no id or is its own ancestor.
+    pub fn full(stream: impl Into<StreamId>, shards: Vec<Shard>) -> Result<Self, Error> {
+        Self::from_pages(Arc::new(stream.into()), Extent::Full, vec![shards])
+    }
+
+    /// What a listing from the greatest known id on gave (`ExclusiveStartShardId`): nothing follows from a shard's absence.
+    ///
+    /// # Errors
+    ///
+    /// As for [`full`](Self::full).
+    pub fn additions(stream: impl Into<StreamId>, shards: Vec<Shard>) -> Result<Self, Error> {
+        Self::from_pages(Arc::new(stream.into()), Extent::Additions, vec![shards])
+    }
+
+    /// The shards, parents before children.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.pages.iter().flatten()
+    }
+
+    /// Whether it is a complete listing.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        !matches!(self.extent, Extent::Additions)
+    }
+
+    pub(crate) fn from_pages(
+        stream: Arc<StreamId>,
+        extent: Extent,
+        mut pages: Vec<Vec<Shard>>,
+    ) -> Result<Self, Error> {
+        if pages.iter().flatten().any(|shard| shard.shard_id.is_empty()) {
+            return Err(Error::malformed(&stream, "a shard has no id"));
+        }
+        if !parents_come_first(pages.iter().flatten()) {
+            let sorted = sort_parents_first(pages.into_iter().flatten().collect())
+                .map_err(|id| Error::malformed(&stream, format!("{id} is its own ancestor")))?;
+            pages = vec![sorted];
+        }
+        Ok(Self { stream, extent, pages })
+    }
+}
+
+/// The ids of a shard's parents: the parent, then the adjacent parent.
+pub(crate) fn parent_ids(shard: &Shard) -> [Option<&str>; 2] {
+    let id = |id: Option<&'_ str>| -> bool { id.is_some_and(|id| !id.is_empty()) };
+    let parent = shard.parent_shard_id().filter(|parent| id(Some(parent)));
+    let adjacent =
+        shard.adjacent_parent_shard_id().filter(|adjacent| id(Some(adjacent)) && parent != Some(adjacent));
+    [parent, adjacent]
+}
+
+/// As AWS lists them: ids ascend, and a child's is above its parents'. No table is needed to see that.
+fn parents_come_first<'a>(shards: impl Iterator<Item = &'a Shard>) -> bool {
+    let mut last = "";
+    for shard in shards {
+        let id = shard.shard_id();
+        if id < last || parent_ids(shard).into_iter().flatten().any(|parent| parent >= id) {
+            return false;
+        }
+        last = id;
+    }
+    true
+}
+
+/// Kahn's algorithm; the error is the id of a shard on a cycle or below one.
+fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
+    let mut at = HashMap::with_capacity(shards.len());
+    for (i, shard) in shards.iter().enumerate() {
+        at.entry(shard.shard_id()).or_insert(i);
+    }
+    let mut children = vec![Vec::new(); shards.len()];
+    let mut waits_for = vec![0_u8; shards.len()];
+    for (i, shard) in shards.iter().enumerate() {
+        for parent in parent_ids(shard).into_iter().flatten() {
+            if let Some(&parent) = at.get(parent) {
+                children[parent].push(i);
+                waits_for[i] += 1;
+            }
+        }
+    }
+    let mut next: VecDeque<usize> = (0..shards.len()).filter(|&i| waits_for[i] == 0).collect();
+    let mut order = Vec::with_capacity(shards.len());
+    while let Some(i) = next.pop_front() {
+        order.push(i);
+        for &child in &children[i] {
+            waits_for[child] -= 1;
+            if waits_for[child] == 0 {
+                next.push_back(child);
+            }
+        }
+    }
+    if let Some(stuck) = waits_for.iter().position(|&n| n > 0) {
+        // Every shard that is stuck has a parent that is: going up from one, as many times as there are shards, ends on a cycle.
+        let stuck_parent = |i: usize| {
+            let parents = parent_ids(&shards[i]).into_iter().flatten().filter_map(|parent| at.get(parent));
+            let mut parents = parents.copied();
+            parents.find(|&parent| waits_for[parent] > 0).unwrap_or(i)
+        };
+        let on_cycle = (0..shards.len()).fold(stuck, |i, _| stuck_parent(i));
+        return Err(shards[on_cycle].shard_id.clone());
+    }
+    let mut shards: Vec<Option<Shard>> = shards.into_iter().map(Some).collect();
+    Ok(order.into_iter().filter_map(|i| shards[i].take()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: &str, parents: &[&str]) -> Shard {
+        Shard::builder()
+            .shard_id(id)
+            .set_parent_shard_id(parents.first().map(ToString::to_string))
+            .set_adjacent_parent_shard_id(parents.get(1).map(ToString::to_string))
+            .build()
+            .unwrap()
+    }
+
+    fn ids(list: &ShardList) -> Vec<&str> {
+        list.shards().map(Shard::shard_id).collect()
+    }
+
+    #[test]
+    fn aws_order_is_kept_as_it_is() {
+        let list = ShardList::full("s", vec![shard("0", &[]), shard("1", &["0"]), shard("2", &["0", "1"])]);
+        assert_eq!(ids(&list.unwrap()), ["0", "1", "2"]);
+    }
+
+    #[test]
+    fn children_before_parents_are_put_right() {
+        let mixed = vec![shard("3", &["1", "2"]), shard("1", &["4"]), shard("4", &[]), shard("2", &[])];
+        assert_eq!(ids(&ShardList::full("s", mixed).unwrap()), ["4", "2", "1", "3"]);
+    }
+
+    #[test]
+    fn a_parent_with_a_greater_id_is_still_a_parent() {
+        assert_eq!(
+            ids(&ShardList::full("s", vec![shard("1", &["2"]), shard("2", &[])]).unwrap()),
+            ["2", "1"]
+        );
+    }
+
+    #[test]
+    fn a_shard_twice_in_one_list_is_no_cycle() {
+        let twice = vec![shard("1", &["0"]), shard("0", &[]), shard("1", &["0"])];
+        assert_eq!(ids(&ShardList::full("s", twice).unwrap()), ["0", "1", "1"]);
+    }
+
+    #[test]
+    fn a_shard_that_is_its_own_ancestor_is_refused() {
+        for bad in [
+            vec![shard("0", &["0"])],
+            vec![shard("0", &["1"]), shard("1", &["0"])],
+            vec![shard("9", &["2"]), shard("0", &["2"]), shard("1", &["0"]), shard("2", &["7", "1"])],
+        ] {
+            let error = ShardList::full("orders", bad).unwrap_err().to_string();
+            assert!(error.contains("own ancestor") && error.contains("orders"), "{error}");
+            assert!(!error.contains('9'), "names one below the cycle: {error}");
+        }
+    }
+
+    #[test]
+    fn a_shard_without_an_id_is_refused() {
+        assert!(ShardList::full("orders", vec![shard("", &[])]).unwrap_err().to_string().contains("no id"));
+    }
+
+    #[test]
+    fn one_id_twice_is_one_parent() {
+        assert_eq!(parent_ids(&shard("2", &["1", "1"])), [Some("1"), None]);
+        assert_eq!(parent_ids(&shard("2", &["", ""])), [None, None]);
+    }
+}

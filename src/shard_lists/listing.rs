@@ -1,0 +1,118 @@
+//! One complete listing: all the pages of `ListShards`, from the first to the one without a `NextToken`.
+
+use std::collections::HashSet;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType};
+
+use crate::{Error, StreamId};
+
+/// What the first page asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ask {
+    Everything,
+    /// What was open at this time or later.
+    FromTimestamp(DateTime),
+    /// What follows this id.
+    After(String),
+}
+
+/// AWS gives 1,000 shards a page, and a stream has far fewer than ten million: past this a server counts in circles.
+const MOST_PAGES: usize = 10_000;
+const MOST_EMPTY_PAGES_IN_A_ROW: usize = 1_000;
+/// How often a listing is begun again because its token had expired, before that is an error.
+const MOST_RESTARTS: usize = 3;
+
+pub(super) async fn list(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Vec<Vec<Shard>>, Error> {
+    let mut restarts = 0;
+    loop {
+        match pages(client, stream, ask).await {
+            Ok(pages) => return Ok(pages),
+            Err(PageError::TokenExpired(_)) if restarts < MOST_RESTARTS => {
+                restarts += 1;
+                tracing::debug!(
+                    stream = stream.name(),
+                    restarts,
+                    "a NextToken expired: listing from the first page"
+                );
+            }
+            Err(PageError::TokenExpired(error) | PageError::Other(error)) => return Err(error),
+        }
+    }
+}
+
+enum PageError {
+    TokenExpired(Error),
+    Other(Error),
+}
+
+async fn pages(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Vec<Vec<Shard>>, PageError> {
+    let endless =
+        |why: &str| PageError::Other(Error::malformed(stream, format!("its pages never end: {why}")));
+    let mut pages: Vec<Vec<Shard>> = Vec::new();
+    let mut begun = HashSet::new();
+    let mut empty_in_a_row = 0;
+    let mut token = None;
+    loop {
+        let page = page(client, stream, ask, token.clone()).await?;
+        let shards = page.shards.unwrap_or_default();
+        let next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_some() {
+            if next == token {
+                return Err(endless("a page's NextToken leads to itself"));
+            }
+            match shards.first() {
+                Some(first) if !begun.insert(first.shard_id.clone()) => {
+                    return Err(endless(&format!("two pages begin with {}", first.shard_id)));
+                }
+                Some(_) => empty_in_a_row = 0,
+                None => empty_in_a_row += 1,
+            }
+            if pages.len() >= MOST_PAGES || empty_in_a_row >= MOST_EMPTY_PAGES_IN_A_ROW {
+                return Err(endless(&format!("{} with shards, {empty_in_a_row} empty", pages.len())));
+            }
+        }
+        if !shards.is_empty() {
+            pages.push(shards);
+        }
+        match next {
+            Some(next) => token = Some(next),
+            None => return Ok(pages),
+        }
+    }
+}
+
+/// A follow-up page carries the token alone: AWS refuses the stream's name or a filter beside it.
+async fn page(
+    client: &Client,
+    stream: &StreamId,
+    ask: &Ask,
+    token: Option<String>,
+) -> Result<ListShardsOutput, PageError> {
+    let mut request = client.list_shards();
+    if token.is_some() {
+        request = request.set_next_token(token);
+    } else {
+        let (name, arn) = stream.name_or_arn();
+        request = request.set_stream_name(name).set_stream_arn(arn);
+        request = match ask {
+            Ask::Everything => request,
+            Ask::After(id) => request.exclusive_start_shard_id(id),
+            Ask::FromTimestamp(timestamp) => {
+                let filter =
+                    ShardFilter::builder().r#type(ShardFilterType::FromTimestamp).timestamp(*timestamp);
+                let filter = filter
+                    .build()
+                    .map_err(|missing| PageError::Other(Error::list_shards(stream, missing.into())))?;
+                request.shard_filter(filter)
+            }
+        };
+    }
+    request.send().await.map_err(|error| {
+        let expired = error.as_service_error().is_some_and(ListShardsError::is_expired_next_token_exception);
+        let error = Error::list_shards(stream, error);
+        if expired { PageError::TokenExpired(error) } else { PageError::Other(error) }
+    })
+}

@@ -1,0 +1,282 @@
+//! The interval stream of complete shard lists.
+
+mod listing;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::Shard;
+use futures::future::BoxFuture;
+use futures::stream::FusedStream;
+use futures::{FutureExt, Stream};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_stream::wrappers::IntervalStream;
+
+use self::listing::{Ask, list};
+use crate::shard_list::Extent;
+use crate::{Error, ShardList, StreamId};
+
+const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// The lists of a stream's shards, one every `every`: the source that [`parents_first`](crate::parents_first) is fed with.
+///
+/// The first list is full; from then on each asks only for what is newer than the greatest id seen (`ExclusiveStartShardId`), one request
+/// whatever the number of shards, except that
+/// [every ten minutes](ShardLists::full_listing_interval), and after `ResourceNotFoundException`, it is full again.
+/// Only one listing is under way at a time, and none unless the stream is polled.
+///
+/// # Errors
+///
+/// A listing that fails is one `Err`, and the stream goes on: the next attempt comes after half a second, then with a delay that doubles
+/// up to `every`, each shortened by a random part of up to a half. The SDK's own retries come before that.
+///
+/// # Panics
+///
+/// If `every` is zero. Polling it panics outside a tokio runtime with its time driver enabled.
+///
+/// # Cancel safety
+///
+/// Dropping `next()` loses nothing: a listing under way is kept in the stream, and goes on at the next poll.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use futures::StreamExt;
+///
+/// # async fn example(client: &aws_sdk_kinesis::Client) -> Result<(), kinesis_shards::Error> {
+/// let mut lists = kinesis_shards::shard_lists(client, "orders", Duration::from_secs(30));
+/// while let Some(list) = lists.next().await {
+///     println!("{} shards", list?.shards().count());
+/// }
+/// # Ok(()) }
+/// ```
+pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, every: Duration) -> ShardLists {
+    let mut lists = ShardLists {
+        client: client.clone(),
+        stream: Arc::new(stream.into()),
+        every,
+        full_every: DEFAULT_FULL_LISTING_INTERVAL,
+        from: None,
+        look_back: false,
+        ticks: None,
+        listing: None,
+        greatest: None,
+        full_at: None,
+        full_next: false,
+        failures: 0,
+        retry_in: Duration::ZERO,
+    };
+    lists.set_every(every);
+    lists
+}
+
+/// Stream of [`shard_lists`].
+#[must_use = "streams do nothing unless polled"]
+pub struct ShardLists {
+    client: Client,
+    stream: Arc<StreamId>,
+    every: Duration,
+    full_every: Duration,
+    from: Option<DateTime>,
+    look_back: bool,
+    /// Made by the first poll: an interval needs a runtime.
+    ticks: Option<IntervalStream>,
+    listing: Option<BoxFuture<'static, Result<ShardList, Error>>>,
+    greatest: Option<String>,
+    full_at: Option<Instant>,
+    full_next: bool,
+    failures: u32,
+    /// From the last failure to the next attempt.
+    retry_in: Duration,
+}
+
+impl ShardLists {
+    /// How often the list is full rather than of what is new.
+    ///
+    /// A full list catches what a partial one cannot: a shard that was left out once, a stream that was deleted and created again, and shards
+    /// that have expired.
+    ///
+    /// # Default
+    ///
+    /// 10 minutes.
+    ///
+    /// # Panics
+    ///
+    /// If `interval` is zero.
+    pub fn full_listing_interval(mut self, interval: Duration) -> Self {
+        self.set_full_every(interval);
+        self
+    }
+
+    /// Leaves out of the full lists the shards that were closed before this time (the filter `FROM_TIMESTAMP`).
+    ///
+    /// # Default
+    ///
+    /// All shards that Kinesis lists.
+    pub fn from_timestamp(mut self, timestamp: DateTime) -> Self {
+        self.set_from(Some(timestamp));
+        self
+    }
+
+    /// Lists at once instead of at the next tick; all shards, if `full`, or just those that are new.
+    ///
+    /// While a listing is under way it does nothing, and after one that failed it does not shorten the delay before the next attempt. Call it
+    /// between polls: it wakes nobody.
+    pub fn list_now(&mut self, full: bool) {
+        self.full_next |= full;
+        if let Some(ticks) = self.ticks.as_mut()
+            && self.listing.is_none()
+            && self.failures == 0
+        {
+            ticks.as_mut().reset_immediately();
+        }
+    }
+
+    /// Whether a listing is under way.
+    #[must_use]
+    pub fn is_listing(&self) -> bool {
+        self.listing.is_some()
+    }
+
+    pub(crate) fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    /// After a failed listing: how long from it to the next attempt.
+    pub(crate) fn retry_in(&self) -> Duration {
+        self.retry_in
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.ticks.is_some()
+    }
+
+    pub(crate) fn set_every(&mut self, every: Duration) {
+        assert!(
+            !every.is_zero(),
+            "the poll interval of stream {} is zero: it must be at least 1 ns",
+            self.stream
+        );
+        self.every = every;
+    }
+
+    pub(crate) fn set_full_every(&mut self, interval: Duration) {
+        assert!(
+            !interval.is_zero(),
+            "the full listing interval of stream {} is zero: it must be at least 1 ns",
+            self.stream
+        );
+        self.full_every = interval;
+    }
+
+    pub(crate) fn set_from(&mut self, from: Option<DateTime>) {
+        self.from = from;
+    }
+
+    /// Under `from_timestamp`, let the first list name the shards closed before it too, for an earlier run's sake.
+    pub(crate) fn set_look_back(&mut self, look_back: bool) {
+        self.look_back = look_back;
+    }
+
+    fn begin(&mut self) {
+        let (client, stream) = (self.client.clone(), Arc::clone(&self.stream));
+        let full_is_due = self.full_next || self.full_at.is_none_or(|at| at.elapsed() >= self.full_every);
+        let ask = match (&self.greatest, self.from) {
+            (Some(greatest), _) if !full_is_due => Ask::After(greatest.clone()),
+            (_, Some(from)) => Ask::FromTimestamp(from),
+            (_, None) => Ask::Everything,
+        };
+        let look_back = self.look_back && self.full_at.is_none();
+        self.listing = Some(Box::pin(one_list(client, stream, ask, look_back)));
+    }
+
+    fn note_list(&mut self, list: &ShardList) {
+        self.failures = 0;
+        let greatest = list.shards().map(Shard::shard_id).max();
+        if list.is_full() {
+            self.greatest = greatest.map(str::to_owned);
+            self.full_at = Some(Instant::now());
+            self.full_next = false;
+        } else if greatest > self.greatest.as_deref() {
+            self.greatest = greatest.map(str::to_owned);
+        }
+        let shards = list.pages.iter().map(Vec::len).sum::<usize>();
+        tracing::debug!(stream = self.stream.name(), shards, full = list.is_full(), "listed the shards");
+    }
+
+    /// Sets the time of the next attempt.
+    fn note_failure(&mut self, error: &Error) {
+        self.full_next |= matches!(error, Error::StreamNotFound { .. });
+        let delay = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(self.every);
+        self.retry_in = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.failures = self.failures.saturating_add(1);
+        if let Some(ticks) = self.ticks.as_mut() {
+            ticks.as_mut().reset_after(self.retry_in);
+        }
+    }
+}
+
+async fn one_list(
+    client: Client,
+    stream: Arc<StreamId>,
+    ask: Ask,
+    look_back: bool,
+) -> Result<ShardList, Error> {
+    stream.validate()?;
+    let mut pages = list(&client, &stream, &ask).await?;
+    let mut extent = if matches!(ask, Ask::After(_)) { Extent::Additions } else { Extent::Full };
+    if look_back && matches!(ask, Ask::FromTimestamp(_)) {
+        // The full list comes second, so that it holds all that the filtered one does.
+        extent = Extent::FullButOnly(pages.into_iter().flatten().map(|shard| shard.shard_id).collect());
+        pages = list(&client, &stream, &Ask::Everything).await?;
+    }
+    ShardList::from_pages(stream, extent, pages)
+}
+
+impl Stream for ShardLists {
+    type Item = Result<ShardList, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let every = this.every;
+        let ticks = this.ticks.get_or_insert_with(|| {
+            let mut interval = interval(every);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            IntervalStream::new(interval)
+        });
+        if this.listing.is_none() {
+            ready!(Pin::new(ticks).poll_next(cx));
+            this.begin();
+        }
+        let Some(listing) = this.listing.as_mut() else { return Poll::Pending };
+        let listed = ready!(listing.poll_unpin(cx));
+        this.listing = None;
+        match &listed {
+            Ok(list) => this.note_list(list),
+            Err(error) => this.note_failure(error),
+        }
+        Poll::Ready(Some(listed))
+    }
+}
+
+impl FusedStream for ShardLists {
+    fn is_terminated(&self) -> bool {
+        false
+    }
+}
+
+impl fmt::Debug for ShardLists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardLists")
+            .field("stream", &self.stream.name())
+            .field("every", &self.every)
+            .field("listing", &self.is_listing())
+            .field("failures", &self.failures)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Error;
+
+/// A data stream, by its name or by its ARN.
+///
+/// Whatever starts with `arn:` is an ARN (a stream's name cannot hold a colon), anything else a name. An
+/// ARN is needed for a stream of another account, and spares nothing otherwise.
+///
+/// Conversion from a string never fails, so that [`all_shards`](crate::all_shards) takes a plain `&str`: what
+/// Kinesis could not have accepted is reported as [`Error::InvalidStream`], without a request, by the first
+/// listing. To be told at once, [`parse`](str::parse) it.
+///
+/// ```
+/// use kinesis_shards::StreamId;
+///
+/// let orders = StreamId::from("arn:aws:kinesis:eu-west-1:123456789012:stream/orders");
+/// assert_eq!(orders.name(), "orders");
+/// assert_eq!(orders.arn(), Some("arn:aws:kinesis:eu-west-1:123456789012:stream/orders"));
+/// assert_eq!(StreamId::from("orders").arn(), None);
+///
+/// assert!("arn:aws:s3:::bucket".parse::<StreamId>().is_err());
+/// assert!("no spaces, please".parse::<StreamId>().is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamId(String);
+
+impl StreamId {
+    /// The stream's name; of an ARN, what follows `stream/`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self.arn() {
+            Some(arn) => arn.split_once(":stream/").map_or(arn, |(_, name)| name),
+            None => &self.0,
+        }
+    }
+
+    /// The ARN, if this is one.
+    #[must_use]
+    pub fn arn(&self) -> Option<&str> {
+        self.0.starts_with("arn:").then_some(self.0.as_str())
+    }
+
+    /// The two request parameters of which exactly one is set: `StreamName`, `StreamARN`.
+    pub(crate) fn name_or_arn(&self) -> (Option<String>, Option<String>) {
+        match self.arn() {
+            Some(arn) => (None, Some(arn.to_owned())),
+            None => (Some(self.0.clone()), None),
+        }
+    }
+
+    /// Whether Kinesis could accept it at all: the patterns of `StreamName` and `StreamARN` in AWS's API reference.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let invalid = |reason| Err(Error::InvalidStream { stream: self.clone(), reason });
+        if let Some(arn) = self.arn() {
+            let fields: Vec<&str> = arn.splitn(6, ':').collect();
+            let &[_, partition, service, region, account, resource] = fields.as_slice() else {
+                return invalid("an ARN has six fields: arn:aws:kinesis:REGION:ACCOUNT:stream/NAME");
+            };
+            if !partition.starts_with("aws") || service != "kinesis" {
+                return invalid("it is no ARN of Kinesis: those begin with arn:aws:kinesis:");
+            }
+            if region.is_empty() || account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
+                return invalid("the ARN lacks its region or its account of 12 digits");
+            }
+            if !resource.starts_with("stream/") {
+                return invalid("the ARN names no data stream: its last field is stream/NAME");
+            }
+        }
+        let name = self.name();
+        if name.is_empty() {
+            return invalid("the stream's name is empty");
+        }
+        if name.len() > 128 {
+            return invalid("a stream's name has at most 128 characters");
+        }
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
+            return invalid("a stream's name is made of letters, digits, '_', '.' and '-'");
+        }
+        Ok(())
+    }
+}
+
+impl From<&str> for StreamId {
+    fn from(name_or_arn: &str) -> Self {
+        Self(name_or_arn.to_owned())
+    }
+}
+
+impl From<String> for StreamId {
+    fn from(name_or_arn: String) -> Self {
+        Self(name_or_arn)
+    }
+}
+
+impl From<&String> for StreamId {
+    fn from(name_or_arn: &String) -> Self {
+        Self(name_or_arn.clone())
+    }
+}
+
+impl From<&Self> for StreamId {
+    fn from(stream: &Self) -> Self {
+        stream.clone()
+    }
+}
+
+impl FromStr for StreamId {
+    type Err = Error;
+
+    fn from_str(name_or_arn: &str) -> Result<Self, Error> {
+        let stream = Self::from(name_or_arn);
+        stream.validate().map(|()| stream)
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_arns_that_kinesis_accepts() {
+        for good in [
+            "orders",
+            "a",
+            "Orders_2.eu-west",
+            "arn:aws:kinesis:us-east-1:123456789012:stream/orders",
+            "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/a.b",
+        ] {
+            assert!(good.parse::<StreamId>().is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_kinesis_could_not_accept_says_why() {
+        for (bad, why) in [
+            ("", "empty"),
+            ("has space", "letters"),
+            ("orders/2", "letters"),
+            (&"x".repeat(129), "128"),
+            ("arn:", "six fields"),
+            ("arn:aws:kinesis:us-east-1:123456789012", "six fields"),
+            ("arn:aws:sqs:us-east-1:123456789012:orders", "no ARN of Kinesis"),
+            ("arn:aws:kinesis::123456789012:stream/orders", "region"),
+            ("arn:aws:kinesis:us-east-1:12:stream/orders", "12 digits"),
+            ("arn:aws:kinesis:us-east-1:123456789012:consumer/orders", "no data stream"),
+            ("arn:aws:kinesis:us-east-1:123456789012:stream/", "empty"),
+            ("arn:aws:kinesis:us-east-1:123456789012:stream/orders/consumer/a:1", "letters"),
+        ] {
+            let error = bad.parse::<StreamId>().unwrap_err().to_string();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+}
