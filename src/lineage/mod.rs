@@ -6,6 +6,9 @@ mod origin;
 mod serial;
 mod wait;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
