@@ -189,6 +189,16 @@ impl Family {
         self.members.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty_inside(&self) -> bool {
+        self.index.is_empty()
+            && self.members.is_empty()
+            && self.ready.is_empty()
+            && self.orphans.is_empty()
+            && self.childless.is_empty()
+            && self.waiting == 0
+    }
+
     fn see(&mut self, shard: Shard, extent: &Extent) {
         let key = ShardKey::from(shard.shard_id());
         let first_sequence = FirstSequence::of(&shard, &self.hasher);

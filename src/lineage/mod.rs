@@ -7,6 +7,8 @@ mod serial;
 mod wait;
 
 #[cfg(test)]
+mod family_tests;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;
