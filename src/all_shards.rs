@@ -294,11 +294,12 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 /// yields it instead. The stream never ends by itself: stop with `take_until`, or by dropping it.
 ///
 /// ```no_run
+/// use aws_config::BehaviorVersion;
 /// use futures::StreamExt;
 /// use kinesis_shards::all_shards;
 ///
 /// # async fn example() {
-/// let client = aws_sdk_kinesis::Client::new(&aws_config::load_from_env().await);
+/// let client = aws_sdk_kinesis::Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
 ///
 /// all_shards(&client, "orders")
 ///     .for_each_concurrent(None, |shard| async move {

@@ -17,7 +17,9 @@
 //! # kinesis.create_stream("orders", 2).split("shardId-000000000000");
 //! # let client = kinesis.client();
 //! # if false {
-//! let client = aws_sdk_kinesis::Client::new(&aws_config::load_from_env().await);
+//! use aws_config::BehaviorVersion;
+//!
+//! let client = aws_sdk_kinesis::Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
 //! # }
 //!
 //! all_shards(&client, "orders")

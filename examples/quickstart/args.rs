@@ -11,26 +11,26 @@ use kinesis_shards::StartAt;
 /// variables, ~/.aws, SSO, the instance's or the task's role.
 #[derive(Parser)]
 #[command(name = "quickstart")]
-pub struct Args {
+pub(crate) struct Args {
     /// The stream's name or ARN; the credentials need kinesis:ListShards, kinesis:GetShardIterator and kinesis:GetRecords
     #[arg(long, value_name = "NAME-OR-ARN")]
-    pub stream: Option<String>,
+    pub(crate) stream: Option<String>,
 
-    /// Another server than AWS's, such as http://127.0.0.1:4567
+    /// Another server than AWS's, such as `http://127.0.0.1:4567`
     #[arg(long, value_name = "URL", requires = "stream")]
-    pub endpoint_url: Option<String>,
+    pub(crate) endpoint_url: Option<String>,
 
     /// The AWS region, if not the environment's
     #[arg(long, value_name = "REGION", requires = "stream")]
-    pub region: Option<String>,
+    pub(crate) region: Option<String>,
 
     /// Where to begin: latest, trim-horizon, or a time such as 2026-11-23T09:00:00Z
     #[arg(long, value_name = "START", default_value = "latest", value_parser = parse_start, requires = "stream")]
-    pub from: StartAt,
+    pub(crate) from: StartAt,
 }
 
 impl Args {
-    pub fn get() -> Self {
+    pub(crate) fn get() -> Self {
         Self::parse()
     }
 }
@@ -39,8 +39,8 @@ fn parse_start(text: &str) -> Result<StartAt, String> {
     match text {
         "latest" => Ok(StartAt::Latest),
         "trim-horizon" => Ok(StartAt::TrimHorizon),
-        time => DateTime::from_str(time, DateTimeFormat::DateTimeWithOffset)
-            .map(StartAt::Timestamp)
-            .map_err(|error| format!("neither latest, nor trim-horizon, nor a time as in RFC 3339 ({error})")),
+        time => DateTime::from_str(time, DateTimeFormat::DateTimeWithOffset).map(StartAt::Timestamp).map_err(
+            |error| format!("neither latest, nor trim-horizon, nor a time as in RFC 3339 ({error})"),
+        ),
     }
 }

@@ -8,7 +8,7 @@ use kinesis_shards::ShardHandle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-pub struct Ledger {
+pub(crate) struct Ledger {
     begun: Instant,
     all_read: Notify,
     entries: Mutex<Entries>,
@@ -36,11 +36,11 @@ struct Verdict {
 }
 
 impl Ledger {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { begun: Instant::now(), all_read: Notify::new(), entries: Mutex::default() }
     }
 
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         println!("{:6.2}s  {text}", self.begun.elapsed().as_secs_f64());
     }
 
@@ -48,18 +48,23 @@ impl Ledger {
         self.entries.lock().expect("nobody panics while holding the ledger")
     }
 
-    pub fn has_shards(&self) -> bool {
+    pub(crate) fn has_shards(&self) -> bool {
         !self.entries().shards.is_empty()
     }
 
     /// A shard opens: all its parents must have ended before.
-    pub fn opens(&self, shard: &ShardHandle) {
+    pub(crate) fn opens(&self, shard: &ShardHandle) {
         let parents: Vec<String> = shard.parents().map(|(id, how)| format!("{id} ({how:?})")).collect();
-        let parents = if parents.is_empty() { "no parent".to_owned() } else { format!("after {}", parents.join(" and ")) };
+        let parents = if parents.is_empty() {
+            "no parent".to_owned()
+        } else {
+            format!("after {}", parents.join(" and "))
+        };
         self.note(&format!("{} opens at {:?}, {parents}", shard.id(), shard.start()));
         let mut entries = self.entries();
         let known: HashSet<_> = entries.shards.iter().map(|(id, _)| id.clone()).collect();
-        let early = shard.parents().filter(|(id, _)| known.contains(*id) && !entries.ended.contains(*id)).count();
+        let early =
+            shard.parents().filter(|(id, _)| known.contains(*id) && !entries.ended.contains(*id)).count();
         entries.before_parent += early;
         if !known.contains(shard.id()) {
             entries.shards.push((shard.id().to_owned(), 0));
@@ -67,7 +72,7 @@ impl Ledger {
     }
 
     /// Records of a shard were read: their partition keys and data.
-    pub fn reads<'a>(&self, shard: &str, records: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>) {
+    pub(crate) fn reads<'a>(&self, shard: &str, records: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>) {
         let count = records.len();
         if count == 0 {
             return;
@@ -79,7 +84,7 @@ impl Ledger {
         }
         for (key, data) in records {
             // Records that are not ours carry no number; they count as read all the same.
-            let number = std::str::from_utf8(data).ok().and_then(|text| text.parse().ok());
+            let number = std::str::from_utf8(data).ok().and_then(|text| text.parse::<usize>().ok());
             entries.read.entry(key.to_owned()).or_default().extend(number);
         }
         if entries.all_is_read() {
@@ -88,19 +93,19 @@ impl Ledger {
     }
 
     /// A shard has been read to its end.
-    pub fn ends(&self, shard: &str, children: &[String]) {
+    pub(crate) fn ends(&self, shard: &str, children: &[String]) {
         let children = if children.is_empty() { "no child named".to_owned() } else { children.join(", ") };
         self.note(&format!("{shard} ends; its children: {children}"));
         self.entries().ended.insert(shard.to_owned());
     }
 
     /// The number of the next record of a key.
-    pub fn next_number(&self, key: &str) -> usize {
+    pub(crate) fn next_number(&self, key: &str) -> usize {
         *self.entries().written.entry(key.to_owned()).and_modify(|n| *n += 1).or_insert(1)
     }
 
     /// Waits until all that was written has been read, or for 3 s, after which it counts as lost.
-    pub async fn all_read_or_late(&self) {
+    pub(crate) async fn all_read_or_late(&self) {
         let all_is_read = {
             let mut entries = self.entries();
             entries.writing_is_over = true;
@@ -112,7 +117,7 @@ impl Ledger {
     }
 
     /// What was read of each shard.
-    pub fn totals(&self) {
+    pub(crate) fn totals(&self) {
         let entries = self.entries();
         println!("\nShards in the order they opened:");
         for (shard, read) in &entries.shards {
@@ -122,7 +127,7 @@ impl Ledger {
     }
 
     /// Prints the verdict; whether all is well.
-    pub fn summary(&self) -> bool {
+    pub(crate) fn summary(&self) -> bool {
         self.totals();
         let entries = self.entries();
         let written: usize = entries.written.values().sum();

@@ -11,6 +11,7 @@ mod reader;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use aws_config::BehaviorVersion;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::error::DisplayErrorContext;
 use futures::{StreamExt, TryStreamExt};
@@ -33,7 +34,10 @@ async fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error}");
             let source = std::error::Error::source(&error);
-            eprintln!("caused by: {}", source.map_or_else(String::new, |e| DisplayErrorContext(e).to_string()));
+            eprintln!(
+                "caused by: {}",
+                source.map_or_else(String::new, |e| DisplayErrorContext(e).to_string())
+            );
             ExitCode::FAILURE
         }
     }
@@ -43,7 +47,9 @@ async fn main() -> ExitCode {
 async fn demo() -> Result<bool, Error> {
     let kinesis = FakeKinesis::new();
     let stream = kinesis.create_stream("orders", 2);
-    println!("An in-process Kinesis, stream orders, 2 shards. It is written for 6 s, and split and merged meanwhile.\n");
+    println!(
+        "An in-process Kinesis, stream orders, 2 shards. It is written for 6 s, and split and merged meanwhile.\n"
+    );
 
     let ledger = Arc::new(Ledger::new());
     let consumer = consume(kinesis.client(), "orders", StartAt::TrimHorizon, Arc::clone(&ledger));
@@ -61,7 +67,7 @@ async fn demo() -> Result<bool, Error> {
 
 /// On a stream of the AWS account that the environment names, until Ctrl-C.
 async fn follow(stream: &str, args: &Args) -> Result<bool, Error> {
-    let mut config = aws_config::from_env();
+    let mut config = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = &args.region {
         config = config.region(aws_sdk_kinesis::config::Region::new(region.clone()));
     }

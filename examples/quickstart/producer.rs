@@ -12,12 +12,16 @@ use crate::ledger::Ledger;
 const KEYS: usize = 16;
 const ROUNDS: usize = 60;
 
-pub async fn write_and_reshard(client: &Client, stream: &FakeStream, ledger: &Ledger) {
+pub(crate) async fn write_and_reshard(client: &Client, stream: &FakeStream, ledger: &Ledger) {
     for round in 0..ROUNDS {
         for key in (0..KEYS).map(|n| format!("customer-{n:02}")) {
             let number = ledger.next_number(&key);
             let record = client.put_record().stream_name(stream.name()).partition_key(key);
-            record.data(Blob::new(number.to_string())).send().await.expect("the in-process Kinesis takes records");
+            record
+                .data(Blob::new(number.to_string()))
+                .send()
+                .await
+                .expect("the in-process Kinesis takes records");
         }
         match round {
             20 => {

@@ -15,14 +15,15 @@ use crate::ledger::Ledger;
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
-pub async fn read_to_the_end(client: &Client, shard: ShardHandle, ledger: &Ledger) {
+pub(crate) async fn read_to_the_end(client: &Client, shard: ShardHandle, ledger: &Ledger) {
     ledger.opens(&shard);
     let mut iterator = None;
     let mut last_read: Option<String> = None;
     loop {
         match read_on(client, &shard, iterator.take(), last_read.as_deref()).await {
             Ok(page) => {
-                let records = page.records.iter().map(|r| (r.partition_key(), r.data().as_ref()));
+                let records =
+                    page.records.iter().map(|r| (r.partition_key().unwrap_or_default(), r.data().as_ref()));
                 ledger.reads(shard.id(), records);
                 if let Some(last) = page.records.last() {
                     last_read = Some(last.sequence_number.clone());
