@@ -1,0 +1,99 @@
+//! What the tests of the whole share.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::{HttpClient, RuntimeComponents};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use futures::{Stream, StreamExt};
+use kinesis_shards::testing::FakeKinesis;
+use serde_json::Value;
+use tokio::time::Duration;
+
+/// A server that says what it is told to.
+#[derive(Clone)]
+pub(crate) struct Canned(Arc<Mutex<dyn FnMut(Value) -> Reply + Send>>);
+
+pub(crate) enum Reply {
+    /// A status and a body.
+    Answer(u16, String),
+    /// No connection.
+    Refused,
+    /// Nothing, ever.
+    Silence,
+}
+
+impl Reply {
+    pub(crate) fn ok(body: impl Into<String>) -> Self {
+        Self::Answer(200, body.into())
+    }
+
+    pub(crate) fn error(status: u16, code: &str) -> Self {
+        Self::Answer(status, format!(r#"{{"__type":"{code}","message":"as told"}}"#))
+    }
+
+    /// A page of `ListShards` with these shards, each with its parent, if any.
+    pub(crate) fn shards(shards: &[(&str, Option<&str>)], next_token: Option<&str>) -> Self {
+        let shards: Vec<Value> = shards
+            .iter()
+            .map(|(id, parent)| {
+                serde_json::json!({
+                    "ShardId": id,
+                    "ParentShardId": parent,
+                    "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": "1" },
+                    "SequenceNumberRange": { "StartingSequenceNumber": "49" },
+                })
+            })
+            .collect();
+        Self::ok(serde_json::json!({ "Shards": shards, "NextToken": next_token }).to_string())
+    }
+}
+
+impl Canned {
+    /// A client of a server that answers so, without the SDK's retries.
+    pub(crate) fn client(reply: impl FnMut(Value) -> Reply + Send + 'static) -> Client {
+        let config = FakeKinesis::new().config().retry_config(RetryConfig::disabled());
+        Client::from_conf(config.http_client(Self(Arc::new(Mutex::new(reply)))).build())
+    }
+}
+
+impl fmt::Debug for Canned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Canned")
+    }
+}
+
+impl HttpClient for Canned {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Canned {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let body = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+        let reply = (*self.0.lock().unwrap())(body);
+        HttpConnectorFuture::new(async move {
+            match reply {
+                Reply::Answer(status, body) => {
+                    Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
+                }
+                Reply::Refused => Err(ConnectorError::io("connection refused".into())),
+                Reply::Silence => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// All that comes within this time; under a paused clock, that is no time at all.
+pub(crate) async fn within<S: Stream + Unpin>(time: Duration, stream: &mut S) -> Vec<S::Item> {
+    stream.take_until(tokio::time::sleep(time)).collect().await
+}
