@@ -17,6 +17,15 @@ use crate::{StartPosition, StreamId};
 /// * drop it: what that means is set by [`OnDrop`], and by default the shard is closed, as if completed. That holds for every way of
 ///   dropping: leaving a scope, `?`, a panic, a task that is aborted.
 ///
+/// Ending it takes it by value, so that a shard cannot be completed twice:
+///
+/// ```compile_fail,E0382
+/// # fn example(shard: kinesis_shards::ShardHandle) {
+/// shard.complete();
+/// shard.complete();
+/// # }
+/// ```
+///
 /// A handle is owned and `Send + 'static`: move it into a task, a channel, a struct. It outlives the stream that
 /// gave it; ending it then has no effect. A handle that is leaked ([`std::mem::forget`]) never closes, and its children wait for ever.
 #[must_use = "a handle that is dropped closes its shard, and its children start"]

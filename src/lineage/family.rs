@@ -1,6 +1,5 @@
 //! Who is whose parent, what is offered, closed, forgotten. Pure: no async, no I/O, no clock.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -8,11 +7,13 @@ use std::sync::Arc;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
 use super::key::{FirstSequence, ShardKey};
+use super::member::{Member, Parent, State, Unoffered};
 use super::origin::{Ancestry, Origin, Verdict};
+use super::orphans::Orphans;
 use super::serial::{Serial, SerialMap};
 use crate::handle::Offer;
 use crate::shard_list::{Extent, parent_ids};
-use crate::{ParentOutcome, ShardList, StartPosition, StreamId};
+use crate::{ParentOutcome, ShardList, StreamId};
 
 #[derive(Debug, Default)]
 pub(super) struct Family {
@@ -25,8 +26,7 @@ pub(super) struct Family {
     ready: VecDeque<(Serial, Unoffered)>,
     /// How many wait for a parent.
     waiting: usize,
-    /// Waiting shards, by a parent that was not listed when they were: it may turn up late.
-    orphans: HashMap<ShardKey, Vec<Serial>>,
+    orphans: Orphans,
     /// Closed since the last listing began, with no child known.
     childless: Vec<Serial>,
     wants_full: bool,
@@ -35,48 +35,12 @@ pub(super) struct Family {
     hasher: RandomState,
 }
 
-#[derive(Debug)]
-struct Member {
-    key: ShardKey,
-    first_sequence: FirstSequence,
-    parents: [Parent; 2],
-    state: State,
-    /// Children that wait for this one.
-    children: Vec<Serial>,
-    has_child: bool,
-    /// An earlier run named it or an ancestor.
-    descends: bool,
-    /// The number of the last full list that named it.
-    named_in: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Parent {
-    None,
-    Open(Serial),
-    Ended(ParentOutcome),
-}
-
-#[derive(Debug)]
-enum State {
-    /// For a parent. Boxed: most shards never wait.
-    Waiting(Box<Unoffered>),
-    /// In the queue of those to be offered.
-    Ready,
-    Offered,
-    Closed(ParentOutcome),
-}
-
-#[derive(Debug)]
-struct Unoffered {
-    shard: Shard,
-    start: StartPosition,
-}
-
-/// Which listing the family would have at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+/// A listing that would help the lineage now; see [`Lineage::wanted`](crate::Lineage::wanted).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedList {
+    /// What is new: a shard was closed whose children are not known yet.
     Additions,
+    /// All shards: a partial list named a shard whose parent is not known, or showed that the stream was created again.
     Full,
 }
 
@@ -162,11 +126,11 @@ impl Family {
         }
     }
 
-    pub(super) fn wanted(&self) -> Option<Wanted> {
+    pub(super) fn wanted(&self) -> Option<WantedList> {
         if self.wants_full {
-            Some(Wanted::Full)
+            Some(WantedList::Full)
         } else {
-            (!self.childless.is_empty()).then_some(Wanted::Additions)
+            (!self.childless.is_empty()).then_some(WantedList::Additions)
         }
     }
 
@@ -301,7 +265,7 @@ impl Family {
                 }
             }
         };
-        let late_parent_of = if self.orphans.is_empty() { None } else { self.orphans.remove(&key) };
+        let late_parent_of = self.orphans.of(&key);
         self.index.insert(key.clone(), serial);
         self.members.insert(
             serial,
@@ -316,7 +280,7 @@ impl Family {
                 named_in: self.full_lists,
             },
         );
-        for child in late_parent_of.into_iter().flatten() {
+        for child in late_parent_of {
             self.reunite(serial, child);
         }
     }
@@ -331,7 +295,7 @@ impl Family {
                     }
                 }
                 (Parent::Ended(ParentOutcome::Unlisted), Some(id)) => {
-                    self.orphans.entry(ShardKey::from(id)).or_default().push(child);
+                    self.orphans.add(child, id);
                 }
                 _ => {}
             }
@@ -385,16 +349,7 @@ impl Family {
         match std::mem::replace(&mut member.state, State::Ready) {
             State::Waiting(unoffered) => {
                 self.waiting -= 1;
-                if !self.orphans.is_empty() {
-                    for id in parent_ids(&unoffered.shard).into_iter().flatten() {
-                        if let Entry::Occupied(mut orphans) = self.orphans.entry(ShardKey::from(id)) {
-                            orphans.get_mut().retain(|orphan| *orphan != child);
-                            if orphans.get().is_empty() {
-                                orphans.remove();
-                            }
-                        }
-                    }
-                }
+                self.orphans.remove(child, &unoffered.shard);
                 self.ready.push_back((child, *unoffered));
             }
             state => member.state = state,
@@ -415,7 +370,7 @@ impl Family {
         self.members.retain(|_, member| matches!(member.state, State::Offered));
         self.index.clear();
         self.ready.clear();
-        self.orphans.clear();
+        self.orphans = Orphans::default();
         self.childless.clear();
         self.waiting = 0;
         self.origin.forget_earlier_run();
@@ -436,28 +391,5 @@ impl Family {
             index.shrink_to_fit();
             self.ready.shrink_to_fit();
         }
-    }
-}
-
-impl State {
-    /// How a shard in this state stands to its children.
-    fn as_parent(&self, serial: Serial) -> Parent {
-        match self {
-            Self::Closed(outcome) => Parent::Ended(*outcome),
-            _ => Parent::Open(serial),
-        }
-    }
-}
-
-impl Parent {
-    fn open(&self) -> Option<Serial> {
-        match self {
-            Self::Open(serial) => Some(*serial),
-            Self::None | Self::Ended(_) => None,
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        self.open().is_some()
     }
 }

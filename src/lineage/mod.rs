@@ -2,12 +2,12 @@
 
 mod family;
 mod key;
+mod member;
 mod origin;
+mod orphans;
 mod serial;
 mod wait;
 
-#[cfg(test)]
-mod family_tests;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +20,8 @@ use futures::channel::oneshot;
 use futures::stream::{FusedStream, FuturesUnordered};
 use futures::{Stream, StreamExt};
 
-use self::family::{Family, Wanted};
+use self::family::Family;
+pub use self::family::WantedList;
 use self::wait::{Event, Returns, Wait};
 use crate::handle::Ending;
 use crate::{OnDrop, Progress, ShardHandle, ShardList, StartAt};
@@ -102,15 +103,6 @@ pub struct Lineage<S> {
     polled: bool,
 }
 
-/// A listing that would help the lineage now; see [`Lineage::wanted`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WantedList {
-    /// What is new: a shard was closed whose children are not known yet.
-    Additions,
-    /// All shards: a partial list named a shard whose parent is not known, or showed that the stream was created again.
-    Full,
-}
-
 impl<S> Lineage<S> {
     /// Where the run begins; see [`StartAt`].
     ///
@@ -180,10 +172,7 @@ impl<S> Lineage<S> {
         let family = self.project().family;
         let wanted = family.wanted()?;
         family.listing_begins();
-        Some(match wanted {
-            Wanted::Additions => WantedList::Additions,
-            Wanted::Full => WantedList::Full,
-        })
+        Some(wanted)
     }
 
     /// The source of the lists.

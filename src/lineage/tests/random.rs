@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_kinesis::types::{ChildShard, SequenceNumberRange, Shard};
 use proptest::prelude::*;
 
-use super::family::Family;
-use super::serial::Serial;
+use super::super::family::Family;
+use super::super::serial::Serial;
 use crate::handle::Offer;
 use crate::{ParentOutcome, ShardList};
 
 /// One thing that happens; the numbers pick among what there is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Split(usize),
     Merge(usize, usize),

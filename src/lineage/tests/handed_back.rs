@@ -1,0 +1,102 @@
+//! Shards that come back.
+
+use super::*;
+
+use tokio::time::{Duration, Instant, advance};
+
+/// Polls until a shard comes; the clock is paused, so that waiting takes no time.
+async fn next(driven: &mut Driven) -> ShardHandle {
+    driven.lineage.next().await.unwrap().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_shard_comes_back_and_its_children_wait() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    let first = driven.one();
+    let start = first.start().clone();
+    first.abandon();
+    driven.nothing();
+    let again = next(&mut driven).await;
+    assert_eq!((again.id(), again.start()), (id(0).as_str(), &start));
+    driven.nothing();
+    again.complete();
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_delay_grows_from_100_ms_to_the_limit_and_begins_anew_after_a_long_hold() {
+    let mut driven = Driven::new(|lineage| lineage.longest_return(Duration::from_secs(1)));
+    driven.list(vec![shard(0, &[])]);
+    let mut handle = driven.one();
+    let mut delays = Vec::new();
+    for held in [0, 0, 0, 0, 0, 0, 2_000, 0] {
+        advance(Duration::from_millis(held)).await;
+        handle.abandon();
+        let before = Instant::now();
+        handle = next(&mut driven).await;
+        delays.push(before.elapsed().as_millis());
+    }
+    assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000, 100, 200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_does_not_end_while_a_shard_is_on_its_way_back() {
+    let mut driven = Driven::with(vec![shard(0, &[])]);
+    driven.lists = None;
+    let Poll::Ready(Some(Ok(handle))) = driven.poll() else { panic!("no shard") };
+    handle.abandon();
+    next(&mut driven).await.complete();
+    assert!(driven.lineage.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_panicked_or_aborted_it_closes_or_comes_back_as_on_drop_says() {
+    for on_drop in [OnDrop::Close, OnDrop::Reoffer] {
+        for way in ["drop", "panic", "abort"] {
+            let mut driven = Driven::new(|lineage| lineage.on_drop(on_drop));
+            driven.list(vec![shard(0, &[]), shard(1, &[0])]);
+            let handle = driven.one();
+            match way {
+                "drop" => drop(handle),
+                "panic" => {
+                    let task = tokio::spawn(async move {
+                        let _handle = handle;
+                        std::panic::panic_any("a consumer's bug");
+                    });
+                    assert!(task.await.unwrap_err().is_panic());
+                }
+                _ => {
+                    let task = tokio::spawn(async move {
+                        let _handle = handle;
+                        std::future::pending::<()>().await;
+                    });
+                    tokio::task::yield_now().await;
+                    task.abort();
+                    assert!(task.await.unwrap_err().is_cancelled());
+                }
+            }
+            let next = next(&mut driven).await;
+            match on_drop {
+                OnDrop::Close => assert_eq!(outcomes(&next), [ParentOutcome::Dropped], "{way}"),
+                OnDrop::Reoffer => {
+                    assert_eq!(next.id(), id(0), "{way}");
+                    driven.nothing();
+                    next.complete();
+                    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed], "{way}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_of_a_deleted_stream_does_not_come_back() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
+    driven.one().abandon();
+    driven.list(vec![shard_from(0, &[], "211")]);
+    let new = driven.one();
+    assert_eq!(new.shard().sequence_number_range().unwrap().starting_sequence_number(), "211");
+    advance(Duration::from_mins(1)).await;
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 1);
+}

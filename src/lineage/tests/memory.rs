@@ -1,0 +1,74 @@
+//! What is forgotten, and streams that are created again.
+
+use super::*;
+
+#[test]
+fn a_shard_is_forgotten_after_two_full_lists_without_it_and_not_after_a_short_one() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    driven.one().complete();
+    let child = driven.one();
+    assert_eq!(driven.lineage.tracked(), 2);
+    driven.list(vec![shard(1, &[0])]);
+    driven.nothing();
+    driven.list(vec![shard(0, &[]), shard(1, &[0])]);
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 2, "one short list forgets nothing, and offers nothing again");
+    driven.list(vec![shard(1, &[0])]);
+    driven.send(ShardList::additions("orders", vec![]));
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 2, "a partial list does not count");
+    driven.list(vec![shard(1, &[0])]);
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 1);
+    driven.list(vec![]);
+    driven.list(vec![]);
+    driven.list(vec![]);
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 1, "a shard that is out is never forgotten");
+    child.complete();
+    driven.nothing();
+    driven.list(vec![]);
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 0);
+}
+
+#[test]
+fn a_stream_created_again_under_its_name_is_a_new_one() {
+    let mut driven =
+        Driven::with(vec![shard_from(0, &[], "111"), shard_from(1, &[], "112"), shard_from(2, &[0], "113")]);
+    let mut old = driven.ready();
+    old.remove(1).complete();
+    driven.nothing();
+    driven.wanted();
+
+    let again = || vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")];
+    driven.list(again());
+    let zero = driven.one();
+    assert_eq!(zero.id(), id(0));
+    driven.list(again());
+    old.remove(0).complete();
+    driven.nothing();
+    zero.complete();
+    assert_eq!(driven.one().id(), id(1));
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 2, "of the old stream nothing is left");
+}
+
+#[test]
+fn a_partial_list_that_shows_a_new_stream_wants_a_full_one() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
+    let _old = driven.one();
+    driven.send(ShardList::additions("orders", vec![shard_from(0, &[], "211")]));
+    driven.nothing();
+    assert_eq!(driven.wanted(), Some(WantedList::Full));
+}
+
+#[test]
+fn a_shard_whose_number_is_revised_from_zero_is_the_same_shard() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "0")]);
+    let _zero = driven.one();
+    driven.list(vec![shard_from(0, &[], "1")]);
+    driven.nothing();
+    driven.list(vec![shard_from(0, &[], "0")]);
+    assert_eq!(driven.one().id(), id(0), "back to 0: created again");
+}

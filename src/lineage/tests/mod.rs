@@ -1,0 +1,139 @@
+//! The combinator by itself: hand-made lists in, wake-ups and polls counted.
+
+mod children;
+mod handed_back;
+mod memory;
+mod order;
+mod random;
+mod starts;
+mod wakes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use aws_sdk_kinesis::types::{ChildShard, SequenceNumberRange, Shard};
+use futures::channel::mpsc;
+use futures::{FutureExt, stream};
+
+use super::*;
+use crate::{Error, ParentOutcome, StartPosition};
+
+fn id(n: u64) -> String {
+    format!("shardId-{n:012}")
+}
+
+fn shard(n: u64, parents: &[u64]) -> Shard {
+    shard_from(n, parents, "1")
+}
+
+fn shard_from(n: u64, parents: &[u64], first_sequence: &str) -> Shard {
+    let range = SequenceNumberRange::builder().starting_sequence_number(first_sequence).build().unwrap();
+    Shard::builder()
+        .shard_id(id(n))
+        .set_parent_shard_id(parents.first().copied().map(id))
+        .set_adjacent_parent_shard_id(parents.get(1).copied().map(id))
+        .sequence_number_range(range)
+        .build()
+        .unwrap()
+}
+
+fn closed(mut shard: Shard) -> Shard {
+    if let Some(range) = &mut shard.sequence_number_range {
+        range.ending_sequence_number = Some("9".to_owned());
+    }
+    shard
+}
+
+fn full(shards: Vec<Shard>) -> Result<ShardList, Error> {
+    ShardList::full("orders", shards)
+}
+
+fn child_shard(n: u64, parents: &[u64]) -> ChildShard {
+    ChildShard::builder()
+        .shard_id(id(n))
+        .set_parent_shards(Some(parents.iter().copied().map(id).collect()))
+        .build()
+        .unwrap()
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+type Lists = mpsc::UnboundedReceiver<Result<ShardList, Error>>;
+
+/// A lineage fed by hand, polled by hand.
+struct Driven {
+    lists: Option<mpsc::UnboundedSender<Result<ShardList, Error>>>,
+    lineage: Lineage<Lists>,
+    woken: Arc<Woken>,
+}
+
+impl Driven {
+    fn new(set: impl FnOnce(Lineage<Lists>) -> Lineage<Lists>) -> Self {
+        let (lists, receiver) = mpsc::unbounded();
+        Self { lists: Some(lists), lineage: set(parents_first(receiver)), woken: Arc::default() }
+    }
+
+    fn with(shards: Vec<Shard>) -> Self {
+        let driven = Self::new(|lineage| lineage);
+        driven.list(shards);
+        driven
+    }
+
+    fn list(&self, shards: Vec<Shard>) {
+        self.send(full(shards));
+    }
+
+    fn send(&self, list: Result<ShardList, Error>) {
+        self.lists.as_ref().unwrap().unbounded_send(list).unwrap();
+    }
+
+    fn poll(&mut self) -> Poll<Option<Result<ShardHandle, Error>>> {
+        let waker = Waker::from(Arc::clone(&self.woken));
+        self.lineage.poll_next_unpin(&mut Context::from_waker(&waker))
+    }
+
+    /// All that is ready now.
+    fn ready(&mut self) -> Vec<ShardHandle> {
+        std::iter::from_fn(|| match self.poll() {
+            Poll::Ready(shard) => shard.map(Result::unwrap),
+            Poll::Pending => None,
+        })
+        .collect()
+    }
+
+    fn one(&mut self) -> ShardHandle {
+        let mut ready = self.ready();
+        assert_eq!(ready.len(), 1, "{ready:?}");
+        ready.remove(0)
+    }
+
+    fn nothing(&mut self) {
+        let ready = self.ready();
+        assert!(ready.is_empty(), "{ready:?}");
+    }
+
+    fn wakes(&self) -> usize {
+        self.woken.0.swap(0, Ordering::SeqCst)
+    }
+
+    fn wanted(&mut self) -> Option<WantedList> {
+        Pin::new(&mut self.lineage).wanted()
+    }
+}
+
+fn ids(handles: &[ShardHandle]) -> Vec<u64> {
+    handles.iter().map(|handle| handle.id()["shardId-".len()..].parse().unwrap()).collect()
+}
+
+fn outcomes(handle: &ShardHandle) -> Vec<ParentOutcome> {
+    handle.parents().map(|(_, outcome)| outcome).collect()
+}

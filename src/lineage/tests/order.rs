@@ -1,0 +1,107 @@
+//! Which shard is offered when, whatever the lists are like.
+
+use super::*;
+
+#[test]
+fn a_merge_waits_for_both_parents() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[]), shard(2, &[0, 1])]);
+    let mut parents = driven.ready();
+    assert_eq!(ids(&parents), [0, 1]);
+    parents.remove(1).complete();
+    driven.nothing();
+    parents.remove(0).complete();
+    let merged = driven.one();
+    assert_eq!(merged.id(), id(2));
+    assert_eq!(
+        merged.parents().collect::<Vec<_>>(),
+        [(id(0).as_str(), ParentOutcome::Completed), (id(1).as_str(), ParentOutcome::Completed)]
+    );
+}
+
+#[test]
+fn listing_order_3_1_4_2() {
+    let mut driven = Driven::with(vec![shard(3, &[1]), shard(1, &[]), shard(4, &[3, 2]), shard(2, &[1])]);
+    let one = driven.one();
+    assert_eq!(one.id(), id(1));
+    one.complete();
+    let mut children = driven.ready();
+    assert_eq!(ids(&children), [3, 2]);
+    children.pop().unwrap().complete();
+    driven.nothing();
+    children.pop().unwrap().complete();
+    assert_eq!(driven.one().id(), id(4));
+}
+
+#[test]
+fn a_parent_that_is_unlisted_has_expired() {
+    let mut driven = Driven::with(vec![shard(7, &[3]), shard(9, &[7, 8])]);
+    let seven = driven.one();
+    assert_eq!(outcomes(&seven), [ParentOutcome::Unlisted]);
+    drop(seven);
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Dropped, ParentOutcome::Unlisted]);
+}
+
+#[test]
+fn a_parent_that_appears_later_than_its_child_is_waited_for_while_the_child_waits() {
+    let mut driven = Driven::with(vec![shard(1, &[]), shard(2, &[0, 1])]);
+    let one = driven.one();
+    driven.list(vec![shard(0, &[]), shard(1, &[]), shard(2, &[0, 1])]);
+    let zero = driven.one();
+    one.complete();
+    driven.nothing();
+    zero.complete();
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed, ParentOutcome::Completed]);
+}
+
+#[test]
+fn a_parent_that_appears_after_its_child_was_offered_is_offered_itself() {
+    let mut driven = Driven::with(vec![shard(2, &[0])]);
+    let child = driven.one();
+    driven.list(vec![shard(0, &[]), shard(2, &[0])]);
+    assert_eq!(driven.one().id(), id(0));
+    drop(child);
+    driven.list(vec![shard(0, &[]), shard(2, &[0])]);
+    driven.nothing();
+}
+
+#[test]
+fn late_parents_cannot_close_a_circle() {
+    let mut driven = Driven::with(vec![shard(1, &[]), shard(2, &[3, 1])]);
+    let one = driven.one();
+    driven.list(vec![shard(1, &[]), shard(2, &[9, 1]), shard(3, &[2])]);
+    one.complete();
+    let two = driven.one();
+    assert_eq!(two.id(), id(2));
+    two.complete();
+    assert_eq!(driven.one().id(), id(3));
+}
+
+#[test]
+fn a_known_parent_stays_one_when_it_drops_out_of_later_lists() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    let parent = driven.one();
+    for _ in 0..5 {
+        driven.list(vec![shard(1, &[0])]);
+        driven.nothing();
+    }
+    parent.complete();
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed]);
+}
+
+#[test]
+fn each_shard_is_offered_once_whatever_the_lists_repeat() {
+    let shards = || vec![shard(1, &[0]), shard(0, &[]), shard(1, &[0]), shard(0, &[])];
+    let mut driven = Driven::with(shards());
+    driven.list(shards());
+    let zero = driven.one();
+    driven.list(shards());
+    driven.nothing();
+    zero.complete();
+    driven.list(shards());
+    let one = driven.one();
+    driven.list(shards());
+    driven.nothing();
+    drop(one);
+    driven.list(shards());
+    driven.nothing();
+}

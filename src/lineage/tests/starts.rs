@@ -1,0 +1,111 @@
+//! Where each shard starts: `StartAt` and `resume`.
+
+use super::*;
+
+fn assert_start(handles: &[ShardHandle], expected: &[(u64, StartPosition)]) {
+    let mut starts: Vec<_> =
+        handles.iter().map(|handle| (handle.id().to_owned(), handle.start().clone())).collect();
+    starts.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected: Vec<_> = expected.iter().map(|(n, start)| (id(*n), start.clone())).collect();
+    assert_eq!(starts, expected);
+}
+
+use StartPosition::{After, Latest, TrimHorizon};
+
+#[test]
+fn latest_replays_nothing_of_a_stream_that_was_resharded_before() {
+    let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Latest));
+    driven.list(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(2, &[0]), shard(3, &[1])]);
+    let out = driven.ready();
+    assert_start(&out, &[(2, Latest), (3, Latest)]);
+    assert_eq!(outcomes(&out[0]), [ParentOutcome::BeforeStart]);
+    drop(out);
+    driven.list(vec![closed(shard(2, &[0])), shard(4, &[2]), shard(5, &[])]);
+    assert_start(&driven.ready(), &[(4, TrimHorizon), (5, TrimHorizon)]);
+}
+
+#[test]
+fn latest_loses_nothing_while_the_first_listing_is_made() {
+    // 0 was still open on the first page, and its children are on the second: 1 and the children of 2, closed already.
+    let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Latest));
+    driven.list(vec![shard(0, &[]), shard(1, &[0]), closed(shard(2, &[0])), shard(3, &[2])]);
+    let zero = driven.ready();
+    assert_start(&zero, &[(0, Latest)]);
+    drop(zero);
+    let children = driven.ready();
+    assert_start(&children, &[(1, TrimHorizon), (2, TrimHorizon)]);
+    drop(children);
+    assert_start(&driven.ready(), &[(3, TrimHorizon)]);
+}
+
+#[test]
+fn a_timestamp_is_for_the_shards_of_the_first_list_that_have_no_parent_in_it() {
+    let t = aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000);
+    let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Timestamp(t)));
+    driven.list(vec![shard(1, &[0]), closed(shard(2, &[])), shard(3, &[2])]);
+    let first = driven.ready();
+    assert_start(&first, &[(1, StartPosition::Timestamp(t)), (2, StartPosition::Timestamp(t))]);
+    drop(first);
+    assert_start(&driven.ready(), &[(3, TrimHorizon)]);
+    driven.list(vec![shard(9, &[8])]);
+    assert_start(&driven.ready(), &[(9, TrimHorizon)]);
+}
+
+fn resumed(start: StartAt, progress: Vec<(u64, Progress)>) -> Driven {
+    Driven::new(|lineage| {
+        lineage.start_at(start).resume(progress.into_iter().map(|(n, progress)| (id(n), progress)))
+    })
+}
+
+#[test]
+fn resume_with_a_finished_parent_and_an_unread_sibling() {
+    let after = After("49590338271490256608559692538361571095921575989136588898".to_owned());
+    for start in [StartAt::TrimHorizon, StartAt::Latest] {
+        let mut driven = resumed(start, vec![(0, Progress::Finished), (1, Progress::At(after.clone()))]);
+        driven.list(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(2, &[0]), shard(3, &[1])]);
+        let out = driven.ready();
+        assert_start(&out, &[(1, after.clone()), (2, TrimHorizon)]);
+        assert_eq!(outcomes(&out[0]), [ParentOutcome::EarlierRun]);
+        drop(out);
+        assert_start(&driven.ready(), &[(3, TrimHorizon)]);
+    }
+}
+
+#[test]
+fn what_descends_from_a_named_shard_is_read_from_its_beginning_under_latest() {
+    // 0 is named and has expired; 1 and 3 descend from it, though 1 is closed; 9 is of another family.
+    let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished)]);
+    driven.list(vec![closed(shard(1, &[0])), shard(3, &[1]), shard(9, &[])]);
+    let out = driven.ready();
+    assert_start(&out, &[(1, TrimHorizon), (9, Latest)]);
+    assert_eq!(outcomes(&out[0]), [ParentOutcome::EarlierRun]);
+    drop(out);
+    assert_start(&driven.ready(), &[(3, TrimHorizon)]);
+}
+
+#[test]
+fn an_unknown_line_of_descent_is_not_skipped_when_the_earlier_run_has_expired() {
+    // 0 is named and gone, and so is 4, of which nobody knows whether it descended from 0: 5 must not start at LATEST.
+    let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished)]);
+    driven.list(vec![shard(5, &[4])]);
+    assert_start(&driven.ready(), &[(5, TrimHorizon)]);
+}
+
+#[test]
+fn a_finished_shard_whose_parent_is_unread_is_not_offered_and_its_child_is_free() {
+    let mut driven = resumed(StartAt::TrimHorizon, vec![(1, Progress::Finished)]);
+    driven.list(vec![shard(0, &[]), shard(1, &[0]), shard(2, &[1])]);
+    let out = driven.ready();
+    assert_eq!(ids(&out), [0, 2]);
+    drop(out);
+    driven.nothing();
+}
+
+#[test]
+fn what_an_earlier_run_left_is_not_for_a_stream_created_again() {
+    let mut driven = resumed(StartAt::TrimHorizon, vec![(0, Progress::Finished), (1, Progress::Finished)]);
+    driven.list(vec![shard_from(0, &[], "111")]);
+    driven.nothing();
+    driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[], "212")]);
+    assert_eq!(ids(&driven.ready()), [0, 1]);
+}

@@ -1,0 +1,161 @@
+//! Polls and wake-ups, and every way to end a handle or the stream.
+
+use super::*;
+
+#[test]
+fn it_is_send_static_and_unpin() {
+    fn check<T: Send + Unpin + 'static>() {}
+    fn sync<T: Sync>() {}
+    check::<Lineage<Lists>>();
+    check::<ShardHandle>();
+    check::<crate::AllShards>();
+    check::<crate::TryAllShards>();
+    check::<crate::ShardLists>();
+    check::<crate::ShardList>();
+    check::<Error>();
+    sync::<ShardHandle>();
+    sync::<Error>();
+}
+
+#[test]
+fn the_last_parent_wakes_the_stream_and_its_child_is_in_the_very_next_poll() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[]), shard(2, &[0, 1]), shard(3, &[])]);
+    let mut out = driven.ready();
+    driven.nothing();
+    driven.wakes();
+    out.remove(0).complete();
+    assert_eq!(driven.wakes(), 1);
+    driven.nothing();
+    driven.wakes();
+    out.remove(0).complete();
+    assert_eq!(driven.wakes(), 1);
+    assert!(matches!(driven.poll(), Poll::Ready(Some(Ok(child))) if child.id() == id(2)));
+}
+
+#[test]
+fn a_handle_ended_in_another_thread_wakes_the_stream() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    let parent = driven.one();
+    driven.wakes();
+    std::thread::spawn(move || parent.complete()).join().unwrap();
+    assert_eq!(driven.wakes(), 1);
+    assert_eq!(driven.one().id(), id(1));
+}
+
+#[test]
+fn ten_thousand_waits_released_at_once_are_polled_once_each() {
+    const N: u64 = 10_000;
+    let mut shards: Vec<Shard> = (0..N).map(|n| shard(n, &[])).collect();
+    shards.extend((0..N).map(|n| shard(N + n, &[n])));
+    let mut driven = Driven::with(shards);
+    let parents = driven.ready();
+    assert_eq!(parents.len(), 10_000);
+    driven.nothing();
+    wait::tests::POLLS.set(0);
+    drop(parents);
+    let children = driven.ready();
+    assert_eq!(children.len(), 10_000);
+    // Each parent's wait once, and each child's own, once it is out, at most once more.
+    let polls = wait::tests::POLLS.get();
+    assert!((N..=2 * N).contains(&polls), "{polls} polls for {N} releases");
+}
+
+#[test]
+fn ten_thousand_children_of_one_parent_cost_one_wait() {
+    const N: u64 = 10_000;
+    let mut shards = vec![shard(0, &[])];
+    shards.extend((1..=N).map(|n| shard(n, &[0])));
+    let mut driven = Driven::with(shards);
+    let parent = driven.one();
+    wait::tests::POLLS.set(0);
+    parent.complete();
+    let Poll::Ready(Some(Ok(first))) = driven.poll() else { panic!("no child") };
+    assert_eq!(wait::tests::POLLS.get(), 1);
+    drop(first);
+    assert_eq!(driven.ready().len(), 9_999);
+}
+
+#[test]
+fn ending_a_handle_after_the_stream_is_gone_is_harmless() {
+    for end in [ShardHandle::complete, ShardHandle::abandon, drop as fn(ShardHandle)] {
+        let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+        let handle = driven.one();
+        drop(driven);
+        end(handle);
+    }
+}
+
+#[test]
+fn dropping_the_stream_while_a_thousand_shards_wait_frees_all() {
+    let mut shards = vec![shard(0, &[])];
+    shards.extend((1..=1_000).map(|n| shard(n, &[0])));
+    let list = full(shards).unwrap();
+    let stream = Arc::downgrade(&list.stream);
+    let (lists, receiver) = mpsc::unbounded::<Result<_, Error>>();
+    lists.unbounded_send(Ok(list)).unwrap();
+    let mut lineage = parents_first(receiver);
+    let handle = lineage.next().now_or_never().unwrap().unwrap().unwrap();
+    assert!(lineage.next().now_or_never().is_none());
+    assert_eq!(lineage.tracked(), 1_001);
+    drop(lineage);
+    assert!(lists.is_closed());
+    assert_eq!(stream.strong_count(), 1, "only the handle's own");
+    handle.complete();
+    assert_eq!(stream.strong_count(), 0);
+}
+
+#[test]
+fn a_failed_listing_is_one_err_and_keeps_the_handles() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    let parent = driven.one();
+    driven.send(full(vec![shard(5, &[5])]));
+    assert!(matches!(driven.poll(), Poll::Ready(Some(Err(Error::MalformedList { .. })))));
+    driven.nothing();
+    parent.complete();
+    assert_eq!(driven.one().id(), id(1));
+}
+
+#[test]
+fn it_ends_when_its_lists_have_ended_and_nothing_waits() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    driven.lists = None;
+    let Poll::Ready(Some(Ok(parent))) = driven.poll() else { panic!("no shard") };
+    assert!(driven.poll().is_pending(), "a child waits");
+    parent.complete();
+    let Poll::Ready(Some(Ok(child))) = driven.poll() else { panic!("no child") };
+    assert!(matches!(driven.poll(), Poll::Ready(None)));
+    drop(child);
+    assert!(matches!(driven.poll(), Poll::Ready(None)));
+}
+
+#[test]
+fn a_source_that_is_always_ready_does_not_hold_the_task() {
+    let lists = stream::repeat_with(|| full(vec![shard(0, &[])]));
+    let mut lineage = parents_first(lists);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let cx = &mut Context::from_waker(&waker);
+    assert!(lineage.poll_next_unpin(cx).is_ready());
+    assert!(lineage.poll_next_unpin(cx).is_pending());
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it asks to be polled again");
+}
+
+#[test]
+fn a_shard_that_was_dropped_by_a_panic_is_closed() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    let parent = driven.one();
+    let consumer = std::thread::spawn(move || {
+        let _parent = parent;
+        std::panic::panic_any("a consumer's bug");
+    });
+    assert!(consumer.join().is_err());
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Dropped]);
+}
+
+#[test]
+#[should_panic(expected = "start_at was called after the stream of shards was first polled")]
+fn a_setter_after_the_first_poll_is_refused() {
+    let mut driven = Driven::with(vec![]);
+    driven.nothing();
+    let _ = driven.lineage.start_at(StartAt::Latest);
+}
