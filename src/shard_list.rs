@@ -31,6 +31,8 @@ pub struct ShardList {
     pub(crate) extent: Extent,
     /// Parents before children, across the pages. Kept as pages: a long list is never copied into one.
     pub(crate) pages: Vec<Vec<Shard>>,
+    /// As Kinesis orders them.
+    pub(crate) greatest_id: Option<String>,
 }
 
 /// How much of the stream a list speaks of.
@@ -51,7 +53,7 @@ impl ShardList {
     ///
     /// [`Error::MalformedList`] if a shard has no id or is its own ancestor.
     pub fn full(stream: impl Into<StreamId>, shards: Vec<Shard>) -> Result<Self, Error> {
-        Self::from_pages(Arc::new(stream.into()), Extent::Full, vec![shards])
+        Self::from_pages(Arc::new(stream.into()), Extent::Full, shards.into())
     }
 
     /// What a listing from the greatest known id on gave (`ExclusiveStartShardId`): nothing follows from a shard's absence.
@@ -60,7 +62,7 @@ impl ShardList {
     ///
     /// As for [`full`](Self::full).
     pub fn additions(stream: impl Into<StreamId>, shards: Vec<Shard>) -> Result<Self, Error> {
-        Self::from_pages(Arc::new(stream.into()), Extent::Additions, vec![shards])
+        Self::from_pages(Arc::new(stream.into()), Extent::Additions, shards.into())
     }
 
     /// The shards, parents before children.
@@ -74,20 +76,67 @@ impl ShardList {
         !matches!(self.extent, Extent::Additions)
     }
 
-    pub(crate) fn from_pages(
-        stream: Arc<StreamId>,
-        extent: Extent,
-        mut pages: Vec<Vec<Shard>>,
-    ) -> Result<Self, Error> {
-        if pages.iter().flatten().any(|shard| shard.shard_id.is_empty()) {
+    pub(crate) fn from_pages(stream: Arc<StreamId>, extent: Extent, pages: Pages) -> Result<Self, Error> {
+        if pages.has_nameless {
             return Err(Error::malformed(&stream, "a shard has no id"));
         }
-        if !parents_come_first(pages.iter().flatten()) {
-            let sorted = sort_parents_first(pages.into_iter().flatten().collect())
+        let (pages, greatest_id) = if pages.in_order {
+            let last = pages.shards.last().and_then(|page| page.last());
+            let greatest_id = last.map(|shard| shard.shard_id.clone());
+            (pages.shards, greatest_id)
+        } else {
+            let shards: Vec<Shard> = pages.into_shards().collect();
+            let greatest_id = shards.iter().map(Shard::shard_id).max().map(str::to_owned);
+            let sorted = sort_parents_first(shards)
                 .map_err(|id| Error::malformed(&stream, format!("{id} is its own ancestor")))?;
-            pages = vec![sorted];
+            (vec![sorted], greatest_id)
+        };
+        Ok(Self { stream, extent, pages, greatest_id })
+    }
+}
+
+/// The pages of a list, looked at as they come, while they are in the processor's cache.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    shards: Vec<Vec<Shard>>,
+    has_nameless: bool,
+    /// As AWS lists them: ids ascend, and a child's is above its parents'. No table is needed to see that.
+    in_order: bool,
+}
+
+impl Pages {
+    pub(crate) fn new() -> Self {
+        Self { shards: Vec::new(), has_nameless: false, in_order: true }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub(crate) fn push(&mut self, page: Vec<Shard>) {
+        let mut last = self.shards.last().and_then(|page| page.last()).map_or("", Shard::shard_id);
+        for shard in &page {
+            let id = shard.shard_id();
+            self.has_nameless |= id.is_empty();
+            self.in_order &=
+                last <= id && !parent_ids(shard).into_iter().flatten().any(|parent| parent >= id);
+            last = id;
         }
-        Ok(Self { stream, extent, pages })
+        if !page.is_empty() {
+            self.shards.push(page);
+        }
+    }
+
+    pub(crate) fn into_shards(self) -> impl Iterator<Item = Shard> {
+        self.shards.into_iter().flatten()
+    }
+}
+
+impl From<Vec<Shard>> for Pages {
+    fn from(shards: Vec<Shard>) -> Self {
+        let mut pages = Self::new();
+        pages.push(shards);
+        pages
     }
 }
 
@@ -98,19 +147,6 @@ pub(crate) fn parent_ids(shard: &Shard) -> [Option<&str>; 2] {
     let adjacent =
         shard.adjacent_parent_shard_id().filter(|adjacent| id(Some(adjacent)) && parent != Some(adjacent));
     [parent, adjacent]
-}
-
-/// As AWS lists them: ids ascend, and a child's is above its parents'. No table is needed to see that.
-fn parents_come_first<'a>(shards: impl Iterator<Item = &'a Shard>) -> bool {
-    let mut last = "";
-    for shard in shards {
-        let id = shard.shard_id();
-        if id < last || parent_ids(shard).into_iter().flatten().any(|parent| parent >= id) {
-            return false;
-        }
-        last = id;
-    }
-    true
 }
 
 /// Kahn's algorithm; the error is the id of a shard on a cycle or below one.

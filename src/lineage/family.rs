@@ -1,8 +1,9 @@
 //! Who is whose parent, what is offered, closed, forgotten. Pure: no async, no I/O, no clock.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::RandomState;
+use std::iter::Flatten;
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
@@ -10,7 +11,7 @@ use super::key::{FirstSequence, ShardKey};
 use super::member::{Member, Parent, State, Unoffered};
 use super::origin::{Ancestry, Origin, Verdict};
 use super::orphans::Orphans;
-use super::serial::{Serial, SerialMap};
+use super::serial::{BuildNeighbourly, Serial, SerialMap};
 use crate::handle::Offer;
 use crate::shard_list::{Extent, parent_ids};
 use crate::{ParentOutcome, ShardList, StreamId};
@@ -21,8 +22,10 @@ pub(super) struct Family {
     /// Set by the first list.
     stream: Option<Arc<StreamId>>,
     /// The shards of the stream as it is now. A member that is not in here belongs to a stream that was deleted.
-    index: HashMap<ShardKey, Serial>,
+    index: HashMap<ShardKey, Serial, BuildNeighbourly>,
     members: SerialMap<Member>,
+    /// What is left of the last list.
+    unseen: Option<Unseen>,
     ready: VecDeque<(Serial, Unoffered)>,
     /// How many wait for a parent.
     waiting: usize,
@@ -32,7 +35,12 @@ pub(super) struct Family {
     wants_full: bool,
     full_lists: u32,
     next_serial: Serial,
-    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Unseen {
+    shards: Flatten<IntoIter<Vec<Shard>>>,
+    extent: Extent,
 }
 
 /// A listing that would help the lineage now; see [`Lineage::wanted`](crate::Lineage::wanted).
@@ -46,7 +54,11 @@ pub enum WantedList {
 
 impl Family {
     /// Takes in a list: new shards wait or become ready, those that two full lists in a row did not name are forgotten.
+    ///
+    /// The shards are looked at one by one, as they are taken: parents come first in a list, so nothing that follows is needed to judge one, and a
+    /// shard that waits for nobody goes from the list to its handle without being stored on the way.
     pub(super) fn absorb(&mut self, list: ShardList) {
+        while self.see_next() {}
         let full = list.is_full();
         if full {
             self.full_lists += 1;
@@ -59,16 +71,39 @@ impl Family {
             }
         }
         self.origin.begin_list(&list);
-        let ShardList { stream, extent, pages } = list;
+        let ShardList { stream, extent, pages, .. } = list;
         self.stream = Some(stream);
         if self.index.is_empty() {
             let shards = pages.iter().map(Vec::len).sum();
             self.index.reserve(shards);
             self.members.reserve(shards);
         }
-        for shard in pages.into_iter().flatten() {
-            self.see(shard, &extent);
+        self.unseen = Some(Unseen { shards: pages.into_iter().flatten(), extent });
+    }
+
+    /// The next shard to hand out.
+    pub(super) fn next_ready(&mut self) -> Option<(Serial, Offer)> {
+        while self.ready.is_empty() && self.see_next() {}
+        let (serial, Unoffered { shard, start }) = self.ready.pop_front()?;
+        let member = self.members.get_mut(&serial)?;
+        member.state = State::Offered;
+        let parents = member.parents.map(|parent| match parent {
+            Parent::Ended(outcome) => Some(outcome),
+            Parent::None | Parent::Open(_) => None,
+        });
+        let stream = Arc::clone(self.stream.as_ref()?);
+        Some((serial, Offer { shard, stream, start, parents }))
+    }
+
+    /// Looks at the next shard of the list; false once it is through.
+    fn see_next(&mut self) -> bool {
+        let Some(mut unseen) = self.unseen.take() else { return false };
+        if let Some(shard) = unseen.shards.next() {
+            self.see(shard, &unseen.extent);
+            self.unseen = Some(unseen);
+            return true;
         }
+        let full = !matches!(unseen.extent, Extent::Additions);
         self.origin.end_list(full);
         if full {
             self.wants_full = false;
@@ -76,22 +111,7 @@ impl Family {
         }
         let Self { childless, members, .. } = self;
         childless.retain(|serial| members.get(serial).is_some_and(|member| !member.has_child));
-    }
-
-    /// The next shard to hand out.
-    pub(super) fn next_ready(&mut self) -> Option<(Serial, Offer)> {
-        while let Some((serial, unoffered)) = self.ready.pop_front() {
-            let Some(member) = self.members.get_mut(&serial) else { continue };
-            member.state = State::Offered;
-            let parents = member.parents.map(|parent| match parent {
-                Parent::Ended(outcome) => Some(outcome),
-                Parent::None | Parent::Open(_) => None,
-            });
-            let Unoffered { shard, start } = unoffered;
-            let stream = Arc::clone(self.stream.as_ref()?);
-            return Some((serial, Offer { shard, stream, start, parents }));
-        }
-        None
+        false
     }
 
     /// Closes an offered shard: the children that waited for it alone become ready, as do those named in `children`.
@@ -142,11 +162,7 @@ impl Family {
 
     /// Whether any shard waits, for a parent or for being taken.
     pub(super) fn is_waiting(&self) -> bool {
-        self.waiting > 0 || self.is_ready()
-    }
-
-    pub(super) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.waiting > 0 || !self.ready.is_empty() || self.unseen.is_some()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -165,7 +181,7 @@ impl Family {
 
     fn see(&mut self, shard: Shard, extent: &Extent) {
         let key = ShardKey::from(shard.shard_id());
-        let first_sequence = FirstSequence::of(&shard, &self.hasher);
+        let first_sequence = FirstSequence::of(&shard);
         if let Some(member) = self.index.get(&key).and_then(|serial| self.members.get_mut(serial)) {
             if member.first_sequence.may_become(first_sequence) {
                 member.first_sequence.update(first_sequence);
@@ -219,7 +235,7 @@ impl Family {
             .set_hash_key_range(child.hash_key_range)
             .build();
         if let Ok(shard) = shard {
-            let first_sequence = FirstSequence::of(&shard, &self.hasher);
+            let first_sequence = FirstSequence::of(&shard);
             self.adopt(key, shard, first_sequence, known);
         }
     }
@@ -248,7 +264,7 @@ impl Family {
                 Parent::Ended(self.origin.unlisted(id))
             };
         }
-        ancestry.waits = parents.iter().any(Parent::is_open);
+        ancestry.waits = parents.iter().any(|parent| parent.is_open());
 
         let serial = self.next_serial.take_next();
         let (named, verdict) = self.origin.decide(&shard, ancestry);
@@ -332,7 +348,7 @@ impl Family {
                 return true;
             }
             if let Some(member) = self.members.get(&serial).filter(|_| seen.insert(serial)) {
-                next.extend(member.parents.iter().filter_map(Parent::open));
+                next.extend(member.parents.iter().filter_map(|parent| parent.open()));
             }
         }
         false
@@ -343,7 +359,7 @@ impl Family {
         for slot in member.parents.iter_mut().filter(|slot| slot.open() == Some(parent)) {
             *slot = Parent::Ended(outcome);
         }
-        if member.parents.iter().any(Parent::is_open) {
+        if member.parents.iter().any(|parent| parent.is_open()) {
             return;
         }
         match std::mem::replace(&mut member.state, State::Ready) {
@@ -361,7 +377,7 @@ impl Family {
             && list.shards().any(|shard| {
                 let member =
                     self.index.get(&ShardKey::from(shard.shard_id())).and_then(|s| self.members.get(s));
-                member.is_some_and(|m| !m.first_sequence.may_become(FirstSequence::of(shard, &self.hasher)))
+                member.is_some_and(|m| !m.first_sequence.may_become(FirstSequence::of(shard)))
             })
     }
 

@@ -1,16 +1,27 @@
 //! A shard's id and the number it starts at, as small as the cache needs them.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use aws_sdk_kinesis::types::Shard;
+use rustc_hash::FxBuildHasher;
 
 /// A shard's id. AWS's own form, `shardId-` and twelve digits, is kept as its number and takes no allocation;
 /// any other is shared between the places that hold it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ShardKey {
     Numbered(u64),
-    Named(Arc<str>),
+    Named(Arc<String>),
+}
+
+impl Hash for ShardKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            // Consecutive, and kept so: see `Neighbourly`.
+            Self::Numbered(number) => state.write_u64(*number),
+            Self::Named(name) => state.write_u64(FxBuildHasher.hash_one(name)),
+        }
+    }
 }
 
 impl From<&str> for ShardKey {
@@ -19,7 +30,7 @@ impl From<&str> for ShardKey {
         let number = digits.and_then(|digits| {
             digits.bytes().try_fold(0_u64, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))
         });
-        number.map_or_else(|| Self::Named(id.into()), Self::Numbered)
+        number.map_or_else(|| Self::Named(Arc::new(id.to_owned())), Self::Numbered)
     }
 }
 
@@ -32,13 +43,13 @@ impl FirstSequence {
     /// Some servers say `0` until a shard's first record gives it a number: once told, it is the same shard still.
     const ZERO: Self = Self(1);
 
-    pub(super) fn of(shard: &Shard, hasher: &RandomState) -> Self {
+    pub(super) fn of(shard: &Shard) -> Self {
         match shard.sequence_number_range() {
             None => Self::UNTOLD,
             Some(range) => match range.starting_sequence_number() {
                 "" => Self::UNTOLD,
                 "0" => Self::ZERO,
-                number => Self(hasher.hash_one(number).max(2)),
+                number => Self(FxBuildHasher.hash_one(number).max(2)),
             },
         }
     }
@@ -67,19 +78,17 @@ mod tests {
         for other in
             ["shardId-42", "shardId-0000000000042", "shardId-00000000004x", "shard-000000000042", "é", ""]
         {
-            assert_eq!(ShardKey::from(other), ShardKey::Named(other.into()));
+            assert_eq!(ShardKey::from(other), ShardKey::Named(Arc::new(other.to_owned())));
         }
     }
 
     #[test]
     fn only_a_number_that_was_told_and_changed_makes_another_shard() {
-        let hasher = RandomState::new();
         let at = |number: Option<&str>| {
             let range =
                 number.map(|n| SequenceNumberRange::builder().starting_sequence_number(n).build().unwrap());
             FirstSequence::of(
                 &Shard::builder().shard_id("s").set_sequence_number_range(range).build().unwrap(),
-                &hasher,
             )
         };
         for (old, new, same) in [

@@ -55,14 +55,14 @@ impl State {
 }
 
 impl Parent {
-    pub(super) fn open(&self) -> Option<Serial> {
+    pub(super) fn open(self) -> Option<Serial> {
         match self {
-            Self::Open(serial) => Some(*serial),
+            Self::Open(serial) => Some(serial),
             Self::None | Self::Ended(_) => None,
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(super) fn is_open(self) -> bool {
         self.open().is_some()
     }
 }

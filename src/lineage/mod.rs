@@ -13,7 +13,7 @@ mod tests;
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -215,28 +215,8 @@ where
         *this.polled = true;
         let mut lists_taken = 0;
         loop {
-            // First what is ready, so that all that one list brought is out before the next is asked for.
-            if let Some((serial, offer)) = this.family.next_ready() {
-                let (ended, ending) = oneshot::channel();
-                this.waits.push(Wait::Parent { serial, ending });
-                return Poll::Ready(Some(Ok(ShardHandle::new(offer, ended, *this.on_drop))));
-            }
-
-            let mut lists_pending = true;
-            if !*this.lists_ended && lists_taken < MOST_LISTS_A_POLL {
-                match this.lists.as_mut().poll_next(cx) {
-                    Poll::Ready(Some(Ok(list))) => {
-                        lists_taken += 1;
-                        this.family.absorb(list);
-                        lists_pending = false;
-                    }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                    Poll::Ready(None) => *this.lists_ended = true,
-                    Poll::Pending => {}
-                }
-            }
-
-            // Then the waits. That the set is empty says nothing: the next shard that is offered fills it again.
+            // First the waits: what has ended may set its children free. That the set is empty says nothing: the next shard that
+            // is offered fills it again.
             while let Poll::Ready(Some(event)) = this.waits.poll_next_unpin(cx) {
                 match event {
                     Event::Ended(serial, Ending::Closed(outcome, children)) => {
@@ -254,15 +234,29 @@ where
                 }
             }
 
-            if this.family.is_ready() || !lists_pending {
-                continue;
+            // Then what is ready, so that all that one list brought is out before the next is asked for.
+            if let Some((serial, offer)) = this.family.next_ready() {
+                let (ended, ending) = oneshot::channel();
+                this.waits.push(Wait::Parent { serial, ending });
+                return Poll::Ready(Some(Ok(ShardHandle::new(offer, ended, *this.on_drop))));
+            }
+
+            if *this.lists_ended {
+                let waits = this.family.is_waiting() || *this.returning > 0;
+                return if waits { Poll::Pending } else { Poll::Ready(None) };
             }
             if lists_taken == MOST_LISTS_A_POLL {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let waits = this.family.is_waiting() || *this.returning > 0;
-            return if *this.lists_ended && !waits { Poll::Ready(None) } else { Poll::Pending };
+            match ready!(this.lists.as_mut().poll_next(cx)) {
+                Some(Ok(list)) => {
+                    lists_taken += 1;
+                    this.family.absorb(list);
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => *this.lists_ended = true,
+            }
         }
     }
 }

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType};
+use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType};
 
+use crate::shard_list::Pages;
 use crate::{Error, StreamId};
 
 /// What the first page asks for.
@@ -25,7 +26,7 @@ const MOST_EMPTY_PAGES_IN_A_ROW: usize = 1_000;
 /// How often a listing is begun again because its token had expired, before that is an error.
 const MOST_RESTARTS: usize = 3;
 
-pub(super) async fn list(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Vec<Vec<Shard>>, Error> {
+pub(super) async fn list(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Pages, Error> {
     let mut restarts = 0;
     loop {
         match pages(client, stream, ask).await {
@@ -48,10 +49,10 @@ enum PageError {
     Other(Error),
 }
 
-async fn pages(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Vec<Vec<Shard>>, PageError> {
+async fn pages(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Pages, PageError> {
     let endless =
         |why: &str| PageError::Other(Error::malformed(stream, format!("its pages never end: {why}")));
-    let mut pages: Vec<Vec<Shard>> = Vec::new();
+    let mut pages = Pages::new();
     let mut begun = HashSet::new();
     let mut empty_in_a_row = 0;
     let mut token = None;
@@ -74,9 +75,7 @@ async fn pages(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Vec<Vec<
                 return Err(endless(&format!("{} with shards, {empty_in_a_row} empty", pages.len())));
             }
         }
-        if !shards.is_empty() {
-            pages.push(shards);
-        }
+        pages.push(shards);
         match next {
             Some(next) => token = Some(next),
             None => return Ok(pages),

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::Shard;
 use futures::future::BoxFuture;
 use futures::stream::FusedStream;
 use futures::{FutureExt, Stream};
@@ -197,13 +196,12 @@ impl ShardLists {
 
     fn note_list(&mut self, list: &ShardList) {
         self.failures = 0;
-        let greatest = list.shards().map(Shard::shard_id).max();
         if list.is_full() {
-            self.greatest = greatest.map(str::to_owned);
+            self.greatest.clone_from(&list.greatest_id);
             self.full_at = Some(Instant::now());
             self.full_next = false;
-        } else if greatest > self.greatest.as_deref() {
-            self.greatest = greatest.map(str::to_owned);
+        } else if list.greatest_id > self.greatest {
+            self.greatest.clone_from(&list.greatest_id);
         }
         let shards = list.pages.iter().map(Vec::len).sum::<usize>();
         tracing::debug!(stream = self.stream.name(), shards, full = list.is_full(), "listed the shards");
@@ -232,7 +230,7 @@ async fn one_list(
     let mut extent = if matches!(ask, Ask::After(_)) { Extent::Additions } else { Extent::Full };
     if look_back && matches!(ask, Ask::FromTimestamp(_)) {
         // The full list comes second, so that it holds all that the filtered one does.
-        extent = Extent::FullButOnly(pages.into_iter().flatten().map(|shard| shard.shard_id).collect());
+        extent = Extent::FullButOnly(pages.into_shards().map(|shard| shard.shard_id).collect());
         pages = list(&client, &stream, &Ask::Everything).await?;
     }
     ShardList::from_pages(stream, extent, pages)

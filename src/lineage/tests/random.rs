@@ -78,6 +78,7 @@ struct World {
     closed: BTreeSet<usize>,
     now: usize,
     full_lists: usize,
+    may_return: BTreeSet<usize>,
     /// How many full lists there had been when a shard was last named.
     named_in: BTreeMap<usize, usize>,
 }
@@ -111,6 +112,7 @@ impl World {
             closed: BTreeSet::new(),
             now: 0,
             full_lists: 0,
+            may_return: BTreeSet::new(),
             named_in: BTreeMap::new(),
         }
     }
@@ -142,6 +144,8 @@ impl World {
 
     fn list(&mut self, full: bool, shown: &BTreeSet<usize>, seed: u64) {
         self.now += 1;
+        let may_return: Vec<usize> = self.may_be_forgotten().collect();
+        self.may_return.extend(may_return);
         let mut shards: Vec<Shard> = shown.iter().map(|&n| self.shard(n)).collect();
         shards.extend(shown.iter().filter(|&&n| (seed >> (n % 64)) & 1 == 1).map(|&n| self.shard(n)));
         shuffle(&mut shards, seed);
@@ -163,20 +167,12 @@ impl World {
                 self.named_in.insert(n, self.full_lists);
             }
         }
-        if full {
-            self.forget();
-        }
     }
 
-    /// Rule 6: closed, and not named by two full lists in a row. Should it be listed again, it is as good as new.
-    fn forget(&mut self) {
-        for n in self.closed.clone() {
-            if self.full_lists - self.named_in[&n] >= 2 {
-                self.closed.remove(&n);
-                self.offered.remove(&n);
-                self.named_at.remove(&n);
-            }
-        }
+    /// Rule 6: what is closed and was not named by two full lists in a row is forgotten, once the last of them is through. Should it
+    /// be listed again, it is as good as new.
+    fn may_be_forgotten(&self) -> impl Iterator<Item = usize> {
+        self.closed.iter().copied().filter(|n| self.full_lists - self.named_in[n] >= 2)
     }
 
     fn listed(&self) -> BTreeSet<usize> {
@@ -186,7 +182,7 @@ impl World {
     fn take(&mut self) -> Result<bool, TestCaseError> {
         let Some((serial, offer)) = self.family.next_ready() else { return Ok(false) };
         let n = number(offer.shard.shard_id());
-        prop_assert!(self.offered.insert(n), "{n} was offered twice");
+        prop_assert!(self.offered.insert(n) || self.may_return.remove(&n), "{n} was offered twice");
         for &parent in &self.shards[n].parents {
             let was_known = self.named_at.get(&parent).is_some_and(|at| *at <= self.named_at[&n]);
             prop_assert!(
@@ -323,6 +319,7 @@ proptest! {
         let none = BTreeSet::new();
         world.list(true, &none, 0);
         world.list(true, &none, 0);
+        prop_assert!(!world.take()?);
         prop_assert_eq!(world.family.len(), 0);
         prop_assert!(world.family.is_empty_inside(), "{:?}", world.family);
     }
