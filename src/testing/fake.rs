@@ -1,6 +1,5 @@
 //! [`FakeKinesis`]: the handle to the fake, and what builds it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,8 +10,7 @@ use aws_sdk_kinesis::config::{Builder, Credentials, HttpClient, Region};
 
 use super::clock::{Clock, DEFAULT_START, TokioSleep};
 use super::http::Connector;
-use super::log::Request;
-use super::model::{Millis, Mode, REGION, Refusal, Service, StreamRef};
+use super::model::{Limits, Millis, Mode, REGION, Refusal, Service, StreamRef};
 use super::server::Server;
 use super::stream::FakeStream;
 
@@ -94,6 +92,16 @@ impl FakeKinesisBuilder {
         self
     }
 
+    /// Which of AWS's limits hold for requests.
+    ///
+    /// # Default
+    ///
+    /// All of them.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.service.meters.limits = limits;
+        self
+    }
+
     /// Whether requests are kept for [`FakeKinesis::requests`] and its kin. A benchmark may rather not.
     ///
     /// # Default
@@ -134,7 +142,9 @@ impl FakeKinesis {
 
     /// A Kinesis with other than the default settings.
     pub fn builder() -> FakeKinesisBuilder {
-        FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), keeps_log: true }
+        let builder =
+            FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), keeps_log: true };
+        builder.limits(Limits::aws())
     }
 
     /// A client that talks to this fake: the SDK's own, with its standard retries, waiting on tokio's clock.
@@ -186,6 +196,11 @@ impl FakeKinesis {
         tokio::time::advance(duration).await;
     }
 
+    /// Changes which of AWS's limits hold, from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.server.state().service.meters.limits = limits;
+    }
+
     /// Makes a stream of `shards` shards in provisioned mode.
     ///
     /// # Panics
@@ -226,37 +241,8 @@ impl FakeKinesis {
         FakeStream::new(Arc::clone(&self.server), name)
     }
 
-    /// Every request so far, in the order they came.
-    #[must_use]
-    pub fn requests(&self) -> Vec<Request> {
-        self.server.state().log.clone()
-    }
-
-    /// Every request so far, and forgets them.
-    #[must_use]
-    pub fn take_requests(&self) -> Vec<Request> {
-        std::mem::take(&mut self.server.state().log)
-    }
-
-    /// Forgets the requests so far.
-    pub fn clear_requests(&self) {
-        self.server.state().log.clear();
-    }
-
-    /// How often `operation` was asked for.
-    #[must_use]
-    pub fn count(&self, operation: &str) -> usize {
-        self.server.state().log.iter().filter(|request| request.operation == operation).count()
-    }
-
-    /// How often each operation was asked for.
-    #[must_use]
-    pub fn counts(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for request in &self.server.state().log {
-            *counts.entry(request.operation.clone()).or_default() += 1;
-        }
-        counts
+    pub(super) fn server(&self) -> &Server {
+        &self.server
     }
 }
 

@@ -3,5 +3,7 @@
 mod input;
 mod operations;
 mod output;
+mod subject;
 
-pub(crate) use operations::answer;
+pub(crate) use operations::{OPERATIONS, Twist, answer};
+pub(crate) use subject::{shard_of, stream_of};

@@ -7,9 +7,36 @@ use serde_json::Value;
 use super::input::{Input, required, seal, unseal};
 use super::output::{self, Object, object};
 use crate::testing::model::{
-    Code, IteratorStart, ListRequest, Millis, Mode, NewRecord, REGION, Refusal, Service, ShardFilter, Stream,
-    StreamRef, Written, parse_hash_key,
+    Code, Distortion, IteratorStart, ListRequest, Millis, Mode, NewRecord, REGION, Refusal, Service,
+    ShardFilter, Stream, StreamRef, Written, parse_hash_key,
 };
+
+/// Every operation there is.
+pub(crate) const OPERATIONS: [&str; 15] = [
+    "CreateStream",
+    "DecreaseStreamRetentionPeriod",
+    "DeleteStream",
+    "DescribeStream",
+    "DescribeStreamSummary",
+    "GetRecords",
+    "GetShardIterator",
+    "IncreaseStreamRetentionPeriod",
+    "ListShards",
+    "ListStreams",
+    "MergeShards",
+    "PutRecord",
+    "PutRecords",
+    "SplitShard",
+    "UpdateShardCount",
+];
+
+/// What is wrong with an answer that is otherwise carried out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Twist {
+    pub(crate) listing: Distortion,
+    /// A read without records.
+    pub(crate) dry: bool,
+}
 
 /// The body of the answer to one request.
 pub(crate) fn answer(
@@ -17,6 +44,7 @@ pub(crate) fn answer(
     operation: &str,
     body: &Value,
     now: Millis,
+    twist: Twist,
 ) -> Result<String, Refusal> {
     let input = Input(body);
     match operation {
@@ -25,10 +53,10 @@ pub(crate) fn answer(
         "DeleteStream" => service.delete_stream(input.stream()?, now).map(|()| empty()),
         "DescribeStream" => describe_stream(service, input, now),
         "DescribeStreamSummary" => describe_stream_summary(service, input, now),
-        "GetRecords" => get_records(service, input, now),
+        "GetRecords" => get_records(service, input, twist.dry, now),
         "GetShardIterator" => get_shard_iterator(service, input, now),
         "IncreaseStreamRetentionPeriod" => retention(service, input, now, Service::increase_retention),
-        "ListShards" => list_shards(service, input, now),
+        "ListShards" => list_shards(service, input, twist.listing, now),
         "ListStreams" => list_streams(service, input, now),
         "MergeShards" => merge_shards(service, input, now),
         "PutRecord" => put_record(service, input, now),
@@ -108,7 +136,9 @@ fn describe_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Resu
     Ok(object(|object| {
         object.object("StreamDescription", |object| {
             describe(object, stream, now);
-            object.list("Shards", shards.by_ref().take(limit), output::shard);
+            object.list("Shards", shards.by_ref().take(limit), |object, shard| {
+                output::shard(object, shard, shard.end);
+            });
             object.plain("HasMoreShards", shards.next().is_some());
         });
     }))
@@ -156,7 +186,12 @@ fn bounded(limit: Option<i64>, most: usize) -> Result<usize, Refusal> {
     }
 }
 
-fn list_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn list_shards(
+    service: &mut Service,
+    input: Input<'_>,
+    distortion: Distortion,
+    now: Millis,
+) -> Result<String, Refusal> {
     let token = input.text("NextToken")?.map(unseal);
     let request = ListRequest {
         stream: input.stream()?,
@@ -165,10 +200,11 @@ fn list_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<S
         after: input.text("ExclusiveStartShardId")?,
         filter: input.structure("ShardFilter")?.map(shard_filter).transpose()?,
         max_results: input.integer("MaxResults")?,
+        distortion,
     };
     let page = service.list_shards(request, now)?;
     Ok(object(|object| {
-        object.list("Shards", page.shards, output::shard);
+        object.list("Shards", page.shards, |object, listed| output::shard(object, listed.shard, listed.end));
         if let Some(token) = page.next_token {
             object.text("NextToken", seal(&token));
         }
@@ -278,9 +314,9 @@ fn get_shard_iterator(service: &mut Service, input: Input<'_>, now: Millis) -> R
     Ok(object(|object| object.text("ShardIterator", seal(&iterator))))
 }
 
-fn get_records(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn get_records(service: &mut Service, input: Input<'_>, dry: bool, now: Millis) -> Result<String, Refusal> {
     let iterator = unseal(required(input.text("ShardIterator")?, "shardIterator")?);
-    let batch = service.read(&iterator, input.integer("Limit")?, now)?;
+    let batch = service.read(&iterator, input.integer("Limit")?, dry, now)?;
     Ok(object(|object| {
         object.list("Records", batch.records, output::record);
         match batch.next_iterator {
@@ -304,7 +340,7 @@ fn new_record(input: Input<'_>) -> Result<NewRecord, Refusal> {
 
 fn put_record(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
     let record = new_record(input)?;
-    let written = service.put_records(input.stream()?, vec![record], now, &mut |_, _| true)?;
+    let written = service.put_records(input.stream()?, vec![record], now, true)?;
     match written.first() {
         Some(Written::Stored { shard, sequence }) => Ok(object(|object| {
             object.text("ShardId", shard);
@@ -320,7 +356,7 @@ fn put_record(service: &mut Service, input: Input<'_>, now: Millis) -> Result<St
 fn put_records(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
     let records = required(input.list("Records")?, "records")?;
     let records = records.iter().map(|record| new_record(Input(record))).collect::<Result<Vec<_>, _>>()?;
-    let written = service.put_records(input.stream()?, records, now, &mut |_, _| true)?;
+    let written = service.put_records(input.stream()?, records, now, true)?;
     let failed = written.iter().filter(|written| matches!(written, Written::Throttled { .. })).count();
     Ok(object(|object| {
         object.plain("FailedRecordCount", failed);

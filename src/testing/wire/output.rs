@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
-use crate::testing::model::{HashRange, Millis, Record, Shard, shard_id};
+use crate::testing::model::{HashRange, Millis, Record, SequenceNumber, Shard, shard_id};
 
 /// A JSON object that is being written.
 pub(super) struct Object<'a> {
@@ -109,7 +109,7 @@ fn hash_range(object: &mut Object<'_>, range: HashRange) {
     });
 }
 
-pub(super) fn shard(object: &mut Object<'_>, shard: &Shard) {
+pub(super) fn shard(object: &mut Object<'_>, shard: &Shard, end: Option<SequenceNumber>) {
     object.text("ShardId", &shard.id);
     if let Some(parent) = shard.parent {
         object.text("ParentShardId", shard_id(parent));
@@ -120,7 +120,7 @@ pub(super) fn shard(object: &mut Object<'_>, shard: &Shard) {
     hash_range(object, shard.range);
     object.object("SequenceNumberRange", |object| {
         object.text("StartingSequenceNumber", shard.start);
-        if let Some(end) = shard.end {
+        if let Some(end) = end {
             object.text("EndingSequenceNumber", end);
         }
     });
