@@ -63,6 +63,7 @@ async fn every_error_has_its_code() {
     for (fault, code) in [
         (Fault::Throttled, "ProvisionedThroughputExceededException"),
         (Fault::ExpiredIterator, "ExpiredIteratorException"),
+        (Fault::InternalFailure, "InternalFailureException"),
         (Fault::KmsThrottling, "KMSThrottlingException"),
         (Fault::KmsDisabled, "KMSDisabledException"),
         (Fault::KmsAccessDenied, "KMSAccessDeniedException"),

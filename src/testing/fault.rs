@@ -17,7 +17,7 @@ pub enum Fault {
     Throttled,
     /// `LimitExceededException`, whatever the operation.
     LimitExceeded,
-    /// `InternalFailure`, with status 500.
+    /// `InternalFailure`, or `InternalFailureException` from the operations that read and write records, with status 500.
     InternalFailure,
     /// `ServiceUnavailable`, with status 503.
     ServiceUnavailable,
@@ -108,15 +108,13 @@ pub(super) enum Damage {
 impl Fault {
     pub(super) fn effect(&self, operation: &str, now: Millis) -> Effect {
         let refuse = |status, code: &str| Effect::Refuse { status, code: code.to_owned() };
+        let of_records = matches!(operation, "GetRecords" | "GetShardIterator" | "PutRecord" | "PutRecords");
         let list = |listing| Effect::Twist(Twist { listing, ..Twist::default() });
         match self {
-            Self::Throttled => match operation {
-                "GetRecords" | "GetShardIterator" | "PutRecord" | "PutRecords" => {
-                    refuse(400, Code::ThroughputExceeded.as_str())
-                }
-                _ => refuse(400, Code::LimitExceeded.as_str()),
-            },
+            Self::Throttled if of_records => refuse(400, Code::ThroughputExceeded.as_str()),
+            Self::Throttled => refuse(400, Code::LimitExceeded.as_str()),
             Self::LimitExceeded => refuse(400, Code::LimitExceeded.as_str()),
+            Self::InternalFailure if of_records => refuse(500, "InternalFailureException"),
             Self::InternalFailure => refuse(500, "InternalFailure"),
             Self::ServiceUnavailable => refuse(503, "ServiceUnavailable"),
             Self::AccessDenied => refuse(400, "AccessDeniedException"),

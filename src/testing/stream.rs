@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use aws_sdk_kinesis::types::{HashKeyRange, SequenceNumberRange, Shard};
+use aws_sdk_kinesis::primitives::{Blob, DateTime};
+use aws_sdk_kinesis::types::{HashKeyRange, Record, SequenceNumberRange, Shard};
 
 use super::fake::must;
 use super::model::{self, Millis, Mode, NewRecord, Refusal, Service, StreamRef, Written, shard_id};
@@ -232,6 +234,22 @@ impl FakeStream {
             Ok(shards.filter(|shard| shard.is_open()).map(|shard| shard.id.clone()).collect())
         })
     }
+
+    /// The records of a shard, as `GetRecords` would give them: what a test may compare with what it has read.
+    ///
+    /// # Panics
+    ///
+    /// If the shard does not exist.
+    #[must_use]
+    #[track_caller]
+    pub fn records(&self, shard_id: &str) -> Vec<Record> {
+        self.call(|service, stream, now| {
+            let stream = service.stream(stream, now)?;
+            let horizon = stream.retention_start(now);
+            let records = stream.shard(shard_id)?.records.from(0);
+            Ok(records.filter(|record| record.arrived > horizon).map(sdk_record).collect())
+        })
+    }
 }
 
 fn sdk_shard(shard: &model::Shard) -> Shard {
@@ -251,4 +269,14 @@ fn sdk_shard(shard: &model::Shard) -> Shard {
         .set_sequence_number_range(sequences.ok())
         .build()
         .unwrap_or_else(|error| unreachable!("a shard with an id: {error}"))
+}
+
+fn sdk_record(record: &model::Record) -> Record {
+    Record::builder()
+        .sequence_number(record.sequence.to_string())
+        .approximate_arrival_timestamp(DateTime::from(SystemTime::from(record.arrived)))
+        .partition_key(&record.partition_key)
+        .data(Blob::new(&*record.data))
+        .build()
+        .unwrap_or_else(|error| unreachable!("a record with data and a number: {error}"))
 }

@@ -7,6 +7,8 @@ mod distortion;
 mod hash_range;
 mod limits;
 mod listing;
+#[cfg(test)]
+mod properties;
 mod reading;
 #[cfg(test)]
 mod reading_tests;

@@ -107,7 +107,7 @@ impl Stream {
         self.retention_start(now).max(self.created)
     }
 
-    pub(super) fn retention_start(&self, now: Millis) -> Millis {
+    pub(crate) fn retention_start(&self, now: Millis) -> Millis {
         now.minus(Duration::from_secs(3600 * u64::from(self.retention_hours)))
     }
 

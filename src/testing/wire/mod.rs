@@ -3,6 +3,7 @@
 mod input;
 mod operations;
 mod output;
+mod records;
 mod subject;
 
 pub(crate) use operations::{OPERATIONS, Twist, answer};
