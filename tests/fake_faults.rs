@@ -266,7 +266,9 @@ async fn a_hook_sees_every_request_and_may_act_on_the_fake() {
     assert!(done.load(Ordering::Relaxed));
     assert_eq!(shards, orders.shards());
     assert_eq!(shards.len(), 4);
-    client.list_streams().send().await.expect_err("the hook's fault");
+    fake.fail_always("ListStreams", Fault::InternalFailure);
+    let error = client.list_streams().send().await.expect_err("the hook's fault, before the script's");
+    assert_eq!(error.code(), Some("AccessDeniedException"));
     assert_eq!(fake.bodies("ListShards")[0]["StreamName"], "orders");
     assert!(fake.bodies("ListShards")[1].get("StreamName").is_none());
     fake.clear_faults();

@@ -112,8 +112,7 @@ impl Fault {
         let list = |listing| Effect::Twist(Twist { listing, ..Twist::default() });
         match self {
             Self::Throttled if of_records => refuse(400, Code::ThroughputExceeded.as_str()),
-            Self::Throttled => refuse(400, Code::LimitExceeded.as_str()),
-            Self::LimitExceeded => refuse(400, Code::LimitExceeded.as_str()),
+            Self::Throttled | Self::LimitExceeded => refuse(400, Code::LimitExceeded.as_str()),
             Self::InternalFailure if of_records => refuse(500, "InternalFailureException"),
             Self::InternalFailure => refuse(500, "InternalFailure"),
             Self::ServiceUnavailable => refuse(503, "ServiceUnavailable"),

@@ -223,17 +223,31 @@ mod tests {
     #[test]
     fn a_filter_is_kept_across_pages() {
         let service = &mut service();
-        let filter = Some(ShardFilter::FromTimestamp(Millis(at(1).0 + 1)));
-        let first = ListRequest { stream: ORDERS, filter, max_results: Some(1), ..ListRequest::default() };
-        let mut page = service.list_shards(first, at(3)).expect("the first page");
-        let mut all = indices(&page);
-        while let Some(token) = page.next_token.take() {
-            let next =
-                ListRequest { next_token: Some(&token), max_results: Some(2), ..ListRequest::default() };
-            page = service.list_shards(next, at(3)).expect("a page");
-            all.extend(indices(&page));
+        let between = Millis(at(1).0 + 1);
+        for filter in [
+            ShardFilter::AfterShardId("shardId-000000000001"),
+            ShardFilter::AtLatest,
+            ShardFilter::AtTimestamp(between),
+            ShardFilter::AtTrimHorizon,
+            ShardFilter::FromTimestamp(between),
+            ShardFilter::FromTrimHorizon,
+        ] {
+            let first = ListRequest {
+                stream: ORDERS,
+                filter: Some(filter),
+                max_results: Some(1),
+                ..ListRequest::default()
+            };
+            let mut page = service.list_shards(first, at(3)).expect("the first page");
+            let mut all = indices(&page);
+            while let Some(token) = page.next_token.take() {
+                let next =
+                    ListRequest { next_token: Some(&token), max_results: Some(1), ..ListRequest::default() };
+                page = service.list_shards(next, at(3)).expect("a page");
+                all.extend(indices(&page));
+            }
+            assert_eq!(all, listed(service, Some(filter), at(3)), "{filter:?}");
         }
-        assert_eq!(all, [1, 2, 3, 4]);
     }
 
     #[test]

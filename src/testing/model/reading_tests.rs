@@ -178,3 +178,21 @@ fn records_are_trimmed_by_their_age() {
     put(service, 0, &[3], after(day + 3000));
     assert_eq!(data(&service.read(&early, None, false, after(day + 4000)).expect("a batch")), [3]);
 }
+
+#[test]
+fn an_iterator_to_what_was_trimmed_reads_the_rest_once() {
+    let service = &mut service(1);
+    let day = 24 * 3_600_000;
+    for n in 0..4_u8 {
+        put(service, 0, &[n], after(u64::from(n) * 1000));
+    }
+    let now = after(day + 1000);
+    let mut next = Some(iterator(service, 0, IteratorStart::TrimHorizon, after(day - 1)));
+    let mut read = Vec::new();
+    for _ in 0..4 {
+        let batch = service.read(&next.take().expect("an open shard"), Some(1), false, now).expect("a batch");
+        read.extend(data(&batch));
+        next = batch.next_iterator;
+    }
+    assert_eq!(read, [2, 3]);
+}
