@@ -110,6 +110,20 @@ async fn the_sdk_gives_up_after_three_attempts() {
     assert_eq!(fake.count("ListShards"), 6);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_retries_of_one_fake_are_not_taken_from_another() {
+    let (broken, _, _) = one_stream();
+    broken.fail_always("ListShards", Fault::InternalFailure);
+    let client = broken.client();
+    for _ in 0..100 {
+        list(&client).await.expect_err("always");
+    }
+    assert!(broken.count("ListShards") < 300, "its quota is used up");
+    let (fake, _, _) = one_stream();
+    fake.fail_times("ListShards", 2, Fault::InternalFailure);
+    list(&fake.client()).await.expect("the third attempt");
+}
+
 #[tokio::test]
 #[should_panic(expected = "ListShard is not an operation")]
 async fn a_mistyped_operation_is_no_silent_success() {

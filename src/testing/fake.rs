@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_kinesis::config::{Builder, Credentials, HttpClient, Region};
 
 use super::clock::{Clock, DEFAULT_START, TokioSleep};
@@ -148,6 +148,9 @@ impl FakeKinesis {
     }
 
     /// A client that talks to this fake: the SDK's own, with its standard retries, waiting on tokio's clock.
+    ///
+    /// The clients of one fake share a retry quota, and no others do: the SDK's default is one quota for the whole
+    /// process, by which the faults of one test would take the retries from another.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::from_conf(self.config().build())
@@ -170,6 +173,7 @@ impl FakeKinesis {
             .region(Region::from_static(REGION))
             .credentials_provider(Credentials::new("fake", "fake", None, None, "FakeKinesis"))
             .retry_config(RetryConfig::standard())
+            .retry_partition(RetryPartition::new(self.server.retry_partition()))
             .sleep_impl(TokioSleep)
             .http_client(Connector(Arc::clone(&self.server)))
     }

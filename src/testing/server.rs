@@ -1,5 +1,6 @@
 //! What all clones of a fake share, and the one path that every request takes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use super::wire::{self, Twist};
 
 #[derive(Debug)]
 pub(super) struct Server {
+    /// Tells this fake from every other of the process.
+    number: u64,
     pub(super) clock: Clock,
     keeps_log: bool,
     state: Mutex<State>,
@@ -26,6 +29,9 @@ pub(super) struct State {
     pub(super) log: Vec<Request>,
     pub(super) script: Script,
 }
+
+/// How many fakes there have been.
+static FAKES: AtomicU64 = AtomicU64::new(0);
 
 /// What becomes of a request.
 pub(super) enum Outcome {
@@ -46,7 +52,11 @@ pub(super) struct Answer {
 impl Server {
     pub(super) fn new(clock: Clock, service: Service, keeps_log: bool) -> Self {
         let state = State { service, log: Vec::new(), script: Script::default() };
-        Self { clock, keeps_log, state: Mutex::new(state) }
+        Self { number: FAKES.fetch_add(1, Ordering::Relaxed), clock, keeps_log, state: Mutex::new(state) }
+    }
+
+    pub(super) fn retry_partition(&self) -> String {
+        format!("FakeKinesis {}", self.number)
     }
 
     /// The state. A test that failed while it held the lock has not broken it: every change is made at once.
