@@ -1,10 +1,11 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
-use futures::channel::oneshot;
+use futures::task::AtomicWaker;
 
 use crate::{StartPosition, StreamId};
 
@@ -30,17 +31,13 @@ use crate::{StartPosition, StreamId};
 /// gave it; ending it then has no effect. A handle that is leaked ([`std::mem::forget`]) never closes, and its children wait for ever.
 #[must_use = "a handle that is dropped closes its shard, and its children start"]
 pub struct ShardHandle {
-    /// `None` only once the handle has ended, which takes it by value.
-    held: Option<Held>,
+    offer: Arc<Offer>,
     on_drop: OnDrop,
+    has_ended: bool,
 }
 
-struct Held {
-    offer: Offer,
-    ending: oneshot::Sender<Ending>,
-}
-
-/// What is offered; it goes back to the lineage when the shard is to be offered again.
+/// A shard that is offered, and the cell in which its handle says how it ended. It is made when the shard is first seen and
+/// is not moved again.
 #[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) shard: Shard,
@@ -48,13 +45,16 @@ pub(crate) struct Offer {
     pub(crate) start: StartPosition,
     /// How the parent and the adjacent parent ended, where there are such.
     pub(crate) parents: [Option<ParentOutcome>; 2],
+    ending: Mutex<Option<Ending>>,
+    /// Who waits for the ending: the stream of shards.
+    waiting: AtomicWaker,
 }
 
 /// How a handle ended.
 #[derive(Debug)]
 pub(crate) enum Ending {
     Closed(ParentOutcome, Vec<ChildShard>),
-    Returned(Box<Offer>),
+    HandedBack,
 }
 
 /// What dropping an unfinished [`ShardHandle`] means.
@@ -85,22 +85,41 @@ pub enum ParentOutcome {
     BeforeStart,
 }
 
-impl ShardHandle {
-    pub(crate) fn new(offer: Offer, ending: oneshot::Sender<Ending>, on_drop: OnDrop) -> Self {
-        Self { held: Some(Held { offer, ending }), on_drop }
+impl Offer {
+    pub(crate) fn new(shard: Shard, stream: Arc<StreamId>, start: StartPosition) -> Self {
+        let (ending, waiting) = (Mutex::new(None), AtomicWaker::new());
+        Self { shard, stream, start, parents: [None; 2], ending, waiting }
     }
 
-    fn offer(&self) -> &Offer {
-        match &self.held {
-            Some(held) => &held.offer,
-            None => unreachable!("ending a handle takes it by value"),
+    /// Waits for the handle to end, and takes the ending: the next handle for the shard begins anew.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Ending> {
+        if let Some(ending) = self.take_ending() {
+            return Poll::Ready(ending);
         }
+        self.waiting.register(cx.waker());
+        // It may have ended before the waker was there to be woken.
+        self.take_ending().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn take_ending(&self) -> Option<Ending> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn end(&self, ending: Ending) {
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending);
+        self.waiting.wake();
+    }
+}
+
+impl ShardHandle {
+    pub(crate) fn new(offer: Arc<Offer>, on_drop: OnDrop) -> Self {
+        Self { offer, on_drop, has_ended: false }
     }
 
     /// The shard's id, such as `shardId-000000000042`.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.offer().shard.shard_id()
+        self.offer.shard.shard_id()
     }
 
     /// The shard as Kinesis described it when it was first listed.
@@ -109,25 +128,25 @@ impl ShardHandle {
     /// range, but no sequence numbers.
     #[must_use]
     pub fn shard(&self) -> &Shard {
-        &self.offer().shard
+        &self.offer.shard
     }
 
     /// The stream that the shard belongs to, as it was named to [`all_shards`](crate::all_shards).
     #[must_use]
     pub fn stream(&self) -> &StreamId {
-        &self.offer().stream
+        &self.offer.stream
     }
 
     /// Where to read this shard from.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
-        &self.offer().start
+        &self.offer.start
     }
 
     /// Each parent's id and how it ended: none for a shard the stream began with, one after a split, two after a
     /// merge (the parent, then the adjacent parent).
     pub fn parents(&self) -> impl Iterator<Item = (&str, ParentOutcome)> {
-        let Offer { shard, parents, .. } = self.offer();
+        let Offer { shard, parents, .. } = &*self.offer;
         [shard.parent_shard_id(), shard.adjacent_parent_shard_id()]
             .into_iter()
             .zip(*parents)
@@ -144,7 +163,7 @@ impl ShardHandle {
     /// ```
     #[must_use]
     pub fn get_shard_iterator(&self, client: &Client) -> GetShardIteratorFluentBuilder {
-        let Offer { shard, stream, start, .. } = self.offer();
+        let Offer { shard, stream, start, .. } = &*self.offer;
         let (name, arn) = stream.name_or_arn();
         client
             .get_shard_iterator()
@@ -172,43 +191,31 @@ impl ShardHandle {
     ///
     /// Children that make no sense (no id, not this shard's) or whose other parent is not known yet are left to the next
     /// listing, which then starts at once.
-    pub fn complete_with(mut self, children: impl IntoIterator<Item = ChildShard>) {
-        if let Some(held) = self.held.take() {
-            held.end(Ending::Closed(ParentOutcome::Completed, children.into_iter().collect()));
-        }
+    pub fn complete_with(self, children: impl IntoIterator<Item = ChildShard>) {
+        self.end(Ending::Closed(ParentOutcome::Completed, children.into_iter().collect()));
     }
 
     /// Hands the shard back unfinished: it is offered again, with the same start, and its children go on waiting.
     ///
     /// The delay before it comes back grows from 100 ms to the poll interval while the same shard keeps coming back; a handle held for longer than the poll interval
     /// starts again from 100 ms.
-    pub fn abandon(mut self) {
-        self.hand_back();
+    pub fn abandon(self) {
+        self.end(Ending::HandedBack);
     }
 
-    fn hand_back(&mut self) {
-        if let Some(Held { offer, ending }) = self.held.take() {
-            let _ = ending.send(Ending::Returned(Box::new(offer)));
-        }
-    }
-}
-
-impl Held {
-    fn end(self, ending: Ending) {
-        // The receiver is gone with its stream: then nobody waits for this shard.
-        let _ = self.ending.send(ending);
+    fn end(mut self, ending: Ending) {
+        self.has_ended = true;
+        self.offer.end(ending);
     }
 }
 
 impl Drop for ShardHandle {
     fn drop(&mut self) {
-        match self.on_drop {
-            OnDrop::Close => {
-                if let Some(held) = self.held.take() {
-                    held.end(Ending::Closed(ParentOutcome::Dropped, Vec::new()));
-                }
-            }
-            OnDrop::Reoffer => self.hand_back(),
+        if !self.has_ended {
+            self.offer.end(match self.on_drop {
+                OnDrop::Close => Ending::Closed(ParentOutcome::Dropped, Vec::new()),
+                OnDrop::Reoffer => Ending::HandedBack,
+            });
         }
     }
 }

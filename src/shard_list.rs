@@ -36,14 +36,21 @@ pub struct ShardList {
 }
 
 /// How much of the stream a list speaks of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) enum Extent {
     /// All of it: a shard that is not here is not listed.
+    #[default]
     Full,
     /// All of it, of which only these shards, their descendants and those of an earlier run are wanted.
     FullButOnly(HashSet<String>),
     /// Only what is newer than the lists before it: that a shard is not here says nothing.
     Additions,
+}
+
+impl Extent {
+    pub(crate) fn is_full(&self) -> bool {
+        !matches!(self, Self::Additions)
+    }
 }
 
 impl ShardList {
@@ -73,7 +80,7 @@ impl ShardList {
     /// Whether it is a complete listing.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        !matches!(self.extent, Extent::Additions)
+        self.extent.is_full()
     }
 
     pub(crate) fn from_pages(stream: Arc<StreamId>, extent: Extent, pages: Pages) -> Result<Self, Error> {

@@ -8,7 +8,7 @@ use std::vec::IntoIter;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
 use super::key::{FirstSequence, ShardKey};
-use super::member::{Member, Parent, State, Unoffered};
+use super::member::{Member, Parent, State};
 use super::origin::{Ancestry, Origin, Verdict};
 use super::orphans::Orphans;
 use super::serial::{BuildNeighbourly, Serial, SerialMap};
@@ -21,12 +21,14 @@ pub(super) struct Family {
     pub(super) origin: Origin,
     /// Set by the first list.
     stream: Option<Arc<StreamId>>,
-    /// The shards of the stream as it is now. A member that is not in here belongs to a stream that was deleted.
+    /// The shards of the stream as it is now.
     index: HashMap<ShardKey, Serial, BuildNeighbourly>,
     members: SerialMap<Member>,
     /// What is left of the last list.
-    unseen: Option<Unseen>,
-    ready: VecDeque<(Serial, Unoffered)>,
+    unseen: Option<Flatten<IntoIter<Vec<Shard>>>>,
+    /// How much that list speaks of.
+    extent: Extent,
+    ready: VecDeque<(Serial, Arc<Offer>)>,
     /// How many wait for a parent.
     waiting: usize,
     orphans: Orphans,
@@ -35,12 +37,6 @@ pub(super) struct Family {
     wants_full: bool,
     full_lists: u32,
     next_serial: Serial,
-}
-
-#[derive(Debug)]
-struct Unseen {
-    shards: Flatten<IntoIter<Vec<Shard>>>,
-    extent: Extent,
 }
 
 /// A listing that would help the lineage now; see [`Lineage::wanted`](crate::Lineage::wanted).
@@ -78,32 +74,32 @@ impl Family {
             self.index.reserve(shards);
             self.members.reserve(shards);
         }
-        self.unseen = Some(Unseen { shards: pages.into_iter().flatten(), extent });
+        self.unseen = Some(pages.into_iter().flatten());
+        self.extent = extent;
     }
 
     /// The next shard to hand out.
-    pub(super) fn next_ready(&mut self) -> Option<(Serial, Offer)> {
+    pub(super) fn next_ready(&mut self) -> Option<(Serial, Arc<Offer>)> {
         while self.ready.is_empty() && self.see_next() {}
-        let (serial, Unoffered { shard, start }) = self.ready.pop_front()?;
+        let (serial, mut offer) = self.ready.pop_front()?;
         let member = self.members.get_mut(&serial)?;
         member.state = State::Offered;
-        let parents = member.parents.map(|parent| match parent {
-            Parent::Ended(outcome) => Some(outcome),
-            Parent::None | Parent::Open(_) => None,
-        });
-        let stream = Arc::clone(self.stream.as_ref()?);
-        Some((serial, Offer { shard, stream, start, parents }))
+        // Nobody else has a shard that was never offered; of one that was, the parents have ended as they had then.
+        if let Some(offer) = Arc::get_mut(&mut offer) {
+            offer.parents = member.parents.map(Parent::outcome);
+        }
+        Some((serial, offer))
     }
 
     /// Looks at the next shard of the list; false once it is through.
     fn see_next(&mut self) -> bool {
-        let Some(mut unseen) = self.unseen.take() else { return false };
-        if let Some(shard) = unseen.shards.next() {
-            self.see(shard, &unseen.extent);
-            self.unseen = Some(unseen);
+        let Some(unseen) = &mut self.unseen else { return false };
+        if let Some(shard) = unseen.next() {
+            self.see(shard);
             return true;
         }
-        let full = !matches!(unseen.extent, Extent::Additions);
+        self.unseen = None;
+        let full = self.extent.is_full();
         self.origin.end_list(full);
         if full {
             self.wants_full = false;
@@ -118,31 +114,30 @@ impl Family {
     pub(super) fn close(&mut self, serial: Serial, outcome: ParentOutcome, children: Vec<ChildShard>) {
         let Some(member) = self.members.get_mut(&serial) else { return };
         member.state = State::Closed(outcome);
-        let waiting = std::mem::take(&mut member.children);
-        if self.index.get(&member.key) != Some(&serial) {
+        if member.is_buried {
             self.members.remove(&serial);
             return;
         }
-        for child in waiting {
+        let mut has_child = member.has_child;
+        for child in std::mem::take(&mut member.children) {
             self.end_parent(child, serial, outcome);
         }
         for child in children {
-            self.see_child(serial, child);
+            has_child |= self.see_child(serial, child);
         }
-        if self.members.get(&serial).is_some_and(|member| !member.has_child) {
+        if !has_child {
             self.childless.push(serial);
         }
     }
 
     /// Offers again a shard that was handed back.
-    pub(super) fn offer_again(&mut self, serial: Serial, offer: Offer) {
+    pub(super) fn offer_again(&mut self, serial: Serial, offer: Arc<Offer>) {
         let Some(member) = self.members.get_mut(&serial) else { return };
-        if self.index.get(&member.key) == Some(&serial) {
-            member.state = State::Ready;
-            let Offer { shard, start, .. } = offer;
-            self.ready.push_back((serial, Unoffered { shard, start }));
-        } else {
+        if member.is_buried {
             self.members.remove(&serial);
+        } else {
+            member.state = State::Ready;
+            self.ready.push_back((serial, offer));
         }
     }
 
@@ -179,7 +174,7 @@ impl Family {
             && self.waiting == 0
     }
 
-    fn see(&mut self, shard: Shard, extent: &Extent) {
+    fn see(&mut self, shard: Shard) {
         let key = ShardKey::from(shard.shard_id());
         let first_sequence = FirstSequence::of(&shard);
         if let Some(member) = self.index.get(&key).and_then(|serial| self.members.get_mut(serial)) {
@@ -195,12 +190,12 @@ impl Family {
         let parents = parent_ids(&shard);
         let known = parents.map(|id| self.index.get(&ShardKey::from(id?)).copied());
         let has_unknown_parent = parents.iter().zip(known).any(|(id, known)| id.is_some() && known.is_none());
-        if has_unknown_parent && matches!(extent, Extent::Additions) {
+        if has_unknown_parent && !self.extent.is_full() {
             // It may have expired, or an earlier list may have left it out: only a full list can tell.
             self.wants_full = true;
             return;
         }
-        if let Extent::FullButOnly(wanted) = extent {
+        if let Extent::FullButOnly(wanted) = &self.extent {
             let is_wanted =
                 wanted.contains(shard.shard_id()) || self.origin.names(shard.shard_id()).is_some();
             let descends = parents.iter().flatten().any(|id| self.origin.names(id).is_some());
@@ -211,11 +206,11 @@ impl Family {
         self.adopt(key, shard, first_sequence, known);
     }
 
-    /// A child that its parent's last `GetRecords` named. What makes no sense is left to the next list.
-    fn see_child(&mut self, parent: Serial, child: ChildShard) {
+    /// A child that its parent's last `GetRecords` named; false if it makes no sense, and so is left to the next list.
+    fn see_child(&mut self, parent: Serial, child: ChildShard) -> bool {
         let key = ShardKey::from(child.shard_id());
         if child.shard_id.is_empty() || self.index.contains_key(&key) {
-            return;
+            return false;
         }
         let known: Vec<_> = child
             .parent_shards
@@ -225,7 +220,7 @@ impl Family {
         let known = match *known.as_slice() {
             [only] if only == Some(parent) => [only, None],
             [one @ Some(a), other @ Some(b)] if a != b && (a == parent || b == parent) => [one, other],
-            _ => return,
+            _ => return false,
         };
         let mut parents = child.parent_shards.into_iter();
         let shard = Shard::builder()
@@ -234,10 +229,10 @@ impl Family {
             .set_adjacent_parent_shard_id(parents.next())
             .set_hash_key_range(child.hash_key_range)
             .build();
-        if let Ok(shard) = shard {
-            let first_sequence = FirstSequence::of(&shard);
-            self.adopt(key, shard, first_sequence, known);
-        }
+        let Ok(shard) = shard else { return false };
+        let first_sequence = FirstSequence::of(&shard);
+        self.adopt(key, shard, first_sequence, known);
+        true
     }
 
     /// Makes a member of a shard that is seen for the first time.
@@ -248,6 +243,7 @@ impl Family {
         first_sequence: FirstSequence,
         known: [Option<Serial>; 2],
     ) {
+        let Some(stream) = self.stream.clone() else { return };
         let mut ancestry = Ancestry::default();
         let mut parents = [Parent::None; 2];
         for ((slot, id), known) in parents.iter_mut().zip(parent_ids(&shard)).zip(known) {
@@ -271,12 +267,14 @@ impl Family {
         let state = match verdict {
             Verdict::Closed(outcome) => State::Closed(outcome),
             Verdict::Offer(start) => {
-                let unoffered = Unoffered { shard, start };
                 if ancestry.waits {
-                    self.wait(serial, &parents, &unoffered.shard);
-                    State::Waiting(Box::new(unoffered))
+                    self.wait(serial, &parents, &shard);
+                }
+                let offer = Arc::new(Offer::new(shard, stream, start));
+                if ancestry.waits {
+                    State::Waiting(offer)
                 } else {
-                    self.ready.push_back((serial, unoffered));
+                    self.ready.push_back((serial, offer));
                     State::Ready
                 }
             }
@@ -292,6 +290,7 @@ impl Family {
                 state,
                 children: Vec::new(),
                 has_child: false,
+                is_buried: false,
                 descends: named || ancestry.descends,
                 named_in: self.full_lists,
             },
@@ -331,8 +330,8 @@ impl Family {
             parent.children.push(child);
         }
         let Some(member) = self.members.get_mut(&child) else { return };
-        let State::Waiting(unoffered) = &member.state else { return };
-        for (slot, id) in member.parents.iter_mut().zip(parent_ids(&unoffered.shard)) {
+        let State::Waiting(offer) = &member.state else { return };
+        for (slot, id) in member.parents.iter_mut().zip(parent_ids(&offer.shard)) {
             if id.is_some_and(|id| ShardKey::from(id) == key) {
                 *slot = link;
             }
@@ -363,10 +362,10 @@ impl Family {
             return;
         }
         match std::mem::replace(&mut member.state, State::Ready) {
-            State::Waiting(unoffered) => {
+            State::Waiting(offer) => {
                 self.waiting -= 1;
-                self.orphans.remove(child, &unoffered.shard);
-                self.ready.push_back((child, *unoffered));
+                self.orphans.remove(child, &offer.shard);
+                self.ready.push_back((child, offer));
             }
             state => member.state = state,
         }
@@ -383,7 +382,10 @@ impl Family {
 
     /// Lets go of a stream that is gone: of its shards only those whose handles are out are kept, until they end.
     fn bury(&mut self) {
-        self.members.retain(|_, member| matches!(member.state, State::Offered));
+        self.members.retain(|_, member| {
+            member.is_buried = true;
+            matches!(member.state, State::Offered)
+        });
         self.index.clear();
         self.ready.clear();
         self.orphans = Orphans::default();

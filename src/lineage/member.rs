@@ -1,10 +1,11 @@
 //! What is kept of one shard.
 
-use aws_sdk_kinesis::types::Shard;
+use std::sync::Arc;
 
 use super::key::{FirstSequence, ShardKey};
 use super::serial::Serial;
-use crate::{ParentOutcome, StartPosition};
+use crate::ParentOutcome;
+use crate::handle::Offer;
 
 #[derive(Debug)]
 pub(super) struct Member {
@@ -17,6 +18,8 @@ pub(super) struct Member {
     pub(super) has_child: bool,
     /// An earlier run named it or an ancestor.
     pub(super) descends: bool,
+    /// It was one of a stream that is gone.
+    pub(super) is_buried: bool,
     /// The number of the last full list that named it.
     pub(super) named_in: u32,
 }
@@ -30,18 +33,12 @@ pub(super) enum Parent {
 
 #[derive(Debug)]
 pub(super) enum State {
-    /// For a parent. Boxed: most shards never wait.
-    Waiting(Box<Unoffered>),
+    /// For a parent.
+    Waiting(Arc<Offer>),
     /// In the queue of those to be offered.
     Ready,
     Offered,
     Closed(ParentOutcome),
-}
-
-#[derive(Debug)]
-pub(super) struct Unoffered {
-    pub(super) shard: Shard,
-    pub(super) start: StartPosition,
 }
 
 impl State {
@@ -59,6 +56,13 @@ impl Parent {
         match self {
             Self::Open(serial) => Some(serial),
             Self::None | Self::Ended(_) => None,
+        }
+    }
+
+    pub(super) fn outcome(self) -> Option<ParentOutcome> {
+        match self {
+            Self::Ended(outcome) => Some(outcome),
+            Self::None | Self::Open(_) => None,
         }
     }
 

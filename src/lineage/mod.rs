@@ -13,17 +13,16 @@ mod tests;
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::channel::oneshot;
 use futures::stream::{FusedStream, FuturesUnordered};
 use futures::{Stream, StreamExt};
 
 use self::family::Family;
 pub use self::family::WantedList;
 use self::wait::{Event, Returns, Wait};
-use crate::handle::Ending;
 use crate::{OnDrop, Progress, ShardHandle, ShardList, StartAt};
 
 pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -219,26 +218,25 @@ where
             // is offered fills it again.
             while let Poll::Ready(Some(event)) = this.waits.poll_next_unpin(cx) {
                 match event {
-                    Event::Ended(serial, Ending::Closed(outcome, children)) => {
+                    Event::Closed(serial, outcome, children) => {
                         this.returns.forget(serial);
                         this.family.close(serial, outcome, children);
                     }
-                    Event::Ended(serial, Ending::Returned(offer)) => {
+                    Event::HandedBack(serial, offer) => {
                         *this.returning += 1;
                         this.waits.push(this.returns.delay(serial, offer, *this.longest_return));
                     }
                     Event::Again(serial, offer) => {
                         *this.returning -= 1;
-                        this.family.offer_again(serial, *offer);
+                        this.family.offer_again(serial, offer);
                     }
                 }
             }
 
             // Then what is ready, so that all that one list brought is out before the next is asked for.
             if let Some((serial, offer)) = this.family.next_ready() {
-                let (ended, ending) = oneshot::channel();
-                this.waits.push(Wait::Parent { serial, ending });
-                return Poll::Ready(Some(Ok(ShardHandle::new(offer, ended, *this.on_drop))));
+                this.waits.push(Wait::Parent { serial, offer: Arc::clone(&offer) });
+                return Poll::Ready(Some(Ok(ShardHandle::new(offer, *this.on_drop))));
             }
 
             if *this.lists_ended {

@@ -79,6 +79,9 @@ impl Origin {
 
     /// Whether the shard itself was named, and where it starts.
     pub(super) fn decide(&mut self, shard: &Shard, ancestry: Ancestry) -> (bool, Verdict) {
+        if self.resume.is_empty() {
+            return (false, self.unnamed(shard, ancestry));
+        }
         match self.resume.remove(shard.shard_id()) {
             Some(Progress::Finished) => (true, Verdict::Closed(ParentOutcome::EarlierRun)),
             Some(Progress::At(position)) => (true, Verdict::Offer(position)),

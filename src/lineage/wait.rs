@@ -3,10 +3,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::channel::oneshot;
+use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::serial::{Serial, SerialMap};
@@ -16,12 +17,10 @@ use crate::handle::{Ending, Offer};
 /// One of the futures in the lineage's `FuturesUnordered`.
 #[derive(Debug)]
 pub(super) enum Wait {
-    /// For a shard that is out, and may be a parent. The futures crate's oneshot: tokio's takes part in its cooperative
-    /// budget, which makes a set of thousands that are released together quadratic.
-    Parent {
-        serial: Serial,
-        ending: oneshot::Receiver<Ending>,
-    },
+    /// For a shard that is out, and may be a parent. It takes no part in tokio's cooperative budget, as tokio's own oneshot does:
+    /// that makes a set of thousands that are released together quadratic.
+    Parent { serial: Serial, offer: Arc<Offer> },
+    /// For a shard that was handed back.
     Delay(Pin<Box<Delay>>),
 }
 
@@ -29,7 +28,7 @@ pub(super) enum Wait {
 #[derive(Debug)]
 pub(super) struct Delay {
     serial: Serial,
-    offer: Option<Box<Offer>>,
+    offer: Arc<Offer>,
     #[pin]
     sleep: Sleep,
 }
@@ -37,8 +36,9 @@ pub(super) struct Delay {
 /// What came to pass.
 #[derive(Debug)]
 pub(super) enum Event {
-    Ended(Serial, Ending),
-    Again(Serial, Box<Offer>),
+    Closed(Serial, ParentOutcome, Vec<ChildShard>),
+    HandedBack(Serial, Arc<Offer>),
+    Again(Serial, Arc<Offer>),
 }
 
 impl Future for Wait {
@@ -48,19 +48,14 @@ impl Future for Wait {
         #[cfg(test)]
         tests::POLLS.with(|polls| polls.set(polls.get() + 1));
         match &mut *self {
-            Self::Parent { serial, ending } => {
-                let ending = ready!(Pin::new(ending).poll(cx));
-                // A handle says how it ended in every case; one that could not has dropped its end.
-                let ending = ending.unwrap_or(Ending::Closed(ParentOutcome::Dropped, Vec::new()));
-                Poll::Ready(Event::Ended(*serial, ending))
-            }
+            Self::Parent { serial, offer } => Poll::Ready(match ready!(offer.poll_ended(cx)) {
+                Ending::Closed(outcome, children) => Event::Closed(*serial, outcome, children),
+                Ending::HandedBack => Event::HandedBack(*serial, Arc::clone(offer)),
+            }),
             Self::Delay(delay) => {
                 let delay = delay.as_mut().project();
                 ready!(delay.sleep.poll(cx));
-                match delay.offer.take() {
-                    Some(offer) => Poll::Ready(Event::Again(*delay.serial, offer)),
-                    None => Poll::Pending,
-                }
+                Poll::Ready(Event::Again(*delay.serial, Arc::clone(delay.offer)))
             }
         }
     }
@@ -83,7 +78,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 impl Returns {
     /// The wait before a shard that was handed back is offered again: it doubles from 100 ms up to `most` while the shard keeps
     /// coming back, and begins anew once it was held for longer than `most`.
-    pub(super) fn delay(&mut self, serial: Serial, offer: Box<Offer>, most: Duration) -> Wait {
+    pub(super) fn delay(&mut self, serial: Serial, offer: Arc<Offer>, most: Duration) -> Wait {
         let now = Instant::now();
         let entry = self.of.entry(serial).or_insert(Return { times: 0, offered_again: now });
         if now.saturating_duration_since(entry.offered_again) > most {
@@ -92,7 +87,7 @@ impl Returns {
         let delay = FIRST_DELAY.saturating_mul(1 << entry.times.min(20)).min(most);
         entry.times += 1;
         entry.offered_again = now + delay;
-        Wait::Delay(Box::pin(Delay { serial, offer: Some(offer), sleep: sleep(delay) }))
+        Wait::Delay(Box::pin(Delay { serial, offer, sleep: sleep(delay) }))
     }
 
     pub(super) fn forget(&mut self, serial: Serial) {

@@ -1,6 +1,7 @@
 //! Random families, listed in every wrong way, against an oracle that knows their true history.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aws_sdk_kinesis::types::{ChildShard, SequenceNumberRange, Shard};
 use proptest::prelude::*;
@@ -73,8 +74,8 @@ struct World {
     /// When a shard was first named by a list that the family could use.
     named_at: BTreeMap<usize, usize>,
     offered: BTreeSet<usize>,
-    out: Vec<(Serial, Offer)>,
-    handed_back: Vec<(Serial, Offer)>,
+    out: Vec<(Serial, Arc<Offer>)>,
+    handed_back: Vec<(Serial, Arc<Offer>)>,
     closed: BTreeSet<usize>,
     now: usize,
     full_lists: usize,
