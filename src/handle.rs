@@ -86,9 +86,13 @@ pub enum ParentOutcome {
 }
 
 impl Offer {
-    pub(crate) fn new(shard: Shard, stream: Arc<StreamId>, start: StartPosition) -> Self {
-        let (ending, waiting) = (Mutex::new(None), AtomicWaker::new());
-        Self { shard, stream, start, parents: [None; 2], ending, waiting }
+    pub(crate) fn new(
+        shard: Shard,
+        stream: Arc<StreamId>,
+        start: StartPosition,
+        parents: [Option<ParentOutcome>; 2],
+    ) -> Self {
+        Self { shard, stream, start, parents, ending: Mutex::new(None), waiting: AtomicWaker::new() }
     }
 
     /// Waits for the handle to end, and takes the ending: the next handle for the shard begins anew.

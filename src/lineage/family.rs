@@ -8,10 +8,10 @@ use std::vec::IntoIter;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
 use super::key::{FirstSequence, ShardKey};
-use super::member::{Member, Parent, State};
+use super::member::{Member, MemberId, Parent, Serial, State, Waiting};
+use super::neighbourly::BuildNeighbourly;
 use super::origin::{Ancestry, Origin, Verdict};
 use super::orphans::Orphans;
-use super::serial::{BuildNeighbourly, Serial, SerialMap};
 use crate::handle::Offer;
 use crate::shard_list::{Extent, parent_ids};
 use crate::{ParentOutcome, ShardList, StreamId};
@@ -21,19 +21,17 @@ pub(super) struct Family {
     pub(super) origin: Origin,
     /// Set by the first list.
     stream: Option<Arc<StreamId>>,
-    /// The shards of the stream as it is now.
-    index: HashMap<ShardKey, Serial, BuildNeighbourly>,
-    members: SerialMap<Member>,
+    members: HashMap<ShardKey, Member, BuildNeighbourly>,
     /// What is left of the last list.
     unseen: Option<Flatten<IntoIter<Vec<Shard>>>>,
     /// How much that list speaks of.
     extent: Extent,
-    ready: VecDeque<(Serial, Arc<Offer>)>,
+    ready: VecDeque<(MemberId, Arc<Offer>)>,
     /// How many wait for a parent.
     waiting: usize,
     orphans: Orphans,
     /// Closed since the last listing began, with no child known.
-    childless: Vec<Serial>,
+    childless: Vec<ShardKey>,
     wants_full: bool,
     full_lists: u32,
     next_serial: Serial,
@@ -69,26 +67,17 @@ impl Family {
         self.origin.begin_list(&list);
         let ShardList { stream, extent, pages, .. } = list;
         self.stream = Some(stream);
-        if self.index.is_empty() {
-            let shards = pages.iter().map(Vec::len).sum();
-            self.index.reserve(shards);
-            self.members.reserve(shards);
+        if self.members.is_empty() {
+            self.members.reserve(pages.iter().map(Vec::len).sum());
         }
         self.unseen = Some(pages.into_iter().flatten());
         self.extent = extent;
     }
 
     /// The next shard to hand out.
-    pub(super) fn next_ready(&mut self) -> Option<(Serial, Arc<Offer>)> {
+    pub(super) fn next_ready(&mut self) -> Option<(MemberId, Arc<Offer>)> {
         while self.ready.is_empty() && self.see_next() {}
-        let (serial, mut offer) = self.ready.pop_front()?;
-        let member = self.members.get_mut(&serial)?;
-        member.state = State::Offered;
-        // Nobody else has a shard that was never offered; of one that was, the parents have ended as they had then.
-        if let Some(offer) = Arc::get_mut(&mut offer) {
-            offer.parents = member.parents.map(Parent::outcome);
-        }
-        Some((serial, offer))
+        self.ready.pop_front()
     }
 
     /// Looks at the next shard of the list; false once it is through.
@@ -106,39 +95,38 @@ impl Family {
             self.forget();
         }
         let Self { childless, members, .. } = self;
-        childless.retain(|serial| members.get(serial).is_some_and(|member| !member.has_child));
+        childless.retain(|key| members.get(key).is_some_and(|member| !member.has_child));
         false
     }
 
     /// Closes an offered shard: the children that waited for it alone become ready, as do those named in `children`.
-    pub(super) fn close(&mut self, serial: Serial, outcome: ParentOutcome, children: Vec<ChildShard>) {
-        let Some(member) = self.members.get_mut(&serial) else { return };
-        member.state = State::Closed(outcome);
-        if member.is_buried {
-            self.members.remove(&serial);
-            return;
-        }
+    pub(super) fn close(&mut self, id: &MemberId, outcome: ParentOutcome, children: Vec<ChildShard>) {
+        let Some(member) = self.member(id) else { return };
         let mut has_child = member.has_child;
-        for child in std::mem::take(&mut member.children) {
-            self.end_parent(child, serial, outcome);
+        let was = std::mem::replace(&mut member.state, State::Closed(outcome));
+        if let State::Free(waiting) = was {
+            for child in waiting {
+                self.end_parent(child, &id.key, outcome);
+            }
         }
         for child in children {
-            has_child |= self.see_child(serial, child);
+            has_child |= self.see_child(&id.key, child);
         }
         if !has_child {
-            self.childless.push(serial);
+            self.childless.push(id.key.clone());
         }
     }
 
     /// Offers again a shard that was handed back.
-    pub(super) fn offer_again(&mut self, serial: Serial, offer: Arc<Offer>) {
-        let Some(member) = self.members.get_mut(&serial) else { return };
-        if member.is_buried {
-            self.members.remove(&serial);
-        } else {
-            member.state = State::Ready;
-            self.ready.push_back((serial, offer));
+    pub(super) fn offer_again(&mut self, id: MemberId, offer: Arc<Offer>) {
+        if self.member(&id).is_some() {
+            self.ready.push_back((id, offer));
         }
+    }
+
+    /// None for a shard of a stream that is gone, though a new one may have its key.
+    fn member(&mut self, id: &MemberId) -> Option<&mut Member> {
+        self.members.get_mut(&id.key).filter(|member| member.serial == id.serial)
     }
 
     pub(super) fn wanted(&self) -> Option<WantedList> {
@@ -166,8 +154,7 @@ impl Family {
 
     #[cfg(test)]
     pub(super) fn is_empty_inside(&self) -> bool {
-        self.index.is_empty()
-            && self.members.is_empty()
+        self.members.is_empty()
             && self.ready.is_empty()
             && self.orphans.is_empty()
             && self.childless.is_empty()
@@ -177,7 +164,7 @@ impl Family {
     fn see(&mut self, shard: Shard) {
         let key = ShardKey::from(shard.shard_id());
         let first_sequence = FirstSequence::of(&shard);
-        if let Some(member) = self.index.get(&key).and_then(|serial| self.members.get_mut(serial)) {
+        if let Some(member) = self.members.get_mut(&key) {
             if member.first_sequence.may_become(first_sequence) {
                 member.first_sequence.update(first_sequence);
                 member.named_in = self.full_lists;
@@ -188,9 +175,8 @@ impl Family {
             return;
         }
         let parents = parent_ids(&shard);
-        let known = parents.map(|id| self.index.get(&ShardKey::from(id?)).copied());
-        let has_unknown_parent = parents.iter().zip(known).any(|(id, known)| id.is_some() && known.is_none());
-        if has_unknown_parent && !self.extent.is_full() {
+        let knows = |id: &&str| self.members.contains_key(&ShardKey::from(*id));
+        if !self.extent.is_full() && !parents.iter().flatten().all(knows) {
             // It may have expired, or an earlier list may have left it out: only a full list can tell.
             self.wants_full = true;
             return;
@@ -199,29 +185,27 @@ impl Family {
             let is_wanted =
                 wanted.contains(shard.shard_id()) || self.origin.names(shard.shard_id()).is_some();
             let descends = parents.iter().flatten().any(|id| self.origin.names(id).is_some());
-            if !is_wanted && !descends && known.iter().all(Option::is_none) {
+            if !is_wanted && !descends && !parents.iter().flatten().any(knows) {
                 return;
             }
         }
-        self.adopt(key, shard, first_sequence, known);
+        self.adopt(key, shard, first_sequence);
     }
 
     /// A child that its parent's last `GetRecords` named; false if it makes no sense, and so is left to the next list.
-    fn see_child(&mut self, parent: Serial, child: ChildShard) -> bool {
+    fn see_child(&mut self, parent: &ShardKey, child: ChildShard) -> bool {
         let key = ShardKey::from(child.shard_id());
-        if child.shard_id.is_empty() || self.index.contains_key(&key) {
+        let parents: Vec<_> = child.parent_shards.iter().map(|id| ShardKey::from(id.as_str())).collect();
+        let makes_sense = match parents.as_slice() {
+            [only] => only == parent,
+            [a, b] => {
+                a != b && parents.contains(parent) && parents.iter().all(|p| self.members.contains_key(p))
+            }
+            _ => false,
+        };
+        if child.shard_id.is_empty() || !makes_sense || self.members.contains_key(&key) {
             return false;
         }
-        let known: Vec<_> = child
-            .parent_shards
-            .iter()
-            .map(|id| self.index.get(&ShardKey::from(id.as_str())).copied())
-            .collect();
-        let known = match *known.as_slice() {
-            [only] if only == Some(parent) => [only, None],
-            [one @ Some(a), other @ Some(b)] if a != b && (a == parent || b == parent) => [one, other],
-            _ => return false,
-        };
         let mut parents = child.parent_shards.into_iter();
         let shard = Shard::builder()
             .shard_id(child.shard_id)
@@ -231,86 +215,74 @@ impl Family {
             .build();
         let Ok(shard) = shard else { return false };
         let first_sequence = FirstSequence::of(&shard);
-        self.adopt(key, shard, first_sequence, known);
+        self.adopt(key, shard, first_sequence);
         true
     }
 
     /// Makes a member of a shard that is seen for the first time.
-    fn adopt(
-        &mut self,
-        key: ShardKey,
-        shard: Shard,
-        first_sequence: FirstSequence,
-        known: [Option<Serial>; 2],
-    ) {
+    fn adopt(&mut self, key: ShardKey, shard: Shard, first_sequence: FirstSequence) {
         let Some(stream) = self.stream.clone() else { return };
         let mut ancestry = Ancestry::default();
-        let mut parents = [Parent::None; 2];
-        for ((slot, id), known) in parents.iter_mut().zip(parent_ids(&shard)).zip(known) {
-            let Some(id) = id else { continue };
-            *slot = if let Some((serial, parent)) =
-                known.and_then(|serial| Some((serial, self.members.get_mut(&serial)?)))
-            {
+        let parents = parent_ids(&shard).map(|id| {
+            let Some(id) = id else { return Parent::None };
+            let key = ShardKey::from(id);
+            if let Some(parent) = self.members.get_mut(&key) {
                 parent.has_child = true;
                 ancestry.has_parent = true;
                 ancestry.descends |= parent.descends;
-                parent.state.as_parent(serial)
+                parent.state.as_parent(key)
             } else {
                 ancestry.descends |= self.origin.names(id).is_some();
                 Parent::Ended(self.origin.unlisted(id))
-            };
-        }
-        ancestry.waits = parents.iter().any(|parent| parent.is_open());
+            }
+        });
+        ancestry.waits = parents.iter().any(Parent::is_open);
 
         let serial = self.next_serial.take_next();
         let (named, verdict) = self.origin.decide(&shard, ancestry);
         let state = match verdict {
             Verdict::Closed(outcome) => State::Closed(outcome),
             Verdict::Offer(start) => {
+                let outcomes = parents.each_ref().map(Parent::outcome);
+                let offer = Arc::new(Offer::new(shard, stream, start, outcomes));
                 if ancestry.waits {
-                    self.wait(serial, &parents, &shard);
-                }
-                let offer = Arc::new(Offer::new(shard, stream, start));
-                if ancestry.waits {
-                    State::Waiting(offer)
+                    self.wait(&key, &parents, &offer.shard);
+                    State::Waiting(Box::new(Waiting { offer, parents, children: Vec::new() }))
                 } else {
-                    self.ready.push_back((serial, offer));
-                    State::Ready
+                    self.ready.push_back((MemberId { key: key.clone(), serial }, offer));
+                    State::Free(Vec::new())
                 }
             }
         };
         let late_parent_of = self.orphans.of(&key);
-        self.index.insert(key.clone(), serial);
-        self.members.insert(
+        let late = (!late_parent_of.is_empty()).then(|| key.clone());
+        let member = Member {
             serial,
-            Member {
-                key,
-                first_sequence,
-                parents,
-                state,
-                children: Vec::new(),
-                has_child: false,
-                is_buried: false,
-                descends: named || ancestry.descends,
-                named_in: self.full_lists,
-            },
-        );
-        for child in late_parent_of {
-            self.reunite(serial, child);
+            first_sequence,
+            state,
+            has_child: false,
+            descends: named || ancestry.descends,
+            named_in: self.full_lists,
+        };
+        self.members.insert(key, member);
+        if let Some(late) = late {
+            for child in late_parent_of {
+                self.reunite(&late, &child);
+            }
         }
     }
 
-    fn wait(&mut self, child: Serial, parents: &[Parent; 2], shard: &Shard) {
+    fn wait(&mut self, child: &ShardKey, parents: &[Parent; 2], shard: &Shard) {
         self.waiting += 1;
         for (parent, id) in parents.iter().zip(parent_ids(shard)) {
             match (parent, id) {
                 (Parent::Open(parent), _) => {
-                    if let Some(parent) = self.members.get_mut(parent) {
-                        parent.children.push(child);
+                    if let Some(children) = self.members.get_mut(parent).and_then(|p| p.state.children()) {
+                        children.push(child.clone());
                     }
                 }
                 (Parent::Ended(ParentOutcome::Unlisted), Some(id)) => {
-                    self.orphans.add(child, id);
+                    self.orphans.add(child.clone(), ShardKey::from(id));
                 }
                 _ => {}
             }
@@ -318,75 +290,79 @@ impl Family {
     }
 
     /// A parent that was not listed when its child was: the child waits for it after all, if it still waits.
-    fn reunite(&mut self, late: Serial, child: Serial) {
+    fn reunite(&mut self, late: &ShardKey, child: &ShardKey) {
         if self.waits_for(late, child) {
             // It would be its own ancestor.
             return;
         }
-        let Some(parent) = self.members.get_mut(&late) else { return };
-        let (key, link) = (parent.key.clone(), parent.state.as_parent(late));
+        let Some(parent) = self.members.get_mut(late) else { return };
         parent.has_child = true;
-        if link.is_open() {
-            parent.children.push(child);
-        }
-        let Some(member) = self.members.get_mut(&child) else { return };
-        let State::Waiting(offer) = &member.state else { return };
-        for (slot, id) in member.parents.iter_mut().zip(parent_ids(&offer.shard)) {
-            if id.is_some_and(|id| ShardKey::from(id) == key) {
-                *slot = link;
+        let link = parent.state.as_parent(late.clone());
+        let Some(State::Waiting(waiting)) = self.members.get_mut(child).map(|member| &mut member.state)
+        else {
+            return;
+        };
+        for (slot, id) in waiting.parents.iter_mut().zip(parent_ids(&waiting.offer.shard)) {
+            if id.is_some_and(|id| ShardKey::from(id) == *late) {
+                *slot = link.clone();
             }
+        }
+        if let Some(children) = self.members.get_mut(late).and_then(|parent| parent.state.children()) {
+            children.push(child.clone());
         }
     }
 
-    /// Whether `ancestor` must close before `serial` may.
-    fn waits_for(&self, serial: Serial, ancestor: Serial) -> bool {
+    /// Whether `ancestor` must close before `key` may.
+    fn waits_for(&self, key: &ShardKey, ancestor: &ShardKey) -> bool {
         let mut seen = HashSet::new();
-        let mut next = vec![serial];
-        while let Some(serial) = next.pop() {
-            if serial == ancestor {
+        let mut next = vec![key];
+        while let Some(key) = next.pop() {
+            if key == ancestor {
                 return true;
             }
-            if let Some(member) = self.members.get(&serial).filter(|_| seen.insert(serial)) {
-                next.extend(member.parents.iter().filter_map(|parent| parent.open()));
+            if let Some(State::Waiting(waiting)) = self.members.get(key).map(|member| &member.state)
+                && seen.insert(key)
+            {
+                next.extend(waiting.open_parents());
             }
         }
         false
     }
 
-    fn end_parent(&mut self, child: Serial, parent: Serial, outcome: ParentOutcome) {
+    fn end_parent(&mut self, child: ShardKey, parent: &ShardKey, outcome: ParentOutcome) {
         let Some(member) = self.members.get_mut(&child) else { return };
-        for slot in member.parents.iter_mut().filter(|slot| slot.open() == Some(parent)) {
+        let State::Waiting(waiting) = &mut member.state else { return };
+        for slot in waiting.parents.iter_mut().filter(|slot| slot.is(parent)) {
             *slot = Parent::Ended(outcome);
         }
-        if member.parents.iter().any(|parent| parent.is_open()) {
+        if waiting.open_parents().next().is_some() {
             return;
         }
-        match std::mem::replace(&mut member.state, State::Ready) {
-            State::Waiting(offer) => {
-                self.waiting -= 1;
-                self.orphans.remove(child, &offer.shard);
-                self.ready.push_back((child, offer));
-            }
-            state => member.state = state,
+        let children = std::mem::take(&mut waiting.children);
+        let State::Waiting(waiting) = std::mem::replace(&mut member.state, State::Free(children)) else {
+            return;
+        };
+        let Waiting { mut offer, parents, .. } = *waiting;
+        // Nobody else has a shard that was never offered.
+        if let Some(offer) = Arc::get_mut(&mut offer) {
+            offer.parents = parents.each_ref().map(Parent::outcome);
         }
+        self.waiting -= 1;
+        self.orphans.remove(&child, &offer.shard);
+        self.ready.push_back((MemberId { key: child, serial: member.serial }, offer));
     }
 
     fn is_recreated(&self, list: &ShardList) -> bool {
-        !self.index.is_empty()
+        !self.members.is_empty()
             && list.shards().any(|shard| {
-                let member =
-                    self.index.get(&ShardKey::from(shard.shard_id())).and_then(|s| self.members.get(s));
+                let member = self.members.get(&ShardKey::from(shard.shard_id()));
                 member.is_some_and(|m| !m.first_sequence.may_become(FirstSequence::of(shard)))
             })
     }
 
-    /// Lets go of a stream that is gone: of its shards only those whose handles are out are kept, until they end.
+    /// Lets go of a stream that is gone. Handles that are out end into the void.
     fn bury(&mut self) {
-        self.members.retain(|_, member| {
-            member.is_buried = true;
-            matches!(member.state, State::Offered)
-        });
-        self.index.clear();
+        self.members.clear();
         self.ready.clear();
         self.orphans = Orphans::default();
         self.childless.clear();
@@ -396,17 +372,12 @@ impl Family {
 
     /// Forgets what is closed and was not named by two full lists in a row. Nobody waits for what is closed.
     fn forget(&mut self) {
-        let Self { members, index, full_lists, .. } = self;
-        members.retain(|_, member| {
-            let keep = !matches!(member.state, State::Closed(_)) || *full_lists - member.named_in < 2;
-            if !keep {
-                index.remove(&member.key);
-            }
-            keep
+        let full_lists = self.full_lists;
+        self.members.retain(|_, member| {
+            !matches!(member.state, State::Closed(_)) || full_lists - member.named_in < 2
         });
-        if members.capacity() / 4 > members.len() {
-            members.shrink_to_fit();
-            index.shrink_to_fit();
+        if self.members.capacity() / 4 > self.members.len() {
+            self.members.shrink_to_fit();
             self.ready.shrink_to_fit();
         }
     }

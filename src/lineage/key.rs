@@ -26,10 +26,9 @@ impl Hash for ShardKey {
 
 impl From<&str> for ShardKey {
     fn from(id: &str) -> Self {
-        let digits = id.strip_prefix("shardId-").filter(|digits| digits.len() == 12);
-        let number = digits.and_then(|digits| {
-            digits.bytes().try_fold(0_u64, |n, b| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0')))
-        });
+        let digits =
+            id.strip_prefix("shardId-").filter(|digits| digits.len() == 12 && !digits.starts_with('+'));
+        let number = digits.and_then(|digits| digits.parse().ok());
         number.map_or_else(|| Self::Named(Arc::new(id.to_owned())), Self::Numbered)
     }
 }
@@ -75,9 +74,15 @@ mod tests {
     fn aws_ids_are_numbers_and_all_others_stay_apart_from_them() {
         assert_eq!(ShardKey::from("shardId-000000000042"), ShardKey::Numbered(42));
         assert_eq!(ShardKey::from("shardId-999999999999"), ShardKey::Numbered(999_999_999_999));
-        for other in
-            ["shardId-42", "shardId-0000000000042", "shardId-00000000004x", "shard-000000000042", "é", ""]
-        {
+        for other in [
+            "shardId-42",
+            "shardId-0000000000042",
+            "shardId-00000000004x",
+            "shard-000000000042",
+            "shardId-+00000000042",
+            "é",
+            "",
+        ] {
             assert_eq!(ShardKey::from(other), ShardKey::Named(Arc::new(other.to_owned())));
         }
     }

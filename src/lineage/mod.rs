@@ -3,9 +3,9 @@
 mod family;
 mod key;
 mod member;
+mod neighbourly;
 mod origin;
 mod orphans;
-mod serial;
 mod wait;
 
 #[cfg(test)]
@@ -218,24 +218,24 @@ where
             // is offered fills it again.
             while let Poll::Ready(Some(event)) = this.waits.poll_next_unpin(cx) {
                 match event {
-                    Event::Closed(serial, outcome, children) => {
-                        this.returns.forget(serial);
-                        this.family.close(serial, outcome, children);
+                    Event::Closed(id, outcome, children) => {
+                        this.returns.forget(&id);
+                        this.family.close(&id, outcome, children);
                     }
-                    Event::HandedBack(serial, offer) => {
+                    Event::HandedBack(id, offer) => {
                         *this.returning += 1;
-                        this.waits.push(this.returns.delay(serial, offer, *this.longest_return));
+                        this.waits.push(this.returns.delay(id, offer, *this.longest_return));
                     }
-                    Event::Again(serial, offer) => {
+                    Event::Again(id, offer) => {
                         *this.returning -= 1;
-                        this.family.offer_again(serial, offer);
+                        this.family.offer_again(id, offer);
                     }
                 }
             }
 
             // Then what is ready, so that all that one list brought is out before the next is asked for.
-            if let Some((serial, offer)) = this.family.next_ready() {
-                this.waits.push(Wait::Parent { serial, offer: Arc::clone(&offer) });
+            if let Some((id, offer)) = this.family.next_ready() {
+                this.waits.push(Wait::Parent { id, offer: Arc::clone(&offer) });
                 return Poll::Ready(Some(Ok(ShardHandle::new(offer, *this.on_drop))));
             }
 

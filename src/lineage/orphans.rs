@@ -6,21 +6,20 @@ use std::collections::hash_map::Entry;
 use aws_sdk_kinesis::types::Shard;
 
 use super::key::ShardKey;
-use super::serial::Serial;
 use crate::shard_list::parent_ids;
 
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
-    by_parent: HashMap<ShardKey, Vec<Serial>>,
+    by_parent: HashMap<ShardKey, Vec<ShardKey>>,
 }
 
 impl Orphans {
-    pub(super) fn add(&mut self, child: Serial, parent: &str) {
-        self.by_parent.entry(ShardKey::from(parent)).or_default().push(child);
+    pub(super) fn add(&mut self, child: ShardKey, parent: ShardKey) {
+        self.by_parent.entry(parent).or_default().push(child);
     }
 
     /// The shards that this one is a late parent of.
-    pub(super) fn of(&mut self, parent: &ShardKey) -> Vec<Serial> {
+    pub(super) fn of(&mut self, parent: &ShardKey) -> Vec<ShardKey> {
         if self.by_parent.is_empty() {
             return Vec::new();
         }
@@ -28,13 +27,13 @@ impl Orphans {
     }
 
     /// The child waits no more.
-    pub(super) fn remove(&mut self, child: Serial, shard: &Shard) {
+    pub(super) fn remove(&mut self, child: &ShardKey, shard: &Shard) {
         if self.by_parent.is_empty() {
             return;
         }
         for parent in parent_ids(shard).into_iter().flatten() {
             if let Entry::Occupied(mut children) = self.by_parent.entry(ShardKey::from(parent)) {
-                children.get_mut().retain(|other| *other != child);
+                children.get_mut().retain(|other| other != child);
                 if children.get().is_empty() {
                     children.remove();
                 }

@@ -1,6 +1,7 @@
 //! What the lineage waits for once a shard is out: that its handle ends, so that its children may be offered, and that a
 //! shard that was handed back may be offered again.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::serial::{Serial, SerialMap};
+use super::member::MemberId;
 use crate::ParentOutcome;
 use crate::handle::{Ending, Offer};
 
@@ -19,7 +20,7 @@ use crate::handle::{Ending, Offer};
 pub(super) enum Wait {
     /// For a shard that is out, and may be a parent. It takes no part in tokio's cooperative budget, as tokio's own oneshot does:
     /// that makes a set of thousands that are released together quadratic.
-    Parent { serial: Serial, offer: Arc<Offer> },
+    Parent { id: MemberId, offer: Arc<Offer> },
     /// For a shard that was handed back.
     Delay(Pin<Box<Delay>>),
 }
@@ -27,7 +28,7 @@ pub(super) enum Wait {
 #[pin_project::pin_project]
 #[derive(Debug)]
 pub(super) struct Delay {
-    serial: Serial,
+    id: MemberId,
     offer: Arc<Offer>,
     #[pin]
     sleep: Sleep,
@@ -36,9 +37,9 @@ pub(super) struct Delay {
 /// What came to pass.
 #[derive(Debug)]
 pub(super) enum Event {
-    Closed(Serial, ParentOutcome, Vec<ChildShard>),
-    HandedBack(Serial, Arc<Offer>),
-    Again(Serial, Arc<Offer>),
+    Closed(MemberId, ParentOutcome, Vec<ChildShard>),
+    HandedBack(MemberId, Arc<Offer>),
+    Again(MemberId, Arc<Offer>),
 }
 
 impl Future for Wait {
@@ -48,14 +49,14 @@ impl Future for Wait {
         #[cfg(test)]
         tests::POLLS.with(|polls| polls.set(polls.get() + 1));
         match &mut *self {
-            Self::Parent { serial, offer } => Poll::Ready(match ready!(offer.poll_ended(cx)) {
-                Ending::Closed(outcome, children) => Event::Closed(*serial, outcome, children),
-                Ending::HandedBack => Event::HandedBack(*serial, Arc::clone(offer)),
+            Self::Parent { id, offer } => Poll::Ready(match ready!(offer.poll_ended(cx)) {
+                Ending::Closed(outcome, children) => Event::Closed(id.clone(), outcome, children),
+                Ending::HandedBack => Event::HandedBack(id.clone(), Arc::clone(offer)),
             }),
             Self::Delay(delay) => {
                 let delay = delay.as_mut().project();
                 ready!(delay.sleep.poll(cx));
-                Poll::Ready(Event::Again(*delay.serial, Arc::clone(delay.offer)))
+                Poll::Ready(Event::Again(delay.id.clone(), Arc::clone(delay.offer)))
             }
         }
     }
@@ -64,7 +65,7 @@ impl Future for Wait {
 /// How often each shard was handed back, of those that were.
 #[derive(Debug, Default)]
 pub(super) struct Returns {
-    of: SerialMap<Return>,
+    of: HashMap<MemberId, Return>,
 }
 
 #[derive(Debug)]
@@ -78,21 +79,21 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 impl Returns {
     /// The wait before a shard that was handed back is offered again: it doubles from 100 ms up to `most` while the shard keeps
     /// coming back, and begins anew once it was held for longer than `most`.
-    pub(super) fn delay(&mut self, serial: Serial, offer: Arc<Offer>, most: Duration) -> Wait {
+    pub(super) fn delay(&mut self, id: MemberId, offer: Arc<Offer>, most: Duration) -> Wait {
         let now = Instant::now();
-        let entry = self.of.entry(serial).or_insert(Return { times: 0, offered_again: now });
+        let entry = self.of.entry(id.clone()).or_insert(Return { times: 0, offered_again: now });
         if now.saturating_duration_since(entry.offered_again) > most {
             entry.times = 0;
         }
         let delay = FIRST_DELAY.saturating_mul(1 << entry.times.min(20)).min(most);
         entry.times += 1;
         entry.offered_again = now + delay;
-        Wait::Delay(Box::pin(Delay { serial, offer, sleep: sleep(delay) }))
+        Wait::Delay(Box::pin(Delay { id, offer, sleep: sleep(delay) }))
     }
 
-    pub(super) fn forget(&mut self, serial: Serial) {
+    pub(super) fn forget(&mut self, id: &MemberId) {
         if !self.of.is_empty() {
-            self.of.remove(&serial);
+            self.of.remove(id);
         }
     }
 }

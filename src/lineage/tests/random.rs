@@ -7,7 +7,7 @@ use aws_sdk_kinesis::types::{ChildShard, SequenceNumberRange, Shard};
 use proptest::prelude::*;
 
 use super::super::family::Family;
-use super::super::serial::Serial;
+use super::super::member::MemberId;
 use crate::handle::Offer;
 use crate::{ParentOutcome, ShardList};
 
@@ -74,8 +74,8 @@ struct World {
     /// When a shard was first named by a list that the family could use.
     named_at: BTreeMap<usize, usize>,
     offered: BTreeSet<usize>,
-    out: Vec<(Serial, Arc<Offer>)>,
-    handed_back: Vec<(Serial, Arc<Offer>)>,
+    out: Vec<(MemberId, Arc<Offer>)>,
+    handed_back: Vec<(MemberId, Arc<Offer>)>,
     closed: BTreeSet<usize>,
     now: usize,
     full_lists: usize,
@@ -181,7 +181,7 @@ impl World {
     }
 
     fn take(&mut self) -> Result<bool, TestCaseError> {
-        let Some((serial, offer)) = self.family.next_ready() else { return Ok(false) };
+        let Some((id, offer)) = self.family.next_ready() else { return Ok(false) };
         let n = number(offer.shard.shard_id());
         prop_assert!(self.offered.insert(n) || self.may_return.remove(&n), "{n} was offered twice");
         for &parent in &self.shards[n].parents {
@@ -192,7 +192,7 @@ impl World {
             );
         }
         prop_assert_eq!(offer.parents.iter().flatten().count(), self.shards[n].parents.len());
-        self.out.push((serial, offer));
+        self.out.push((id, offer));
         Ok(true)
     }
 
@@ -201,7 +201,7 @@ impl World {
             return;
         }
         self.now += 1;
-        let (serial, offer) = self.out.swap_remove(pick % self.out.len());
+        let (member, offer) = self.out.swap_remove(pick % self.out.len());
         let n = number(offer.shard.shard_id());
         self.closed.insert(n);
         let mut children = Vec::new();
@@ -220,7 +220,7 @@ impl World {
                 }
             }
         }
-        self.family.close(serial, outcome, children);
+        self.family.close(&member, outcome, children);
     }
 
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -271,9 +271,9 @@ impl World {
             Step::Drop(pick) => self.close(pick, ParentOutcome::Dropped, false),
             Step::HandBack(pick) => {
                 if !self.out.is_empty() {
-                    let (serial, offer) = self.out.swap_remove(pick % self.out.len());
+                    let (member, offer) = self.out.swap_remove(pick % self.out.len());
                     self.offered.remove(&number(offer.shard.shard_id()));
-                    self.handed_back.push((serial, offer));
+                    self.handed_back.push((member, offer));
                 }
             }
         }
@@ -282,8 +282,8 @@ impl World {
 
     /// From here on everybody behaves: what was handed back is offered again, all that is offered is completed, the lists are true.
     fn drain(&mut self) -> Result<(), TestCaseError> {
-        for (serial, offer) in std::mem::take(&mut self.handed_back) {
-            self.family.offer_again(serial, offer);
+        for (id, offer) in std::mem::take(&mut self.handed_back) {
+            self.family.offer_again(id, offer);
         }
         let listed = self.listed();
         for seed in [1, 2] {
