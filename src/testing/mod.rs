@@ -1,1 +1,54 @@
 //! An in-process Kinesis for tests.
+//!
+//! [`FakeKinesis`] stands behind the real [`aws_sdk_kinesis::Client`], as its HTTP client: no socket, no server to
+//! start, no credentials, and it works under [`tokio::time::pause`], so that a test of hours takes no time. It is written
+//! from AWS's documentation and refuses what AWS refuses, with AWS's errors.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use aws_sdk_kinesis::operation::list_shards::ListShardsError;
+//! use kinesis_shards::testing::FakeKinesis;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let fake = FakeKinesis::builder().page_size(2).build();
+//! fake.create_stream("orders", 3);
+//!
+//! let client = fake.client();
+//! let first = client.list_shards().stream_name("orders").send().await?;
+//! assert_eq!(first.shards().len(), 2);
+//!
+//! // Tokens live five minutes. This test does not.
+//! fake.advance(Duration::from_secs(301)).await;
+//! let expired = client.list_shards().set_next_token(first.next_token).send().await.unwrap_err();
+//! assert!(matches!(expired.into_service_error(), ListShardsError::ExpiredNextTokenException(_)));
+//! assert_eq!(fake.requests()[1].error(), Some("ExpiredNextTokenException"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it knows
+//!
+//! `CreateStream`, `DeleteStream`, `DescribeStream`, `DescribeStreamSummary`, `ListStreams`,
+//! `IncreaseStreamRetentionPeriod`, `DecreaseStreamRetentionPeriod`, `ListShards` (pages, tokens, every filter),
+//! `SplitShard`, `MergeShards`, `UpdateShardCount`, `PutRecord`, `PutRecords`, `GetShardIterator` and `GetRecords`.
+//! Anything else is refused with `UnknownOperationException`.
+//!
+//! # Time
+//!
+//! The fake's clock is tokio's: [`FakeKinesis::now`] starts at a fixed time and moves with [`tokio::time::Instant`].
+//! Retention, tokens, iterators and arrival times follow it.
+
+mod clock;
+mod fake;
+mod http;
+mod log;
+mod model;
+mod server;
+mod stream;
+mod wire;
+
+pub use fake::{FakeKinesis, FakeKinesisBuilder};
+pub use log::Request;
+pub use stream::FakeStream;

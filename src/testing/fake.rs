@@ -1,0 +1,270 @@
+//! [`FakeKinesis`]: the handle to the fake, and what builds it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::{Builder, Credentials, HttpClient, Region};
+
+use super::clock::{Clock, DEFAULT_START, TokioSleep};
+use super::http::Connector;
+use super::log::Request;
+use super::model::{Millis, Mode, REGION, Refusal, Service, StreamRef};
+use super::server::Server;
+use super::stream::FakeStream;
+
+/// An in-process Amazon Kinesis for the real [`aws_sdk_kinesis::Client`]. Clones share one state.
+///
+/// See the [module](super) for what it can do.
+///
+/// ```
+/// use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let fake = FakeKinesis::new();
+/// let orders = fake.create_stream("orders", 1);
+/// let (low, high) = orders.split("shardId-000000000000");
+///
+/// let listed = fake.client().list_shards().stream_name("orders").send().await?;
+/// let ids: Vec<_> = listed.shards().iter().map(|shard| shard.shard_id()).collect();
+/// assert_eq!(ids, ["shardId-000000000000", low.as_str(), high.as_str()]);
+/// assert_eq!(fake.count("ListShards"), 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct FakeKinesis {
+    server: Arc<Server>,
+}
+
+/// Builds a [`FakeKinesis`] that is not the default one: see [`FakeKinesis::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct FakeKinesisBuilder {
+    start: Millis,
+    service: Service,
+    keeps_log: bool,
+}
+
+impl FakeKinesisBuilder {
+    /// What the fake's clock shows when it is built.
+    ///
+    /// # Default
+    ///
+    /// 2026-01-01T00:00:00Z, in every run, so that the same calls give the same sequence numbers.
+    pub fn starting_at(mut self, start: SystemTime) -> Self {
+        self.start = start.into();
+        self
+    }
+
+    /// The most shards in one answer to `ListShards`; less than one is one.
+    ///
+    /// # Default
+    ///
+    /// 1,000, as at AWS. A smaller one tests paging on few shards, a larger one keeps paging out of a benchmark.
+    pub fn page_size(mut self, shards: usize) -> Self {
+        self.service.page_size = shards.max(1);
+        self
+    }
+
+    /// How long a stream stays `CREATING`, `UPDATING` (after a split, a merge, or a new shard count) or `DELETING`.
+    /// A stream that is not `ACTIVE` refuses further changes; one that is being made or removed refuses everything.
+    /// The shards themselves change at once.
+    ///
+    /// # Default
+    ///
+    /// Zero: every change is complete when its call returns.
+    pub fn transition(mut self, duration: Duration) -> Self {
+        self.service.transition = duration;
+        self
+    }
+
+    /// Whether the answer with a closed shard's last records is also its end (no next iterator, and the child shards),
+    /// or the end comes in one more answer without records. AWS does either.
+    ///
+    /// # Default
+    ///
+    /// `true`
+    pub fn end_with_last_records(mut self, with_last_records: bool) -> Self {
+        self.service.end_with_last_records = with_last_records;
+        self
+    }
+
+    /// Whether requests are kept for [`FakeKinesis::requests`] and its kin. A benchmark may rather not.
+    ///
+    /// # Default
+    ///
+    /// `true`
+    pub fn log_requests(mut self, keep: bool) -> Self {
+        self.keeps_log = keep;
+        self
+    }
+
+    /// The fake, without streams.
+    #[must_use]
+    pub fn build(self) -> FakeKinesis {
+        let clock = Clock::starting_at(self.start);
+        FakeKinesis { server: Arc::new(Server::new(clock, self.service, self.keeps_log)) }
+    }
+}
+
+impl Default for FakeKinesis {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for FakeKinesis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakeKinesis").finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::must_use_candidate, reason = "a stream is made for its own sake as well")]
+impl FakeKinesis {
+    /// A Kinesis without streams.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A Kinesis with other than the default settings.
+    pub fn builder() -> FakeKinesisBuilder {
+        FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), keeps_log: true }
+    }
+
+    /// A client that talks to this fake: the SDK's own, with its standard retries, waiting on tokio's clock.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::from_conf(self.config().build())
+    }
+
+    /// The configuration of [`client`](Self::client), for one with another retry or timeout configuration.
+    ///
+    /// ```
+    /// use aws_sdk_kinesis::{Client, config::retry::RetryConfig};
+    /// use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// let fake = FakeKinesis::new();
+    /// let without_retries = Client::from_conf(fake.config().retry_config(RetryConfig::disabled()).build());
+    /// # drop(without_retries);
+    /// ```
+    #[must_use]
+    pub fn config(&self) -> Builder {
+        Builder::new()
+            .behavior_version_latest()
+            .region(Region::from_static(REGION))
+            .credentials_provider(Credentials::new("fake", "fake", None, None, "FakeKinesis"))
+            .retry_config(RetryConfig::standard())
+            .sleep_impl(TokioSleep)
+            .http_client(Connector(Arc::clone(&self.server)))
+    }
+
+    /// The fake as an HTTP client, for a configuration of your own. Only Kinesis's operations are known to it.
+    #[must_use]
+    pub fn http_client(&self) -> impl HttpClient + Clone + use<> {
+        Connector(Arc::clone(&self.server))
+    }
+
+    /// What time the fake has: a fixed start (see [`FakeKinesisBuilder::starting_at`]) plus what has passed on tokio's
+    /// clock since. Use it for `AT_TIMESTAMP` rather than the system's time.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.server.clock.now().into()
+    }
+
+    /// [`tokio::time::advance`]: moves the fake's clock, and with it retention, tokens, iterators and limits.
+    ///
+    /// # Panics
+    ///
+    /// If tokio's time is not paused.
+    pub async fn advance(&self, duration: Duration) {
+        tokio::time::advance(duration).await;
+    }
+
+    /// Makes a stream of `shards` shards in provisioned mode.
+    ///
+    /// # Panics
+    ///
+    /// If there is a stream of that name, the name is not a valid one, or `shards` is zero.
+    #[track_caller]
+    pub fn create_stream(&self, name: &str, shards: u32) -> FakeStream {
+        let created =
+            self.server.with(|service, now| service.create_stream(name, Mode::Provisioned, shards, now));
+        must(created);
+        self.stream(name)
+    }
+
+    /// Makes a stream in on-demand mode, which has four shards.
+    ///
+    /// # Panics
+    ///
+    /// If there is a stream of that name, or the name is not a valid one.
+    #[track_caller]
+    pub fn create_on_demand_stream(&self, name: &str) -> FakeStream {
+        must(self.server.with(|service, now| service.create_stream(name, Mode::OnDemand, 1, now)));
+        self.stream(name)
+    }
+
+    /// Removes a stream and all that is in it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such stream.
+    #[track_caller]
+    pub fn delete_stream(&self, name: &str) {
+        must(self.server.with(|service, now| service.delete_stream(StreamRef::named(name), now)));
+    }
+
+    /// The stream of that name, whether it exists or not: its calls are what panics if it does not.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> FakeStream {
+        FakeStream::new(Arc::clone(&self.server), name)
+    }
+
+    /// Every request so far, in the order they came.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.server.state().log.clone()
+    }
+
+    /// Every request so far, and forgets them.
+    #[must_use]
+    pub fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut self.server.state().log)
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_requests(&self) {
+        self.server.state().log.clear();
+    }
+
+    /// How often `operation` was asked for.
+    #[must_use]
+    pub fn count(&self, operation: &str) -> usize {
+        self.server.state().log.iter().filter(|request| request.operation == operation).count()
+    }
+
+    /// How often each operation was asked for.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for request in &self.server.state().log {
+            *counts.entry(request.operation.clone()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// The result of a call that a test makes itself: if that is refused, the test is wrong.
+#[track_caller]
+pub(super) fn must<T>(result: Result<T, Refusal>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(refusal) => panic!("FakeKinesis refused: {refusal}"),
+    }
+}

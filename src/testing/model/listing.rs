@@ -1,0 +1,308 @@
+//! `ListShards`: filters, pages, and the tokens between pages.
+
+use super::refusal::{Code, Refusal};
+use super::service::{Service, StreamRef};
+use super::shard::{Shard, shard_index};
+use super::stream::{Status, Stream};
+use super::time::Millis;
+use super::token::{LIFETIME, ListToken, Selection};
+
+/// Which shards of a stream to list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ShardFilter<'a> {
+    AfterShardId(&'a str),
+    AtLatest,
+    AtTimestamp(Millis),
+    AtTrimHorizon,
+    FromTimestamp(Millis),
+    FromTrimHorizon,
+}
+
+/// The parameters of a `ListShards` request, as they came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ListRequest<'a> {
+    pub(crate) stream: StreamRef<'a>,
+    pub(crate) created: Option<Millis>,
+    pub(crate) next_token: Option<&'a str>,
+    pub(crate) after: Option<&'a str>,
+    pub(crate) filter: Option<ShardFilter<'a>>,
+    pub(crate) max_results: Option<i64>,
+}
+
+/// One page.
+#[derive(Debug)]
+pub(crate) struct ListedShards<'a> {
+    pub(crate) shards: Vec<&'a Shard>,
+    pub(crate) next_token: Option<String>,
+}
+
+impl Service {
+    pub(crate) fn list_shards(
+        &mut self,
+        request: ListRequest<'_>,
+        now: Millis,
+    ) -> Result<ListedShards<'_>, Refusal> {
+        let page = page_of(request.max_results, self.page_size)?;
+        let (name, after, selection, stream_id) = if let Some(text) = request.next_token {
+            refuse_beside_token(request)?;
+            let token: ListToken = text.parse().map_err(|()| Refusal::invalid("Invalid NextToken."))?;
+            if now.since(token.issued) > LIFETIME {
+                return Err(Refusal::new(Code::ExpiredNextToken, "The pagination token has expired."));
+            }
+            (token.stream, Some(token.after), token.selection, Some(token.stream_id))
+        } else {
+            let stream = self.stream(request.stream, now)?;
+            let (after, selection) = resolve(stream, request, now)?;
+            (stream.name.clone(), after, selection, None)
+        };
+        let stream = self.stream(StreamRef::named(&name), now)?;
+        if !is_the_one(stream, stream_id, request.created) {
+            return Err(Refusal::not_found(format!("Stream {name} is not the one that was asked for.")));
+        }
+        if matches!(stream.status(now), Status::Creating | Status::Deleting) {
+            let message = format!("Stream {name} is {}.", stream.status(now).as_str());
+            return Err(Refusal::new(Code::ResourceInUse, message));
+        }
+        let first = after.map_or(0, |after| after.saturating_add(1));
+        let mut rest =
+            stream.shards.range(first..).map(|(_, shard)| shard).filter(|shard| selection.names(shard));
+        let shards: Vec<_> = rest.by_ref().take(page).collect();
+        let next_token = match (shards.last(), rest.next()) {
+            (Some(last), Some(_)) => {
+                let after = last.index;
+                Some(
+                    ListToken { issued: now, stream_id: stream.id, after, selection, stream: name }
+                        .to_string(),
+                )
+            }
+            _ => None,
+        };
+        Ok(ListedShards { shards, next_token })
+    }
+}
+
+fn page_of(max_results: Option<i64>, page_size: usize) -> Result<usize, Refusal> {
+    match max_results {
+        None => Ok(page_size),
+        Some(max @ 1..=10_000) => Ok(usize::try_from(max).unwrap_or(page_size).min(page_size)),
+        Some(max @ ..=0) => {
+            Err(Refusal::constraint(max, "maxResults", "have value greater than or equal to 1"))
+        }
+        Some(max) => Err(Refusal::constraint(max, "maxResults", "have value less than or equal to 10000")),
+    }
+}
+
+/// A token says it all: whatever else names or selects is refused beside it.
+fn refuse_beside_token(request: ListRequest<'_>) -> Result<(), Refusal> {
+    let beside = [
+        (request.stream.name.is_some(), "StreamName"),
+        (request.stream.arn.is_some(), "StreamARN"),
+        (request.created.is_some(), "StreamCreationTimestamp"),
+        (request.after.is_some(), "ExclusiveStartShardId"),
+        (request.filter.is_some(), "ShardFilter"),
+    ];
+    match beside.iter().find(|(given, _)| *given) {
+        Some((_, name)) => {
+            Err(Refusal::invalid(format!("NextToken and {name} cannot be provided together.")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The start and the selection of a listing's first page. They stay the same on all that follow.
+fn resolve(
+    stream: &Stream,
+    request: ListRequest<'_>,
+    now: Millis,
+) -> Result<(Option<u32>, Selection), Refusal> {
+    let horizon = stream.trim_horizon(now);
+    let mut after = request.after;
+    let selection = match request.filter {
+        None | Some(ShardFilter::FromTrimHorizon) => Selection::All,
+        Some(ShardFilter::AfterShardId(id)) => {
+            if after.is_some() {
+                let message = "ExclusiveStartShardId and ShardFilter of type AFTER_SHARD_ID cannot be provided together.";
+                return Err(Refusal::invalid(message));
+            }
+            after = Some(id);
+            Selection::All
+        }
+        Some(ShardFilter::AtLatest) => Selection::OpenNow,
+        Some(ShardFilter::AtTrimHorizon) => Selection::OpenAt(horizon),
+        Some(ShardFilter::AtTimestamp(time)) => Selection::OpenAt(time),
+        Some(ShardFilter::FromTimestamp(time)) => Selection::OpenSince(time.max(horizon)),
+    };
+    let after = after
+        .map(|id| shard_index(id).ok_or_else(|| Refusal::invalid(format!("ShardId {id} is invalid."))))
+        .transpose()?;
+    Ok((after, selection))
+}
+
+/// Streams that have one name after another are told apart by their creation, which a client knows to the second.
+fn is_the_one(stream: &Stream, id: Option<u64>, created: Option<Millis>) -> bool {
+    id.is_none_or(|id| id == stream.id)
+        && created.is_none_or(|created| created.0 / 1000 == stream.created.0 / 1000)
+}
+
+impl Selection {
+    fn names(self, shard: &Shard) -> bool {
+        match self {
+            Self::All => true,
+            Self::OpenNow => shard.is_open(),
+            Self::OpenAt(time) => shard.opened <= time && shard.closed.is_none_or(|closed| closed >= time),
+            Self::OpenSince(time) => shard.closed.is_none_or(|closed| closed >= time),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::model::Mode;
+
+    const START: Millis = Millis(1_700_000_000_000);
+    const HOUR: u64 = 3_600_000;
+    const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
+
+    /// Two shards at hour 0; shard 0 split at hour 1 into 2 and 3; 3 and 1 merged at hour 2 into 4.
+    fn service() -> Service {
+        let mut service = Service::default();
+        service.create_stream("orders", Mode::Provisioned, 2, START).expect("a stream");
+        service.split_shard(ORDERS, "shardId-000000000000", 1 << 126, at(1)).expect("a split");
+        service.merge_shards(ORDERS, "shardId-000000000003", "shardId-000000000001", at(2)).expect("a merge");
+        service
+    }
+
+    fn at(hours: u64) -> Millis {
+        Millis(START.0 + hours * HOUR)
+    }
+
+    fn listed(service: &mut Service, filter: Option<ShardFilter<'_>>, now: Millis) -> Vec<u32> {
+        let request = ListRequest { stream: ORDERS, filter, ..ListRequest::default() };
+        indices(&service.list_shards(request, now).expect("a listing"))
+    }
+
+    fn indices(page: &ListedShards<'_>) -> Vec<u32> {
+        page.shards.iter().map(|shard| shard.index).collect()
+    }
+
+    #[test]
+    fn every_filter_names_its_shards() {
+        let service = &mut service();
+        let now = at(3);
+        assert_eq!(listed(service, None, now), [0, 1, 2, 3, 4]);
+        assert_eq!(listed(service, Some(ShardFilter::FromTrimHorizon), now), [0, 1, 2, 3, 4]);
+        assert_eq!(listed(service, Some(ShardFilter::AtLatest), now), [2, 4]);
+        assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), now), [0, 1]);
+        assert_eq!(listed(service, Some(ShardFilter::AfterShardId("shardId-000000000002")), now), [3, 4]);
+        let half_past_one = Millis(at(1).0 + HOUR / 2);
+        assert_eq!(listed(service, Some(ShardFilter::AtTimestamp(half_past_one)), now), [1, 2, 3]);
+        assert_eq!(listed(service, Some(ShardFilter::AtTimestamp(at(1))), now), [0, 1, 2, 3]);
+        assert_eq!(listed(service, Some(ShardFilter::FromTimestamp(half_past_one)), now), [1, 2, 3, 4]);
+        assert_eq!(listed(service, Some(ShardFilter::FromTimestamp(Millis(0))), now), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_trim_horizon_moves_and_closed_shards_expire() {
+        let service = &mut service();
+        let half_past_one_next_day = Millis(at(25).0 + HOUR / 2);
+        assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), half_past_one_next_day), [1, 2, 3]);
+        assert_eq!(listed(service, None, half_past_one_next_day), [1, 2, 3, 4]);
+        assert_eq!(listed(service, None, at(26)), [2, 4]);
+    }
+
+    #[test]
+    fn a_longer_retention_keeps_what_is_there_and_brings_nothing_back() {
+        let service = &mut service();
+        service.increase_retention(ORDERS, 48, Millis(at(25).0 + HOUR / 2)).expect("increased");
+        assert_eq!(listed(service, None, at(27)), [1, 2, 3, 4]);
+        assert_eq!(listed(service, None, at(50)), [2, 4]);
+        assert!(service.increase_retention(ORDERS, 24, at(50)).is_err());
+        assert!(service.decrease_retention(ORDERS, 72, at(50)).is_err());
+        assert!(service.decrease_retention(ORDERS, 23, at(50)).is_err());
+        assert!(service.increase_retention(ORDERS, 8761, at(50)).is_err());
+    }
+
+    #[test]
+    fn a_filter_is_kept_across_pages() {
+        let service = &mut service();
+        let filter = Some(ShardFilter::FromTimestamp(Millis(at(1).0 + 1)));
+        let first = ListRequest { stream: ORDERS, filter, max_results: Some(1), ..ListRequest::default() };
+        let mut page = service.list_shards(first, at(3)).expect("the first page");
+        let mut all = indices(&page);
+        while let Some(token) = page.next_token.take() {
+            let next =
+                ListRequest { next_token: Some(&token), max_results: Some(2), ..ListRequest::default() };
+            page = service.list_shards(next, at(3)).expect("a page");
+            all.extend(indices(&page));
+        }
+        assert_eq!(all, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_token_lives_five_minutes_and_stands_alone() {
+        let service = &mut service();
+        let first = ListRequest { stream: ORDERS, max_results: Some(2), ..ListRequest::default() };
+        let token = service.list_shards(first, at(3)).expect("a page").next_token.expect("more pages");
+        let next = ListRequest { next_token: Some(&token), ..ListRequest::default() };
+        let mut code =
+            |request, now| service.list_shards(request, now).map(|page| indices(&page)).map_err(|e| e.code);
+        assert_eq!(code(next, Millis(at(3).0 + 300_000)), Ok(vec![2, 3, 4]));
+        assert_eq!(code(next, Millis(at(3).0 + 300_001)), Err(Code::ExpiredNextToken));
+        for beside in [
+            ListRequest { stream: ORDERS, ..next },
+            ListRequest { stream: StreamRef { name: None, arn: Some("any") }, ..next },
+            ListRequest { created: Some(START), ..next },
+            ListRequest { after: Some("shardId-000000000000"), ..next },
+            ListRequest { filter: Some(ShardFilter::AtLatest), ..next },
+            ListRequest { next_token: Some("garbage"), ..next },
+        ] {
+            assert_eq!(code(beside, at(3)), Err(Code::InvalidArgument), "{beside:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_a_deleted_stream_is_not_one_of_its_namesake() {
+        let service = &mut service();
+        let first = ListRequest { stream: ORDERS, max_results: Some(2), ..ListRequest::default() };
+        let token = service.list_shards(first, at(3)).expect("a page").next_token.expect("more pages");
+        service.delete_stream(ORDERS, at(3)).expect("deleted");
+        service.create_stream("orders", Mode::Provisioned, 4, at(3)).expect("created again");
+        let next = ListRequest { next_token: Some(&token), ..ListRequest::default() };
+        assert_eq!(service.list_shards(next, at(3)).expect_err("refused").code, Code::ResourceNotFound);
+        let old = ListRequest { stream: ORDERS, created: Some(START), ..ListRequest::default() };
+        assert_eq!(service.list_shards(old, at(3)).expect_err("refused").code, Code::ResourceNotFound);
+        let new = ListRequest { stream: ORDERS, created: Some(at(3)), ..ListRequest::default() };
+        assert_eq!(service.list_shards(new, at(3)).expect("a page").shards.len(), 4);
+    }
+
+    #[test]
+    fn pages_are_bounded() {
+        let service = &mut service();
+        let mut pages = |max| {
+            let request = ListRequest { stream: ORDERS, max_results: Some(max), ..ListRequest::default() };
+            service.list_shards(request, at(3)).map(|page| page.shards.len()).map_err(|refusal| refusal.code)
+        };
+        assert_eq!((pages(1), pages(10_000)), (Ok(1), Ok(5)));
+        assert_eq!((pages(0), pages(10_001)), (Err(Code::Validation), Err(Code::Validation)));
+    }
+
+    #[test]
+    fn a_stream_is_named_by_name_or_arn_or_both() {
+        let service = &mut service();
+        let mut code = |name, arn| {
+            let request = ListRequest { stream: StreamRef { name, arn }, ..ListRequest::default() };
+            service.list_shards(request, at(3)).map(|page| page.shards.len()).map_err(|refusal| refusal.code)
+        };
+        let arn = Some("arn:aws:kinesis:us-east-1:123456789012:stream/orders");
+        let elsewhere = Some("arn:aws:kinesis:eu-west-1:123456789012:stream/orders");
+        assert_eq!(code(None, arn), Ok(5));
+        assert_eq!(code(Some("orders"), arn), Ok(5));
+        assert_eq!(code(Some("others"), arn), Err(Code::InvalidArgument));
+        assert_eq!(code(None, None), Err(Code::InvalidArgument));
+        assert_eq!(code(None, elsewhere), Err(Code::ResourceNotFound));
+        assert_eq!(code(Some("missing"), None), Err(Code::ResourceNotFound));
+        assert_eq!(code(Some("no spaces"), None), Err(Code::Validation));
+        assert_eq!(code(None, Some("orders")), Err(Code::Validation));
+    }
+}

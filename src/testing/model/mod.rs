@@ -1,0 +1,31 @@
+//! The service as a pure state machine: no async, no HTTP, no serialisation. The time is an argument.
+//!
+//! Written from AWS's API reference. Where the reference is silent, the rule is the one that AWS has been observed
+//! to follow, and where nothing is known, the stricter one.
+
+mod hash_range;
+mod listing;
+mod reading;
+#[cfg(test)]
+mod reading_tests;
+mod records;
+mod refusal;
+mod reshard;
+mod sequence;
+mod service;
+mod shard;
+mod stream;
+mod time;
+mod token;
+mod writing;
+
+pub(crate) use hash_range::{HashRange, parse_hash_key};
+pub(crate) use listing::{ListRequest, ShardFilter};
+pub(crate) use reading::IteratorStart;
+pub(crate) use records::Record;
+pub(crate) use refusal::{Code, Refusal};
+pub(crate) use service::{REGION, Service, StreamRef};
+pub(crate) use shard::{Shard, shard_id};
+pub(crate) use stream::{Mode, Stream};
+pub(crate) use time::Millis;
+pub(crate) use writing::{NewRecord, Written};

@@ -1,0 +1,179 @@
+//! Tests of [`super::reading`]: apart from it, for the two together are too long for one page.
+
+use super::reading::ReadBatch;
+use super::*;
+
+const NOTHING: [u8; 0] = [];
+
+const NOW: Millis = Millis(1_700_000_000_000);
+const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
+
+fn after(millis: u64) -> Millis {
+    Millis(NOW.0 + millis)
+}
+
+fn service(shards: u32) -> Service {
+    let mut service = Service::default();
+    service.create_stream("orders", Mode::Provisioned, shards, NOW).expect("a stream");
+    service
+}
+
+/// Writes `data` to the open shard that takes hash key `key`.
+fn put(service: &mut Service, key: u128, data: &[u8], now: Millis) -> String {
+    let record = NewRecord { partition_key: "k".into(), explicit_hash_key: Some(key), data: data.into() };
+    match service.put_records(ORDERS, vec![record], now, &mut |_, _| true).expect("written").remove(0) {
+        Written::Stored { sequence, .. } => sequence.to_string(),
+        Written::Throttled { shard } => panic!("{shard} throttled"),
+    }
+}
+
+fn iterator(service: &mut Service, shard: u32, start: IteratorStart<'_>, now: Millis) -> String {
+    service.shard_iterator(ORDERS, &shard_id(shard), start, now).expect("an iterator")
+}
+
+fn data(batch: &ReadBatch<'_>) -> Vec<u8> {
+    batch.records.iter().map(|record| record.data[0]).collect()
+}
+
+fn read_from(service: &mut Service, start: IteratorStart<'_>, now: Millis) -> Vec<u8> {
+    let iterator = iterator(service, 0, start, now);
+    data(&service.read(&iterator, None, now).expect("a batch"))
+}
+
+#[test]
+fn every_kind_of_iterator_starts_where_it_says() {
+    let service = &mut service(1);
+    let numbers: Vec<_> = (0..4_u8).map(|n| put(service, 0, &[n], after(u64::from(n) * 1000))).collect();
+    let now = after(5000);
+    assert_eq!(read_from(service, IteratorStart::TrimHorizon, now), [0, 1, 2, 3]);
+    assert_eq!(read_from(service, IteratorStart::Latest, now), NOTHING);
+    assert_eq!(read_from(service, IteratorStart::AtSequence(&numbers[2]), now), [2, 3]);
+    assert_eq!(read_from(service, IteratorStart::AfterSequence(&numbers[2]), now), [3]);
+    assert_eq!(read_from(service, IteratorStart::AfterSequence(&numbers[3]), now), NOTHING);
+    assert_eq!(read_from(service, IteratorStart::AtTimestamp(after(2000)), now), [2, 3]);
+    assert_eq!(read_from(service, IteratorStart::AtTimestamp(after(2001)), now), [3]);
+    assert_eq!(read_from(service, IteratorStart::AtTimestamp(Millis(0)), now), [0, 1, 2, 3]);
+    assert_eq!(read_from(service, IteratorStart::AtTimestamp(now), now), NOTHING);
+    let start =
+        service.stream(ORDERS, now).expect("the stream").shards().next().expect("a shard").start.to_string();
+    assert_eq!(read_from(service, IteratorStart::AtSequence(&start), now), [0, 1, 2, 3]);
+    assert_eq!(read_from(service, IteratorStart::AfterSequence(&start), now), [0, 1, 2, 3]);
+}
+
+#[test]
+fn an_iterator_of_what_never_was_is_refused() {
+    let service = &mut service(2);
+    let other = put(service, u128::MAX, b"x", NOW);
+    let mut code =
+        |shard: &str, start| service.shard_iterator(ORDERS, shard, start, NOW).expect_err("refused").code;
+    let first = "shardId-000000000000";
+    assert_eq!(code("shardId-000000000009", IteratorStart::Latest), Code::ResourceNotFound);
+    assert_eq!(code(first, IteratorStart::AtSequence("12")), Code::InvalidArgument);
+    assert_eq!(code(first, IteratorStart::AtSequence(&other)), Code::InvalidArgument);
+    assert_eq!(code(first, IteratorStart::AtTimestamp(after(1))), Code::InvalidArgument);
+    service.delete_stream(ORDERS, NOW).expect("deleted");
+    service.create_stream("orders", Mode::Provisioned, 2, NOW).expect("again");
+    let refused =
+        service.shard_iterator(ORDERS, "shardId-000000000001", IteratorStart::AtSequence(&other), NOW);
+    assert!(refused.expect_err("refused").message.contains("did not come from this stream"));
+}
+
+#[test]
+fn iterators_live_five_minutes() {
+    let service = &mut service(1);
+    let iterator = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
+    service.read(&iterator, None, after(300_000)).expect("still good");
+    let mut code = |iterator: &str, limit, now| service.read(iterator, limit, now).expect_err("refused").code;
+    assert_eq!(code(&iterator, None, after(300_001)), Code::ExpiredIterator);
+    assert_eq!(code("garbage", None, NOW), Code::InvalidArgument);
+    assert_eq!(code(&iterator, Some(10_001), NOW), Code::InvalidArgument);
+    assert_eq!(code(&iterator, Some(0), NOW), Code::Validation);
+}
+
+#[test]
+fn an_iterator_does_not_outlive_its_stream() {
+    let service = &mut service(1);
+    let iterator = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
+    service.delete_stream(ORDERS, NOW).expect("deleted");
+    assert_eq!(service.read(&iterator, None, NOW).expect_err("refused").code, Code::ResourceNotFound);
+    service.create_stream("orders", Mode::Provisioned, 1, NOW).expect("again");
+    assert_eq!(service.read(&iterator, None, NOW).expect_err("refused").code, Code::ResourceNotFound);
+}
+
+#[test]
+fn across_a_split_and_a_merge_every_record_is_read_once() {
+    for end_with_last_records in [true, false] {
+        let service = &mut service(1);
+        service.end_with_last_records = end_with_last_records;
+        let keys = |service: &mut Service, from: u8| {
+            for n in 0..8_u8 {
+                put(service, u128::from(n) << 125, &[from + n], NOW);
+            }
+        };
+        keys(service, 0);
+        service.split_shard(ORDERS, "shardId-000000000000", 1 << 127, NOW).expect("a split");
+        keys(service, 8);
+        service.merge_shards(ORDERS, "shardId-000000000001", "shardId-000000000002", NOW).expect("a merge");
+        keys(service, 16);
+
+        let (mut read, mut todo) = (Vec::new(), vec![0]);
+        while let Some(shard) = todo.pop() {
+            let mut next = Some(iterator(service, shard, IteratorStart::TrimHorizon, NOW));
+            while let Some(iterator) = next.take() {
+                let batch = service.read(&iterator, Some(3), NOW).expect("a batch");
+                read.extend(data(&batch));
+                assert_eq!(batch.next_iterator.is_none(), !batch.children.is_empty());
+                for child in &batch.children {
+                    // A merged shard has two parents: its lower one leads to it.
+                    if child.parent == Some(shard) {
+                        todo.push(child.index);
+                    }
+                }
+                next = batch.next_iterator.filter(|_| shard != 3 || !batch.records.is_empty());
+            }
+        }
+        read.sort_unstable();
+        assert_eq!(read, (0..24).collect::<Vec<u8>>());
+    }
+}
+
+#[test]
+fn the_end_of_a_closed_shard_names_its_children() {
+    let service = &mut service(2);
+    put(service, 0, b"x", NOW);
+    let open = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
+    service.merge_shards(ORDERS, "shardId-000000000000", "shardId-000000000001", NOW).expect("a merge");
+    let batch = service.read(&open, None, NOW).expect("a batch");
+    assert_eq!((batch.records.len(), batch.next_iterator), (1, None));
+    let child = batch.children[0];
+    assert_eq!((child.index, child.parents().collect::<Vec<_>>()), (2, vec![0, 1]));
+}
+
+#[test]
+fn reads_are_cut_at_ten_mebibytes_and_say_how_far_behind_they_are() {
+    let service = &mut service(1);
+    for n in 0..12_u64 {
+        put(service, 0, &vec![0; (1 << 20) - 1], after(n * 1000));
+    }
+    let now = after(20_000);
+    let first = iterator(service, 0, IteratorStart::TrimHorizon, now);
+    let batch = service.read(&first, None, now).expect("a batch");
+    assert_eq!((batch.records.len(), batch.behind.as_secs()), (10, 11));
+    let next = batch.next_iterator.expect("more");
+    let batch = service.read(&next, None, now).expect("a batch");
+    assert_eq!((batch.records.len(), batch.behind.as_secs()), (2, 0));
+}
+
+#[test]
+fn records_are_trimmed_by_their_age() {
+    let service = &mut service(1);
+    let day = 24 * 3_600_000;
+    put(service, 0, &[1], NOW);
+    put(service, 0, &[2], after(1000));
+    let early = iterator(service, 0, IteratorStart::TrimHorizon, after(day - 1));
+    assert_eq!(data(&service.read(&early, None, after(day - 1)).expect("a batch")), [1, 2]);
+    assert_eq!(data(&service.read(&early, None, after(day)).expect("a batch")), [2]);
+    assert_eq!(data(&service.read(&early, None, after(day + 2000)).expect("a batch")), NOTHING);
+    put(service, 0, &[3], after(day + 3000));
+    assert_eq!(data(&service.read(&early, None, after(day + 4000)).expect("a batch")), [3]);
+}

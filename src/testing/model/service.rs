@@ -1,0 +1,252 @@
+//! The whole service: streams by name, and how they come and go.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::refusal::{Code, Refusal};
+use super::stream::{Change, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Status, Stream};
+use super::time::Millis;
+
+/// The account every stream belongs to.
+pub(crate) const ACCOUNT: &str = "123456789012";
+/// The region every stream is in.
+pub(crate) const REGION: &str = "us-east-1";
+const ON_DEMAND_SHARDS: u32 = 4;
+
+/// How a request names its stream: by name, by ARN, or by both.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StreamRef<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) arn: Option<&'a str>,
+}
+
+impl<'a> StreamRef<'a> {
+    pub(crate) fn named(name: &'a str) -> Self {
+        Self { name: Some(name), arn: None }
+    }
+
+    fn resolve(self) -> Result<&'a str, Refusal> {
+        let from_arn = self.arn.map(name_in_arn).transpose()?;
+        match (self.name, from_arn) {
+            (Some(name), Some(other)) if name != other => Err(Refusal::invalid(format!(
+                "StreamName {name} and StreamARN of {other} name different streams."
+            ))),
+            (Some(name), _) | (None, Some(name)) => {
+                check_name(name)?;
+                Ok(name)
+            }
+            (None, None) => Err(Refusal::invalid("Either StreamName or StreamARN should be provided.")),
+        }
+    }
+}
+
+fn name_in_arn(arn: &str) -> Result<&str, Refusal> {
+    let parts: Vec<_> = arn.splitn(6, ':').collect();
+    match parts[..] {
+        ["arn", partition, "kinesis", region, account, resource]
+            if partition.starts_with("aws") && account.len() == 12 && resource.starts_with("stream/") =>
+        {
+            if region != REGION || account != ACCOUNT {
+                return Err(Refusal::not_found(format!("Stream {arn} not found.")));
+            }
+            Ok(&resource["stream/".len()..])
+        }
+        _ => Err(Refusal::constraint(
+            arn,
+            "streamARN",
+            "satisfy regular expression pattern: arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+",
+        )),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || name.len() > 128 {
+        return Err(Refusal::constraint(name, "streamName", "have length between 1 and 128"));
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)) {
+        return Err(Refusal::constraint(
+            name,
+            "streamName",
+            "satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+        ));
+    }
+    Ok(())
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(super) streams: BTreeMap<String, Stream>,
+    /// The last generation of shards, of any stream. Each is the current second, or the next one that is free.
+    last_generation: u64,
+    /// How long a stream stays CREATING, UPDATING or DELETING.
+    pub(crate) transition: Duration,
+    /// Whether a closed shard ends with its last records, or in one more, empty answer.
+    pub(crate) end_with_last_records: bool,
+    /// The most shards in one answer to `ListShards`.
+    pub(crate) page_size: usize,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            last_generation: 0,
+            transition: Duration::ZERO,
+            end_with_last_records: true,
+            page_size: 1000,
+        }
+    }
+}
+
+impl Service {
+    pub(super) fn new_generation(&mut self, now: Millis) -> u64 {
+        self.last_generation = (now.0 / 1000).max(self.last_generation + 1);
+        self.last_generation
+    }
+
+    pub(crate) fn create_stream(
+        &mut self,
+        name: &str,
+        mode: Mode,
+        shards: u32,
+        now: Millis,
+    ) -> Result<(), Refusal> {
+        check_name(name)?;
+        if shards == 0 {
+            return Err(Refusal::constraint(shards, "shardCount", "have value greater than or equal to 1"));
+        }
+        self.settle(now);
+        if self.streams.contains_key(name) {
+            let message = format!("Stream {name} under account {ACCOUNT} already exists.");
+            return Err(Refusal::new(Code::ResourceInUse, message));
+        }
+        let arn = format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}");
+        let shards = if mode == Mode::OnDemand { ON_DEMAND_SHARDS } else { shards };
+        let generation = self.new_generation(now);
+        let mut stream = Stream::new(name, arn, generation, mode, shards, now);
+        stream.change = Change::Creating(now.plus(self.transition));
+        self.streams.insert(name.to_owned(), stream);
+        Ok(())
+    }
+
+    pub(crate) fn delete_stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
+        let until = now.plus(self.transition);
+        let stream = self.stream_mut(stream, now)?;
+        if !matches!(stream.change, Change::Deleting(_)) {
+            stream.change = Change::Deleting(until);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Removes the streams whose deletion is through.
+    fn settle(&mut self, now: Millis) {
+        self.streams.retain(|_, stream| !matches!(stream.change, Change::Deleting(until) if until <= now));
+    }
+
+    /// The names of all streams after `after`.
+    pub(crate) fn list_streams(&mut self, after: &str, now: Millis) -> impl Iterator<Item = &Stream> {
+        self.settle(now);
+        self.streams.values().filter(move |stream| stream.name.as_str() > after)
+    }
+
+    /// A stream in any state, with what has expired gone from it.
+    pub(crate) fn stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&Stream, Refusal> {
+        Ok(self.stream_mut(stream, now)?)
+    }
+
+    pub(crate) fn stream_mut(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&mut Stream, Refusal> {
+        let name = stream.resolve()?;
+        match self.streams.get_mut(name) {
+            Some(stream) if !matches!(stream.change, Change::Deleting(until) if until <= now) => {
+                stream.expire(now);
+                Ok(stream)
+            }
+            _ => Err(not_found(name)),
+        }
+    }
+
+    /// A stream that can be read and written: AWS answers for one that is not there yet as for one that is not.
+    pub(super) fn live_stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&mut Stream, Refusal> {
+        let stream = self.stream_mut(stream, now)?;
+        match stream.status(now) {
+            Status::Active | Status::Updating => Ok(stream),
+            Status::Creating | Status::Deleting => Err(not_found(&stream.name)),
+        }
+    }
+
+    /// A stream that may be changed: one change at a time.
+    pub(super) fn active_stream(
+        &mut self,
+        stream: StreamRef<'_>,
+        now: Millis,
+    ) -> Result<&mut Stream, Refusal> {
+        let stream = self.stream_mut(stream, now)?;
+        match stream.status(now) {
+            Status::Active => Ok(stream),
+            status => Err(Refusal::new(
+                Code::ResourceInUse,
+                format!(
+                    "Stream {} under account {ACCOUNT} not ACTIVE, instead in state {}",
+                    stream.name,
+                    status.as_str()
+                ),
+            )),
+        }
+    }
+
+    pub(crate) fn increase_retention(
+        &mut self,
+        stream: StreamRef<'_>,
+        hours: u32,
+        now: Millis,
+    ) -> Result<(), Refusal> {
+        let stream = self.active_stream(stream, now)?;
+        check_retention(hours)?;
+        if hours < stream.retention_hours {
+            return Err(retention_refused(stream, hours, "shorter", "Decrease"));
+        }
+        stream.set_retention(hours, now);
+        Ok(())
+    }
+
+    pub(crate) fn decrease_retention(
+        &mut self,
+        stream: StreamRef<'_>,
+        hours: u32,
+        now: Millis,
+    ) -> Result<(), Refusal> {
+        let stream = self.active_stream(stream, now)?;
+        check_retention(hours)?;
+        if hours > stream.retention_hours {
+            return Err(retention_refused(stream, hours, "longer", "Increase"));
+        }
+        stream.set_retention(hours, now);
+        Ok(())
+    }
+}
+
+fn not_found(name: &str) -> Refusal {
+    Refusal::not_found(format!("Stream {name} under account {ACCOUNT} not found."))
+}
+
+fn check_retention(hours: u32) -> Result<(), Refusal> {
+    let (bound, limit) = if hours < MIN_RETENTION_HOURS {
+        ("Minimum", MIN_RETENTION_HOURS)
+    } else if hours > MAX_RETENTION_HOURS {
+        ("Maximum", MAX_RETENTION_HOURS)
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::invalid(format!(
+        "{bound} allowed retention period is {limit} hours. Requested retention period was {hours} hours."
+    )))
+}
+
+fn retention_refused(stream: &Stream, hours: u32, how: &str, other: &str) -> Refusal {
+    Refusal::invalid(format!(
+        "Requested retention period ({hours} hours) for stream {} can not be {how} than existing retention period \
+         ({} hours). Use {other}RetentionPeriod API.",
+        stream.name, stream.retention_hours
+    ))
+}

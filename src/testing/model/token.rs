@@ -1,0 +1,138 @@
+//! Shard iterators and list tokens: all they know is in their text, so the service keeps none of them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::time::Millis;
+
+/// How long an iterator and a list token live.
+pub(crate) const LIFETIME: Duration = Duration::from_mins(5);
+
+/// A place in a shard from which to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) issued: Millis,
+    /// Which of the streams that had this name one after another.
+    pub(crate) stream_id: u64,
+    pub(crate) shard: u32,
+    pub(crate) offset: u64,
+    pub(crate) stream: String,
+}
+
+/// What a page of a listing has left to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListToken {
+    pub(crate) issued: Millis,
+    pub(crate) stream_id: u64,
+    pub(crate) after: u32,
+    pub(crate) selection: Selection,
+    pub(crate) stream: String,
+}
+
+/// Which shards a listing names: a filter, resolved against the time of its first page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    All,
+    OpenNow,
+    OpenAt(Millis),
+    /// Not closed before this time.
+    OpenSince(Millis),
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { issued, stream_id, shard, offset, stream } = self;
+        write!(f, "iterator/{:014}/{stream_id}/{shard}/{offset}/{stream}", issued.0)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let parts: Vec<_> = text.split('/').collect();
+        let ["iterator", issued, stream_id, shard, offset, stream] = parts[..] else { return Err(()) };
+        Ok(Self {
+            issued: Millis(number(issued)?),
+            stream_id: number(stream_id)?,
+            shard: number(shard)?,
+            offset: number(offset)?,
+            stream: stream.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for ListToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, time) = match self.selection {
+            Selection::All => ("all", Millis(0)),
+            Selection::OpenNow => ("now", Millis(0)),
+            Selection::OpenAt(time) => ("at", time),
+            Selection::OpenSince(time) => ("since", time),
+        };
+        let Self { issued, stream_id, after, stream, .. } = self;
+        write!(f, "list/{:014}/{stream_id}/{after}/{kind}/{}/{stream}", issued.0, time.0)
+    }
+}
+
+impl FromStr for ListToken {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let parts: Vec<_> = text.split('/').collect();
+        let ["list", issued, stream_id, after, kind, time, stream] = parts[..] else { return Err(()) };
+        let time = Millis(number(time)?);
+        let selection = match kind {
+            "all" => Selection::All,
+            "now" => Selection::OpenNow,
+            "at" => Selection::OpenAt(time),
+            "since" => Selection::OpenSince(time),
+            _ => return Err(()),
+        };
+        Ok(Self {
+            issued: Millis(number(issued)?),
+            stream_id: number(stream_id)?,
+            after: number(after)?,
+            selection,
+            stream: stream.to_owned(),
+        })
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, ()> {
+    text.parse().map_err(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_back_as_they_went() {
+        let cursor =
+            Cursor { issued: Millis(5), stream_id: 9, shard: 3, offset: 77, stream: "or.ders_-1".into() };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
+        assert_eq!(cursor.to_string().parse::<ListToken>(), Err(()));
+        for selection in [
+            Selection::All,
+            Selection::OpenNow,
+            Selection::OpenAt(Millis(8)),
+            Selection::OpenSince(Millis(9)),
+        ] {
+            let token =
+                ListToken { issued: Millis(5), stream_id: 9, after: 3, selection, stream: "orders".into() };
+            assert_eq!(token.to_string().parse(), Ok(token));
+        }
+    }
+
+    #[test]
+    fn garbage_is_no_token() {
+        for text in
+            ["", "iterator", "iterator/x/9/3/77/orders", "list/1/2/3/some/4/orders", "list/1/2/3/all/4"]
+        {
+            assert_eq!(text.parse::<Cursor>(), Err(()), "{text}");
+            assert_eq!(text.parse::<ListToken>(), Err(()), "{text}");
+        }
+    }
+}

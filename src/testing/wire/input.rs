@@ -1,0 +1,80 @@
+//! Reading a request's members, with AWS's refusals for those of a wrong type or missing.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value;
+
+use crate::testing::model::{Code, Millis, Refusal, StreamRef};
+
+/// The members of a request, or of a structure in one.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a>(pub(super) &'a Value);
+
+impl<'a> Input<'a> {
+    /// A member that is there and not `null`.
+    fn get(self, name: &str) -> Option<&'a Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn typed<T>(self, name: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>, Refusal> {
+        self.get(name)
+            .map(|value| {
+                read(value).ok_or_else(|| {
+                    Refusal::new(Code::Serialization, format!("{name} has a wrong type: {value}"))
+                })
+            })
+            .transpose()
+    }
+
+    pub(super) fn text(self, name: &str) -> Result<Option<&'a str>, Refusal> {
+        self.typed(name, Value::as_str)
+    }
+
+    pub(super) fn integer(self, name: &str) -> Result<Option<i64>, Refusal> {
+        self.typed(name, Value::as_i64)
+    }
+
+    /// Seconds since the epoch, with a fraction.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked against the range of dates"
+    )]
+    pub(super) fn timestamp(self, name: &str) -> Result<Option<Millis>, Refusal> {
+        self.typed(name, |value| {
+            let millis = (value.as_f64()? * 1000.0).round();
+            (0.0..1e15).contains(&millis).then_some(Millis(millis as u64))
+        })
+    }
+
+    pub(super) fn structure(self, name: &str) -> Result<Option<Self>, Refusal> {
+        self.typed(name, |value| value.is_object().then_some(Self(value)))
+    }
+
+    pub(super) fn list(self, name: &str) -> Result<Option<&'a [Value]>, Refusal> {
+        self.typed(name, |value| value.as_array().map(Vec::as_slice))
+    }
+
+    pub(super) fn blob(self, name: &str) -> Result<Option<Vec<u8>>, Refusal> {
+        self.typed(name, |value| BASE64.decode(value.as_str()?).ok())
+    }
+
+    pub(super) fn stream(self) -> Result<StreamRef<'a>, Refusal> {
+        Ok(StreamRef { name: self.text("StreamName")?, arn: self.text("StreamARN")? })
+    }
+}
+
+/// The value of a member that the request must have.
+pub(super) fn required<T>(value: Option<T>, name: &str) -> Result<T, Refusal> {
+    value.ok_or_else(|| Refusal::constraint("null", name, "not be null"))
+}
+
+/// An opaque token: the text of one of the model's, so that a client cannot read it by accident.
+pub(super) fn seal(token: &str) -> String {
+    BASE64.encode(token)
+}
+
+/// The text in a token, or an empty one, which the model knows for garbage.
+pub(super) fn unseal(token: &str) -> String {
+    BASE64.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+}

@@ -1,0 +1,342 @@
+//! The operations: from a request's members to the model, and from its result to an answer's text.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::input::{Input, required, seal, unseal};
+use super::output::{self, Object, object};
+use crate::testing::model::{
+    Code, IteratorStart, ListRequest, Millis, Mode, NewRecord, REGION, Refusal, Service, ShardFilter, Stream,
+    StreamRef, Written, parse_hash_key,
+};
+
+/// The body of the answer to one request.
+pub(crate) fn answer(
+    service: &mut Service,
+    operation: &str,
+    body: &Value,
+    now: Millis,
+) -> Result<String, Refusal> {
+    let input = Input(body);
+    match operation {
+        "CreateStream" => create_stream(service, input, now),
+        "DecreaseStreamRetentionPeriod" => retention(service, input, now, Service::decrease_retention),
+        "DeleteStream" => service.delete_stream(input.stream()?, now).map(|()| empty()),
+        "DescribeStream" => describe_stream(service, input, now),
+        "DescribeStreamSummary" => describe_stream_summary(service, input, now),
+        "GetRecords" => get_records(service, input, now),
+        "GetShardIterator" => get_shard_iterator(service, input, now),
+        "IncreaseStreamRetentionPeriod" => retention(service, input, now, Service::increase_retention),
+        "ListShards" => list_shards(service, input, now),
+        "ListStreams" => list_streams(service, input, now),
+        "MergeShards" => merge_shards(service, input, now),
+        "PutRecord" => put_record(service, input, now),
+        "PutRecords" => put_records(service, input, now),
+        "SplitShard" => split_shard(service, input, now),
+        "UpdateShardCount" => update_shard_count(service, input, now),
+        other => {
+            let message = format!("{other} is not an operation this service knows.");
+            Err(Refusal::new(Code::UnknownOperation, message))
+        }
+    }
+}
+
+/// What AWS answers when there is nothing to say: no body at all.
+fn empty() -> String {
+    String::new()
+}
+
+fn create_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let name = required(input.text("StreamName")?, "streamName")?;
+    let mode = match input.structure("StreamModeDetails")? {
+        None => Mode::Provisioned,
+        Some(details) => match required(details.text("StreamMode")?, "streamModeDetails.streamMode")? {
+            "PROVISIONED" => Mode::Provisioned,
+            "ON_DEMAND" => Mode::OnDemand,
+            other => {
+                let constraint = "satisfy enum value set: [PROVISIONED, ON_DEMAND]";
+                return Err(Refusal::constraint(other, "streamModeDetails.streamMode", constraint));
+            }
+        },
+    };
+    let shards = match (mode, input.integer("ShardCount")?) {
+        (Mode::OnDemand, None) => 1,
+        (Mode::OnDemand, Some(_)) => {
+            return Err(Refusal::invalid("ShardCount cannot be given for a stream in ON_DEMAND mode."));
+        }
+        (Mode::Provisioned, count) => count32(required(count, "shardCount")?, "shardCount")?,
+    };
+    service.create_stream(name, mode, shards, now).map(|()| empty())
+}
+
+fn count32(count: i64, member: &str) -> Result<u32, Refusal> {
+    u32::try_from(count)
+        .map_err(|_| Refusal::constraint(count, member, "have value greater than or equal to 1"))
+}
+
+fn retention(
+    service: &mut Service,
+    input: Input<'_>,
+    now: Millis,
+    change: fn(&mut Service, StreamRef<'_>, u32, Millis) -> Result<(), Refusal>,
+) -> Result<String, Refusal> {
+    let hours = required(input.integer("RetentionPeriodHours")?, "retentionPeriodHours")?;
+    change(service, input.stream()?, count32(hours, "retentionPeriodHours")?, now).map(|()| empty())
+}
+
+fn describe(object: &mut Object<'_>, stream: &Stream, now: Millis) {
+    object.text("StreamName", &stream.name);
+    object.text("StreamARN", &stream.arn);
+    object.text("StreamStatus", stream.status(now).as_str());
+    object.object("StreamModeDetails", |object| mode(object, stream));
+    object.plain("RetentionPeriodHours", stream.retention_hours);
+    object.time("StreamCreationTimestamp", stream.created);
+    object.list("EnhancedMonitoring", [()], |object, ()| object.texts("ShardLevelMetrics", [""; 0]));
+    object.text("EncryptionType", "NONE");
+}
+
+fn mode(object: &mut Object<'_>, stream: &Stream) {
+    object.text("StreamMode", if stream.mode == Mode::OnDemand { "ON_DEMAND" } else { "PROVISIONED" });
+}
+
+fn describe_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let limit = bounded(input.integer("Limit")?, 100)?;
+    let after = input.text("ExclusiveStartShardId")?.unwrap_or_default();
+    let stream = service.stream(input.stream()?, now)?;
+    let mut shards = stream.shards().filter(|shard| shard.id.as_str() > after);
+    Ok(object(|object| {
+        object.object("StreamDescription", |object| {
+            describe(object, stream, now);
+            object.list("Shards", shards.by_ref().take(limit), output::shard);
+            object.plain("HasMoreShards", shards.next().is_some());
+        });
+    }))
+}
+
+fn describe_stream_summary(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let stream = service.stream(input.stream()?, now)?;
+    Ok(object(|object| {
+        object.object("StreamDescriptionSummary", |object| {
+            describe(object, stream, now);
+            object.plain("OpenShardCount", stream.open_shards());
+            object.plain("ConsumerCount", 0);
+        });
+    }))
+}
+
+fn list_streams(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let limit = bounded(input.integer("Limit")?, 100)?;
+    let token = input.text("NextToken")?.map(unseal);
+    let after = token.as_deref().or(input.text("ExclusiveStartStreamName")?).unwrap_or_default();
+    let mut rest = service.list_streams(after, now);
+    let streams: Vec<_> = rest.by_ref().take(limit).collect();
+    let more = rest.next().is_some();
+    Ok(object(|object| {
+        object.texts("StreamNames", streams.iter().map(|stream| &stream.name));
+        object.plain("HasMoreStreams", more);
+        if let Some(last) = streams.last().filter(|_| more) {
+            object.text("NextToken", seal(&last.name));
+        }
+        object.list("StreamSummaries", &streams, |object, stream| {
+            object.text("StreamName", &stream.name);
+            object.text("StreamARN", &stream.arn);
+            object.text("StreamStatus", stream.status(now).as_str());
+            object.object("StreamModeDetails", |object| mode(object, stream));
+            object.time("StreamCreationTimestamp", stream.created);
+        });
+    }))
+}
+
+fn bounded(limit: Option<i64>, most: usize) -> Result<usize, Refusal> {
+    match limit {
+        None => Ok(most),
+        Some(limit @ 1..=10_000) => Ok(usize::try_from(limit).unwrap_or(most).min(most)),
+        Some(limit) => Err(Refusal::constraint(limit, "limit", "have value between 1 and 10000")),
+    }
+}
+
+fn list_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let token = input.text("NextToken")?.map(unseal);
+    let request = ListRequest {
+        stream: input.stream()?,
+        created: input.timestamp("StreamCreationTimestamp")?,
+        next_token: token.as_deref(),
+        after: input.text("ExclusiveStartShardId")?,
+        filter: input.structure("ShardFilter")?.map(shard_filter).transpose()?,
+        max_results: input.integer("MaxResults")?,
+    };
+    let page = service.list_shards(request, now)?;
+    Ok(object(|object| {
+        object.list("Shards", page.shards, output::shard);
+        if let Some(token) = page.next_token {
+            object.text("NextToken", seal(&token));
+        }
+    }))
+}
+
+fn shard_filter(filter: Input<'_>) -> Result<ShardFilter<'_>, Refusal> {
+    let kind = required(filter.text("Type")?, "shardFilter.type")?;
+    let (time, id) = (filter.timestamp("Timestamp")?, filter.text("ShardId")?);
+    let (needs_time, needs_id) = (kind.ends_with("_TIMESTAMP"), kind == "AFTER_SHARD_ID");
+    for (needed, given, member) in
+        [(needs_time, time.is_some(), "Timestamp"), (needs_id, id.is_some(), "ShardId")]
+    {
+        if needed != given {
+            let verb = if needed { "must" } else { "cannot" };
+            return Err(Refusal::invalid(format!(
+                "{member} {verb} be provided for a ShardFilter of type {kind}."
+            )));
+        }
+    }
+    match (kind, time, id) {
+        ("AFTER_SHARD_ID", _, Some(id)) => Ok(ShardFilter::AfterShardId(id)),
+        ("AT_LATEST", ..) => Ok(ShardFilter::AtLatest),
+        ("AT_TIMESTAMP", Some(time), _) => Ok(ShardFilter::AtTimestamp(time)),
+        ("AT_TRIM_HORIZON", ..) => Ok(ShardFilter::AtTrimHorizon),
+        ("FROM_TIMESTAMP", Some(time), _) => Ok(ShardFilter::FromTimestamp(time)),
+        ("FROM_TRIM_HORIZON", ..) => Ok(ShardFilter::FromTrimHorizon),
+        _ => Err(Refusal::constraint(
+            kind,
+            "shardFilter.type",
+            "satisfy enum value set: [AFTER_SHARD_ID, AT_TRIM_HORIZON, FROM_TRIM_HORIZON, AT_LATEST, AT_TIMESTAMP, \
+             FROM_TIMESTAMP]",
+        )),
+    }
+}
+
+fn split_shard(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let shard = required(input.text("ShardToSplit")?, "shardToSplit")?;
+    let key = required(input.text("NewStartingHashKey")?, "newStartingHashKey")?;
+    let key = parse_hash_key(key, "NewStartingHashKey")?;
+    service.split_shard(input.stream()?, shard, key, now).map(|_| empty())
+}
+
+fn merge_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let shard = required(input.text("ShardToMerge")?, "shardToMerge")?;
+    let adjacent = required(input.text("AdjacentShardToMerge")?, "adjacentShardToMerge")?;
+    service.merge_shards(input.stream()?, shard, adjacent, now).map(|_| empty())
+}
+
+fn update_shard_count(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let target = required(input.integer("TargetShardCount")?, "targetShardCount")?;
+    match required(input.text("ScalingType")?, "scalingType")? {
+        "UNIFORM_SCALING" => {}
+        other => {
+            let constraint = "satisfy enum value set: [UNIFORM_SCALING]";
+            return Err(Refusal::constraint(other, "scalingType", constraint));
+        }
+    }
+    let stream = input.stream()?;
+    let (current, target) = service.update_shard_count(stream, count32(target, "targetShardCount")?, now)?;
+    let stream = service.stream(stream, now)?;
+    Ok(object(|object| {
+        object.text("StreamName", &stream.name);
+        object.text("StreamARN", &stream.arn);
+        object.plain("CurrentShardCount", current);
+        object.plain("TargetShardCount", target);
+    }))
+}
+
+fn get_shard_iterator(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let shard = required(input.text("ShardId")?, "shardId")?;
+    let kind = required(input.text("ShardIteratorType")?, "shardIteratorType")?;
+    let sequence = input.text("StartingSequenceNumber")?;
+    let start = match (kind, sequence, input.timestamp("Timestamp")?) {
+        ("AFTER_SEQUENCE_NUMBER", Some(sequence), _) => IteratorStart::AfterSequence(sequence),
+        ("AT_SEQUENCE_NUMBER", Some(sequence), _) => IteratorStart::AtSequence(sequence),
+        ("AT_TIMESTAMP", None, Some(time)) => IteratorStart::AtTimestamp(time),
+        ("AT_TIMESTAMP", None, None) => {
+            return Err(Refusal::invalid(
+                "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no \
+                 timestamp parameter.",
+            ));
+        }
+        ("LATEST", None, _) => IteratorStart::Latest,
+        ("TRIM_HORIZON", None, _) => IteratorStart::TrimHorizon,
+        (
+            "AFTER_SEQUENCE_NUMBER" | "AT_SEQUENCE_NUMBER" | "AT_TIMESTAMP" | "LATEST" | "TRIM_HORIZON",
+            given,
+            _,
+        ) => {
+            return Err(Refusal::invalid(format!(
+                "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or \
+                 (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} and {}.",
+                if given.is_some() { "also a StartingSequenceNumber" } else { "no StartingSequenceNumber" }
+            )));
+        }
+        _ => {
+            return Err(Refusal::constraint(
+                kind,
+                "shardIteratorType",
+                "satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, \
+                 TRIM_HORIZON]",
+            ));
+        }
+    };
+    let iterator = service.shard_iterator(input.stream()?, shard, start, now)?;
+    Ok(object(|object| object.text("ShardIterator", seal(&iterator))))
+}
+
+fn get_records(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let iterator = unseal(required(input.text("ShardIterator")?, "shardIterator")?);
+    let batch = service.read(&iterator, input.integer("Limit")?, now)?;
+    Ok(object(|object| {
+        object.list("Records", batch.records, output::record);
+        match batch.next_iterator {
+            Some(next) => object.text("NextShardIterator", seal(&next)),
+            None => object.list("ChildShards", batch.children, output::child_shard),
+        }
+        object.plain("MillisBehindLatest", batch.behind.as_millis());
+    }))
+}
+
+fn new_record(input: Input<'_>) -> Result<NewRecord, Refusal> {
+    Ok(NewRecord {
+        partition_key: required(input.text("PartitionKey")?, "partitionKey")?.to_owned(),
+        explicit_hash_key: match input.text("ExplicitHashKey")? {
+            Some(key) => Some(parse_hash_key(key, "ExplicitHashKey")?),
+            None => None,
+        },
+        data: Arc::from(required(input.blob("Data")?, "data")?),
+    })
+}
+
+fn put_record(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let record = new_record(input)?;
+    let written = service.put_records(input.stream()?, vec![record], now, &mut |_, _| true)?;
+    match written.first() {
+        Some(Written::Stored { shard, sequence }) => Ok(object(|object| {
+            object.text("ShardId", shard);
+            object.text("SequenceNumber", sequence);
+        })),
+        Some(Written::Throttled { shard }) => {
+            Err(Refusal::new(Code::ThroughputExceeded, rate_exceeded(shard)))
+        }
+        None => Err(Refusal::invalid("No record was written.")),
+    }
+}
+
+fn put_records(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let records = required(input.list("Records")?, "records")?;
+    let records = records.iter().map(|record| new_record(Input(record))).collect::<Result<Vec<_>, _>>()?;
+    let written = service.put_records(input.stream()?, records, now, &mut |_, _| true)?;
+    let failed = written.iter().filter(|written| matches!(written, Written::Throttled { .. })).count();
+    Ok(object(|object| {
+        object.plain("FailedRecordCount", failed);
+        object.list("Records", &written, |object, written| match written {
+            Written::Stored { shard, sequence } => {
+                object.text("ShardId", shard);
+                object.text("SequenceNumber", sequence);
+            }
+            Written::Throttled { shard } => {
+                object.text("ErrorCode", Code::ThroughputExceeded.as_str());
+                object.escaped("ErrorMessage", &rate_exceeded(shard));
+            }
+        });
+    }))
+}
+
+fn rate_exceeded(shard: &str) -> String {
+    format!("Rate exceeded for shard {shard} in region {REGION}.")
+}

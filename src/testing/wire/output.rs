@@ -1,0 +1,140 @@
+//! Writing answers. By hand: a listing of a thousand shards should cost no more than its text.
+
+use std::fmt::{Display, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value;
+
+use crate::testing::model::{HashRange, Millis, Record, Shard, shard_id};
+
+/// A JSON object that is being written.
+pub(super) struct Object<'a> {
+    out: &'a mut String,
+    separator: char,
+}
+
+/// The text of an object whose members `write` adds.
+pub(super) fn object(write: impl FnOnce(&mut Object<'_>)) -> String {
+    let mut out = String::new();
+    object_into(&mut out, write);
+    out
+}
+
+fn object_into(out: &mut String, write: impl FnOnce(&mut Object<'_>)) {
+    let mut object = Object { out, separator: '{' };
+    write(&mut object);
+    if object.separator == '{' {
+        object.out.push('{');
+    }
+    out.push('}');
+}
+
+impl Object<'_> {
+    fn key(&mut self, name: &str) -> &mut String {
+        self.out.push(self.separator);
+        self.separator = ',';
+        self.out.push('"');
+        self.out.push_str(name);
+        self.out.push_str("\":");
+        self.out
+    }
+
+    /// A number, `true`, or `false`.
+    pub(super) fn plain(&mut self, name: &str, value: impl Display) {
+        put(self.key(name), value);
+    }
+
+    /// Text that needs no escape: ids, numbers, names, tokens.
+    pub(super) fn text(&mut self, name: &str, value: impl Display) {
+        let out = self.key(name);
+        out.push('"');
+        put(out, value);
+        out.push('"');
+    }
+
+    /// Any text.
+    pub(super) fn escaped(&mut self, name: &str, value: &str) {
+        put(self.key(name), Value::from(value));
+    }
+
+    pub(super) fn time(&mut self, name: &str, value: Millis) {
+        put(self.key(name), format_args!("{}.{:03}", value.0 / 1000, value.0 % 1000));
+    }
+
+    pub(super) fn object(&mut self, name: &str, write: impl FnOnce(&mut Object<'_>)) {
+        object_into(self.key(name), write);
+    }
+
+    pub(super) fn list<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Object<'_>, T),
+    ) {
+        self.array(name, items, |out, item| object_into(out, |object| write(object, item)));
+    }
+
+    pub(super) fn texts<T: Display>(&mut self, name: &str, items: impl IntoIterator<Item = T>) {
+        self.array(name, items, |out, item| put(out, format_args!("\"{item}\"")));
+    }
+
+    fn array<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut String, T),
+    ) {
+        let out = self.key(name);
+        out.push('[');
+        for (index, item) in items.into_iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            write(out, item);
+        }
+        out.push(']');
+    }
+}
+
+fn put(out: &mut String, value: impl Display) {
+    // Writing to a String does not fail.
+    let _ = write!(out, "{value}");
+}
+
+fn hash_range(object: &mut Object<'_>, range: HashRange) {
+    object.object("HashKeyRange", |object| {
+        object.text("StartingHashKey", range.start);
+        object.text("EndingHashKey", range.end);
+    });
+}
+
+pub(super) fn shard(object: &mut Object<'_>, shard: &Shard) {
+    object.text("ShardId", &shard.id);
+    if let Some(parent) = shard.parent {
+        object.text("ParentShardId", shard_id(parent));
+    }
+    if let Some(parent) = shard.adjacent_parent {
+        object.text("AdjacentParentShardId", shard_id(parent));
+    }
+    hash_range(object, shard.range);
+    object.object("SequenceNumberRange", |object| {
+        object.text("StartingSequenceNumber", shard.start);
+        if let Some(end) = shard.end {
+            object.text("EndingSequenceNumber", end);
+        }
+    });
+}
+
+pub(super) fn child_shard(object: &mut Object<'_>, shard: &Shard) {
+    object.text("ShardId", &shard.id);
+    object.texts("ParentShards", shard.parents().map(shard_id));
+    hash_range(object, shard.range);
+}
+
+pub(super) fn record(object: &mut Object<'_>, record: &Record) {
+    object.text("SequenceNumber", record.sequence);
+    object.time("ApproximateArrivalTimestamp", record.arrived);
+    object.text("Data", BASE64.encode(&record.data));
+    object.escaped("PartitionKey", &record.partition_key);
+}
