@@ -43,11 +43,11 @@ impl Source {
             .clone()
     }
 
-    fn dir(self) -> PathBuf {
-        servers_dir().join(match self {
+    fn name(self) -> &'static str {
+        match self {
             Self::Npm => "node",
             Self::Pip => "python",
-        })
+        }
     }
 
     fn packages(self) -> &'static [&'static str] {
@@ -58,12 +58,12 @@ impl Source {
     }
 
     fn install(self) -> Result<PathBuf, String> {
-        let dir = self.dir();
         let packages = self.packages().join(" ");
         fs::create_dir_all(servers_dir()).map_err(|error| error.to_string())?;
 
         // Of two runs at once, the second waits for the first and then finds everything there.
-        let lock = File::create(dir.with_extension("lock")).map_err(|error| error.to_string())?;
+        let lock = servers_dir().join(format!("{}.lock", self.name()));
+        let lock = File::create(lock).map_err(|error| error.to_string())?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -73,20 +73,34 @@ impl Source {
             Err(TryLockError::Error(error)) => return Err(error.to_string()),
         }
 
-        // The marker is written last: without it, what is there is the rest of an interrupted install.
-        let marker = dir.join("installed");
-        if fs::read_to_string(&marker).is_ok_and(|installed| installed == packages) {
-            return Ok(dir);
+        // The marker is written last, and names the folder: what an interrupted install left, or still writes, is another.
+        let marker = servers_dir().join(format!("{}.installed", self.name()));
+        if let Ok(installed) = fs::read_to_string(&marker)
+            && let Some((of, dir)) = installed.split_once('\n')
+            && of == packages
+            && servers_dir().join(dir).is_dir()
+        {
+            return Ok(servers_dir().join(dir));
         }
+        self.remove_others();
+        let folder = format!("{}-{}", self.name(), std::process::id());
+        let dir = servers_dir().join(&folder);
         eprintln!("servers: installing {packages} into {} (once)", dir.display());
-        if dir.exists() {
-            fs::remove_dir_all(&dir).map_err(|error| error.to_string())?;
-        }
         for mut command in self.commands(&dir) {
             run(&mut command)?;
         }
-        fs::write(&marker, packages).map_err(|error| error.to_string())?;
+        fs::write(&marker, format!("{packages}\n{folder}")).map_err(|error| error.to_string())?;
         Ok(dir)
+    }
+
+    /// Earlier installs, as far as nobody holds on to them.
+    fn remove_others(self) {
+        for other in fs::read_dir(servers_dir()).into_iter().flatten().flatten() {
+            let is_install = other.file_name().to_string_lossy().starts_with(self.name());
+            if is_install && other.path().is_dir() {
+                let _ = fs::remove_dir_all(other.path());
+            }
+        }
     }
 
     /// They name no registry: which one is asked is up to the machine's own configuration.

@@ -1,6 +1,6 @@
 //! What is known to be wrong with each server: the one place where the suite expects anything else than Kinesis.
 
-use crate::server::Kind::{self, Fake, Kinesalite, Moto};
+use crate::server::Kind::{self, Fake, Kinesalite, KinesisLocal, Moto};
 
 /// A way in which a server is not Kinesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub(crate) enum Quirk {
     NoStreamArn,
     NoUpdateShardCount,
     StartsEveryShardAtZero,
+    TimestampsAreSeconds,
     WritesToClosedShards,
 }
 
@@ -46,6 +47,9 @@ const NO_FILTER: Instead =
 
 #[rustfmt::skip]
 pub(crate) const KNOWN: &[Known] = &[
+    known(KinesisLocal, Quirk::TimestampsAreSeconds, "cuts a request's timestamp down to the whole second",
+        Expects("runs from a timestamp begin on a whole second")),
+
     known(Kinesalite, Quirk::NoStreamArn, "refuses StreamARN: it knows the API of 2019", Ignores(&["arn"])),
     known(Kinesalite, Quirk::NoUpdateShardCount, "UpdateShardCount is an unknown operation",
         Ignores(&["update_shard_count_up", "update_shard_count_down"])),

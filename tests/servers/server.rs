@@ -135,8 +135,13 @@ impl Server {
         try_all_shards(&self.client, stream)
     }
 
-    /// Now, if all that happened so far shall be before it, and all that happens next not: AWS's timestamps have milliseconds.
+    /// A time that all that happened so far is before, and all that happens next is not.
     pub(crate) async fn now_apart(&self) -> DateTime {
+        if self.has(Quirk::TimestampsAreSeconds) {
+            self.next_second().await;
+            return DateTime::from_secs(DateTime::from(SystemTime::now()).secs());
+        }
+        // AWS's timestamps have milliseconds.
         let pause = Duration::from_millis(5);
         tokio::time::sleep(pause).await;
         let now = DateTime::from_millis(DateTime::from(SystemTime::now()).to_millis().unwrap_or_default());
