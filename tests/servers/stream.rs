@@ -13,6 +13,8 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::known::Quirk;
 use crate::server::{Seen, Server};
 
+const PAUSE: Duration = Duration::from_millis(10);
+
 #[derive(Clone)]
 pub(crate) struct Stream {
     pub(crate) name: String,
@@ -45,7 +47,7 @@ impl Stream {
     pub(crate) async fn delete(&self) {
         done(self.client.delete_stream().stream_name(&self.name).send().await);
         while self.client.describe_stream_summary().stream_name(&self.name).send().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(PAUSE).await;
         }
         self.seen.note(format_args!("deleted {}", self.name));
     }
@@ -168,7 +170,7 @@ impl Stream {
             if *summary.stream_status() == StreamStatus::Active {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Many shards, and how many requests they cost.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use kinesis_shards::StartPosition;
@@ -35,7 +36,7 @@ pub(crate) async fn pages(server: Server) {
 
 /// The stream was resharded over and over before the run.
 pub(crate) async fn closed_shards_at_start(server: Server) {
-    let stream = Stream::create(&server, 4).await;
+    let stream = Stream::create(&server, 2).await;
     for _ in 0..3 {
         let open = stream.open_ids().await;
         let mut children = Vec::new();
@@ -47,10 +48,10 @@ pub(crate) async fn closed_shards_at_start(server: Server) {
             stream.merge(low, high).await;
         }
     }
-    let open: std::collections::BTreeSet<_> = stream.open_ids().await.into_iter().collect();
-    assert_eq!((open.len(), stream.ids().await.len()), (4, 4 + 3 * (8 + 4)));
+    let open: BTreeSet<_> = stream.open_ids().await.into_iter().collect();
+    assert_eq!((open.len(), stream.ids().await.len()), (2, 2 + 3 * (4 + 2)));
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(SOON));
-    let first = offers.next_sorted(4).await;
+    let first = offers.next_sorted(2).await;
     offers.nothing_more(1).await;
     for shard in &first {
         assert_starts(shard, &StartPosition::TrimHorizon);

@@ -73,6 +73,7 @@ scenarios! {
     Shared handing_back::dropped_under_close;
     Shared resume::resume_half_way;
     Shared resume::resume_under_latest;
+    Shared resume::resume_under_timestamp;
     Shared resume::resume_of_finished_families;
     Shared outages::mistyped_name;
     Shared outages::arn;

@@ -1,9 +1,10 @@
 //! Going on from what an earlier run left.
 
-use kinesis_shards::ParentOutcome::{Completed, EarlierRun};
+use kinesis_shards::ParentOutcome::{Completed, EarlierRun, Unlisted};
 use kinesis_shards::{Progress, StartAt, StartPosition};
 
 use super::SOON;
+use crate::known::Quirk;
 use crate::offers::{Offers, assert_starts, parents};
 use crate::reader::Reader;
 use crate::server::Server;
@@ -91,4 +92,48 @@ pub(crate) async fn resume_of_finished_families(server: Server) {
     let [_, a_shard, _] = offers.these([&high, a, b]).await;
     assert_eq!(parents(&a_shard), [(low.as_str(), EarlierRun)]);
     offers.nothing_more(3).await;
+}
+
+/// A listing from a timestamp leaves out what was closed before it; what the earlier run named is offered all the same, and what descends
+/// from that is read from its first record.
+pub(crate) async fn resume_under_timestamp(server: Server) {
+    let stream = Stream::create(&server, 2).await;
+    let [named, unnamed] = stream.ids().await.try_into().expect("two shards");
+    let read = stream.put_into(&named, "read").await;
+    stream.put_into(&named, "unread").await;
+    let [low, high] = stream.split(&named).await;
+    let [unnamed_low, unnamed_high] = stream.split(&unnamed).await;
+    let now = server.now_apart().await;
+
+    let after = StartPosition::After(read.sequence);
+    let shards = server.all_shards(&stream.name).poll_interval(SOON).start_at(StartAt::Timestamp(now));
+    let shards = shards.resume([(named.clone(), Progress::At(after.clone()))]);
+    let mut offers = Offers::new(&server, shards);
+    let at_now = StartPosition::Timestamp(now);
+    let half = if server.has(Quirk::IgnoresShardFilter) {
+        let [half, closed_before] = offers.these([&named, &unnamed]).await;
+        assert_starts(&closed_before, &at_now);
+        closed_before.complete();
+        for child in offers.these([&unnamed_low, &unnamed_high]).await {
+            assert_starts(&child, &StartPosition::TrimHorizon);
+        }
+        half
+    } else {
+        let [half, a, b] = offers.these([&named, &unnamed_low, &unnamed_high]).await;
+        for shard in [a, b] {
+            assert_starts(&shard, &at_now);
+            assert_eq!(parents(&shard), [(unnamed.as_str(), Unlisted)]);
+        }
+        half
+    };
+    assert_starts(&half, &after);
+    let (records, _) = Reader::open(&server, &stream, &half).await.rest().await;
+    assert_eq!(records, ["unread"]);
+    offers.nothing_more(2).await;
+    half.complete();
+    for child in offers.these([&low, &high]).await {
+        assert_starts(&child, &StartPosition::TrimHorizon);
+        assert_eq!(parents(&child), [(named.as_str(), Completed)]);
+    }
+    offers.nothing_more(2).await;
 }
