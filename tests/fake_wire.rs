@@ -387,3 +387,32 @@ async fn a_stream_created_again_has_the_old_ids_and_new_numbers() {
 async fn a_typed_call_on_nothing_panics_with_the_reason() {
     FakeKinesis::new().stream("orders").split(FIRST);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_shows_a_shard_closed_once_it_is() {
+    let fake = FakeKinesis::new();
+    let orders = fake.create_stream("orders", 2);
+    let client = fake.client();
+    for _ in 0..3 {
+        let listed = client.list_shards().stream_name("orders").send().await.expect("listed");
+        assert_eq!(listed.shards(), orders.shards());
+        orders.split(orders.open_shards().last().expect("an open shard"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_records_of_a_shard_are_what_is_read_of_it() {
+    let fake = FakeKinesis::new();
+    let orders = fake.create_stream("orders", 1);
+    orders.put("a", "old");
+    fake.advance(23 * HOUR).await;
+    orders.put("b", "new");
+    let client = fake.client();
+    for left in [2, 1] {
+        let iterator = open_iterator(&client, FIRST, ShardIteratorType::TrimHorizon).await;
+        let read = client.get_records().shard_iterator(iterator).send().await.expect("read");
+        assert_eq!(read.records(), orders.records(FIRST));
+        assert_eq!(read.records().len(), left);
+        fake.advance(HOUR).await;
+    }
+}

@@ -1,18 +1,16 @@
 //! [`FakeKinesis`]: the handle to the fake, and what builds it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_kinesis::config::{Builder, Credentials, HttpClient, Region};
 
 use super::clock::{Clock, DEFAULT_START, TokioSleep};
 use super::http::Connector;
-use super::log::Request;
-use super::model::{Millis, Mode, REGION, Refusal, Service, StreamRef};
+use super::model::{Limits, Millis, Mode, REGION, Refusal, Service, StreamRef};
 use super::server::Server;
 use super::stream::FakeStream;
 
@@ -94,6 +92,16 @@ impl FakeKinesisBuilder {
         self
     }
 
+    /// Which of AWS's limits hold for requests.
+    ///
+    /// # Default
+    ///
+    /// All of them.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.service.meters.limits = limits;
+        self
+    }
+
     /// Whether requests are kept for [`FakeKinesis::requests`] and its kin. A benchmark may rather not.
     ///
     /// # Default
@@ -134,10 +142,15 @@ impl FakeKinesis {
 
     /// A Kinesis with other than the default settings.
     pub fn builder() -> FakeKinesisBuilder {
-        FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), keeps_log: true }
+        let builder =
+            FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), keeps_log: true };
+        builder.limits(Limits::aws())
     }
 
     /// A client that talks to this fake: the SDK's own, with its standard retries, waiting on tokio's clock.
+    ///
+    /// The clients of one fake share a retry quota, and no others do: the SDK's default is one quota for the whole
+    /// process, by which the faults of one test would take the retries from another.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::from_conf(self.config().build())
@@ -160,6 +173,7 @@ impl FakeKinesis {
             .region(Region::from_static(REGION))
             .credentials_provider(Credentials::new("fake", "fake", None, None, "FakeKinesis"))
             .retry_config(RetryConfig::standard())
+            .retry_partition(RetryPartition::new(self.server.retry_partition()))
             .sleep_impl(TokioSleep)
             .http_client(Connector(Arc::clone(&self.server)))
     }
@@ -184,6 +198,11 @@ impl FakeKinesis {
     /// If tokio's time is not paused.
     pub async fn advance(&self, duration: Duration) {
         tokio::time::advance(duration).await;
+    }
+
+    /// Changes which of AWS's limits hold, from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.server.state().service.meters.limits = limits;
     }
 
     /// Makes a stream of `shards` shards in provisioned mode.
@@ -226,37 +245,8 @@ impl FakeKinesis {
         FakeStream::new(Arc::clone(&self.server), name)
     }
 
-    /// Every request so far, in the order they came.
-    #[must_use]
-    pub fn requests(&self) -> Vec<Request> {
-        self.server.state().log.clone()
-    }
-
-    /// Every request so far, and forgets them.
-    #[must_use]
-    pub fn take_requests(&self) -> Vec<Request> {
-        std::mem::take(&mut self.server.state().log)
-    }
-
-    /// Forgets the requests so far.
-    pub fn clear_requests(&self) {
-        self.server.state().log.clear();
-    }
-
-    /// How often `operation` was asked for.
-    #[must_use]
-    pub fn count(&self, operation: &str) -> usize {
-        self.server.state().log.iter().filter(|request| request.operation == operation).count()
-    }
-
-    /// How often each operation was asked for.
-    #[must_use]
-    pub fn counts(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for request in &self.server.state().log {
-            *counts.entry(request.operation.clone()).or_default() += 1;
-        }
-        counts
+    pub(super) fn server(&self) -> &Server {
+        &self.server
     }
 }
 

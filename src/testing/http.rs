@@ -1,6 +1,7 @@
 //! The fake as the SDK's HTTP client: no socket, no serialised HTTP, the SDK's own request and response types.
 
 use std::fmt;
+use std::io::{Error, ErrorKind};
 use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::http::{
@@ -11,7 +12,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 
-use super::server::{Answer, Server};
+use super::server::{Answer, Outcome, Server};
 
 #[derive(Clone)]
 pub(super) struct Connector(pub(super) Arc<Server>);
@@ -35,11 +36,24 @@ impl HttpConnector for Connector {
         HttpConnectorFuture::new(async move {
             let operation =
                 request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
-            let answer =
-                server.handle(operation.unwrap_or_default(), request.body().bytes().unwrap_or_default());
-            response(answer)
+            let body = request.body().bytes().unwrap_or_default();
+            match server.handle(operation.unwrap_or_default(), body) {
+                Outcome::Answer { answer, after } => {
+                    if !after.is_zero() {
+                        tokio::time::sleep(after).await;
+                    }
+                    response(answer)
+                }
+                Outcome::Silence => std::future::pending().await,
+                Outcome::Unreachable => Err(broken(ErrorKind::ConnectionRefused).never_connected()),
+                Outcome::Lost => Err(broken(ErrorKind::ConnectionReset)),
+            }
         })
     }
+}
+
+fn broken(kind: ErrorKind) -> ConnectorError {
+    ConnectorError::io(Box::new(Error::new(kind, "a fault of FakeKinesis")))
 }
 
 fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {

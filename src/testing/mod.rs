@@ -40,15 +40,39 @@
 //! The fake's clock is tokio's: [`FakeKinesis::now`] starts at a fixed time and moves with [`tokio::time::Instant`].
 //! Retention, tokens, iterators and arrival times follow it.
 
+//!
+//! # Limits
+//!
+//! AWS's limits on reads, iterators, listings and writes hold for requests, and can be switched off: see [`Limits`].
+//!
+//! # Faults
+//!
+//! Anything may go wrong, by script ([`FakeKinesis::fail_next`] and its kin), by a function of the request
+//! ([`FakeKinesis::on_request`]), or by chance and a seed ([`FakeKinesis::fail_at_random`]). [`Fault`] names what.
+//!
+//! # The log
+//!
+//! [`FakeKinesis::requests`] is every request there was, with its time and what became of it. Beside it are counts, bodies,
+//! and [`FakeKinesis::assert_read_rate_at_most`].
+//!
+//! Calls of [`FakeKinesis`] and [`FakeStream`] themselves (`create_stream`, `split`, `put`, ...) are no requests: no limit
+//! and no fault applies to them, and they are not in the log.
+
 mod clock;
 mod fake;
+mod fault;
 mod http;
 mod log;
 mod model;
+mod random;
+mod script;
 mod server;
 mod stream;
 mod wire;
 
 pub use fake::{FakeKinesis, FakeKinesisBuilder};
+pub use fault::Fault;
 pub use log::Request;
+pub use model::Limits;
+pub use random::RandomFaults;
 pub use stream::FakeStream;

@@ -1,26 +1,44 @@
 //! What all clones of a fake share, and the one path that every request takes.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::clock::Clock;
+use super::fault::{Damage, Effect};
 use super::log::Request;
 use super::model::{Code, Millis, Refusal, Service};
-use super::wire;
+use super::script::Script;
+use super::wire::{self, Twist};
 
 #[derive(Debug)]
 pub(super) struct Server {
+    /// Tells this fake from every other of the process.
+    number: u64,
     pub(super) clock: Clock,
-    pub(super) keeps_log: bool,
+    keeps_log: bool,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) service: Service,
     pub(super) log: Vec<Request>,
+    pub(super) script: Script,
+}
+
+/// How many fakes there have been.
+static FAKES: AtomicU64 = AtomicU64::new(0);
+
+/// What becomes of a request.
+pub(super) enum Outcome {
+    Answer { answer: Answer, after: Duration },
+    Silence,
+    Unreachable,
+    Lost,
 }
 
 /// An answer on the wire.
@@ -33,7 +51,12 @@ pub(super) struct Answer {
 
 impl Server {
     pub(super) fn new(clock: Clock, service: Service, keeps_log: bool) -> Self {
-        Self { clock, keeps_log, state: Mutex::new(State { service, log: Vec::new() }) }
+        let state = State { service, log: Vec::new(), script: Script::default() };
+        Self { number: FAKES.fetch_add(1, Ordering::Relaxed), clock, keeps_log, state: Mutex::new(state) }
+    }
+
+    pub(super) fn retry_partition(&self) -> String {
+        format!("FakeKinesis {}", self.number)
     }
 
     /// The state. A test that failed while it held the lock has not broken it: every change is made at once.
@@ -46,38 +69,86 @@ impl Server {
         call(&mut self.state().service, self.clock.now())
     }
 
-    pub(super) fn handle(&self, operation: &str, body: &[u8]) -> Answer {
+    pub(super) fn handle(&self, operation: &str, body: &[u8]) -> Outcome {
         let at = Instant::now();
         let (body, well_formed) = match serde_json::from_slice(body) {
             Ok(body @ Value::Object(_)) => (body, true),
             _ => (Value::Null, false),
         };
+        let mut request = Request::new(operation, body, at);
+        // Called while the state is free, for it may call the fake.
+        let hook = self.state().script.hook();
+        let hooked = hook.and_then(|hook| hook(&request));
+
         let mut state = self.state();
-        let result = if well_formed {
-            wire::answer(&mut state.service, operation, &body, self.clock.at(at))
-        } else {
-            Err(Refusal::new(Code::Serialization, "The body is no JSON object."))
+        let now = self.clock.at(at);
+        request.fault = state.script.next(operation, hooked);
+        let mut carry_out = |twist| {
+            if well_formed {
+                wire::answer(&mut state.service, operation, request.body(), now, twist)
+            } else {
+                Err(Refusal::new(Code::Serialization, "The body is no JSON object."))
+            }
         };
-        let answer = Answer::from(result);
+        let outcome = match request.fault.as_ref().map(|fault| fault.effect(operation, now)) {
+            None => Outcome::now(carry_out(Twist::default())),
+            Some(Effect::Twist(twist)) => Outcome::now(carry_out(twist)),
+            Some(Effect::Damage(damage)) => Outcome::now(carry_out(Twist::default())).damaged(damage),
+            Some(Effect::Answer(body)) => Outcome::now(Ok(body)),
+            Some(Effect::Refuse { status, code }) => Outcome::Answer {
+                answer: Answer::error(status, &code, "A fault of FakeKinesis."),
+                after: Duration::ZERO,
+            },
+            Some(Effect::Silence) => Outcome::Silence,
+            Some(Effect::Unreachable) => Outcome::Unreachable,
+        };
         if self.keeps_log {
-            let (operation, error) = (operation.to_owned(), answer.error.clone());
-            state.log.push(Request { operation, body: Arc::new(body), at, error });
+            if let Outcome::Answer { answer, .. } = &outcome {
+                request.error.clone_from(&answer.error);
+            }
+            state.log.push(request);
         }
-        answer
+        outcome
     }
 }
 
-impl From<Result<String, Refusal>> for Answer {
-    fn from(result: Result<String, Refusal>) -> Self {
-        match result {
-            Ok(body) => Self { status: 200, error: None, body },
-            Err(refusal) => Self::error(400, refusal.code.as_str(), &refusal.message),
+impl Outcome {
+    fn now(result: Result<String, Refusal>) -> Self {
+        let answer = match result {
+            Ok(body) => Answer { status: 200, error: None, body },
+            Err(refusal) => Answer::error(400, refusal.code.as_str(), &refusal.message),
+        };
+        Self::Answer { answer, after: Duration::ZERO }
+    }
+
+    fn damaged(self, damage: Damage) -> Self {
+        let Self::Answer { mut answer, mut after } = self else { return self };
+        match damage {
+            Damage::Lost => return Self::Lost,
+            Damage::Late(by) => after = by,
+            // What was refused all the same keeps its error.
+            _ if answer.error.is_some() => {}
+            Damage::Truncated => {
+                answer.body =
+                    String::from_utf8_lossy(&answer.body.as_bytes()[..answer.body.len() / 2]).into_owned();
+                if answer.body.is_empty() {
+                    answer.body.push('{');
+                }
+            }
+            Damage::NotJson => "<html><body>It works!</body></html>".clone_into(&mut answer.body),
+            Damage::WrongTypes => WRONG_TYPES.clone_into(&mut answer.body),
         }
+        Self::Answer { answer, after }
     }
 }
+
+/// The members of every answer, with types they do not have.
+const WRONG_TYPES: &str = r#"{"Shards":"none","NextToken":[7],"Records":7,"NextShardIterator":{},"ShardIterator":[],
+"ShardId":{},"SequenceNumber":[],"StreamNames":7,"StreamDescription":7,"StreamDescriptionSummary":"none",
+"CurrentShardCount":"four"}"#;
 
 impl Answer {
-    pub(super) fn error(status: u16, code: &str, message: &str) -> Self {
+    fn error(status: u16, code: &str, message: &str) -> Self {
         let body = serde_json::json!({ "__type": code, "message": message }).to_string();
         Self { status, error: Some(code.to_owned()), body }
     }

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use aws_sdk_kinesis::types::{HashKeyRange, SequenceNumberRange, Shard};
+use aws_sdk_kinesis::primitives::{Blob, DateTime};
+use aws_sdk_kinesis::types::{HashKeyRange, Record, SequenceNumberRange, Shard};
 
 use super::fake::must;
-use super::model::{self, Millis, NewRecord, Refusal, Service, StreamRef, Written, shard_id};
+use super::model::{self, Millis, Mode, NewRecord, Refusal, Service, StreamRef, Written, shard_id};
 use super::server::Server;
 
-/// One stream of a [`FakeKinesis`](super::FakeKinesis). Its calls are not requests: they are complete when they return,
-/// no limit or fault applies to them, and they are not in the log.
+/// One stream of a [`FakeKinesis`](super::FakeKinesis). Its calls are not requests: no limit or fault applies to
+/// them, and they are not in the log. What they do to the shards is done when they return.
 ///
 /// ```
 /// use kinesis_shards::testing::FakeKinesis;
@@ -75,6 +77,20 @@ impl FakeStream {
     #[track_caller]
     pub fn delete(&self) {
         self.call(Service::delete_stream);
+    }
+
+    /// Removes the stream and makes another of its name at once: with the ids of the old shards, other sequence numbers,
+    /// and no records.
+    ///
+    /// # Panics
+    ///
+    /// If the stream does not exist, or `shards` is zero.
+    #[track_caller]
+    pub fn recreate(&self, shards: u32) {
+        self.call(|service, stream, now| {
+            service.remove_stream(stream, now)?;
+            service.create_stream(&self.name, Mode::Provisioned, shards, now)
+        });
     }
 
     /// Splits a shard into equal halves; gives the ids of the lower and the upper one.
@@ -161,8 +177,7 @@ impl FakeStream {
     fn write(&self, partition_key: &str, explicit_hash_key: Option<u128>, data: &[u8]) -> (String, String) {
         let record =
             NewRecord { partition_key: partition_key.to_owned(), explicit_hash_key, data: data.into() };
-        let written = self
-            .call(|service, stream, now| service.put_records(stream, vec![record], now, &mut |_, _| true));
+        let written = self.call(|service, stream, now| service.put_records(stream, vec![record], now, false));
         match written.into_iter().next() {
             Some(Written::Stored { shard, sequence }) => (shard, sequence.to_string()),
             _ => unreachable!("one record in, and nothing that throttles it"),
@@ -219,6 +234,22 @@ impl FakeStream {
             Ok(shards.filter(|shard| shard.is_open()).map(|shard| shard.id.clone()).collect())
         })
     }
+
+    /// The records of a shard, as `GetRecords` would give them: what a test may compare with what it has read.
+    ///
+    /// # Panics
+    ///
+    /// If the shard does not exist.
+    #[must_use]
+    #[track_caller]
+    pub fn records(&self, shard_id: &str) -> Vec<Record> {
+        self.call(|service, stream, now| {
+            let stream = service.stream(stream, now)?;
+            let horizon = stream.retention_start(now);
+            let records = stream.shard(shard_id)?.records.from(0);
+            Ok(records.filter(|record| record.arrived > horizon).map(sdk_record).collect())
+        })
+    }
 }
 
 fn sdk_shard(shard: &model::Shard) -> Shard {
@@ -238,4 +269,14 @@ fn sdk_shard(shard: &model::Shard) -> Shard {
         .set_sequence_number_range(sequences.ok())
         .build()
         .unwrap_or_else(|error| unreachable!("a shard with an id: {error}"))
+}
+
+fn sdk_record(record: &model::Record) -> Record {
+    Record::builder()
+        .sequence_number(record.sequence.to_string())
+        .approximate_arrival_timestamp(DateTime::from(SystemTime::from(record.arrived)))
+        .partition_key(&record.partition_key)
+        .data(Blob::new(&*record.data))
+        .build()
+        .unwrap_or_else(|error| unreachable!("a record with data and a number: {error}"))
 }

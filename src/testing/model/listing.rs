@@ -1,8 +1,9 @@
 //! `ListShards`: filters, pages, and the tokens between pages.
 
+use super::distortion::{Distortion, ListedShard, View};
 use super::refusal::{Code, Refusal};
 use super::service::{Service, StreamRef};
-use super::shard::{Shard, shard_index};
+use super::shard::shard_index;
 use super::stream::{Status, Stream};
 use super::time::Millis;
 use super::token::{LIFETIME, ListToken, Selection};
@@ -19,7 +20,7 @@ pub(crate) enum ShardFilter<'a> {
 }
 
 /// The parameters of a `ListShards` request, as they came.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ListRequest<'a> {
     pub(crate) stream: StreamRef<'a>,
     pub(crate) created: Option<Millis>,
@@ -27,12 +28,14 @@ pub(crate) struct ListRequest<'a> {
     pub(crate) after: Option<&'a str>,
     pub(crate) filter: Option<ShardFilter<'a>>,
     pub(crate) max_results: Option<i64>,
+    /// Not part of the request: what is wrong with the answer.
+    pub(crate) distortion: Distortion,
 }
 
 /// One page.
 #[derive(Debug)]
 pub(crate) struct ListedShards<'a> {
-    pub(crate) shards: Vec<&'a Shard>,
+    pub(crate) shards: Vec<ListedShard<'a>>,
     pub(crate) next_token: Option<String>,
 }
 
@@ -43,17 +46,17 @@ impl Service {
         now: Millis,
     ) -> Result<ListedShards<'_>, Refusal> {
         let page = page_of(request.max_results, self.page_size)?;
-        let (name, after, selection, stream_id) = if let Some(text) = request.next_token {
-            refuse_beside_token(request)?;
+        let (name, from, selection, stream_id) = if let Some(text) = request.next_token {
+            refuse_beside_token(&request)?;
             let token: ListToken = text.parse().map_err(|()| Refusal::invalid("Invalid NextToken."))?;
             if now.since(token.issued) > LIFETIME {
                 return Err(Refusal::new(Code::ExpiredNextToken, "The pagination token has expired."));
             }
-            (token.stream, Some(token.after), token.selection, Some(token.stream_id))
+            (token.stream, token.from, token.selection, Some(token.stream_id))
         } else {
             let stream = self.stream(request.stream, now)?;
-            let (after, selection) = resolve(stream, request, now)?;
-            (stream.name.clone(), after, selection, None)
+            let (from, selection) = resolve(stream, &request, now)?;
+            (stream.name.clone(), from, selection, None)
         };
         let stream = self.stream(StreamRef::named(&name), now)?;
         if !is_the_one(stream, stream_id, request.created) {
@@ -63,20 +66,16 @@ impl Service {
             let message = format!("Stream {name} is {}.", stream.status(now).as_str());
             return Err(Refusal::new(Code::ResourceInUse, message));
         }
-        let first = after.map_or(0, |after| after.saturating_add(1));
-        let mut rest =
-            stream.shards.range(first..).map(|(_, shard)| shard).filter(|shard| selection.names(shard));
+        let stream_id = stream.id;
+        self.meters.admit_listing(stream_id, now)?;
+        let stream = self.stream(StreamRef::named(&name), now)?;
+        let view = View::new(request.distortion, stream);
+        let listed = stream.shards.range(from..).filter_map(|(_, shard)| view.of(shard));
+        let mut rest = listed.filter(|shard| selection.names(shard));
         let shards: Vec<_> = rest.by_ref().take(page).collect();
-        let next_token = match (shards.last(), rest.next()) {
-            (Some(last), Some(_)) => {
-                let after = last.index;
-                Some(
-                    ListToken { issued: now, stream_id: stream.id, after, selection, stream: name }
-                        .to_string(),
-                )
-            }
-            _ => None,
-        };
+        let next = if view.is_empty() { Some(from) } else { rest.next().map(|next| next.shard.index) };
+        let next_token =
+            next.map(|from| ListToken { issued: now, stream_id, from, selection, stream: name }.to_string());
         Ok(ListedShards { shards, next_token })
     }
 }
@@ -93,7 +92,7 @@ fn page_of(max_results: Option<i64>, page_size: usize) -> Result<usize, Refusal>
 }
 
 /// A token says it all: whatever else names or selects is refused beside it.
-fn refuse_beside_token(request: ListRequest<'_>) -> Result<(), Refusal> {
+fn refuse_beside_token(request: &ListRequest<'_>) -> Result<(), Refusal> {
     let beside = [
         (request.stream.name.is_some(), "StreamName"),
         (request.stream.arn.is_some(), "StreamARN"),
@@ -110,11 +109,7 @@ fn refuse_beside_token(request: ListRequest<'_>) -> Result<(), Refusal> {
 }
 
 /// The start and the selection of a listing's first page. They stay the same on all that follow.
-fn resolve(
-    stream: &Stream,
-    request: ListRequest<'_>,
-    now: Millis,
-) -> Result<(Option<u32>, Selection), Refusal> {
+fn resolve(stream: &Stream, request: &ListRequest<'_>, now: Millis) -> Result<(u32, Selection), Refusal> {
     let horizon = stream.trim_horizon(now);
     let mut after = request.after;
     let selection = match request.filter {
@@ -135,7 +130,7 @@ fn resolve(
     let after = after
         .map(|id| shard_index(id).ok_or_else(|| Refusal::invalid(format!("ShardId {id} is invalid."))))
         .transpose()?;
-    Ok((after, selection))
+    Ok((after.map_or(0, |after| after.saturating_add(1)), selection))
 }
 
 /// Streams that have one name after another are told apart by their creation, which a client knows to the second.
@@ -145,11 +140,13 @@ fn is_the_one(stream: &Stream, id: Option<u64>, created: Option<Millis>) -> bool
 }
 
 impl Selection {
-    fn names(self, shard: &Shard) -> bool {
+    fn names(self, shard: &ListedShard<'_>) -> bool {
         match self {
             Self::All => true,
-            Self::OpenNow => shard.is_open(),
-            Self::OpenAt(time) => shard.opened <= time && shard.closed.is_none_or(|closed| closed >= time),
+            Self::OpenNow => shard.closed.is_none(),
+            Self::OpenAt(time) => {
+                shard.shard.opened <= time && shard.closed.is_none_or(|closed| closed >= time)
+            }
             Self::OpenSince(time) => shard.closed.is_none_or(|closed| closed >= time),
         }
     }
@@ -183,7 +180,7 @@ mod tests {
     }
 
     fn indices(page: &ListedShards<'_>) -> Vec<u32> {
-        page.shards.iter().map(|shard| shard.index).collect()
+        page.shards.iter().map(|listed| listed.shard.index).collect()
     }
 
     #[test]
@@ -226,17 +223,31 @@ mod tests {
     #[test]
     fn a_filter_is_kept_across_pages() {
         let service = &mut service();
-        let filter = Some(ShardFilter::FromTimestamp(Millis(at(1).0 + 1)));
-        let first = ListRequest { stream: ORDERS, filter, max_results: Some(1), ..ListRequest::default() };
-        let mut page = service.list_shards(first, at(3)).expect("the first page");
-        let mut all = indices(&page);
-        while let Some(token) = page.next_token.take() {
-            let next =
-                ListRequest { next_token: Some(&token), max_results: Some(2), ..ListRequest::default() };
-            page = service.list_shards(next, at(3)).expect("a page");
-            all.extend(indices(&page));
+        let between = Millis(at(1).0 + 1);
+        for filter in [
+            ShardFilter::AfterShardId("shardId-000000000001"),
+            ShardFilter::AtLatest,
+            ShardFilter::AtTimestamp(between),
+            ShardFilter::AtTrimHorizon,
+            ShardFilter::FromTimestamp(between),
+            ShardFilter::FromTrimHorizon,
+        ] {
+            let first = ListRequest {
+                stream: ORDERS,
+                filter: Some(filter),
+                max_results: Some(1),
+                ..ListRequest::default()
+            };
+            let mut page = service.list_shards(first, at(3)).expect("the first page");
+            let mut all = indices(&page);
+            while let Some(token) = page.next_token.take() {
+                let next =
+                    ListRequest { next_token: Some(&token), max_results: Some(1), ..ListRequest::default() };
+                page = service.list_shards(next, at(3)).expect("a page");
+                all.extend(indices(&page));
+            }
+            assert_eq!(all, listed(service, Some(filter), at(3)), "{filter:?}");
         }
-        assert_eq!(all, [1, 2, 3, 4]);
     }
 
     #[test]
@@ -247,17 +258,18 @@ mod tests {
         let next = ListRequest { next_token: Some(&token), ..ListRequest::default() };
         let mut code =
             |request, now| service.list_shards(request, now).map(|page| indices(&page)).map_err(|e| e.code);
-        assert_eq!(code(next, Millis(at(3).0 + 300_000)), Ok(vec![2, 3, 4]));
-        assert_eq!(code(next, Millis(at(3).0 + 300_001)), Err(Code::ExpiredNextToken));
+        assert_eq!(code(next.clone(), Millis(at(3).0 + 300_000)), Ok(vec![2, 3, 4]));
+        assert_eq!(code(next.clone(), Millis(at(3).0 + 300_001)), Err(Code::ExpiredNextToken));
         for beside in [
-            ListRequest { stream: ORDERS, ..next },
-            ListRequest { stream: StreamRef { name: None, arn: Some("any") }, ..next },
-            ListRequest { created: Some(START), ..next },
-            ListRequest { after: Some("shardId-000000000000"), ..next },
-            ListRequest { filter: Some(ShardFilter::AtLatest), ..next },
-            ListRequest { next_token: Some("garbage"), ..next },
+            ListRequest { stream: ORDERS, ..next.clone() },
+            ListRequest { stream: StreamRef { name: None, arn: Some("any") }, ..next.clone() },
+            ListRequest { created: Some(START), ..next.clone() },
+            ListRequest { after: Some("shardId-000000000000"), ..next.clone() },
+            ListRequest { filter: Some(ShardFilter::AtLatest), ..next.clone() },
+            ListRequest { next_token: Some("garbage"), ..next.clone() },
         ] {
-            assert_eq!(code(beside, at(3)), Err(Code::InvalidArgument), "{beside:?}");
+            let what = format!("{beside:?}");
+            assert_eq!(code(beside, at(3)), Err(Code::InvalidArgument), "{what}");
         }
     }
 

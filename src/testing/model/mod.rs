@@ -3,8 +3,12 @@
 //! Written from AWS's API reference. Where the reference is silent, the rule is the one that AWS has been observed
 //! to follow, and where nothing is known, the stricter one.
 
+mod distortion;
 mod hash_range;
+mod limits;
 mod listing;
+#[cfg(test)]
+mod properties;
 mod reading;
 #[cfg(test)]
 mod reading_tests;
@@ -19,13 +23,17 @@ mod time;
 mod token;
 mod writing;
 
+pub(crate) use distortion::{Distortion, mix};
 pub(crate) use hash_range::{HashRange, parse_hash_key};
+pub use limits::Limits;
 pub(crate) use listing::{ListRequest, ShardFilter};
 pub(crate) use reading::IteratorStart;
 pub(crate) use records::Record;
 pub(crate) use refusal::{Code, Refusal};
+pub(crate) use sequence::SequenceNumber;
 pub(crate) use service::{REGION, Service, StreamRef};
 pub(crate) use shard::{Shard, shard_id};
 pub(crate) use stream::{Mode, Stream};
 pub(crate) use time::Millis;
+pub(crate) use token::{Cursor, ListToken};
 pub(crate) use writing::{NewRecord, Written};

@@ -68,66 +68,64 @@ impl Service {
                 })
             }
         };
-        Ok(cursor(stream, shard.index, offset, now))
+        let (key, iterator) = ((stream.id, shard.index), cursor(stream, shard.index, offset, now));
+        self.meters.admit_iterator(key, now)?;
+        Ok(iterator)
     }
 
+    /// One batch. A `dry` one has no records although there may be some, as AWS's do at times.
     pub(crate) fn read(
         &mut self,
         iterator: &str,
         limit: Option<i64>,
+        dry: bool,
         now: Millis,
     ) -> Result<ReadBatch<'_>, Refusal> {
-        let limit = match limit.unwrap_or(MAX_RECORDS) {
-            limit @ 1..=MAX_RECORDS => usize::try_from(limit).unwrap_or(usize::MAX),
-            limit @ ..=0 => {
-                return Err(Refusal::constraint(limit, "limit", "have value greater than or equal to 1"));
-            }
-            limit => return Err(Refusal::invalid(format!("Limit {limit} is greater than {MAX_RECORDS}."))),
-        };
+        let limit = check_limit(limit)?;
         let at = parse_iterator(iterator, now)?;
-        let last_with_records = self.end_with_last_records;
+        let key = (at.stream_id, at.shard);
         let stream = self.live_stream(StreamRef::named(&at.stream), now)?;
-        if stream.id != at.stream_id {
-            return Err(Refusal::not_found(format!(
-                "Shard {} in stream {} under account {ACCOUNT} does not exist",
-                shard_id(at.shard),
-                at.stream
-            )));
-        }
         let horizon = stream.retention_start(now);
-        if let Some(shard) = stream.shards.get_mut(&at.shard) {
-            shard.records.trim(horizon);
+        match stream.shards.get_mut(&at.shard) {
+            Some(shard) if stream.id == at.stream_id => shard.records.trim(horizon),
+            _ => return Err(stream.no_shard_at(at.shard)),
         }
-        let stream = &*stream;
+        self.meters.admit_read(key, now)?;
+        // Not through `live_stream`, which would borrow the meters as well.
+        let stream = self.streams.get(&at.stream).ok_or_else(|| Refusal::not_found("The stream is gone."))?;
         let shard = stream.shard_at(at.shard)?;
         let offset = at.offset.max(shard.records.first());
-        let records = take(shard.records.from(offset), limit);
+        let records = take(shard.records.from(offset), if dry { 0 } else { limit });
+        self.meters.have_read(key, records.iter().map(|record| record.size()).sum(), now);
         let next = offset + records.len() as u64;
         let left = shard.records.from(next).next();
-        let behind = match (left, records.last()) {
-            (None, _) => Duration::ZERO,
+        let behind = left.map_or(Duration::ZERO, |left| {
+            let reached = records.last().map_or(left.arrived, |last| last.arrived);
             // Zero would say that nothing is left.
-            (Some(left), last) => {
-                now.since(last.map_or(left.arrived, |last| last.arrived)).max(Duration::from_millis(1))
-            }
-        };
-        let ended = !shard.is_open() && left.is_none() && (last_with_records || records.is_empty());
+            now.since(reached).max(Duration::from_millis(1))
+        });
+        let may_end = !dry && (self.end_with_last_records || records.is_empty());
+        let ended = !shard.is_open() && left.is_none() && may_end;
+        let children = shard.children.iter().filter(|_| ended).filter_map(|child| stream.shards.get(child));
         Ok(ReadBatch {
             records,
             next_iterator: (!ended).then(|| cursor(stream, shard.index, next, now)),
             behind,
-            children: shard
-                .children
-                .iter()
-                .filter(|_| ended)
-                .filter_map(|child| stream.shards.get(child))
-                .collect(),
+            children: children.collect(),
         })
     }
 }
 
+fn check_limit(limit: Option<i64>) -> Result<usize, Refusal> {
+    match limit.unwrap_or(MAX_RECORDS) {
+        limit @ 1..=MAX_RECORDS => Ok(usize::try_from(limit).unwrap_or(usize::MAX)),
+        limit @ ..=0 => Err(Refusal::constraint(limit, "limit", "have value greater than or equal to 1")),
+        limit => Err(Refusal::invalid(format!("Limit {limit} is greater than {MAX_RECORDS}."))),
+    }
+}
+
 /// The shard an iterator points to, if it is an iterator that is still good.
-pub(crate) fn parse_iterator(iterator: &str, now: Millis) -> Result<Cursor, Refusal> {
+fn parse_iterator(iterator: &str, now: Millis) -> Result<Cursor, Refusal> {
     let cursor: Cursor = iterator.parse().map_err(|()| Refusal::invalid("Invalid ShardIterator."))?;
     if now.since(cursor.issued) > LIFETIME {
         return Err(Refusal::new(

@@ -322,6 +322,14 @@ mod tests {
     }
 
     #[test]
+    fn half_of_an_odd_count_is_rounded_up() {
+        let mut service = service(5);
+        let refused = service.update_shard_count(ORDERS, 2, NOW).expect_err("below half");
+        assert_eq!(refused.code, Code::LimitExceeded);
+        service.update_shard_count(ORDERS, 3, NOW).expect("not below half");
+    }
+
+    #[test]
     fn an_on_demand_stream_has_four_shards_and_scales_itself() {
         let mut service = Service::default();
         service.create_stream("orders", Mode::OnDemand, 1, NOW).expect("a new stream");

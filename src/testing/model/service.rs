@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::limits::Meters;
 use super::refusal::{Code, Refusal};
 use super::stream::{Change, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Status, Stream};
 use super::time::Millis;
@@ -84,6 +85,7 @@ pub(crate) struct Service {
     pub(crate) end_with_last_records: bool,
     /// The most shards in one answer to `ListShards`.
     pub(crate) page_size: usize,
+    pub(crate) meters: Meters,
 }
 
 impl Default for Service {
@@ -94,6 +96,7 @@ impl Default for Service {
             transition: Duration::ZERO,
             end_with_last_records: true,
             page_size: 1000,
+            meters: Meters::default(),
         }
     }
 }
@@ -135,6 +138,13 @@ impl Service {
         if !matches!(stream.change, Change::Deleting(_)) {
             stream.change = Change::Deleting(until);
         }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Removes a stream at once.
+    pub(crate) fn remove_stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
+        self.stream_mut(stream, now)?.change = Change::Deleting(now);
         self.settle(now);
         Ok(())
     }

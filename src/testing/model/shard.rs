@@ -1,5 +1,6 @@
 //! One shard: a range of hash keys, its parents, and its records.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::hash_range::HashRange;
@@ -33,7 +34,9 @@ pub(crate) struct Shard {
     pub(crate) records: Records,
     /// Filled when the shard closes.
     pub(crate) children: Vec<u32>,
-    pub(super) last_place: u64,
+    /// Whatever text a caller makes of the shard, so that a listing of many does not make it again.
+    pub(crate) text: OnceCell<Box<str>>,
+    last_place: u64,
 }
 
 impl Shard {
@@ -56,6 +59,7 @@ impl Shard {
             closed: None,
             records: Records::default(),
             children: Vec::new(),
+            text: OnceCell::new(),
             last_place: 0,
         }
     }
@@ -69,6 +73,7 @@ impl Shard {
     }
 
     pub(crate) fn close(&mut self, children: Vec<u32>, now: Millis) {
+        self.text.take();
         self.closed = Some(now);
         self.children = children;
         self.end = Some(SequenceNumber { place: LAST_PLACE, second: now.0 / 1000, ..self.start });

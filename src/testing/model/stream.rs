@@ -107,7 +107,7 @@ impl Stream {
         self.retention_start(now).max(self.created)
     }
 
-    pub(super) fn retention_start(&self, now: Millis) -> Millis {
+    pub(crate) fn retention_start(&self, now: Millis) -> Millis {
         now.minus(Duration::from_secs(3600 * u64::from(self.retention_hours)))
     }
 
@@ -139,13 +139,15 @@ impl Stream {
     }
 
     pub(super) fn shard_at(&self, index: u32) -> Result<&Shard, Refusal> {
-        self.shards.get(&index).ok_or_else(|| {
-            Refusal::not_found(format!(
-                "Shard {} in stream {} under account {ACCOUNT} does not exist",
-                shard_id(index),
-                self.name
-            ))
-        })
+        self.shards.get(&index).ok_or_else(|| self.no_shard_at(index))
+    }
+
+    pub(super) fn no_shard_at(&self, index: u32) -> Refusal {
+        let id = shard_id(index);
+        Refusal::not_found(format!(
+            "Shard {id} in stream {} under account {ACCOUNT} does not exist",
+            self.name
+        ))
     }
 
     fn no_such_shard(&self, id: &str) -> Refusal {

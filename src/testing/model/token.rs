@@ -25,7 +25,8 @@ pub(crate) struct Cursor {
 pub(crate) struct ListToken {
     pub(crate) issued: Millis,
     pub(crate) stream_id: u64,
-    pub(crate) after: u32,
+    /// The first index that is left.
+    pub(crate) from: u32,
     pub(crate) selection: Selection,
     pub(crate) stream: String,
 }
@@ -71,8 +72,8 @@ impl fmt::Display for ListToken {
             Selection::OpenAt(time) => ("at", time),
             Selection::OpenSince(time) => ("since", time),
         };
-        let Self { issued, stream_id, after, stream, .. } = self;
-        write!(f, "list/{:014}/{stream_id}/{after}/{kind}/{}/{stream}", issued.0, time.0)
+        let Self { issued, stream_id, from, stream, .. } = self;
+        write!(f, "list/{:014}/{stream_id}/{from}/{kind}/{}/{stream}", issued.0, time.0)
     }
 }
 
@@ -81,7 +82,7 @@ impl FromStr for ListToken {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let parts: Vec<_> = text.split('/').collect();
-        let ["list", issued, stream_id, after, kind, time, stream] = parts[..] else { return Err(()) };
+        let ["list", issued, stream_id, from, kind, time, stream] = parts[..] else { return Err(()) };
         let time = Millis(number(time)?);
         let selection = match kind {
             "all" => Selection::All,
@@ -93,7 +94,7 @@ impl FromStr for ListToken {
         Ok(Self {
             issued: Millis(number(issued)?),
             stream_id: number(stream_id)?,
-            after: number(after)?,
+            from: number(from)?,
             selection,
             stream: stream.to_owned(),
         })
@@ -121,7 +122,7 @@ mod tests {
             Selection::OpenSince(Millis(9)),
         ] {
             let token =
-                ListToken { issued: Millis(5), stream_id: 9, after: 3, selection, stream: "orders".into() };
+                ListToken { issued: Millis(5), stream_id: 9, from: 3, selection, stream: "orders".into() };
             assert_eq!(token.to_string().parse(), Ok(token));
         }
     }

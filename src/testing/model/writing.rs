@@ -6,7 +6,7 @@ use super::hash_range::hash_key_of;
 use super::refusal::Refusal;
 use super::sequence::SequenceNumber;
 use super::service::{Service, StreamRef};
-use super::shard::Shard;
+use super::stream::Stream;
 use super::time::Millis;
 
 const MIB: usize = 1 << 20;
@@ -59,13 +59,13 @@ pub(crate) enum Written {
 }
 
 impl Service {
-    /// Writes the records that `admit` lets in, which is asked for each with its shard and its size.
+    /// Writes the records. If they are `metered`, those for which a shard has no room are throttled.
     pub(crate) fn put_records(
         &mut self,
         stream: StreamRef<'_>,
         records: Vec<NewRecord>,
         now: Millis,
-        admit: &mut dyn FnMut(&Shard, usize) -> bool,
+        metered: bool,
     ) -> Result<Vec<Written>, Refusal> {
         if !(1..=MAX_RECORDS).contains(&records.len()) {
             let count = format!("{} records", records.len());
@@ -77,27 +77,42 @@ impl Service {
         if records.iter().map(NewRecord::size).sum::<usize>() > MAX_PUT_BYTES {
             return Err(Refusal::invalid("Records size exceeds 10 MB limit"));
         }
-        let stream = self.live_stream(stream, now)?;
-        let missing = |key| Refusal::invalid(format!("No open shard takes the hash key {key}"));
-        records
-            .into_iter()
-            .map(|record| {
-                let key = record.explicit_hash_key.unwrap_or_else(|| hash_key_of(&record.partition_key));
-                let shard = stream.shard_for(key).ok_or_else(|| missing(key))?;
-                if !admit(shard, record.size()) {
-                    return Ok(Written::Throttled { shard: shard.id.clone() });
-                }
-                let sequence = shard.append(record.partition_key, record.data, now);
-                Ok(Written::Stored { shard: shard.id.clone(), sequence })
-            })
-            .collect()
+        // Apart from the stream while it is borrowed, and put back whatever comes of it.
+        let mut meters = std::mem::take(&mut self.meters);
+        let written = self.live_stream(stream, now).and_then(|stream| {
+            write(stream, records, now, |key, size| !metered || meters.admit_write(key, size, now))
+        });
+        self.meters = meters;
+        written
     }
+}
+
+fn write(
+    stream: &mut Stream,
+    records: Vec<NewRecord>,
+    now: Millis,
+    mut admit: impl FnMut((u64, u32), usize) -> bool,
+) -> Result<Vec<Written>, Refusal> {
+    let stream_id = stream.id;
+    let missing = |key| Refusal::invalid(format!("No open shard takes the hash key {key}"));
+    records
+        .into_iter()
+        .map(|record| {
+            let key = record.explicit_hash_key.unwrap_or_else(|| hash_key_of(&record.partition_key));
+            let shard = stream.shard_for(key).ok_or_else(|| missing(key))?;
+            if !admit((stream_id, shard.index), record.size()) {
+                return Ok(Written::Throttled { shard: shard.id.clone() });
+            }
+            let sequence = shard.append(record.partition_key, record.data, now);
+            Ok(Written::Stored { shard: shard.id.clone(), sequence })
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::model::{Code, Mode};
+    use crate::testing::model::{Code, Limits, Mode};
 
     const NOW: Millis = Millis(1_700_000_000_000);
     const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
@@ -107,7 +122,7 @@ mod tests {
     }
 
     fn put(service: &mut Service, records: Vec<NewRecord>) -> Result<Vec<Written>, Refusal> {
-        service.put_records(ORDERS, records, NOW, &mut |_, _| true)
+        service.put_records(ORDERS, records, NOW, false)
     }
 
     fn shards(written: &[Written]) -> Vec<&str> {
@@ -158,12 +173,13 @@ mod tests {
     #[test]
     fn what_is_not_admitted_fails_alone() {
         let service = &mut service();
-        let records = vec![record("a", None, 1), record("b", None, 1), record("a", None, 1)];
-        let written =
-            service.put_records(ORDERS, records, NOW, &mut |shard, _| shard.index == 1).expect("answered");
+        service.meters.limits = Limits::aws();
+        let half = (1 << 19) + 1;
+        let records = vec![record("a", None, half), record("b", None, half), record("a", None, half)];
+        let written = service.put_records(ORDERS, records, NOW, true).expect("answered");
         let throttled: Vec<_> =
             written.iter().map(|written| matches!(written, Written::Throttled { .. })).collect();
-        assert_eq!(throttled, [true, false, true]);
+        assert_eq!(throttled, [false, false, true]);
     }
 
     #[test]

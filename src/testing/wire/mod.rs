@@ -3,5 +3,8 @@
 mod input;
 mod operations;
 mod output;
+mod records;
+mod subject;
 
-pub(crate) use operations::answer;
+pub(crate) use operations::{OPERATIONS, Twist, answer};
+pub(crate) use subject::{shard_of, stream_of};

@@ -1,15 +1,41 @@
 //! The operations: from a request's members to the model, and from its result to an answer's text.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::input::{Input, required, seal, unseal};
 use super::output::{self, Object, object};
+use super::records;
 use crate::testing::model::{
-    Code, IteratorStart, ListRequest, Millis, Mode, NewRecord, REGION, Refusal, Service, ShardFilter, Stream,
-    StreamRef, Written, parse_hash_key,
+    Code, Distortion, ListRequest, Millis, Mode, Refusal, Service, ShardFilter, Stream, StreamRef,
+    parse_hash_key,
 };
+
+/// Every operation there is.
+pub(crate) const OPERATIONS: [&str; 15] = [
+    "CreateStream",
+    "DecreaseStreamRetentionPeriod",
+    "DeleteStream",
+    "DescribeStream",
+    "DescribeStreamSummary",
+    "GetRecords",
+    "GetShardIterator",
+    "IncreaseStreamRetentionPeriod",
+    "ListShards",
+    "ListStreams",
+    "MergeShards",
+    "PutRecord",
+    "PutRecords",
+    "SplitShard",
+    "UpdateShardCount",
+];
+
+/// What is wrong with an answer that is otherwise carried out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Twist {
+    pub(crate) listing: Distortion,
+    /// A read without records.
+    pub(crate) dry: bool,
+}
 
 /// The body of the answer to one request.
 pub(crate) fn answer(
@@ -17,6 +43,7 @@ pub(crate) fn answer(
     operation: &str,
     body: &Value,
     now: Millis,
+    twist: Twist,
 ) -> Result<String, Refusal> {
     let input = Input(body);
     match operation {
@@ -25,14 +52,14 @@ pub(crate) fn answer(
         "DeleteStream" => service.delete_stream(input.stream()?, now).map(|()| empty()),
         "DescribeStream" => describe_stream(service, input, now),
         "DescribeStreamSummary" => describe_stream_summary(service, input, now),
-        "GetRecords" => get_records(service, input, now),
-        "GetShardIterator" => get_shard_iterator(service, input, now),
+        "GetRecords" => records::get_records(service, input, twist.dry, now),
+        "GetShardIterator" => records::get_shard_iterator(service, input, now),
         "IncreaseStreamRetentionPeriod" => retention(service, input, now, Service::increase_retention),
-        "ListShards" => list_shards(service, input, now),
+        "ListShards" => list_shards(service, input, twist.listing, now),
         "ListStreams" => list_streams(service, input, now),
         "MergeShards" => merge_shards(service, input, now),
-        "PutRecord" => put_record(service, input, now),
-        "PutRecords" => put_records(service, input, now),
+        "PutRecord" => records::put_record(service, input, now),
+        "PutRecords" => records::put_records(service, input, now),
         "SplitShard" => split_shard(service, input, now),
         "UpdateShardCount" => update_shard_count(service, input, now),
         other => {
@@ -108,7 +135,7 @@ fn describe_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Resu
     Ok(object(|object| {
         object.object("StreamDescription", |object| {
             describe(object, stream, now);
-            object.list("Shards", shards.by_ref().take(limit), output::shard);
+            output::shards(object, shards.by_ref().take(limit).map(|shard| (shard, shard.end)));
             object.plain("HasMoreShards", shards.next().is_some());
         });
     }))
@@ -156,7 +183,12 @@ fn bounded(limit: Option<i64>, most: usize) -> Result<usize, Refusal> {
     }
 }
 
-fn list_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn list_shards(
+    service: &mut Service,
+    input: Input<'_>,
+    distortion: Distortion,
+    now: Millis,
+) -> Result<String, Refusal> {
     let token = input.text("NextToken")?.map(unseal);
     let request = ListRequest {
         stream: input.stream()?,
@@ -165,10 +197,11 @@ fn list_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<S
         after: input.text("ExclusiveStartShardId")?,
         filter: input.structure("ShardFilter")?.map(shard_filter).transpose()?,
         max_results: input.integer("MaxResults")?,
+        distortion,
     };
     let page = service.list_shards(request, now)?;
     Ok(object(|object| {
-        object.list("Shards", page.shards, output::shard);
+        output::shards(object, page.shards.iter().map(|listed| (listed.shard, listed.end)));
         if let Some(token) = page.next_token {
             object.text("NextToken", seal(&token));
         }
@@ -236,107 +269,4 @@ fn update_shard_count(service: &mut Service, input: Input<'_>, now: Millis) -> R
         object.plain("CurrentShardCount", current);
         object.plain("TargetShardCount", target);
     }))
-}
-
-fn get_shard_iterator(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
-    let shard = required(input.text("ShardId")?, "shardId")?;
-    let kind = required(input.text("ShardIteratorType")?, "shardIteratorType")?;
-    let sequence = input.text("StartingSequenceNumber")?;
-    let start = match (kind, sequence, input.timestamp("Timestamp")?) {
-        ("AFTER_SEQUENCE_NUMBER", Some(sequence), _) => IteratorStart::AfterSequence(sequence),
-        ("AT_SEQUENCE_NUMBER", Some(sequence), _) => IteratorStart::AtSequence(sequence),
-        ("AT_TIMESTAMP", None, Some(time)) => IteratorStart::AtTimestamp(time),
-        ("AT_TIMESTAMP", None, None) => {
-            return Err(Refusal::invalid(
-                "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no \
-                 timestamp parameter.",
-            ));
-        }
-        ("LATEST", None, _) => IteratorStart::Latest,
-        ("TRIM_HORIZON", None, _) => IteratorStart::TrimHorizon,
-        (
-            "AFTER_SEQUENCE_NUMBER" | "AT_SEQUENCE_NUMBER" | "AT_TIMESTAMP" | "LATEST" | "TRIM_HORIZON",
-            given,
-            _,
-        ) => {
-            return Err(Refusal::invalid(format!(
-                "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or \
-                 (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} and {}.",
-                if given.is_some() { "also a StartingSequenceNumber" } else { "no StartingSequenceNumber" }
-            )));
-        }
-        _ => {
-            return Err(Refusal::constraint(
-                kind,
-                "shardIteratorType",
-                "satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, \
-                 TRIM_HORIZON]",
-            ));
-        }
-    };
-    let iterator = service.shard_iterator(input.stream()?, shard, start, now)?;
-    Ok(object(|object| object.text("ShardIterator", seal(&iterator))))
-}
-
-fn get_records(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
-    let iterator = unseal(required(input.text("ShardIterator")?, "shardIterator")?);
-    let batch = service.read(&iterator, input.integer("Limit")?, now)?;
-    Ok(object(|object| {
-        object.list("Records", batch.records, output::record);
-        match batch.next_iterator {
-            Some(next) => object.text("NextShardIterator", seal(&next)),
-            None => object.list("ChildShards", batch.children, output::child_shard),
-        }
-        object.plain("MillisBehindLatest", batch.behind.as_millis());
-    }))
-}
-
-fn new_record(input: Input<'_>) -> Result<NewRecord, Refusal> {
-    Ok(NewRecord {
-        partition_key: required(input.text("PartitionKey")?, "partitionKey")?.to_owned(),
-        explicit_hash_key: match input.text("ExplicitHashKey")? {
-            Some(key) => Some(parse_hash_key(key, "ExplicitHashKey")?),
-            None => None,
-        },
-        data: Arc::from(required(input.blob("Data")?, "data")?),
-    })
-}
-
-fn put_record(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
-    let record = new_record(input)?;
-    let written = service.put_records(input.stream()?, vec![record], now, &mut |_, _| true)?;
-    match written.first() {
-        Some(Written::Stored { shard, sequence }) => Ok(object(|object| {
-            object.text("ShardId", shard);
-            object.text("SequenceNumber", sequence);
-        })),
-        Some(Written::Throttled { shard }) => {
-            Err(Refusal::new(Code::ThroughputExceeded, rate_exceeded(shard)))
-        }
-        None => Err(Refusal::invalid("No record was written.")),
-    }
-}
-
-fn put_records(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
-    let records = required(input.list("Records")?, "records")?;
-    let records = records.iter().map(|record| new_record(Input(record))).collect::<Result<Vec<_>, _>>()?;
-    let written = service.put_records(input.stream()?, records, now, &mut |_, _| true)?;
-    let failed = written.iter().filter(|written| matches!(written, Written::Throttled { .. })).count();
-    Ok(object(|object| {
-        object.plain("FailedRecordCount", failed);
-        object.list("Records", &written, |object, written| match written {
-            Written::Stored { shard, sequence } => {
-                object.text("ShardId", shard);
-                object.text("SequenceNumber", sequence);
-            }
-            Written::Throttled { shard } => {
-                object.text("ErrorCode", Code::ThroughputExceeded.as_str());
-                object.escaped("ErrorMessage", &rate_exceeded(shard));
-            }
-        });
-    }))
-}
-
-fn rate_exceeded(shard: &str) -> String {
-    format!("Rate exceeded for shard {shard} in region {REGION}.")
 }

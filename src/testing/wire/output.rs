@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
-use crate::testing::model::{HashRange, Millis, Record, Shard, shard_id};
+use crate::testing::model::{HashRange, Millis, Record, SequenceNumber, Shard, shard_id};
 
 /// A JSON object that is being written.
 pub(super) struct Object<'a> {
@@ -109,21 +109,37 @@ fn hash_range(object: &mut Object<'_>, range: HashRange) {
     });
 }
 
-pub(super) fn shard(object: &mut Object<'_>, shard: &Shard) {
-    object.text("ShardId", &shard.id);
-    if let Some(parent) = shard.parent {
-        object.text("ParentShardId", shard_id(parent));
-    }
-    if let Some(parent) = shard.adjacent_parent {
-        object.text("AdjacentParentShardId", shard_id(parent));
-    }
-    hash_range(object, shard.range);
-    object.object("SequenceNumberRange", |object| {
-        object.text("StartingSequenceNumber", shard.start);
-        if let Some(end) = shard.end {
-            object.text("EndingSequenceNumber", end);
+/// The shards of a listing, each with the end it is to show. A shard's text is made once, and again when it has closed.
+pub(super) fn shards<'a>(
+    object: &mut Object<'_>,
+    shards: impl IntoIterator<Item = (&'a Shard, Option<SequenceNumber>)>,
+) {
+    object.array("Shards", shards, |out, (shard, end)| {
+        if end == shard.end {
+            out.push_str(shard.text.get_or_init(|| shard_text(shard, end).into()));
+        } else {
+            out.push_str(&shard_text(shard, end));
         }
     });
+}
+
+fn shard_text(shard: &Shard, end: Option<SequenceNumber>) -> String {
+    object(|object| {
+        object.text("ShardId", &shard.id);
+        if let Some(parent) = shard.parent {
+            object.text("ParentShardId", shard_id(parent));
+        }
+        if let Some(parent) = shard.adjacent_parent {
+            object.text("AdjacentParentShardId", shard_id(parent));
+        }
+        hash_range(object, shard.range);
+        object.object("SequenceNumberRange", |object| {
+            object.text("StartingSequenceNumber", shard.start);
+            if let Some(end) = end {
+                object.text("EndingSequenceNumber", end);
+            }
+        });
+    })
 }
 
 pub(super) fn child_shard(object: &mut Object<'_>, shard: &Shard) {

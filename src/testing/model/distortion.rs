@@ -1,0 +1,95 @@
+//! What a listing may show other than the truth: AWS's listings are eventually consistent.
+
+use std::collections::HashSet;
+
+use super::sequence::SequenceNumber;
+use super::shard::{Shard, shard_index};
+use super::stream::Stream;
+use super::time::Millis;
+
+/// What is wrong with one page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Distortion {
+    #[default]
+    None,
+    /// The stream as it was then.
+    AsOf(Millis),
+    /// Without this shard.
+    Without(String),
+    /// Without about one shard in four; which ones is up to the number.
+    WithoutSome(u64),
+    /// This shard is shown as open, its children as they are.
+    StillOpen(String),
+    /// Without any descendant of this shard.
+    Childless(String),
+    /// No shards, and a token that goes on from here.
+    Empty,
+}
+
+/// A shard as a listing shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListedShard<'a> {
+    pub(crate) shard: &'a Shard,
+    /// Its end as shown; `None` is open.
+    pub(crate) end: Option<SequenceNumber>,
+    pub(super) closed: Option<Millis>,
+}
+
+/// A distortion with what it hides worked out.
+pub(super) struct View {
+    distortion: Distortion,
+    subject: Option<u32>,
+    hidden: HashSet<u32>,
+}
+
+impl View {
+    pub(super) fn new(distortion: Distortion, stream: &Stream) -> Self {
+        let subject = match &distortion {
+            Distortion::Without(id) | Distortion::StillOpen(id) | Distortion::Childless(id) => {
+                shard_index(id)
+            }
+            _ => None,
+        };
+        let mut hidden = HashSet::new();
+        if let (Distortion::Childless(_), Some(subject)) = (&distortion, subject) {
+            // Children have greater indices than their parents: one pass finds all descendants.
+            for shard in stream.shards() {
+                if shard.parents().any(|parent| parent == subject || hidden.contains(&parent)) {
+                    hidden.insert(shard.index);
+                }
+            }
+        }
+        Self { distortion, subject, hidden }
+    }
+
+    /// The shard as this view shows it, if it does.
+    pub(super) fn of<'a>(&self, shard: &'a Shard) -> Option<ListedShard<'a>> {
+        let (truth, open) = (
+            ListedShard { shard, end: shard.end, closed: shard.closed },
+            ListedShard { shard, end: None, closed: None },
+        );
+        let is_subject = self.subject == Some(shard.index);
+        match self.distortion {
+            Distortion::AsOf(then) if shard.opened > then => None,
+            Distortion::AsOf(then) if shard.closed.is_some_and(|closed| closed > then) => Some(open),
+            Distortion::Without(_) if is_subject => None,
+            Distortion::WithoutSome(number) if mix(number ^ u64::from(shard.index)).is_multiple_of(4) => None,
+            Distortion::StillOpen(_) if is_subject => Some(open),
+            Distortion::Childless(_) if self.hidden.contains(&shard.index) => None,
+            Distortion::Empty => None,
+            _ => Some(truth),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.distortion == Distortion::Empty
+    }
+}
+
+/// `SplitMix64`: a number that looks like chance, the same for the same input.
+pub(crate) fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
+}

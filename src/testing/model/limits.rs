@@ -1,0 +1,291 @@
+//! AWS's limits on reads, iterators, listings and writes.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::refusal::{Code, Refusal};
+use super::time::Millis;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MIB: u64 = 1 << 20;
+const READS: u64 = 5;
+const READ_BYTES: u64 = 2 * MIB;
+const ITERATORS: u64 = 5;
+const LISTINGS: u64 = 1000;
+const WRITES: u64 = 1000;
+const WRITE_BYTES: u64 = MIB;
+
+/// Which of AWS's limits hold.
+///
+/// A second is any second: what was admitted less than a second ago counts. What was refused does not.
+///
+/// ```
+/// use kinesis_shards::testing::{FakeKinesis, Limits};
+///
+/// let unlimited = FakeKinesis::builder().limits(Limits::none()).build();
+/// let no_byte_limit = FakeKinesis::builder().limits(Limits::aws().read_bytes(false)).build();
+/// # drop((unlimited, no_byte_limit));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "five switches")]
+pub struct Limits {
+    reads: bool,
+    read_bytes: bool,
+    iterators: bool,
+    listings: bool,
+    writes: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::aws()
+    }
+}
+
+impl Limits {
+    /// All of AWS's limits.
+    #[must_use]
+    pub fn aws() -> Self {
+        Self { reads: true, read_bytes: true, iterators: true, listings: true, writes: true }
+    }
+
+    /// No limit.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { reads: false, read_bytes: false, iterators: false, listings: false, writes: false }
+    }
+
+    /// 5 `GetRecords` a second per shard, else `ProvisionedThroughputExceededException`.
+    #[must_use]
+    pub fn reads(mut self, on: bool) -> Self {
+        self.reads = on;
+        self
+    }
+
+    /// 2 MiB a second per shard, else `ProvisionedThroughputExceededException`. One answer may hold up to 10 MiB: the
+    /// shard is then blocked for as long as that takes at 2 MiB a second.
+    #[must_use]
+    pub fn read_bytes(mut self, on: bool) -> Self {
+        self.read_bytes = on;
+        self
+    }
+
+    /// 5 `GetShardIterator` a second per shard, else `ProvisionedThroughputExceededException`.
+    #[must_use]
+    pub fn iterators(mut self, on: bool) -> Self {
+        self.iterators = on;
+        self
+    }
+
+    /// 1,000 `ListShards` a second per stream, else `LimitExceededException`.
+    #[must_use]
+    pub fn listings(mut self, on: bool) -> Self {
+        self.listings = on;
+        self
+    }
+
+    /// 1,000 records and 1 MiB a second per shard, else `ProvisionedThroughputExceededException`: for all of a
+    /// `PutRecord`, for one entry of a `PutRecords`.
+    #[must_use]
+    pub fn writes(mut self, on: bool) -> Self {
+        self.writes = on;
+        self
+    }
+}
+
+/// What was spent within the last second.
+#[derive(Clone, Debug, Default)]
+struct Window {
+    spent: VecDeque<(Millis, u64)>,
+    total: u64,
+}
+
+impl Window {
+    fn total(&mut self, now: Millis) -> u64 {
+        while let Some(&(then, amount)) = self.spent.front()
+            && now.since(then) >= SECOND
+        {
+            self.spent.pop_front();
+            self.total -= amount;
+        }
+        self.total
+    }
+
+    fn spend(&mut self, now: Millis, amount: u64) {
+        self.total += amount;
+        match self.spent.back_mut() {
+            Some((then, sum)) if *then == now => *sum += amount,
+            _ => self.spent.push_back((now, amount)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct ShardMeter {
+    reads: Window,
+    read_bytes: Window,
+    blocked_until: Millis,
+    iterators: Window,
+    writes: Window,
+    write_bytes: Window,
+}
+
+/// A shard of a stream, the stream by its id.
+type ShardKey = (u64, u32);
+
+/// What every stream and shard has spent.
+#[derive(Clone, Debug)]
+pub(crate) struct Meters {
+    pub(crate) limits: Limits,
+    shards: HashMap<ShardKey, ShardMeter>,
+    listings: HashMap<u64, Window>,
+}
+
+impl Default for Meters {
+    /// No limits: the model alone is not in a hurry.
+    fn default() -> Self {
+        Self { limits: Limits::none(), shards: HashMap::new(), listings: HashMap::new() }
+    }
+}
+
+fn throttled(what: &str, shard: u32) -> Refusal {
+    let id = super::shard::shard_id(shard);
+    Refusal::new(Code::ThroughputExceeded, format!("Rate exceeded for {what} of shard {id}."))
+}
+
+impl Meters {
+    pub(super) fn admit_read(&mut self, key: ShardKey, now: Millis) -> Result<(), Refusal> {
+        if !self.limits.reads && !self.limits.read_bytes {
+            return Ok(());
+        }
+        let meter = self.shards.entry(key).or_default();
+        if self.limits.reads && meter.reads.total(now) >= READS {
+            return Err(throttled("GetRecords", key.1));
+        }
+        if self.limits.read_bytes && (now < meter.blocked_until || meter.read_bytes.total(now) >= READ_BYTES)
+        {
+            return Err(throttled("read bytes", key.1));
+        }
+        meter.reads.spend(now, 1);
+        Ok(())
+    }
+
+    pub(super) fn have_read(&mut self, key: ShardKey, bytes: usize, now: Millis) {
+        if self.limits.read_bytes && bytes > 0 {
+            let bytes = bytes as u64;
+            let meter = self.shards.entry(key).or_default();
+            meter.read_bytes.spend(now, bytes);
+            if bytes > READ_BYTES {
+                meter.blocked_until = now.plus(Duration::from_millis(bytes * 1000 / READ_BYTES));
+            }
+        }
+    }
+
+    pub(super) fn admit_iterator(&mut self, key: ShardKey, now: Millis) -> Result<(), Refusal> {
+        if !self.limits.iterators {
+            return Ok(());
+        }
+        let window = &mut self.shards.entry(key).or_default().iterators;
+        if window.total(now) >= ITERATORS {
+            return Err(throttled("GetShardIterator", key.1));
+        }
+        window.spend(now, 1);
+        Ok(())
+    }
+
+    pub(super) fn admit_listing(&mut self, stream: u64, now: Millis) -> Result<(), Refusal> {
+        if !self.limits.listings {
+            return Ok(());
+        }
+        let window = self.listings.entry(stream).or_default();
+        if window.total(now) >= LISTINGS {
+            return Err(Refusal::new(Code::LimitExceeded, "Rate exceeded for ListShards of the stream."));
+        }
+        window.spend(now, 1);
+        Ok(())
+    }
+
+    pub(super) fn admit_write(&mut self, key: ShardKey, bytes: usize, now: Millis) -> bool {
+        if !self.limits.writes {
+            return true;
+        }
+        let (meter, bytes) = (self.shards.entry(key).or_default(), bytes as u64);
+        let room = meter.writes.total(now) < WRITES && meter.write_bytes.total(now) + bytes <= WRITE_BYTES;
+        if room {
+            meter.writes.spend(now, 1);
+            meter.write_bytes.spend(now, bytes);
+        }
+        room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: ShardKey = (1, 0);
+
+    fn meters() -> Meters {
+        Meters { limits: Limits::aws(), ..Meters::default() }
+    }
+
+    #[test]
+    fn five_reads_in_any_second() {
+        let mut meters = meters();
+        let mut admitted = |now| meters.admit_read(KEY, Millis(now)).is_ok();
+        assert!([0, 200, 400, 600, 800].into_iter().all(&mut admitted));
+        assert!(!admitted(999));
+        assert!(admitted(1000) && !admitted(1199) && admitted(1200));
+    }
+
+    #[test]
+    fn a_large_read_blocks_the_shard_for_as_long_as_it_would_have_taken() {
+        let mut meters = meters();
+        meters.admit_read(KEY, Millis(0)).expect("the first");
+        meters.have_read(KEY, 10 << 20, Millis(0));
+        assert!(meters.admit_read(KEY, Millis(4999)).is_err());
+        assert!(meters.admit_read((1, 1), Millis(4999)).is_ok());
+        assert!(meters.admit_read(KEY, Millis(5000)).is_ok());
+    }
+
+    #[test]
+    fn small_reads_share_two_mebibytes_a_second() {
+        let mut meters = meters();
+        for now in [0, 100] {
+            meters.admit_read(KEY, Millis(now)).expect("room");
+            meters.have_read(KEY, 1 << 20, Millis(now));
+        }
+        assert!(meters.admit_read(KEY, Millis(200)).is_err());
+        assert!(meters.admit_read(KEY, Millis(1000)).is_ok());
+    }
+
+    #[test]
+    fn a_thousand_records_or_a_mebibyte() {
+        let mut meters = meters();
+        assert!((0..1000).all(|_| meters.admit_write(KEY, 1, Millis(0))));
+        assert!(!meters.admit_write(KEY, 1, Millis(999)));
+        assert!(meters.admit_write(KEY, 1 << 20, Millis(1000)));
+        assert!(!meters.admit_write(KEY, 1, Millis(1000)));
+    }
+
+    #[test]
+    fn every_limit_can_be_switched_off() {
+        let mut meters = Meters::default();
+        for _ in 0..2000 {
+            meters.admit_read(KEY, Millis(0)).expect("no limit");
+            meters.have_read(KEY, 10 << 20, Millis(0));
+            meters.admit_iterator(KEY, Millis(0)).expect("no limit");
+            meters.admit_listing(1, Millis(0)).expect("no limit");
+            assert!(meters.admit_write(KEY, 1 << 20, Millis(0)));
+        }
+    }
+
+    #[test]
+    fn iterators_and_listings_have_their_own() {
+        let mut meters = meters();
+        assert_eq!((0..9).filter(|_| meters.admit_iterator(KEY, Millis(0)).is_ok()).count(), 5);
+        assert_eq!((0..1500).filter(|_| meters.admit_listing(1, Millis(0)).is_ok()).count(), 1000);
+        let refused = meters.admit_listing(1, Millis(999)).expect_err("refused");
+        assert_eq!(refused.code, Code::LimitExceeded);
+    }
+}

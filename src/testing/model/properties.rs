@@ -1,0 +1,154 @@
+//! What holds of every stream, however it was resharded.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const START: Millis = Millis(1_767_225_600_000);
+const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Splits one of the open shards, somewhere.
+    Split(usize, u128),
+    /// Merges one of the open shards with the next.
+    Merge(usize),
+    Scale(u32),
+    Put(u128),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (any::<usize>(), any::<u128>()).prop_map(|(shard, key)| Step::Split(shard, key)),
+        2 => any::<usize>().prop_map(Step::Merge),
+        1 => (1..12_u32).prop_map(Step::Scale),
+        6 => any::<u128>().prop_map(Step::Put),
+        1 => (0..5000_u64).prop_map(Step::Wait),
+    ]
+}
+
+/// Takes the steps; gives the time they took and how many records were written.
+fn take(service: &mut Service, steps: &[Step]) -> (Millis, usize) {
+    let (mut now, mut written) = (START, 0_usize);
+    for step in steps {
+        let stream = service.stream(ORDERS, now).expect("the stream");
+        let mut open: Vec<_> =
+            stream.shards().filter(|shard| shard.is_open()).map(|s| (s.range, s.id.clone())).collect();
+        open.sort_by_key(|(range, _)| range.start);
+        match *step {
+            Step::Split(shard, key) => {
+                let (range, id) = &open[shard % open.len()];
+                let width = range.end - range.start;
+                if width > 3 {
+                    let key = range.start + 2 + key % (width - 2);
+                    service.split_shard(ORDERS, id, key, now).expect("a split inside the range");
+                }
+            }
+            Step::Merge(shard) if open.len() > 1 => {
+                let at = shard % (open.len() - 1);
+                service
+                    .merge_shards(ORDERS, &open[at].1, &open[at + 1].1, now)
+                    .expect("a merge of neighbours");
+            }
+            Step::Merge(_) => {}
+            // Out of the limits or not: both are fine.
+            Step::Scale(target) => drop(service.update_shard_count(ORDERS, target, now)),
+            Step::Put(key) => {
+                let data = written.to_be_bytes().to_vec().into();
+                let record = NewRecord { partition_key: "k".into(), explicit_hash_key: Some(key), data };
+                service.put_records(ORDERS, vec![record], now, false).expect("written");
+                written += 1;
+            }
+            Step::Wait(millis) => now = now.plus(Duration::from_millis(millis)),
+        }
+    }
+    (now, written)
+}
+
+fn number(record: &Record) -> usize {
+    record.data.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
+proptest! {
+    #[test]
+    fn lineage_holds(shards in 1..5_u32, steps in prop::collection::vec(step(), 0..60)) {
+        let service = &mut Service::default();
+        service.create_stream("orders", Mode::Provisioned, shards, START).expect("a stream");
+        let (now, _) = take(service, &steps);
+        let stream = service.stream(ORDERS, now).expect("the stream");
+
+        let mut open: Vec<_> = stream.shards().filter(|shard| shard.is_open()).map(|shard| shard.range).collect();
+        open.sort_by_key(|range| range.start);
+        prop_assert_eq!((open[0].start, open[open.len() - 1].end), (0, u128::MAX));
+        prop_assert!(open.windows(2).all(|pair| pair[0].touches(pair[1])));
+        for child in stream.shards() {
+            for parent in child.parents() {
+                let parent = stream.shard(&shard_id(parent)).expect("not expired yet");
+                prop_assert!(parent.end.is_some_and(|end| end < child.start));
+                prop_assert!(parent.children.contains(&child.index));
+                prop_assert!(parent.range.start <= child.range.end && child.range.start <= parent.range.end);
+            }
+            prop_assert_eq!(child.is_open(), child.children.is_empty());
+        }
+    }
+
+    #[test]
+    fn following_the_children_reads_every_record_once(
+        steps in prop::collection::vec(step(), 0..60),
+        limit in 1..4_i64,
+        end_with_last_records: bool,
+    ) {
+        let service = &mut Service::default();
+        service.end_with_last_records = end_with_last_records;
+        service.create_stream("orders", Mode::Provisioned, 1, START).expect("a stream");
+        let (now, written) = take(service, &steps);
+        let (mut seen, mut todo, mut read) = (BTreeSet::new(), vec![0], Vec::new());
+        while let Some(shard) = todo.pop() {
+            if !seen.insert(shard) {
+                continue;
+            }
+            let start = IteratorStart::TrimHorizon;
+            let mut next = Some(service.shard_iterator(ORDERS, &shard_id(shard), start, now).expect("an iterator"));
+            while let Some(iterator) = next.take() {
+                let batch = service.read(&iterator, Some(limit), false, now).expect("a batch");
+                read.extend(batch.records.iter().map(|record| number(record)));
+                todo.extend(batch.children.iter().map(|child| child.index));
+                let tip = batch.behind.is_zero() && batch.records.is_empty();
+                next = batch.next_iterator.filter(|_| !tip);
+            }
+        }
+        read.sort_unstable();
+        prop_assert_eq!(read, (0..written).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn pages_add_up_to_the_whole(steps in prop::collection::vec(step(), 0..60), page in 1..9_usize, empty: bool) {
+        let service = &mut Service::default();
+        service.page_size = page;
+        service.create_stream("orders", Mode::Provisioned, 1, START).expect("a stream");
+        let (now, _) = take(service, &steps);
+        let whole: Vec<_> = service.stream(ORDERS, now).expect("the stream").shards().map(|s| s.index).collect();
+        let (mut listed, mut token, mut pages) = (Vec::new(), None::<String>, 0);
+        loop {
+            // Every second page may be an empty one.
+            let distortion = if empty && pages % 2 == 1 { Distortion::Empty } else { Distortion::None };
+            let request = match &token {
+                Some(token) => ListRequest { next_token: Some(token), distortion, ..ListRequest::default() },
+                None => ListRequest { stream: ORDERS, distortion, ..ListRequest::default() },
+            };
+            let answer = service.list_shards(request, now).expect("a page");
+            prop_assert!(answer.shards.len() <= page);
+            listed.extend(answer.shards.iter().map(|listed| listed.shard.index));
+            pages += 1;
+            match answer.next_token {
+                Some(next) => token = Some(next),
+                None => break,
+            }
+        }
+        prop_assert_eq!(listed, whole);
+    }
+}

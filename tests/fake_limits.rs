@@ -1,0 +1,161 @@
+//! AWS's limits, through the real SDK.
+#![cfg(feature = "testing")]
+
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
+use kinesis_shards::testing::{FakeKinesis, Limits};
+
+const FIRST: &str = "shardId-000000000000";
+
+fn without_retries(fake: &FakeKinesis) -> Client {
+    Client::from_conf(fake.config().retry_config(RetryConfig::disabled()).build())
+}
+
+async fn trim_horizon(client: &Client) -> String {
+    let iterator = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
+    let iterator =
+        iterator.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+    iterator.shard_iterator.expect("always given")
+}
+
+async fn read(client: &Client, iterator: &str) -> Result<GetRecordsOutput, GetRecordsError> {
+    let read = client.get_records().shard_iterator(iterator).send().await;
+    read.map_err(aws_sdk_kinesis::error::SdkError::into_service_error)
+}
+
+fn throttled<T>(result: &Result<T, GetRecordsError>) -> bool {
+    matches!(result, Err(GetRecordsError::ProvisionedThroughputExceededException(_)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_reads_a_second_of_one_shard() {
+    let fake = FakeKinesis::new();
+    fake.create_stream("orders", 1);
+    let client = without_retries(&fake);
+    let iterator = trim_horizon(&client).await;
+    for _ in 0..5 {
+        read(&client, &iterator).await.expect("within the limit");
+    }
+    assert!(throttled(&read(&client, &iterator).await));
+    fake.advance(Duration::from_secs(1)).await;
+    read(&client, &iterator).await.expect("another second");
+    assert_eq!(fake.reads_per_second("orders", FIRST), 6);
+    fake.assert_read_rate_at_most(6);
+
+    fake.set_limits(Limits::aws().reads(false));
+    for _ in 0..100 {
+        read(&client, &iterator).await.expect("no limit");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "shardId-000000000000 of stream orders was read 6 times within a second, not 5")]
+async fn a_reader_that_is_too_fast_is_named() {
+    let fake = FakeKinesis::builder().limits(Limits::none()).build();
+    fake.create_stream("orders", 1);
+    let client = fake.client();
+    let iterator = trim_horizon(&client).await;
+    for _ in 0..6 {
+        read(&client, &iterator).await.expect("no limit");
+        fake.advance(Duration::from_millis(190)).await;
+    }
+    fake.assert_read_rate_at_most(5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_mebibytes_block_a_shard_for_five_seconds() {
+    let fake = FakeKinesis::new();
+    let orders = fake.create_stream("orders", 1);
+    // 10 MiB to the byte, with the keys.
+    for _ in 0..10 {
+        orders.put("k", vec![0; (1 << 20) - 1]);
+    }
+    orders.put("k", "one more");
+    let client = without_retries(&fake);
+    let first = read(&client, &trim_horizon(&client).await).await.expect("read");
+    assert_eq!(first.records().len(), 10);
+    let next = first.next_shard_iterator().expect("more");
+    fake.advance(Duration::from_millis(4999)).await;
+    assert!(throttled(&read(&client, next).await));
+    fake.advance(Duration::from_millis(1)).await;
+    assert_eq!(read(&client, next).await.expect("read").records().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sdk_waits_out_a_limit_on_paused_time() {
+    let fake = FakeKinesis::new();
+    fake.create_stream("orders", 1);
+    let client =
+        Client::from_conf(fake.config().retry_config(RetryConfig::standard().with_max_attempts(10)).build());
+    let iterator = trim_horizon(&client).await;
+    for _ in 0..20 {
+        read(&client, &iterator).await.expect("read, sooner or later");
+    }
+    assert!(fake.count("GetRecords") > 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_iterators_a_second_of_one_shard() {
+    let fake = FakeKinesis::new();
+    fake.create_stream("orders", 2);
+    let client = without_retries(&fake);
+    for _ in 0..5 {
+        trim_horizon(&client).await;
+    }
+    let ask = |shard| {
+        let ask = client.get_shard_iterator().stream_name("orders").shard_id(shard);
+        ask.shard_iterator_type(ShardIteratorType::Latest).send()
+    };
+    let refused = ask(FIRST).await.expect_err("refused").into_service_error();
+    assert!(refused.is_provisioned_throughput_exceeded_exception());
+    ask("shardId-000000000001").await.expect("a shard of its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_listings_a_second_of_one_stream() {
+    let fake = FakeKinesis::builder().log_requests(false).build();
+    fake.create_stream("orders", 1);
+    fake.create_stream("clicks", 1);
+    let client = without_retries(&fake);
+    for _ in 0..1000 {
+        client.list_shards().stream_name("orders").send().await.expect("within the limit");
+    }
+    let refused =
+        client.list_shards().stream_name("orders").send().await.expect_err("refused").into_service_error();
+    assert!(refused.is_limit_exceeded_exception());
+    client.list_shards().stream_name("clicks").send().await.expect("a stream of its own");
+    assert!(fake.requests().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_records_a_second_and_the_rest_fail_alone() {
+    let fake = FakeKinesis::new();
+    let orders = fake.create_stream("orders", 1);
+    let client = without_retries(&fake);
+    let entry = || {
+        PutRecordsRequestEntry::builder().partition_key("k").data(Blob::new("x")).build().expect("complete")
+    };
+    let put = async |count: usize| {
+        let entries = (0..count).map(|_| entry()).collect();
+        client.put_records().stream_name("orders").set_records(Some(entries)).send().await.expect("answered")
+    };
+    assert_eq!(put(500).await.failed_record_count(), Some(0));
+    assert_eq!(put(499).await.failed_record_count(), Some(0));
+    let partial = put(3).await;
+    assert_eq!(partial.failed_record_count(), Some(2));
+    assert_eq!(partial.records()[0].shard_id(), Some(FIRST));
+    assert_eq!(partial.records()[1].error_code(), Some("ProvisionedThroughputExceededException"));
+    assert_eq!(partial.records()[1].sequence_number(), None);
+    let one = client.put_record().stream_name("orders").partition_key("k").data(Blob::new("x"));
+    let refused = one.send().await.expect_err("refused").into_service_error();
+    assert!(refused.is_provisioned_throughput_exceeded_exception());
+    // A test's own records do not count.
+    orders.put("k", "x");
+    fake.advance(Duration::from_secs(1)).await;
+    assert_eq!(put(500).await.failed_record_count(), Some(0));
+}
