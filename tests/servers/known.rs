@@ -1,11 +1,10 @@
-//! What is known to be wrong with each server: the one place where the suite expects anything else than Kinesis.
+//! What is known to be wrong with each server: the one place where the suite expects anything else than Kinesis. Of the fake, nothing is.
 
-use crate::server::Kind::{self, Fake, Kinesalite, KinesisLocal, Moto};
+use crate::server::Kind::{self, Kinesalite, KinesisLocal, Moto};
 
 /// A way in which a server is not Kinesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quirk {
-    CannotBeKilled,
     IgnoresShardFilter,
     LosesConcurrentWrites,
     MergeCopiesRecords,
@@ -70,8 +69,6 @@ pub(crate) const KNOWN: &[Known] = &[
     known(Moto, Quirk::StartsEveryShardAtZero,
         "StartingSequenceNumber is 0 until a shard has a record, and 1 from then on",
         Expects("a re-created stream is noticed if its shards had records before and have none now")),
-
-    known(Fake, Quirk::CannotBeKilled, "it runs inside the test", Ignores(&["server_killed_and_back"])),
 ];
 
 /// Whether the server has the quirk.

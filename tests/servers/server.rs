@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use kinesis_shards::testing::FakeKinesis;
+use kinesis_shards::testing::{FakeKinesis, Fault};
 use kinesis_shards::{TryAllShards, try_all_shards};
 use tokio::sync::OnceCell;
 
@@ -15,6 +15,7 @@ use crate::client::{Requests, counting, local_client};
 use crate::install::Source;
 use crate::known::{self, Quirk};
 use crate::process::Process;
+use crate::stream::done;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -48,36 +49,66 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A server that runs. Dropping the last reference to it kills it.
+/// A server that runs. Dropping the last reference to it ends it.
 pub(crate) struct Running {
     kind: Kind,
     /// Without the suite's own timeouts.
     client: Client,
-    /// `None` while it is killed, and for the fake.
-    process: Mutex<Option<Process>>,
-    port: u16,
+    engine: Engine,
+}
+
+enum Engine {
+    Fake(FakeKinesis),
+    /// No process while it is killed.
+    Process {
+        port: u16,
+        process: Mutex<Option<Process>>,
+    },
 }
 
 impl Running {
     pub(crate) async fn start(kind: Kind) -> Result<Arc<Self>, String> {
-        let (client, process, port) = if kind == Kind::Fake {
+        let (client, engine) = if kind == Kind::Fake {
             // On the system's clock, as the others are, and with pages that are soon full.
-            (FakeKinesis::builder().starting_at(SystemTime::now()).page_size(100).build().client(), None, 0)
+            let fake = FakeKinesis::builder().starting_at(SystemTime::now()).page_size(100).build();
+            (fake.client(), Engine::Fake(fake))
         } else {
             let process = Process::start(kind).await?;
             let port = process.port;
-            (local_client(port), Some(process), port)
+            (local_client(port), Engine::Process { port, process: Mutex::new(Some(process)) })
         };
-        Ok(Arc::new(Self { kind, client, process: Mutex::new(process), port }))
+        Ok(Arc::new(Self { kind, client, engine }))
     }
 
     pub(crate) fn log_tail(&self) -> String {
-        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let Engine::Process { process, .. } = &self.engine else { return String::new() };
+        let process = process.lock().unwrap_or_else(PoisonError::into_inner);
         process.as_ref().map(Process::log_tail).unwrap_or_default()
     }
 
-    fn set_process(&self, process: Option<Process>) {
-        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
+    fn kill(&self) {
+        match &self.engine {
+            Engine::Fake(fake) => fake.on_request(|_| Some(Fault::ConnectionRefused)),
+            Engine::Process { process, .. } => {
+                *process.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+        }
+    }
+
+    /// Starts it again, where it was, with nothing of what it had.
+    async fn start_again(&self) {
+        match &self.engine {
+            Engine::Fake(fake) => {
+                fake.clear_faults();
+                for stream in done(self.client.list_streams().send().await).stream_names {
+                    fake.delete_stream(&stream);
+                }
+            }
+            Engine::Process { port, process } => {
+                let started = Process::start_on(self.kind, *port).await.expect("the server starts again");
+                *process.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+            }
+        }
     }
 }
 
@@ -159,14 +190,13 @@ impl Server {
     }
 
     pub(crate) fn kill(&self) {
+        self.running.kill();
         self.seen.note("the server is killed");
-        self.running.set_process(None);
     }
 
     /// Starts it again, on the port that it had.
     pub(crate) async fn start_again(&self) {
-        let process = Process::start_on(self.running.kind, self.running.port).await;
-        self.running.set_process(Some(process.expect("the server starts again")));
+        self.running.start_again().await;
         self.seen.note("the server is back");
     }
 }
