@@ -63,7 +63,8 @@ impl Offers {
         self.next_or_error().await.expect_err("an error")
     }
 
-    /// Polls until so many more listings have come; they bring neither a shard nor an error.
+    /// Polls until so many more listings have come; they bring neither a shard nor an error. One may be under way
+    /// when it returns.
     pub(crate) async fn nothing_more(&mut self, listings: usize) {
         // One more begins only when these have been answered and taken in.
         let enough = self.requests.list_shards() + listings + 1;

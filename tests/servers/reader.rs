@@ -13,7 +13,7 @@ use crate::known::Quirk;
 use crate::server::Server;
 use crate::stream::{Stream, done, is_closed};
 
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(50);
 /// As many empty reads in a row, of a shard that nobody writes to, and it holds no more.
 const EMPTY_READS: usize = 2;
 
@@ -109,8 +109,11 @@ impl Reader {
     }
 
     async fn after_empty_read(&mut self, quiet: bool) -> Option<End> {
-        let counts = if self.closed { quiet || !self.takes_writes_when_closed } else { quiet };
-        self.empty_reads = if counts { self.empty_reads + 1 } else { 0 };
+        if !quiet && (!self.never_ends || self.takes_writes_when_closed) {
+            self.empty_reads = 0;
+            return None;
+        }
+        self.empty_reads += 1;
         if self.closed {
             // Elsewhere the null iterator comes.
             let ends = self.never_ends && self.empty_reads >= EMPTY_READS;
@@ -122,7 +125,7 @@ impl Reader {
             self.empty_reads = 0;
             return None;
         }
-        (self.empty_reads >= EMPTY_READS).then_some(End::Idle)
+        (quiet && self.empty_reads >= EMPTY_READS).then_some(End::Idle)
     }
 }
 

@@ -61,6 +61,7 @@ scenarios! {
     Shared start_at::trim_horizon;
     Shared start_at::latest;
     Shared start_at::timestamp;
+    Shared start_at::timestamp_before_everything;
     Shared records::records_across_reshards;
     Shared records::records_across_restarts;
     Shared closing::complete_lists_at_once;

@@ -81,7 +81,7 @@ pub(crate) async fn created_again_between_listings(server: Server) {
     let mut offers = Offers::new(&server, shards);
     let old = offers.next().await;
     let id = old.id().to_owned();
-    offers.nothing_more(1).await;
+    // No listing is under way, and none begins unless the stream is polled.
     stream.delete().await;
     server.next_second().await;
     stream.create_again(1).await;

@@ -15,13 +15,15 @@ use crate::stream::Stream;
 use crate::writers::{Got, Writers, assert_exact};
 
 const KEYS: usize = 4;
+/// So many records between two reshards.
+const PHASE: usize = 16;
 
 pub(crate) async fn records_across_reshards(server: Server) {
     let stream = Stream::create(&server, 2).await;
     let writers = Writers::start(&stream, KEYS);
     let run = tokio::spawn(Run::new(&server, &stream).read_all(HashMap::new()));
     reshard(&stream, &writers).await;
-    writers.write(40).await;
+    writers.write(PHASE).await;
     let written = writers.stop().await;
     let left = run.await.expect("the run");
     let got = left.got_once(&server);
@@ -35,13 +37,13 @@ pub(crate) async fn records_across_restarts(server: Server) {
     let run = Run::new(&server, &stream);
     let resharding = async {
         reshard(&stream, &writers).await;
-        writers.write(40).await;
+        writers.write(PHASE).await;
     };
     let restarting = async {
         loop {
             let progress = run.left.progress();
             let reading = run.clone().read_all(progress);
-            let stopped = run.left.more_records(25);
+            let stopped = run.left.more_records(PHASE);
             tokio::select! { _ = reading => {} () = stopped => {} }
             server.seen.note("the run is stopped, and another begins");
         }
@@ -54,16 +56,16 @@ pub(crate) async fn records_across_restarts(server: Server) {
 
 /// Two splits, a merge of one child with its neighbour, a split of the merged, with records all the while.
 async fn reshard(stream: &Stream, writers: &Writers) {
-    writers.write(40).await;
+    writers.write(PHASE).await;
     let [a, b] = stream.open_ids().await.try_into().expect("two shards");
     let [_, a_high] = stream.split(&a).await;
-    writers.write(40).await;
+    writers.write(PHASE).await;
     let [b_low, b_high] = stream.split(&b).await;
     let merged = stream.merge(&a_high, &b_low).await;
-    writers.write(40).await;
+    writers.write(PHASE).await;
     let [_, merged_high] = stream.split(&merged).await;
     stream.merge(&merged_high, &b_high).await;
-    writers.write(40).await;
+    writers.write(PHASE).await;
 }
 
 /// A consumer as the documentation has it, which remembers how far it came.
@@ -85,8 +87,9 @@ struct Left {
 struct State {
     got: Vec<Got>,
     progress: HashMap<String, Progress>,
-    /// Each shard's parents, so that a server's copies of their records can be told.
+    /// Those with two parents, so that a server's copies of the parents' records can be told.
     merged: HashSet<String>,
+    /// Open, and read as far as they go.
     idle: HashSet<String>,
 }
 

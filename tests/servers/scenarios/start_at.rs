@@ -1,5 +1,6 @@
 //! Where a run begins.
 
+use aws_sdk_kinesis::primitives::DateTime;
 use kinesis_shards::ParentOutcome::{BeforeStart, Completed, Unlisted};
 use kinesis_shards::{StartAt, StartPosition};
 
@@ -62,6 +63,28 @@ pub(crate) async fn latest(server: Server) {
     let (records, _) = Reader::open(&server, &stream, &children[0]).await.rest().await;
     assert_eq!(records, if lands_in_the_root { vec![] } else { vec!["in the child"] });
     offers.nothing_more(2).await;
+}
+
+/// An hour ago there was no stream: that is everything.
+pub(crate) async fn timestamp_before_everything(server: Server) {
+    let stream = Stream::create(&server, 1).await;
+    let [root] = stream.ids().await.try_into().expect("one shard");
+    stream.put_into(&root, "first").await;
+    let [low, high] = stream.split(&root).await;
+    let an_hour_ago = DateTime::from_secs(server.now_apart().await.secs() - 3600);
+    let start = StartAt::Timestamp(an_hour_ago);
+    let mut offers =
+        Offers::new(&server, server.all_shards(&stream.name).poll_interval(SOON).start_at(start));
+    let shard = offers.this(&root).await;
+    assert_starts(&shard, &StartPosition::Timestamp(an_hour_ago));
+    let (records, _) = Reader::open(&server, &stream, &shard).await.rest().await;
+    assert_eq!(records, ["first"]);
+    offers.nothing_more(1).await;
+    shard.complete();
+    for child in offers.these([&low, &high]).await {
+        assert_starts(&child, &StartPosition::TrimHorizon);
+        child.complete();
+    }
 }
 
 /// From between two splits.
