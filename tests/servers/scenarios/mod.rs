@@ -8,6 +8,7 @@ mod outages;
 mod records;
 mod resume;
 mod start_at;
+mod suspects;
 
 use std::time::Duration;
 
@@ -80,5 +81,7 @@ scenarios! {
     Shared outages::arn;
     Shared outages::deleted_and_created_again;
     Shared outages::created_again_between_listings;
+    Shared suspects::latest_before_the_stream_exists;
+    Shared suspects::abandoned_under_latest;
     Own outages::server_killed_and_back;
 }
