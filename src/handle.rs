@@ -1,12 +1,12 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
-use futures::task::AtomicWaker;
 
+use crate::cell::{Cell, Ending};
 use crate::{StartPosition, StreamId};
 
 /// One shard, and the right to read it: all its parents have been processed.
@@ -45,16 +45,7 @@ pub(crate) struct Offer {
     pub(crate) start: StartPosition,
     /// How the parent and the adjacent parent ended, where there are such.
     pub(crate) parents: [Option<ParentOutcome>; 2],
-    ending: Mutex<Option<Ending>>,
-    /// Who waits for the ending: the stream of shards.
-    waiting: AtomicWaker,
-}
-
-/// How a handle ended.
-#[derive(Debug)]
-pub(crate) enum Ending {
-    Closed(ParentOutcome, Vec<ChildShard>),
-    HandedBack,
+    cell: Cell,
 }
 
 /// What dropping an unfinished [`ShardHandle`] means.
@@ -92,26 +83,12 @@ impl Offer {
         start: StartPosition,
         parents: [Option<ParentOutcome>; 2],
     ) -> Self {
-        Self { shard, stream, start, parents, ending: Mutex::new(None), waiting: AtomicWaker::new() }
+        Self { shard, stream, start, parents, cell: Cell::default() }
     }
 
-    /// Waits for the handle to end, and takes the ending: the next handle for the shard begins anew.
+    /// Waits for the handle to end. The next handle for the shard begins anew.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if let Some(ending) = self.take_ending() {
-            return Poll::Ready(ending);
-        }
-        self.waiting.register(cx.waker());
-        // It may have ended before the waker was there to be woken.
-        self.take_ending().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn take_ending(&self) -> Option<Ending> {
-        self.ending.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn end(&self, ending: Ending) {
-        *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending);
-        self.waiting.wake();
+        self.cell.poll_ended(cx)
     }
 }
 
@@ -201,6 +178,9 @@ impl ShardHandle {
 
     /// Hands the shard back unfinished: it is offered again, with the same start, and its children go on waiting.
     ///
+    /// A shard that started at [`Latest`](StartPosition::Latest) comes back with the [`Timestamp`](StartPosition::Timestamp) at which the shards were first listed, by the client's
+    /// clock: a second `LATEST` would skip what was written since the first.
+    ///
     /// The delay before it comes back grows from 100 ms to the poll interval while the same shard keeps coming back; a handle held for longer than the poll interval
     /// starts again from 100 ms.
     pub fn abandon(self) {
@@ -209,14 +189,14 @@ impl ShardHandle {
 
     fn end(mut self, ending: Ending) {
         self.has_ended = true;
-        self.offer.end(ending);
+        self.offer.cell.end(ending);
     }
 }
 
 impl Drop for ShardHandle {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.offer.end(match self.on_drop {
+            self.offer.cell.end(match self.on_drop {
                 OnDrop::Close => Ending::Closed(ParentOutcome::Dropped, Vec::new()),
                 OnDrop::Reoffer => Ending::HandedBack,
             });

@@ -158,6 +158,7 @@
 //! * `testing`: `kinesis_shards::testing`, an in-process Kinesis to test a pipeline on.
 
 mod all_shards;
+mod cell;
 mod error;
 mod handle;
 mod lineage;

@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::Shard;
 
@@ -33,6 +34,10 @@ pub struct ShardList {
     pub(crate) pages: Vec<Vec<Shard>>,
     /// As Kinesis orders them.
     pub(crate) greatest_id: Option<String>,
+    /// When the listing began, or the list was made.
+    pub(crate) asked_at: SystemTime,
+    /// Kinesis knew no stream of this name before: all that is in it was written since.
+    pub(crate) stream_is_new: bool,
 }
 
 /// How much of the stream a list speaks of.
@@ -98,7 +103,7 @@ impl ShardList {
                 .map_err(|id| Error::malformed(&stream, format!("{id} is its own ancestor")))?;
             (vec![sorted], greatest_id)
         };
-        Ok(Self { stream, extent, pages, greatest_id })
+        Ok(Self { stream, extent, pages, greatest_id, asked_at: SystemTime::now(), stream_is_new: false })
     }
 }
 

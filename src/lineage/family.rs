@@ -96,6 +96,7 @@ impl Family {
         }
         let Self { childless, members, .. } = self;
         childless.retain(|key| members.get(key).is_some_and(|member| !member.has_child));
+        childless.shrink_to_fit();
         false
     }
 
@@ -119,9 +120,16 @@ impl Family {
 
     /// Offers again a shard that was handed back.
     pub(super) fn offer_again(&mut self, id: MemberId, offer: Arc<Offer>) {
-        if self.member(&id).is_some() {
-            self.ready.push_back((id, offer));
+        if self.member(&id).is_none() {
+            return;
         }
+        let start = self.origin.again(&offer.start);
+        let offer = if start == offer.start {
+            offer
+        } else {
+            Arc::new(Offer::new(offer.shard.clone(), Arc::clone(&offer.stream), start, offer.parents))
+        };
+        self.ready.push_back((id, offer));
     }
 
     /// None for a shard of a stream that is gone, though a new one may have its key.
@@ -139,7 +147,7 @@ impl Family {
 
     /// The wanted listing begins: what is closed from now on wants another.
     pub(super) fn listing_begins(&mut self) {
-        self.childless.clear();
+        self.childless = Vec::new();
         self.wants_full = false;
     }
 

@@ -1,6 +1,7 @@
 //! Where each shard starts, and which shards are not offered at all: the rules of `StartAt` and of `resume`.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::Shard;
 
@@ -13,6 +14,8 @@ pub(super) struct Origin {
     /// What an earlier run left. An entry is used up by the first shard that bears its id: a later one is another shard.
     resume: HashMap<String, Progress>,
     full_lists: u32,
+    /// When the first list was asked for.
+    began: Option<SystemTime>,
     /// The earlier run knew shards that are not listed any more, so a shard whose parents are not listed either may descend from it.
     earlier_run_has_gaps: bool,
 }
@@ -45,6 +48,12 @@ impl Origin {
     }
 
     pub(super) fn begin_list(&mut self, list: &ShardList) {
+        self.began.get_or_insert(list.asked_at);
+        if list.stream_is_new {
+            // The run began before the stream did.
+            self.forget_earlier_run();
+            self.full_lists = self.full_lists.max(1);
+        }
         if self.full_lists == 0 && !self.resume.is_empty() {
             let named = list.shards().filter(|shard| self.resume.contains_key(shard.shard_id())).count();
             self.earlier_run_has_gaps = named < self.resume.len();
@@ -74,6 +83,14 @@ impl Origin {
         match self.resume.get(id) {
             Some(Progress::Finished) => ParentOutcome::EarlierRun,
             _ => ParentOutcome::Unlisted,
+        }
+    }
+
+    /// Where a shard starts that was handed back: where it did before, save that `Latest` would skip what was written meanwhile.
+    pub(super) fn again(&self, start: &StartPosition) -> StartPosition {
+        match (start, self.began) {
+            (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
+            _ => start.clone(),
         }
     }
 

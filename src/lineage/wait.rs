@@ -13,7 +13,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::member::MemberId;
 use crate::ParentOutcome;
-use crate::handle::{Ending, Offer};
+use crate::cell::Ending;
+use crate::handle::Offer;
 
 /// One of the futures in the lineage's `FuturesUnordered`.
 #[derive(Debug)]
