@@ -7,14 +7,7 @@ use std::task::{Context, Poll};
 use aws_sdk_kinesis::types::ChildShard;
 use futures::task::AtomicWaker;
 
-use crate::ParentOutcome;
-
-/// How a handle ended.
-#[derive(Debug)]
-pub(crate) enum Ending {
-    Closed(ParentOutcome, Vec<ChildShard>),
-    HandedBack,
-}
+use crate::ending::{Ending, ParentOutcome};
 
 /// Like the futures crate's oneshot, but part of what it speaks of instead of an allocation of its own, and with one atomic exchange
 /// a side: there is one for each shard.

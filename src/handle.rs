@@ -6,7 +6,8 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
-use crate::cell::{Cell, Ending};
+use crate::cell::Cell;
+use crate::ending::{Ending, OnDrop, ParentOutcome};
 use crate::{StartPosition, StreamId};
 
 /// One shard, and the right to read it: all its parents have been processed.
@@ -46,34 +47,6 @@ pub(crate) struct Offer {
     /// How the parent and the adjacent parent ended, where there are such.
     pub(crate) parents: [Option<ParentOutcome>; 2],
     cell: Cell,
-}
-
-/// What dropping an unfinished [`ShardHandle`] means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnDrop {
-    /// The shard is closed, just as completing it does; its children are told
-    /// [`Dropped`](ParentOutcome::Dropped) instead of [`Completed`](ParentOutcome::Completed).
-    #[default]
-    Close,
-    /// The shard is offered again, from where it started, and its children wait. For consumers that may fail
-    /// half-way: only [`complete`](ShardHandle::complete) then closes a shard.
-    Reoffer,
-}
-
-/// How a parent ended, seen from its child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ParentOutcome {
-    /// Its handle was completed.
-    Completed,
-    /// Its handle was dropped, under [`OnDrop::Close`].
-    Dropped,
-    /// It was in no complete listing: its records have expired, so that AWS no longer lists it, or it was never seen.
-    Unlisted,
-    /// It was finished according to [`resume`](crate::AllShards::resume).
-    EarlierRun,
-    /// It was closed already when a run from [`StartAt::Latest`](crate::StartAt::Latest) began.
-    BeforeStart,
 }
 
 impl Offer {

@@ -12,8 +12,7 @@ use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::member::MemberId;
-use crate::ParentOutcome;
-use crate::cell::Ending;
+use crate::ending::{Ending, ParentOutcome};
 use crate::handle::Offer;
 
 /// One of the futures in the lineage's `FuturesUnordered`.
