@@ -118,10 +118,10 @@ impl Family {
         }
     }
 
-    /// Offers again a shard that was handed back.
-    pub(super) fn offer_again(&mut self, id: MemberId, offer: Arc<Offer>) {
+    /// Offers again a shard that was handed back; false if it is one of a stream that is gone.
+    pub(super) fn offer_again(&mut self, id: MemberId, offer: Arc<Offer>) -> bool {
         if self.member(&id).is_none() {
-            return;
+            return false;
         }
         let start = self.origin.again(&offer.start);
         let offer = if start == offer.start {
@@ -130,6 +130,7 @@ impl Family {
             Arc::new(Offer::new(offer.shard.clone(), Arc::clone(&offer.stream), start, offer.parents))
         };
         self.ready.push_back((id, offer));
+        true
     }
 
     /// None for a shard of a stream that is gone, though a new one may have its key.

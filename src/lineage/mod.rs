@@ -229,7 +229,9 @@ where
                 }
                 Poll::Ready(Some(Event::Again(id, offer))) => {
                     *this.returning -= 1;
-                    this.family.offer_again(id, offer);
+                    if !this.family.offer_again(id.clone(), offer) {
+                        this.returns.forget(&id);
+                    }
                 }
                 Poll::Ready(None) | Poll::Pending => {}
             }
