@@ -28,6 +28,10 @@ fn main() -> ExitCode {
         instructions::run(&args[case + 1..]);
         return ExitCode::SUCCESS;
     }
+    if let Some(case) = args.iter().position(|arg| arg == listing::TIME) {
+        listing::time(&args[case + 1..]);
+        return ExitCode::SUCCESS;
+    }
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
 
     let mut table = Table::new();
