@@ -18,6 +18,7 @@ pub(crate) struct Script {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches, each by itself")]
 pub(crate) struct Setup {
     pub(crate) shards: u32,
     pub(crate) page_size: usize,
