@@ -53,8 +53,8 @@ pub(crate) struct Requests {
     pub(crate) begun: u64,
     pub(crate) failed: u64,
     pub(crate) closings: u64,
-    /// Lists that wanted another: they named a shard whose parents no list had.
-    pub(crate) orphaned: u64,
+    /// Lists that want another: one that named a shard whose parents no list had, and the filtered one before the first.
+    pub(crate) wanted: u64,
 }
 
 #[derive(Debug)]
@@ -124,6 +124,7 @@ impl Life {
         let is_first = self.full_lists == 0;
         if self.extent == Extent::Filtered && is_first && !self.named.is_empty() {
             self.mask = Some(shards.iter().map(|shard| shard.id).collect());
+            self.requests.wanted += 1;
             return Vec::new();
         }
         let is_full = self.extent != Extent::Additions;
@@ -145,7 +146,7 @@ impl Life {
             let all_known = shard.parents.iter().all(knows);
             let vague = shard.parents.iter().any(|parent| self.may_be_forgotten(*parent));
             if !is_full && (!all_known || vague) {
-                self.requests.orphaned += 1;
+                self.requests.wanted += 1;
             }
             if !is_full && !all_known {
                 continue;
@@ -223,8 +224,7 @@ impl Life {
     ) -> Result<(), String> {
         let now = Instant::now();
         if !self.members.contains_key(&id) {
-            let parents = truth.parents(id).ok_or("it was never there")?.to_vec();
-            self.adopt(&Shown { id, parents, closed: false }, false, true, truth);
+            return Err("no list named it that says what became of its parents".to_owned());
         }
         let may_return = self.may_be_forgotten(id);
         let member = &self.members[&id];
@@ -251,6 +251,8 @@ impl Life {
             }
         }
         match start {
+            // Once it was forgotten, the run before is as well.
+            _ if member.is_closed() => {}
             _ if member.exact.as_ref().is_some_and(|exact| exact != start) => {
                 return Err(format!(
                     "it starts at {start:?}, not where the run before left it: {:?}",

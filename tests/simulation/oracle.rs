@@ -100,7 +100,7 @@ impl Oracle {
                 + u64::try_from(ticks).unwrap_or(u64::MAX)
                 + requests.closings
                 + requests.failed
-                + requests.orphaned;
+                + requests.wanted;
             if requests.begun > most {
                 self.violate(format!("{requests:?}: more than {most} listings were begun"));
             }

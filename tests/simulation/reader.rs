@@ -88,9 +88,8 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
             && !draining.has_begun()
         {
             return match stop {
-                Stop::Drop => drop(held),
                 Stop::Panic if consumer.setup.tasks => std::panic::panic_any(Scripted),
-                Stop::Panic => drop(held),
+                Stop::Panic | Stop::Drop => drop(held),
                 Stop::Abandon => held.abandon(),
                 Stop::Complete => held.complete(false, Vec::new()),
             };

@@ -18,6 +18,7 @@ pub(crate) struct Script {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches, each by itself")]
 pub(crate) struct Setup {
     pub(crate) shards: u32,
     pub(crate) page_size: usize,
@@ -160,8 +161,8 @@ fn setup(rng: &mut Rng) -> Setup {
         shards: rng.u32(1..5),
         page_size: if rng.bool() { 1_000 } else { rng.usize(1..5) },
         end_with_last_records: rng.bool(),
-        poll_ms: rng.u64(1_000..10_000),
-        full_ms: rng.u64(5_000..40_000),
+        poll_ms: rng.u64(2_000..10_000),
+        full_ms: rng.u64(4_000..16_000),
         on_drop: if rng.bool() { OnDrop::Close } else { OnDrop::Reoffer },
         start: match rng.u32(..5) {
             0 => Start::Latest,
