@@ -34,10 +34,10 @@ pub struct ShardList {
     pub(crate) pages: Vec<Vec<Shard>>,
     /// As Kinesis orders them.
     pub(crate) greatest_id: Option<String>,
-    /// When the listing began, or the list was made.
-    pub(crate) asked_at: SystemTime,
-    /// Kinesis knew no stream of this name before: all that is in it was written since.
-    pub(crate) stream_is_new: bool,
+    /// When its source first asked for a list, or the list was made.
+    pub(crate) first_asked_at: SystemTime,
+    /// Kinesis knew no stream of this name when it was first asked.
+    pub(crate) stream_was_missing: bool,
 }
 
 /// How much of the stream a list speaks of.
@@ -103,7 +103,14 @@ impl ShardList {
                 .map_err(|id| Error::malformed(&stream, format!("{id} is its own ancestor")))?;
             (vec![sorted], greatest_id)
         };
-        Ok(Self { stream, extent, pages, greatest_id, asked_at: SystemTime::now(), stream_is_new: false })
+        Ok(Self {
+            stream,
+            extent,
+            pages,
+            greatest_id,
+            first_asked_at: SystemTime::now(),
+            stream_was_missing: false,
+        })
     }
 }
 

@@ -12,8 +12,8 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 /// | [`Timestamp`](Self::Timestamp) | no parent in it: the timestamp; others: `TrimHorizon` | `TrimHorizon` |
 ///
 /// A child is never started at `LATEST`: it would lose what was written between the split and its discovery.
-/// That holds for the first listing too: a shard whose parent is still to be read starts at `TrimHorizon`. So do all shards of a stream that
-/// did not exist yet when it was first asked for.
+/// That holds for the first listing too: a shard whose parent is still to be read starts at `TrimHorizon`. The shards of a
+/// stream that did not exist yet when it was first asked for start at the [`Timestamp`](StartPosition::Timestamp) of that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {

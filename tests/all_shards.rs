@@ -571,16 +571,18 @@ async fn it_survives_a_pause_of_hours_without_a_burst_of_listings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn latest_on_a_stream_that_does_not_exist_yet_reads_all_of_it() {
+async fn latest_on_a_stream_that_does_not_exist_yet_reads_all_that_is_written_from_then_on() {
     let kinesis = FakeKinesis::new();
     let client = kinesis.client();
-    let finished = [(ZERO.to_owned(), Progress::Finished)];
-    let mut shards = try_all_shards(&client, "orders").start_at(StartAt::Latest).resume(finished);
+    let began = StartPosition::Timestamp(DateTime::from(kinesis.now()));
+    let mut shards = try_all_shards(&client, "orders").start_at(StartAt::Latest);
     assert!(matches!(shards.next().await, Some(Err(Error::StreamNotFound { .. }))));
-    kinesis.create_stream("orders", 1).put("a", "written before the shard was found");
+    let stream = kinesis.create_stream("orders", 1);
+    stream.put("a", "written before the shard was found");
+    stream.split(ZERO);
     let found: Vec<_> = within(SECOND * 5, &mut shards).await.into_iter().filter_map(Result::ok).collect();
-    assert_eq!(ids(&found), [ZERO], "what an earlier run finished was of another stream");
-    assert_eq!(found[0].start(), &StartPosition::TrimHorizon);
+    assert_eq!(ids(&found), [ZERO], "closed already, and unread");
+    assert_eq!(found[0].start(), &began);
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,8 +14,10 @@ pub(super) struct Origin {
     /// What an earlier run left. An entry is used up by the first shard that bears its id: a later one is another shard.
     resume: HashMap<String, Progress>,
     full_lists: u32,
-    /// When the first list was asked for.
+    /// When the shards were first asked for.
     began: Option<SystemTime>,
+    /// There was no such stream then.
+    stream_was_missing: bool,
     /// The earlier run knew shards that are not listed any more, so a shard whose parents are not listed either may descend from it.
     earlier_run_has_gaps: bool,
 }
@@ -48,12 +50,8 @@ impl Origin {
     }
 
     pub(super) fn begin_list(&mut self, list: &ShardList) {
-        self.began.get_or_insert(list.asked_at);
-        if list.stream_is_new {
-            // The run began before the stream did.
-            self.forget_earlier_run();
-            self.full_lists = self.full_lists.max(1);
-        }
+        self.began.get_or_insert(list.first_asked_at);
+        self.stream_was_missing = list.stream_was_missing;
         if self.full_lists == 0 && !self.resume.is_empty() {
             let named = list.shards().filter(|shard| self.resume.contains_key(shard.shard_id())).count();
             self.earlier_run_has_gaps = named < self.resume.len();
@@ -111,7 +109,10 @@ impl Origin {
             !ancestry.has_parent && parent_ids(shard).into_iter().flatten().next().is_some();
         let may_descend = ancestry.descends || (self.earlier_run_has_gaps && has_lost_parent);
         let position = match self.start_at {
-            _ if self.full_lists > 0 || may_descend || ancestry.waits => StartPosition::TrimHorizon,
+            _ if self.full_lists > 0 || may_descend => StartPosition::TrimHorizon,
+            // The run began before the stream did, or Kinesis was wrong: either way nothing is skipped, and nothing replayed.
+            StartAt::Latest if self.stream_was_missing => self.again(&StartPosition::Latest),
+            _ if ancestry.waits => StartPosition::TrimHorizon,
             StartAt::TrimHorizon => StartPosition::TrimHorizon,
             StartAt::Latest if is_closed(shard) => return Verdict::Closed(ParentOutcome::BeforeStart),
             StartAt::Latest => StartPosition::Latest,

@@ -67,6 +67,7 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, every: Duration
         greatest: None,
         full_at: None,
         full_next: false,
+        first_asked_at: None,
         was_missing: false,
         failures: 0,
         retry_in: Duration::ZERO,
@@ -90,6 +91,7 @@ pub struct ShardLists {
     greatest: Option<String>,
     full_at: Option<Instant>,
     full_next: bool,
+    first_asked_at: Option<SystemTime>,
     /// Kinesis knew no such stream, and no list has come since.
     was_missing: bool,
     failures: u32,
@@ -194,11 +196,13 @@ impl ShardLists {
             (_, None) => Ask::Everything,
         };
         let look_back = self.look_back && self.full_at.is_none();
-        let asked_at = self.client.config().time_source().map_or_else(SystemTime::now, |time| time.now());
-        let stream_is_new = self.was_missing && self.full_at.is_none();
+        let client_time =
+            || self.client.config().time_source().map_or_else(SystemTime::now, |time| time.now());
+        let first_asked_at = *self.first_asked_at.get_or_insert_with(client_time);
+        let stream_was_missing = self.was_missing && self.full_at.is_none();
         self.listing = Some(Box::pin(async move {
             let list = one_list(client, stream, ask, look_back).await?;
-            Ok(ShardList { asked_at, stream_is_new, ..list })
+            Ok(ShardList { first_asked_at, stream_was_missing, ..list })
         }));
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct Shown {
 pub(crate) struct Life {
     pub(crate) number: u32,
     pub(crate) begun: Instant,
-    latest: bool,
+    pub(crate) latest: bool,
     calm: bool,
     /// What an earlier life left; an entry is used once, and all are gone after two full lists.
     resume: BTreeMap<Id, Progress>,

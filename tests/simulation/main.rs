@@ -1,11 +1,13 @@
 //! Random streams, faults and consumers on a paused clock, each a function of one seed, against an oracle that knows the truth.
 //!
 //! ```text
-//! cargo test --test simulation                              20,000 seeds
+//! cargo test --test simulation                              2,000 seeds
+//! SIMULATION_SEEDS=20000 cargo test --test simulation       what CI runs
 //! SIMULATION_SEEDS=1000000 cargo test --test simulation     a soak
 //! SIMULATION_SEED=4711 cargo test --test simulation         one seed, with its script
 //! ```
 //!
+//! Runs from `Latest` are drawn only with `SIMULATION_LATEST=1`: what a shard that is handed back owes then, the oracle does not know yet.
 //! `SIMULATION_FIRST` is the first seed, by default 0; `SIMULATION_THREADS` is by default the number of processors.
 //!
 //! A seed that fails is printed, with what was violated, and with the shortest script found that fails in the same way.
@@ -32,7 +34,7 @@ use figures::Figures;
 use script::Script;
 use world::Outcome;
 
-const SEEDS: u64 = 20_000;
+const SEEDS: u64 = 2_000;
 /// Once so many have failed, more would say nothing new.
 const MOST_FAILURES: usize = 3;
 /// One seed in so many is played twice, to see that a seed says it all.
