@@ -52,7 +52,7 @@ impl Family {
     /// The shards are looked at one by one, as they are taken: parents come first in a list, so nothing that follows is needed to judge one, and a
     /// shard that waits for nobody goes from the list to its handle without being stored on the way.
     pub(super) fn absorb(&mut self, list: ShardList) {
-        while self.see_next() {}
+        self.settle();
         let full = list.is_full();
         if full {
             self.full_lists += 1;
@@ -161,6 +161,16 @@ impl Family {
         self.members.len()
     }
 
+    /// Takes in what is left of the last list.
+    pub(super) fn settle(&mut self) {
+        while self.see_next() {}
+    }
+
+    #[cfg(test)]
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.members.contains_key(&ShardKey::from(id))
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty_inside(&self) -> bool {
         self.members.is_empty()
@@ -245,7 +255,11 @@ impl Family {
                 Parent::Ended(self.origin.unlisted(id))
             }
         });
-        ancestry.waits = parents.iter().any(Parent::is_open);
+        let waits = parents.iter().any(Parent::is_open);
+        let was_read = |parent: &Parent| {
+            matches!(parent, Parent::Ended(ParentOutcome::Completed | ParentOutcome::Dropped))
+        };
+        ancestry.follows_a_reader = waits || parents.iter().any(was_read);
 
         let serial = self.next_serial.take_next();
         let (named, verdict) = self.origin.decide(&shard, ancestry);
@@ -254,7 +268,7 @@ impl Family {
             Verdict::Offer(start) => {
                 let outcomes = parents.each_ref().map(Parent::outcome);
                 let offer = Arc::new(Offer::new(shard, stream, start, outcomes));
-                if ancestry.waits {
+                if waits {
                     self.wait(&key, &parents, &offer.shard);
                     State::Waiting(Box::new(Waiting { offer, parents, children: Vec::new() }))
                 } else {

@@ -27,8 +27,8 @@ pub(super) struct Origin {
 pub(super) struct Ancestry {
     /// A parent is known.
     pub(super) has_parent: bool,
-    /// A parent is still to be read, or is being read.
-    pub(super) waits: bool,
+    /// A parent is still to be read, is being read, or was read by this run.
+    pub(super) follows_a_reader: bool,
     /// A parent was named by `resume`, or descends from one that was.
     pub(super) descends: bool,
 }
@@ -112,7 +112,7 @@ impl Origin {
             _ if self.full_lists > 0 || may_descend => StartPosition::TrimHorizon,
             // The run began before the stream did, or Kinesis was wrong: either way nothing is skipped, and nothing replayed.
             StartAt::Latest if self.stream_was_missing => self.again(&StartPosition::Latest),
-            _ if ancestry.waits => StartPosition::TrimHorizon,
+            _ if ancestry.follows_a_reader => StartPosition::TrimHorizon,
             StartAt::TrimHorizon => StartPosition::TrimHorizon,
             StartAt::Latest if is_closed(shard) => return Verdict::Closed(ParentOutcome::BeforeStart),
             StartAt::Latest => StartPosition::Latest,
