@@ -143,10 +143,7 @@ impl Ledger {
         }
         for earlier in owed.range(..record) {
             let before = self.records[*earlier].shard;
-            // A shard that started at `Latest` and was handed back comes back from when the run began, so that what was
-            // written before its first iterator is read after all: later than what came by that iterator.
-            let is_second_pass = before == shard && life.latest;
-            if !is_second_pass && life.is_firmly_before(before, shard) {
+            if life.is_firmly_before(before, shard) {
                 return Err(format!(
                     "key {key}: record {record} of shard {shard} came before {earlier} of shard {before}"
                 ));

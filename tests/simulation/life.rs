@@ -3,6 +3,7 @@
 //! complete listing that first names its child counts as closed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use kinesis_shards::{ParentOutcome, Progress, StartPosition};
 use tokio::time::{Duration, Instant};
@@ -32,7 +33,8 @@ pub(crate) struct Shown {
 pub(crate) struct Life {
     pub(crate) number: u32,
     pub(crate) begun: Instant,
-    pub(crate) latest: bool,
+    /// When its first listing began, if from `Latest`.
+    latest: Option<SystemTime>,
     calm: bool,
     /// What an earlier life left; an entry is used once, and all are gone after two full lists.
     resume: BTreeMap<Id, Progress>,
@@ -64,7 +66,7 @@ pub(crate) struct Member {
     pub(crate) firm: Vec<Id>,
     named_in: u32,
     pub(crate) state: State,
-    /// Where it must start, if the run before left that.
+    /// Where it must start, if the run before left that, or it was handed back.
     exact: Option<StartPosition>,
     may_start_at_latest: bool,
     /// It may have been forgotten and seen anew, or its parents: when it was known is not.
@@ -89,7 +91,12 @@ impl Member {
 }
 
 impl Life {
-    pub(crate) fn new(number: u32, latest: bool, calm: bool, resume: BTreeMap<Id, Progress>) -> Self {
+    pub(crate) fn new(
+        number: u32,
+        latest: Option<SystemTime>,
+        calm: bool,
+        resume: BTreeMap<Id, Progress>,
+    ) -> Self {
         Self {
             number,
             begun: Instant::now(),
@@ -107,6 +114,10 @@ impl Life {
     }
 
     pub(crate) fn first_page(&mut self, extent: Extent) {
+        if self.requests.begun == 0 {
+            // The machine may have been suspended before the first poll.
+            self.latest = self.latest.map(|begun| begun + self.begun.elapsed());
+        }
         self.requests.begun += 1;
         self.extent = extent;
         self.pages.clear();
@@ -175,7 +186,7 @@ impl Life {
         let descends = shard.parents.iter().any(|parent| {
             self.named.contains(parent) || self.members.get(parent).is_some_and(|member| member.descends)
         }) || self.calm && truth.descends(shard.id, &self.named);
-        let from_latest = self.latest && in_first_list && !waits && !descends;
+        let from_latest = self.latest.is_some() && in_first_list && !waits && !descends;
         let mut exact = None;
         let mut before_start = false;
         let state = match self.resume.remove(&shard.id) {
@@ -254,10 +265,7 @@ impl Life {
             // Once it was forgotten, the run before is as well.
             _ if member.is_closed() => {}
             _ if member.exact.as_ref().is_some_and(|exact| exact != start) => {
-                return Err(format!(
-                    "it starts at {start:?}, not where the run before left it: {:?}",
-                    member.exact
-                ));
+                return Err(format!("it starts at {start:?}, not at {:?}", member.exact));
             }
             StartPosition::Latest if member.exact.is_none() && !member.may_start_at_latest => {
                 return Err("it starts at Latest".to_owned());
@@ -268,8 +276,14 @@ impl Life {
             self.check_outcomes(parents)?;
             self.check_delay(id, member, rules, truth)?;
         }
+        // A second `Latest` would skip what was written meanwhile.
+        let again = match (start, self.latest) {
+            (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
+            _ => start.clone(),
+        };
         if let Some(member) = self.members.get_mut(&id) {
             member.state = State::Out;
+            member.exact = Some(again);
         }
         Ok(())
     }

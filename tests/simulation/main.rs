@@ -7,7 +7,6 @@
 //! SIMULATION_SEED=4711 cargo test --test simulation         one seed, with its script
 //! ```
 //!
-//! Runs from `Latest` are drawn only with `SIMULATION_LATEST=1`: what a shard that is handed back owes then, the oracle does not know yet.
 //! `SIMULATION_FIRST` is the first seed, by default 0; `SIMULATION_THREADS` is by default the number of processors.
 //!
 //! A seed that fails is printed, with what was violated, and with the shortest script found that fails in the same way.

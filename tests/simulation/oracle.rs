@@ -44,7 +44,7 @@ impl Oracle {
         Self {
             truth: Truth::default(),
             ledger: Ledger::default(),
-            life: Life::new(0, false, false, BTreeMap::new()),
+            life: Life::new(0, None, false, BTreeMap::new()),
             is_over: true,
             on_drop,
             since: None,
@@ -72,7 +72,7 @@ impl Oracle {
     }
 
     /// The next life begins with what those before it left.
-    pub(crate) fn begin_life(&mut self, latest: bool) -> Vec<(String, Progress)> {
+    pub(crate) fn begin_life(&mut self, latest: Option<SystemTime>) -> Vec<(String, Progress)> {
         self.life = Life::new(self.life.number + 1, latest, self.rules.calm, self.memory.clone());
         self.is_over = false;
         self.cut_in = None;
@@ -138,7 +138,15 @@ impl Oracle {
         if let Err(why) = self.life.offer(id, handle.start(), &parents, &self.rules, &self.truth) {
             self.violate(format!("shard {id} was offered although {why}"));
         }
-        self.memory.entry(id).or_insert_with(|| Progress::At(handle.start().clone()));
+        let known = self.memory.entry(id).or_insert_with(|| Progress::At(handle.start().clone()));
+        if *known == Progress::At(StartPosition::Latest)
+            && let StartPosition::Timestamp(began) = handle.start()
+        {
+            // It was handed back before it had an iterator.
+            *known = Progress::At(handle.start().clone());
+            let began = SystemTime::try_from(*began).unwrap_or(SystemTime::UNIX_EPOCH);
+            self.ledger.excuse(|of, written| of == id && written < began);
+        }
         id
     }
 

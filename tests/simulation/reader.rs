@@ -77,7 +77,7 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
     }
     let known = consumer.oracle.lock().unwrap().position(id);
     let mut position = match known {
-        Some(known) if consumer.setup.remembers || start == StartPosition::Latest => known,
+        Some(known) if consumer.setup.remembers => known,
         _ => start,
     };
     let mut iterator = None;

@@ -165,8 +165,7 @@ fn setup(rng: &mut Rng) -> Setup {
         full_ms: rng.u64(4_000..16_000),
         on_drop: if rng.bool() { OnDrop::Close } else { OnDrop::Reoffer },
         start: match rng.u32(..5) {
-            // The oracle does not know yet that a shard handed back under `Latest` comes back from when the run began.
-            0 if std::env::var_os("SIMULATION_LATEST").is_some() => Start::Latest,
+            0 => Start::Latest,
             1 => Start::Timestamp(rng.u64(..8_000)),
             _ => Start::TrimHorizon,
         },

@@ -302,7 +302,7 @@ impl World {
                 }
             };
         }
-        let resume = oracle.begin_life(self.start_at == StartAt::Latest);
+        let resume = oracle.begin_life((self.start_at == StartAt::Latest).then(|| self.kinesis.now()));
         let life = oracle.life.number;
         drop(oracle);
         let name = if setup.by_arn { self.stream.arn() } else { STREAM.to_owned() };
