@@ -28,6 +28,7 @@ const COMPLETED: u8 = 2;
 const COMPLETED_WITH_CHILDREN: u8 = 3;
 const DROPPED: u8 = 4;
 const HANDED_BACK: u8 = 5;
+const EXPIRED: u8 = 6;
 
 impl Cell {
     /// The handle has ended. It says so once.
@@ -39,6 +40,7 @@ impl Cell {
                 *self.children.lock().unwrap_or_else(PoisonError::into_inner) = children;
                 COMPLETED_WITH_CHILDREN
             }
+            Ending::Closed(ParentOutcome::Unlisted, _) => EXPIRED,
             Ending::Closed(..) => DROPPED,
         };
         if self.state.swap(state, Ordering::AcqRel) == WAITED_FOR {
@@ -66,6 +68,7 @@ impl Cell {
                 Ending::Closed(ParentOutcome::Completed, std::mem::take(&mut children))
             }
             HANDED_BACK => Ending::HandedBack,
+            EXPIRED => Ending::Closed(ParentOutcome::Unlisted, Vec::new()),
             _ => Ending::Closed(ParentOutcome::Dropped, Vec::new()),
         })
     }
@@ -86,6 +89,7 @@ mod tests {
             Ending::Closed(ParentOutcome::Completed, vec![]),
             Ending::Closed(ParentOutcome::Completed, vec![child]),
             Ending::Closed(ParentOutcome::Dropped, vec![]),
+            Ending::Closed(ParentOutcome::Unlisted, vec![]),
             Ending::HandedBack,
         ]
     }

@@ -71,7 +71,7 @@ pub enum Error {
 }
 
 /// The codes by which AWS refuses credentials, whatever the service.
-const DENIED: [&str; 9] = [
+pub(crate) const DENIED: [&str; 9] = [
     "AccessDeniedException",
     "AccessDenied",
     "UnrecognizedClientException",
@@ -83,7 +83,7 @@ const DENIED: [&str; 9] = [
     "MissingAuthenticationTokenException",
 ];
 /// Those of credentials that a provider may renew.
-const EXPIRED: [&str; 3] = ["ExpiredTokenException", "ExpiredToken", "RequestExpired"];
+pub(crate) const EXPIRED: [&str; 3] = ["ExpiredTokenException", "ExpiredToken", "RequestExpired"];
 
 impl Error {
     pub(crate) fn list_shards(stream: &StreamId, source: SdkError<ListShardsError>) -> Self {

@@ -117,16 +117,7 @@ impl ShardHandle {
     /// ```
     #[must_use]
     pub fn get_shard_iterator(&self, client: &Client) -> GetShardIteratorFluentBuilder {
-        let Offer { shard, stream, start, .. } = &*self.offer;
-        let (name, arn) = stream.name_or_arn();
-        client
-            .get_shard_iterator()
-            .set_stream_name(name)
-            .set_stream_arn(arn)
-            .shard_id(shard.shard_id())
-            .shard_iterator_type(start.iterator_type())
-            .set_starting_sequence_number(start.sequence_number().map(str::to_owned))
-            .set_timestamp(start.timestamp())
+        get_shard_iterator(client, &self.offer, &self.offer.start)
     }
 
     /// Closes the shard: its children may start.
@@ -160,10 +151,35 @@ impl ShardHandle {
         self.end(Ending::HandedBack);
     }
 
+    pub(crate) fn offer(&self) -> Arc<Offer> {
+        Arc::clone(&self.offer)
+    }
+
+    /// Closes the shard: Kinesis does not know it any more.
+    pub(crate) fn expire(self) {
+        self.end(Ending::Closed(ParentOutcome::Unlisted, Vec::new()));
+    }
+
     fn end(mut self, ending: Ending) {
         self.has_ended = true;
         self.offer.cell.end(ending);
     }
+}
+
+pub(crate) fn get_shard_iterator(
+    client: &Client,
+    offer: &Offer,
+    from: &StartPosition,
+) -> GetShardIteratorFluentBuilder {
+    let (name, arn) = offer.stream.name_or_arn();
+    client
+        .get_shard_iterator()
+        .set_stream_name(name)
+        .set_stream_arn(arn)
+        .shard_id(offer.shard.shard_id())
+        .shard_iterator_type(from.iterator_type())
+        .set_starting_sequence_number(from.sequence_number().map(str::to_owned))
+        .set_timestamp(from.timestamp())
 }
 
 impl Drop for ShardHandle {

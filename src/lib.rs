@@ -159,10 +159,12 @@
 
 mod all_shards;
 mod cell;
+mod client_time;
 mod ending;
 mod error;
 mod handle;
 mod lineage;
+mod records;
 mod shard_list;
 mod shard_lists;
 mod start;
@@ -175,6 +177,10 @@ pub use ending::{OnDrop, ParentOutcome};
 pub use error::Error;
 pub use handle::ShardHandle;
 pub use lineage::{Lineage, WantedList, parents_first};
+pub use records::{
+    AllBatches, AllRecords, Batch, BatchRecords, Batches, ReadError, ReadEvent, ReadEventKind, ReadOptions,
+    ReaderEnd, Record, Records, ShardStreamExt,
+};
 pub use shard_list::ShardList;
 pub use shard_lists::{ShardLists, shard_lists};
 pub use start::{Progress, StartAt, StartPosition};

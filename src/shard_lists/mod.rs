@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_stream::wrappers::IntervalStream;
 
 use self::listing::{Ask, list};
+use crate::client_time::now;
 use crate::shard_list::Extent;
 use crate::{Error, ShardList, StreamId};
 
@@ -196,9 +197,7 @@ impl ShardLists {
             (_, None) => Ask::Everything,
         };
         let look_back = self.look_back && self.full_at.is_none();
-        let client_time =
-            || self.client.config().time_source().map_or_else(SystemTime::now, |time| time.now());
-        let first_asked_at = *self.first_asked_at.get_or_insert_with(client_time);
+        let first_asked_at = *self.first_asked_at.get_or_insert_with(|| now(&self.client));
         let stream_was_missing = self.was_missing && self.full_at.is_none();
         self.listing = Some(Box::pin(async move {
             let list = one_list(client, stream, ask, look_back).await?;

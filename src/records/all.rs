@@ -1,0 +1,203 @@
+//! All shards of a stream of shards, read side by side.
+
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use aws_sdk_kinesis::Client;
+use futures::stream::{Fuse, FusedStream, SelectAll};
+use futures::{Stream, StreamExt};
+use pin_project::pin_project;
+use tokio::time::Duration;
+
+use super::one_by_one::OneByOne;
+use super::{Batch, Batches, ReadError, ReadOptions, Record};
+use crate::ShardHandle;
+
+/// Reads the shards of any stream of [`ShardHandle`]s.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use kinesis_shards::{ShardStreamExt, all_shards};
+/// # use futures::StreamExt;
+/// # use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let kinesis = FakeKinesis::new();
+/// # let stream = kinesis.create_stream("orders", 2);
+/// # stream.put("customer 1", "an order");
+/// # stream.put("customer 2", "another");
+/// # let client = kinesis.client();
+/// let mut records = all_shards(&client, "orders").records(&client);
+/// # let mut records = records.take(2);
+/// while let Some(record) = records.try_next().await? {
+///     println!("{} {:?} {} bytes", record.shard_id(), record.partition_key(), record.data().len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub trait ShardStreamExt: Stream<Item = ShardHandle> + Sized {
+    /// All records of all shards, one by one.
+    ///
+    /// The shards are read side by side, each from its [`start`](ShardHandle::start). Records of one partition key come in the order in which they were written, also across splits
+    /// and merges: a child opens when the last record of its parents was taken. Between shards there is no order.
+    ///
+    /// A shard that cannot be read is one `Err`, and is handed back to the stream of shards; the others go on. The stream ends when the stream of shards has ended and every shard in hand is
+    /// read to its end.
+    ///
+    /// It works only while it is polled: a consumer that takes long for a record keeps all shards waiting, and loses nothing. See [`ReadOptions::spawn_on`] for reading on meanwhile.
+    fn records(self, client: &Client) -> AllRecords<Self> {
+        AllRecords { records: OneByOne::new(self.batches(client)) }
+    }
+
+    /// All records of all shards, a page of one shard at a time. The shards take turns.
+    fn batches(self, client: &Client) -> AllBatches<Self> {
+        AllBatches {
+            shards: self.fuse(),
+            readers: SelectAll::new(),
+            client: client.clone(),
+            options: Arc::new(ReadOptions::new()),
+            max_shards: usize::MAX,
+        }
+    }
+}
+
+impl<S: Stream<Item = ShardHandle>> ShardStreamExt for S {}
+
+/// All records of a stream of shards, by the page: see [`ShardStreamExt::batches`].
+///
+/// # Cancel safety
+///
+/// Dropping `next()` loses nothing. Dropping the stream abandons the handles that are being read.
+#[must_use = "streams do nothing unless polled"]
+#[pin_project]
+pub struct AllBatches<S: Stream> {
+    #[pin]
+    shards: Fuse<S>,
+    readers: SelectAll<Batches>,
+    client: Client,
+    options: Arc<ReadOptions>,
+    max_shards: usize,
+}
+
+impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
+    /// Reads with these options. They hold for the shards that open from now on.
+    pub fn with(self, options: ReadOptions) -> Self {
+        Self { options: Arc::new(options), ..self }
+    }
+
+    /// Reads at most so many shards at once. The others, and children, wait until one of these has been read to its end: an open shard has none, so with fewer than the stream has open
+    /// shards some are never read.
+    ///
+    /// # Default
+    ///
+    /// No limit.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn max_shards(self, shards: usize) -> Self {
+        let shards = NonZeroUsize::new(shards).expect("max_shards is 0: nothing would ever be read");
+        Self { max_shards: shards.get(), ..self }
+    }
+
+    /// Each shard that is being read, and its [lag](Batches::lag).
+    pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
+        self.readers.iter().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
+    }
+}
+
+impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
+    type Item = Result<Batch, ReadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        while this.readers.len() < *this.max_shards {
+            let Poll::Ready(Some(shard)) = this.shards.as_mut().poll_next(cx) else { break };
+            this.readers.push(Batches::new(shard, this.client, Arc::clone(this.options)));
+        }
+        let readers = this.readers.len();
+        match this.readers.poll_next_unpin(cx) {
+            Poll::Ready(Some(batch)) => return Poll::Ready(Some(batch)),
+            // The set of readers says so when it is empty; the next shard may come at any time.
+            Poll::Ready(None) if this.shards.is_terminated() => return Poll::Ready(None),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        if this.readers.len() < readers && readers >= *this.max_shards {
+            // The shards were not asked above: there is room now.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: Stream<Item = ShardHandle>> FusedStream for AllBatches<S> {
+    fn is_terminated(&self) -> bool {
+        self.shards.is_terminated() && self.readers.is_empty()
+    }
+}
+
+impl<S: Stream> std::fmt::Debug for AllBatches<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AllBatches").field("readers", &self.readers.len()).finish_non_exhaustive()
+    }
+}
+
+/// All records of a stream of shards, one by one: see [`ShardStreamExt::records`].
+///
+/// # Cancel safety
+///
+/// Dropping `next()` loses nothing. Dropping the stream abandons the handles that are being read.
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+#[pin_project]
+pub struct AllRecords<S: Stream> {
+    #[pin]
+    records: OneByOne<AllBatches<S>>,
+}
+
+impl<S: Stream<Item = ShardHandle>> AllRecords<S> {
+    /// Reads with these options. They hold for the shards that open from now on.
+    pub fn with(self, options: ReadOptions) -> Self {
+        self.map(|batches| batches.with(options))
+    }
+
+    /// Reads at most so many shards at once: see [`AllBatches::max_shards`].
+    ///
+    /// # Default
+    ///
+    /// No limit.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn max_shards(self, shards: usize) -> Self {
+        self.map(|batches| batches.max_shards(shards))
+    }
+
+    /// Each shard that is being read, and its [lag](Batches::lag).
+    pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
+        self.records.batches.lags()
+    }
+
+    #[track_caller]
+    fn map(self, set: impl FnOnce(AllBatches<S>) -> AllBatches<S>) -> Self {
+        Self { records: self.records.map_batches(set) }
+    }
+}
+
+impl<S: Stream<Item = ShardHandle>> Stream for AllRecords<S> {
+    type Item = Result<Record, ReadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.project().records.poll_next(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.records.size_hint()
+    }
+}

@@ -1,0 +1,188 @@
+use std::fmt;
+
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::operation::get_records::GetRecordsError;
+use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
+
+use crate::StreamId;
+use crate::error::{DENIED, EXPIRED};
+
+/// Why a shard could not be read.
+///
+/// As a stream's item it is one that does not pass by itself: [`is_retryable`](Self::is_retryable) is false, the reader has ended, and its shard was handed back. The others are tried
+/// again for ever, and are seen by [`on_event`](super::ReadOptions::on_event) alone.
+#[derive(Debug)]
+pub struct ReadError {
+    stream: StreamId,
+    shard_id: String,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    GetShardIterator(Box<SdkError<GetShardIteratorError>>),
+    GetRecords(Box<SdkError<GetRecordsError>>),
+}
+
+impl Source {
+    fn as_error(&self) -> &(dyn std::error::Error + 'static) {
+        match self {
+            Self::GetShardIterator(source) => &**source,
+            Self::GetRecords(source) => &**source,
+        }
+    }
+}
+
+const THROTTLED: [&str; 5] = [
+    "ProvisionedThroughputExceededException",
+    "LimitExceededException",
+    "KMSThrottlingException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+];
+
+impl ReadError {
+    pub(super) fn get_shard_iterator(
+        stream: &StreamId,
+        shard_id: &str,
+        source: SdkError<GetShardIteratorError>,
+    ) -> Self {
+        let source = Source::GetShardIterator(Box::new(source));
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
+    }
+
+    pub(super) fn get_records(stream: &StreamId, shard_id: &str, source: SdkError<GetRecordsError>) -> Self {
+        let source = Source::GetRecords(Box::new(source));
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
+    }
+
+    /// The stream.
+    #[must_use]
+    pub fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    /// The shard.
+    #[must_use]
+    pub fn shard_id(&self) -> &str {
+        &self.shard_id
+    }
+
+    /// What was asked: `GetShardIterator` or `GetRecords`.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        match self.source {
+            Source::GetShardIterator(_) => "GetShardIterator",
+            Source::GetRecords(_) => "GetRecords",
+        }
+    }
+
+    /// AWS's code, such as `KMSDisabledException`, if an answer came that holds one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match &self.source {
+            Source::GetShardIterator(source) => source.code(),
+            Source::GetRecords(source) => source.code(),
+        }
+    }
+
+    /// What AWS says of it, if it does.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        match &self.source {
+            Source::GetShardIterator(source) => source.message(),
+            Source::GetRecords(source) => source.message(),
+        }
+    }
+
+    /// Whether AWS asked to be asked less often.
+    #[must_use]
+    pub fn is_throttling(&self) -> bool {
+        self.code().is_some_and(|code| THROTTLED.contains(&code))
+    }
+
+    /// Whether the same request may succeed later with nobody doing anything: throttling, 5xx, timeouts, a broken connection or answer, credentials or an iterator that have expired.
+    /// Not so a missing permission, a KMS key that is disabled, or a request that Kinesis calls invalid.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match &self.source {
+            Source::GetShardIterator(source) => is_retryable(source),
+            Source::GetRecords(source) => is_retryable(source),
+        }
+    }
+
+    pub(super) fn is_expired_iterator(&self) -> bool {
+        self.code() == Some("ExpiredIteratorException")
+    }
+
+    pub(super) fn is_not_found(&self) -> bool {
+        self.code() == Some("ResourceNotFoundException")
+    }
+}
+
+/// Those that a person has to look at; all others pass.
+const PERMANENT: [&str; 7] = [
+    "InvalidArgumentException",
+    "ValidationException",
+    "UnknownOperationException",
+    "SerializationException",
+    "OptInRequired",
+    "SubscriptionRequiredException",
+    "DryRunOperationException",
+];
+const KMS: [&str; 5] = [
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "KMSOptInRequired",
+];
+
+fn is_retryable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    if matches!(error, SdkError::ConstructionFailure(_)) {
+        return false;
+    }
+    let is_permanent =
+        |code: &str| DENIED.contains(&code) || PERMANENT.contains(&code) || KMS.contains(&code);
+    !error.code().is_some_and(is_permanent)
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stream, shard_id, .. } = self;
+        let operation = self.operation();
+        write!(f, "{operation} of shard {shard_id} of stream {stream} failed")?;
+        let Some(code) = self.code() else { return Ok(()) };
+        write!(f, " ({code}")?;
+        if let Some(message) = self.message() {
+            write!(f, ": {message}")?;
+        }
+        write!(f, ")")?;
+        if DENIED.contains(&code) || EXPIRED.contains(&code) {
+            write!(f, ": the client needs working credentials that allow kinesis:{operation}")
+        } else if KMS.contains(&code) {
+            write!(
+                f,
+                ": the stream is encrypted; its KMS key must be enabled, and the client's credentials must allow kms:Decrypt on it"
+            )
+        } else if PERMANENT.contains(&code) {
+            write!(
+                f,
+                ": check where the shard was told to start (what `resume` was given, or the timestamp), and the read options"
+            )
+        } else if self.is_throttling() {
+            write!(
+                f,
+                ": the shard's 5 reads and 2 MiB a second are shared by all who read it; see ReadOptions for a smaller part"
+            )
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_error())
+    }
+}

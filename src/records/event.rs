@@ -1,0 +1,63 @@
+use aws_sdk_kinesis::types::ChildShard;
+use tokio::time::Duration;
+
+use super::ReadError;
+use crate::StreamId;
+
+/// Something that happened while a shard was read; see [`ReadOptions::on_event`](super::ReadOptions::on_event).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ReadEvent<'a> {
+    /// The stream.
+    pub stream: &'a StreamId,
+    /// The shard.
+    pub shard_id: &'a str,
+    /// What happened.
+    pub kind: ReadEventKind<'a>,
+}
+
+/// What happened while a shard was read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReadEventKind<'a> {
+    /// A page came; it may be empty.
+    #[non_exhaustive]
+    Page {
+        /// How many records are in it, as Kinesis counts them.
+        records: usize,
+        /// The bytes of their data and partition keys.
+        bytes: usize,
+        /// `MillisBehindLatest`, if the server told it.
+        lag: Option<Duration>,
+    },
+    /// A request failed, or the iterator had expired; it is tried again.
+    #[non_exhaustive]
+    Retry {
+        /// What went wrong.
+        error: &'a ReadError,
+        /// How many requests for this shard have now failed in a row.
+        failures: u32,
+        /// The next one begins after this.
+        wait: Duration,
+    },
+    /// The reader has ended.
+    Ended(&'a ReaderEnd),
+}
+
+/// Why a shard's reader ended.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ReaderEnd {
+    /// Its last record was taken: Kinesis has closed the shard, and gave no next iterator. The handle was completed with these children.
+    EndOfShard {
+        /// The `ChildShards` of the last answer.
+        children: Vec<ChildShard>,
+    },
+    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row): its records have expired, or the stream was deleted. The handle was closed, and its
+    /// children are told [`Unlisted`](crate::ParentOutcome::Unlisted).
+    Expired,
+    /// An error that does not pass by itself. The last item was that error; the handle was abandoned.
+    Failed,
+    /// The reader was dropped before the end. The handle was abandoned.
+    Dropped,
+}

@@ -1,0 +1,78 @@
+//! Reading one shard, and many.
+
+mod all;
+mod batch;
+mod batches;
+mod error;
+mod event;
+mod one_by_one;
+mod options;
+mod pace;
+mod polling;
+mod record;
+mod source;
+mod task;
+
+use std::sync::Arc;
+
+use aws_sdk_kinesis::Client;
+
+pub use all::{AllBatches, AllRecords, ShardStreamExt};
+pub use batch::{Batch, BatchRecords};
+pub use batches::Batches;
+pub use error::ReadError;
+pub use event::{ReadEvent, ReadEventKind, ReaderEnd};
+pub use one_by_one::Records;
+pub use options::ReadOptions;
+pub use record::Record;
+
+use crate::ShardHandle;
+
+impl ShardHandle {
+    /// The shard's records, one by one, from its [`start`](Self::start) to its end.
+    ///
+    /// The stream ends when the last record of a shard that Kinesis has closed was taken, and the next was asked for: then the handle is completed, with the children that Kinesis named, and they
+    /// open. A reader that is dropped before never closes its shard, whatever [`OnDrop`](crate::OnDrop) says: it [abandons](Self::abandon) the handle, so the shard is offered again from where it started.
+    ///
+    /// ```
+    /// use futures::{StreamExt, TryStreamExt};
+    /// use kinesis_shards::{ReadError, ReaderEnd, all_shards};
+    /// # use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// # let kinesis = FakeKinesis::new();
+    /// # let stream = kinesis.create_stream("orders", 1);
+    /// # stream.put("customer 1", "an order");
+    /// # stream.split("shardId-000000000000");
+    /// # let client = &kinesis.client();
+    /// all_shards(client, "orders")
+    /// # .take(1)
+    ///     .for_each_concurrent(None, |shard| async move {
+    ///         let mut records = shard.records(client);
+    ///         while let Some(record) = records.next().await {
+    ///             match record {
+    ///                 Ok(record) => println!("{} {:?}", record.sequence_number(), records.lag()),
+    ///                 Err(error) => eprintln!("{error}"), // and the stream ends; the shard will be offered again
+    ///             }
+    ///         }
+    ///         println!("{:?}", records.ended());
+    /// #       assert!(matches!(records.ended(), Some(ReaderEnd::EndOfShard { children }) if children.len() == 2));
+    ///     })
+    ///     .await;
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An item is an error if the shard cannot be read until somebody does something about it: access denied, a KMS key that is disabled, a request that Kinesis calls invalid. It is the last item,
+    /// and the handle is abandoned. All other failures are tried again for ever: a throttled or failed read with the same iterator, and an expired iterator is made anew after the last record read.
+    pub fn records(self, client: &Client) -> Records {
+        Records::new(self.batches(client))
+    }
+
+    /// The shard's records by the page, as Kinesis gives them; empty pages are left out. All that is said of [`records`](Self::records) holds.
+    pub fn batches(self, client: &Client) -> Batches {
+        Batches::new(self, client, Arc::new(ReadOptions::new()))
+    }
+}

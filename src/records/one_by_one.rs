@@ -1,0 +1,112 @@
+//! Over a stream of batches, one of single records.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::Stream;
+use futures::stream::FusedStream;
+
+use super::batch::BatchRecords;
+use super::{Batch, Batches, ReadError, ReadOptions, ReaderEnd, Record};
+
+/// A shard's records, one by one, in order: see [`ShardHandle::records`](crate::ShardHandle::records).
+///
+/// # Cancel safety
+///
+/// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle.
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled, and a reader that is dropped hands its shard back"]
+pub struct Records {
+    records: OneByOne<Batches>,
+}
+
+impl Records {
+    pub(super) fn new(batches: Batches) -> Self {
+        Self { records: OneByOne::new(batches) }
+    }
+
+    /// Reads with these options.
+    ///
+    /// # Panics
+    ///
+    /// If the stream was polled already.
+    #[track_caller]
+    pub fn with(self, options: ReadOptions) -> Self {
+        Self::new(self.records.batches.with(options))
+    }
+
+    /// `MillisBehindLatest` of the last answer: how far the page that the last record came with is behind the tip of the shard. `None` before the first answer, and if
+    /// the server does not tell.
+    #[must_use]
+    pub fn lag(&self) -> Option<Duration> {
+        self.records.batches.lag()
+    }
+
+    /// Why the reader has ended; `None` while it has not.
+    #[must_use]
+    pub fn ended(&self) -> Option<&ReaderEnd> {
+        self.records.batches.ended()
+    }
+}
+
+impl Stream for Records {
+    type Item = Result<Record, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.records).poll_next(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.records.size_hint()
+    }
+}
+
+impl FusedStream for Records {
+    fn is_terminated(&self) -> bool {
+        self.records.batches.is_terminated()
+    }
+}
+
+/// The records of the batches of `S`.
+#[derive(Debug)]
+#[pin_project::pin_project]
+pub(super) struct OneByOne<S> {
+    #[pin]
+    pub(super) batches: S,
+    in_hand: Option<BatchRecords>,
+}
+
+impl<S> OneByOne<S> {
+    pub(super) fn new(batches: S) -> Self {
+        Self { batches, in_hand: None }
+    }
+
+    pub(super) fn map_batches(self, map: impl FnOnce(S) -> S) -> Self {
+        Self { batches: map(self.batches), in_hand: self.in_hand }
+    }
+}
+
+impl<S: Stream<Item = Result<Batch, ReadError>>> Stream for OneByOne<S> {
+    type Item = Result<Record, ReadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        loop {
+            if let Some(record) = this.in_hand.as_mut().and_then(Iterator::next) {
+                return Poll::Ready(Some(Ok(record)));
+            }
+            // The page is let go of before the next is awaited.
+            *this.in_hand = None;
+            match ready!(this.batches.as_mut().poll_next(cx)) {
+                Some(Ok(batch)) => *this.in_hand = Some(batch.into_iter()),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.in_hand.as_ref().map_or(0, ExactSizeIterator::len), None)
+    }
+}

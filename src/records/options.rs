@@ -1,0 +1,146 @@
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::time::Duration;
+
+use super::ReadEvent;
+
+/// How shards are read: how often, how fast, and by whom the answers are parsed.
+///
+/// The default keeps within AWS's limits of 5 reads and 2 MiB a second and shard. These are shared by all applications that read the stream: where there are several,
+/// leave the others their part.
+///
+/// ```
+/// use std::time::Duration;
+/// use kinesis_shards::ReadOptions;
+///
+/// // One of two applications, in no hurry.
+/// let options = ReadOptions::new()
+///     .idle_interval(Duration::from_secs(5))
+///     .min_read_interval(Duration::from_millis(400))
+///     .max_bytes_per_second(1 << 20);
+/// ```
+#[derive(Clone)]
+#[must_use = "options do nothing until they are given to a reader"]
+pub struct ReadOptions {
+    pub(super) idle_interval: Duration,
+    pub(super) min_read_interval: Duration,
+    pub(super) max_bytes_per_second: Option<NonZeroU32>,
+    pub(super) max_records: i32,
+    pub(super) runtime: Option<Handle>,
+    pub(super) on_event: Option<Arc<OnEvent>>,
+}
+
+type OnEvent = dyn Fn(&ReadEvent<'_>) + Send + Sync;
+
+impl ReadOptions {
+    /// The defaults, as each setter names them.
+    pub fn new() -> Self {
+        Self {
+            idle_interval: Duration::from_secs(1),
+            min_read_interval: Duration::from_millis(200),
+            max_bytes_per_second: NonZeroU32::new(2 << 20),
+            max_records: 10_000,
+            runtime: None,
+            on_event: None,
+        }
+    }
+
+    /// How long after a read that reached the tip of the shard the next begins, less a random tenth; the first such pause is a random part of it. While a shard is
+    /// behind it is read on at once, within the limits below.
+    ///
+    /// # Default
+    ///
+    /// 1 s
+    pub fn idle_interval(self, interval: Duration) -> Self {
+        Self { idle_interval: interval, ..self }
+    }
+
+    /// The least time between the beginnings of two reads of one shard. AWS allows 5 a second, for all applications together. Zero is no limit: for servers that have none.
+    ///
+    /// # Default
+    ///
+    /// 200 ms
+    pub fn min_read_interval(self, interval: Duration) -> Self {
+        Self { min_read_interval: interval, ..self }
+    }
+
+    /// After a page, the shard is not read again before it has earned that page's data and partition keys at so many bytes a second. AWS allows 2 MiB, for all
+    /// applications together. `None`, or zero, is no limit.
+    ///
+    /// # Default
+    ///
+    /// 2 MiB (2,097,152)
+    pub fn max_bytes_per_second(self, bytes: impl Into<Option<u32>>) -> Self {
+        Self { max_bytes_per_second: bytes.into().and_then(NonZeroU32::new), ..self }
+    }
+
+    /// The most records that one read asks for: `GetRecords`' `Limit`. It bounds the memory that a shard takes: a page in hand, and one ahead.
+    ///
+    /// # Default
+    ///
+    /// 10,000, which is also AWS's limit. AWS cuts a page off at 10 MiB in any case.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero or above 10,000.
+    #[track_caller]
+    pub fn max_records(self, records: u16) -> Self {
+        assert!(
+            (1..=10_000).contains(&records),
+            "max_records is {records}: GetRecords takes 1 to 10,000 records at a time"
+        );
+        Self { max_records: i32::from(records), ..self }
+    }
+
+    /// Makes each read a task of this runtime, so that the answers of different shards are parsed on all its cores, and each shard's next page is read while its last is
+    /// being worked on. The tasks are aborted when the reader is dropped.
+    ///
+    /// # Default
+    ///
+    /// None: everything happens in the task that polls. Nothing is spawned.
+    pub fn spawn_on(self, runtime: Handle) -> Self {
+        Self { runtime: Some(runtime), ..self }
+    }
+
+    /// Calls this for whatever happens while reading: for metrics. It is called within the reader's poll; it should be quick.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use kinesis_shards::{ReadEventKind, ReadOptions};
+    ///
+    /// let retries = Arc::new(AtomicU64::new(0));
+    /// let options = ReadOptions::new().on_event({
+    ///     let retries = Arc::clone(&retries);
+    ///     move |event| {
+    ///         if let ReadEventKind::Retry { .. } = event.kind {
+    ///             retries.fetch_add(1, Ordering::Relaxed);
+    ///         }
+    ///     }
+    /// });
+    /// ```
+    pub fn on_event(self, on_event: impl Fn(&ReadEvent<'_>) + Send + Sync + 'static) -> Self {
+        Self { on_event: Some(Arc::new(on_event)), ..self }
+    }
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ReadOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadOptions")
+            .field("idle_interval", &self.idle_interval)
+            .field("min_read_interval", &self.min_read_interval)
+            .field("max_bytes_per_second", &self.max_bytes_per_second)
+            .field("max_records", &self.max_records)
+            .field("runtime", &self.runtime.as_ref().map(Handle::id))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,31 @@
+//! Where a shard's pages come from: the seam behind which they are polled for, or pushed.
+
+use std::task::{Context, Poll};
+
+use aws_sdk_kinesis::types::{ChildShard, Record};
+use tokio::time::Duration;
+
+use super::ReadError;
+
+/// What came of one shard in one go.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) records: Vec<Record>,
+    /// `MillisBehindLatest`.
+    pub(super) lag: Option<Duration>,
+    /// Nothing follows: the shard's children.
+    pub(super) end: Option<Vec<ChildShard>>,
+}
+
+/// Why no page will come any more.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Kinesis does not know the shard any more.
+    Expired,
+    Failed(ReadError),
+}
+
+/// Pages of one shard, each following the one before: none left out, none twice.
+pub(super) trait Source {
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>>;
+}
