@@ -44,7 +44,7 @@ fn number(record: &Record) -> u32 {
 async fn take(records: impl Stream<Item = Result<Record, ReadError>>, n: usize) -> Vec<u32> {
     let mut records = pin!(records.take(n));
     let mut taken = Vec::new();
-    while let Some(record) = timeout(Duration::from_secs(3_600), records.next()).await.expect("a record") {
+    while let Some(record) = timeout(Duration::from_hours(1), records.next()).await.expect("a record") {
         taken.push(number(&record.unwrap()));
     }
     taken
@@ -95,7 +95,7 @@ async fn an_empty_page_or_an_open_shard_is_no_end() {
     kinesis.fail_times("GetRecords", 3, Fault::EmptyRead);
     put(&orders, 0..1);
     assert_eq!(take(&mut records, 1).await, [0]);
-    assert!(timeout(Duration::from_secs(60), records.next()).await.is_err());
+    assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());
     put(&orders, 1..2);
     assert_eq!(take(&mut records, 1).await, [1]);
 }
@@ -189,7 +189,7 @@ async fn a_slow_consumer_loses_and_repeats_nothing() {
             let batch = batches.next().await.unwrap().unwrap();
             numbers.extend(batch.into_iter().map(|record| number(&record)));
             // Longer than an iterator lives.
-            sleep(Duration::from_secs(360)).await;
+            sleep(Duration::from_mins(6)).await;
         }
         assert_eq!(numbers, (0..12).collect::<Vec<_>>());
         assert!(kinesis.count("GetShardIterator") > 1, "{:?}", kinesis.counts());
@@ -290,7 +290,7 @@ async fn behind_it_reads_on_at_once_within_the_limits_and_at_the_tip_once_a_seco
     let behind = began.elapsed();
     assert!((39 * 200..=39 * 211).contains(&behind.as_millis()), "{behind:?}");
     let reads = kinesis.count("GetRecords");
-    assert!(timeout(Duration::from_secs(600), records.next()).await.is_err());
+    assert!(timeout(Duration::from_mins(10), records.next()).await.is_err());
     let reads = kinesis.count("GetRecords") - reads;
     assert!((600..=670).contains(&reads), "{reads} reads in 600 s");
     assert!(kinesis.requests().iter().all(|request| request.error().is_none()), "a limit was met");
@@ -366,7 +366,7 @@ async fn across_reshards(
     let _ = left;
     let mut by_key: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     let mut records = pin!(records.take(200));
-    while let Some(record) = timeout(Duration::from_secs(600), records.next()).await.expect("all 200 records")
+    while let Some(record) = timeout(Duration::from_mins(10), records.next()).await.expect("all 200 records")
     {
         let record = record.unwrap();
         by_key.entry(record.partition_key().unwrap().to_owned()).or_default().push(self::number(&record));
@@ -404,7 +404,7 @@ async fn shards_above_the_limit_wait_for_one_to_end() {
     let batches = shards.take(3).batches(&client).max_shards(1);
     assert_eq!(batches.lags().count(), 0);
     // It ends, as its shards do.
-    let batches: Vec<_> = timeout(Duration::from_secs(600), batches.collect()).await.unwrap();
+    let batches: Vec<_> = timeout(Duration::from_mins(10), batches.collect()).await.unwrap();
     assert_eq!(batches.len(), 1);
     let asked: Vec<_> =
         kinesis.requests().iter().filter_map(|request| request.shard_id().map(str::to_owned)).collect();
