@@ -92,7 +92,7 @@ mod tests {
         // Spread over the whole second.
         for tenth in 2..10 {
             let began =
-                firsts.iter().filter(|first| (tenth * 100 * MS..(tenth + 1) * 100 * MS).contains(first));
+                firsts.iter().filter(|first| (tenth * 100 * MS..(tenth + 1) * 100 * MS).contains(*first));
             assert!(began.count() > 50, "{firsts:?}");
         }
     }
