@@ -4,7 +4,7 @@ use tokio::time::{Duration, Instant};
 
 use super::ReadOptions;
 
-const FIRST_RETRY: Duration = Duration::from_millis(200);
+const FIRST_RETRY: Duration = Duration::from_millis(400);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
@@ -43,10 +43,10 @@ impl Pace {
         self.next = None;
     }
 
-    /// Twice as long as after the failure before, less a random part of up to a half.
-    pub(super) fn failure(&mut self) -> Duration {
+    /// Twice as long as after the failure before, less a random part of up to a half. What fails may count as a read.
+    pub(super) fn failure(&mut self, options: &ReadOptions) -> Duration {
         let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(LAST_RETRY);
-        let wait = wait.mul_f64(between(0.5, 1.0));
+        let wait = wait.mul_f64(between(0.5, 1.0)).max(options.min_read_interval);
         self.failures += 1;
         self.next = Some(Instant::now() + wait);
         wait
@@ -107,12 +107,13 @@ mod tests {
 
     #[test]
     fn failures_double_the_wait_up_to_ten_seconds() {
-        let mut pace = Pace::default();
-        let waits: Vec<_> = (0..20).map(|_| pace.failure()).collect();
-        assert!((100 * MS..=200 * MS).contains(&waits[0]), "{waits:?}");
-        assert!((800 * MS..=1_600 * MS).contains(&waits[3]), "{waits:?}");
+        let (mut pace, options) = (Pace::default(), ReadOptions::default());
+        let waits: Vec<_> = (0..20).map(|_| pace.failure(&options)).collect();
+        // 5 reads a second, those that failed included.
+        assert!((200 * MS..=400 * MS).contains(&waits[0]), "{waits:?}");
+        assert!((1_600 * MS..=3_200 * MS).contains(&waits[3]), "{waits:?}");
         assert!(waits[10..].iter().all(|wait| (5_000 * MS..=10_000 * MS).contains(wait)), "{waits:?}");
-        pace.page(Instant::now(), 0, true, &ReadOptions::default());
-        assert!(pace.failure() <= 200 * MS);
+        pace.page(Instant::now(), 0, true, &options);
+        assert!(pace.failure(&options) <= 400 * MS);
     }
 }

@@ -129,7 +129,7 @@ impl Polling {
         } else if !error.is_retryable() {
             return Err(Stop::Failed(error));
         }
-        let wait = self.pace.failure();
+        let wait = self.pace.failure(&self.options);
         self.failures = self.failures.saturating_add(1);
         tracing::warn!(
             stream = error.stream().name(),
@@ -167,7 +167,7 @@ impl Source for Polling {
                 }
                 Answer::Iterator { result: Ok(None), .. } => {
                     // As good as no answer.
-                    self.pace.failure();
+                    self.pace.failure(&self.options);
                     continue;
                 }
                 Answer::Records { asked, result: Ok(output) } => {

@@ -14,8 +14,9 @@ use kinesis_shards::{AllShards, ShardHandle, TryAllShards};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::by_records;
 use crate::oracle::Oracle;
-use crate::reader::read;
+use crate::reader;
 use crate::script::{Setup, Visit};
 
 /// What all readers of all lives share.
@@ -105,7 +106,12 @@ impl Pipeline {
         drop(oracle);
         let (abort, registration) = AbortHandle::new_pair();
         self.consumer.readers.lock().unwrap().push(abort);
-        let reader = read(Arc::clone(&self.consumer), self.life, id, handle, visit);
+        let consumer = Arc::clone(&self.consumer);
+        let reader = if consumer.setup.by_records {
+            by_records::read(consumer, self.life, id, handle, visit).boxed()
+        } else {
+            reader::read(consumer, self.life, id, handle, visit).boxed()
+        };
         let reader = Abortable::new(reader, registration).map(drop);
         if self.consumer.setup.tasks {
             self.tasks.spawn(reader);

@@ -11,8 +11,10 @@
 //!
 //! A seed that fails is printed, with what was violated, and with the shortest script found that fails in the same way.
 
+mod by_records;
 mod consumer;
 mod figures;
+mod latest;
 mod ledger;
 mod life;
 mod oracle;

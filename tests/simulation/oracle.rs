@@ -195,6 +195,16 @@ impl Oracle {
         self.life.close(id, ParentOutcome::Completed, children, &self.truth);
     }
 
+    /// Its reader was told that there is no such shard.
+    pub(crate) fn expire(&mut self, id: Id) {
+        self.note(6, id);
+        if self.truth.is_listed(id) {
+            self.violate(format!("the reader of shard {id} took it for expired"));
+        }
+        self.memory.insert(id, Progress::Finished);
+        self.life.close(id, ParentOutcome::Unlisted, &[], &self.truth);
+    }
+
     pub(crate) fn abandon(&mut self, id: Id) {
         self.note(4, id);
         self.life.hand_back(id);

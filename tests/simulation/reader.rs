@@ -17,7 +17,7 @@ use crate::oracle::number;
 use crate::script::{End, Stop, Visit};
 
 /// A handle that tells the oracle how it ends, however that is.
-struct Held {
+pub(crate) struct Held {
     consumer: Arc<Consumer>,
     life: u32,
     id: Id,
@@ -25,15 +25,17 @@ struct Held {
 }
 
 impl Held {
+    pub(crate) fn new(consumer: &Arc<Consumer>, life: u32, id: Id, handle: ShardHandle) -> Self {
+        Self { consumer: Arc::clone(consumer), life, id, handle: Some(handle) }
+    }
+
+    pub(crate) fn into_handle(mut self) -> Option<ShardHandle> {
+        self.handle.take()
+    }
+
     fn complete(mut self, at_its_end: bool, children: Vec<ChildShard>) {
         let Some(handle) = self.handle.take() else { return };
-        let named: Vec<(Id, Vec<Id>)> = children
-            .iter()
-            .filter_map(|child| {
-                let parents = child.parent_shards().iter().filter_map(|parent| number(parent)).collect();
-                Some((number(child.shard_id())?, parents))
-            })
-            .collect();
+        let named = named(&children);
         let mut oracle = self.consumer.oracle.lock().unwrap();
         if oracle.is_current(self.life) {
             oracle.complete(self.id, at_its_end, &named);
@@ -65,12 +67,21 @@ impl Drop for Held {
     }
 }
 
+/// The children that `GetRecords` named, and their parents.
+pub(crate) fn named(children: &[ChildShard]) -> Vec<(Id, Vec<Id>)> {
+    let children = children.iter().filter_map(|child| {
+        let parents = child.parent_shards().iter().filter_map(|parent| number(parent)).collect();
+        Some((number(child.shard_id())?, parents))
+    });
+    children.collect()
+}
+
 /// A panic of this is part of the script.
 pub(crate) struct Scripted;
 
 pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: ShardHandle, visit: Visit) {
     let start = handle.start().clone();
-    let held = Held { consumer: Arc::clone(&consumer), life, id, handle: Some(handle) };
+    let held = Held::new(&consumer, life, id, handle);
     let draining = &consumer.draining;
     if visit.end == End::Hold {
         draining.begun().await;
@@ -177,7 +188,6 @@ async fn iterator_at(
             if *position == StartPosition::Latest {
                 // A later iterator must not begin later.
                 *position = StartPosition::Timestamp(now);
-                consumer.oracle.lock().unwrap().skip_to_latest(id, position.clone());
             }
             Ok(made.shard_iterator)
         }

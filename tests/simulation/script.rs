@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) by_arn: bool,
     /// Each reader is a task, rather than all in one with the stream.
     pub(crate) tasks: bool,
+    /// The crate reads the shards, rather than a reader of the simulation's own.
+    pub(crate) by_records: bool,
     /// The SDK tries listings again by itself.
     pub(crate) sdk_retries: bool,
     /// What is taken up again after `abandon` goes on behind the last record delivered, rather than from the start.
@@ -139,8 +141,8 @@ impl Script {
         for _ in 0..rng.u32(2..18) {
             let wait = if rng.u32(..4) == 0 { 0 } else { rng.u64(..6_000) };
             let step = match rng.u32(..20) {
-                0..=1 if faults > 0 => fault(&mut rng),
-                2 if faults > 1 => fault(&mut rng),
+                0..=1 if faults > 0 => fault(&mut rng, &setup),
+                2 if faults > 1 => fault(&mut rng, &setup),
                 3 => Step::Restart { polls: rng.u32(..40), pause_ms: rng.u64(..3_000) },
                 4 => Step::AbortReader(rng.usize(..8)),
                 5 if rng.u32(..4) == 0 => Step::Calm,
@@ -172,6 +174,7 @@ fn setup(rng: &mut Rng) -> Setup {
         fallible: rng.bool(),
         by_arn: rng.bool(),
         tasks: rng.bool(),
+        by_records: rng.bool(),
         sdk_retries: rng.bool(),
         remembers: rng.bool(),
         fault_rate: 0,
@@ -211,7 +214,7 @@ fn visit(rng: &mut Rng, faithful: bool) -> Visit {
     Visit { idle_ms, limit: if rng.u32(..3) == 0 { rng.i32(1..4) } else { 1_000 }, end }
 }
 
-fn fault(rng: &mut Rng) -> Step {
+fn fault(rng: &mut Rng, setup: &Setup) -> Step {
     let operation = [LISTING, LISTING, LISTING, ITERATOR, READING][rng.usize(..5)];
     let trouble = match (operation, rng.u32(..10)) {
         (LISTING, 0) => Trouble::Omit(rng.usize(..64)),
@@ -221,7 +224,7 @@ fn fault(rng: &mut Rng) -> Step {
         (LISTING, 4) => Trouble::Plain(Fault::OmitSomeShards(rng.u64(..))),
         (LISTING, 5) => Trouble::Plain(Fault::Body(BODIES[rng.usize(..BODIES.len())].to_owned())),
         _ => {
-            let kinds = kinds_of(operation);
+            let kinds = kinds_of(operation, setup);
             Trouble::Plain(kinds[rng.usize(..kinds.len())].clone())
         }
     };
@@ -238,7 +241,7 @@ const BODIES: [&str; 3] = [
 ];
 
 /// The faults that any request of `operation` can meet, and its own.
-pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
+pub(crate) fn kinds_of(operation: &str, setup: &Setup) -> Vec<Fault> {
     let mut kinds = vec![
         Fault::Throttled,
         Fault::LimitExceeded,
@@ -254,8 +257,9 @@ pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
         Fault::NotJson,
         Fault::WrongTypes,
     ];
-    if operation != LISTING {
-        // Of a listing it would say that the stream is not there: no passing fault, but a fact that the core acts on.
+    if operation != LISTING && !setup.by_records {
+        // Of a listing it would say that the stream is not there: no passing fault, but a fact that the core acts on. So does
+        // the crate's reader, when it is told twice that its shard is not there.
         kinds.push(Fault::ResourceNotFound);
     }
     match operation {

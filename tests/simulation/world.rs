@@ -8,12 +8,13 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::primitives::DateTime;
-use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults};
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults, Request};
 use kinesis_shards::{StartAt, StreamId, all_shards, try_all_shards};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::consumer::{Consumer, Draining, Pipeline, Shards};
+use crate::latest::LatestTap;
 use crate::life::Rules;
 use crate::oracle::{Oracle, number};
 use crate::script::{ITERATOR, LISTING, READING, Script, Start, Step, Trouble, kinds_of};
@@ -88,7 +89,9 @@ impl World {
         if !setup.sdk_retries {
             listing = listing.retry_config(RetryConfig::disabled());
         }
-        let client = Client::from_conf(config().retry_config(RetryConfig::disabled()).build());
+        let tap = LatestTap { kinesis: kinesis.clone(), oracle: Arc::clone(&oracle) };
+        let client = config().http_client(tap).retry_config(RetryConfig::disabled());
+        let client = Client::from_conf(client.build());
         let consumer = Consumer {
             setup: setup.clone(),
             visits: script.visits.clone(),
@@ -102,7 +105,7 @@ impl World {
             let mut faults = RandomFaults::seeded(script.seed);
             let share = f64::from(setup.fault_rate) / 1000.0;
             for operation in [LISTING, ITERATOR, READING] {
-                for fault in kinds_of(operation) {
+                for fault in kinds_of(operation, setup) {
                     faults = faults.rate_of(operation, fault, share);
                 }
             }
@@ -188,13 +191,7 @@ impl World {
                 *faults.entry(name).or_default() += 1;
             }
         }
-        let too_often = requests.iter().find(|request| {
-            request.fault().is_none()
-                && matches!(
-                    request.error(),
-                    Some("ProvisionedThroughputExceededException" | "LimitExceededException")
-                )
-        });
+        let too_often = too_many(&requests, begun);
         let Self { oracle, consumer, listing, .. } = self;
         drop(listing);
         let mut leak = None;
@@ -205,7 +202,6 @@ impl World {
         if Arc::strong_count(&oracle) > 1 {
             leak.get_or_insert(format!("{} requests are left", Arc::strong_count(&oracle) - 1));
         }
-        let too_often = too_often.map(|request| format!("too many requests: {request:?}"));
         let oracle = oracle.lock().unwrap();
         Outcome {
             violation: violation.or(too_often).or(leak),
@@ -331,4 +327,23 @@ impl World {
         // Its tasks are aborted; once the clock moves they are gone.
         sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// AWS's limits were met by no fault: the request that was refused, and those of its shard before it.
+fn too_many(requests: &[Request], begun: Instant) -> Option<String> {
+    let is_limit = |request: &Request| {
+        request.fault().is_none()
+            && matches!(
+                request.error(),
+                Some("ProvisionedThroughputExceededException" | "LimitExceededException")
+            )
+    };
+    let at = requests.iter().position(is_limit)?;
+    let refused = &requests[at];
+    let before = requests[..=at].iter().rev().filter(|request| {
+        (request.operation(), request.shard_id()) == (refused.operation(), refused.shard_id())
+    });
+    let times: Vec<_> =
+        before.take(7).map(|request| (request.at() - begun, request.fault(), request.error())).collect();
+    Some(format!("{} of {:?} was asked too often: {times:?}", refused.operation(), refused.shard_id()))
 }

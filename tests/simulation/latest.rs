@@ -1,0 +1,72 @@
+//! Listens for iterators at `LATEST`: what was written before one was made is not owed.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_kinesis::config::http::HttpRequest;
+use aws_sdk_kinesis::config::{HttpClient, RuntimeComponents};
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use kinesis_shards::StartPosition;
+use kinesis_shards::testing::FakeKinesis;
+use serde_json::Value;
+
+use crate::oracle::{Oracle, number};
+
+#[derive(Clone)]
+pub(crate) struct LatestTap {
+    pub(crate) kinesis: FakeKinesis,
+    pub(crate) oracle: Arc<Mutex<Oracle>>,
+}
+
+#[derive(Clone)]
+struct Line {
+    connector: SharedHttpConnector,
+    tap: LatestTap,
+}
+
+impl fmt::Debug for LatestTap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LatestTap")
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Line")
+    }
+}
+
+impl HttpClient for LatestTap {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let connector = self.kinesis.http_client().http_connector(settings, components);
+        SharedHttpConnector::new(Line { connector, tap: self.clone() })
+    }
+}
+
+impl HttpConnector for Line {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let asked: Value =
+            request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+        let shard = asked["ShardId"].as_str().and_then(number);
+        let shard = shard.filter(|_| asked["ShardIteratorType"] == "LATEST");
+        let answer = self.connector.call(request);
+        let Some(shard) = shard else { return answer };
+        let tap = self.tap.clone();
+        HttpConnectorFuture::new(async move {
+            let since = DateTime::from(tap.kinesis.now());
+            let response = answer.await;
+            if response.as_ref().is_ok_and(|response| response.status().is_success()) {
+                // A later iterator must not begin later.
+                tap.oracle.lock().unwrap().skip_to_latest(shard, StartPosition::Timestamp(since));
+            }
+            response
+        })
+    }
+}
