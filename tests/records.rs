@@ -307,7 +307,7 @@ async fn two_mebibytes_a_second_are_not_exceeded() {
     let mut batches = first(all_shards(&client, "orders")).await.batches(&client);
     let (mut read, began) = (0, Instant::now());
     while read < 30 {
-        read += batches.next().await.unwrap().unwrap().into_iter().len();
+        read += batches.next().await.unwrap().unwrap().as_sdk().len();
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert!(kinesis.requests().iter().all(|request| request.error().is_none()), "a limit was met");
@@ -515,4 +515,22 @@ fn no_records_at_a_time_are_refused() {
 async fn no_shards_at_a_time_are_refused() {
     let (_, _, client) = fake(1);
     let _ = all_shards(&client, "orders").records(&client).max_shards(0);
+}
+
+#[cfg(feature = "kpl")]
+#[tokio::test(start_paused = true)]
+async fn what_the_kinesis_producer_library_packed_comes_out_as_its_user_records() {
+    let (_, orders, client) = fake(1);
+    orders.put_to(FIRST, "0");
+    orders.put_to(FIRST, include_bytes!("kpl/three.bin"));
+    orders.put_to(FIRST, "4");
+    orders.split(FIRST);
+    let shard = first(all_shards(&client, "orders")).await;
+    let records = shard.records(&client).with(ReadOptions::new().deaggregate());
+    let records: Vec<Record> = records.map(Result::unwrap).collect().await;
+    let data: Vec<_> = records.iter().map(|record| std::str::from_utf8(record.data()).unwrap()).collect();
+    assert_eq!(data, ["0", "first", "second", "third", "4"]);
+    let subs: Vec<_> = records.iter().map(Record::sub_sequence_number).collect();
+    assert_eq!(subs, [None, Some(0), Some(1), Some(2), None]);
+    assert_eq!(records[1].sequence_number(), records[3].sequence_number());
 }

@@ -16,6 +16,8 @@ pub struct Batch {
     pub(super) offer: Arc<Offer>,
     pub(super) lag: Option<Duration>,
     pub(super) received_at: SystemTime,
+    #[cfg(feature = "kpl")]
+    pub(super) deaggregation: super::kpl::Deaggregation,
 }
 
 impl Batch {
@@ -43,13 +45,13 @@ impl Batch {
         self.received_at
     }
 
-    /// The records, as the SDK gave them.
+    /// The records, as the SDK gave them: what is aggregated is one.
     #[must_use]
     pub fn as_sdk(&self) -> &[types::Record] {
         &self.records
     }
 
-    /// The records, as the SDK gave them.
+    /// The records, as the SDK gave them: what is aggregated is one.
     #[must_use]
     pub fn into_sdk(self) -> Vec<types::Record> {
         self.records
@@ -61,7 +63,14 @@ impl IntoIterator for Batch {
     type IntoIter = BatchRecords;
 
     fn into_iter(self) -> BatchRecords {
-        BatchRecords { records: self.records.into_iter(), offer: self.offer }
+        BatchRecords {
+            records: self.records.into_iter(),
+            offer: self.offer,
+            #[cfg(feature = "kpl")]
+            deaggregation: self.deaggregation,
+            #[cfg(feature = "kpl")]
+            user_records: Vec::new().into_iter(),
+        }
     }
 }
 
@@ -81,19 +90,45 @@ impl fmt::Debug for Batch {
 pub struct BatchRecords {
     records: std::vec::IntoIter<types::Record>,
     offer: Arc<Offer>,
+    #[cfg(feature = "kpl")]
+    deaggregation: super::kpl::Deaggregation,
+    /// Of the aggregated record that was met last.
+    #[cfg(feature = "kpl")]
+    user_records: std::vec::IntoIter<Record>,
 }
 
 impl Iterator for BatchRecords {
     type Item = Record;
 
     fn next(&mut self) -> Option<Record> {
-        Some(Record { record: self.records.next()?, offer: Arc::clone(&self.offer) })
+        #[cfg(feature = "kpl")]
+        let record = loop {
+            if let Some(user_record) = self.user_records.next() {
+                return Some(user_record);
+            }
+            match self.deaggregation.user_records(self.records.next()?, &self.offer) {
+                Ok(user_records) => self.user_records = user_records.into_iter(),
+                Err(record) => break record,
+            }
+        };
+        #[cfg(not(feature = "kpl"))]
+        let record = self.records.next()?;
+        Some(Record {
+            sdk: record,
+            offer: Arc::clone(&self.offer),
+            #[cfg(feature = "kpl")]
+            user: None,
+        })
     }
 
+    /// An aggregated record may come out as none, or as many.
     fn size_hint(&self) -> (usize, Option<usize>) {
+        #[cfg(feature = "kpl")]
+        if self.deaggregation != super::kpl::Deaggregation::Off {
+            return (self.user_records.len(), None);
+        }
         self.records.size_hint()
     }
 }
 
-impl ExactSizeIterator for BatchRecords {}
 impl FusedIterator for BatchRecords {}

@@ -162,6 +162,8 @@ impl Stream for Batches {
             offer: handle.offer(),
             lag: page.lag,
             received_at: now(&this.client),
+            #[cfg(feature = "kpl")]
+            deaggregation: this.options.deaggregation,
         })))
     }
 }

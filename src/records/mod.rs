@@ -5,6 +5,8 @@ mod batch;
 mod batches;
 mod error;
 mod event;
+#[cfg(feature = "kpl")]
+mod kpl;
 mod one_by_one;
 mod options;
 mod pace;

@@ -107,6 +107,6 @@ impl<S: Stream<Item = Result<Batch, ReadError>>> Stream for OneByOne<S> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.in_hand.as_ref().map_or(0, ExactSizeIterator::len), None)
+        (self.in_hand.as_ref().map_or(0, |in_hand| in_hand.size_hint().0), None)
     }
 }

@@ -31,6 +31,8 @@ pub struct ReadOptions {
     pub(super) max_records: i32,
     pub(super) runtime: Option<Handle>,
     pub(super) on_event: Option<Arc<OnEvent>>,
+    #[cfg(feature = "kpl")]
+    pub(super) deaggregation: super::kpl::Deaggregation,
 }
 
 type OnEvent = dyn Fn(&ReadEvent<'_>) + Send + Sync;
@@ -45,6 +47,8 @@ impl ReadOptions {
             max_records: 10_000,
             runtime: None,
             on_event: None,
+            #[cfg(feature = "kpl")]
+            deaggregation: super::kpl::Deaggregation::Off,
         }
     }
 
@@ -103,6 +107,25 @@ impl ReadOptions {
     /// None: everything happens in the task that polls. Nothing is spawned.
     pub fn spawn_on(self, runtime: Handle) -> Self {
         Self { runtime: Some(runtime), ..self }
+    }
+
+    /// Splits the records that the Kinesis Producer Library (KPL) has packed into one: each of its user records becomes a [`Record`](super::Record) of its own, with its own partition
+    /// key and data, the aggregated record's sequence number, and its [`sub_sequence_number`](super::Record::sub_sequence_number). A record that is marked as aggregated but is broken (its checksum, its
+    /// message, an index) comes out as it is, and a warning is logged.
+    ///
+    /// # Default
+    ///
+    /// Off: records come out as Kinesis has them.
+    #[cfg(feature = "kpl")]
+    pub fn deaggregate(self) -> Self {
+        Self { deaggregation: super::kpl::Deaggregation::All, ..self }
+    }
+
+    /// As [`deaggregate`](Self::deaggregate), and drops the user records whose hash key (the explicit one, or the MD5 of the partition key) is not in the hash key range of the shard that the aggregated
+    /// record is in, as Java's KCL does. A producer packs by the shards that it knows of: after a split some of what it packed belongs to the other child.
+    #[cfg(feature = "kpl")]
+    pub fn deaggregate_own_hash_range(self) -> Self {
+        Self { deaggregation: super::kpl::Deaggregation::OwnRange, ..self }
     }
 
     /// Calls this for whatever happens while reading: for metrics. It is called within the reader's poll; it should be quick.

@@ -12,8 +12,11 @@ use crate::handle::Offer;
 /// Its data is the SDK's own: nothing is copied, and nothing is allocated for it.
 #[derive(Clone)]
 pub struct Record {
-    pub(super) record: types::Record,
+    pub(super) sdk: types::Record,
     pub(super) offer: Arc<Offer>,
+    /// Then the record above is the aggregated one, without its data.
+    #[cfg(feature = "kpl")]
+    pub(super) user: Option<super::kpl::UserRecord>,
 }
 
 impl Record {
@@ -32,43 +35,66 @@ impl Record {
     /// Its sequence number: it is greater than those of the records before it in this shard, and in its parents.
     #[must_use]
     pub fn sequence_number(&self) -> &str {
-        self.record.sequence_number()
+        self.sdk.sequence_number()
     }
 
     /// Its partition key. It is missing only where the producer gave none, which a stream with the `AUTO` record distribution strategy allows.
     #[must_use]
     pub fn partition_key(&self) -> Option<&str> {
-        self.record.partition_key()
+        self.sdk.partition_key()
     }
 
     /// `ApproximateArrivalTimestamp`: when Kinesis took it in.
     #[must_use]
     pub fn arrival_time(&self) -> Option<DateTime> {
-        self.record.approximate_arrival_timestamp().copied()
+        self.sdk.approximate_arrival_timestamp().copied()
     }
 
     /// Its data.
     #[must_use]
     pub fn data(&self) -> &[u8] {
-        self.record.data().as_ref()
+        #[cfg(feature = "kpl")]
+        if let Some(user) = &self.user {
+            return &user.data;
+        }
+        self.sdk.data().as_ref()
     }
 
-    /// Its data, not copied.
+    /// Its data. It is not copied, save that of a user record.
     #[must_use]
     pub fn into_data(self) -> Vec<u8> {
-        self.record.data.into_inner()
+        #[cfg(feature = "kpl")]
+        if let Some(user) = self.user {
+            return user.data.into();
+        }
+        self.sdk.data.into_inner()
     }
 
-    /// The record as the SDK gave it.
+    /// The SDK's own record. It is as the SDK gave it, save that a user record's has that user record's data, copied, and partition key.
     #[must_use]
-    pub fn as_sdk(&self) -> &types::Record {
-        &self.record
+    #[cfg_attr(not(feature = "kpl"), expect(unused_mut, reason = "nothing is to be put in"))]
+    pub fn into_sdk(mut self) -> types::Record {
+        #[cfg(feature = "kpl")]
+        if let Some(user) = self.user.take() {
+            self.sdk.data = Vec::from(user.data).into();
+        }
+        self.sdk
+    }
+}
+
+/// Of the user records that the Kinesis Producer Library packs into one: see [`ReadOptions::deaggregate`](super::ReadOptions::deaggregate).
+#[cfg(feature = "kpl")]
+impl Record {
+    /// Its place among the user records of its aggregated record, from 0: these all have one sequence number. `None` for a record that is not one of several.
+    #[must_use]
+    pub fn sub_sequence_number(&self) -> Option<u64> {
+        Some(self.user.as_ref()?.sub_sequence_number)
     }
 
-    /// The record as the SDK gave it.
+    /// The explicit hash key that its producer gave it, if any. Of other records Kinesis does not tell.
     #[must_use]
-    pub fn into_sdk(self) -> types::Record {
-        self.record
+    pub fn explicit_hash_key(&self) -> Option<&str> {
+        self.user.as_ref()?.explicit_hash_key.as_deref()
     }
 }
 

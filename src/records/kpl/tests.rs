@@ -1,0 +1,117 @@
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{HashKeyRange, Shard};
+
+use super::*;
+use crate::{ParentOutcome, StartPosition, StreamId};
+
+// Made by AWS's aggregator for Python: see make.py there.
+const THREE: &[u8] = include_bytes!("../../../tests/kpl/three.bin");
+const ODD: &[u8] = include_bytes!("../../../tests/kpl/odd.bin");
+const MANY: &[u8] = include_bytes!("../../../tests/kpl/many.bin");
+
+fn record(data: &[u8]) -> types::Record {
+    let record = types::Record::builder().sequence_number("49").partition_key("a").data(Blob::new(data));
+    record.build().unwrap()
+}
+
+/// A shard with this part of the hash key range.
+fn offer(first: u128, last: u128) -> Arc<Offer> {
+    let range =
+        HashKeyRange::builder().starting_hash_key(first.to_string()).ending_hash_key(last.to_string());
+    let shard = Shard::builder().shard_id("0").hash_key_range(range.build().unwrap()).build().unwrap();
+    let none: [Option<ParentOutcome>; 2] = [None, None];
+    Arc::new(Offer::new(shard, Arc::new(StreamId::from("orders")), StartPosition::TrimHorizon, none))
+}
+
+fn all(data: &[u8]) -> Vec<Record> {
+    Deaggregation::All.user_records(record(data), &offer(0, u128::MAX)).unwrap()
+}
+
+#[test]
+fn user_records_come_out_with_their_keys_data_and_sub_sequence_numbers() {
+    let records = all(THREE);
+    let seen: Vec<_> = records
+        .iter()
+        .map(|r| (r.partition_key().unwrap(), r.data(), r.explicit_hash_key(), r.sub_sequence_number()))
+        .collect();
+    let greatest = u128::MAX.to_string();
+    assert_eq!(
+        seen,
+        [
+            ("customer 1", &b"first"[..], None, Some(0)),
+            ("customer 2", b"second", Some("0"), Some(1)),
+            ("customer 1", b"third", Some(&*greatest), Some(2)),
+        ]
+    );
+    assert!(records.iter().all(|record| record.sequence_number() == "49"));
+    assert_eq!(records[1].clone().into_data(), b"second");
+    assert_eq!(records[1].clone().into_sdk().data.as_ref(), b"second");
+}
+
+#[test]
+fn odd_keys_empty_data_and_all_bytes() {
+    let records = all(ODD);
+    assert_eq!(records[0].partition_key(), Some("clé – 鍵"));
+    assert_eq!(records[0].data(), "naïve – 記録".as_bytes());
+    assert_eq!((records[1].partition_key().unwrap().len(), records[1].data().len()), (256, 0));
+    assert_eq!(records[2].data(), (0..=255).collect::<Vec<u8>>().repeat(100));
+}
+
+#[test]
+fn the_data_is_not_copied() {
+    let records = all(MANY);
+    assert_eq!(records.len(), 1_000);
+    let addresses: Vec<usize> = records.iter().map(|record| record.data().as_ptr() as usize).collect();
+    assert!(addresses.windows(2).all(|pair| pair[0] < pair[1]), "all lie in one buffer, in order");
+    assert!(addresses[999] - addresses[0] < MANY.len());
+}
+
+#[test]
+fn other_records_and_broken_ones_come_out_as_they_are() {
+    let mut broken: Vec<Vec<u8>> = (0..THREE.len())
+        .map(|at| {
+            let mut data = THREE.to_vec();
+            data[at] ^= 0x10;
+            data
+        })
+        .collect();
+    broken.extend((0..THREE.len()).map(|len| THREE[..len].to_vec()));
+    broken.extend([vec![], b"an order".to_vec(), MAGIC.to_vec()]);
+    // The checksum is right, the message is not.
+    for message in [
+        &b"\x0a\x05cut"[..],
+        // A record without a partition key, one without data, one with a key outside the table.
+        b"\x1a\x02\x1a\x00",
+        b"\x0a\x01a\x1a\x02\x08\x00",
+        b"\x0a\x01a\x1a\x04\x08\x01\x1a\x00",
+        b"\x0a\x01a\x1a\x06\x08\x00\x10\x00\x1a\x00",
+    ] {
+        broken.push([&MAGIC, message, &Md5::digest(message)[..]].concat());
+    }
+    for data in broken {
+        let back = Deaggregation::All.user_records(record(&data), &offer(0, u128::MAX)).unwrap_err();
+        assert_eq!(back, record(&data));
+    }
+}
+
+#[test]
+fn nothing_is_done_unless_asked_for() {
+    let back = Deaggregation::Off.user_records(record(THREE), &offer(0, u128::MAX)).unwrap_err();
+    assert_eq!(back.data.as_ref(), THREE);
+}
+
+#[test]
+fn user_records_of_another_hash_range_are_dropped_only_on_request() {
+    // "customer 1" is 0x2c96…, the others have explicit hash keys at the ends.
+    let half = u128::MAX / 2;
+    let count = |how: Deaggregation, first, last| {
+        let records = how.user_records(record(THREE), &offer(first, last)).unwrap();
+        records.iter().map(|record| record.sub_sequence_number().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(count(Deaggregation::All, half + 1, u128::MAX), [0, 1, 2]);
+    let first = u128::from_be_bytes(Md5::digest("customer 1").into());
+    assert_eq!(count(Deaggregation::OwnRange, first, first), [0]);
+    assert_eq!(count(Deaggregation::OwnRange, 0, 0), [1]);
+    assert_eq!(count(Deaggregation::OwnRange, u128::MAX, u128::MAX), [2]);
+    assert_eq!(count(Deaggregation::OwnRange, 0, u128::MAX), [0, 1, 2]);
+}
