@@ -40,21 +40,8 @@ impl Canned {
         Self(Arc::new(State { pages: pages.collect(), requests, request_bytes }))
     }
 
-    /// Without the SDK's retries, timeouts and caches of credentials: they would only add to the floor.
     pub(crate) fn client(&self) -> Client {
-        Client::from_conf(
-            Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("us-east-1"))
-                .credentials_provider(Credentials::new("x", "x", None, None, "bench"))
-                .endpoint_url("http://kinesis.test")
-                .identity_cache(IdentityCache::no_cache())
-                .retry_config(RetryConfig::disabled())
-                .timeout_config(TimeoutConfig::disabled())
-                .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-                .http_client(self.clone())
-                .build(),
-        )
+        client(self.clone())
     }
 
     /// The requests since the last call, and the bytes of their bodies.
@@ -72,6 +59,23 @@ impl Canned {
         let page = token.map_or(0, |(token, _)| token.parse().expect("a token of ours"));
         self.0.pages[page].clone()
     }
+}
+
+/// Without the SDK's retries, timeouts and caches of credentials: they would only add to the floor.
+pub(crate) fn client(kinesis: impl HttpClient + 'static) -> Client {
+    Client::from_conf(
+        Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("x", "x", None, None, "bench"))
+            .endpoint_url("http://kinesis.test")
+            .identity_cache(IdentityCache::no_cache())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .http_client(kinesis)
+            .build(),
+    )
 }
 
 /// As AWS sends it: the numbers have as many digits as AWS's.

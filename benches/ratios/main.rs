@@ -6,11 +6,13 @@
 //! Wall time is the median of interleaved runs. Instructions are counted by valgrind, if it is installed.
 
 mod canned;
+mod canned_records;
 mod instructions;
 mod lineage;
 mod listing;
 mod measure;
 mod memory;
+mod records;
 mod steady;
 mod table;
 
@@ -35,10 +37,15 @@ fn main() -> ExitCode {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
 
     let mut table = Table::new();
+    if has("--records") {
+        records::cases(&mut table);
+        return ExitCode::from(u8::from(has("--check") && table.finish() > 0));
+    }
     listing::cases(&mut table, has("--quick"));
     lineage::cases(&mut table);
     steady::cases(&mut table);
     memory::cases(&mut table);
+    records::cases(&mut table);
     let over = table.finish();
     if has("--check") && over > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -22,6 +22,11 @@ impl Table {
         println!("  {what:<72} {limit:>9.2} {measured:>9.2} {}", if is_over { "OVER" } else { "" });
     }
 
+    /// A figure of this machine, with no limit.
+    pub(crate) fn note(what: &str, measured: f64) {
+        println!("  {what:<72} {:>9} {measured:>9.2}", "");
+    }
+
     /// A figure that only a tool can tell that may be missing.
     pub(crate) fn row_if_any(&mut self, what: &str, limit: f64, measured: Option<f64>) {
         match measured {
