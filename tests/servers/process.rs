@@ -1,0 +1,154 @@
+//! A server as a process of its own: on a free port of the loopback interface, and never longer than the test.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_sdk_kinesis::Client;
+
+use crate::client::{counting, local_client};
+use crate::install::{Source, servers_dir};
+use crate::server::Kind;
+
+const READY_WITHIN: Duration = Duration::from_secs(45);
+const LOGS_ARE_KEPT: Duration = Duration::from_hours(24);
+
+/// A running server. Dropping it kills it; should the test itself be killed, the server ends because its stdin does.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) port: u16,
+    pub(crate) log: PathBuf,
+}
+
+impl Process {
+    /// Starts the server on a free port, and waits until it answers.
+    pub(crate) async fn start(kind: Kind) -> Result<Self, String> {
+        let mut failures = Vec::new();
+        // Between finding a free port and the server's taking it, another may.
+        for _ in 0..3 {
+            match Self::start_on(kind, free_port()?).await {
+                Ok(process) => return Ok(process),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(failures.join("\n"))
+    }
+
+    pub(crate) async fn start_on(kind: Kind, port: u16) -> Result<Self, String> {
+        let log = new_log(kind)?;
+        let output = File::create(&log).map_err(|error| error.to_string())?;
+        let errors = output.try_clone().map_err(|error| error.to_string())?;
+        let child = command(kind, port)?
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .map_err(|error| format!("{kind} did not start: {error}"))?;
+        let mut process = Self { child, port, log };
+        process.ready().await.map_err(|error| format!("{kind}: {error}\n{}", process.log_tail()))?;
+        Ok(process)
+    }
+
+    async fn ready(&mut self) -> Result<(), String> {
+        let (client, _) = counting(&local_client(self.port));
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let answers = answers(&client).await;
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("ended at once ({status})"));
+            }
+            if answers {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("did not answer within {READY_WITHIN:?}"));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The last lines that the server wrote.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(20)..].join("\n");
+        format!("--- {} ---\n{tail}", self.log.display())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SIGKILL, since kinesis-local takes half a minute to obey anything softer.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn answers(client: &Client) -> bool {
+    client.list_streams().send().await.is_ok()
+}
+
+fn command(kind: Kind, port: u16) -> Result<Command, String> {
+    let launch = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/servers/launch");
+    let source = kind.source().ok_or("it is no process")?;
+    let installed = source.installed()?;
+    let mut command = match source {
+        Source::Npm => {
+            let mut node = Command::new("node");
+            node.arg("-r").arg(launch.join("loopback.js"));
+            node
+        }
+        Source::Pip => Command::new(installed.join("bin/python")),
+    };
+    let modules = installed.join("node_modules");
+    match kind {
+        Kind::KinesisLocal => {
+            command.arg(modules.join("kinesis-local/main.js"));
+            command.env("KINESIS_MOCK_PLAIN_PORT", port.to_string());
+            command.env("KINESIS_MOCK_TLS_PORT", free_port()?.to_string());
+            command.env("KINESIS_MOCK_CERT_PATH", modules.join("kinesis-local/server.json"));
+            command.env("LOG_LEVEL", "ERROR").env("SHARD_LIMIT", "100000");
+            for change in
+                ["CREATE_STREAM", "DELETE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS", "UPDATE_SHARD_COUNT"]
+            {
+                command.env(format!("{change}_DURATION"), "5ms");
+            }
+        }
+        Kind::Kinesalite => {
+            command.arg(modules.join("kinesalite/cli.js")).args(["--port", &port.to_string()]);
+            command.args(["--shardLimit", "100000", "--createStreamMs", "5"]);
+            command.args(["--deleteStreamMs", "5", "--updateStreamMs", "5"]);
+        }
+        Kind::Moto => {
+            command.arg(launch.join("start_moto.py")).arg(port.to_string());
+        }
+        Kind::Fake => return Err("the fake is no process".to_owned()),
+    }
+    Ok(command)
+}
+
+fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    listener.local_addr().map(|addr| addr.port()).map_err(|error| error.to_string())
+}
+
+fn new_log(kind: Kind) -> Result<PathBuf, String> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let logs = servers_dir().join("logs");
+    fs::create_dir_all(&logs).map_err(|error| error.to_string())?;
+    let now = SystemTime::now();
+    for old in fs::read_dir(&logs).into_iter().flatten().flatten() {
+        let age =
+            old.metadata().and_then(|log| log.modified()).ok().and_then(|at| now.duration_since(at).ok());
+        if age.is_some_and(|age| age > LOGS_ARE_KEPT) {
+            let _ = fs::remove_file(old.path());
+        }
+    }
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    Ok(logs.join(format!("{kind}-{}-{n}.log", std::process::id())))
+}
