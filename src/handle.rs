@@ -1,12 +1,13 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
-use futures::task::AtomicWaker;
 
+use crate::cell::Cell;
+use crate::ending::{Ending, OnDrop, ParentOutcome};
 use crate::{StartPosition, StreamId};
 
 /// One shard, and the right to read it: all its parents have been processed.
@@ -45,44 +46,7 @@ pub(crate) struct Offer {
     pub(crate) start: StartPosition,
     /// How the parent and the adjacent parent ended, where there are such.
     pub(crate) parents: [Option<ParentOutcome>; 2],
-    ending: Mutex<Option<Ending>>,
-    /// Who waits for the ending: the stream of shards.
-    waiting: AtomicWaker,
-}
-
-/// How a handle ended.
-#[derive(Debug)]
-pub(crate) enum Ending {
-    Closed(ParentOutcome, Vec<ChildShard>),
-    HandedBack,
-}
-
-/// What dropping an unfinished [`ShardHandle`] means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnDrop {
-    /// The shard is closed, just as completing it does; its children are told
-    /// [`Dropped`](ParentOutcome::Dropped) instead of [`Completed`](ParentOutcome::Completed).
-    #[default]
-    Close,
-    /// The shard is offered again, from where it started, and its children wait. For consumers that may fail
-    /// half-way: only [`complete`](ShardHandle::complete) then closes a shard.
-    Reoffer,
-}
-
-/// How a parent ended, seen from its child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ParentOutcome {
-    /// Its handle was completed.
-    Completed,
-    /// Its handle was dropped, under [`OnDrop::Close`].
-    Dropped,
-    /// It was in no complete listing: its records have expired, so that AWS no longer lists it, or it was never seen.
-    Unlisted,
-    /// It was finished according to [`resume`](crate::AllShards::resume).
-    EarlierRun,
-    /// It was closed already when a run from [`StartAt::Latest`](crate::StartAt::Latest) began.
-    BeforeStart,
+    cell: Cell,
 }
 
 impl Offer {
@@ -92,26 +56,12 @@ impl Offer {
         start: StartPosition,
         parents: [Option<ParentOutcome>; 2],
     ) -> Self {
-        Self { shard, stream, start, parents, ending: Mutex::new(None), waiting: AtomicWaker::new() }
+        Self { shard, stream, start, parents, cell: Cell::default() }
     }
 
-    /// Waits for the handle to end, and takes the ending: the next handle for the shard begins anew.
+    /// Waits for the handle to end. The next handle for the shard begins anew.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Ending> {
-        if let Some(ending) = self.take_ending() {
-            return Poll::Ready(ending);
-        }
-        self.waiting.register(cx.waker());
-        // It may have ended before the waker was there to be woken.
-        self.take_ending().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn take_ending(&self) -> Option<Ending> {
-        self.ending.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn end(&self, ending: Ending) {
-        *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending);
-        self.waiting.wake();
+        self.cell.poll_ended(cx)
     }
 }
 
@@ -201,6 +151,9 @@ impl ShardHandle {
 
     /// Hands the shard back unfinished: it is offered again, with the same start, and its children go on waiting.
     ///
+    /// A shard that started at [`Latest`](StartPosition::Latest) comes back with the [`Timestamp`](StartPosition::Timestamp) at which the shards were first listed, by the client's
+    /// clock: a second `LATEST` would skip what was written since the first.
+    ///
     /// The delay before it comes back grows from 100 ms to the poll interval while the same shard keeps coming back; a handle held for longer than the poll interval
     /// starts again from 100 ms.
     pub fn abandon(self) {
@@ -209,14 +162,14 @@ impl ShardHandle {
 
     fn end(mut self, ending: Ending) {
         self.has_ended = true;
-        self.offer.end(ending);
+        self.offer.cell.end(ending);
     }
 }
 
 impl Drop for ShardHandle {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.offer.end(match self.on_drop {
+            self.offer.cell.end(match self.on_drop {
                 OnDrop::Close => Ending::Closed(ParentOutcome::Dropped, Vec::new()),
                 OnDrop::Reoffer => Ending::HandedBack,
             });

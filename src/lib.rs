@@ -158,6 +158,8 @@
 //! * `testing`: `kinesis_shards::testing`, an in-process Kinesis to test a pipeline on.
 
 mod all_shards;
+mod cell;
+mod ending;
 mod error;
 mod handle;
 mod lineage;
@@ -169,8 +171,9 @@ mod stream_id;
 pub mod testing;
 
 pub use all_shards::{AllShards, TryAllShards, all_shards, try_all_shards};
+pub use ending::{OnDrop, ParentOutcome};
 pub use error::Error;
-pub use handle::{OnDrop, ParentOutcome, ShardHandle};
+pub use handle::ShardHandle;
 pub use lineage::{Lineage, WantedList, parents_first};
 pub use shard_list::ShardList;
 pub use shard_lists::{ShardLists, shard_lists};

@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::Shard;
 
@@ -33,6 +34,10 @@ pub struct ShardList {
     pub(crate) pages: Vec<Vec<Shard>>,
     /// As Kinesis orders them.
     pub(crate) greatest_id: Option<String>,
+    /// When its source first asked for a list, or the list was made.
+    pub(crate) first_asked_at: SystemTime,
+    /// Kinesis knew no stream of this name when it was first asked.
+    pub(crate) stream_was_missing: bool,
 }
 
 /// How much of the stream a list speaks of.
@@ -98,7 +103,14 @@ impl ShardList {
                 .map_err(|id| Error::malformed(&stream, format!("{id} is its own ancestor")))?;
             (vec![sorted], greatest_id)
         };
-        Ok(Self { stream, extent, pages, greatest_id })
+        Ok(Self {
+            stream,
+            extent,
+            pages,
+            greatest_id,
+            first_asked_at: SystemTime::now(),
+            stream_was_missing: false,
+        })
     }
 }
 
@@ -163,12 +175,18 @@ fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
         at.entry(shard.shard_id()).or_insert(i);
     }
     let mut children = vec![Vec::new(); shards.len()];
-    let mut waits_for = vec![0_u8; shards.len()];
+    let mut waits_for = vec![0_usize; shards.len()];
     for (i, shard) in shards.iter().enumerate() {
+        // A shard that is listed twice has the parents that either names, and the repeat follows it.
+        let first = at[shard.shard_id()];
+        if i != first {
+            children[first].push(i);
+            waits_for[i] += 1;
+        }
         for parent in parent_ids(shard).into_iter().flatten() {
             if let Some(&parent) = at.get(parent) {
-                children[parent].push(i);
-                waits_for[i] += 1;
+                children[parent].push(first);
+                waits_for[first] += 1;
             }
         }
     }
@@ -185,12 +203,13 @@ fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
     }
     if let Some(stuck) = waits_for.iter().position(|&n| n > 0) {
         // Every shard that is stuck has a parent that is: going up from one, as many times as there are shards, ends on a cycle.
-        let stuck_parent = |i: usize| {
-            let parents = parent_ids(&shards[i]).into_iter().flatten().filter_map(|parent| at.get(parent));
-            let mut parents = parents.copied();
-            parents.find(|&parent| waits_for[parent] > 0).unwrap_or(i)
-        };
-        let on_cycle = (0..shards.len()).fold(stuck, |i, _| stuck_parent(i));
+        let mut stuck_parent = vec![stuck; shards.len()];
+        for parent in (0..shards.len()).filter(|&i| waits_for[i] > 0) {
+            for &child in &children[parent] {
+                stuck_parent[child] = parent;
+            }
+        }
+        let on_cycle = (0..shards.len()).fold(stuck, |i, _| stuck_parent[i]);
         return Err(shards[on_cycle].shard_id.clone());
     }
     let mut shards: Vec<Option<Shard>> = shards.into_iter().map(Some).collect();
@@ -246,6 +265,9 @@ mod tests {
             vec![shard("0", &["0"])],
             vec![shard("0", &["1"]), shard("1", &["0"])],
             vec![shard("9", &["2"]), shard("0", &["2"]), shard("1", &["0"]), shard("2", &["7", "1"])],
+            // Only a repeat says so: as when a broken page follows a good one.
+            vec![shard("0", &[]), shard("0", &["0"])],
+            vec![shard("9", &["0"]), shard("0", &[]), shard("1", &["0"]), shard("0", &["1"])],
         ] {
             let error = ShardList::full("orders", bad).unwrap_err().to_string();
             assert!(error.contains("own ancestor") && error.contains("orders"), "{error}");

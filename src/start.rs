@@ -12,14 +12,16 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 /// | [`Timestamp`](Self::Timestamp) | no parent in it: the timestamp; others: `TrimHorizon` | `TrimHorizon` |
 ///
 /// A child is never started at `LATEST`: it would lose what was written between the split and its discovery.
-/// That holds for the first listing too: a shard whose parent is still to be read starts at `TrimHorizon`.
+/// That holds for the first listing too: a shard whose parent is still to be read starts at `TrimHorizon`. The shards of a
+/// stream that did not exist yet when it was first asked for start at the [`Timestamp`](StartPosition::Timestamp) of that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {
     /// The oldest record that the stream still holds.
     #[default]
     TrimHorizon,
-    /// What is written from now on.
+    /// What is written from now on: from the first listing that succeeds, and in each shard from the moment that its reader asks for an iterator. Ask at
+    /// once; what is written while a handle lies about is not read.
     Latest,
     /// What was written at this time or later.
     Timestamp(DateTime),

@@ -569,3 +569,34 @@ async fn it_survives_a_pause_of_hours_without_a_burst_of_listings() {
     assert!(within(SECOND, &mut shards).await.is_empty());
     assert_eq!(kinesis.count("ListShards"), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn latest_on_a_stream_that_does_not_exist_yet_reads_all_that_is_written_from_then_on() {
+    let kinesis = FakeKinesis::new();
+    let client = kinesis.client();
+    let began = StartPosition::Timestamp(DateTime::from(kinesis.now()));
+    let mut shards = try_all_shards(&client, "orders").start_at(StartAt::Latest);
+    assert!(matches!(shards.next().await, Some(Err(Error::StreamNotFound { .. }))));
+    let stream = kinesis.create_stream("orders", 1);
+    stream.put("a", "written before the shard was found");
+    stream.split(ZERO);
+    let found: Vec<_> = within(SECOND * 5, &mut shards).await.into_iter().filter_map(Result::ok).collect();
+    assert_eq!(ids(&found), [ZERO], "closed already, and unread");
+    assert_eq!(found[0].start(), &began);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_handed_back_under_latest_comes_back_from_when_the_run_began() {
+    let (kinesis, _stream) = setup(1);
+    let client = kinesis.client();
+    let began = DateTime::from(kinesis.now());
+    let mut shards = all_shards(&client, "orders").start_at(StartAt::Latest);
+    let zero = shards.next().await.unwrap();
+    assert_eq!(zero.start(), &StartPosition::Latest);
+    kinesis.advance(SECOND * 60).await;
+    zero.abandon();
+    let again = shards.next().await.unwrap();
+    assert_eq!(again.start(), &StartPosition::Timestamp(began));
+    again.abandon();
+    assert_eq!(shards.next().await.unwrap().start(), &StartPosition::Timestamp(began));
+}

@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::DisplayErrorContext;
 use futures::{StreamExt, TryStreamExt};
 use kinesis_shards::testing::FakeKinesis;
 use kinesis_shards::{Error, StartAt, try_all_shards};
@@ -32,14 +31,18 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error}");
-            let source = std::error::Error::source(&error);
-            eprintln!(
-                "caused by: {}",
-                source.map_or_else(String::new, |e| DisplayErrorContext(e).to_string())
-            );
+            eprintln!("error: {}", with_cause(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The error, and what lies at the bottom of it.
+fn with_cause(error: &Error) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    match causes.last() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
@@ -95,7 +98,7 @@ async fn consume(client: Client, stream: &str, from: StartAt, ledger: Arc<Ledger
             match shard {
                 // It is tried again by itself. What no retry will mend ends the program, if it never worked.
                 Err(error) if error.is_retryable() || ledger.has_shards() => {
-                    ledger.note(&format!("{error}; it is tried again"));
+                    ledger.note(&format!("{}; it is tried again", with_cause(&error)));
                     None
                 }
                 shard => Some(shard),

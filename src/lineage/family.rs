@@ -52,7 +52,7 @@ impl Family {
     /// The shards are looked at one by one, as they are taken: parents come first in a list, so nothing that follows is needed to judge one, and a
     /// shard that waits for nobody goes from the list to its handle without being stored on the way.
     pub(super) fn absorb(&mut self, list: ShardList) {
-        while self.see_next() {}
+        self.settle();
         let full = list.is_full();
         if full {
             self.full_lists += 1;
@@ -96,6 +96,7 @@ impl Family {
         }
         let Self { childless, members, .. } = self;
         childless.retain(|key| members.get(key).is_some_and(|member| !member.has_child));
+        childless.shrink_to_fit();
         false
     }
 
@@ -117,11 +118,19 @@ impl Family {
         }
     }
 
-    /// Offers again a shard that was handed back.
-    pub(super) fn offer_again(&mut self, id: MemberId, offer: Arc<Offer>) {
-        if self.member(&id).is_some() {
-            self.ready.push_back((id, offer));
+    /// Offers again a shard that was handed back; false if it is one of a stream that is gone.
+    pub(super) fn offer_again(&mut self, id: MemberId, offer: Arc<Offer>) -> bool {
+        if self.member(&id).is_none() {
+            return false;
         }
+        let start = self.origin.again(&offer.start);
+        let offer = if start == offer.start {
+            offer
+        } else {
+            Arc::new(Offer::new(offer.shard.clone(), Arc::clone(&offer.stream), start, offer.parents))
+        };
+        self.ready.push_back((id, offer));
+        true
     }
 
     /// None for a shard of a stream that is gone, though a new one may have its key.
@@ -139,7 +148,7 @@ impl Family {
 
     /// The wanted listing begins: what is closed from now on wants another.
     pub(super) fn listing_begins(&mut self) {
-        self.childless.clear();
+        self.childless = Vec::new();
         self.wants_full = false;
     }
 
@@ -150,6 +159,16 @@ impl Family {
 
     pub(super) fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Takes in what is left of the last list.
+    pub(super) fn settle(&mut self) {
+        while self.see_next() {}
+    }
+
+    #[cfg(test)]
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.members.contains_key(&ShardKey::from(id))
     }
 
     #[cfg(test)]
@@ -236,7 +255,11 @@ impl Family {
                 Parent::Ended(self.origin.unlisted(id))
             }
         });
-        ancestry.waits = parents.iter().any(Parent::is_open);
+        let waits = parents.iter().any(Parent::is_open);
+        let was_read = |parent: &Parent| {
+            matches!(parent, Parent::Ended(ParentOutcome::Completed | ParentOutcome::Dropped))
+        };
+        ancestry.follows_a_reader = waits || parents.iter().any(was_read);
 
         let serial = self.next_serial.take_next();
         let (named, verdict) = self.origin.decide(&shard, ancestry);
@@ -245,7 +268,7 @@ impl Family {
             Verdict::Offer(start) => {
                 let outcomes = parents.each_ref().map(Parent::outcome);
                 let offer = Arc::new(Offer::new(shard, stream, start, outcomes));
-                if ancestry.waits {
+                if waits {
                     self.wait(&key, &parents, &offer.shard);
                     State::Waiting(Box::new(Waiting { offer, parents, children: Vec::new() }))
                 } else {

@@ -215,28 +215,34 @@ where
         let mut lists_taken = 0;
         loop {
             // First the waits: what has ended may set its children free. That the set is empty says nothing: the next shard that
-            // is offered fills it again.
-            while let Poll::Ready(Some(event)) = this.waits.poll_next_unpin(cx) {
-                match event {
-                    Event::Closed(id, outcome, children) => {
+            // is offered fills it again. One event at a time, since each shard that is offered brings one at the most.
+            let event = this.waits.poll_next_unpin(cx);
+            let is_event = matches!(event, Poll::Ready(Some(_)));
+            match event {
+                Poll::Ready(Some(Event::Closed(id, outcome, children))) => {
+                    this.returns.forget(&id);
+                    this.family.close(&id, outcome, children);
+                }
+                Poll::Ready(Some(Event::HandedBack(id, offer))) => {
+                    *this.returning += 1;
+                    this.waits.push(this.returns.delay(id, offer, *this.longest_return));
+                }
+                Poll::Ready(Some(Event::Again(id, offer))) => {
+                    *this.returning -= 1;
+                    if !this.family.offer_again(id.clone(), offer) {
                         this.returns.forget(&id);
-                        this.family.close(&id, outcome, children);
-                    }
-                    Event::HandedBack(id, offer) => {
-                        *this.returning += 1;
-                        this.waits.push(this.returns.delay(id, offer, *this.longest_return));
-                    }
-                    Event::Again(id, offer) => {
-                        *this.returning -= 1;
-                        this.family.offer_again(id, offer);
                     }
                 }
+                Poll::Ready(None) | Poll::Pending => {}
             }
 
             // Then what is ready, so that all that one list brought is out before the next is asked for.
             if let Some((id, offer)) = this.family.next_ready() {
                 this.waits.push(Wait::Parent { id, offer: Arc::clone(&offer) });
                 return Poll::Ready(Some(Ok(ShardHandle::new(offer, *this.on_drop))));
+            }
+            if is_event {
+                continue;
             }
 
             if *this.lists_ended {

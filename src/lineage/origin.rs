@@ -1,6 +1,7 @@
 //! Where each shard starts, and which shards are not offered at all: the rules of `StartAt` and of `resume`.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::Shard;
 
@@ -13,6 +14,10 @@ pub(super) struct Origin {
     /// What an earlier run left. An entry is used up by the first shard that bears its id: a later one is another shard.
     resume: HashMap<String, Progress>,
     full_lists: u32,
+    /// When the shards were first asked for.
+    began: Option<SystemTime>,
+    /// There was no such stream then.
+    stream_was_missing: bool,
     /// The earlier run knew shards that are not listed any more, so a shard whose parents are not listed either may descend from it.
     earlier_run_has_gaps: bool,
 }
@@ -22,8 +27,8 @@ pub(super) struct Origin {
 pub(super) struct Ancestry {
     /// A parent is known.
     pub(super) has_parent: bool,
-    /// A parent is still to be read, or is being read.
-    pub(super) waits: bool,
+    /// A parent is still to be read, is being read, or was read by this run.
+    pub(super) follows_a_reader: bool,
     /// A parent was named by `resume`, or descends from one that was.
     pub(super) descends: bool,
 }
@@ -45,6 +50,8 @@ impl Origin {
     }
 
     pub(super) fn begin_list(&mut self, list: &ShardList) {
+        self.began.get_or_insert(list.first_asked_at);
+        self.stream_was_missing = list.stream_was_missing;
         if self.full_lists == 0 && !self.resume.is_empty() {
             let named = list.shards().filter(|shard| self.resume.contains_key(shard.shard_id())).count();
             self.earlier_run_has_gaps = named < self.resume.len();
@@ -77,6 +84,14 @@ impl Origin {
         }
     }
 
+    /// Where a shard starts that was handed back: where it did before, save that `Latest` would skip what was written meanwhile.
+    pub(super) fn again(&self, start: &StartPosition) -> StartPosition {
+        match (start, self.began) {
+            (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
+            _ => start.clone(),
+        }
+    }
+
     /// Whether the shard itself was named, and where it starts.
     pub(super) fn decide(&mut self, shard: &Shard, ancestry: Ancestry) -> (bool, Verdict) {
         if self.resume.is_empty() {
@@ -94,7 +109,10 @@ impl Origin {
             !ancestry.has_parent && parent_ids(shard).into_iter().flatten().next().is_some();
         let may_descend = ancestry.descends || (self.earlier_run_has_gaps && has_lost_parent);
         let position = match self.start_at {
-            _ if self.full_lists > 0 || may_descend || ancestry.waits => StartPosition::TrimHorizon,
+            _ if self.full_lists > 0 || may_descend => StartPosition::TrimHorizon,
+            // The run began before the stream did, or Kinesis was wrong: either way nothing is skipped, and nothing replayed.
+            StartAt::Latest if self.stream_was_missing => self.again(&StartPosition::Latest),
+            _ if ancestry.follows_a_reader => StartPosition::TrimHorizon,
             StartAt::TrimHorizon => StartPosition::TrimHorizon,
             StartAt::Latest if is_closed(shard) => return Verdict::Closed(ParentOutcome::BeforeStart),
             StartAt::Latest => StartPosition::Latest,

@@ -12,8 +12,8 @@ use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::member::MemberId;
-use crate::ParentOutcome;
-use crate::handle::{Ending, Offer};
+use crate::ending::{Ending, ParentOutcome};
+use crate::handle::Offer;
 
 /// One of the futures in the lineage's `FuturesUnordered`.
 #[derive(Debug)]

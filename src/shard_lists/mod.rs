@@ -6,7 +6,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
@@ -67,6 +67,8 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, every: Duration
         greatest: None,
         full_at: None,
         full_next: false,
+        first_asked_at: None,
+        was_missing: false,
         failures: 0,
         retry_in: Duration::ZERO,
     };
@@ -89,6 +91,9 @@ pub struct ShardLists {
     greatest: Option<String>,
     full_at: Option<Instant>,
     full_next: bool,
+    first_asked_at: Option<SystemTime>,
+    /// Kinesis knew no such stream, and no list has come since.
+    was_missing: bool,
     failures: u32,
     /// From the last failure to the next attempt.
     retry_in: Duration,
@@ -191,11 +196,19 @@ impl ShardLists {
             (_, None) => Ask::Everything,
         };
         let look_back = self.look_back && self.full_at.is_none();
-        self.listing = Some(Box::pin(one_list(client, stream, ask, look_back)));
+        let client_time =
+            || self.client.config().time_source().map_or_else(SystemTime::now, |time| time.now());
+        let first_asked_at = *self.first_asked_at.get_or_insert_with(client_time);
+        let stream_was_missing = self.was_missing && self.full_at.is_none();
+        self.listing = Some(Box::pin(async move {
+            let list = one_list(client, stream, ask, look_back).await?;
+            Ok(ShardList { first_asked_at, stream_was_missing, ..list })
+        }));
     }
 
     fn note_list(&mut self, list: &ShardList) {
         self.failures = 0;
+        self.was_missing = false;
         if list.is_full() {
             self.greatest.clone_from(&list.greatest_id);
             self.full_at = Some(Instant::now());
@@ -209,7 +222,9 @@ impl ShardLists {
 
     /// Sets the time of the next attempt.
     fn note_failure(&mut self, error: &Error) {
-        self.full_next |= matches!(error, Error::StreamNotFound { .. });
+        let is_missing = matches!(error, Error::StreamNotFound { .. });
+        self.full_next |= is_missing;
+        self.was_missing |= is_missing;
         let delay = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(self.every);
         self.retry_in = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.failures = self.failures.saturating_add(1);

@@ -1,8 +1,9 @@
 //! The fake's clock: tokio's, from a wall-clock time on. It stands still and is advanced with tokio's.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::config::{AsyncSleep, Sleep};
+use aws_smithy_async::time::TimeSource;
 use tokio::time::Instant;
 
 use super::model::Millis;
@@ -27,6 +28,13 @@ impl Clock {
 
     pub(super) fn at(&self, instant: Instant) -> Millis {
         self.start.plus(instant.saturating_duration_since(self.origin))
+    }
+}
+
+/// The SDK's time is the fake's.
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        self.now().into()
     }
 }
 

@@ -175,6 +175,7 @@ impl FakeKinesis {
             .retry_config(RetryConfig::standard())
             .retry_partition(RetryPartition::new(self.server.retry_partition()))
             .sleep_impl(TokioSleep)
+            .time_source(self.server.clock)
             .http_client(Connector(Arc::clone(&self.server)))
     }
 

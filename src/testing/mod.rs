@@ -57,6 +57,8 @@
 //!
 //! Calls of [`FakeKinesis`] and [`FakeStream`] themselves (`create_stream`, `split`, `put`, ...) are no requests: no limit
 //! and no fault applies to them, and they are not in the log.
+//!
+#![doc = include_str!("chapter.md")]
 
 mod clock;
 mod fake;

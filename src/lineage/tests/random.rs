@@ -77,6 +77,8 @@ struct World {
     out: Vec<(MemberId, Arc<Offer>)>,
     handed_back: Vec<(MemberId, Arc<Offer>)>,
     closed: BTreeSet<usize>,
+    /// Closed at least once: what is forgotten and then listed again is offered again.
+    was_closed: BTreeSet<usize>,
     now: usize,
     full_lists: usize,
     may_return: BTreeSet<usize>,
@@ -111,6 +113,7 @@ impl World {
             out: Vec::new(),
             handed_back: Vec::new(),
             closed: BTreeSet::new(),
+            was_closed: BTreeSet::new(),
             now: 0,
             full_lists: 0,
             may_return: BTreeSet::new(),
@@ -145,8 +148,8 @@ impl World {
 
     fn list(&mut self, full: bool, shown: &BTreeSet<usize>, seed: u64) {
         self.now += 1;
-        let may_return: Vec<usize> = self.may_be_forgotten().collect();
-        self.may_return.extend(may_return);
+        self.family.settle();
+        self.note_forgotten();
         let mut shards: Vec<Shard> = shown.iter().map(|&n| self.shard(n)).collect();
         shards.extend(shown.iter().filter(|&&n| (seed >> (n % 64)) & 1 == 1).map(|&n| self.shard(n)));
         shuffle(&mut shards, seed);
@@ -176,6 +179,13 @@ impl World {
         self.closed.iter().copied().filter(|n| self.full_lists - self.named_in[n] >= 2)
     }
 
+    fn note_forgotten(&mut self) {
+        let may_be_forgotten: BTreeSet<usize> = self.may_be_forgotten().collect();
+        let family = &self.family;
+        self.named_at.retain(|&n, _| !may_be_forgotten.contains(&n) || family.knows(&id(n)));
+        self.may_return.extend(may_be_forgotten);
+    }
+
     fn listed(&self) -> BTreeSet<usize> {
         (0..self.shards.len()).filter(|&n| !self.shards[n].expired).collect()
     }
@@ -183,11 +193,18 @@ impl World {
     fn take(&mut self) -> Result<bool, TestCaseError> {
         let Some((id, offer)) = self.family.next_ready() else { return Ok(false) };
         let n = number(offer.shard.shard_id());
-        prop_assert!(self.offered.insert(n) || self.may_return.remove(&n), "{n} was offered twice");
+        self.note_forgotten();
+        if !self.offered.insert(n) {
+            prop_assert!(self.may_return.remove(&n), "{n} was offered twice");
+            self.closed.remove(&n);
+        }
+        // The list that named it may have been looked at only after its parent was named by the end of another shard.
+        self.named_at.entry(n).or_insert(self.now);
+        self.named_in.entry(n).or_insert(self.full_lists);
         for &parent in &self.shards[n].parents {
             let was_known = self.named_at.get(&parent).is_some_and(|at| *at <= self.named_at[&n]);
             prop_assert!(
-                !was_known || self.closed.contains(&parent),
+                !was_known || self.was_closed.contains(&parent),
                 "{n} was offered before {parent} closed"
             );
         }
@@ -201,9 +218,11 @@ impl World {
             return;
         }
         self.now += 1;
+        self.note_forgotten();
         let (member, offer) = self.out.swap_remove(pick % self.out.len());
         let n = number(offer.shard.shard_id());
         self.closed.insert(n);
+        self.was_closed.insert(n);
         let mut children = Vec::new();
         if tell_children && !self.shards[n].open {
             for (child, truth) in
@@ -214,9 +233,10 @@ impl World {
                     ChildShard::builder().shard_id(id(child)).set_parent_shards(parents).build().unwrap(),
                 );
                 // Its other parent may be unknown: then it is as if it had not been named.
-                if truth.parents.iter().all(|parent| self.named_at.contains_key(parent)) {
+                let has_parents = truth.parents.iter().all(|&parent| self.family.knows(&id(parent)));
+                if has_parents && !self.family.knows(&id(child)) {
                     self.named_at.entry(child).or_insert(self.now);
-                    self.named_in.entry(child).or_insert(self.full_lists);
+                    self.named_in.insert(child, self.full_lists);
                 }
             }
         }
@@ -301,7 +321,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_shard_once_and_none_before_its_parents(roots in 1..6_usize, steps in steps()) {

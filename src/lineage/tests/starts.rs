@@ -109,3 +109,20 @@ fn what_an_earlier_run_left_is_not_for_a_stream_created_again() {
     driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[], "212")]);
     assert_eq!(ids(&driven.ready()), [0, 1]);
 }
+
+#[test]
+fn a_child_whose_parent_was_read_while_the_first_list_is_taken_in_does_not_start_at_latest() {
+    // The list contradicts itself: 0 is open in it, and has a child. Its shards are looked at as they are taken.
+    for drop_it in [true, false] {
+        let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Latest));
+        driven.list(vec![shard(0, &[]), shard(1, &[0])]);
+        let Poll::Ready(Some(Ok(zero))) = driven.poll() else { panic!("0 is not ready") };
+        assert_eq!(*zero.start(), Latest);
+        if drop_it {
+            drop(zero);
+        } else {
+            zero.complete();
+        }
+        assert_start(&driven.ready(), &[(1, TrimHorizon)]);
+    }
+}

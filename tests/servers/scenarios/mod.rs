@@ -2,13 +2,13 @@
 
 mod closing;
 mod handing_back;
+mod latest;
 mod many;
 mod order;
 mod outages;
 mod records;
 mod resume;
 mod start_at;
-mod suspects;
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ scenarios! {
     Shared outages::arn;
     Shared outages::deleted_and_created_again;
     Shared outages::created_again_between_listings;
-    Shared suspects::latest_before_the_stream_exists;
-    Shared suspects::abandoned_under_latest;
+    Shared latest::latest_before_the_stream_exists;
+    Shared latest::abandoned_under_latest;
     Own outages::server_killed_and_back;
 }

@@ -1,4 +1,4 @@
-//! Nothing that was written after the run began may ever be skipped: two ways in which it is.
+//! Nothing that was written after the run began is skipped: two ways in which it might be.
 
 use kinesis_shards::{Error, StartAt};
 

@@ -1,0 +1,49 @@
+//! What all seeds together came to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::world::Outcome;
+
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) seeds: u64,
+    sum: Outcome,
+}
+
+impl Figures {
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        let sum = &mut self.sum;
+        sum.shards += outcome.shards;
+        sum.offers += outcome.offers;
+        sum.records += outcome.records;
+        sum.deliveries += outcome.deliveries;
+        sum.requests += outcome.requests;
+        sum.lives += outcome.lives;
+        sum.simulated += outcome.simulated;
+        for (fault, times) in &outcome.faults {
+            *sum.faults.entry(fault.clone()).or_default() += times;
+        }
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { shards, offers, records, deliveries, requests, lives, simulated, faults, .. } =
+            &self.sum;
+        let simulated = Duration::from_secs(simulated.as_secs());
+        let met: u64 = faults.values().sum();
+        let restarts = lives.saturating_sub(self.seeds);
+        writeln!(f, "{} seeds, {simulated:?} simulated", self.seeds)?;
+        writeln!(
+            f,
+            "{shards} shards, offered {offers} times; {records} records, delivered {deliveries} times"
+        )?;
+        writeln!(f, "{requests} requests, {met} faults, {restarts} restarts")?;
+        let kinds: &BTreeMap<String, u64> = faults;
+        let kinds: Vec<_> = kinds.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
+        write!(f, "faults by kind: {}", kinds.join(", "))
+    }
+}

@@ -1,0 +1,187 @@
+//! A reader of one shard, as a careful user would write it, but for what its script makes it do.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_kinesis::error::ProvideErrorMetadata;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::ChildShard;
+use futures::future::select;
+use kinesis_shards::{ShardHandle, StartPosition};
+use tokio::time::{sleep, sleep_until};
+
+use crate::consumer::Consumer;
+use crate::life::Id;
+use crate::oracle::number;
+use crate::script::{End, Stop, Visit};
+
+/// A handle that tells the oracle how it ends, however that is.
+struct Held {
+    consumer: Arc<Consumer>,
+    life: u32,
+    id: Id,
+    handle: Option<ShardHandle>,
+}
+
+impl Held {
+    fn complete(mut self, at_its_end: bool, children: Vec<ChildShard>) {
+        let Some(handle) = self.handle.take() else { return };
+        let named: Vec<(Id, Vec<Id>)> = children
+            .iter()
+            .filter_map(|child| {
+                let parents = child.parent_shards().iter().filter_map(|parent| number(parent)).collect();
+                Some((number(child.shard_id())?, parents))
+            })
+            .collect();
+        let mut oracle = self.consumer.oracle.lock().unwrap();
+        if oracle.is_current(self.life) {
+            oracle.complete(self.id, at_its_end, &named);
+        }
+        drop(oracle);
+        handle.complete_with(children);
+    }
+
+    fn abandon(mut self) {
+        let Some(handle) = self.handle.take() else { return };
+        let mut oracle = self.consumer.oracle.lock().unwrap();
+        if oracle.is_current(self.life) {
+            oracle.abandon(self.id);
+        }
+        drop(oracle);
+        handle.abandon();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(handle) = self.handle.take() else { return };
+        let mut oracle = self.consumer.oracle.lock().unwrap();
+        if oracle.is_current(self.life) {
+            oracle.drop_handle(self.id);
+        }
+        drop(oracle);
+        drop(handle);
+    }
+}
+
+/// A panic of this is part of the script.
+pub(crate) struct Scripted;
+
+pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: ShardHandle, visit: Visit) {
+    let start = handle.start().clone();
+    let held = Held { consumer: Arc::clone(&consumer), life, id, handle: Some(handle) };
+    let draining = &consumer.draining;
+    if visit.end == End::Hold {
+        draining.begun().await;
+    }
+    let known = consumer.oracle.lock().unwrap().position(id);
+    let mut position = match known {
+        Some(known) if consumer.setup.remembers || start == StartPosition::Latest => known,
+        _ => start,
+    };
+    let mut iterator = None;
+    let mut reads = 0;
+    loop {
+        if let End::Stop(after, stop) = visit.end
+            && reads >= after
+            && !draining.has_begun()
+        {
+            return match stop {
+                Stop::Panic if consumer.setup.tasks => std::panic::panic_any(Scripted),
+                Stop::Panic | Stop::Drop => drop(held),
+                Stop::Abandon => held.abandon(),
+                Stop::Complete => held.complete(false, Vec::new()),
+            };
+        }
+        let turn = consumer.oracle.lock().unwrap().take_turn(id);
+        sleep_until(turn).await;
+        let Some(from) = iterator.take() else {
+            match iterator_at(&consumer, id, &mut position).await {
+                Ok(Some(made)) => iterator = Some(made),
+                Ok(None) => sleep(Duration::from_secs(1)).await,
+                Err(Gone) => return held.complete(true, Vec::new()),
+            }
+            continue;
+        };
+        let read = consumer.client.get_records().shard_iterator(&from).limit(visit.limit).send().await;
+        let batch = match read {
+            Ok(batch) => batch,
+            Err(error) if error.code() == Some("ExpiredIteratorException") => continue,
+            Err(_) if is_gone(&consumer, id) => return held.complete(true, Vec::new()),
+            Err(_) => {
+                iterator = Some(from);
+                sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        reads += 1;
+        let is_empty = batch.records.is_empty();
+        for record in &batch.records {
+            let text = std::str::from_utf8(record.data.as_ref()).unwrap_or_default();
+            let number = text.parse().unwrap_or(usize::MAX);
+            consumer.oracle.lock().unwrap().deliver(id, number, &record.sequence_number);
+            position = StartPosition::After(record.sequence_number.clone());
+        }
+        iterator = batch.next_shard_iterator;
+        if iterator.is_none() {
+            let children = batch.child_shards.unwrap_or_default();
+            return end(held, &visit, children).await;
+        }
+        if is_empty {
+            // Nothing is written any more while draining.
+            let idle_ms = if draining.has_begun() { 30_000 } else { visit.idle_ms };
+            let idle = sleep(Duration::from_millis(idle_ms));
+            if draining.has_begun() {
+                idle.await;
+            } else {
+                select(pin!(idle), pin!(draining.begun())).await;
+            }
+        }
+    }
+}
+
+async fn end(held: Held, visit: &Visit, children: Vec<ChildShard>) {
+    let End::Complete { with_children, linger_ms } = visit.end else {
+        return held.complete(true, Vec::new());
+    };
+    if !held.consumer.draining.has_begun() {
+        sleep(Duration::from_millis(linger_ms)).await;
+    }
+    held.complete(true, if with_children { children } else { Vec::new() });
+}
+
+/// The shard has expired, and what was left in it.
+struct Gone;
+
+fn is_gone(consumer: &Consumer, id: Id) -> bool {
+    !consumer.oracle.lock().unwrap().truth.is_listed(id)
+}
+
+async fn iterator_at(
+    consumer: &Consumer,
+    id: Id,
+    position: &mut StartPosition,
+) -> Result<Option<String>, Gone> {
+    let now = DateTime::from(consumer.kinesis.now());
+    let request = consumer
+        .client
+        .get_shard_iterator()
+        .stream_name(crate::world::STREAM)
+        .shard_id(format!("shardId-{id:012}"))
+        .shard_iterator_type(position.iterator_type())
+        .set_starting_sequence_number(position.sequence_number().map(str::to_owned))
+        .set_timestamp(position.timestamp());
+    match request.send().await {
+        Ok(made) => {
+            if *position == StartPosition::Latest {
+                // A later iterator must not begin later.
+                *position = StartPosition::Timestamp(now);
+                consumer.oracle.lock().unwrap().skip_to_latest(id, position.clone());
+            }
+            Ok(made.shard_iterator)
+        }
+        Err(_) if is_gone(consumer, id) => Err(Gone),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,69 @@
+//! How the stream changes.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use kinesis_shards::testing::FakeStream;
+
+use crate::script::Step;
+use crate::world::World;
+
+/// So that a script stays small enough to be read.
+const MOST_OPEN: usize = 8;
+const MOST_SHARDS: usize = 40;
+
+impl World {
+    pub(crate) fn change(&self, step: &Step) {
+        let stream = &self.stream;
+        let open = in_order(stream);
+        let room = open.len() < MOST_OPEN && stream.shards().len() < MOST_SHARDS;
+        let count = u32::try_from(open.len()).unwrap_or(u32::MAX);
+        match *step {
+            Step::Split(pick) if room => {
+                stream.split(&open[pick % open.len()]);
+            }
+            Step::Merge(pick) if open.len() > 1 => {
+                let low = pick % (open.len() - 1);
+                stream.merge(&open[low], &open[low + 1]);
+            }
+            Step::Scale(pick) if room => {
+                let least = open.len().div_ceil(2);
+                let target = least + pick % (2 * open.len() - least + 1);
+                if target != open.len() && target <= MOST_OPEN {
+                    stream.update_shard_count(u32::try_from(target).unwrap_or(count));
+                }
+            }
+            Step::Double if 2 * open.len() <= MOST_OPEN => stream.update_shard_count(2 * count),
+            Step::Storm(changes, seed) => {
+                let mut rng = Rng::with_seed(seed);
+                for _ in 0..changes {
+                    let pick = rng.usize(..64);
+                    self.change(&if rng.bool() { Step::Split(pick) } else { Step::Merge(pick) });
+                }
+            }
+            Step::Expire(count) => {
+                let shards = stream.shards();
+                let closed = shards.iter().filter(|shard| !open.iter().any(|id| id == shard.shard_id()));
+                for shard in closed.take(count) {
+                    stream.expire(shard.shard_id());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The open shards, neighbours beside each other.
+fn in_order(stream: &FakeStream) -> Vec<String> {
+    let open = stream.open_shards();
+    let shards = stream.shards();
+    let by_key: BTreeMap<u128, String> = shards
+        .iter()
+        .filter(|shard| open.iter().any(|id| id == shard.shard_id()))
+        .filter_map(|shard| {
+            let first = shard.hash_key_range()?.starting_hash_key().parse().ok()?;
+            Some((first, shard.shard_id().to_owned()))
+        })
+        .collect();
+    by_key.into_values().collect()
+}
