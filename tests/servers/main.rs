@@ -5,6 +5,7 @@
 //! their tests are ignored, or fail if the environment has `CI=true`. `--nocapture` shows what each scenario saw, as a failure does.
 
 mod client;
+mod differential;
 mod install;
 mod known;
 mod offers;
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         .flat_map(|scenario| Kind::ALL.map(|kind| (kind, scenario)))
         .map(|(kind, scenario)| trial(kind, scenario, args.nocapture, &runtime, &servers))
         .collect();
+    let others = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Fake);
+    trials.extend(others.map(|kind| differential(kind, args.nocapture, &runtime, &servers)));
     trials.push(Trial::test("known::names_scenarios", known_names_scenarios));
 
     let conclusion = libtest_mimic::run(&args, trials);
@@ -57,10 +60,23 @@ fn trial(
     runtime: &Arc<Runtime>,
     servers: &Arc<Servers>,
 ) -> Trial {
-    let name = format!("{kind}::{}", scenario.name);
+    let (runtime, servers) = (Arc::clone(runtime), Arc::clone(servers));
+    let known = known::why_ignored(kind, scenario.name);
+    needing(kind, format!("{kind}::{}", scenario.name), known, move || {
+        runtime.block_on(run(kind, scenario, verbose, &servers))
+    })
+}
+
+/// A test that is ignored, or fails, where the server cannot be installed.
+fn needing(
+    kind: Kind,
+    name: String,
+    known: Option<&str>,
+    test: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> Trial {
     let missing = kind.source().and_then(install::Source::missing);
     let must_run = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    let reason = match (known::why_ignored(kind, scenario.name), missing) {
+    let reason = match (known, missing) {
         (Some(why), _) => Some(format!("{kind}: {why}")),
         (None, Some(missing)) if must_run => {
             return Trial::test(name, move || Err(Failed::from(format!("{missing}, and CI=true"))));
@@ -70,8 +86,15 @@ fn trial(
     if let Some(reason) = reason {
         return Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason)));
     }
+    Trial::test(name, test)
+}
+
+/// The fake against another server.
+fn differential(kind: Kind, verbose: bool, runtime: &Arc<Runtime>, servers: &Arc<Servers>) -> Trial {
     let (runtime, servers) = (Arc::clone(runtime), Arc::clone(servers));
-    Trial::test(name, move || runtime.block_on(run(kind, scenario, verbose, &servers)))
+    needing(kind, format!("{kind}::differential"), None, move || {
+        runtime.block_on(differential::run(kind, verbose, &servers))
+    })
 }
 
 async fn run(

@@ -1,0 +1,160 @@
+//! The calls about records.
+
+use std::fmt::Display;
+
+use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
+use aws_sdk_kinesis::primitives::{Blob, DateTime};
+use aws_sdk_kinesis::types::{ChildShard, PutRecordsRequestEntry, Record, ShardIteratorType};
+
+use super::answer::{Answer, output};
+use super::call::{From, Named, Put, Start};
+use super::shards::{number, range_text};
+use super::side::{Side, date};
+
+/// The end of an open shard, or of one that has none, is where so many answers in a row are empty.
+const EMPTY_READS: usize = 3;
+
+impl Side {
+    /// Takes note of where a record went, and whether its sequence number is above all of its shard.
+    fn stored(&mut self, data: &str, shard: &str, sequence: &str) -> &'static str {
+        let start = self.starts.get(shard).map(String::as_str);
+        let rises =
+            [self.last_in(shard), start].iter().flatten().all(|below| number(below) < number(sequence));
+        self.records.insert(data.to_owned(), (shard.to_owned(), sequence.to_owned()));
+        if rises { "above all before it" } else { "not above all before it" }
+    }
+
+    pub(super) async fn put_record(&mut self, stream: Named, record: &Put) -> Result<Answer, Answer> {
+        let put = self.client.put_record().partition_key(&record.key).data(Blob::new(record.data.as_bytes()));
+        let put = put.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
+        let put = output(put.set_explicit_hash_key(record.hash_key.clone()).send().await)?;
+        let mut answer = Answer::default();
+        answer.set("ShardId", put.shard_id());
+        answer.set("SequenceNumber", self.stored(&record.data, put.shard_id(), put.sequence_number()));
+        answer.set_if("EncryptionType", put.encryption_type());
+        Ok(answer)
+    }
+
+    pub(super) async fn put_records(&mut self, records: &[Put]) -> Result<Answer, Answer> {
+        let mut request = self.client.put_records().stream_name(&self.stream).set_records(Some(vec![]));
+        for record in records {
+            let entry = PutRecordsRequestEntry::builder().partition_key(&record.key);
+            let entry = entry.data(Blob::new(record.data.as_bytes()));
+            let entry = entry.set_explicit_hash_key(record.hash_key.clone()).build();
+            request = request.records(entry.expect("a record with data and key"));
+        }
+        let put = output(request.send().await)?;
+        let mut answer = Answer::default();
+        answer.set_if("FailedRecordCount", put.failed_record_count());
+        answer.set_if("EncryptionType", put.encryption_type());
+        answer.set("Records", put.records().len());
+        for (record, result) in records.iter().zip(put.records()) {
+            let mut set = |field, value: &dyn Display| answer.item("Records", &record.data, field, value);
+            if let (Some(shard), Some(sequence)) = (result.shard_id(), result.sequence_number()) {
+                set("ShardId", &shard);
+                set("SequenceNumber", &self.stored(&record.data, shard, sequence));
+            }
+            if let Some(code) = result.error_code() {
+                set("ErrorCode", &code);
+            }
+        }
+        Ok(answer)
+    }
+
+    pub(super) async fn get_shard_iterator(
+        &mut self,
+        stream: Named,
+        shard: Option<String>,
+        start: &Start,
+        marks: &[DateTime],
+    ) -> Result<Answer, Answer> {
+        let get =
+            self.client.get_shard_iterator().set_shard_id(shard).shard_iterator_type(start.kind.clone());
+        let get = get.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
+        let get = get.set_timestamp(start.time.map(|time| date(time, marks)));
+        let sequence = start.sequence.as_ref().map(|sequence| self.sequence(sequence));
+        let got = output(get.set_starting_sequence_number(sequence).send().await)?;
+        let mut answer = Answer::default();
+        answer.set_present("ShardIterator", got.shard_iterator());
+        if let Some(iterator) = got.shard_iterator {
+            let next = self.next_iterator;
+            self.iterators.insert(next, iterator);
+        }
+        Ok(answer)
+    }
+
+    pub(super) async fn get_records(&mut self, from: From, limit: Option<i32>) -> Result<Answer, Answer> {
+        let get = self.client.get_records().set_shard_iterator(self.iterator(from)).set_limit(limit);
+        let mut got = output(get.send().await)?;
+        let next = got.next_shard_iterator.take();
+        let mut answer = Answer::default();
+        self.read(&mut answer, got.records());
+        answer.set_if("MillisBehindLatest", got.millis_behind_latest().map(lag));
+        answer.set_present("NextShardIterator", next.as_ref());
+        children(&mut answer, &got);
+        if let From::Iterator(slot) = from {
+            match next {
+                Some(next) => self.iterators.insert(slot, next),
+                None => self.iterators.remove(&slot),
+            };
+        }
+        Ok(answer)
+    }
+
+    pub(super) async fn read_to_the_end(&mut self, shard: &str, limit: i32) -> Result<Answer, Answer> {
+        let get = self.client.get_shard_iterator().stream_name(&self.stream).shard_id(shard);
+        let got = output(get.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await)?;
+        let (mut next, mut records, mut empty) = (got.shard_iterator, Vec::new(), 0);
+        let mut answer = Answer::default();
+        while let Some(iterator) = next.take_if(|_| empty < EMPTY_READS) {
+            let get = self.client.get_records().shard_iterator(iterator).limit(limit);
+            let mut got = output(get.send().await)?;
+            empty = if got.records.is_empty() { empty + 1 } else { 0 };
+            if got.next_shard_iterator.is_none() || empty == EMPTY_READS {
+                answer.set_if("MillisBehindLatest", got.millis_behind_latest().map(lag));
+                children(&mut answer, &got);
+            }
+            records.append(&mut got.records);
+            next = got.next_shard_iterator;
+        }
+        answer.set("end", if next.is_none() { "a null iterator" } else { "none" });
+        self.read(&mut answer, &records);
+        Ok(answer)
+    }
+
+    fn read(&self, answer: &mut Answer, records: &[Record]) {
+        let text = |record: &Record| String::from_utf8_lossy(record.data().as_ref()).into_owned();
+        let all: Vec<_> = records.iter().map(text).collect();
+        answer.set("Records", all.join(" "));
+        for record in records {
+            let data = text(record);
+            let as_put = self.records.get(&data).is_some_and(|(_, put)| put == record.sequence_number());
+            let mut set = |field, value: &dyn Display| answer.item("Records", &data, field, value);
+            set("SequenceNumber", &if as_put { "the one it was put with" } else { "another" });
+            set("PartitionKey", &record.partition_key().unwrap_or("(absent)"));
+            if record.approximate_arrival_timestamp().is_some() {
+                set("ApproximateArrivalTimestamp", &"present");
+            }
+            if let Some(encryption) = record.encryption_type() {
+                set("EncryptionType", &encryption);
+            }
+        }
+    }
+}
+
+/// How far behind: the rest is a matter of when it was asked.
+fn lag(millis: i64) -> &'static str {
+    if millis == 0 { "zero" } else { "more than zero" }
+}
+
+fn children(answer: &mut Answer, got: &GetRecordsOutput) {
+    let Some(children) = &got.child_shards else { return };
+    let ids: Vec<_> = children.iter().map(ChildShard::shard_id).collect();
+    answer.set("ChildShards", ids.join(" "));
+    for child in children {
+        answer.item("ChildShards", child.shard_id(), "ParentShards", child.parent_shards().join(" "));
+        if let Some(range) = child.hash_key_range() {
+            answer.item("ChildShards", child.shard_id(), "HashKeyRange", range_text(range));
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The calls about streams and shards.
+
+use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{
+    HashKeyRange, ScalingType, SequenceNumberRange, Shard, ShardFilter, StreamDescription,
+    StreamDescriptionSummary, StreamModeDetails,
+};
+
+use super::answer::{Answer, output};
+use super::call::{Call, Filter, List, Named};
+use super::side::{Side, date};
+
+/// More pages than any listing of a script has: one that goes round in circles ends.
+const MOST_PAGES: usize = 60;
+
+impl Side {
+    /// Whatever it is; errors are answers.
+    pub(crate) async fn carry_out(&mut self, call: &Call, marks: &[DateTime]) -> Answer {
+        let answer = match call {
+            Call::CreateStream { name, shards } => {
+                self.stream.clone_from(name);
+                let create = self.client.create_stream().stream_name(name).shard_count(*shards);
+                output(create.send().await).map(|_| Answer::default())
+            }
+            Call::DeleteStream => {
+                let delete = self.client.delete_stream().stream_name(&self.stream);
+                output(delete.send().await).map(|_| Answer::default())
+            }
+            Call::DescribeStream { stream, limit, after } => {
+                self.describe(*stream, *limit, after.clone()).await
+            }
+            Call::DescribeStreamSummary { stream } => self.summary(*stream).await,
+            Call::GetRecords { from, limit } => self.get_records(*from, *limit).await,
+            Call::GetShardIterator { stream, shard, start } => {
+                self.get_shard_iterator(*stream, shard.clone(), start, marks).await
+            }
+            Call::ListShards(list) => self.list_shards(list, marks).await,
+            Call::ListToTheEnd { page, filter } => self.list_to_the_end(*page, filter.as_ref(), marks).await,
+            Call::MergeShards { stream, shard, adjacent } => {
+                let merge =
+                    self.client.merge_shards().shard_to_merge(shard).adjacent_shard_to_merge(adjacent);
+                let merge = merge.set_stream_name(self.name(*stream)).set_stream_arn(self.arn(*stream));
+                output(merge.send().await).map(|_| Answer::default())
+            }
+            Call::PutRecord { stream, record } => self.put_record(*stream, record).await,
+            Call::PutRecords { records } => self.put_records(records).await,
+            Call::ReadToTheEnd { shard, limit } => self.read_to_the_end(shard, *limit).await,
+            Call::SplitShard { stream, shard, key } => {
+                let split = self.client.split_shard().shard_to_split(shard).new_starting_hash_key(key);
+                let split = split.set_stream_name(self.name(*stream)).set_stream_arn(self.arn(*stream));
+                output(split.send().await).map(|_| Answer::default())
+            }
+            Call::UpdateShardCount { stream, target } => self.update_shard_count(*stream, *target).await,
+        };
+        answer.unwrap_or_else(|error| error)
+    }
+
+    async fn update_shard_count(&self, stream: Named, target: i32) -> Result<Answer, Answer> {
+        let update = self.client.update_shard_count().target_shard_count(target);
+        let update = update.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
+        let updated = output(update.scaling_type(ScalingType::UniformScaling).send().await)?;
+        let mut answer = Answer::default();
+        answer.set_if("StreamName", updated.stream_name());
+        answer.set_if("StreamARN", updated.stream_arn().map(without_account));
+        answer.set_if("CurrentShardCount", updated.current_shard_count());
+        answer.set_if("TargetShardCount", updated.target_shard_count());
+        Ok(answer)
+    }
+
+    async fn summary(&mut self, stream: Named) -> Result<Answer, Answer> {
+        let describe = self.client.describe_stream_summary();
+        let describe = describe.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
+        let described = output(describe.send().await)?;
+        let mut answer = Answer::default();
+        if let Some(summary) = &described.stream_description_summary {
+            summarise(&mut answer, summary);
+        }
+        Ok(answer)
+    }
+
+    async fn describe(
+        &mut self,
+        stream: Named,
+        limit: Option<i32>,
+        after: Option<String>,
+    ) -> Result<Answer, Answer> {
+        let describe = self.client.describe_stream().set_stream_name(self.name(stream));
+        let describe = describe.set_stream_arn(self.arn(stream));
+        let describe = describe.set_limit(limit).set_exclusive_start_shard_id(after);
+        let described = output(describe.send().await)?;
+        let mut answer = Answer::default();
+        if let Some(description) = &described.stream_description {
+            describe_stream(&mut answer, description);
+            self.shards(&mut answer, description.shards());
+        }
+        Ok(answer)
+    }
+
+    async fn list_shards(&mut self, list: &List, marks: &[DateTime]) -> Result<Answer, Answer> {
+        let page = self.page(list, marks).await?;
+        let mut answer = Answer::default();
+        self.shards(&mut answer, page.shards());
+        answer.set_present("NextToken", page.next_token.as_ref());
+        self.token = page.next_token;
+        Ok(answer)
+    }
+
+    async fn page(&self, list: &List, marks: &[DateTime]) -> Result<ListShardsOutput, Answer> {
+        let stream = list.stream.unwrap_or(Named::NotAtAll);
+        let request = self.client.list_shards();
+        let request = request.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
+        let request = request.set_next_token(list.token.map(|token| self.token(token)));
+        let request = request.set_max_results(list.max).set_exclusive_start_shard_id(list.after.clone());
+        let request = request.set_stream_creation_timestamp(list.created.and_then(|own| self.created(own)));
+        let request = request.set_shard_filter(list.filter.as_ref().map(|filter| filter_of(filter, marks)));
+        output(request.send().await)
+    }
+
+    async fn list_to_the_end(
+        &mut self,
+        page: i32,
+        filter: Option<&Filter>,
+        marks: &[DateTime],
+    ) -> Result<Answer, Answer> {
+        let list =
+            List { stream: Some(Named::ByName), max: Some(page), filter: filter.cloned(), ..List::default() };
+        let mut output_page = self.page(&list, marks).await?;
+        let mut all = output_page.shards.take().unwrap_or_default();
+        let mut pages = 1;
+        while let Some(token) = output_page.next_token.take() {
+            if pages == MOST_PAGES {
+                break;
+            }
+            let next = self.client.list_shards().next_token(token).max_results(page);
+            output_page = output(next.send().await)?;
+            all.extend(output_page.shards.take().unwrap_or_default());
+            pages += 1;
+        }
+        let mut answer = Answer::default();
+        self.shards(&mut answer, &all);
+        answer.set("pages", if pages == MOST_PAGES { "without end".to_owned() } else { pages.to_string() });
+        Ok(answer)
+    }
+
+    fn shards(&mut self, answer: &mut Answer, shards: &[Shard]) {
+        let ids: Vec<_> = shards.iter().map(Shard::shard_id).collect();
+        answer.set("Shards", ids.join(" "));
+        for shard in shards {
+            let id = shard.shard_id();
+            if let Some(parent) = shard.parent_shard_id() {
+                answer.item("Shards", id, "ParentShardId", parent);
+            }
+            if let Some(parent) = shard.adjacent_parent_shard_id() {
+                answer.item("Shards", id, "AdjacentParentShardId", parent);
+            }
+            if let Some(range) = shard.hash_key_range() {
+                answer.item("Shards", id, "HashKeyRange", range_text(range));
+            }
+            if let Some(range) = shard.sequence_number_range() {
+                self.sequence_range(answer, id, range);
+            }
+        }
+    }
+
+    /// Sequence numbers are each server's own: what is compared is whether they do what they are for.
+    fn sequence_range(&mut self, answer: &mut Answer, id: &str, range: &SequenceNumberRange) {
+        let start = range.starting_sequence_number();
+        let twin = self.starts.iter().find(|(other, known)| *other != id && *known == start);
+        let verdict = match (self.starts.get(id), twin) {
+            (Some(known), _) if known != start => "another than before".to_owned(),
+            (_, Some((other, _))) => format!("that of {other}"),
+            _ => "its own".to_owned(),
+        };
+        answer.item("Shards", id, "StartingSequenceNumber", verdict);
+        self.starts.entry(id.to_owned()).or_insert_with(|| start.to_owned());
+        if let Some(end) = range.ending_sequence_number() {
+            let last = self.last_in(id);
+            let verdict = match last {
+                _ if number(end) < number(start) => "before its start",
+                Some(last) if number(end) < number(last) => "before its last record",
+                _ => "at or after its last record",
+            };
+            answer.item("Shards", id, "EndingSequenceNumber", verdict);
+        }
+    }
+
+    /// The highest sequence number that a record of this shard got.
+    pub(super) fn last_in(&self, id: &str) -> Option<&str> {
+        let of_shard = self.records.values().filter(|(shard, _)| shard == id);
+        of_shard.map(|(_, sequence)| sequence.as_str()).max_by_key(|sequence| number(sequence))
+    }
+}
+
+/// Decimal numbers of any length in order.
+pub(super) fn number(text: &str) -> (usize, &str) {
+    let digits = text.trim_start_matches('0');
+    (digits.len(), digits)
+}
+
+pub(super) fn range_text(range: &HashKeyRange) -> String {
+    format!("{}-{}", range.starting_hash_key(), range.ending_hash_key())
+}
+
+/// Each server has an account of its own.
+fn without_account(arn: &str) -> String {
+    let parts: Vec<_> = arn.split(':').collect();
+    let account = parts.get(4).copied().unwrap_or_default();
+    if account.is_empty() { arn.to_owned() } else { arn.replace(account, "ACCOUNT") }
+}
+
+fn filter_of(filter: &Filter, marks: &[DateTime]) -> ShardFilter {
+    let built = ShardFilter::builder().r#type(filter.kind.clone()).set_shard_id(filter.shard.clone());
+    let built = built.set_timestamp(filter.time.map(|time| date(time, marks)));
+    built.build().expect("a filter with a type")
+}
+
+fn summarise(answer: &mut Answer, summary: &StreamDescriptionSummary) {
+    answer.set("StreamName", summary.stream_name());
+    answer.set("StreamARN", without_account(summary.stream_arn()));
+    answer.set("StreamStatus", summary.stream_status());
+    answer.set_if("StreamMode", summary.stream_mode_details().map(StreamModeDetails::stream_mode));
+    answer.set("RetentionPeriodHours", summary.retention_period_hours());
+    answer.set_if("EncryptionType", summary.encryption_type());
+    answer.set("EnhancedMonitoring", summary.enhanced_monitoring().len());
+    answer.set("OpenShardCount", summary.open_shard_count());
+    answer.set_if("ConsumerCount", summary.consumer_count());
+    answer.set_if("MaxRecordSizeInKiB", summary.max_record_size_in_kib());
+    answer.set_present("StreamId", summary.stream_id());
+}
+
+fn describe_stream(answer: &mut Answer, description: &StreamDescription) {
+    answer.set("StreamName", description.stream_name());
+    answer.set("StreamARN", without_account(description.stream_arn()));
+    answer.set("StreamStatus", description.stream_status());
+    answer.set_if("StreamMode", description.stream_mode_details().map(StreamModeDetails::stream_mode));
+    answer.set("RetentionPeriodHours", description.retention_period_hours());
+    answer.set_if("EncryptionType", description.encryption_type());
+    answer.set("EnhancedMonitoring", description.enhanced_monitoring().len());
+    answer.set("HasMoreShards", description.has_more_shards());
+}
