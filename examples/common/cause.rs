@@ -1,0 +1,11 @@
+use std::error::Error;
+
+/// The error, and what lies at the bottom of it, should it not say so itself.
+pub(crate) fn with_cause(error: &dyn Error) -> String {
+    let text = error.to_string();
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    match causes.last().map(ToString::to_string) {
+        Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
+        _ => text,
+    }
+}
