@@ -9,6 +9,8 @@ use aws_sdk_kinesis::config::Region;
 use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 use kinesis_shards::{StartAt, StreamId};
 
+use super::with_cause;
+
 #[derive(clap::Args)]
 pub(crate) struct Source {
     /// Another server than AWS's, such as `http://127.0.0.1:4567`; where there are no credentials or no region, made-up ones are used
@@ -62,13 +64,15 @@ async fn with_made_up(config: SdkConfig) -> SdkConfig {
     if config.region().is_none() {
         made_up = made_up.region(Region::from_static("us-east-1"));
     }
-    let are_missing = match config.credentials_provider() {
-        None => true,
-        Some(provider) => {
-            matches!(provider.provide_credentials().await, Err(CredentialsError::CredentialsNotLoaded(_)))
-        }
+    let found = match config.credentials_provider() {
+        None => Err(CredentialsError::not_loaded_no_source()),
+        Some(provider) => provider.provide_credentials().await,
     };
-    if are_missing {
+    if let Err(error) = found {
+        // Said where there were some that cannot be had, such as an instance's role.
+        if !matches!(error, CredentialsError::CredentialsNotLoaded(_)) {
+            eprintln!("{}: made-up credentials are used, as the server is not AWS's own", with_cause(&error));
+        }
         let credentials = Credentials::new("none", "none", None, None, "made up");
         made_up = made_up.credentials_provider(SharedCredentialsProvider::new(credentials));
     }

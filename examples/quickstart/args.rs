@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use clap::Parser;
 use kinesis_shards::StreamId;
 
@@ -14,7 +16,7 @@ use crate::common::Source;
 #[command(name = "quickstart")]
 pub(crate) struct Args {
     /// The stream's name or ARN; the credentials need kinesis:ListShards, kinesis:GetShardIterator and kinesis:GetRecords
-    #[arg(long, value_name = "NAME-OR-ARN")]
+    #[arg(long, value_name = "NAME-OR-ARN", value_parser = StreamId::from_str)]
     pub(crate) stream: Option<StreamId>,
 
     #[command(flatten)]

@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use clap::Parser;
 use kinesis_shards::StreamId;
 
@@ -17,7 +19,7 @@ use crate::common::Source;
 #[command(name = "tail")]
 pub(crate) struct Args {
     /// The stream's name or ARN
-    #[arg(value_name = "STREAM-NAME-OR-ARN")]
+    #[arg(value_name = "STREAM-NAME-OR-ARN", value_parser = StreamId::from_str)]
     pub(crate) stream: StreamId,
 
     #[command(flatten)]

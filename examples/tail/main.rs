@@ -101,7 +101,6 @@ async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result
         let lag = batch.lag();
         let records = replay.fresh(batch);
         let lines: String = records.iter().map(|record| line(record, lag)).collect();
-        progress.read(&records);
         console.make_room();
         let print = pin!(output::print(&mut stdout, &lines));
         let printed = match select(print, &mut ctrl_c).await {
@@ -112,9 +111,10 @@ async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result
             }
         };
         match printed {
-            Ok(()) => console.restore(),
+            Ok(()) => progress.read(&records),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Closed),
             Err(error) => return Err(error.into()),
         }
+        console.restore();
     }
 }
