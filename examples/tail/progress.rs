@@ -76,12 +76,12 @@ impl Progress {
         let (then, before) = std::mem::replace(&mut self.last, (now, self.read));
         let per_second = |count: u64, before: u64| per_second(count - before, now - then);
         console.progress(&format!(
-            "{}, {}/s, {}/s; {}; greatest lag {}; {}",
+            "{}, {}/s, {}/s; {} open, lag {}; {}",
             count(self.read.records, "record", "records"),
             per_second(self.read.records, before.records),
             bytes(per_second(self.read.bytes, before.bytes)),
-            count(open, "open shard", "open shards"),
-            greatest.map_or_else(|| "unknown".to_owned(), span),
+            count(open, "shard", "shards"),
+            greatest.map_or_else(|| "unknown".to_owned(), |lag| format!("up to {}", span(lag))),
             self.retries(),
         ));
     }
