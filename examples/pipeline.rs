@@ -14,9 +14,14 @@ use tokio_stream::wrappers::IntervalStream;
 async fn main() {
     let kinesis = FakeKinesis::new();
     let orders = kinesis.create_stream("orders", 4);
-    (0..8).for_each(|n| drop(orders.put(&format!("customer {}", n % 4), format!("order {n}"))));
+    let write = |numbers: std::ops::Range<u32>| {
+        for n in numbers {
+            orders.put(&format!("customer {}", n % 4), format!("order {n}"));
+        }
+    };
+    write(0..8);
     orders.split("shardId-000000000000");
-    (8..16).for_each(|n| drop(orders.put(&format!("customer {}", n % 4), format!("order {n}"))));
+    write(8..16);
     let client = kinesis.client();
 
     let records = all_shards(&client, "orders").records(&client).map(|record| handle(record).left_future());
