@@ -1,4 +1,4 @@
-//! The smallest real program: every shard of a stream in your AWS account, as it opens.
+//! The smallest real program: every shard of a stream in your AWS account, as it opens, and its records.
 //!
 //! `cargo run --example follow -- orders`
 
@@ -9,7 +9,7 @@ use kinesis_shards::{StartAt, all_shards};
 
 #[tokio::main]
 async fn main() {
-    tracing_subscriber::fmt().init(); // listings that fail are logged
+    tracing_subscriber::fmt().init(); // listings and reads that fail are logged
     let stream = std::env::args().nth(1).expect("usage: follow STREAM-NAME-OR-ARN");
     let client = &Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
 
@@ -22,29 +22,19 @@ async fn main() {
                 shard.start(),
                 shard.parents().collect::<Vec<_>>()
             );
-            match read_to_the_end(client, &shard).await {
-                Ok(()) => shard.complete(), // its children open now
-                Err(error) => {
-                    eprintln!("{}: {error:?}; trying again", shard.id());
-                    shard.abandon();
+            let mut records = shard.records(client);
+            while let Some(record) = records.next().await {
+                match record {
+                    Ok(record) => println!(
+                        "{} {:?} {} bytes",
+                        record.shard_id(),
+                        record.partition_key(),
+                        record.data().len()
+                    ),
+                    Err(error) => eprintln!("{error}"), // the last item; the shard is offered again
                 }
             }
+            // At its end the shard is complete: its children open now.
         })
         .await;
-}
-
-async fn read_to_the_end(
-    client: &Client,
-    shard: &kinesis_shards::ShardHandle,
-) -> Result<(), aws_sdk_kinesis::Error> {
-    let mut iterator = shard.get_shard_iterator(client).send().await?.shard_iterator;
-    while let Some(current) = iterator {
-        let page = client.get_records().shard_iterator(current).send().await?;
-        for record in &page.records {
-            println!("{} {:?} {} bytes", shard.id(), record.partition_key(), record.data().as_ref().len());
-        }
-        iterator = page.next_shard_iterator; // none at the end of a closed shard
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await; // AWS allows 5 reads a second and shard
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Inside a `Stream` pipeline: shards beside another source of work, a few at a time, until Ctrl-C.
+//! Inside a `Stream` pipeline: records beside another source of work, a few at a time, until Ctrl-C.
 //!
 //! `cargo run --example pipeline` (on an in-process Kinesis; it ends by itself)
 
@@ -6,31 +6,43 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, future, stream};
 use kinesis_shards::testing::FakeKinesis;
-use kinesis_shards::{ShardHandle, all_shards};
+use kinesis_shards::{ReadError, Record, ShardStreamExt, all_shards};
 use tokio::time::{interval, sleep};
 use tokio_stream::wrappers::IntervalStream;
 
 #[tokio::main]
 async fn main() {
     let kinesis = FakeKinesis::new();
-    kinesis.create_stream("orders", 4).split("shardId-000000000000");
+    let orders = kinesis.create_stream("orders", 4);
+    let write = |numbers: std::ops::Range<u32>| {
+        for n in numbers {
+            orders.put(&format!("customer {}", n % 4), format!("order {n}"));
+        }
+    };
+    write(0..8);
+    orders.split("shardId-000000000000");
+    write(8..16);
     let client = kinesis.client();
 
-    let shards = all_shards(&client, "orders").map(|shard| read(shard).left_future());
+    let records = all_shards(&client, "orders").records(&client).map(|record| handle(record).left_future());
     let heartbeats = IntervalStream::new(interval(Duration::from_millis(500)));
     let heartbeats = heartbeats.map(|_| future::ready("still here".to_owned()).right_future());
-    let shutdown = future::select(tokio::signal::ctrl_c().boxed(), sleep(Duration::from_secs(2)).boxed());
+    let shutdown = future::select(tokio::signal::ctrl_c().boxed(), sleep(Duration::from_secs(3)).boxed());
 
-    stream::select(shards, heartbeats)
+    stream::select(records, heartbeats)
         .take_until(shutdown) // what is under way is finished
-        .buffer_unordered(3) // three at a time; the other shards wait their turn
+        .buffered(3) // three at a time, in their order; while none of them ends, no shard is read
         .for_each(|line| async move { println!("{line}") })
         .await;
 }
 
-async fn read(shard: ShardHandle) -> String {
-    let line = format!("{} after {:?}", shard.id(), shard.parents().collect::<Vec<_>>());
-    sleep(Duration::from_millis(100)).await; // ... read it ...
-    shard.complete();
-    line
+async fn handle(record: Result<Record, ReadError>) -> String {
+    match record {
+        Ok(record) => {
+            sleep(Duration::from_millis(50)).await; // ... a database, a service ...
+            let key = record.partition_key().unwrap_or_default();
+            format!("{}  {key}  {}", record.shard_id(), String::from_utf8_lossy(record.data()))
+        }
+        Err(error) => format!("{error}; the other shards go on"),
+    }
 }

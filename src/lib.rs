@@ -2,7 +2,7 @@
 //!
 //! A Kinesis stream is made of shards, and its shards change while it is read: they are split and merged, by hand, by
 //! `UpdateShardCount`, or by AWS in on-demand mode. A record's order is kept only if a shard's children are read after the shard
-//! itself. This crate does that, and only that: it tells you which shard to read, when, and from where; what you do with it is an ordinary `Stream` pipeline.
+//! itself. This crate does that: it tells you which shard to read, when, and from where, and reads it if you like; what you do with it is an ordinary `Stream` pipeline.
 //!
 //! # Quick start
 //!
@@ -35,7 +35,7 @@
 //!
 //! [`all_shards`] yields a [`ShardHandle`] for each shard: [where to read it from](ShardHandle::start), [its parents and how each
 //! ended](ShardHandle::parents), [a ready-made `GetShardIterator` request](ShardHandle::get_shard_iterator). Completing the handle, or
-//! dropping it, closes the shard. [`try_all_shards`] yields failed listings too.
+//! dropping it, closes the shard. [`try_all_shards`] yields failed listings too. [`ShardHandle::records`] reads the shard, and completes it at its end: see [Reading records](#reading-records).
 //!
 //! # The ordering contract
 //!
@@ -51,7 +51,7 @@
 //!    [full listing](AllShards::full_listing_interval) every 10 minutes, and after `ResourceNotFoundException`, catches what that cannot.
 //! 6. **Bounded memory.** A shard is forgotten when it is closed, nobody waits for it, and two full listings in a row did not name it.
 //! 7. **A re-created stream is a new stream.** Its shards have the ids of the old one's, but other `StartingSequenceNumber`s: they are offered as new.
-//! 8. **Nothing is detached.** No task is spawned, no lock is held across an await, there is no `unsafe`. All state lives in the stream value: dropping `next()` loses nothing, dropping the stream
+//! 8. **Nothing is detached.** No task is spawned, unless you ask for it ([`spawn_on`](ReadOptions::spawn_on)), and then it ends with its reader; no lock is held across an await, there is no `unsafe`. All state lives in the stream value: dropping `next()` loses nothing, dropping the stream
 //!    frees everything, and handles that outlive it close into the void.
 //! 9. **Malformed input is an error, not a panic.**
 //!
@@ -95,11 +95,63 @@
 //! # }
 //! ```
 //!
+//! # Reading records
+//!
+//! [`ShardHandle::records`] and [`batches`](ShardHandle::batches) read one shard; [`ShardStreamExt::records`] and [`batches`](ShardStreamExt::batches) read all that a stream of shards gives, side by side,
+//! each after its parents:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use futures::StreamExt;
+//! use kinesis_shards::{ReadOptions, ShardStreamExt, all_shards};
+//! # use kinesis_shards::testing::FakeKinesis;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! # let kinesis = FakeKinesis::new();
+//! # let stream = kinesis.create_stream("orders", 2);
+//! # stream.put("customer 1", "an order");
+//! # stream.split("shardId-000000000000");
+//! # stream.put("customer 1", "another");
+//! # stream.put("customer 2", "a third");
+//! # let client = kinesis.client();
+//! let options = ReadOptions::new().idle_interval(Duration::from_millis(500)).max_records(1_000);
+//! let mut batches = all_shards(&client, "orders").batches(&client).with(options);
+//! # let mut batches = batches;
+//! # let mut taken = 0;
+//! while let Some(batch) = batches.next().await {
+//!     match batch {
+//!         Ok(batch) => {
+//!             println!("{} is {:?} behind", batch.shard_id(), batch.lag());
+//!             for record in batch {
+//!                 println!("  {:?} {} bytes", record.partition_key(), record.data().len());
+//! #               taken += 1;
+//!             }
+//!         }
+//!         Err(error) => eprintln!("{error}"), // that shard is offered again; the others go on
+//!     }
+//! #   if taken == 3 { break }
+//! }
+//! # }
+//! ```
+//!
+//! * **Order.** The records of a shard come in their order, none left out and none twice for as long as its reader lives. A shard ends when its last record was taken and the next is asked for: its handle is
+//!   completed, and its children open. So they may open while you still work on that last record; where that matters, take one record of a key at a time, or acknowledge in
+//!   the loop, as above.
+//! * **Errors.** Throttling, 5xx, timeouts and broken connections are tried again for ever, with the same iterator; one that has expired is made anew after the last record. What a person has to mend (a missing
+//!   permission, a KMS key that is disabled) is one `Err`, the last item of that shard's reader. Its handle is abandoned: the shard is offered again from its [`start`](ShardHandle::start), and records of it that you had are repeated.
+//!   So they are when a reader is dropped half-way. A shard that Kinesis does not know any more [has expired](ReaderEnd::Expired), and counts as read.
+//! * **Back-pressure.** A reader that is not polled does not read. A shard takes the memory of one page: 10,000 records or 10 MiB, less with [`max_records`](ReadOptions::max_records). A consumer of all shards that takes
+//!   long for a record keeps them all waiting, and loses nothing that the stream still holds.
+//! * **Cores.** All happens in the task that polls. With [`spawn_on`](ReadOptions::spawn_on) each read is a task of a runtime: answers are parsed on all its cores, and each shard reads one page ahead.
+//! * **Lag.** [`lag`](Records::lag), [`lags`](AllRecords::lags) and [`Batch::lag`] give `MillisBehindLatest`; [`on_event`](ReadOptions::on_event) shows every page, retry and end, for metrics.
+//!
 //! # When a reader fails
 //!
 //! By default a handle that is dropped closes its shard, as if it had been completed: the simplest program cannot hang. The children are told: their
 //! [`parents`](ShardHandle::parents) say [`Dropped`](ParentOutcome::Dropped). A consumer whose readers may fail half-way sets [`OnDrop::Reoffer`]: then only `complete` closes a shard,
-//! and what is dropped by `?`, a panic or an aborted task is offered again.
+//! and what is dropped by `?`, a panic or an aborted task is offered again. The crate's own readers do so in any case.
 //!
 //! ```
 //! use futures::StreamExt;
@@ -142,14 +194,19 @@
 //!
 //! # Permissions, requests, limits
 //!
-//! `kinesis:ListShards` is all that this crate needs. In steady state it sends one `ListShards` request per [poll interval](AllShards::poll_interval) (30 s), far from
+//! `kinesis:ListShards` is all that is needed to be offered shards. In steady state it sends one `ListShards` request per [poll interval](AllShards::poll_interval) (30 s), far from
 //! AWS's limit of 1,000 a second and stream. A failed listing is tried again after half a second, then with a delay that doubles up to the poll interval, each shortened by a
 //! random part of up to a half; the SDK's own retries come before that.
+//!
+//! Reading needs `kinesis:GetShardIterator` and `kinesis:GetRecords` as well, and `kms:Decrypt` on the key of an encrypted stream. AWS allows 5 `GetRecords` requests and 2 MiB a second and shard, for all applications
+//! that read it. At the tip, a shard is asked once per [idle interval](ReadOptions::idle_interval) (1 s); behind it, at most 5 times and for 2 MiB a second, or what [`ReadOptions`] say. `GetShardIterator` is asked once for each
+//! shard, and again when an iterator has expired. A failed read is tried again after 200 ms, then with a delay that doubles up to 10 s, each shortened by a random part of up to a half. N shards at the tip are N requests a
+//! second: for many idle shards, raise the idle interval.
 //!
 //! # Logs
 //!
 //! Events of `tracing`, target `kinesis_shards`: `WARN` for a listing that failed, with the stream and the next attempt; `INFO` for a stream that was deleted and created
-//! again; `DEBUG` for each listing.
+//! again; `DEBUG` for each listing. Of readers, `WARN` for a read that failed, with the shard and the wait until the next; `DEBUG` for how each ended.
 //!
 //! # Features
 //!

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kinesis_shards::ShardHandle;
+use kinesis_shards::{Batch, ShardHandle};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -71,21 +71,20 @@ impl Ledger {
         }
     }
 
-    /// Records of a shard were read: their partition keys and data.
-    pub(crate) fn reads<'a>(&self, shard: &str, records: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>) {
+    /// Records of a shard were read.
+    pub(crate) fn reads(&self, shard: &str, batch: Batch) {
+        let records = batch.into_iter();
         let count = records.len();
-        if count == 0 {
-            return;
-        }
         self.note(&format!("{shard}   {count:>3} records"));
         let mut entries = self.entries();
         if let Some((_, read)) = entries.shards.iter_mut().find(|(id, _)| id == shard) {
             *read += count;
         }
-        for (key, data) in records {
+        for record in records {
             // Records that are not ours carry no number; they count as read all the same.
-            let number = std::str::from_utf8(data).ok().and_then(|text| text.parse::<usize>().ok());
-            entries.read.entry(key.to_owned()).or_default().extend(number);
+            let number = std::str::from_utf8(record.data()).ok().and_then(|text| text.parse::<usize>().ok());
+            let key = record.partition_key().unwrap_or_default().to_owned();
+            entries.read.entry(key).or_default().extend(number);
         }
         if entries.all_is_read() {
             self.all_read.notify_one();
@@ -93,7 +92,8 @@ impl Ledger {
     }
 
     /// A shard has been read to its end.
-    pub(crate) fn ends(&self, shard: &str, children: &[String]) {
+    pub(crate) fn ends<'a>(&self, shard: &str, children: impl Iterator<Item = &'a str>) {
+        let children: Vec<&str> = children.collect();
         let children = if children.is_empty() { "no child named".to_owned() } else { children.join(", ") };
         self.note(&format!("{shard} ends; its children: {children}"));
         self.entries().ended.insert(shard.to_owned());
