@@ -73,14 +73,13 @@ impl Ledger {
 
     /// Records of a shard were read.
     pub(crate) fn reads(&self, shard: &str, batch: Batch) {
-        let records = batch.into_iter();
-        let count = records.len();
+        let count = batch.as_sdk().len();
         self.note(&format!("{shard}   {count:>3} records"));
         let mut entries = self.entries();
         if let Some((_, read)) = entries.shards.iter_mut().find(|(id, _)| id == shard) {
             *read += count;
         }
-        for record in records {
+        for record in batch {
             // Records that are not ours carry no number; they count as read all the same.
             let number = std::str::from_utf8(record.data()).ok().and_then(|text| text.parse::<usize>().ok());
             let key = record.partition_key().unwrap_or_default().to_owned();

@@ -248,22 +248,18 @@ impl Family {
             if let Some(parent) = self.members.get_mut(&key) {
                 parent.has_child = true;
                 ancestry.has_parent = true;
-                ancestry.descends |= parent.descends;
-                parent.state.as_parent(key)
+                let parent = parent.state.as_parent(key);
+                ancestry.follows_a_reader |= parent.outcome() != Some(ParentOutcome::BeforeStart);
+                parent
             } else {
-                ancestry.descends |= self.origin.names(id).is_some();
+                ancestry.follows_a_reader |= self.origin.names(id).is_some();
                 Parent::Ended(self.origin.unlisted(id))
             }
         });
         let waits = parents.iter().any(Parent::is_open);
-        let was_read = |parent: &Parent| {
-            matches!(parent, Parent::Ended(ParentOutcome::Completed | ParentOutcome::Dropped))
-        };
-        ancestry.follows_a_reader = waits || parents.iter().any(was_read);
 
         let serial = self.next_serial.take_next();
-        let (named, verdict) = self.origin.decide(&shard, ancestry);
-        let state = match verdict {
+        let state = match self.origin.decide(&shard, ancestry) {
             Verdict::Closed(outcome) => State::Closed(outcome),
             Verdict::Offer(start) => {
                 let outcomes = parents.each_ref().map(Parent::outcome);
@@ -279,14 +275,7 @@ impl Family {
         };
         let late_parent_of = self.orphans.of(&key);
         let late = (!late_parent_of.is_empty()).then(|| key.clone());
-        let member = Member {
-            serial,
-            first_sequence,
-            state,
-            has_child: false,
-            descends: named || ancestry.descends,
-            named_in: self.full_lists,
-        };
+        let member = Member { serial, first_sequence, state, has_child: false, named_in: self.full_lists };
         self.members.insert(key, member);
         if let Some(late) = late {
             for child in late_parent_of {

@@ -31,8 +31,6 @@ pub(super) struct Member {
     pub(super) first_sequence: FirstSequence,
     pub(super) state: State,
     pub(super) has_child: bool,
-    /// An earlier run named it or an ancestor.
-    pub(super) descends: bool,
     /// The number of the last full list that named it.
     pub(super) named_in: u32,
 }

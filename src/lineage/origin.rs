@@ -27,10 +27,8 @@ pub(super) struct Origin {
 pub(super) struct Ancestry {
     /// A parent is known.
     pub(super) has_parent: bool,
-    /// A parent is still to be read, is being read, or was read by this run.
+    /// A parent is known or was named by `resume`, and was not closed before the run began: this run reads it, or it or an earlier one has.
     pub(super) follows_a_reader: bool,
-    /// A parent was named by `resume`, or descends from one that was.
-    pub(super) descends: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -92,31 +90,31 @@ impl Origin {
         }
     }
 
-    /// Whether the shard itself was named, and where it starts.
-    pub(super) fn decide(&mut self, shard: &Shard, ancestry: Ancestry) -> (bool, Verdict) {
+    /// Where the shard starts.
+    pub(super) fn decide(&mut self, shard: &Shard, ancestry: Ancestry) -> Verdict {
         if self.resume.is_empty() {
-            return (false, self.unnamed(shard, ancestry));
+            return self.unnamed(shard, ancestry);
         }
         match self.resume.remove(shard.shard_id()) {
-            Some(Progress::Finished) => (true, Verdict::Closed(ParentOutcome::EarlierRun)),
-            Some(Progress::At(position)) => (true, Verdict::Offer(position)),
-            None => (false, self.unnamed(shard, ancestry)),
+            Some(Progress::Finished) => Verdict::Closed(ParentOutcome::EarlierRun),
+            Some(Progress::At(position)) => Verdict::Offer(position),
+            None => self.unnamed(shard, ancestry),
         }
     }
 
     fn unnamed(&self, shard: &Shard, ancestry: Ancestry) -> Verdict {
         let has_lost_parent =
             !ancestry.has_parent && parent_ids(shard).into_iter().flatten().next().is_some();
-        let may_descend = ancestry.descends || (self.earlier_run_has_gaps && has_lost_parent);
+        let may_descend = self.earlier_run_has_gaps && has_lost_parent;
         let position = match self.start_at {
-            _ if self.full_lists > 0 || may_descend => StartPosition::TrimHorizon,
+            _ if self.full_lists > 0 || ancestry.follows_a_reader || may_descend => {
+                StartPosition::TrimHorizon
+            }
             // The run began before the stream did, or Kinesis was wrong: either way nothing is skipped, and nothing replayed.
             StartAt::Latest if self.stream_was_missing => self.again(&StartPosition::Latest),
-            _ if ancestry.follows_a_reader => StartPosition::TrimHorizon,
             StartAt::TrimHorizon => StartPosition::TrimHorizon,
             StartAt::Latest if is_closed(shard) => return Verdict::Closed(ParentOutcome::BeforeStart),
             StartAt::Latest => StartPosition::Latest,
-            StartAt::Timestamp(_) if ancestry.has_parent => StartPosition::TrimHorizon,
             StartAt::Timestamp(timestamp) => StartPosition::Timestamp(timestamp),
         };
         Verdict::Offer(position)

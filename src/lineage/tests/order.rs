@@ -69,6 +69,7 @@ fn late_parents_cannot_close_a_circle() {
     let mut driven = Driven::with(vec![shard(1, &[]), shard(2, &[3, 1])]);
     let one = driven.one();
     driven.list(vec![shard(1, &[]), shard(2, &[9, 1]), shard(3, &[2])]);
+    driven.nothing();
     one.complete();
     let two = driven.one();
     assert_eq!(two.id(), id(2));
