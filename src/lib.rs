@@ -200,7 +200,7 @@
 //!
 //! Reading needs `kinesis:GetShardIterator` and `kinesis:GetRecords` as well, and `kms:Decrypt` on the key of an encrypted stream. AWS allows 5 `GetRecords` requests and 2 MiB a second and shard, for all applications
 //! that read it. At the tip, a shard is asked once per [idle interval](ReadOptions::idle_interval) (1 s); behind it, at most 5 times and for 2 MiB a second, or what [`ReadOptions`] say. `GetShardIterator` is asked once for each
-//! shard, and again when an iterator has expired. A failed read is tried again after 200 ms, then with a delay that doubles up to 10 s, each shortened by a random part of up to a half. N shards at the tip are N requests a
+//! shard, and again when an iterator has expired. A failed read is tried again after 400 ms, then with a delay that doubles up to 10 s, each shortened by a random part of up to a half. N shards at the tip are N requests a
 //! second: for many idle shards, raise the idle interval.
 //!
 //! # Logs
@@ -212,6 +212,7 @@
 //!
 //! None by default. The SDK comes without its default features: TLS and the HTTP stack are chosen by the crate that makes the [`Client`](aws_sdk_kinesis::Client), which is yours.
 //!
+//! * `kpl`: [`ReadOptions::deaggregate`](ReadOptions) splits the records that the Kinesis Producer Library packs into one. It brings in `prost`.
 //! * `testing`: `kinesis_shards::testing`, an in-process Kinesis to test a pipeline on.
 
 mod all_shards;
