@@ -6,6 +6,7 @@ mod latest;
 mod many;
 mod order;
 mod outages;
+mod reading;
 mod records;
 mod resume;
 mod start_at;
@@ -65,6 +66,9 @@ scenarios! {
     Shared start_at::timestamp_before_everything;
     Shared records::records_across_reshards;
     Shared records::records_across_restarts;
+    Shared reading::all_records;
+    Shared reading::all_records_spread_over_tasks;
+    Shared reading::all_records_from_latest;
     Shared closing::complete_lists_at_once;
     Shared closing::complete_with_child_shards;
     Shared closing::complete_with_both_parents_of_a_merge;

@@ -55,7 +55,7 @@ pub(crate) async fn records_across_restarts(server: Server) {
 }
 
 /// Two splits, a merge of one child with its neighbour, a split of the merged, with records all the while.
-async fn reshard(stream: &Stream, writers: &Writers) {
+pub(super) async fn reshard(stream: &Stream, writers: &Writers) {
     writers.write(PHASE).await;
     let [a, b] = stream.open_ids().await.try_into().expect("two shards");
     let [_, a_high] = stream.split(&a).await;

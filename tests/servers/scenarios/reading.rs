@@ -1,0 +1,72 @@
+//! The crate's own readers: all records of all shards as one stream, while others write and reshard.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::{StreamExt, future};
+use kinesis_shards::{ReadOptions, ShardStreamExt, StartAt, all_shards};
+
+use super::SOON;
+use super::records::reshard;
+use crate::known::Quirk;
+use crate::server::Server;
+use crate::stream::Stream;
+use crate::writers::{Got, Writers, assert_exact};
+
+const KEYS: usize = 4;
+const PHASE: usize = 16;
+
+pub(crate) async fn all_records(server: Server) {
+    read_while_it_is_resharded(server, ReadOptions::new(), StartAt::TrimHorizon).await;
+}
+
+pub(crate) async fn all_records_spread_over_tasks(server: Server) {
+    let options = ReadOptions::new().spawn_on(tokio::runtime::Handle::current()).max_records(7);
+    read_while_it_is_resharded(server, options, StartAt::TrimHorizon).await;
+}
+
+pub(crate) async fn all_records_from_latest(server: Server) {
+    read_while_it_is_resharded(server, ReadOptions::new(), StartAt::Latest).await;
+}
+
+async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start: StartAt) {
+    let stream = Stream::create(&server, 2).await;
+    let got: Arc<Mutex<Vec<Got>>> = Arc::default();
+    let options = options.idle_interval(SOON).min_read_interval(Duration::from_millis(20));
+    let records = all_shards(&server.client, &stream.name)
+        .poll_interval(SOON)
+        .start_at(start)
+        .records(&server.other_client())
+        .with(options);
+    let reading = tokio::spawn({
+        let got = Arc::clone(&got);
+        records.for_each(move |record| {
+            let record = record.expect("a record");
+            let text = std::str::from_utf8(record.data()).expect("a text of ours").to_owned();
+            got.lock().expect("no panic").push(Got { shard: record.shard_id().to_owned(), text });
+            future::ready(())
+        })
+    });
+    if start == StartAt::Latest {
+        // Until the readers have their iterators.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let writers = Writers::start(&stream, KEYS);
+    if server.has(Quirk::NeverEndsAShard) {
+        writers.write(4 * PHASE).await;
+    } else {
+        reshard(&stream, &writers).await;
+    }
+    let written = writers.stop().await;
+    let all: usize = written.values().sum();
+    for _ in 0..600 {
+        if got.lock().expect("no panic").len() >= all {
+            break;
+        }
+        tokio::time::sleep(SOON).await;
+    }
+    // What comes twice has the time to come.
+    tokio::time::sleep(5 * SOON).await;
+    reading.abort();
+    assert_exact(&written, &got.lock().expect("no panic"));
+}
