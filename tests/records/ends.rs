@@ -1,0 +1,115 @@
+//! How a reader ends, and what becomes of its shard.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_ends_after_its_last_record_and_names_its_children() {
+    for with_last_records in [false, true] {
+        let kinesis = FakeKinesis::builder().end_with_last_records(with_last_records).build();
+        let (kinesis, orders, client) = fake_with(kinesis, 1);
+        put(&orders, 0..5);
+        orders.split(FIRST);
+        let mut shards = all_shards(&client, "orders");
+        let shard = shards.next().await.unwrap();
+        // The children are not known from the list.
+        let mut records = shard.records(&client).with(ReadOptions::new().max_records(2));
+        for expected in 0..5 {
+            let record = records.next().await.unwrap().unwrap();
+            assert_eq!((number(&record), record.shard_id()), (expected, FIRST));
+            assert_eq!(record.stream().name(), "orders");
+            assert!(record.arrival_time().is_some() && record.partition_key().is_some());
+            assert!(records.lag().is_some());
+        }
+        assert_eq!(records.ended(), None);
+        assert!(poll!(shards.next()).is_pending(), "closed in Kinesis is not read to its end");
+        assert!(records.next().await.is_none());
+        let Some(ReaderEnd::EndOfShard { children }) = records.ended() else { panic!("{records:?}") };
+        assert_eq!(children.len(), 2);
+        let listings = kinesis.count("ListShards");
+        for _ in 0..2 {
+            let child = shards.next().now_or_never().flatten().expect("a child, in the next poll");
+            assert_eq!(child.parents().collect::<Vec<_>>(), [(FIRST, ParentOutcome::Completed)]);
+        }
+        assert_eq!(kinesis.count("ListShards"), listings);
+        assert!(records.next().await.is_none(), "it is over for good");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_or_an_open_shard_is_no_end() {
+    let (kinesis, orders, client) = fake(1);
+    let shard = first(all_shards(&client, "orders")).await;
+    let mut records = shard.records(&client);
+    kinesis.fail_times("GetRecords", 3, Fault::EmptyRead);
+    put(&orders, 0..1);
+    assert_eq!(take(&mut records, 1).await, [0]);
+    assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());
+    put(&orders, 1..2);
+    assert_eq!(take(&mut records, 1).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_shard_that_is_closed_ends_at_once() {
+    let (_, orders, client) = fake(1);
+    orders.split(FIRST);
+    let shard = first(all_shards(&client, "orders")).await;
+    let mut batches = shard.batches(&client);
+    assert!(batches.next().await.is_none());
+    assert!(matches!(batches.ended(), Some(ReaderEnd::EndOfShard { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_is_dropped_hands_its_shard_back() {
+    let (_, orders, client) = fake(1);
+    put(&orders, 0..3);
+    orders.split(FIRST);
+    // Also where dropping a handle closes its shard.
+    let mut shards = all_shards(&client, "orders").on_drop(OnDrop::Close);
+    for taken in [0, 1, 3] {
+        let mut records = shards.next().await.unwrap().records(&client);
+        assert_eq!(take(&mut records, taken).await.len(), taken);
+        drop(records);
+    }
+    // The children have waited, and it starts where it first did.
+    let again = shards.next().await.unwrap();
+    assert_eq!((again.id(), again.start()), (FIRST, &StartPosition::TrimHorizon));
+    let aborted = tokio::spawn(again.records(&client).for_each(|_| std::future::pending()));
+    sleep(Duration::from_secs(5)).await;
+    aborted.abort();
+    assert_eq!(shards.next().await.unwrap().id(), FIRST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_has_expired_ends_and_its_children_open() {
+    let (kinesis, orders, client) = fake(1);
+    orders.split(FIRST);
+    let mut shards = all_shards(&client, "orders");
+    let mut records = shards.next().await.unwrap().records(&client);
+    // Once may be a mistake.
+    kinesis.fail_next("GetShardIterator", Fault::ResourceNotFound);
+    let mut next = records.next();
+    assert!(poll!(&mut next).is_pending());
+    orders.expire(FIRST);
+    assert!(next.await.is_none());
+    assert_eq!(records.ended(), Some(&ReaderEnd::Expired));
+    let child = shards.next().await.unwrap();
+    assert_eq!(child.parents().collect::<Vec<_>>(), [(FIRST, ParentOutcome::Unlisted)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_answer_that_a_shard_is_not_there_does_not_end_it() {
+    let (kinesis, orders, client) = fake(1);
+    put(&orders, 0..2);
+    let mut records = first(all_shards(&client, "orders")).await.records(&client);
+    kinesis.fail_next("GetRecords", Fault::ResourceNotFound);
+    assert_eq!(take(&mut records, 2).await, [0, 1]);
+}
+
+#[test]
+fn readers_are_send_and_static() {
+    fn is<T: Send + Unpin + 'static>() {}
+    is::<kinesis_shards::Batches>();
+    is::<kinesis_shards::Records>();
+    is::<kinesis_shards::AllRecords<kinesis_shards::AllShards>>();
+    is::<ReadError>();
+}

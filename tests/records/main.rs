@@ -1,0 +1,62 @@
+//! Reading shards, through the real SDK.
+#![cfg(feature = "testing")]
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use futures::future::ready;
+use futures::{FutureExt, Stream, StreamExt, poll};
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits};
+use kinesis_shards::{
+    OnDrop, ParentOutcome, ReadError, ReadEventKind, ReadOptions, ReaderEnd, Record, ShardHandle,
+    ShardStreamExt, StartAt, StartPosition, all_shards,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+mod all;
+mod ends;
+#[cfg(feature = "kpl")]
+mod kpl;
+mod pace;
+mod retries;
+
+const FIRST: &str = "shardId-000000000000";
+
+fn fake(shards: u32) -> (FakeKinesis, FakeStream, Client) {
+    fake_with(FakeKinesis::new(), shards)
+}
+
+fn fake_with(kinesis: FakeKinesis, shards: u32) -> (FakeKinesis, FakeStream, Client) {
+    let orders = kinesis.create_stream("orders", shards);
+    // The SDK's own retries would blur which request is whose.
+    let client = Client::from_conf(kinesis.config().retry_config(RetryConfig::disabled()).build());
+    (kinesis, orders, client)
+}
+
+fn put(stream: &FakeStream, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        stream.put_to(FIRST, number.to_string());
+    }
+}
+
+fn number(record: &Record) -> u32 {
+    std::str::from_utf8(record.data()).unwrap().parse().unwrap()
+}
+
+/// Takes so many records.
+async fn take(records: impl Stream<Item = Result<Record, ReadError>>, n: usize) -> Vec<u32> {
+    let mut records = pin!(records.take(n));
+    let mut taken = Vec::new();
+    while let Some(record) = timeout(Duration::from_hours(1), records.next()).await.expect("a record") {
+        taken.push(number(&record.unwrap()));
+    }
+    taken
+}
+
+async fn first(shards: impl Stream<Item = ShardHandle>) -> ShardHandle {
+    pin!(shards).next().await.unwrap()
+}
