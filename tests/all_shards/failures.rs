@@ -1,0 +1,138 @@
+//! Listings that fail.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_nonsense_is_one_err_a_listing_and_loses_no_handle() {
+    let nonsense = [
+        || Reply::ok("not JSON"),
+        || Reply::ok(r#"{"Shards":"#),
+        || Reply::ok("[]"),
+        || Reply::ok(r#"{"Shards":[{"ShardId":7}]}"#),
+        || Reply::shards(&[("", None)], None),
+        || Reply::shards(&[(ZERO, Some(ZERO))], None),
+        || Reply::shards(&[(ZERO, Some(ONE)), (ONE, Some(ZERO))], None),
+        || Reply::error(500, "InternalFailure"),
+        || Reply::Answer(503, "<html>busy</html>".to_owned()),
+        || Reply::error(400, "LimitExceededException"),
+        || Reply::Refused,
+    ];
+    for (n, reply) in nonsense.into_iter().enumerate() {
+        let mut calls = 0;
+        let client = Canned::client(move |_| {
+            calls += 1;
+            match calls {
+                1 => Reply::shards(&[(ZERO, None), (ONE, Some(ZERO))], None),
+                2..=4 => reply(),
+                _ => Reply::shards(&[("shardId-000000000002", None)], None),
+            }
+        });
+        let mut shards = try_all_shards(&client, "orders").poll_interval(SECOND);
+        let parent = shards.next().await.unwrap().unwrap();
+        for _ in 0..3 {
+            let error = shards.next().await.unwrap().expect_err("a failed listing");
+            assert!(error.to_string().contains("orders"), "{n}: {error}");
+            assert!(error.is_retryable(), "{n}: {error}");
+        }
+        parent.complete();
+        let child = shards.next().await.unwrap().unwrap();
+        assert_eq!(child.id(), ONE, "{n}");
+        assert_eq!(child.parents().collect::<Vec<_>>(), [(ZERO, ParentOutcome::Completed)]);
+        assert_eq!(shards.next().await.unwrap().unwrap().id(), "shardId-000000000002", "{n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_runs_into_the_clients_timeout() {
+    let client = Canned::client(|_| Reply::Silence);
+    let timeout =
+        aws_sdk_kinesis::config::timeout::TimeoutConfig::builder().operation_timeout(SECOND * 5).build();
+    let config = client.config().to_builder().timeout_config(timeout).build();
+    let client = aws_sdk_kinesis::Client::from_conf(config);
+    let mut shards = try_all_shards(&client, "orders");
+    let error = shards.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::ListShards { code: None, .. }) && error.is_retryable(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_listings_back_off_up_to_the_poll_interval() {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&times);
+    let client = Canned::client(move |_| {
+        log.lock().unwrap().push(Instant::now());
+        Reply::error(500, "InternalFailure")
+    });
+    let mut shards = try_all_shards(&client, "orders").poll_interval(SECOND * 4);
+    assert!(within(SECOND * 60, &mut shards).await.iter().all(Result::is_err));
+    let times = times.lock().unwrap();
+    let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Timers have a granularity of 1 ms.
+    for (gap, most) in gaps.iter().zip([500, 1_000, 2_000, 4_000, 4_000, 4_000]) {
+        let most = Duration::from_millis(most);
+        assert!(
+            *gap >= most / 2 && *gap <= most + Duration::from_millis(2),
+            "{gap:?} of {most:?}, in {gaps:?}"
+        );
+    }
+    assert!(gaps.len() < 40, "{}", gaps.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closings_while_listing_fails_do_not_shorten_the_back_off() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let client = Canned::client(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::shards(&[(ZERO, None), (ONE, None), ("shardId-000000000002", None)], None),
+        _ => Reply::error(500, "InternalFailure"),
+    });
+    let mut shards = try_all_shards(&client, "orders").poll_interval(SECOND * 10);
+    let out: Vec<_> = shards.by_ref().take(3).collect().await;
+    for shard in out {
+        drop(shard);
+        let _ = shards.next().now_or_never();
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "one at once; the rest waits for its next attempt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mistyped_name_is_told_from_silence_and_waited_for() {
+    let kinesis = FakeKinesis::new();
+    let client = kinesis.client();
+    let mut shards = try_all_shards(&client, "ordres");
+    let error = shards.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::StreamNotFound { .. }), "{error}");
+    assert!(!error.is_retryable());
+    assert!(error.to_string().contains("ordres"), "{error}");
+    assert!(std::error::Error::source(&error).is_some(), "the SDK's error is kept");
+    kinesis.create_stream("ordres", 1);
+    let found = within(SECOND * 5, &mut shards).await;
+    assert_eq!(found.into_iter().filter_map(Result::ok).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_stream_is_an_error_without_a_request() {
+    let kinesis = FakeKinesis::new();
+    let client = kinesis.client();
+    for bad in ["", "no such name!", "arn:aws:s3:::bucket", "arn:aws:kinesis:us-east-1:123456789012:stream/"]
+    {
+        let mut shards = try_all_shards(&client, bad);
+        let error = shards.next().await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::InvalidStream { .. }) && !error.is_retryable(), "{error}");
+        assert!(shards.next().await.unwrap().is_err(), "it goes on, at the same pace as any failure");
+    }
+    assert_eq!(kinesis.requests().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_permission_is_told_apart() {
+    for (code, retryable) in [
+        ("AccessDeniedException", false),
+        ("UnrecognizedClientException", false),
+        ("ExpiredTokenException", true),
+    ] {
+        let client = Canned::client(move |_| Reply::error(400, code));
+        let error = try_all_shards(&client, "orders").next().await.unwrap().unwrap_err();
+        assert!(matches!(&error, Error::AccessDenied { code: c, .. } if c == code), "{error:?}");
+        assert_eq!(error.is_retryable(), retryable, "{code}");
+    }
+}

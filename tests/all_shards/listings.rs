@@ -1,0 +1,180 @@
+//! What is asked of Kinesis, how often, page by page.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn in_steady_state_a_poll_is_one_request_for_what_is_new() {
+    let mut bytes = Vec::new();
+    for count in [10, 10_000] {
+        let (kinesis, _stream) = setup(count);
+        let client = kinesis.client();
+        let mut shards = all_shards(&client, "orders");
+        let out: Vec<_> = shards.by_ref().take(count as usize).collect().await;
+        assert_eq!(kinesis.count("ListShards"), (count as usize).div_ceil(1_000));
+        kinesis.clear_requests();
+        assert!(within(SECOND * 31, &mut shards).await.is_empty());
+        let requests = listings(&kinesis);
+        assert_eq!(requests.len(), 1);
+        assert_eq!(requests[0]["ExclusiveStartShardId"], format!("shardId-{:012}", count - 1));
+        bytes.push(requests[0].to_string().len());
+        drop(out);
+    }
+    assert_eq!(bytes[0], bytes[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_ten_minutes_and_after_not_found_the_listing_is_full() {
+    let (kinesis, stream) = setup(1);
+    let client = kinesis.client();
+    let mut shards = all_shards(&client, "orders");
+    let _zero = shards.next().await.unwrap();
+    assert!(within(SECOND * 60 * 25, &mut shards).await.is_empty());
+    let full = listings(&kinesis).iter().filter(|body| body.get("ExclusiveStartShardId").is_none()).count();
+    assert_eq!(full, 3, "at 0, 10 and 20 minutes");
+
+    stream.delete();
+    assert!(within(SECOND * 40, &mut shards).await.is_empty());
+    kinesis.clear_requests();
+    kinesis.create_stream("orders", 2);
+    let again = within(SECOND * 40, &mut shards).await;
+    assert_eq!(
+        ids(&again),
+        [ZERO, ONE],
+        "the old stream's handle is still out, the new one's shards are new"
+    );
+    assert!(listings(&kinesis)[0].get("ExclusiveStartShardId").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn follow_up_pages_carry_the_token_alone() {
+    let kinesis = FakeKinesis::builder().page_size(2).build();
+    let stream = kinesis.create_stream("orders", 5);
+    let client = kinesis.client();
+    for id in ["orders".to_owned(), stream.arn()] {
+        kinesis.clear_requests();
+        let found = all_shards(&client, &id).take(5).collect::<Vec<_>>().await;
+        assert_eq!(found.len(), 5);
+        let pages = listings(&kinesis);
+        assert_eq!(pages.len(), 3);
+        let field = if id == "orders" { "StreamName" } else { "StreamARN" };
+        assert_eq!(pages[0], serde_json::json!({ field: id }));
+        for page in &pages[1..] {
+            assert_eq!(page.as_object().unwrap().keys().collect::<Vec<_>>(), ["NextToken"]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expires_in_the_middle_of_paging_restarts_that_listing() {
+    let tokens = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&tokens);
+    let client = Canned::client(move |body| match body["NextToken"].as_str() {
+        None => Reply::shards(&[(ZERO, None)], Some("a")),
+        Some(_) if asked.fetch_add(1, Ordering::SeqCst) == 0 => {
+            Reply::error(400, "ExpiredNextTokenException")
+        }
+        Some(_) => Reply::shards(&[(ONE, None)], None),
+    });
+    let mut shards = try_all_shards(&client, "orders");
+    assert_eq!(shards.next().await.unwrap().unwrap().id(), ZERO);
+    assert_eq!(shards.next().await.unwrap().unwrap().id(), ONE);
+    assert_eq!(tokens.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_always_expires_is_an_error_in_the_end() {
+    let client = Canned::client(|body| match body["NextToken"].as_str() {
+        None => Reply::shards(&[(ZERO, None)], Some("a")),
+        Some(_) => Reply::error(400, "ExpiredNextTokenException"),
+    });
+    let error = try_all_shards(&client, "orders").next().await.unwrap().unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("ExpiredNextToken"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_judged_before_the_last_page() {
+    // The child is on the first page, its parent on the second.
+    let client = Canned::client(|body| match body["NextToken"].as_str() {
+        None => Reply::shards(&[(ONE, Some(ZERO))], Some("a")),
+        Some(_) => Reply::shards(&[(ZERO, None)], None),
+    });
+    let mut shards = all_shards(&client, "orders").poll_interval(SECOND * 100);
+    let parent = shards.next().await.unwrap();
+    assert_eq!(parent.id(), ZERO);
+    assert!(shards.next().now_or_never().is_none());
+    parent.complete();
+    assert_eq!(shards.next().await.unwrap().id(), ONE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_never_stops_paging_is_an_error() {
+    let same_token = |_| Reply::shards(&[(ZERO, None)], Some("again"));
+    let mut n = 0;
+    let same_shards = move |_| {
+        n += 1;
+        Reply::shards(&[(ZERO, None)], Some(&n.to_string()))
+    };
+    let mut n = 0;
+    let empty = move |_| {
+        n += 1;
+        Reply::shards(&[], Some(&n.to_string()))
+    };
+    let mut n = 0;
+    let endless = move |_| {
+        n += 1;
+        Reply::shards(&[(&format!("shardId-{n:012}"), None)], Some(&n.to_string()))
+    };
+    let clients = [
+        Canned::client(same_token),
+        Canned::client(same_shards),
+        Canned::client(empty),
+        Canned::client(endless),
+    ];
+    for client in clients {
+        let error = try_all_shards(&client, "orders").next().await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::MalformedList { .. }), "{error}");
+        assert!(error.to_string().contains("never end"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_pages_with_a_token_are_gone_through() {
+    let client = Canned::client(|body| match body["NextToken"].as_str() {
+        None => Reply::shards(&[], Some("a")),
+        Some("a") => Reply::shards(&[], Some("b")),
+        Some(_) => Reply::shards(&[(ZERO, None)], Some("")),
+    });
+    assert_eq!(all_shards(&client, "orders").next().await.unwrap().id(), ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_shards_are_forgotten() {
+    let (kinesis, stream) = setup(1);
+    let client = kinesis.client();
+    let mut shards = all_shards(&client, "orders");
+    let mut current = shards.next().await.unwrap();
+    for _ in 0..20 {
+        let (low, _) = stream.split(current.id());
+        let parent = current.id().to_owned();
+        current.complete();
+        let children: Vec<_> = shards.by_ref().take(2).collect().await;
+        let mut children = children.into_iter();
+        current = children.next().unwrap();
+        assert_eq!(current.id(), low);
+        stream.expire(&parent);
+    }
+    assert!(within(SECOND * 60 * 31, &mut shards).await.is_empty());
+    assert_eq!(shards.tracked(), 21, "the open ones, all that Kinesis still lists");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_survives_a_pause_of_hours_without_a_burst_of_listings() {
+    let (kinesis, _stream) = setup(1);
+    let client = kinesis.client();
+    let mut shards = all_shards(&client, "orders");
+    let _zero = shards.next().await.unwrap();
+    kinesis.clear_requests();
+    advance(SECOND * 3_600 * 5).await;
+    assert!(within(SECOND, &mut shards).await.is_empty());
+    assert_eq!(kinesis.count("ListShards"), 1);
+}

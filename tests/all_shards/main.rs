@@ -1,0 +1,39 @@
+//! The whole, through the real SDK, on the in-process Kinesis and on servers that misbehave; the clock is paused.
+
+mod failures;
+mod listings;
+mod order;
+mod starts;
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_kinesis::primitives::DateTime;
+use futures::{FutureExt, StreamExt};
+use kinesis_shards::testing::{FakeKinesis, FakeStream};
+use kinesis_shards::{
+    Error, OnDrop, ParentOutcome, Progress, ShardHandle, StartAt, StartPosition, all_shards, try_all_shards,
+};
+use serde_json::Value;
+use tokio::time::{Duration, Instant, advance};
+
+use support::{Canned, Reply, within};
+
+const SECOND: Duration = Duration::from_secs(1);
+const ZERO: &str = "shardId-000000000000";
+const ONE: &str = "shardId-000000000001";
+
+fn setup(shards: u32) -> (FakeKinesis, FakeStream) {
+    let kinesis = FakeKinesis::new();
+    let stream = kinesis.create_stream("orders", shards);
+    (kinesis, stream)
+}
+
+fn ids(handles: &[ShardHandle]) -> Vec<&str> {
+    handles.iter().map(ShardHandle::id).collect()
+}
+
+fn listings(kinesis: &FakeKinesis) -> Vec<Value> {
+    kinesis.requests().iter().map(|request| request.body().clone()).collect()
+}

@@ -1,0 +1,83 @@
+//! Where runs and shards start.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_timestamp_asks_for_the_same_instant_in_every_full_listing() {
+    let (kinesis, stream) = setup(1);
+    let client = kinesis.client();
+    stream.split(ZERO);
+    kinesis.advance(SECOND * 60).await;
+    let t = DateTime::from(kinesis.now());
+    kinesis.advance(SECOND * 60).await;
+    stream.split(ONE);
+    let mut shards = all_shards(&client, "orders").start_at(StartAt::Timestamp(t));
+    let open_at_t = within(SECOND * 1_300, &mut shards).await;
+    assert_eq!(ids(&open_at_t), [ONE, "shardId-000000000002"], "what was closed before is not listed");
+    assert!(open_at_t.iter().all(|shard| shard.start() == &StartPosition::Timestamp(t)));
+    drop(open_at_t);
+    let children = within(SECOND, &mut shards).await;
+    assert_eq!(children.len(), 2);
+    assert!(children.iter().all(|shard| shard.start() == &StartPosition::TrimHorizon));
+    let filters: Vec<_> =
+        listings(&kinesis).iter().filter_map(|body| body.get("ShardFilter").cloned()).collect();
+    assert_eq!(filters.len(), 3, "at 0, 10 and 20 minutes");
+    assert!(filters.iter().all(|filter| filter == &filters[0] && filter["Type"] == "FROM_TIMESTAMP"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_a_timestamp_resume_still_goes_on_with_shards_closed_before_it() {
+    let (kinesis, stream) = setup(2);
+    let client = kinesis.client();
+    let (_, last) = stream.put("a", "read by the earlier run");
+    let (two, three) = stream.split(ZERO);
+    let (four, five) = stream.split(ONE);
+    let (six, seven) = stream.split(&two);
+    kinesis.advance(SECOND * 60).await;
+    let t = DateTime::from(kinesis.now());
+    let half_read = Progress::At(StartPosition::After(last.clone()));
+    let mut shards =
+        all_shards(&client, "orders").start_at(StartAt::Timestamp(t)).resume([(ZERO.to_owned(), half_read)]);
+    let mut first = within(SECOND, &mut shards).await;
+    // 0 was closed before t, but was half read; 1 was closed before t, and is nobody's business.
+    assert_eq!(ids(&first), [ZERO, &four, &five]);
+    assert_eq!(first[0].start(), &StartPosition::After(last));
+    assert_eq!(first[1].start(), &StartPosition::Timestamp(t));
+    first.remove(0).complete();
+    let mut children = within(SECOND, &mut shards).await;
+    assert_eq!(ids(&children), [two, three], "2 was closed before t too");
+    assert!(children.iter().all(|shard| shard.start() == &StartPosition::TrimHorizon));
+    children.remove(0).complete();
+    assert_eq!(ids(&within(SECOND, &mut shards).await), [six, seven]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn latest_on_a_stream_that_does_not_exist_yet_reads_all_that_is_written_from_then_on() {
+    let kinesis = FakeKinesis::new();
+    let client = kinesis.client();
+    let began = StartPosition::Timestamp(DateTime::from(kinesis.now()));
+    let mut shards = try_all_shards(&client, "orders").start_at(StartAt::Latest);
+    assert!(matches!(shards.next().await, Some(Err(Error::StreamNotFound { .. }))));
+    let stream = kinesis.create_stream("orders", 1);
+    stream.put("a", "written before the shard was found");
+    stream.split(ZERO);
+    let found: Vec<_> = within(SECOND * 5, &mut shards).await.into_iter().filter_map(Result::ok).collect();
+    assert_eq!(ids(&found), [ZERO], "closed already, and unread");
+    assert_eq!(found[0].start(), &began);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_handed_back_under_latest_comes_back_from_when_the_run_began() {
+    let (kinesis, _stream) = setup(1);
+    let client = kinesis.client();
+    let began = DateTime::from(kinesis.now());
+    let mut shards = all_shards(&client, "orders").start_at(StartAt::Latest);
+    let zero = shards.next().await.unwrap();
+    assert_eq!(zero.start(), &StartPosition::Latest);
+    kinesis.advance(SECOND * 60).await;
+    zero.abandon();
+    let again = shards.next().await.unwrap();
+    assert_eq!(again.start(), &StartPosition::Timestamp(began));
+    again.abandon();
+    assert_eq!(shards.next().await.unwrap().start(), &StartPosition::Timestamp(began));
+}
