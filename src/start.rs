@@ -21,7 +21,7 @@ pub enum StartAt {
     #[default]
     TrimHorizon,
     /// What is written from now on: from the first listing that succeeds, and in each shard from the moment that its reader asks for an iterator. Ask at
-    /// once; what is written while a handle lies about is not read.
+    /// once; what is written while a handle lies about is not read. The crate's own readers read what was written since they were made.
     Latest,
     /// What was written at this time or later.
     Timestamp(DateTime),

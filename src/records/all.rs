@@ -1,5 +1,6 @@
 //! All shards of a stream of shards, read side by side.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub trait ShardStreamExt: Stream<Item = ShardHandle> + Sized {
         AllBatches {
             shards: self.fuse(),
             readers: SelectAll::new(),
+            waiting: VecDeque::new(),
             client: client.clone(),
             options: Arc::new(ReadOptions::new()),
             max_shards: usize::MAX,
@@ -77,6 +79,8 @@ pub struct AllBatches<S: Stream> {
     #[pin]
     shards: Fuse<S>,
     readers: SelectAll<Batches>,
+    /// Above the limit, in their order. They are made when their shards come, so that none begins later than it should.
+    waiting: VecDeque<Batches>,
     client: Client,
     options: Arc<ReadOptions>,
     max_shards: usize,
@@ -89,7 +93,7 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
     }
 
     /// Reads at most so many shards at once. The others, and children, wait until one of these has been read to its end: an open shard has none, so with fewer than the stream has open
-    /// shards some are never read.
+    /// shards some are never read. A shard that waits for its turn skips nothing: what is to start at `Latest` is read from when it came.
     ///
     /// # Default
     ///
@@ -115,19 +119,22 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
-        while this.readers.len() < *this.max_shards {
-            let Poll::Ready(Some(shard)) = this.shards.as_mut().poll_next(cx) else { break };
-            this.readers.push(Batches::new(shard, this.client, Arc::clone(this.options)));
+        while let Poll::Ready(Some(shard)) = this.shards.as_mut().poll_next(cx) {
+            this.waiting.push_back(Batches::new(shard, this.client, Arc::clone(this.options)));
         }
+        let room = this.max_shards.saturating_sub(this.readers.len()).min(this.waiting.len());
+        this.readers.extend(this.waiting.drain(..room));
         let readers = this.readers.len();
         match this.readers.poll_next_unpin(cx) {
             Poll::Ready(Some(batch)) => return Poll::Ready(Some(batch)),
             // The set of readers says so when it is empty; the next shard may come at any time.
-            Poll::Ready(None) if this.shards.is_terminated() => return Poll::Ready(None),
+            Poll::Ready(None) if this.shards.is_terminated() && this.waiting.is_empty() => {
+                return Poll::Ready(None);
+            }
             Poll::Ready(None) | Poll::Pending => {}
         }
-        if this.readers.len() < readers && readers >= *this.max_shards {
-            // The shards were not asked above: there is room now.
+        if this.readers.len() < readers && !this.waiting.is_empty() {
+            // There is room now.
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -136,7 +143,7 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
 
 impl<S: Stream<Item = ShardHandle>> FusedStream for AllBatches<S> {
     fn is_terminated(&self) -> bool {
-        self.shards.is_terminated() && self.readers.is_empty()
+        self.shards.is_terminated() && self.readers.is_empty() && self.waiting.is_empty()
     }
 }
 

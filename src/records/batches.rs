@@ -1,6 +1,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
@@ -25,6 +26,7 @@ pub struct Batches {
     client: Client,
     options: Arc<ReadOptions>,
     state: State,
+    opened: SystemTime,
     lag: Option<Duration>,
 }
 
@@ -39,7 +41,8 @@ enum State {
 
 impl Batches {
     pub(super) fn new(handle: ShardHandle, client: &Client, options: Arc<ReadOptions>) -> Self {
-        Self { client: client.clone(), options, state: State::New(handle), lag: None }
+        let (client, opened) = (client.clone(), now(client));
+        Self { client, options, state: State::New(handle), opened, lag: None }
     }
 
     /// Reads with these options.
@@ -101,7 +104,8 @@ impl Batches {
         self.state = match std::mem::replace(&mut self.state, dropped) {
             State::New(handle) => {
                 let offer = handle.offer();
-                let polling = Polling::new(self.client.clone(), offer, Arc::clone(&self.options));
+                let polling =
+                    Polling::new(self.client.clone(), offer, Arc::clone(&self.options), self.opened);
                 State::Reading(handle, polling)
             }
             state => state,

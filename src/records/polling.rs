@@ -20,12 +20,17 @@ use crate::StartPosition;
 use crate::client_time::now;
 use crate::handle::{Offer, get_shard_iterator};
 
+/// A reader that asks for its first iterator within this time reads from LATEST, if it is to.
+const PROMPT: Duration = Duration::from_secs(1);
+
 pub(super) struct Polling {
     client: Client,
     offer: Arc<Offer>,
     options: Arc<ReadOptions>,
     /// Where the next iterator begins, should that in hand be lost: after the last record that was read.
     from: StartPosition,
+    /// When the reader was made.
+    opened: SystemTime,
     iterator: Option<String>,
     pace: Pace,
     failures: u32,
@@ -41,10 +46,16 @@ enum Answer {
 }
 
 impl Polling {
-    pub(super) fn new(client: Client, offer: Arc<Offer>, options: Arc<ReadOptions>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        offer: Arc<Offer>,
+        options: Arc<ReadOptions>,
+        opened: SystemTime,
+    ) -> Self {
         Self {
             client,
             from: offer.start.clone(),
+            opened,
             offer,
             options,
             iterator: None,
@@ -55,8 +66,11 @@ impl Polling {
         }
     }
 
-    fn ask(&self) -> BoxFuture<'static, Answer> {
+    fn ask(&mut self) -> BoxFuture<'static, Answer> {
         let (pause, client) = (self.pace.next(), self.client.clone());
+        if now(&client).duration_since(self.opened).is_ok_and(|late| late > PROMPT) {
+            self.no_longer_latest(self.opened);
+        }
         let Some(iterator) = self.iterator.clone() else {
             let request = get_shard_iterator(&client, &self.offer, &self.from);
             return self.place(async move {
@@ -84,14 +98,17 @@ impl Polling {
         }
     }
 
-    fn take_iterator(&mut self, asked: SystemTime, iterator: String) {
+    /// A second LATEST, or a late one, would skip what was written since the first, whether that was answered, has expired, or had to wait.
+    fn no_longer_latest(&mut self, since: SystemTime) {
+        if self.from == StartPosition::Latest {
+            self.from = StartPosition::Timestamp(since.into());
+        }
+    }
+
+    fn take_iterator(&mut self, iterator: String) {
         self.iterator = Some(iterator);
         self.was_not_found = false;
         self.pace.iterator();
-        if self.from == StartPosition::Latest {
-            // Should it expire before its first record, a second LATEST would skip what came in between.
-            self.from = StartPosition::Timestamp(asked.into());
-        }
     }
 
     fn take_records(&mut self, asked: Instant, output: GetRecordsOutput) -> Page {
@@ -131,14 +148,12 @@ impl Polling {
         }
         let wait = self.pace.failure(&self.options);
         self.failures = self.failures.saturating_add(1);
-        tracing::warn!(
-            stream = error.stream().name(),
-            shard = error.shard_id(),
-            %error,
-            failures = self.failures,
-            ?wait,
-            "reading a shard failed; it is tried again"
-        );
+        let (stream, shard, failures) = (error.stream().name(), error.shard_id(), self.failures);
+        if error.is_expired_iterator() {
+            tracing::debug!(stream, shard, "an iterator has expired; another is made");
+        } else {
+            tracing::warn!(stream, shard, %error, failures, ?wait, "reading a shard failed; it is tried again");
+        }
         self.tell(ReadEventKind::Retry { error: &error, failures: self.failures, wait });
         Ok(())
     }
@@ -159,10 +174,13 @@ impl Source for Polling {
             };
             let answer = ready!(request.as_mut().poll(cx));
             self.request = None;
+            if let Answer::Iterator { asked, .. } = answer {
+                self.no_longer_latest(asked);
+            }
             let (stream, shard) = (&self.offer.stream, self.offer.shard.shard_id());
             let error = match answer {
-                Answer::Iterator { asked, result: Ok(Some(iterator)) } => {
-                    self.take_iterator(asked, iterator);
+                Answer::Iterator { result: Ok(Some(iterator)), .. } => {
+                    self.take_iterator(iterator);
                     continue;
                 }
                 Answer::Iterator { result: Ok(None), .. } => {

@@ -77,6 +77,18 @@ async fn shards_above_the_limit_wait_for_one_to_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shard_above_the_limit_skips_nothing_of_latest_while_it_waits() {
+    let (_, orders, client) = fake(2);
+    let shards = all_shards(&client, "orders").start_at(StartAt::Latest).take(2);
+    let mut records = shards.records(&client).max_shards(1);
+    assert!(timeout(Duration::from_mins(10), records.next()).await.is_err());
+    orders.put_to("shardId-000000000001", "1");
+    assert!(timeout(Duration::from_mins(10), records.next()).await.is_err());
+    orders.split(FIRST);
+    assert_eq!(take(&mut records, 1).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_consumer_that_takes_nothing_stops_the_reading() {
     for (runtime, ahead) in [(None, 0), (Some(tokio::runtime::Handle::current()), 1)] {
         let (kinesis, orders, client) = fake(4);

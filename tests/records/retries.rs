@@ -82,6 +82,33 @@ async fn latest_skips_nothing_when_its_iterator_expires_before_the_first_record(
 }
 
 #[tokio::test(start_paused = true)]
+async fn latest_skips_nothing_when_its_first_iterator_is_late_in_coming() {
+    let (kinesis, orders, client) = fake(1);
+    put(&orders, 0..5);
+    sleep(Duration::from_secs(1)).await;
+    kinesis.fail_times("GetShardIterator", 5, Fault::ServiceUnavailable);
+    let mut records = first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
+    assert!(timeout(Duration::from_secs(2), records.next()).await.is_err());
+    put(&orders, 5..7);
+    assert_eq!(take(&mut records, 2).await, [5, 6]);
+    let asked = kinesis.bodies("GetShardIterator");
+    assert_eq!(asked[0]["ShardIteratorType"], "LATEST");
+    assert!(asked[1..].iter().all(|body| body["ShardIteratorType"] == "AT_TIMESTAMP"), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn latest_is_when_the_reader_was_made() {
+    let (_, orders, client) = fake(1);
+    put(&orders, 0..5);
+    sleep(Duration::from_secs(1)).await;
+    let mut records = first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
+    sleep(Duration::from_mins(10)).await;
+    put(&orders, 5..7);
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(take(&mut records, 2).await, [5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_timestamp_is_kept_until_the_first_record() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..2);

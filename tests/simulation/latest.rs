@@ -5,11 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_kinesis::config::http::HttpRequest;
 use aws_sdk_kinesis::config::{HttpClient, RuntimeComponents};
-use aws_sdk_kinesis::primitives::DateTime;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
-use kinesis_shards::StartPosition;
 use kinesis_shards::testing::FakeKinesis;
 use serde_json::Value;
 
@@ -60,11 +58,12 @@ impl HttpConnector for Line {
         let Some(shard) = shard else { return answer };
         let tap = self.tap.clone();
         HttpConnectorFuture::new(async move {
-            let since = DateTime::from(tap.kinesis.now());
+            let since = tap.kinesis.now();
+            // A later iterator must not begin later.
+            tap.oracle.lock().unwrap().asked_for_latest(shard, since);
             let response = answer.await;
             if response.as_ref().is_ok_and(|response| response.status().is_success()) {
-                // A later iterator must not begin later.
-                tap.oracle.lock().unwrap().skip_to_latest(shard, StartPosition::Timestamp(since));
+                tap.oracle.lock().unwrap().skip_to_latest(shard);
             }
             response
         })

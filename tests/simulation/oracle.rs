@@ -158,10 +158,15 @@ impl Oracle {
         self.remember(shard, StartPosition::After(sequence.to_owned()));
     }
 
+    /// An iterator at `LATEST` is asked for: what was written before is not owed, and the next one begins here.
+    pub(crate) fn asked_for_latest(&mut self, shard: Id, since: SystemTime) {
+        self.ledger.excuse(|of, written| of == shard && written < since);
+        self.remember(shard, StartPosition::Timestamp(since.into()));
+    }
+
     /// An iterator at `LATEST` was made: what is there already is not owed.
-    pub(crate) fn skip_to_latest(&mut self, shard: Id, since: StartPosition) {
+    pub(crate) fn skip_to_latest(&mut self, shard: Id) {
         self.ledger.excuse(|of, _| of == shard);
-        self.remember(shard, since);
     }
 
     fn remember(&mut self, shard: Id, position: StartPosition) {
