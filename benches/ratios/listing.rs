@@ -8,9 +8,10 @@ use futures::StreamExt;
 use kinesis_shards::all_shards;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::canned::Canned;
+use crate::common::canned::Canned;
+use crate::heap::allocations;
 use crate::instructions;
-use crate::measure::{allocations, count, each, ratio};
+use crate::measure::{count, each, ratio};
 use crate::table::Table;
 
 pub(crate) fn cases(table: &mut Table, quick: bool) {

@@ -5,19 +5,20 @@
 //!
 //! Wall time is the median of interleaved runs. Instructions are counted by valgrind, if it is installed.
 
-mod canned;
-mod canned_records;
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "the benches share it, and each uses a part")]
+mod common;
+mod heap;
 mod instructions;
 mod lineage;
 mod listing;
-mod measure;
 mod memory;
 mod records;
 mod steady;
-mod table;
 
 use std::process::ExitCode;
 
+use common::{measure, table};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use table::Table;
 
@@ -37,10 +38,6 @@ fn main() -> ExitCode {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
 
     let mut table = Table::new();
-    if has("--records") {
-        records::cases(&mut table);
-        return ExitCode::from(u8::from(has("--check") && table.finish() > 0));
-    }
     listing::cases(&mut table, has("--quick"));
     lineage::cases(&mut table);
     steady::cases(&mut table);

@@ -5,7 +5,8 @@ use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures::{FutureExt, StreamExt};
 use kinesis_shards::{Error, Lineage, ShardHandle, ShardList, parents_first};
 
-use crate::measure::{count, heap};
+use crate::heap::heap;
+use crate::measure::count;
 use crate::table::Table;
 
 const SHARDS: usize = 100_000;

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use kinesis_shards::all_shards;
 use tokio::runtime::Builder;
 
-use crate::canned::Canned;
+use crate::common::canned::Canned;
 use crate::measure::count;
 use crate::table::Table;
 

@@ -200,6 +200,7 @@ impl<S: Stream<Item = ShardHandle>> AllRecords<S> {
 impl<S: Stream<Item = ShardHandle>> Stream for AllRecords<S> {
     type Item = Result<Record, ReadError>;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.project().records.poll_next(cx)
     }

@@ -7,6 +7,8 @@ use aws_sdk_kinesis::types;
 use tokio::time::Duration;
 
 use super::Record;
+#[cfg(feature = "kpl")]
+use super::kpl::Deaggregation;
 use crate::StreamId;
 use crate::handle::Offer;
 
@@ -17,7 +19,7 @@ pub struct Batch {
     pub(super) lag: Option<Duration>,
     pub(super) received_at: SystemTime,
     #[cfg(feature = "kpl")]
-    pub(super) deaggregation: super::kpl::Deaggregation,
+    pub(super) deaggregation: Deaggregation,
 }
 
 impl Batch {
@@ -91,40 +93,55 @@ pub struct BatchRecords {
     records: std::vec::IntoIter<types::Record>,
     offer: Arc<Offer>,
     #[cfg(feature = "kpl")]
-    deaggregation: super::kpl::Deaggregation,
+    deaggregation: Deaggregation,
     /// Of the aggregated record that was met last.
     #[cfg(feature = "kpl")]
     user_records: std::vec::IntoIter<Record>,
 }
 
-impl Iterator for BatchRecords {
-    type Item = Record;
+impl BatchRecords {
+    #[inline]
+    fn as_it_is(&self, record: types::Record) -> Record {
+        Record {
+            sdk: record,
+            offer: Arc::clone(&self.offer),
+            #[cfg(feature = "kpl")]
+            user: None,
+        }
+    }
 
-    fn next(&mut self) -> Option<Record> {
-        #[cfg(feature = "kpl")]
-        let record = loop {
+    #[cfg(feature = "kpl")]
+    fn next_deaggregated(&mut self) -> Option<Record> {
+        loop {
             if let Some(user_record) = self.user_records.next() {
                 return Some(user_record);
             }
             match self.deaggregation.user_records(self.records.next()?, &self.offer) {
                 Ok(user_records) => self.user_records = user_records.into_iter(),
-                Err(record) => break record,
+                Err(record) => return Some(self.as_it_is(record)),
             }
-        };
-        #[cfg(not(feature = "kpl"))]
+        }
+    }
+}
+
+impl Iterator for BatchRecords {
+    type Item = Record;
+
+    // There is one call for each record, and the caller is another crate.
+    #[inline]
+    fn next(&mut self) -> Option<Record> {
+        #[cfg(feature = "kpl")]
+        if self.deaggregation != Deaggregation::Off {
+            return self.next_deaggregated();
+        }
         let record = self.records.next()?;
-        Some(Record {
-            sdk: record,
-            offer: Arc::clone(&self.offer),
-            #[cfg(feature = "kpl")]
-            user: None,
-        })
+        Some(self.as_it_is(record))
     }
 
     /// An aggregated record may come out as none, or as many.
     fn size_hint(&self) -> (usize, Option<usize>) {
         #[cfg(feature = "kpl")]
-        if self.deaggregation != super::kpl::Deaggregation::Off {
+        if self.deaggregation != Deaggregation::Off {
             return (self.user_records.len(), None);
         }
         self.records.size_hint()

@@ -79,7 +79,7 @@ impl Deaggregation {
                 let like = |(partition_key, user_record)| {
                     let mut record = record.clone();
                     record.partition_key = Some(partition_key);
-                    Record { sdk: record, offer: Arc::clone(offer), user: Some(user_record) }
+                    Record { sdk: record, offer: Arc::clone(offer), user: Some(Box::new(user_record)) }
                 };
                 Ok(user_records.map(like).collect())
             }

@@ -53,6 +53,7 @@ impl Records {
 impl Stream for Records {
     type Item = Result<Record, ReadError>;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.records).poll_next(cx)
     }
@@ -82,6 +83,22 @@ impl<S> OneByOne<S> {
         Self { batches, in_hand: None }
     }
 
+    /// Takes the next page in hand; an error is the end, or the reason that there is none.
+    fn poll_page(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Option<ReadError>>>
+    where
+        S: Stream<Item = Result<Batch, ReadError>>,
+    {
+        let this = self.project();
+        // The page is let go of before the next is awaited.
+        *this.in_hand = None;
+        *this.in_hand = match ready!(this.batches.poll_next(cx)) {
+            Some(Ok(batch)) => Some(batch.into_iter()),
+            Some(Err(error)) => return Poll::Ready(Err(Some(error))),
+            None => return Poll::Ready(Err(None)),
+        };
+        Poll::Ready(Ok(()))
+    }
+
     pub(super) fn map_batches(self, map: impl FnOnce(S) -> S) -> Self {
         Self { batches: map(self.batches), in_hand: self.in_hand }
     }
@@ -90,18 +107,17 @@ impl<S> OneByOne<S> {
 impl<S: Stream<Item = Result<Batch, ReadError>>> Stream for OneByOne<S> {
     type Item = Result<Record, ReadError>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut this = self.project();
+    // A record that is in hand comes at the price of a vector's next.
+    #[inline]
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(record) = this.in_hand.as_mut().and_then(Iterator::next) {
+            if let Some(in_hand) = self.as_mut().project().in_hand
+                && let Some(record) = in_hand.next()
+            {
                 return Poll::Ready(Some(Ok(record)));
             }
-            // The page is let go of before the next is awaited.
-            *this.in_hand = None;
-            match ready!(this.batches.as_mut().poll_next(cx)) {
-                Some(Ok(batch)) => *this.in_hand = Some(batch.into_iter()),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
+            if let Err(end) = ready!(self.as_mut().poll_page(cx)) {
+                return Poll::Ready(end.map(Err));
             }
         }
     }

@@ -52,6 +52,11 @@ impl ReadOptions {
         }
     }
 
+    /// Whether anybody wants to know how large a page is.
+    pub(super) fn counts_bytes(&self) -> bool {
+        self.max_bytes_per_second.is_some() || self.on_event.is_some()
+    }
+
     /// How long after a read that reached the tip of the shard the next begins, less a random tenth; the first such pause is a random part of it. While a shard is
     /// behind it is read on at once, within the limits below.
     ///

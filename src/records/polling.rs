@@ -115,7 +115,7 @@ impl Polling {
         let GetRecordsOutput { records, next_shard_iterator, millis_behind_latest, child_shards, .. } =
             output;
         let lag = millis_behind_latest.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
-        let bytes = records.iter().map(size).sum();
+        let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
         let is_full = i32::try_from(records.len()).is_ok_and(|len| len >= self.options.max_records);
         let is_behind = is_full || lag.is_some_and(|lag| !lag.is_zero());
         self.pace.page(asked, bytes, is_behind, &self.options);

@@ -16,41 +16,47 @@ pub struct Record {
     pub(super) offer: Arc<Offer>,
     /// Then the record above is the aggregated one, without its data.
     #[cfg(feature = "kpl")]
-    pub(super) user: Option<super::kpl::UserRecord>,
+    pub(super) user: Option<Box<super::kpl::UserRecord>>,
 }
 
 impl Record {
     /// The id of its shard.
+    #[inline]
     #[must_use]
     pub fn shard_id(&self) -> &str {
         self.offer.shard.shard_id()
     }
 
     /// The stream, as it was named to [`all_shards`](crate::all_shards).
+    #[inline]
     #[must_use]
     pub fn stream(&self) -> &StreamId {
         &self.offer.stream
     }
 
     /// Its sequence number: it is greater than those of the records before it in this shard, and in its parents.
+    #[inline]
     #[must_use]
     pub fn sequence_number(&self) -> &str {
         self.sdk.sequence_number()
     }
 
     /// Its partition key. It is missing only where the producer gave none, which a stream with the `AUTO` record distribution strategy allows.
+    #[inline]
     #[must_use]
     pub fn partition_key(&self) -> Option<&str> {
         self.sdk.partition_key()
     }
 
     /// `ApproximateArrivalTimestamp`: when Kinesis took it in.
+    #[inline]
     #[must_use]
     pub fn arrival_time(&self) -> Option<DateTime> {
         self.sdk.approximate_arrival_timestamp().copied()
     }
 
     /// Its data.
+    #[inline]
     #[must_use]
     pub fn data(&self) -> &[u8] {
         #[cfg(feature = "kpl")]
@@ -61,6 +67,7 @@ impl Record {
     }
 
     /// Its data. It is not copied, save that of a user record.
+    #[inline]
     #[must_use]
     pub fn into_data(self) -> Vec<u8> {
         #[cfg(feature = "kpl")]

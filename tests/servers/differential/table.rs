@@ -123,6 +123,7 @@ pub(crate) static KNOWN: &[Known] = &[
     known((Kinesalite, LIST, "error"), |case| case.is_refused_by_the_fake() && case.filters(), "ignores ShardFilter, a wrong one too", SHARD_FILTER),
     known((Kinesalite, &["MergeShards", "SplitShard"], "error"), |case| case.is_refused_by_the_fake(), "splits and merges closed shards; takes hash keys with zeros before them",
         (Fake, "SplitShard, MergeShards: InvalidArgumentException; NewStartingHashKey: the pattern")),
+    known((Kinesalite, PUT, "SequenceNumber"), |case| case.server().starts_with("not above"), "numbers do not rise within a shard after a reshard", SEQUENCES),
     known((Kinesalite, PUT, "Records[].SequenceNumber"), |case| case.server().starts_with("not above"), "numbers do not rise within a shard after a reshard", SEQUENCES),
     known((Kinesalite, PUT, "error"), |case| case.is_refused_by_the_fake(), "takes hash keys with zeros before them", (Fake, "PutRecord, ExplicitHashKey: the pattern")),
     known((Kinesalite, READ, "ChildShards"), |case| case.server().is_empty(), "knows no ChildShards", CHILD_SHARDS),

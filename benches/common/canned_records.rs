@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 
-use crate::canned;
+use super::canned;
 
 /// An iterator is the number of its page.
 #[derive(Clone)]

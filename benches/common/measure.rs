@@ -1,10 +1,6 @@
-//! Time, allocations and the heap.
+//! Time.
 
 use std::time::Instant;
-
-use stats_alloc::Stats;
-
-use crate::HEAP;
 
 /// How many times as long as `b` does `a` take: the median over pairs of runs, each pair run one after the other, so that the
 /// machine's wandering meets both alike. Each gives what it took, in seconds per thing done.
@@ -24,19 +20,6 @@ pub(crate) fn each<T>(things: usize, run: impl FnOnce() -> T) -> f64 {
 fn median(mut ratios: Vec<f64>) -> f64 {
     ratios.sort_by(f64::total_cmp);
     ratios[ratios.len() / 2]
-}
-
-/// The number of allocations that a run makes.
-pub(crate) fn allocations<T>(run: impl FnOnce() -> T) -> f64 {
-    let before = HEAP.stats();
-    run();
-    count((HEAP.stats() - before).allocations)
-}
-
-/// The bytes on the heap now.
-pub(crate) fn heap() -> f64 {
-    let Stats { bytes_allocated, bytes_deallocated, .. } = HEAP.stats();
-    count(bytes_allocated - bytes_deallocated)
 }
 
 /// Exact for all that is counted here.
