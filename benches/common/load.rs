@@ -47,6 +47,22 @@ pub(crate) async fn ours(client: &Client, load: Load, options: ReadOptions) {
     assert!(bytes >= seen * load.bytes);
 }
 
+/// The same by the page.
+pub(crate) async fn by_the_page(client: &Client, load: Load) {
+    let options = ReadOptions::new().min_read_interval(Duration::ZERO).max_bytes_per_second(None);
+    let shards = handles(load.shards).take(load.shards);
+    let mut batches = Box::pin(shards.batches(client).with(options));
+    let (mut seen, mut bytes) = (0, 0);
+    while let Some(batch) = batches.next().await {
+        for record in batch.expect("a batch") {
+            seen += 1;
+            bytes += record.data().len();
+        }
+    }
+    assert_eq!(seen, load.total());
+    assert!(bytes >= seen * load.bytes);
+}
+
 pub(crate) async fn bare(client: &Client, load: Load) {
     let shards: FuturesUnordered<_> = (0..load.shards).map(|_| bare_shard(client).boxed()).collect();
     let seen: usize = shards.fold(0, |sum, seen| future::ready(sum + seen)).await;

@@ -17,7 +17,7 @@ use kinesis_shards::{ReadOptions, ShardHandle, ShardStreamExt, all_shards};
 use tokio::runtime::{Builder, Handle};
 
 use common::canned_records::CannedRecords;
-use common::load::{Load, bare, handles, ours};
+use common::load::{Load, bare, by_the_page, handles, ours};
 use common::measure::{count, each, ratio};
 use common::table::Table;
 
@@ -49,10 +49,15 @@ fn cases(table: &mut Table) {
         // 0.95 of the bare loop's records per second; 0.9 where there are many shards.
         let limit = if shards == 1 { 1.0 / 0.95 } else { 1.0 / 0.9 };
         table.row(&format!("{what}wall time"), limit, wall);
+        if shards == 1 {
+            let pages = || each(total, || one.block_on(by_the_page(&client, load)));
+            let wall = ratio(9, pages, || each(total, || one.block_on(bare(&client, load))));
+            table.row(&format!("{what}wall time, by `batches`"), limit, wall);
+        }
         Table::note(&format!("{what}records/s"), 1.0 / best);
         Table::note(&format!("{what}MB/s"), count(bytes) / best / 1e6);
     }
-    spread(table, small(8, 3));
+    spread(table, small(8, 8));
     idle(table);
     latency(table);
 }
