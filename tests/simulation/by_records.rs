@@ -18,6 +18,8 @@ struct Reading {
     life: u32,
     id: Id,
     batches: Batches,
+    /// The record that came last, by its number.
+    last: Option<usize>,
 }
 
 impl Reading {
@@ -29,7 +31,11 @@ impl Reading {
             Some(Ok(batch)) => {
                 for record in batch {
                     let text = std::str::from_utf8(record.data()).unwrap_or_default();
-                    oracle.deliver(self.id, text.parse().unwrap_or(usize::MAX), record.sequence_number());
+                    let number = text.parse().unwrap_or(usize::MAX);
+                    if self.last.replace(number).is_some_and(|last| last >= number) {
+                        oracle.violate(format!("one reader of shard {} gave record {number} again", self.id));
+                    }
+                    oracle.deliver(self.id, number, record.sequence_number());
                 }
                 return true;
             }
@@ -76,7 +82,7 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
             }
         });
     let batches = handle.batches(&consumer.client).with(options);
-    let mut reading = Reading { consumer: Arc::clone(&consumer), life, id, batches };
+    let mut reading = Reading { consumer: Arc::clone(&consumer), life, id, batches, last: None };
     let mut reads = 0;
     loop {
         if let End::Stop(after, stop) = visit.end
