@@ -173,6 +173,14 @@ impl AllShards {
     }
 
     setters!(self.shards);
+
+    pub(crate) fn lineage(&self) -> &Lineage<ShardLists> {
+        &self.shards.lineage
+    }
+
+    pub(crate) fn lineage_mut(&mut self) -> &mut Lineage<ShardLists> {
+        &mut self.shards.lineage
+    }
 }
 
 impl TryAllShards {
@@ -181,6 +189,14 @@ impl TryAllShards {
     }
 
     setters!(self.lineage);
+
+    pub(crate) fn lineage(&self) -> &Lineage<ShardLists> {
+        &self.lineage
+    }
+
+    pub(crate) fn lineage_mut(&mut self) -> &mut Lineage<ShardLists> {
+        &mut self.lineage
+    }
 }
 
 impl Stream for TryAllShards {

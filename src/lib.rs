@@ -216,7 +216,9 @@
 //! * `testing`: `kinesis_shards::testing`, an in-process Kinesis to test a pipeline on.
 
 mod all_shards;
+mod backoff;
 mod cell;
+mod checkpoint;
 mod client_time;
 mod ending;
 mod error;
@@ -227,10 +229,17 @@ mod shard_list;
 mod shard_lists;
 mod start;
 mod stream_id;
+mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use all_shards::{AllShards, TryAllShards, all_shards, try_all_shards};
+pub use checkpoint::{
+    Ack, AllCheckpointedRecords, AutoAck, Checkpoint, CheckpointEvent, CheckpointEventKind,
+    CheckpointOptions, CheckpointStore, CheckpointedRecords, CheckpointedShard, CheckpointedShardStreamExt,
+    CheckpointedShards, Checkpoints, LoadError, MemoryStore, ParseCheckpointError, Save, Stopped, StoreError,
+    UnackedRecord,
+};
 pub use ending::{OnDrop, ParentOutcome};
 pub use error::Error;
 pub use handle::ShardHandle;

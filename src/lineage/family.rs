@@ -37,6 +37,8 @@ pub(super) struct Family {
     wants_full: bool,
     full_lists: u32,
     next_serial: Serial,
+    /// The ids of the shards that were forgotten, where somebody wants to know.
+    pub(super) forgotten: Option<Vec<String>>,
 }
 
 /// A listing that would help the lineage now; see [`Lineage::wanted`](crate::Lineage::wanted).
@@ -91,7 +93,8 @@ impl Family {
         }
         self.unseen = None;
         let full = self.extent.is_full();
-        self.origin.end_list(full);
+        let never_listed = self.origin.end_list(full);
+        self.tell_forgotten(never_listed.into_keys());
         if full {
             self.wants_full = false;
             self.forget();
@@ -250,19 +253,32 @@ impl Family {
 
     /// Lets go of a stream that is gone. Handles that are out end into the void.
     fn bury(&mut self) {
-        self.members.clear();
+        let never_listed = self.origin.forget_earlier_run();
+        self.tell_forgotten(never_listed.into_keys());
+        let members = std::mem::take(&mut self.members);
+        self.tell_forgotten(members.into_keys().map(|key| key.to_string()));
         self.ready.clear();
         self.orphans = Orphans::default();
         self.childless.clear();
         self.waiting = 0;
-        self.origin.forget_earlier_run();
+    }
+
+    fn tell_forgotten(&mut self, ids: impl Iterator<Item = String>) {
+        if let Some(forgotten) = &mut self.forgotten {
+            forgotten.extend(ids);
+        }
     }
 
     /// Forgets what is closed and was not named by two full lists in a row. Nobody waits for what is closed.
     fn forget(&mut self) {
         let full_lists = self.full_lists;
-        self.members.retain(|_, member| {
-            !matches!(member.state, State::Closed(_)) || full_lists - member.named_in < 2
+        let forgotten = &mut self.forgotten;
+        self.members.retain(|key, member| {
+            let keep = !matches!(member.state, State::Closed(_)) || full_lists - member.named_in < 2;
+            if let (false, Some(forgotten)) = (keep, &mut *forgotten) {
+                forgotten.push(key.to_string());
+            }
+            keep
         });
         if self.members.capacity() / 4 > self.members.len() {
             self.members.shrink_to_fit();

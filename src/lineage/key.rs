@@ -1,5 +1,6 @@
 //! A shard's id and the number it starts at, as small as the cache needs them.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -30,6 +31,15 @@ impl From<&str> for ShardKey {
             id.strip_prefix("shardId-").filter(|digits| digits.len() == 12 && !digits.starts_with('+'));
         let number = digits.and_then(|digits| digits.parse().ok());
         number.map_or_else(|| Self::Named(Arc::new(id.to_owned())), Self::Numbered)
+    }
+}
+
+impl fmt::Display for ShardKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Numbered(number) => write!(f, "shardId-{number:012}"),
+            Self::Named(name) => f.write_str(name),
+        }
     }
 }
 
@@ -74,6 +84,7 @@ mod tests {
     fn aws_ids_are_numbers_and_all_others_stay_apart_from_them() {
         assert_eq!(ShardKey::from("shardId-000000000042"), ShardKey::Numbered(42));
         assert_eq!(ShardKey::from("shardId-999999999999"), ShardKey::Numbered(999_999_999_999));
+        assert_eq!(ShardKey::Numbered(42).to_string(), "shardId-000000000042");
         for other in [
             "shardId-42",
             "shardId-0000000000042",
@@ -84,6 +95,7 @@ mod tests {
             "",
         ] {
             assert_eq!(ShardKey::from(other), ShardKey::Named(Arc::new(other.to_owned())));
+            assert_eq!(ShardKey::from(other).to_string(), other);
         }
     }
 

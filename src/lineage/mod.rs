@@ -191,6 +191,20 @@ impl<S> Lineage<S> {
         self.family.len()
     }
 
+    /// From now on, [`forgotten`](Self::forgotten) tells what is forgotten.
+    pub(crate) fn tell_forgotten(&mut self) {
+        self.family.forgotten.get_or_insert_default();
+    }
+
+    /// The ids of shards that were forgotten: Kinesis lists them no more, or the stream was deleted and created again.
+    pub(crate) fn forgotten(&mut self) -> Vec<String> {
+        self.family.forgotten.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn start(&self) -> StartAt {
+        self.family.origin.start_at
+    }
+
     pub(crate) fn is_resumed(&self) -> bool {
         self.family.origin.is_resumed()
     }

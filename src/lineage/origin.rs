@@ -57,17 +57,15 @@ impl Origin {
     }
 
     /// What two full lists in a row did not name has expired.
-    pub(super) fn end_list(&mut self, list_was_full: bool) {
+    pub(super) fn end_list(&mut self, list_was_full: bool) -> HashMap<String, Progress> {
         self.full_lists += u32::from(list_was_full);
-        if self.full_lists >= 2 && !self.resume.is_empty() {
-            self.resume = HashMap::new();
-        }
+        if self.full_lists < 2 { HashMap::new() } else { std::mem::take(&mut self.resume) }
     }
 
     /// A stream that was created again shares nothing with the one that the earlier run read.
-    pub(super) fn forget_earlier_run(&mut self) {
-        self.resume = HashMap::new();
+    pub(super) fn forget_earlier_run(&mut self) -> HashMap<String, Progress> {
         self.earlier_run_has_gaps = false;
+        std::mem::take(&mut self.resume)
     }
 
     pub(super) fn names(&self, id: &str) -> Option<&Progress> {

@@ -1,18 +1,17 @@
 //! All shards of a stream of shards, read side by side.
 
-use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::Client;
-use futures::stream::{Fuse, FusedStream, SelectAll};
-use futures::{Stream, StreamExt};
+use futures::Stream;
+use futures::stream::FusedStream;
 use pin_project::pin_project;
 use tokio::time::Duration;
 
 use super::one_by_one::OneByOne;
+use super::side_by_side::SideBySide;
 use super::{Batch, Batches, ReadError, ReadOptions, Record};
 use crate::ShardHandle;
 
@@ -56,12 +55,9 @@ pub trait ShardStreamExt: Stream<Item = ShardHandle> + Sized {
     /// All records of all shards, a page of one shard at a time. The shards take turns.
     fn batches(self, client: &Client) -> AllBatches<Self> {
         AllBatches {
-            shards: self.fuse(),
-            readers: SelectAll::new(),
-            waiting: VecDeque::new(),
+            readers: SideBySide::new(self),
             client: client.clone(),
             options: Arc::new(ReadOptions::new()),
-            max_shards: usize::MAX,
         }
     }
 }
@@ -77,13 +73,9 @@ impl<S: Stream<Item = ShardHandle>> ShardStreamExt for S {}
 #[pin_project]
 pub struct AllBatches<S: Stream> {
     #[pin]
-    shards: Fuse<S>,
-    readers: SelectAll<Batches>,
-    /// Above the limit, in their order. They are made when their shards come, so that none begins later than it should.
-    waiting: VecDeque<Batches>,
+    readers: SideBySide<S, Batches>,
     client: Client,
     options: Arc<ReadOptions>,
-    max_shards: usize,
 }
 
 impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
@@ -104,13 +96,12 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
     /// If it is zero.
     #[track_caller]
     pub fn max_shards(self, shards: usize) -> Self {
-        let shards = NonZeroUsize::new(shards).expect("max_shards is 0: nothing would ever be read");
-        Self { max_shards: shards.get(), ..self }
+        Self { readers: self.readers.max_shards(shards), ..self }
     }
 
     /// Each shard that is being read, and its [lag](Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
-        self.readers.iter().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
+        self.readers.readers().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
     }
 }
 
@@ -118,38 +109,20 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
     type Item = Result<Batch, ReadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut this = self.project();
-        while let Poll::Ready(Some(shard)) = this.shards.as_mut().poll_next(cx) {
-            this.waiting.push_back(Batches::new(shard, this.client, Arc::clone(this.options)));
-        }
-        let room = this.max_shards.saturating_sub(this.readers.len()).min(this.waiting.len());
-        this.readers.extend(this.waiting.drain(..room));
-        let readers = this.readers.len();
-        match this.readers.poll_next_unpin(cx) {
-            Poll::Ready(Some(batch)) => return Poll::Ready(Some(batch)),
-            // The set of readers says so when it is empty; the next shard may come at any time.
-            Poll::Ready(None) if this.shards.is_terminated() && this.waiting.is_empty() => {
-                return Poll::Ready(None);
-            }
-            Poll::Ready(None) | Poll::Pending => {}
-        }
-        if this.readers.len() < readers && !this.waiting.is_empty() {
-            // There is room now.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
+        let this = self.project();
+        this.readers.poll_next(cx, |shard| Batches::new(shard, this.client, Arc::clone(this.options)))
     }
 }
 
 impl<S: Stream<Item = ShardHandle>> FusedStream for AllBatches<S> {
     fn is_terminated(&self) -> bool {
-        self.shards.is_terminated() && self.readers.is_empty() && self.waiting.is_empty()
+        self.readers.is_terminated()
     }
 }
 
 impl<S: Stream> std::fmt::Debug for AllBatches<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AllBatches").field("readers", &self.readers.len()).finish_non_exhaustive()
+        f.debug_struct("AllBatches").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -163,7 +136,7 @@ impl<S: Stream> std::fmt::Debug for AllBatches<S> {
 #[pin_project]
 pub struct AllRecords<S: Stream> {
     #[pin]
-    records: OneByOne<AllBatches<S>>,
+    records: OneByOne<AllBatches<S>, Batch>,
 }
 
 impl<S: Stream<Item = ShardHandle>> AllRecords<S> {

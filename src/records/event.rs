@@ -56,8 +56,10 @@ pub enum ReaderEnd {
     /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row): its records have expired, or the stream was deleted. The handle was closed, and its
     /// children are told [`Unlisted`](crate::ParentOutcome::Unlisted).
     Expired,
+    /// Its last record was taken, but one was dropped without acknowledgement. The handle was abandoned: the shard is read again from its checkpoint.
+    Unacknowledged,
     /// An error that does not pass by itself. The last item was that error; the handle was abandoned.
     Failed,
-    /// The reader was dropped before the end. The handle was abandoned.
+    /// The reader was dropped before the end, or was [stopped](crate::Checkpoints::stop). The handle was abandoned.
     Dropped,
 }

@@ -8,9 +8,9 @@ use md5::{Digest, Md5};
 use prost::Message;
 
 use super::Record;
+use super::record::AGGREGATED;
 use crate::handle::Offer;
 
-const MAGIC: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 const CHECKSUM: usize = 16;
 
 /// What is done about aggregated records.
@@ -67,7 +67,7 @@ impl Deaggregation {
         offer: &Arc<Offer>,
     ) -> Result<Vec<Record>, types::Record> {
         let data = record.data.as_ref();
-        if self == Self::Off || data.len() < MAGIC.len() + CHECKSUM || !data.starts_with(&MAGIC) {
+        if self == Self::Off || data.len() < AGGREGATED.len() + CHECKSUM || !data.starts_with(&AGGREGATED) {
             return Err(record);
         }
         let data = Bytes::from(std::mem::replace(&mut record.data, Vec::new().into()).into_inner());
@@ -100,7 +100,7 @@ impl Deaggregation {
 }
 
 fn unpack(data: &Bytes) -> Result<Vec<(String, UserRecord)>, &'static str> {
-    let message = data.slice(MAGIC.len()..data.len() - CHECKSUM);
+    let message = data.slice(AGGREGATED.len()..data.len() - CHECKSUM);
     if Md5::digest(&message)[..] != data[data.len() - CHECKSUM..] {
         return Err("the checksum is another");
     }

@@ -7,13 +7,14 @@ mod error;
 mod event;
 #[cfg(feature = "kpl")]
 mod kpl;
-mod one_by_one;
+pub(crate) mod one_by_one;
 mod options;
 mod pace;
+pub(crate) mod pages;
 mod polling;
 mod record;
+pub(crate) mod side_by_side;
 mod source;
-mod task;
 
 use std::sync::Arc;
 

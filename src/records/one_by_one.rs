@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures::Stream;
 use futures::stream::FusedStream;
 
-use super::batch::BatchRecords;
 use super::{Batch, Batches, ReadError, ReadOptions, ReaderEnd, Record};
 
 /// A shard's records, one by one, in order: see [`ShardHandle::records`](crate::ShardHandle::records).
@@ -18,7 +17,7 @@ use super::{Batch, Batches, ReadError, ReadOptions, ReaderEnd, Record};
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled, and a reader that is dropped hands its shard back"]
 pub struct Records {
-    records: OneByOne<Batches>,
+    records: OneByOne<Batches, Batch>,
 }
 
 impl Records {
@@ -69,43 +68,46 @@ impl FusedStream for Records {
     }
 }
 
-/// The records of the batches of `S`.
-#[derive(Debug)]
+/// The records of the pages of `S`.
 #[pin_project::pin_project]
-pub(super) struct OneByOne<S> {
+pub(crate) struct OneByOne<S, P: IntoIterator> {
     #[pin]
-    pub(super) batches: S,
-    in_hand: Option<BatchRecords>,
+    pub(crate) batches: S,
+    in_hand: Option<P::IntoIter>,
 }
 
-impl<S> OneByOne<S> {
-    pub(super) fn new(batches: S) -> Self {
+impl<S, P: IntoIterator> OneByOne<S, P> {
+    pub(crate) fn new(batches: S) -> Self {
         Self { batches, in_hand: None }
     }
 
     /// Takes the next page in hand; an error is the end, or the reason that there is none.
-    fn poll_page(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Option<ReadError>>>
+    fn poll_page<E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Option<E>>>
     where
-        S: Stream<Item = Result<Batch, ReadError>>,
+        S: Stream<Item = Result<P, E>>,
     {
         let this = self.project();
         // The page is let go of before the next is awaited.
         *this.in_hand = None;
         *this.in_hand = match ready!(this.batches.poll_next(cx)) {
-            Some(Ok(batch)) => Some(batch.into_iter()),
+            Some(Ok(page)) => Some(page.into_iter()),
             Some(Err(error)) => return Poll::Ready(Err(Some(error))),
             None => return Poll::Ready(Err(None)),
         };
         Poll::Ready(Ok(()))
     }
 
-    pub(super) fn map_batches(self, map: impl FnOnce(S) -> S) -> Self {
+    #[track_caller]
+    pub(crate) fn map_batches(self, map: impl FnOnce(S) -> S) -> Self {
         Self { batches: map(self.batches), in_hand: self.in_hand }
     }
 }
 
-impl<S: Stream<Item = Result<Batch, ReadError>>> Stream for OneByOne<S> {
-    type Item = Result<Record, ReadError>;
+impl<S, P: IntoIterator, E> Stream for OneByOne<S, P>
+where
+    S: Stream<Item = Result<P, E>>,
+{
+    type Item = Result<P::Item, E>;
 
     // A record that is in hand comes at the price of a vector's next.
     #[inline]
@@ -124,5 +126,11 @@ impl<S: Stream<Item = Result<Batch, ReadError>>> Stream for OneByOne<S> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.in_hand.as_ref().map_or(0, |in_hand| in_hand.size_hint().0), None)
+    }
+}
+
+impl<S: std::fmt::Debug, P: IntoIterator> std::fmt::Debug for OneByOne<S, P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OneByOne").field("batches", &self.batches).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::time::Duration;
 
-use super::ReadEvent;
+use super::{ReadEvent, ReadEventKind, ReaderEnd};
+use crate::ShardHandle;
 
 /// How shards are read: how often, how fast, and by whom the answers are parsed.
 ///
@@ -49,6 +50,14 @@ impl ReadOptions {
             on_event: None,
             #[cfg(feature = "kpl")]
             deaggregation: super::kpl::Deaggregation::Off,
+        }
+    }
+
+    pub(crate) fn tell_end(&self, handle: &ShardHandle, end: &ReaderEnd) {
+        tracing::debug!(stream = handle.stream().name(), shard = handle.id(), ?end, "a reader has ended");
+        if let Some(on_event) = &self.on_event {
+            let kind = ReadEventKind::Ended(end);
+            on_event(&ReadEvent { stream: handle.stream(), shard_id: handle.id(), kind });
         }
     }
 

@@ -3,6 +3,7 @@
 use tokio::time::{Duration, Instant};
 
 use super::ReadOptions;
+use crate::backoff::backoff;
 
 const FIRST_RETRY: Duration = Duration::from_millis(400);
 const LAST_RETRY: Duration = Duration::from_secs(10);
@@ -45,8 +46,7 @@ impl Pace {
 
     /// Twice as long as after the failure before, less a random part of up to a half. What fails may count as a read.
     pub(super) fn failure(&mut self, options: &ReadOptions) -> Duration {
-        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(LAST_RETRY);
-        let wait = wait.mul_f64(between(0.5, 1.0)).max(options.min_read_interval);
+        let wait = backoff(FIRST_RETRY, LAST_RETRY, self.failures).max(options.min_read_interval);
         self.failures += 1;
         self.next = Some(Instant::now() + wait);
         wait

@@ -14,11 +14,11 @@ use tokio::time::{Duration, Instant, sleep_until};
 use super::event::ReadEventKind;
 use super::pace::Pace;
 use super::source::{Page, Source, Stop};
-use super::task::Task;
 use super::{ReadError, ReadEvent, ReadOptions};
 use crate::StartPosition;
 use crate::client_time::now;
 use crate::handle::{Offer, get_shard_iterator};
+use crate::task::Task;
 
 /// A reader that asks for its first iterator within this time reads from LATEST, if it is to.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -49,12 +49,13 @@ impl Polling {
     pub(super) fn new(
         client: Client,
         offer: Arc<Offer>,
+        from: StartPosition,
         options: Arc<ReadOptions>,
         opened: SystemTime,
     ) -> Self {
         Self {
             client,
-            from: offer.start.clone(),
+            from,
             opened,
             offer,
             options,

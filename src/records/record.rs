@@ -7,6 +7,9 @@ use aws_sdk_kinesis::types;
 use crate::StreamId;
 use crate::handle::Offer;
 
+/// How the data of a record begins that the Kinesis Producer Library made of several.
+pub(super) const AGGREGATED: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
+
 /// One record, and where it came from.
 ///
 /// Its data is the SDK's own: nothing is copied, and nothing is allocated for it.
@@ -75,6 +78,11 @@ impl Record {
             return user.data.into();
         }
         self.sdk.data.into_inner()
+    }
+
+    /// Whether it is an aggregated record of the Kinesis Producer Library, as a whole.
+    pub(crate) fn is_aggregated(&self) -> bool {
+        self.data().starts_with(&AGGREGATED)
     }
 
     /// The SDK's own record. It is as the SDK gave it, save that a user record's has that user record's data, copied, and partition key.

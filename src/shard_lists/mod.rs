@@ -157,6 +157,10 @@ impl ShardLists {
         self.retry_in
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     pub(crate) fn is_started(&self) -> bool {
         self.ticks.is_some()
     }

@@ -1,0 +1,248 @@
+//! The checkpoints of one stream.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::DateTime;
+use tokio::runtime::Handle;
+use tokio::time::{Duration, Instant, timeout_at};
+
+use super::saver::Saver;
+use super::shared::Shared;
+use super::{Checkpoint, CheckpointOptions, CheckpointStore, CheckpointedShard, StoreError};
+use crate::task::Task;
+use crate::{Progress, ShardHandle, StartPosition, StreamId};
+
+/// How far each shard of one stream was processed, and the store that keeps it.
+///
+/// It is loaded once, at the start, given to [`AllShards::checkpoints`](crate::AllShards::checkpoints), and [stopped](Self::stop) at the end. Clones are of the same.
+///
+/// While one of its clones, or a stream made with it, lives, a task saves what is acknowledged; it is aborted with the last of them, and what it had not saved comes again.
+/// One `Checkpoints` is for one consumer of the stream: two that share a store, each with its own, overwrite each other's.
+#[derive(Clone)]
+pub struct Checkpoints {
+    shared: Arc<Shared>,
+    _saver: Arc<Task<()>>,
+}
+
+impl Checkpoints {
+    /// Loads what the store knows of the stream.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot tell. Nothing is begun then, so that nothing starts over.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its time driver enabled.
+    pub async fn load(
+        store: impl CheckpointStore + 'static,
+        stream: impl Into<StreamId>,
+    ) -> Result<Self, LoadError> {
+        Self::load_with(store, stream, CheckpointOptions::new()).await
+    }
+
+    /// As [`load`](Self::load), with other options.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot tell.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its time driver enabled.
+    pub async fn load_with(
+        store: impl CheckpointStore + 'static,
+        stream: impl Into<StreamId>,
+        options: CheckpointOptions,
+    ) -> Result<Self, LoadError> {
+        let (stream, store) = (stream.into(), Arc::new(store));
+        let loaded = match store.load(&stream).await {
+            Ok(loaded) => loaded,
+            Err(source) => return Err(LoadError { stream, source }),
+        };
+        tracing::debug!(stream = stream.name(), shards = loaded.len(), "checkpoints loaded");
+        let shared = Arc::new(Shared::new(stream, store, options, loaded));
+        let saver = Task::spawn(&Handle::current(), Saver::new(Arc::clone(&shared)));
+        Ok(Self { shared, _saver: Arc::new(saver) })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The stream.
+    #[must_use]
+    pub fn stream(&self) -> &StreamId {
+        &self.shared.stream
+    }
+
+    /// How far a shard was processed, durable or not. `None` if it is not known.
+    #[must_use]
+    pub fn get(&self, shard_id: &str) -> Option<Checkpoint> {
+        self.shared.known(shard_id)?.checkpoint()
+    }
+
+    /// How far each shard was processed, for [`Lineage::resume`](crate::Lineage::resume): for a chain that is not made by [`all_shards`](crate::all_shards()).
+    pub fn progress(&self) -> impl Iterator<Item = (String, Progress)> {
+        self.shared
+            .entries()
+            .into_iter()
+            .filter_map(|entry| Some((entry.id.clone(), entry.checkpoint()?.into())))
+    }
+
+    /// A shard with its checkpoint, for a chain that is not made by [`all_shards`](crate::all_shards()). Of a shard that is not known, the start is remembered;
+    /// the client tells the time of it, if that is the tip.
+    pub fn shard(&self, handle: ShardHandle, client: &Client) -> CheckpointedShard {
+        CheckpointedShard::new(handle, self, client)
+    }
+
+    /// Forgets a shard, also in the store, as is done with those that Kinesis does not list any more.
+    pub fn forget(&self, shard_id: &str) {
+        self.shared.forget(shard_id);
+    }
+
+    /// Saves all that was acknowledged, and waits until the store has confirmed it, however long that takes.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped: what it began goes on.
+    pub async fn flush(&self) {
+        self.shared.hurry();
+        poll_fn(|cx| self.shared.poll_durable(cx)).await;
+    }
+
+    /// Stops the consumer: reading ends, what is in flight is waited for, and all that was acknowledged is saved.
+    ///
+    /// Every stream of records and of shards that was made with these checkpoints ends: it gives `None`, so that loops and pipelines over it run out by themselves. Then this waits until every record that was delivered
+    /// is acknowledged or dropped, and until the store has confirmed all: for `limit` in all. So the pipeline must be polled meanwhile: call this from another task, or beside it.
+    ///
+    /// What is left over at the limit is in the answer, and comes again with the next run.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn example(checkpoints: kinesis_shards::Checkpoints, pipeline: impl Future<Output = ()>) {
+    /// let stop = tokio::spawn(async move {
+    ///     tokio::signal::ctrl_c().await.unwrap();
+    ///     checkpoints.stop(Duration::from_secs(30)).await
+    /// });
+    /// pipeline.await; // It ends because its records do.
+    /// println!("{}", stop.await.unwrap());
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped: reading has ended, and saving goes on.
+    pub async fn stop(&self, limit: Duration) -> Stopped {
+        let shared = &self.shared;
+        shared.stop();
+        let deadline = Instant::now() + limit;
+        let settled = timeout_at(deadline, poll_fn(|cx| shared.poll_settled(cx))).await;
+        shared.hurry();
+        // A store that is quick has its chance even where nothing else was left of the time.
+        let last = deadline.max(Instant::now() + limit / 10);
+        let _ = timeout_at(last, poll_fn(|cx| shared.poll_durable(cx))).await;
+        let (mut checkpoints, mut unsaved) = (Vec::new(), Vec::new());
+        for entry in shared.entries() {
+            match entry.checkpoint() {
+                _ if !entry.is_clean() => unsaved.push(entry.id.clone()),
+                Some(checkpoint) if entry.is_opened() => checkpoints.push((entry.id.clone(), checkpoint)),
+                _ => {}
+            }
+        }
+        checkpoints.sort_by(|(a, _), (b, _)| a.cmp(b));
+        unsaved.sort();
+        let unacknowledged = if settled.is_ok() { 0 } else { shared.in_flight() };
+        Stopped { stream: shared.stream.clone(), checkpoints, unsaved, unacknowledged }
+    }
+
+    /// Where the run began that has not come to any record yet in one of its shards.
+    pub(super) fn earliest_start(&self) -> Option<DateTime> {
+        let starts = self.shared.entries().into_iter().filter_map(|entry| match entry.checkpoint() {
+            Some(Checkpoint::Start(StartPosition::Timestamp(start))) => Some(start),
+            _ => None,
+        });
+        starts.min_by_key(|start| (start.secs(), start.subsec_nanos()))
+    }
+}
+
+impl fmt::Debug for Checkpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoints")
+            .field("stream", &self.shared.stream.name())
+            .field("in_flight", &self.shared.in_flight())
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The checkpoints of a stream could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the checkpoints of stream {} could not be loaded: {source}; nothing was read, so that nothing starts over",
+    stream.name()
+)]
+pub struct LoadError {
+    stream: StreamId,
+    source: StoreError,
+}
+
+impl LoadError {
+    /// The stream.
+    #[must_use]
+    pub fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+}
+
+/// What [`Checkpoints::stop`] came to.
+#[derive(Clone, Debug)]
+#[must_use = "it says whether all was saved"]
+pub struct Stopped {
+    stream: StreamId,
+    checkpoints: Vec<(String, Checkpoint)>,
+    unsaved: Vec<String>,
+    unacknowledged: usize,
+}
+
+impl Stopped {
+    /// Whether nothing comes again that was delivered and not dropped.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unsaved.is_empty() && self.unacknowledged == 0
+    }
+
+    /// The shards that this run has read and that are saved, and how far, by id.
+    #[must_use]
+    pub fn checkpoints(&self) -> &[(String, Checkpoint)] {
+        &self.checkpoints
+    }
+
+    /// The ids of the shards whose last checkpoint the store has not confirmed.
+    #[must_use]
+    pub fn unsaved(&self) -> &[String] {
+        &self.unsaved
+    }
+
+    /// How many records were still being processed when the time was up.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.unacknowledged
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stream {}: {} shards are saved", self.stream.name(), self.checkpoints.len())?;
+        if !self.unsaved.is_empty() {
+            write!(f, "; not saved: {}", self.unsaved.join(", "))?;
+        }
+        if self.unacknowledged > 0 {
+            write!(f, "; {} records were still being processed, and come again", self.unacknowledged)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Which records of one reading were acknowledged: the contiguous prefix. Pure.
+
+use std::collections::BTreeMap;
+
+/// The records are numbered from 0 as they are delivered.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    delivered: u64,
+    /// All before it were acknowledged.
+    acknowledged: u64,
+    /// Acknowledged after one that is not yet: where each is.
+    ahead: BTreeMap<u64, (String, Option<u64>)>,
+    /// Neither acknowledged nor dropped.
+    in_flight: u64,
+    /// The first that was dropped: the prefix does not pass it.
+    dropped: Option<u64>,
+}
+
+/// What an acknowledgement did to the prefix.
+#[derive(Debug, PartialEq)]
+pub(super) enum Prefix {
+    Stays,
+    /// It now ends with the record that was acknowledged.
+    EndsHere,
+    /// It now ends with one that was acknowledged before.
+    EndsAt(String, Option<u64>),
+}
+
+impl Ledger {
+    pub(super) fn deliver(&mut self) -> u64 {
+        let number = self.delivered;
+        self.delivered += 1;
+        self.in_flight += 1;
+        number
+    }
+
+    pub(super) fn acknowledge(&mut self, number: u64, sequence_number: &str, sub: Option<u64>) -> Prefix {
+        self.in_flight -= 1;
+        if number != self.acknowledged {
+            // Behind one that was dropped it will never count, and need not be remembered.
+            if self.dropped.is_none_or(|dropped| number < dropped) {
+                self.ahead.insert(number, (sequence_number.to_owned(), sub));
+            }
+            return Prefix::Stays;
+        }
+        self.acknowledged += 1;
+        let mut prefix = Prefix::EndsHere;
+        while let Some((sequence_number, sub)) = self.ahead.remove(&self.acknowledged) {
+            self.acknowledged += 1;
+            prefix = Prefix::EndsAt(sequence_number, sub);
+        }
+        prefix
+    }
+
+    /// True if it is the first that was dropped.
+    pub(super) fn give_up(&mut self, number: u64) -> bool {
+        self.in_flight -= 1;
+        let is_first = self.dropped.is_none();
+        if self.dropped.is_none_or(|dropped| number < dropped) {
+            self.dropped = Some(number);
+            self.ahead.split_off(&number);
+        }
+        is_first
+    }
+
+    /// Every record that was delivered was acknowledged or dropped.
+    pub(super) fn is_settled(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    pub(super) fn is_all_acknowledged(&self) -> bool {
+        self.acknowledged == self.delivered
+    }
+
+    #[cfg(test)]
+    fn remembers(&self) -> usize {
+        self.ahead.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ledger_of(delivered: u64) -> Ledger {
+        let mut ledger = Ledger::default();
+        for number in 0..delivered {
+            assert_eq!(ledger.deliver(), number);
+        }
+        ledger
+    }
+
+    #[test]
+    fn in_order_each_acknowledgement_moves_the_prefix() {
+        let mut ledger = ledger_of(3);
+        for number in 0..3 {
+            assert!(!ledger.is_all_acknowledged());
+            assert_eq!(ledger.acknowledge(number, "x", None), Prefix::EndsHere);
+        }
+        assert!(ledger.is_settled() && ledger.is_all_acknowledged());
+    }
+
+    #[test]
+    fn out_of_order_the_prefix_waits_for_the_first() {
+        let mut ledger = ledger_of(4);
+        assert_eq!(ledger.acknowledge(2, "2", Some(9)), Prefix::Stays);
+        assert_eq!(ledger.acknowledge(1, "1", None), Prefix::Stays);
+        assert_eq!(ledger.acknowledge(0, "0", None), Prefix::EndsAt("2".to_owned(), Some(9)));
+        assert!(!ledger.is_settled());
+    }
+
+    #[test]
+    fn one_that_is_dropped_holds_the_prefix_for_good_and_nothing_is_kept_for_it() {
+        let mut ledger = ledger_of(1000);
+        assert!(ledger.give_up(1));
+        for number in 2..1000 {
+            assert_eq!(ledger.acknowledge(number, "x", None), Prefix::Stays);
+        }
+        assert_eq!(ledger.acknowledge(0, "0", None), Prefix::EndsHere);
+        assert!(ledger.is_settled() && !ledger.is_all_acknowledged());
+        assert_eq!(ledger.remembers(), 0);
+    }
+
+    proptest! {
+        /// Against the definition: the prefix ends before the first record that was not acknowledged.
+        #[test]
+        fn the_prefix_is_the_longest_without_a_gap(
+            order in (1_u64..40).prop_flat_map(|n| Just((0..n).collect::<Vec<_>>()).prop_shuffle()),
+            dropped in prop::collection::vec(any::<bool>(), 40),
+            some_dropped in any::<bool>(),
+        ) {
+            let mut ledger = ledger_of(order.len() as u64);
+            let mut acknowledged = vec![false; order.len()];
+            let mut prefix = 0;
+            for number in order {
+                let at = usize::try_from(number).unwrap();
+                if some_dropped && dropped[at] {
+                    ledger.give_up(number);
+                    continue;
+                }
+                acknowledged[at] = true;
+                let now = acknowledged.iter().take_while(|acknowledged| **acknowledged).count();
+                let expected = match now {
+                    _ if now == prefix => Prefix::Stays,
+                    _ if now == at + 1 => Prefix::EndsHere,
+                    _ => Prefix::EndsAt((now - 1).to_string(), None),
+                };
+                prop_assert_eq!(ledger.acknowledge(number, &number.to_string(), None), expected);
+                prefix = now;
+            }
+            prop_assert!(ledger.is_settled());
+            prop_assert_eq!(ledger.is_all_acknowledged(), prefix == acknowledged.len());
+        }
+    }
+}

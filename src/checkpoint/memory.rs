@@ -1,0 +1,67 @@
+//! Checkpoints in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::{BoxFuture, FutureExt, ready};
+
+use super::{Checkpoint, CheckpointStore, Save, StoreError};
+use crate::StreamId;
+
+/// Keeps checkpoints in memory: for tests, and for what need not survive the process. Clones share what they keep.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    streams: Arc<Mutex<BTreeMap<String, BTreeMap<String, Checkpoint>>>>,
+}
+
+impl MemoryStore {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is kept of a shard.
+    #[must_use]
+    pub fn get(&self, stream: &str, shard_id: &str) -> Option<Checkpoint> {
+        self.with(|streams| streams.get(stream)?.get(shard_id).cloned())
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, BTreeMap<String, Checkpoint>>) -> T) -> T {
+        f(&mut self.streams.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl CheckpointStore for MemoryStore {
+    fn load<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
+        let rows = self.with(|streams| {
+            let shards = streams.get(stream.name()).into_iter().flatten();
+            shards.map(|(shard, checkpoint)| (shard.clone(), checkpoint.clone())).collect()
+        });
+        ready(Ok(rows)).boxed()
+    }
+
+    fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.with(|streams| {
+            let shards = streams.entry(save.stream.name().to_owned()).or_default();
+            shards.insert(save.shard_id().to_owned(), save.checkpoint.clone());
+        });
+        ready(Ok(())).boxed()
+    }
+
+    fn forget<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        shard_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.with(|streams| {
+            if let Some(shards) = streams.get_mut(stream.name()) {
+                shards.remove(shard_id);
+            }
+        });
+        ready(Ok(())).boxed()
+    }
+}

@@ -1,0 +1,29 @@
+//! Remembering how far each shard was processed.
+
+mod ack;
+mod auto_ack;
+mod checkpoints;
+mod entry;
+mod event;
+mod ledger;
+mod memory;
+mod options;
+mod position;
+mod reader;
+mod records;
+mod resume;
+mod saver;
+mod shards;
+mod shared;
+mod store;
+
+pub use ack::{Ack, UnackedRecord};
+pub use auto_ack::AutoAck;
+pub use checkpoints::{Checkpoints, LoadError, Stopped};
+pub use event::{CheckpointEvent, CheckpointEventKind};
+pub use memory::MemoryStore;
+pub use options::CheckpointOptions;
+pub use position::{Checkpoint, ParseCheckpointError};
+pub use records::{AllCheckpointedRecords, CheckpointedRecords, CheckpointedShardStreamExt};
+pub use shards::{CheckpointedShard, CheckpointedShards};
+pub use store::{CheckpointStore, Save, StoreError};

@@ -1,0 +1,86 @@
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Duration;
+
+use super::CheckpointEvent;
+
+/// How often checkpoints are saved, and what happens if they cannot be.
+#[derive(Clone)]
+#[must_use = "options do nothing until they are given to Checkpoints::load_with"]
+pub struct CheckpointOptions {
+    pub(super) save_interval: Duration,
+    pub(super) save_records: u32,
+    pub(super) store_outage_limit: Option<Duration>,
+    pub(super) on_event: Option<Arc<OnEvent>>,
+}
+
+type OnEvent = dyn Fn(&CheckpointEvent<'_>) + Send + Sync;
+
+impl CheckpointOptions {
+    /// The defaults, as each setter names them.
+    pub fn new() -> Self {
+        Self {
+            save_interval: Duration::from_secs(5),
+            save_records: 1_000,
+            store_outage_limit: Some(Duration::from_mins(5)),
+            on_event: None,
+        }
+    }
+
+    /// How long after an acknowledgement its shard's checkpoint is saved, at the latest; what is acknowledged meanwhile is saved with it. The start and the end of a shard are saved
+    /// at once. Zero saves after each acknowledgement, as fast as the store answers.
+    ///
+    /// # Default
+    ///
+    /// 5 s
+    pub fn save_interval(self, interval: Duration) -> Self {
+        Self { save_interval: interval, ..self }
+    }
+
+    /// A shard's checkpoint is saved before the interval is over once so many of its records were acknowledged: at most this many, and those acknowledged while the store answers, are repeated after a crash.
+    ///
+    /// # Default
+    ///
+    /// 1,000
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn save_records(self, records: u32) -> Self {
+        assert!(records > 0, "save_records is 0: a checkpoint moves by one record at least");
+        Self { save_records: records, ..self }
+    }
+
+    /// A shard of which nothing could be saved for so long is not read on until the store is back. Meanwhile the others go on, and nothing is lost; `None` reads on for as long as it takes, and
+    /// after a crash repeats as much.
+    ///
+    /// # Default
+    ///
+    /// 5 min
+    pub fn store_outage_limit(self, limit: impl Into<Option<Duration>>) -> Self {
+        Self { store_outage_limit: limit.into(), ..self }
+    }
+
+    /// Calls this for whatever happens to checkpoints: for metrics and alarms. It should be quick.
+    pub fn on_event(self, on_event: impl Fn(&CheckpointEvent<'_>) + Send + Sync + 'static) -> Self {
+        Self { on_event: Some(Arc::new(on_event)), ..self }
+    }
+}
+
+impl Default for CheckpointOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CheckpointOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckpointOptions")
+            .field("save_interval", &self.save_interval)
+            .field("save_records", &self.save_records)
+            .field("store_outage_limit", &self.store_outage_limit)
+            .finish_non_exhaustive()
+    }
+}

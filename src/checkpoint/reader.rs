@@ -1,0 +1,272 @@
+//! Reads one shard from its checkpoint, and ends it when the end is durable.
+
+use std::iter::FusedIterator;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::ChildShard;
+use futures::Stream;
+use tokio::time::Duration;
+
+use super::ack::{Reading, UnackedRecord};
+use super::resume::Resume;
+use super::{Checkpoint, CheckpointEventKind, CheckpointedShard, Checkpoints};
+use crate::records::pages::{Next, Pages};
+use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartPosition};
+
+pub(super) struct Reader {
+    checkpoints: Checkpoints,
+    client: Client,
+    handle: Option<ShardHandle>,
+    reading: Arc<Reading>,
+    pages: Pages,
+    /// What the last run, or the last reader, has left; none once the first record after it was seen.
+    resume: Arc<Resume>,
+    state: State,
+    is_paused: bool,
+    ended: Option<ReaderEnd>,
+}
+
+enum State {
+    /// Its start is not durable yet; or it is read from the tip, and that of another such is not. It is not read before.
+    Starting {
+        at_the_tip: bool,
+    },
+    Reading,
+    /// The last record was taken; some are not acknowledged.
+    Draining(Vec<ChildShard>),
+    /// All are acknowledged; that is not durable yet.
+    Finishing(Vec<ChildShard>),
+    /// It had been read to its end before.
+    Finished,
+}
+
+/// The records of a page that are to be delivered.
+pub(super) struct UnackedPage {
+    records: BatchRecords,
+    reading: Arc<Reading>,
+    resume: Arc<Resume>,
+}
+
+impl Reader {
+    pub(super) fn new(shard: CheckpointedShard, client: &Client, options: Arc<ReadOptions>) -> Self {
+        let CheckpointedShard { handle, checkpoints, entry, life, from, resume, is_finished, is_durable } =
+            shard;
+        let state = match from {
+            _ if is_finished => State::Finished,
+            StartPosition::Latest => State::Starting { at_the_tip: true },
+            _ if is_durable => State::Reading,
+            _ => State::Starting { at_the_tip: false },
+        };
+        let pages = Pages::new(client, handle.offer(), from, options);
+        let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
+        Self {
+            checkpoints,
+            client: client.clone(),
+            handle: Some(handle),
+            reading,
+            pages,
+            resume: Arc::new(resume),
+            state,
+            is_paused: false,
+            ended: None,
+        }
+    }
+
+    pub(super) fn set_options(&mut self, options: Arc<ReadOptions>) {
+        assert!(!self.pages.is_begun(), "set the options before the first poll");
+        self.pages.set_options(options);
+    }
+
+    pub(super) fn lag(&self) -> Option<Duration> {
+        self.pages.lag()
+    }
+
+    pub(super) fn shard_id(&self) -> Option<&str> {
+        self.handle.as_ref().map(ShardHandle::id)
+    }
+
+    pub(super) fn ended(&self) -> Option<&ReaderEnd> {
+        self.ended.as_ref()
+    }
+
+    fn end(&mut self, end: ReaderEnd) {
+        let Some(handle) = self.handle.take() else { return };
+        self.reading.end();
+        self.pages.options().tell_end(&handle, &end);
+        match &end {
+            ReaderEnd::EndOfShard { children } => handle.complete_with(children.clone()),
+            ReaderEnd::Expired => handle.expire(),
+            _ => handle.abandon(),
+        }
+        self.ended = Some(end);
+    }
+
+    /// Whether nothing could be saved for longer than is allowed: then no more is read.
+    fn is_out_of_store(&mut self, cx: &mut Context<'_>) -> bool {
+        let Reading { shared, entry, .. } = &*self.reading;
+        entry.reader.register(cx.waker());
+        let unsaved = entry.unsaved_for();
+        let limit = shared.options.store_outage_limit;
+        let since = unsaved.filter(|unsaved| limit.is_some_and(|limit| *unsaved > limit));
+        if let (Some(since), false) = (since, self.is_paused) {
+            let (stream, shard) = (shared.stream.name(), entry.id.as_str());
+            tracing::error!(
+                stream,
+                shard,
+                ?since,
+                "nothing could be saved for too long: reading the shard pauses until the store is back"
+            );
+            shared.tell(shard, CheckpointEventKind::Paused { since });
+        }
+        self.is_paused = since.is_some();
+        self.is_paused
+    }
+
+    /// Kinesis does not take the position of the checkpoint: it is that of another stream, or has expired.
+    fn start_over(&mut self, error: &ReadError) {
+        let Some(handle) = &self.handle else { return };
+        tracing::warn!(
+            stream = handle.stream().name(),
+            shard = handle.id(),
+            %error,
+            "the checkpoint was refused: the shard is read from the oldest record that it holds"
+        );
+        self.resume.tell_gap(&self.reading, None);
+        let options = self.pages.options_arc();
+        self.pages = Pages::new(&self.client, handle.offer(), StartPosition::TrimHorizon, options);
+        self.resume = Arc::default();
+        let Reading { shared, entry, .. } = &*self.reading;
+        let (life, want) = entry.start_over(Checkpoint::Start(StartPosition::TrimHorizon));
+        shared.want(entry, want);
+        let (shared, entry) = (Arc::clone(shared), Arc::clone(entry));
+        self.reading = Arc::new(Reading::new(shared, entry, life));
+        self.state = State::Starting { at_the_tip: false };
+    }
+
+    fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
+        if self.is_out_of_store(cx) {
+            return Poll::Pending;
+        }
+        let end = match ready!(self.pages.poll_next(cx)) {
+            Next::Batch(batch) => {
+                let (records, reading) = (batch.into_iter(), Arc::clone(&self.reading));
+                return Poll::Ready(Some(Ok(UnackedPage {
+                    records,
+                    reading,
+                    resume: Arc::clone(&self.resume),
+                })));
+            }
+            Next::End(children) => {
+                self.state = State::Draining(children);
+                return self.poll_page(cx);
+            }
+            Next::Expired => ReaderEnd::Expired,
+            Next::Failed(error) if self.resume.is_refused(&error) => {
+                self.start_over(&error);
+                return self.poll_page(cx);
+            }
+            Next::Failed(error) => {
+                self.end(ReaderEnd::Failed);
+                return Poll::Ready(Some(Err(error)));
+            }
+        };
+        self.end(end);
+        Poll::Ready(None)
+    }
+
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
+        let reading = Arc::clone(&self.reading);
+        let Reading { shared, entry, .. } = &*reading;
+        loop {
+            if self.handle.is_none() {
+                return Poll::Ready(None);
+            }
+            entry.reader.register(cx.waker());
+            // Or the stream was created again, and the shard is another: that has a reader of its own.
+            if shared.is_stopping() || entry.life() != reading.life {
+                self.end(ReaderEnd::Dropped);
+                return Poll::Ready(None);
+            }
+            match &mut self.state {
+                State::Starting { at_the_tip } => {
+                    ready!(entry.poll_durable(cx));
+                    if *at_the_tip {
+                        ready!(shared.poll_starts(cx));
+                    }
+                    self.state = State::Reading;
+                }
+                State::Reading => return self.poll_reading(cx),
+                State::Draining(children) => {
+                    let (is_settled, is_all_acknowledged) = {
+                        let ledger = reading.ledger();
+                        (ledger.is_settled(), ledger.is_all_acknowledged())
+                    };
+                    if !is_settled {
+                        return Poll::Pending;
+                    }
+                    if !is_all_acknowledged {
+                        self.end(ReaderEnd::Unacknowledged);
+                        continue;
+                    }
+                    reading.finish(children);
+                    self.state = State::Finishing(std::mem::take(children));
+                }
+                State::Finishing(children) => {
+                    ready!(entry.poll_durable(cx));
+                    let children = std::mem::take(children);
+                    self.end(ReaderEnd::EndOfShard { children });
+                }
+                State::Finished => {
+                    self.end(ReaderEnd::EndOfShard { children: Vec::new() });
+                }
+            }
+        }
+    }
+}
+
+impl Stream for Reader {
+    type Item = Result<UnackedPage, ReadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_page(cx)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.end(ReaderEnd::Dropped);
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader")
+            .field("shard_id", &self.shard_id())
+            .field("lag", &self.lag())
+            .field("ended", &self.ended)
+            .field("checkpoints", &self.checkpoints)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Iterator for UnackedPage {
+    type Item = UnackedRecord;
+
+    fn next(&mut self) -> Option<UnackedRecord> {
+        // What was read and not delivered when all is stopped is read again by the next run.
+        if self.reading.shared.is_stopping() {
+            return None;
+        }
+        loop {
+            let record = self.records.next()?;
+            if !self.resume.passes_over(&record, &self.reading) {
+                return Some(self.reading.deliver(record));
+            }
+        }
+    }
+}
+
+impl FusedIterator for UnackedPage {}

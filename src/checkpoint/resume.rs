@@ -1,0 +1,90 @@
+//! Going on after a checkpoint.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::ack::{Reading, sub_sequence_number};
+use super::position::{compare, compare_sequence_numbers};
+use super::{Checkpoint, CheckpointEventKind};
+use crate::{ReadError, Record};
+
+/// A shard is read on from the very record that its checkpoint names, as the Kinesis Client Library does it, and what was acknowledged is passed over: the user records of an aggregated
+/// record up to the one that was. If that record does not come, it has expired, and maybe more with it.
+#[derive(Debug, Default)]
+pub(super) struct Resume {
+    is_open: AtomicBool,
+    after: Mutex<Option<After>>,
+}
+
+#[derive(Debug)]
+struct After {
+    sequence_number: String,
+    sub: Option<u64>,
+    /// The record that the checkpoint names has come.
+    is_found: bool,
+}
+
+impl Resume {
+    pub(super) fn after(checkpoint: &Checkpoint) -> Self {
+        let Checkpoint::After { sequence_number, sub_sequence_number: sub } = checkpoint else {
+            return Self::default();
+        };
+        let after = After { sequence_number: sequence_number.clone(), sub: *sub, is_found: false };
+        Self { is_open: AtomicBool::new(true), after: Mutex::new(Some(after)) }
+    }
+
+    /// Whether the record was acknowledged before.
+    pub(super) fn passes_over(&self, record: &Record, reading: &Reading) -> bool {
+        if !self.is_open.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(resume) = &mut *after else { return false };
+        resume.is_found |=
+            compare_sequence_numbers(record.sequence_number(), &resume.sequence_number).is_eq();
+        if resume.covers(record) {
+            return true;
+        }
+        let is_found = resume.is_found;
+        drop(after);
+        if !is_found {
+            self.tell_gap(reading, Some(record.sequence_number()));
+        }
+        self.is_open.store(false, Ordering::Relaxed);
+        false
+    }
+
+    /// The record that the checkpoint names is gone.
+    pub(super) fn tell_gap(&self, reading: &Reading, first: Option<&str>) {
+        let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(After { sequence_number, .. }) = after else { return };
+        let (stream, shard) = (reading.shared.stream.name(), reading.entry.id.as_str());
+        tracing::warn!(
+            stream,
+            shard,
+            after = sequence_number,
+            first,
+            "the record of the checkpoint has expired: what followed it up to the first may be lost"
+        );
+        reading.shared.tell(shard, CheckpointEventKind::Gap { after: &sequence_number, first });
+    }
+
+    /// Whether Kinesis has refused the position itself.
+    pub(super) fn is_refused(&self, error: &ReadError) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+            && error.operation() == "GetShardIterator"
+            && error.code() == Some("InvalidArgumentException")
+    }
+}
+
+impl After {
+    fn covers(&self, record: &Record) -> bool {
+        let sub = match (sub_sequence_number(record), self.sub) {
+            // The Kinesis Client Library numbers a record that is not aggregated 0. One that is, but is not split here, may have user records that are not done.
+            (None, Some(0)) if !record.is_aggregated() => Some(0),
+            (sub, _) => sub,
+        };
+        compare((record.sequence_number(), sub), (&self.sequence_number, self.sub)).is_le()
+    }
+}

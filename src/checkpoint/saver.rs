@@ -1,0 +1,127 @@
+//! The task that saves: each shard's newest checkpoint, one save of a shard at a time.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
+
+use super::entry::{Change, Entry};
+use super::shared::Shared;
+use super::{CheckpointEventKind, Save, StoreError};
+use crate::backoff::backoff;
+
+const AT_ONCE: usize = 16;
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// Runs until it is dropped. What it is doing then may or may not become durable.
+pub(super) struct Saver {
+    shared: Arc<Shared>,
+    saves: FuturesUnordered<BoxFuture<'static, Saved>>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+struct Saved {
+    entry: Arc<Entry>,
+    change: Change,
+    result: Result<(), StoreError>,
+}
+
+impl Saver {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, saves: FuturesUnordered::new(), timer: None }
+    }
+
+    fn begin(&self, entry: Arc<Entry>) {
+        let Some(change) = entry.begin_save() else { return };
+        let shared = Arc::clone(&self.shared);
+        let save = async move {
+            let done = AssertUnwindSafe(apply(&shared, &entry, &change)).catch_unwind().await;
+            let result = done.unwrap_or_else(|_| Err("the store panicked".into()));
+            Saved { entry, change, result }
+        };
+        self.saves.push(save.boxed());
+    }
+
+    fn end(&self, saved: Saved) {
+        let Saved { entry, change, result } = saved;
+        let shared = &*self.shared;
+        if let Err(error) = result {
+            let failures = entry.fail_save();
+            let wait = backoff(FIRST_RETRY, LAST_RETRY, failures - 1);
+            let (stream, shard) = (shared.stream.name(), entry.id.as_str());
+            tracing::warn!(stream, shard, %error, failures, ?wait, "saving a checkpoint failed; it is tried again");
+            shared.tell(&entry.id, CheckpointEventKind::SaveFailed { error: &error, failures, wait });
+            shared.save_after(&entry, wait);
+            return;
+        }
+        let outcome = entry.end_save(change.revision);
+        shared.want(&entry, outcome.want);
+        let kind = match &change.checkpoint {
+            Some(checkpoint) => {
+                tracing::debug!(stream = shared.stream.name(), shard = entry.id, %checkpoint, "saved");
+                CheckpointEventKind::Saved { checkpoint }
+            }
+            None => CheckpointEventKind::Forgotten,
+        };
+        shared.tell(&entry.id, kind);
+        if outcome.started {
+            shared.remove_start();
+        }
+        if outcome.is_clean {
+            shared.drop_forgotten(&entry);
+            shared.is_clean();
+        }
+    }
+
+    /// Begins what is due, as far as there is room; then the timer is set to the next that will be.
+    fn begin_due(&mut self) {
+        self.timer = None;
+        while self.saves.len() < AT_ONCE {
+            match self.shared.next() {
+                Ok(entry) => self.begin(entry),
+                Err(next) => {
+                    self.timer = next.map(|at: Instant| Box::pin(sleep_until(at)));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn apply(shared: &Shared, entry: &Entry, change: &Change) -> Result<(), StoreError> {
+    match (&change.checkpoint, &change.shard) {
+        (Some(checkpoint), Some(shard)) => {
+            let children = change.children.as_slice();
+            shared.store.save(Save { stream: &shared.stream, shard, checkpoint, children }).await
+        }
+        _ => shared.store.forget(&shared.stream, &entry.id).await,
+    }
+}
+
+impl Future for Saver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.saver.register(cx.waker());
+        loop {
+            while let Poll::Ready(Some(saved)) = self.saves.poll_next_unpin(cx) {
+                self.end(saved);
+            }
+            let saves = self.saves.len();
+            self.begin_due();
+            if self.saves.len() > saves {
+                // They are polled before this waits.
+                continue;
+            }
+            match &mut self.timer {
+                Some(timer) => ready!(timer.as_mut().poll(cx)),
+                None => return Poll::Pending,
+            }
+        }
+    }
+}

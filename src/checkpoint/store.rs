@@ -1,0 +1,131 @@
+//! Where checkpoints are kept.
+
+use aws_sdk_kinesis::types::{ChildShard, Shard};
+use futures::future::BoxFuture;
+
+use super::Checkpoint;
+use crate::StreamId;
+
+/// Why a store could not do what it was asked for.
+pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Keeps the checkpoints of streams: [`MemoryStore`](super::MemoryStore), `FileStore` and `DynamoDbStore` do, and a store of your own is some 30 lines.
+///
+/// # What is promised to it
+///
+/// * [`load`](Self::load) is called once, at the start. Nothing is ever read again.
+/// * For one shard, one call is made at a time: the next begins when the last has answered. Different shards are saved side by side, up to 16.
+/// * What is saved of a shard never goes back, until it is forgotten.
+///
+/// # What it must keep
+///
+/// * When `save` or `forget` has answered `Ok`, it is durable: it survives a crash of this process, and of whatever else the store is to survive. A shard's children are opened on the strength of that.
+/// * When one has answered `Err`, either may be: the same or a later one is saved again. But what failed must not take effect *after* a later call for the same shard.
+/// * It should answer at some time: give your requests a timeout. A shard whose save does not answer is not saved meanwhile.
+///
+/// `kinesis_shards::testing::check_store` runs all of this on your store.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::Mutex;
+///
+/// use futures::future::{BoxFuture, FutureExt};
+/// use kinesis_shards::{Checkpoint, CheckpointStore, Save, StoreError, StreamId};
+///
+/// /// Anything that maps text to text.
+/// #[derive(Default)]
+/// struct MyStore(Mutex<HashMap<(String, String), String>>);
+///
+/// impl CheckpointStore for MyStore {
+///     fn load<'a>(&'a self, stream: &'a StreamId) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
+///         async move {
+///             let rows = self.0.lock().unwrap();
+///             let rows = rows.iter().filter(|((of, _), _)| of == stream.name());
+///             rows.map(|((_, shard), checkpoint)| Ok((shard.clone(), checkpoint.parse()?))).collect()
+///         }
+///         .boxed()
+///     }
+///
+///     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+///         async move {
+///             let key = (save.stream.name().to_owned(), save.shard_id().to_owned());
+///             self.0.lock().unwrap().insert(key, save.checkpoint.to_string());
+///             Ok(())
+///         }
+///         .boxed()
+///     }
+///
+///     fn forget<'a>(&'a self, stream: &'a StreamId, shard_id: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+///         async move {
+///             self.0.lock().unwrap().remove(&(stream.name().to_owned(), shard_id.to_owned()));
+///             Ok(())
+///         }
+///         .boxed()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// kinesis_shards::testing::check_store(&MyStore::default()).await;
+/// # }
+/// ```
+pub trait CheckpointStore: Send + Sync {
+    /// All that is kept of the stream: each shard's id and checkpoint, in any order. Nothing, if it is not known.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or is not understood. An error here keeps the consumer from starting, so that it does not start over.
+    fn load<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>>;
+
+    /// Keeps the shard's checkpoint, in place of the one before.
+    ///
+    /// # Errors
+    ///
+    /// If it is not known to be durable. It is tried again, with what is then the newest.
+    fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Forgets the shard: Kinesis does not list it any more. That nothing is known of it is no error.
+    ///
+    /// # Errors
+    ///
+    /// If it is not known to be gone. It is tried again.
+    fn forget<'a>(&'a self, stream: &'a StreamId, shard_id: &'a str)
+    -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// A checkpoint that is to be kept.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Save<'a> {
+    /// The stream. Use its [name](StreamId::name) as the key, so that it may be told by its name or its ARN.
+    pub stream: &'a StreamId,
+    /// The shard, as Kinesis described it.
+    pub shard: &'a Shard,
+    /// What to keep.
+    pub checkpoint: &'a Checkpoint,
+    /// With [`Checkpoint::End`], the shard's children, if Kinesis named them.
+    pub children: &'a [ChildShard],
+}
+
+impl<'a> Save<'a> {
+    /// A checkpoint of this shard, for tests of a store.
+    #[must_use]
+    pub fn new(stream: &'a StreamId, shard: &'a Shard, checkpoint: &'a Checkpoint) -> Self {
+        Self { stream, shard, checkpoint, children: &[] }
+    }
+
+    /// With the shard's children.
+    #[must_use]
+    pub fn with_children(self, children: &'a [ChildShard]) -> Self {
+        Self { children, ..self }
+    }
+
+    /// The id of the shard.
+    #[must_use]
+    pub fn shard_id(&self) -> &'a str {
+        self.shard.shard_id()
+    }
+}

@@ -1,0 +1,105 @@
+//! A shard's batches up to its end. The shard's handle is somebody else's business.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::ChildShard;
+use tokio::time::Duration;
+
+use super::polling::Polling;
+use super::source::{Source, Stop};
+use super::{Batch, ReadError, ReadOptions};
+use crate::StartPosition;
+use crate::client_time::now;
+use crate::handle::Offer;
+
+pub(crate) struct Pages {
+    client: Client,
+    options: Arc<ReadOptions>,
+    offer: Arc<Offer>,
+    from: StartPosition,
+    opened: SystemTime,
+    /// Made with the first poll.
+    source: Option<Polling>,
+    /// The last page was given. Once more is asked for, it has been taken.
+    end: Option<Vec<ChildShard>>,
+    lag: Option<Duration>,
+}
+
+/// What follows. After anything but a batch, nothing does.
+pub(crate) enum Next {
+    Batch(Batch),
+    /// The last record was taken: the shard's children.
+    End(Vec<ChildShard>),
+    /// Kinesis does not know the shard any more.
+    Expired,
+    Failed(ReadError),
+}
+
+impl Pages {
+    pub(crate) fn new(
+        client: &Client,
+        offer: Arc<Offer>,
+        from: StartPosition,
+        options: Arc<ReadOptions>,
+    ) -> Self {
+        let (client, opened) = (client.clone(), now(client));
+        Self { client, options, offer, from, opened, source: None, end: None, lag: None }
+    }
+
+    pub(crate) fn options(&self) -> &ReadOptions {
+        &self.options
+    }
+
+    pub(crate) fn options_arc(&self) -> Arc<ReadOptions> {
+        Arc::clone(&self.options)
+    }
+
+    pub(crate) fn set_options(&mut self, options: Arc<ReadOptions>) {
+        self.options = options;
+    }
+
+    pub(crate) fn is_begun(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// `MillisBehindLatest` of the last answer.
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        self.lag
+    }
+
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if let Some(children) = self.end.take() {
+            return Poll::Ready(Next::End(children));
+        }
+        let source = self.source.get_or_insert_with(|| {
+            let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
+            Polling::new(client, offer, self.from.clone(), Arc::clone(&self.options), self.opened)
+        });
+        let page = match ready!(source.poll_page(cx)) {
+            Ok(page) => page,
+            Err(Stop::Expired) => return Poll::Ready(Next::Expired),
+            Err(Stop::Failed(error)) => return Poll::Ready(Next::Failed(error)),
+        };
+        self.lag = page.lag;
+        if page.records.is_empty() {
+            if let Some(children) = page.end {
+                return Poll::Ready(Next::End(children));
+            }
+            // Others have their turn, should the server have nothing but empty pages.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.end = page.end;
+        Poll::Ready(Next::Batch(Batch {
+            records: page.records,
+            offer: Arc::clone(&self.offer),
+            lag: page.lag,
+            received_at: now(&self.client),
+            #[cfg(feature = "kpl")]
+            deaggregation: self.options.deaggregation,
+        }))
+    }
+}

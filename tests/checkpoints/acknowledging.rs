@@ -1,0 +1,149 @@
+//! What is acknowledged does not come again; all else does.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_next_run_goes_on_after_the_contiguous_prefix() {
+    let world = World::new(1);
+    world.put(0..10);
+    let checkpoints = world.load().await;
+    let mut taken = take(&mut world.records(&checkpoints), 6).await;
+    assert_eq!(numbers(&taken), [0, 1, 2, 3, 4, 5]);
+    // 2 is not acknowledged; 3 to 5 are, out of order.
+    let not = taken.remove(2);
+    for record in taken.into_iter().rev() {
+        record.ack();
+    }
+    checkpoints.flush().await;
+    assert_eq!(world.store.get(FIRST), checkpoints.get(FIRST));
+    drop((not, checkpoints));
+
+    let checkpoints = world.load().await;
+    assert_eq!(numbers(&take(&mut world.records(&checkpoints), 8).await), [2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_may_go_another_way_than_its_record() {
+    let world = World::new(1);
+    world.put(0..3);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let (record, ack) = next(&mut records).await.into_parts();
+    tokio::spawn(async move {
+        sleep(Duration::from_mins(1)).await;
+        ack.ack();
+    });
+    nothing_acknowledged(&checkpoints);
+    sleep(Duration::from_mins(2)).await;
+    assert_eq!(checkpoints.get(FIRST), Some(after(&record)));
+    // Also when its reader is gone.
+    let late = next(&mut records).await;
+    drop(records);
+    let late = late.ack();
+    assert_eq!(checkpoints.get(FIRST), Some(after(&late)));
+    checkpoints.flush().await;
+    assert_eq!(world.store.get(FIRST), Some(after(&late)));
+}
+
+fn nothing_acknowledged(checkpoints: &Checkpoints) {
+    assert_eq!(checkpoints.get(FIRST), Some(Checkpoint::Start(StartPosition::TrimHorizon)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn taking_the_next_acknowledges_the_last() {
+    let world = World::new(1);
+    world.put(0..3);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints).auto_ack();
+    let first = next(&mut records).await;
+    nothing_acknowledged(&checkpoints);
+    next(&mut records).await;
+    assert_eq!(checkpoints.get(FIRST), Some(after(&first)));
+    drop(records);
+    checkpoints.flush().await;
+    assert!(world.events().iter().all(|event| event.contains("saved")), "{:?}", world.events());
+
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints).auto_ack();
+    assert_eq!(number(&next(&mut records).await), 1, "it was taken, and nothing after it was asked for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_dropped_holds_the_checkpoint_and_is_told() {
+    let world = World::new(1);
+    world.put(0..5);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let first = next(&mut records).await.ack();
+    drop(next(&mut records).await);
+    drop(next(&mut records).await);
+    next(&mut records).await.ack();
+    assert_eq!(checkpoints.get(FIRST), Some(after(&first)));
+    let told: Vec<_> = world.events().into_iter().filter(|event| event.contains("Unacknowledged")).collect();
+    assert_eq!(told, ["shardId-000000000000: Unacknowledged { number: 1 }"], "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_dropped_with_their_reader_are_no_news() {
+    let world = World::new(1);
+    world.put(0..5);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let record = next(&mut records).await;
+    drop(records);
+    drop(record);
+    assert!(!world.events().iter().any(|event| event.contains("Unacknowledged")), "{:?}", world.events());
+}
+
+/// The reader is dropped with records in hand; within the same run the shard comes back from its checkpoint, and what is acknowledged late of the first reading
+/// neither goes back nor ahead.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_comes_back_is_read_from_its_checkpoint() {
+    let world = World::new(1);
+    world.put(0..6);
+    let checkpoints = world.load().await;
+    let mut shards = world.shards().checkpoints(&checkpoints);
+    let mut records = shards.next().await.unwrap().records(&world.client);
+    let mut first = take(&mut records, 4).await;
+    first.remove(0).ack();
+    drop(records);
+    let mut records = shards.next().await.unwrap().records(&world.client);
+    let second = take(&mut records, 5).await;
+    assert_eq!(numbers(&second), [1, 2, 3, 4, 5]);
+    let mut last = None;
+    for record in second.into_iter().take(4) {
+        last = Some(record.ack());
+    }
+    // 1 of the first reading: long since acknowledged.
+    first.remove(0).ack();
+    assert_eq!(checkpoints.get(FIRST), last.as_ref().map(|last| after(last)));
+}
+
+#[cfg(feature = "kpl")]
+#[tokio::test(start_paused = true)]
+async fn a_run_goes_on_within_an_aggregated_record() {
+    let world = World::new(1);
+    let aggregated = include_bytes!("../kpl/three.bin");
+    world.orders.put_to(FIRST, aggregated.as_slice());
+    world.orders.put_to(FIRST, "plain");
+    let options = || ReadOptions::new().deaggregate();
+    let data = |record: &Record| String::from_utf8_lossy(record.data()).into_owned();
+
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints).with(options());
+    let first = next(&mut records).await.ack();
+    let sub = first.sub_sequence_number();
+    assert_eq!(sub, Some(0));
+    let expected =
+        Checkpoint::After { sequence_number: first.sequence_number().to_owned(), sub_sequence_number: sub };
+    assert_eq!(checkpoints.get(FIRST), Some(expected));
+    let rest: Vec<_> = take(&mut records, 3).await.iter().map(|record| data(record)).collect();
+    checkpoints.flush().await;
+    drop(records);
+
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints).with(options());
+    let again: Vec<_> = take(&mut records, 3).await.iter().map(|record| data(record)).collect();
+    assert_eq!(again, rest);
+    assert!(!world.events().iter().any(|event| event.contains("gap")), "{:?}", world.events());
+}

@@ -1,0 +1,139 @@
+//! The graceful stop.
+
+use super::store::Answer;
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_loop_and_saves_what_it_did() {
+    let world = World::new(2);
+    world.put(0..100);
+    let checkpoints = world.load().await;
+    let consumer = tokio::spawn({
+        let mut records = world.records(&checkpoints).auto_ack();
+        async move {
+            let mut seen = 0;
+            while let Some(record) = records.next().await {
+                assert_eq!(number(&record.unwrap()), seen);
+                seen += 1;
+                sleep(Duration::from_secs(1)).await;
+            }
+            seen
+        }
+    });
+    sleep(Duration::from_millis(9_500)).await;
+    let stopped = checkpoints.stop(Duration::from_secs(30)).await;
+    let seen = consumer.await.unwrap();
+    assert!(stopped.is_complete(), "{stopped}");
+    assert!((9..=10).contains(&seen), "{seen}: the page in hand was not delivered");
+    assert_eq!(stopped.checkpoints().len(), 2);
+    for (shard, checkpoint) in stopped.checkpoints() {
+        assert_eq!(world.store.get(shard).as_ref(), Some(checkpoint));
+    }
+    drop(checkpoints);
+
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    assert_eq!(number(&next(&mut records).await.ack()), seen, "nothing comes twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_what_is_in_flight() {
+    let world = World::new(1);
+    world.put(0..20);
+    let checkpoints = world.load().await;
+    let records = world.records(&checkpoints);
+    let consumer = tokio::spawn(async move {
+        let slow = records.map(|record| async move {
+            let record = record.unwrap();
+            sleep(Duration::from_secs(u64::from(20 - number(&record)))).await;
+            record.ack();
+        });
+        slow.buffer_unordered(8).count().await
+    });
+    sleep(Duration::from_secs(2)).await;
+    let stopped = checkpoints.stop(Duration::from_secs(60)).await;
+    assert!(stopped.is_complete(), "{stopped}");
+    let count = consumer.await.unwrap();
+    drop(checkpoints);
+    let checkpoints = world.load().await;
+    let next = next(&mut world.records(&checkpoints)).await;
+    assert_eq!(number(&next) as usize, count);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_has_a_limit_and_says_what_is_left() {
+    let world = World::new(1);
+    world.put(0..3);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    next(&mut records).await.ack();
+    checkpoints.flush().await;
+    let held = take(&mut records, 2).await;
+    world.store.always(Answer::Fails);
+    let (first, _second) = {
+        let mut held = held.into_iter();
+        (held.next().unwrap(), held.next())
+    };
+    first.ack();
+    let began = Instant::now();
+    let stopped = checkpoints.stop(Duration::from_secs(10)).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(11));
+    assert_eq!((stopped.unacknowledged(), stopped.unsaved()), (1, [FIRST.to_owned()].as_slice()));
+    assert!(!stopped.is_complete());
+    let said = stopped.to_string();
+    assert!(said.contains("orders") && said.contains(FIRST) && said.contains("1 records"), "{said}");
+    assert!(records.next().await.is_none(), "it has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_readers_that_wait_for_anything() {
+    // For a page, for an acknowledgement at the end of a shard, for the store to know of a start.
+    for wait in 0..3 {
+        let world = World::new(1);
+        world.put(0..1);
+        if wait == 1 {
+            world.orders.split(FIRST);
+        }
+        if wait == 2 {
+            world.store.always(Answer::Fails);
+        }
+        let checkpoints = world.load().await;
+        let mut records = Box::pin(world.records(&checkpoints));
+        let held = if wait == 2 { None } else { Some(next(&mut records).await) };
+        nothing_for(&mut records, Duration::from_secs(30)).await;
+        assert!(poll!(records.next()).is_pending());
+        let consumer = tokio::spawn(async move { records.next().await.is_none() });
+        let stopped = checkpoints.stop(Duration::from_secs(1)).await;
+        assert!(consumer.await.unwrap(), "{wait}");
+        assert_eq!(stopped.unacknowledged(), usize::from(held.is_some()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_shard_s_stream_and_the_stream_of_shards_end_too() {
+    let world = World::new(2);
+    let checkpoints = world.load().await;
+    let mut shards = world.shards().checkpoints(&checkpoints);
+    let mut records = shards.next().await.unwrap().records(&world.client);
+    nothing_for(&mut records, Duration::from_secs(30)).await;
+    let consumer = tokio::spawn(async move { records.next().await.is_none() });
+    let ends = tokio::spawn(async move { shards.by_ref().count().await });
+    assert!(checkpoints.stop(Duration::from_secs(1)).await.is_complete());
+    assert!(consumer.await.unwrap());
+    ends.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_without_a_stop_leaks_nothing() {
+    let world = World::new(1);
+    world.put(0..3);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let held = take(&mut records, 2).await;
+    drop((records, checkpoints));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0, "the saver is gone");
+    for record in held {
+        record.ack(); // Into the void.
+    }
+}
