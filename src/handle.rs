@@ -151,6 +151,13 @@ impl ShardHandle {
         self.end(Ending::HandedBack);
     }
 
+    /// Dropping it hands the shard back, whatever was set.
+    pub(crate) fn reoffered_on_drop(self) -> Self {
+        let mut handle = self;
+        handle.on_drop = OnDrop::Reoffer;
+        handle
+    }
+
     pub(crate) fn offer(&self) -> Arc<Offer> {
         Arc::clone(&self.offer)
     }

@@ -39,8 +39,6 @@ enum State {
     Draining(Vec<ChildShard>),
     /// All are acknowledged; that is not durable yet.
     Finishing(Vec<ChildShard>),
-    /// It had been read to its end before.
-    Finished,
 }
 
 /// The records of a page that are to be delivered.
@@ -55,7 +53,8 @@ impl Reader {
         let CheckpointedShard { handle, checkpoints, entry, life, from, resume, is_finished, is_durable } =
             shard;
         let state = match from {
-            _ if is_finished => State::Finished,
+            // Its end may not be durable yet, if another reader came to it.
+            _ if is_finished => State::Finishing(Vec::new()),
             StartPosition::Latest => State::Starting { at_the_tip: true },
             _ if is_durable => State::Reading,
             _ => State::Starting { at_the_tip: false },
@@ -218,9 +217,6 @@ impl Reader {
                     ready!(entry.poll_durable(cx));
                     let children = std::mem::take(children);
                     self.end(ReaderEnd::EndOfShard { children });
-                }
-                State::Finished => {
-                    self.end(ReaderEnd::EndOfShard { children: Vec::new() });
                 }
             }
         }

@@ -18,7 +18,7 @@ use crate::{AllShards, Error, Progress, ReadOptions, ShardHandle, StartAt, Start
 /// A shard, and its checkpoint: to be read from there, with [`records`](Self::records).
 ///
 /// It is made by [`CheckpointedShards`], or from any handle by [`Checkpoints::shard`]. From then on the shard is remembered: where it starts is being saved.
-/// Dropping it hands the shard back.
+/// Dropping it hands the shard back, whatever [`OnDrop`](crate::OnDrop) says.
 #[must_use = "a shard that is dropped is handed back"]
 pub struct CheckpointedShard {
     pub(super) handle: ShardHandle,
@@ -54,7 +54,7 @@ impl CheckpointedShard {
         }
         let is_start = !matches!(checkpoint, Some(Checkpoint::After { .. }));
         Self {
-            handle,
+            handle: handle.reoffered_on_drop(),
             checkpoints: checkpoints.clone(),
             is_durable: !is_start || entry.is_clean(),
             entry,

@@ -48,6 +48,41 @@ async fn a_finished_shard_is_not_read_again_and_its_children_go_on() {
     nothing_for(&mut records, Duration::from_mins(1)).await;
 }
 
+/// Its reader is dropped while the store does not take the end: the next must not believe it before the store does.
+#[tokio::test(start_paused = true)]
+async fn children_wait_for_a_durable_end_also_when_the_reader_is_another() {
+    let world = World::new(1);
+    world.put(0..1);
+    world.orders.split(FIRST);
+    world.orders.put("customer 1", "7");
+    let checkpoints = world.load().await;
+    let mut shards = world.shards().checkpoints(&checkpoints);
+    let mut records = shards.next().await.unwrap().records(&world.client);
+    next(&mut records).await.ack();
+    checkpoints.flush().await;
+    world.store.always(Answer::Fails);
+    nothing_for(&mut records, Duration::from_secs(30)).await;
+    assert_eq!(checkpoints.get(FIRST), Some(Checkpoint::End));
+    drop(records);
+    let mut records = shards.next().await.unwrap().records(&world.client);
+    nothing_for(&mut records, Duration::from_secs(30)).await;
+    assert!(timeout(Duration::from_mins(1), shards.next()).await.is_err(), "the child waits");
+    world.store.always(None);
+    assert!(records.next().await.is_none());
+    assert_ne!(shards.next().await.unwrap().id(), FIRST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_in_hand_that_is_dropped_is_handed_back() {
+    let world = World::new(1);
+    world.put(0..1);
+    world.orders.split(FIRST);
+    let checkpoints = world.load().await;
+    let mut shards = world.shards().checkpoints(&checkpoints);
+    drop(shards.next().await.unwrap());
+    assert_eq!(shards.next().await.unwrap().id(), FIRST);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_shard_whose_record_was_dropped_is_read_again_before_its_children() {
     let world = World::new(1);

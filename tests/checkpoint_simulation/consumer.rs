@@ -1,0 +1,163 @@
+//! One life of the consumer: all of it is dropped at once, at any of its polls.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
+use futures::{Stream, StreamExt};
+use kinesis_shards::{
+    CheckpointedShardStreamExt, Checkpoints, ReadError, ReadOptions, Record, StartAt, UnackedRecord,
+    all_shards,
+};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::oracle::Oracle;
+use crate::script::Shape;
+
+#[derive(Clone)]
+pub(crate) struct Consumer {
+    pub(crate) client: Client,
+    pub(crate) oracle: Arc<Mutex<Oracle>>,
+    pub(crate) options: ReadOptions,
+    pub(crate) start_at: StartAt,
+    /// In thousandths, the records that are dropped without acknowledgement.
+    pub(crate) drops: u32,
+    /// Those that go on when their reader is dropped.
+    pub(crate) detached: Arc<Mutex<JoinSet<()>>>,
+    pub(crate) readers: Arc<Mutex<Vec<AbortHandle>>>,
+}
+
+impl Consumer {
+    /// Ends when the checkpoints are stopped.
+    pub(crate) fn run(self, checkpoints: &Checkpoints, shape: Shape) -> BoxFuture<'static, ()> {
+        let shards = all_shards(&self.client, "orders")
+            .poll_interval(Duration::from_secs(5))
+            .full_listing_interval(Duration::from_secs(20))
+            .start_at(self.start_at)
+            .checkpoints(checkpoints);
+        if shape == Shape::Tasks {
+            return self.by_tasks(shards).boxed();
+        }
+        let records = shards.records(&self.client).with(self.options.clone());
+        match shape {
+            Shape::Loop => async move { self.one_by_one(records.auto_ack()).await }.boxed(),
+            Shape::Concurrent(n) => async move { self.side_by_side(records, n).await }.boxed(),
+            Shape::Detached(n) => async move { self.detached(records, n).await }.boxed(),
+            Shape::Tasks => unreachable!("above"),
+        }
+    }
+
+    async fn one_by_one(&self, records: impl Stream<Item = Result<Record, ReadError>>) {
+        let mut records = std::pin::pin!(records);
+        let mut last = None;
+        loop {
+            if let Some(last) = last.take() {
+                self.oracle.lock().unwrap().acknowledge(last);
+            }
+            match records.next().await {
+                Some(Ok(record)) => {
+                    last = Some(self.oracle.lock().unwrap().deliver(&record));
+                    work().await;
+                }
+                Some(Err(_)) => {}
+                None => return,
+            }
+        }
+    }
+
+    async fn side_by_side(&self, records: impl Stream<Item = Result<UnackedRecord, ReadError>>, n: usize) {
+        let work = records.map(|record| async move {
+            let Ok(record) = record else { return };
+            let number = self.oracle.lock().unwrap().deliver(&record);
+            work().await;
+            self.finish(record, number);
+        });
+        work.buffer_unordered(n).for_each(|()| async {}).await;
+    }
+
+    /// Acknowledges it, or does not.
+    fn finish(&self, record: UnackedRecord, number: usize) {
+        if fastrand::u32(..1_000) >= self.drops {
+            self.oracle.lock().unwrap().acknowledge(number);
+            record.ack();
+        }
+    }
+
+    async fn detached(&self, records: impl Stream<Item = Result<UnackedRecord, ReadError>>, n: usize) {
+        let mut records = std::pin::pin!(records);
+        while let Some(record) = records.next().await {
+            let Ok(record) = record else { continue };
+            let number = self.oracle.lock().unwrap().deliver(&record);
+            let (_, ack) = record.into_parts();
+            let oracle = Arc::clone(&self.oracle);
+            let drops = fastrand::u32(..1_000) < self.drops;
+            let acknowledge = async move {
+                work().await;
+                if !drops {
+                    oracle.lock().unwrap().acknowledge(number);
+                    ack.ack();
+                }
+            };
+            self.detached.lock().unwrap().spawn(acknowledge);
+            while self.detached.lock().unwrap().len() > n {
+                let done = std::future::poll_fn(|cx| self.detached.lock().unwrap().poll_join_next(cx));
+                done.await;
+            }
+        }
+    }
+
+    async fn by_tasks(self, shards: impl Stream<Item = kinesis_shards::CheckpointedShard> + Send + 'static) {
+        let mut shards = std::pin::pin!(shards);
+        let mut tasks = JoinSet::new();
+        while let Some(shard) = shards.next().await {
+            let records = shard.records(&self.client).with(self.options.clone());
+            let consumer = self.clone();
+            let reader = async move {
+                if fastrand::bool() {
+                    consumer.one_by_one(records.auto_ack()).await;
+                } else {
+                    consumer.side_by_side(records, 3).await;
+                }
+            };
+            let (abort, registration) = AbortHandle::new_pair();
+            self.readers.lock().unwrap().push(abort);
+            tasks.spawn(Abortable::new(reader, registration).map(drop));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// What a record costs: mostly nothing.
+async fn work() {
+    match fastrand::u32(..8) {
+        0 => sleep(Duration::from_millis(fastrand::u64(..1_500))).await,
+        1 | 2 => tokio::task::yield_now().await,
+        _ => {}
+    }
+}
+
+/// Polls it so often, and then no more.
+pub(crate) struct Cut {
+    pub(crate) life: BoxFuture<'static, ()>,
+    pub(crate) polls: Arc<Mutex<Option<u32>>>,
+}
+
+impl Future for Cut {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let is_cut = match &mut *self.polls.lock().unwrap() {
+            Some(0) => true,
+            Some(polls) => {
+                *polls -= 1;
+                false
+            }
+            None => false,
+        };
+        if is_cut { Poll::Ready(()) } else { self.life.as_mut().poll(cx) }
+    }
+}

@@ -1,0 +1,141 @@
+//! Random streams and consumers with checkpoints, crashed at any poll and started again, over stores that fail, answer late, or do not keep what they did not
+//! confirm; on a paused clock, each a function of one seed.
+//!
+//! ```text
+//! cargo test --test checkpoint_simulation                                       1,000 seeds
+//! CHECKPOINT_SIMULATION_SEEDS=100000 cargo test --test checkpoint_simulation    a soak
+//! CHECKPOINT_SIMULATION_SEED=4711 cargo test --test checkpoint_simulation       one seed, with its script
+//! ```
+//!
+//! What must hold: nothing that is owed is lost; nothing comes again whose acknowledgement is in the store; no checkpoint is saved past a record that was not acknowledged, nor over a later one; no shard is read before it is
+//! remembered, nor a child before its parents' ends are in the store; records come in order per key; a stop that is complete leaves nothing to repeat; the store keeps nothing of shards that are gone; nothing is leaked.
+
+mod consumer;
+mod oracle;
+mod script;
+mod store;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use script::Script;
+use world::Outcome;
+
+const SEEDS: u64 = 1_000;
+const MOST_FAILURES: usize = 3;
+/// One seed in so many is played twice, to see that a seed says it all.
+const TWICE: u64 = 50;
+
+fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.replace('_', "").parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+fn play(script: &Script) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| world::play(script))).unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().cloned();
+        let what = what.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Outcome { violation: Some(format!("panicked: {}", what.unwrap_or_default())), ..Outcome::default() }
+    })
+}
+
+fn report(script: &Script, outcome: &Outcome) {
+    let Some(violation) = &outcome.violation else { return };
+    println!("\nseed {} fails: {violation}", script.seed);
+    let shortest = script.shortest(|script| play(script).violation.is_some());
+    println!("the shortest script that fails: {}", play(&shortest).violation.unwrap_or_default());
+    println!("{shortest:#?}");
+    println!("again: CHECKPOINT_SIMULATION_SEED={} cargo test --test checkpoint_simulation\n", script.seed);
+}
+
+fn many(first: u64, seeds: u64) -> (u64, usize) {
+    let (next, passed) = (AtomicU64::new(first), AtomicU64::new(0));
+    let (sum, failed) = (Mutex::new(Outcome::default()), Mutex::new(0));
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds || *failed.lock().unwrap() >= MOST_FAILURES {
+                        return;
+                    }
+                    let script = Script::of_seed(seed);
+                    let mut outcome = play(&script);
+                    if outcome.violation.is_none() && seed % TWICE == 0 {
+                        let again = play(&script);
+                        if again.digest != outcome.digest {
+                            outcome.violation = Some("it comes out differently each time".to_owned());
+                        }
+                    }
+                    if outcome.violation.is_some() {
+                        *failed.lock().unwrap() += 1;
+                        report(&script, &outcome);
+                    } else {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    sum.lock().unwrap().add(&outcome);
+                }
+            });
+        }
+    });
+    let Outcome { records, deliveries, repeats, saves, confirmed, lives, crashes, stops, shards, .. } =
+        sum.into_inner().unwrap();
+    println!("{lives} lives, {crashes} of them crashed and {stops} stopped; {shards} shards");
+    println!("{records} records, delivered {deliveries} times, {repeats} of them again, none lost");
+    println!("{saves} saves, {confirmed} of them confirmed");
+    (passed.into_inner(), failed.into_inner().unwrap())
+}
+
+impl Outcome {
+    fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.deliveries += other.deliveries;
+        self.repeats += other.repeats;
+        self.saves += other.saves;
+        self.confirmed += other.confirmed;
+        self.lives += other.lives;
+        self.crashes += other.crashes;
+        self.stops += other.stops;
+        self.shards += other.shards;
+    }
+}
+
+fn main() -> ExitCode {
+    // What a test runner is asked for: `cargo test -- --list`, or tests of other names.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        println!("checkpoint_simulation: test\n\n1 test, 0 benchmarks");
+        return ExitCode::SUCCESS;
+    }
+    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    if !filters.is_empty() && !filters.iter().any(|filter| "checkpoint_simulation".contains(filter.as_str()))
+    {
+        println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out");
+        return ExitCode::SUCCESS;
+    }
+    // A store that panics does so by its script.
+    std::panic::set_hook(Box::new(|_| ()));
+    let begun = Instant::now();
+    let (passed, failed) = if let Some(seed) = number_from("CHECKPOINT_SIMULATION_SEED") {
+        let script = Script::of_seed(seed);
+        println!("{script:#?}");
+        let outcome = play(&script);
+        report(&script, &outcome);
+        println!("{outcome:#?}");
+        (u64::from(outcome.violation.is_none()), usize::from(outcome.violation.is_some()))
+    } else {
+        let first = number_from("CHECKPOINT_SIMULATION_FIRST").unwrap_or(0);
+        many(first, number_from("CHECKPOINT_SIMULATION_SEEDS").unwrap_or(SEEDS))
+    };
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out; finished in {:.2?}",
+        begun.elapsed()
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

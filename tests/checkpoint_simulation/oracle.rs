@@ -1,0 +1,250 @@
+//! What was written, delivered, acknowledged and saved, and what must hold between these.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kinesis_shards::{Checkpoint, Record};
+
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    pub(crate) violation: Option<String>,
+    records: Vec<Written>,
+    /// By shard, in their order.
+    by_shard: BTreeMap<String, Vec<usize>>,
+    pub(crate) shards: BTreeMap<String, True>,
+    /// What the store keeps.
+    pub(crate) rows: BTreeMap<String, Checkpoint>,
+    /// A run from `Latest` owes nothing before all its first shards are remembered.
+    first: Option<BTreeSet<String>>,
+    pub(crate) life: u32,
+    saving: BTreeSet<String>,
+    pub(crate) deliveries: u64,
+    pub(crate) owed_deliveries: u64,
+    pub(crate) repeats: u64,
+    pub(crate) saves: u64,
+    pub(crate) confirmed: u64,
+    pub(crate) digest: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct True {
+    pub(crate) parents: Vec<String>,
+    pub(crate) is_open: bool,
+    pub(crate) is_listed: bool,
+}
+
+#[derive(Debug)]
+struct Written {
+    key: u8,
+    shard: String,
+    sequence_number: String,
+    owed: bool,
+    /// The last life that it was delivered in.
+    delivered: Option<u32>,
+    acknowledged: bool,
+    durable: bool,
+    /// The life in which it became so.
+    durable_since: u32,
+}
+
+impl Oracle {
+    /// The run is from `Latest`: it begins when these are remembered. Nothing is owed before, nor ever if one of them is closed before it was seen.
+    pub(crate) fn from_latest(&mut self, shards: impl IntoIterator<Item = String>) {
+        self.first = Some(shards.into_iter().collect());
+    }
+
+    /// True for the first.
+    pub(crate) fn begin_life(&mut self) -> bool {
+        self.life += 1;
+        self.life == 1
+    }
+
+    pub(crate) fn violate(&mut self, what: impl Into<String>) {
+        self.violation.get_or_insert(what.into());
+    }
+
+    fn note(&mut self, what: u64, which: u64) {
+        self.digest = (self.digest ^ what ^ which << 8).wrapping_mul(0x100_0000_01b3).rotate_left(5);
+    }
+
+    pub(crate) fn written(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn write(&mut self, key: u8, shard: &str, sequence_number: String) {
+        let owed = self.first.is_none();
+        self.by_shard.entry(shard.to_owned()).or_default().push(self.records.len());
+        self.records.push(Written {
+            key,
+            shard: shard.to_owned(),
+            sequence_number,
+            owed,
+            delivered: None,
+            acknowledged: false,
+            durable: false,
+            durable_since: 0,
+        });
+    }
+
+    /// The shard is gone, with what nobody has read of it.
+    pub(crate) fn expire(&mut self, shard: &str) {
+        if let Some(shard) = self.shards.get_mut(shard) {
+            shard.is_listed = false;
+        }
+        for number in self.by_shard.get(shard).into_iter().flatten() {
+            self.records[*number].owed = false;
+        }
+    }
+
+    /// Gives its number.
+    pub(crate) fn deliver(&mut self, record: &Record) -> usize {
+        let number = std::str::from_utf8(record.data()).ok().and_then(|text| text.parse::<usize>().ok());
+        let Some(number) = number.filter(|number| *number < self.records.len()) else {
+            self.violate("a record came that was never written");
+            return 0;
+        };
+        self.note(1, number as u64);
+        self.deliveries += 1;
+        self.owed_deliveries += u64::from(self.records[number].owed);
+        let (life, shard) = (self.life, record.shard_id().to_owned());
+        let written = &self.records[number];
+        self.repeats += u64::from(written.delivered.is_some());
+        if written.shard != shard || written.sequence_number != record.sequence_number() {
+            return self.fail(number, format!("came from {shard}"));
+        }
+        // Within a life, a reader that fails hands its shard back while its records are being processed: the next reads them too.
+        if written.durable && written.durable_since != life {
+            return self.fail(number, "came again, though its acknowledgement is in the store");
+        }
+        if !self.rows.contains_key(&shard) && self.shards[&shard].is_listed {
+            return self.fail(number, "came before its shard was remembered");
+        }
+        if let Some(parent) = self.shards[&shard].parents.iter().find(|parent| !self.is_finished(parent)) {
+            let what =
+                format!("came before the end of {parent} was in the store: {:?}", self.rows.get(parent));
+            return self.fail(number, what);
+        }
+        let key = written.key;
+        let skipped = self.records[..number].iter().position(|earlier| {
+            earlier.owed
+                && (earlier.shard == shard || earlier.key == key)
+                && !(earlier.durable || earlier.shard == shard && earlier.delivered == Some(life))
+        });
+        if let Some(skipped) = skipped {
+            return self.fail(number, format!("came before {skipped}"));
+        }
+        self.records[number].delivered = Some(life);
+        number
+    }
+
+    fn fail(&mut self, number: usize, what: impl std::fmt::Display) -> usize {
+        let shard = &self.records[number].shard;
+        self.violate(format!("life {}: record {number} of {shard} {what}", self.life));
+        number
+    }
+
+    fn is_finished(&self, shard: &str) -> bool {
+        !self.shards[shard].is_listed
+            || self.rows.get(shard) == Some(&Checkpoint::End)
+            || self.first_had(shard)
+    }
+
+    /// A run from `Latest` does not read what was closed when it began.
+    fn first_had(&self, shard: &str) -> bool {
+        !self.rows.contains_key(shard)
+            && self.records.iter().all(|record| record.shard != shard || !record.owed)
+    }
+
+    pub(crate) fn acknowledge(&mut self, number: usize) {
+        self.note(2, number as u64);
+        self.records[number].acknowledged = true;
+    }
+
+    pub(crate) fn begin_save(&mut self, shard: &str) {
+        self.saves += 1;
+        if !self.saving.insert(shard.to_owned()) {
+            self.violate(format!("{shard} is saved twice at once"));
+        }
+        if self.saving.len() > 16 {
+            self.violate("more than 16 shards are saved at once");
+        }
+    }
+
+    pub(crate) fn end_save(&mut self, shard: &str) {
+        self.saving.remove(shard);
+    }
+
+    /// The store keeps it from now on, whether it says so or not.
+    pub(crate) fn keep(&mut self, shard: &str, checkpoint: &Checkpoint) {
+        let numbers = self.by_shard.get(shard).cloned().unwrap_or_default();
+        let reaches = |number: &usize| match checkpoint {
+            Checkpoint::End => true,
+            Checkpoint::After { sequence_number, .. } => {
+                compare(&self.records[*number].sequence_number, sequence_number).is_le()
+            }
+            _ => false,
+        };
+        let reached: Vec<usize> = numbers.into_iter().filter(reaches).collect();
+        for number in reached {
+            let record = &mut self.records[number];
+            if !std::mem::replace(&mut record.durable, true) {
+                record.durable_since = self.life;
+            }
+            if record.owed && !record.acknowledged {
+                self.fail(number, format!("is not acknowledged, but {checkpoint} is saved"));
+            }
+        }
+        if *checkpoint == Checkpoint::End && self.shards[shard].is_open {
+            self.violate(format!("{shard} is open, but its end is saved"));
+        }
+        let goes_back = match (self.rows.get(shard), checkpoint) {
+            (Some(Checkpoint::End), _) => *checkpoint != Checkpoint::End,
+            (Some(Checkpoint::After { .. }), Checkpoint::Start(_)) => true,
+            (
+                Some(Checkpoint::After { sequence_number: old, .. }),
+                Checkpoint::After { sequence_number: new, .. },
+            ) => compare(new, old).is_lt(),
+            _ => false,
+        };
+        if goes_back {
+            self.violate(format!("{shard}: {checkpoint} is saved over {:?}", self.rows[shard]));
+        }
+        self.rows.insert(shard.to_owned(), checkpoint.clone());
+        self.note(3, self.rows.len() as u64);
+        if self
+            .first
+            .as_ref()
+            .is_some_and(|first| !first.is_empty() && first.iter().all(|shard| self.rows.contains_key(shard)))
+        {
+            self.first = None;
+        }
+    }
+
+    pub(crate) fn forget(&mut self, shard: &str) {
+        self.rows.remove(shard);
+        if self.shards[shard].is_listed {
+            self.violate(format!("{shard} is listed, but was forgotten"));
+        }
+    }
+
+    /// What is left to be done, if anything.
+    pub(crate) fn unfinished(&self) -> Option<String> {
+        let is_done = |record: &Written| record.durable || self.is_done_now(record);
+        let lost = self.records.iter().position(|record| record.owed && !is_done(record))?;
+        let record = &self.records[lost];
+        let came = record.delivered.map_or("never came".to_owned(), |life| format!("came in life {life}"));
+        Some(format!("record {lost} of {} was never acknowledged; it {came}", record.shard))
+    }
+
+    /// What was acknowledged in this life and is not in the store.
+    pub(crate) fn unsaved(&self) -> Option<usize> {
+        self.records.iter().position(|record| record.owed && self.is_done_now(record) && !record.durable)
+    }
+
+    fn is_done_now(&self, record: &Written) -> bool {
+        record.acknowledged && record.delivered == Some(self.life)
+    }
+}
+
+fn compare(a: &str, b: &str) -> std::cmp::Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}

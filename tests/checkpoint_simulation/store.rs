@@ -1,0 +1,97 @@
+//! A store that fails, answers late, keeps what it does not confirm, or does not: by chance.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures::future::{BoxFuture, FutureExt};
+use kinesis_shards::{Checkpoint, CheckpointStore, Save, StoreError, StreamId};
+use tokio::time::{Instant, sleep};
+
+use crate::oracle::Oracle;
+
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) oracle: Arc<Mutex<Oracle>>,
+    pub(crate) chance: Arc<Mutex<Chance>>,
+}
+
+pub(crate) struct Chance {
+    pub(crate) rng: Rng,
+    /// In thousandths.
+    pub(crate) faults: u32,
+    pub(crate) down_until: Option<Instant>,
+}
+
+/// A call that is under way. It may be dropped at any point.
+struct Call<'a> {
+    store: &'a Store,
+    shard: &'a str,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.store.oracle.lock().unwrap().end_save(self.shard);
+    }
+}
+
+impl Store {
+    /// What happens before the write, and after it.
+    fn plan(&self) -> [Option<Trouble>; 2] {
+        let mut chance = self.chance.lock().unwrap();
+        let is_down = chance.down_until.is_some_and(|until| Instant::now() < until);
+        let faults = if is_down { 1_000 } else { chance.faults };
+        let mut draw = || {
+            (chance.rng.u32(..1_000) < faults).then(|| match chance.rng.u32(..4) {
+                0 if !is_down => Trouble::Late(Duration::from_millis(chance.rng.u64(..3_000))),
+                1 if !is_down => Trouble::Panics,
+                _ => Trouble::Fails,
+            })
+        };
+        [draw(), draw()]
+    }
+
+    async fn write(&self, shard: &str, write: impl FnOnce(&mut Oracle)) -> Result<(), StoreError> {
+        self.oracle.lock().unwrap().begin_save(shard);
+        let _call = Call { store: self, shard };
+        let [before, after] = self.plan();
+        meet(before).await?;
+        write(&mut self.oracle.lock().unwrap());
+        meet(after).await?;
+        self.oracle.lock().unwrap().confirmed += 1;
+        Ok(())
+    }
+}
+
+enum Trouble {
+    Fails,
+    Late(Duration),
+    Panics,
+}
+
+async fn meet(trouble: Option<Trouble>) -> Result<(), StoreError> {
+    tokio::task::yield_now().await;
+    match trouble {
+        None => Ok(()),
+        Some(Trouble::Fails) => Err("the store fails, as it was told to".into()),
+        Some(Trouble::Panics) => panic!("the store panics, as it was told to"),
+        Some(Trouble::Late(time)) => {
+            sleep(time).await;
+            Ok(())
+        }
+    }
+}
+
+impl CheckpointStore for Store {
+    fn load<'a>(&'a self, _: &'a StreamId) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
+        async move { Ok(self.oracle.lock().unwrap().rows.clone().into_iter().collect()) }.boxed()
+    }
+
+    fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.write(save.shard_id(), move |oracle| oracle.keep(save.shard_id(), save.checkpoint)).boxed()
+    }
+
+    fn forget<'a>(&'a self, _: &'a StreamId, shard_id: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.write(shard_id, move |oracle| oracle.forget(shard_id)).boxed()
+    }
+}

@@ -1,0 +1,353 @@
+//! Plays one script on a paused clock.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::timeout::TimeoutConfig;
+use fastrand::Rng;
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults};
+use kinesis_shards::{CheckpointOptions, Checkpoints, ReadOptions, StartAt, Stopped};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::consumer::{Consumer, Cut};
+use crate::oracle::{Oracle, True};
+use crate::script::{Script, Shape, Step};
+use crate::store::{Chance, Store};
+
+const KEYS: usize = 6;
+const MOST_SHARDS: usize = 24;
+const MOST_OPEN: usize = 6;
+
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) violation: Option<String>,
+    pub(crate) digest: u64,
+    pub(crate) records: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) repeats: u64,
+    pub(crate) saves: u64,
+    pub(crate) confirmed: u64,
+    pub(crate) lives: u64,
+    pub(crate) crashes: u64,
+    pub(crate) stops: u64,
+    pub(crate) shards: u64,
+}
+
+struct World {
+    script: Script,
+    kinesis: FakeKinesis,
+    stream: FakeStream,
+    oracle: Arc<Mutex<Oracle>>,
+    store: Store,
+    consumer: Consumer,
+    life: Option<Life>,
+    crashes: u64,
+    stops: u64,
+    written: usize,
+}
+
+struct Life {
+    checkpoints: Checkpoints,
+    task: JoinHandle<()>,
+    polls: Arc<Mutex<Option<u32>>>,
+}
+
+pub(crate) fn play(script: &Script) -> Outcome {
+    fastrand::seed(script.seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let mut outcome = runtime.block_on(async {
+        let mut world = World::new(script.clone());
+        let violation = world.run().await;
+        world.end(violation).await
+    });
+    let left = runtime.metrics().num_alive_tasks();
+    if left > 0 {
+        outcome.violation.get_or_insert(format!("{left} tasks are left"));
+    }
+    outcome
+}
+
+impl World {
+    fn new(script: Script) -> Self {
+        let setup = &script.setup;
+        let kinesis = FakeKinesis::builder().end_with_last_records(setup.end_with_last_records).build();
+        let stream = kinesis.create_stream("orders", setup.shards);
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
+        let config = kinesis.config().timeout_config(timeouts).retry_config(RetryConfig::disabled());
+        if setup.kinesis_faults > 0 {
+            kinesis.fail_at_random(faults(script.seed, f64::from(setup.kinesis_faults) / 1000.0));
+        }
+        let oracle = Arc::<Mutex<Oracle>>::default();
+        let chance =
+            Chance { rng: Rng::with_seed(script.seed), faults: setup.store_faults, down_until: None };
+        let consumer = Consumer {
+            client: Client::from_conf(config.build()),
+            oracle: Arc::clone(&oracle),
+            options: ReadOptions::new().max_records(setup.page),
+            start_at: if setup.from_latest { StartAt::Latest } else { StartAt::TrimHorizon },
+            drops: setup.drops,
+            detached: Arc::default(),
+            readers: Arc::default(),
+        };
+        let store = Store { oracle: Arc::clone(&oracle), chance: Arc::new(Mutex::new(chance)) };
+        Self {
+            kinesis,
+            stream,
+            store,
+            oracle,
+            consumer,
+            life: None,
+            crashes: 0,
+            stops: 0,
+            written: 0,
+            script,
+        }
+    }
+
+    fn violation(&self) -> Option<String> {
+        self.oracle.lock().unwrap().violation.clone()
+    }
+
+    fn unfinished(&self) -> Option<String> {
+        self.oracle.lock().unwrap().unfinished()
+    }
+
+    async fn run(&mut self) -> Option<String> {
+        self.look();
+        if self.script.setup.from_latest {
+            self.oracle.lock().unwrap().from_latest([]);
+        }
+        for (wait, step) in std::mem::take(&mut self.script.steps) {
+            sleep(Duration::from_millis(wait)).await;
+            self.step(step).await;
+            self.look();
+            if let Some(violation) = self.violation() {
+                return Some(violation);
+            }
+        }
+        self.kinesis.clear_faults();
+        {
+            let mut chance = self.store.chance.lock().unwrap();
+            (chance.faults, chance.down_until) = (0, None);
+        }
+        self.consumer.drops = 0;
+        // What was dropped without acknowledgement comes with the next life.
+        self.crash(0).await;
+        self.start(Shape::Concurrent(4)).await;
+        let begun = Instant::now();
+        loop {
+            let Some(left) = self.unfinished() else { break };
+            if begun.elapsed() > Duration::from_mins(20) {
+                return Some(format!("at the end, after {:?}: {left}", begun.elapsed()));
+            }
+            if let Some(violation) = self.violation() {
+                return Some(violation);
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        let stopped = self.stop(60_000).await?;
+        let unsaved = self.oracle.lock().unwrap().unsaved();
+        if let Some(number) = unsaved {
+            return Some(format!("record {number} is not saved after {stopped}"));
+        }
+        // A new life has nothing left to do.
+        self.start(Shape::Loop).await;
+        let deliveries = self.oracle.lock().unwrap().owed_deliveries;
+        sleep(Duration::from_mins(2)).await;
+        let again = self.oracle.lock().unwrap().owed_deliveries - deliveries;
+        if again > 0 {
+            return Some(format!("{again} records came again after a complete stop"));
+        }
+        let oracle = self.oracle.lock().unwrap();
+        let stale = oracle.rows.keys().find(|shard| !oracle.shards[*shard].is_listed);
+        let stale = stale.map(|shard| format!("{shard} is not listed any more, but the store keeps it"));
+        stale.or(oracle.violation.clone())
+    }
+
+    async fn step(&mut self, step: Step) {
+        let stream = &self.stream;
+        let open = stream.open_shards();
+        let room = stream.shards().len() < MOST_SHARDS;
+        match step {
+            Step::Put(count) => self.put(count),
+            Step::Split(pick) if room && open.len() < MOST_OPEN => {
+                stream.split(&open[pick % open.len()]);
+            }
+            Step::Merge(pick) if room => {
+                let shards = stream.shards();
+                let range = |id: &str| {
+                    let range = shards.iter().find(|shard| shard.shard_id() == id)?.hash_key_range()?;
+                    let first: u128 = range.starting_hash_key().parse().ok()?;
+                    Some((first, range.ending_hash_key().parse::<u128>().ok()?))
+                };
+                let left = &open[pick % open.len()];
+                let next = range(left).and_then(|(_, last)| last.checked_add(1));
+                let right = open.iter().find(|id| range(id).map(|(first, _)| first) == next);
+                if let Some(right) = right {
+                    stream.merge(left, right);
+                }
+            }
+            Step::Expire => {
+                let shards = stream.shards();
+                let closed = shards.iter().find(|shard| !open.iter().any(|id| id == shard.shard_id()));
+                if let Some(closed) = closed {
+                    stream.expire(closed.shard_id());
+                    self.oracle.lock().unwrap().expire(closed.shard_id());
+                }
+            }
+            Step::Start(shape) => self.start(shape).await,
+            Step::Crash(polls) => self.crash(polls).await,
+            Step::Stop(limit) => {
+                self.stop(limit).await;
+            }
+            Step::AbortReader(pick) => {
+                let readers = self.consumer.readers.lock().unwrap();
+                if !readers.is_empty() {
+                    readers[pick % readers.len()].abort();
+                }
+            }
+            Step::Outage(ms) => {
+                let until = Instant::now() + Duration::from_millis(ms);
+                self.store.chance.lock().unwrap().down_until = Some(until);
+            }
+            Step::Split(_) | Step::Merge(_) => {}
+        }
+    }
+
+    fn put(&mut self, count: u8) {
+        for _ in 0..count {
+            self.written = self.written.wrapping_mul(31).wrapping_add(7);
+            let key = u8::try_from(self.written / 5 % KEYS).unwrap_or_default();
+            let mut oracle = self.oracle.lock().unwrap();
+            let number = oracle.written();
+            let (shard, sequence_number) = self.stream.put(&format!("customer {key}"), number.to_string());
+            oracle.write(key, &shard, sequence_number);
+        }
+    }
+
+    /// Looks at what is true now.
+    fn look(&self) {
+        let (shards, open) = (self.stream.shards(), self.stream.open_shards());
+        let mut oracle = self.oracle.lock().unwrap();
+        for shard in &shards {
+            let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
+            let is_open = open.iter().any(|id| id == shard.shard_id());
+            let known = oracle.shards.entry(shard.shard_id().to_owned()).or_insert_with(|| True {
+                parents: parents.into_iter().flatten().map(str::to_owned).collect(),
+                is_open,
+                is_listed: true,
+            });
+            known.is_open = is_open;
+        }
+    }
+
+    async fn start(&mut self, shape: Shape) {
+        if self.life.is_some() {
+            return;
+        }
+        let is_first = self.oracle.lock().unwrap().begin_life();
+        if is_first && self.script.setup.from_latest {
+            self.oracle.lock().unwrap().from_latest(self.stream.open_shards());
+        }
+        let setup = &self.script.setup;
+        let options = CheckpointOptions::new()
+            .save_interval(Duration::from_millis(setup.save_ms))
+            .save_records(setup.save_records)
+            .store_outage_limit(setup.outage_limit_ms.map(Duration::from_millis));
+        let checkpoints = Checkpoints::load_with(self.store.clone(), "orders", options).await;
+        let checkpoints = checkpoints.expect("this store always loads");
+        let life = self.consumer.clone().run(&checkpoints, shape);
+        let polls = Arc::default();
+        let task = tokio::spawn(Cut { life, polls: Arc::clone(&polls) });
+        self.life = Some(Life { checkpoints, task, polls });
+    }
+
+    /// As if the process were killed.
+    async fn crash(&mut self, polls: u32) {
+        let Some(Life { checkpoints, mut task, polls: cut }) = self.life.take() else { return };
+        self.crashes += 1;
+        *cut.lock().unwrap() = Some(polls);
+        if timeout(Duration::from_secs(3), &mut task).await.is_err() {
+            task.abort();
+            let _ = task.await;
+        }
+        drop(checkpoints);
+        self.gone().await;
+    }
+
+    /// Nothing of a life is left when the next begins.
+    async fn gone(&self) {
+        *self.consumer.detached.lock().unwrap() = JoinSet::new();
+        self.consumer.readers.lock().unwrap().clear();
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    async fn stop(&mut self, limit: u64) -> Option<Stopped> {
+        let Life { checkpoints, mut task, .. } = self.life.take()?;
+        self.stops += 1;
+        let stopped = checkpoints.stop(Duration::from_millis(limit)).await;
+        // Its streams have ended, so it ends as soon as what is in hand is done.
+        if timeout(Duration::from_mins(1), &mut task).await.is_err() {
+            task.abort();
+            self.oracle.lock().unwrap().violate("the consumer did not end when it was stopped");
+        }
+        let unsaved = self.oracle.lock().unwrap().unsaved();
+        if let Some(number) = unsaved.filter(|_| stopped.is_complete() && self.script.setup.drops == 0) {
+            let what = format!("record {number} is acknowledged and not saved, but the stop was complete");
+            self.oracle.lock().unwrap().violate(what);
+        }
+        drop(checkpoints);
+        self.gone().await;
+        Some(stopped)
+    }
+
+    async fn end(mut self, violation: Option<String>) -> Outcome {
+        self.crash(0).await;
+        let Self { oracle, store, consumer, .. } = self;
+        let violation = violation.or(oracle.lock().unwrap().violation.clone());
+        drop((store, consumer));
+        let left = Arc::strong_count(&oracle) - 1;
+        let leak = (left > 0).then(|| format!("{left} parts of the consumer are left"));
+        let oracle = oracle.lock().unwrap();
+        Outcome {
+            violation: violation.or(leak),
+            digest: oracle.digest,
+            records: oracle.written() as u64,
+            deliveries: oracle.deliveries,
+            repeats: oracle.repeats,
+            saves: oracle.saves,
+            confirmed: oracle.confirmed,
+            lives: u64::from(oracle.life),
+            crashes: self.crashes,
+            stops: self.stops,
+            shards: oracle.shards.len() as u64,
+        }
+    }
+}
+
+/// Those after which a careful consumer goes on. A stream that is said not to be there is not one of them.
+fn faults(seed: u64, share: f64) -> RandomFaults {
+    let any = [
+        Fault::Throttled,
+        Fault::LimitExceeded,
+        Fault::InternalFailure,
+        Fault::AccessDenied,
+        Fault::NeverAnswers,
+        Fault::Late(Duration::from_millis(700)),
+        Fault::ConnectionReset,
+        Fault::TruncatedBody,
+    ];
+    let mut faults = RandomFaults::seeded(seed);
+    for fault in any {
+        faults = faults.rate(fault, share);
+    }
+    faults
+        .rate_of("ListShards", Fault::ExpiredNextToken, share)
+        .rate_of("GetRecords", Fault::ExpiredIterator, share)
+        .rate_of("GetRecords", Fault::EmptyRead, share)
+        .rate_of("GetRecords", Fault::KmsDisabled, share)
+}
