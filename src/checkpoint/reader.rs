@@ -50,14 +50,14 @@ pub(super) struct UnackedPage {
 
 impl Reader {
     pub(super) fn new(shard: CheckpointedShard, client: &Client, options: Arc<ReadOptions>) -> Self {
-        let CheckpointedShard { handle, checkpoints, entry, life, from, resume, is_finished, is_durable } =
-            shard;
-        let state = match from {
+        let CheckpointedShard { handle, checkpoints, entry, life, from, resume, .. } = shard;
+        let state = if shard.is_finished {
             // Its end may not be durable yet, if another reader came to it.
-            _ if is_finished => State::Finishing(Vec::new()),
-            StartPosition::Latest => State::Starting { at_the_tip: true },
-            _ if is_durable => State::Reading,
-            _ => State::Starting { at_the_tip: false },
+            State::Finishing(Vec::new())
+        } else if shard.is_durable && !shard.is_at_the_tip {
+            State::Reading
+        } else {
+            State::Starting { at_the_tip: shard.is_at_the_tip }
         };
         let pages = Pages::new(client, handle.offer(), from, options);
         let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));

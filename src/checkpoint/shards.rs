@@ -28,6 +28,7 @@ pub struct CheckpointedShard {
     pub(super) from: StartPosition,
     pub(super) resume: Resume,
     pub(super) is_finished: bool,
+    pub(super) is_at_the_tip: bool,
     /// The store knows it already.
     pub(super) is_durable: bool,
 }
@@ -37,20 +38,20 @@ impl CheckpointedShard {
         let shared = checkpoints.shared();
         let entry = shared.entry(handle.id());
         let (life, checkpoint) = entry.open(handle.shard());
-        let from = match &checkpoint {
+        let mut from = match &checkpoint {
             Some(Checkpoint::After { sequence_number, .. }) => StartPosition::At(sequence_number.clone()),
             Some(Checkpoint::Start(position)) => position.clone(),
             None | Some(Checkpoint::End) => handle.start().clone(),
         };
         let is_at_the_tip = from == StartPosition::Latest;
         if checkpoint.is_none() || is_at_the_tip {
-            // What is remembered of the tip is the time: a LATEST that is asked again would skip what came in between.
-            let start =
-                if is_at_the_tip { StartPosition::Timestamp(now(client).into()) } else { from.clone() };
             if is_at_the_tip {
+                // What is remembered of the tip is the time: a LATEST that is asked for later would skip what came in between.
+                from = StartPosition::Timestamp(now(client).into());
                 shared.add_start();
             }
-            shared.want(&entry, entry.begin(handle.shard(), Checkpoint::Start(start), is_at_the_tip));
+            let start = Checkpoint::Start(from.clone());
+            shared.want(&entry, entry.begin(handle.shard(), start, is_at_the_tip));
         }
         let is_start = !matches!(checkpoint, Some(Checkpoint::After { .. }));
         Self {
@@ -62,6 +63,7 @@ impl CheckpointedShard {
             from,
             resume: checkpoint.as_ref().map(Resume::after).unwrap_or_default(),
             is_finished: checkpoint == Some(Checkpoint::End),
+            is_at_the_tip,
         }
     }
 
@@ -77,7 +79,7 @@ impl CheckpointedShard {
         &self.handle
     }
 
-    /// Where it is read from: the record of its checkpoint, or where it starts.
+    /// Where it is read from: the record of its checkpoint, or where it starts. Instead of [`Latest`](StartPosition::Latest), that is the time, by the client's clock.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
         &self.from

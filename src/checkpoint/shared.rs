@@ -1,6 +1,6 @@
 //! What the parts of one consumer share: its shards' checkpoints, and the saver's work.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -16,7 +16,8 @@ pub(super) struct Shared {
     pub(super) stream: StreamId,
     pub(super) store: Arc<dyn CheckpointStore>,
     pub(super) options: CheckpointOptions,
-    entries: Mutex<HashMap<String, Arc<Entry>>>,
+    /// In order, so that a simulation comes out the same each time.
+    entries: Mutex<BTreeMap<String, Arc<Entry>>>,
     queue: Mutex<Queue>,
     pub(super) saver: AtomicWaker,
     /// Shards that are to be read from the tip, and whose start is not durable yet. None of them is read before all are: otherwise a crash would leave some of them named and some not,

@@ -23,6 +23,9 @@ use crate::task::Task;
 /// A reader that asks for its first iterator within this time reads from LATEST, if it is to.
 const PROMPT: Duration = Duration::from_secs(1);
 
+/// A client's clock may be so far ahead of Kinesis's. With more, AWS refuses its signatures.
+const SKEW: Duration = Duration::from_mins(5);
+
 pub(super) struct Polling {
     client: Client,
     offer: Arc<Offer>,
@@ -144,7 +147,7 @@ impl Polling {
         self.was_not_found = not_found;
         if not_found || error.is_expired_iterator() {
             self.iterator = None;
-        } else if !error.is_retryable() {
+        } else if !error.is_retryable() && !self.is_ahead_of_kinesis(&error) {
             return Err(Stop::Failed(error));
         }
         let wait = self.pace.failure(&self.options);
@@ -157,6 +160,17 @@ impl Polling {
         }
         self.tell(ReadEventKind::Retry { error: &error, failures: self.failures, wait });
         Ok(())
+    }
+
+    /// Kinesis refuses a timestamp that is to come: by the clock of a client that is ahead of it, now is one.
+    fn is_ahead_of_kinesis(&self, error: &ReadError) -> bool {
+        let StartPosition::Timestamp(from) = self.from else { return false };
+        let Ok(from) = SystemTime::try_from(from) else { return false };
+        let now = now(&self.client);
+        self.iterator.is_none()
+            && error.code() == Some("InvalidArgumentException")
+            && from < now + SKEW
+            && now < from + SKEW
     }
 
     fn tell(&self, kind: ReadEventKind<'_>) {

@@ -125,6 +125,22 @@ async fn a_timestamp_is_kept_until_the_first_record() {
     assert_eq!(asked[0], asked[1]);
 }
 
+/// A client's clock that is ahead: now is a time that is to come, which Kinesis refuses for as long.
+#[tokio::test(start_paused = true)]
+async fn a_timestamp_that_is_not_past_yet_is_waited_for_within_reason() {
+    for (ahead, is_waited_for) in [(Duration::from_mins(2), true), (Duration::from_hours(24), false)] {
+        let (kinesis, orders, client) = fake(1);
+        let since = kinesis.now() + ahead;
+        let shard = first(all_shards(&client, "orders").start_at(StartAt::Timestamp(since.into()))).await;
+        let mut records = shard.records(&client);
+        let next = tokio::spawn(async move { records.next().await });
+        sleep(ahead + Duration::from_secs(1)).await;
+        put(&orders, 0..1);
+        let record = next.await.unwrap().unwrap();
+        assert_eq!(record.is_ok(), is_waited_for, "{ahead:?}: {record:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_pass_ends_the_reader_and_hands_the_shard_back() {
     for (fault, advice) in [
