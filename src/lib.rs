@@ -240,6 +240,8 @@ pub use checkpoint::{
     CheckpointedShards, Checkpoints, LoadError, MemoryStore, ParseCheckpointError, Save, Stopped, StoreError,
     UnackedRecord,
 };
+#[cfg(feature = "dynamodb")]
+pub use checkpoint::{DynamoDbStore, DynamoDbStoreError};
 pub use ending::{OnDrop, ParentOutcome};
 pub use error::Error;
 pub use handle::ShardHandle;

@@ -3,6 +3,8 @@
 mod ack;
 mod auto_ack;
 mod checkpoints;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod entry;
 mod event;
 mod ledger;
@@ -20,6 +22,8 @@ mod store;
 pub use ack::{Ack, UnackedRecord};
 pub use auto_ack::AutoAck;
 pub use checkpoints::{Checkpoints, LoadError, Stopped};
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::{DynamoDbStore, DynamoDbStoreError};
 pub use event::{CheckpointEvent, CheckpointEventKind};
 pub use memory::MemoryStore;
 pub use options::CheckpointOptions;

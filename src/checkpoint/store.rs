@@ -1,5 +1,7 @@
 //! Where checkpoints are kept.
 
+use std::sync::Arc;
+
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::future::BoxFuture;
 
@@ -95,6 +97,33 @@ pub trait CheckpointStore: Send + Sync {
     fn forget<'a>(&'a self, stream: &'a StreamId, shard_id: &'a str)
     -> BoxFuture<'a, Result<(), StoreError>>;
 }
+
+macro_rules! forward {
+    ($pointer:ty) => {
+        impl<S: CheckpointStore + ?Sized> CheckpointStore for $pointer {
+            fn load<'a>(
+                &'a self,
+                stream: &'a StreamId,
+            ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
+                (**self).load(stream)
+            }
+
+            fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+                (**self).save(save)
+            }
+
+            fn forget<'a>(
+                &'a self,
+                stream: &'a StreamId,
+                shard_id: &'a str,
+            ) -> BoxFuture<'a, Result<(), StoreError>> {
+                (**self).forget(stream, shard_id)
+            }
+        }
+    };
+}
+forward!(Arc<S>);
+forward!(Box<S>);
 
 /// A checkpoint that is to be kept.
 #[derive(Clone, Copy, Debug)]

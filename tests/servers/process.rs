@@ -7,11 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use aws_sdk_kinesis::Client;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::client::{counting, local_client};
 use crate::install::{Source, servers_dir};
-use crate::server::Kind;
+use crate::kind::Kind;
 
 const READY_WITHIN: Duration = Duration::from_secs(45);
 const LOGS_ARE_KEPT: Duration = Duration::from_hours(24);
@@ -49,15 +50,18 @@ impl Process {
             .spawn()
             .map_err(|error| format!("{kind} did not start: {error}"))?;
         let mut process = Self { child, port, log };
-        process.ready().await.map_err(|error| format!("{kind}: {error}\n{}", process.log_tail()))?;
+        process.ready(kind).await.map_err(|error| format!("{kind}: {error}\n{}", process.log_tail()))?;
         Ok(process)
     }
 
-    async fn ready(&mut self) -> Result<(), String> {
+    async fn ready(&mut self, kind: Kind) -> Result<(), String> {
         let (client, _) = counting(&local_client(self.port));
         let deadline = Instant::now() + READY_WITHIN;
         loop {
-            let answers = answers(&client).await;
+            let answers = match kind {
+                Kind::Redis => pongs(self.port).await.unwrap_or(false),
+                _ => client.list_streams().send().await.is_ok(),
+            };
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("ended at once ({status})"));
             }
@@ -89,8 +93,13 @@ impl Drop for Process {
     }
 }
 
-async fn answers(client: &Client) -> bool {
-    client.list_streams().send().await.is_ok()
+/// Whether there is a Redis that is ready.
+async fn pongs(port: u16) -> std::io::Result<bool> {
+    let mut redis = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    redis.write_all(b"PING\r\n").await?;
+    let mut answer = [0; 5];
+    redis.read_exact(&mut answer).await?;
+    Ok(answer == *b"+PONG")
 }
 
 fn command(kind: Kind, port: u16) -> Result<Command, String> {
@@ -127,6 +136,19 @@ fn command(kind: Kind, port: u16) -> Result<Command, String> {
         Kind::Moto => {
             command.arg(launch.join("start_moto.py")).arg(port.to_string());
         }
+        Kind::Ministack => {
+            command.arg(launch.join("supervised.py")).arg(installed.join("bin/ministack"));
+            command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
+            command.env("SERVICES", "kinesis,dynamodb");
+        }
+        Kind::Redis => {
+            // The server that the package brings, and that its own Python code starts.
+            let dir = logs()?.join(format!("{kind}-{}-{port}", std::process::id()));
+            fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+            command.arg(launch.join("supervised.py")).arg(installed.join("bin/redis-server"));
+            command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""]);
+            command.args(["--appendonly", "yes", "--appendfsync", "always"]).arg("--dir").arg(dir);
+        }
         Kind::Fake => return Err("the fake is no process".to_owned()),
     }
     Ok(command)
@@ -137,16 +159,23 @@ fn free_port() -> Result<u16, String> {
     listener.local_addr().map(|addr| addr.port()).map_err(|error| error.to_string())
 }
 
-fn new_log(kind: Kind) -> Result<PathBuf, String> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
+/// For what the servers write, and keep.
+fn logs() -> Result<PathBuf, String> {
     let logs = servers_dir().join("logs");
     fs::create_dir_all(&logs).map_err(|error| error.to_string())?;
+    Ok(logs)
+}
+
+fn new_log(kind: Kind) -> Result<PathBuf, String> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let logs = logs()?;
     let now = SystemTime::now();
     for old in fs::read_dir(&logs).into_iter().flatten().flatten() {
         let age =
             old.metadata().and_then(|log| log.modified()).ok().and_then(|at| now.duration_since(at).ok());
         if age.is_some_and(|age| age > LOGS_ARE_KEPT) {
             let _ = fs::remove_file(old.path());
+            let _ = fs::remove_dir_all(old.path());
         }
     }
     let n = NEXT.fetch_add(1, Ordering::Relaxed);

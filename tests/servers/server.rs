@@ -12,42 +12,13 @@ use kinesis_shards::{TryAllShards, try_all_shards};
 use tokio::sync::OnceCell;
 
 use crate::client::{Requests, counting, local_client};
-use crate::install::Source;
+use crate::kind::Kind;
 use crate::known::{self, Quirk};
 use crate::process::Process;
 use crate::stream::done;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    KinesisLocal,
-    Kinesalite,
-    Moto,
-    Fake,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::KinesisLocal, Self::Kinesalite, Self::Moto, Self::Fake];
-
-    /// Where it is installed from; nowhere if it is part of the crate.
-    pub(crate) fn source(self) -> Option<Source> {
-        match self {
-            Self::KinesisLocal | Self::Kinesalite => Some(Source::Npm),
-            Self::Moto => Some(Source::Pip),
-            Self::Fake => None,
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::KinesisLocal => "kinesis_local",
-            Self::Kinesalite => "kinesalite",
-            Self::Moto => "moto",
-            Self::Fake => "fake",
-        })
-    }
-}
+/// Those that have a Kinesis.
+pub(crate) const ALL: [Kind; 4] = [Kind::KinesisLocal, Kind::Kinesalite, Kind::Moto, Kind::Fake];
 
 /// A server that runs. Dropping the last reference to it ends it.
 pub(crate) struct Running {
@@ -115,7 +86,7 @@ impl Running {
 /// Those that were asked for: each is started once, by the first test that needs it.
 #[derive(Default)]
 pub(crate) struct Servers {
-    running: [OnceCell<Result<Arc<Running>, String>>; Kind::ALL.len()],
+    running: [OnceCell<Result<Arc<Running>, String>>; ALL.len()],
 }
 
 impl Servers {

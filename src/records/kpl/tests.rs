@@ -76,7 +76,7 @@ fn other_records_and_broken_ones_come_out_as_they_are() {
         })
         .collect();
     broken.extend((0..THREE.len()).map(|len| THREE[..len].to_vec()));
-    broken.extend([vec![], b"an order".to_vec(), MAGIC.to_vec()]);
+    broken.extend([vec![], b"an order".to_vec(), AGGREGATED.to_vec()]);
     // The checksum is right, the message is not.
     for message in [
         &b"\x0a\x05cut"[..],
@@ -86,7 +86,7 @@ fn other_records_and_broken_ones_come_out_as_they_are() {
         b"\x0a\x01a\x1a\x04\x08\x01\x1a\x00",
         b"\x0a\x01a\x1a\x06\x08\x00\x10\x00\x1a\x00",
     ] {
-        broken.push([&MAGIC, message, &Md5::digest(message)[..]].concat());
+        broken.push([&AGGREGATED, message, &Md5::digest(message)[..]].concat());
     }
     for data in broken {
         let back = Deaggregation::All.user_records(record(&data), &offer(0, u128::MAX)).unwrap_err();

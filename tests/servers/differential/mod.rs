@@ -26,7 +26,8 @@ use libtest_mimic::Failed;
 
 use self::script::{Outcome, Script};
 use self::table::{KNOWN, Known};
-use crate::server::{Kind, Server, Servers};
+use crate::kind::Kind;
+use crate::server::{Server, Servers};
 
 /// So many scripts of a server run at a time.
 const AT_ONCE: usize = 4;

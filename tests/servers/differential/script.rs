@@ -15,7 +15,7 @@ use super::compare::differences;
 use super::generate::World;
 use super::side::{Side, mark};
 use super::table::{self, Known};
-use crate::server::Kind;
+use crate::kind::Kind;
 
 pub(crate) struct Script {
     kind: Kind,

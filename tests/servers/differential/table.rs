@@ -2,7 +2,7 @@
 
 use super::call::{Call, List, Time, Token};
 use super::case::Case;
-use crate::server::Kind::{self, Kinesalite, KinesisLocal, Moto};
+use crate::kind::Kind::{self, Kinesalite, KinesisLocal, Moto};
 
 /// Who is right according to AWS's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

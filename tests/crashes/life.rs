@@ -1,0 +1,155 @@
+//! Many lives of the consumer, all but the last of them killed.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::client::local_client;
+use crate::consumer::Order;
+use crate::figures::{Figures, Seen};
+use crate::kind::Kind;
+use crate::process::Process;
+use crate::producer::{Producer, Written};
+use crate::stores::Kept;
+
+const KILLS: u64 = 12;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+/// A consumer that runs. Dropping it kills it.
+struct Consumer {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Consumer {
+    fn start(order: &Order) -> Result<Self, String> {
+        let this = std::env::current_exe().map_err(|error| error.to_string())?;
+        let child = Command::new(this)
+            .env(Order::VARIABLE, order.to_env())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = child.map_err(|error| format!("the consumer did not start: {error}"))?;
+        let out = child.stdout.take().ok_or("it has no output")?;
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Ok(Self { child, lines })
+    }
+
+    /// SIGKILL; gives what it had said.
+    fn kill(mut self) -> Vec<String> {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.lines.iter().collect()
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
+    let kills = number_from("CRASHES").unwrap_or(KILLS);
+    let seed = number_from("CRASHES_SEED").unwrap_or(0);
+    let mut rng = Rng::with_seed(seed);
+    let kinesis = Process::start(Kind::Kinesalite).await?;
+    let server = match kept.server() {
+        Some(kind) => Some(Process::start(kind).await?),
+        None => None,
+    };
+    let dir = std::env::temp_dir().join(format!("crashes-{}-{kept}", std::process::id()));
+    std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+    let place = match &server {
+        Some(server) => server.port.to_string(),
+        None => dir.join("checkpoints").display().to_string(),
+    };
+    let client = local_client(kinesis.port);
+    let created = client.create_stream().stream_name("crashes").shard_count(2).send().await;
+    created.map_err(|error| format!("CreateStream: {error:?}"))?;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+
+    let order = |concurrency| Order {
+        kinesis: kinesis.port,
+        stream: "crashes".to_owned(),
+        kept,
+        place: place.clone(),
+        concurrency,
+    };
+    let mut seen = Seen::default();
+    let producer = Producer::start(&client, "crashes", seed);
+    for _ in 0..kills {
+        let consumer = Consumer::start(&order([0, 1, 8][rng.usize(..3)]))?;
+        // Now and then in its start.
+        let first = if rng.u32(..5) == 0 { Duration::ZERO } else { Duration::from_millis(150) };
+        tokio::time::sleep(first + Duration::from_millis(rng.u64(..900))).await;
+        let lines = consumer.kill();
+        seen.figures.kills += 1;
+        seen.figures.early += usize::from(!lines.iter().any(|line| line.starts_with("delivered")));
+        seen.life(&lines)?;
+    }
+    let written = producer.stop().await?;
+    to_the_end(&mut seen, &written, &order(8))?;
+    nothing_is_left(&mut seen, &order(0))?;
+    let _ = std::fs::remove_dir_all(&dir);
+    seen.figures.written = written.by_key.iter().sum();
+    (seen.figures.splits, seen.figures.merges) = (written.splits, written.merges);
+    Ok(seen.figures)
+}
+
+/// The last life reads what is left, and is stopped.
+fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), String> {
+    let total: usize = written.by_key.iter().sum();
+    let mut consumer = Consumer::start(order)?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut lines = Vec::new();
+    let mut probe = seen.come();
+    while probe < total && Instant::now() < deadline {
+        let Ok(line) = consumer.lines.recv_timeout(Duration::from_secs(1)) else { continue };
+        lines.push(line);
+        if lines.len() % 50 == 0 || total - probe < 100 {
+            seen.life(&std::mem::take(&mut lines))?;
+            probe = seen.come();
+        }
+    }
+    // Its input ends: it stops.
+    drop(consumer.child.stdin.take());
+    lines.extend(consumer.lines.iter());
+    let stopped = lines.iter().any(|line| line.starts_with("stopped true"));
+    seen.life(&lines)?;
+    if !stopped {
+        return Err(format!("it did not stop as it should: {:?}", lines.last()));
+    }
+    for (key, count) in written.by_key.iter().enumerate() {
+        if seen.of_key(key) != *count {
+            return Err(format!("key {key}: {count} were written, {} came", seen.of_key(key)));
+        }
+    }
+    Ok(())
+}
+
+/// One more: nothing comes any more.
+fn nothing_is_left(seen: &mut Seen, order: &Order) -> Result<(), String> {
+    let consumer = Consumer::start(order)?;
+    thread::sleep(Duration::from_secs(3));
+    let lines = consumer.kill();
+    match lines.iter().find(|line| line.starts_with("delivered")) {
+        Some(line) => Err(format!("after a complete stop it still {line}")),
+        None => seen.life(&lines),
+    }
+}

@@ -1,0 +1,108 @@
+//! Writes, splits and merges, as long as it is let.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::Shard;
+use fastrand::Rng;
+use tokio::task::JoinHandle;
+
+const KEYS: usize = 12;
+/// The stream stays between these.
+const MOST_OPEN: usize = 6;
+
+pub(crate) struct Producer {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<Result<Written, String>>,
+}
+
+/// What it did.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// The records of each key are `key:0`, `key:1` and so on.
+    pub(crate) by_key: Vec<usize>,
+    pub(crate) splits: usize,
+    pub(crate) merges: usize,
+}
+
+impl Producer {
+    pub(crate) fn start(client: &Client, stream: &str, seed: u64) -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let (client, stream, stopped) = (client.clone(), stream.to_owned(), Arc::clone(&stop));
+        let task = tokio::spawn(async move {
+            let mut producer = Hand { client, stream, rng: Rng::with_seed(seed) };
+            let mut written = Written { by_key: vec![0; KEYS], ..Written::default() };
+            while !stopped.load(Ordering::SeqCst) {
+                for _ in 0..producer.rng.usize(1..20) {
+                    let key = producer.rng.usize(..KEYS);
+                    producer.put(key, written.by_key[key]).await?;
+                    written.by_key[key] += 1;
+                }
+                tokio::time::sleep(Duration::from_millis(producer.rng.u64(..60))).await;
+                if producer.rng.u32(..30) == 0 {
+                    producer.reshard(&mut written).await?;
+                }
+            }
+            Ok(written)
+        });
+        Self { stop, task }
+    }
+
+    pub(crate) async fn stop(self) -> Result<Written, String> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.task.await.map_err(|error| error.to_string())?
+    }
+}
+
+struct Hand {
+    client: Client,
+    stream: String,
+    rng: Rng,
+}
+
+impl Hand {
+    async fn put(&self, key: usize, number: usize) -> Result<(), String> {
+        let put = self.client.put_record().stream_name(&self.stream).partition_key(format!("key-{key}"));
+        let put = put.data(Blob::new(format!("{key}:{number}"))).send().await;
+        put.map(drop).map_err(|error| format!("PutRecord: {error:?}"))
+    }
+
+    async fn reshard(&mut self, written: &mut Written) -> Result<(), String> {
+        let listed = self.client.list_shards().stream_name(&self.stream).send().await;
+        let listed = listed.map_err(|error| format!("ListShards: {error:?}"))?.shards.unwrap_or_default();
+        let mut open: Vec<_> = listed.iter().filter(|shard| is_open(shard)).collect();
+        open.sort_by_key(|shard| range(shard));
+        if open.len() >= MOST_OPEN || open.len() > 2 && self.rng.bool() {
+            let at = self.rng.usize(..open.len() - 1);
+            let merge = self.client.merge_shards().stream_name(&self.stream);
+            let merge = merge.shard_to_merge(open[at].shard_id());
+            let merged = merge.adjacent_shard_to_merge(open[at + 1].shard_id()).send().await;
+            merged.map_err(|error| format!("MergeShards: {error:?}"))?;
+            written.merges += 1;
+        } else {
+            let shard = open[self.rng.usize(..open.len())];
+            let (first, last) = range(shard);
+            let split = self.client.split_shard().stream_name(&self.stream).shard_to_split(shard.shard_id());
+            let middle = first + (last - first) / 2 + 1;
+            let split = split.new_starting_hash_key(middle.to_string()).send().await;
+            split.map_err(|error| format!("SplitShard: {error:?}"))?;
+            written.splits += 1;
+        }
+        // It is UPDATING for some milliseconds.
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        Ok(())
+    }
+}
+
+fn is_open(shard: &Shard) -> bool {
+    shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none())
+}
+
+fn range(shard: &Shard) -> (u128, u128) {
+    let range = shard.hash_key_range();
+    let key = |key: Option<&str>| key.and_then(|key| key.parse().ok()).unwrap_or_default();
+    (key(range.map(|r| r.starting_hash_key())), key(range.map(|r| r.ending_hash_key())))
+}

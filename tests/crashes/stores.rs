@@ -1,0 +1,78 @@
+//! Where the checkpoints are.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use kinesis_shards::{CheckpointStore, DynamoDbStore, FileStore, StoreError};
+
+use crate::kind::Kind;
+
+#[path = "../../examples/redis/store.rs"]
+mod redis_store;
+use redis_store::RedisStore;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    InAFile,
+    InMinistack,
+    InMoto,
+    InRedis,
+}
+
+impl Kept {
+    pub(crate) const ALL: [Self; 4] = [Self::InAFile, Self::InMinistack, Self::InMoto, Self::InRedis];
+
+    pub(crate) fn server(self) -> Option<Kind> {
+        match self {
+            Self::InAFile => None,
+            Self::InMinistack => Some(Kind::Ministack),
+            Self::InMoto => Some(Kind::Moto),
+            Self::InRedis => Some(Kind::Redis),
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kept| kept.to_string() == name)
+    }
+
+    /// Opens what is at this place: a path, or a port.
+    pub(crate) async fn open(self, place: &str) -> Result<Arc<dyn CheckpointStore>, StoreError> {
+        Ok(match self {
+            Self::InAFile => {
+                // The file is locked until the system has buried the process before.
+                let mut opened = FileStore::open(place);
+                for _ in 0..100 {
+                    if opened.is_ok() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    opened = FileStore::open(place);
+                }
+                Arc::new(opened?)
+            }
+            Self::InMinistack | Self::InMoto => {
+                let config = aws_sdk_dynamodb::Config::builder()
+                    .behavior_version(BehaviorVersion::latest())
+                    .region(Region::from_static("us-east-1"))
+                    .credentials_provider(Credentials::new("x", "x", None, None, "crashes"))
+                    .endpoint_url(format!("http://127.0.0.1:{place}"));
+                let client = aws_sdk_dynamodb::Client::from_conf(config.build());
+                Arc::new(DynamoDbStore::new(&client, "crashes"))
+            }
+            Self::InRedis => Arc::new(RedisStore::connect(&format!("redis://127.0.0.1:{place}/")).await?),
+        })
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InAFile => "file",
+            Self::InMinistack => "dynamodb_ministack",
+            Self::InMoto => "dynamodb_moto",
+            Self::InRedis => "redis",
+        })
+    }
+}
