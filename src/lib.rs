@@ -242,6 +242,8 @@ pub use checkpoint::{
 };
 #[cfg(feature = "dynamodb")]
 pub use checkpoint::{DynamoDbStore, DynamoDbStoreError};
+#[cfg(feature = "file")]
+pub use checkpoint::{FileStore, FileStoreError};
 pub use ending::{OnDrop, ParentOutcome};
 pub use error::Error;
 pub use handle::ShardHandle;

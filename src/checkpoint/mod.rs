@@ -7,6 +7,8 @@ mod checkpoints;
 mod dynamodb;
 mod entry;
 mod event;
+#[cfg(feature = "file")]
+mod file;
 mod ledger;
 mod memory;
 mod options;
@@ -25,6 +27,8 @@ pub use checkpoints::{Checkpoints, LoadError, Stopped};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{DynamoDbStore, DynamoDbStoreError};
 pub use event::{CheckpointEvent, CheckpointEventKind};
+#[cfg(feature = "file")]
+pub use file::{FileStore, FileStoreError};
 pub use memory::MemoryStore;
 pub use options::CheckpointOptions;
 pub use position::{Checkpoint, ParseCheckpointError};

@@ -72,7 +72,7 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 /// # }
 /// ```
 pub trait CheckpointStore: Send + Sync {
-    /// All that is kept of the stream: each shard's id and checkpoint, in any order. Nothing, if it is not known.
+    /// All that is kept of the stream: each shard's id and checkpoint, in any order. Nothing, if it is not known. The [children](Save::children) that an end has named may be among them, at the trim horizon.
     ///
     /// # Errors
     ///

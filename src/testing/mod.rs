@@ -58,6 +58,10 @@
 //! Calls of [`FakeKinesis`] and [`FakeStream`] themselves (`create_stream`, `split`, `put`, ...) are no requests: no limit
 //! and no fault applies to them, and they are not in the log.
 //!
+//! # Stores
+//!
+//! [`check_store`] and [`check_store_reopened`] check that a [`CheckpointStore`](crate::CheckpointStore) of your own keeps what it promises.
+//!
 #![doc = include_str!("chapter.md")]
 
 mod clock;
@@ -69,6 +73,7 @@ mod model;
 mod random;
 mod script;
 mod server;
+mod store;
 mod stream;
 mod wire;
 
@@ -77,4 +82,5 @@ pub use fault::Fault;
 pub use log::Request;
 pub use model::Limits;
 pub use random::RandomFaults;
+pub use store::{check_store, check_store_reopened};
 pub use stream::FakeStream;

@@ -1,0 +1,133 @@
+//! One commit for all that wait for the disk.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::channel::oneshot;
+use redb::Database;
+use tokio::task::spawn_blocking;
+
+use super::CHECKPOINTS;
+use crate::StreamId;
+
+/// Changes queue up while a commit is under way; the next takes them all.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    database: Arc<Database>,
+    queue: Arc<Mutex<Queue>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<(Change, oneshot::Sender<Outcome>)>,
+    /// Somebody commits, and will look again.
+    is_committing: bool,
+    commits: u64,
+}
+
+type Outcome = Result<(), Arc<redb::Error>>;
+
+#[derive(Debug)]
+pub(super) struct Change {
+    stream: String,
+    shard_id: String,
+    /// None: it is forgotten.
+    checkpoint: Option<String>,
+}
+
+impl Change {
+    pub(super) fn new(stream: &StreamId, shard_id: &str, checkpoint: Option<String>) -> Self {
+        Self { stream: stream.name().to_owned(), shard_id: shard_id.to_owned(), checkpoint }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(database: Arc<Database>) -> Self {
+        Self { database, queue: Arc::default() }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Queue) -> T) -> T {
+        f(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Once this has begun, the change is made, whether it is waited for or not. Two changes of one shard are made in their order.
+    pub(super) fn write(&self, change: Change) -> impl Future<Output = Outcome> + Send + use<> {
+        let (sender, outcome) = oneshot::channel();
+        let is_first = self.with(|queue| {
+            queue.waiting.push((change, sender));
+            !std::mem::replace(&mut queue.is_committing, true)
+        });
+        if is_first {
+            let mut turn = Turn { writer: self.clone(), is_over: false };
+            // It ends with the last change.
+            spawn_blocking(move || turn.take());
+        }
+        async move { outcome.await.unwrap_or_else(|_| Err(Arc::new(shut_down()))) }
+    }
+
+    fn commit_all(&self) {
+        loop {
+            let changes = self.with(|queue| {
+                let changes = std::mem::take(&mut queue.waiting);
+                queue.is_committing = !changes.is_empty();
+                queue.commits += u64::from(!changes.is_empty());
+                changes
+            });
+            if changes.is_empty() {
+                return;
+            }
+            let outcome = self.commit(&changes).map_err(Arc::new);
+            for (_, sender) in changes {
+                let _ = sender.send(outcome.clone());
+            }
+        }
+    }
+
+    fn commit(&self, changes: &[(Change, oneshot::Sender<Outcome>)]) -> Result<(), redb::Error> {
+        let write = self.database.begin_write()?;
+        {
+            let mut table = write.open_table(CHECKPOINTS)?;
+            for (Change { stream, shard_id, checkpoint }, _) in changes {
+                let key = (stream.as_str(), shard_id.as_str());
+                match checkpoint {
+                    Some(checkpoint) => table.insert(key, checkpoint.as_str())?,
+                    None => table.remove(key)?,
+                };
+            }
+        }
+        // Durable when it returns: redb's default.
+        Ok(write.commit()?)
+    }
+
+    #[cfg(test)]
+    pub(super) fn commits(&self) -> u64 {
+        self.with(|queue| queue.commits)
+    }
+}
+
+/// Should a commit panic, or not begin because the runtime shuts down, the next change begins anew.
+struct Turn {
+    writer: Writer,
+    is_over: bool,
+}
+
+impl Turn {
+    fn take(&mut self) {
+        self.writer.commit_all();
+        self.is_over = true;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.writer.with(|queue| {
+                queue.is_committing = false;
+                queue.waiting.clear();
+            });
+        }
+    }
+}
+
+fn shut_down() -> redb::Error {
+    redb::Error::Io(std::io::Error::other("the runtime has shut down, or the commit has panicked"))
+}

@@ -1,0 +1,177 @@
+//! It bites: stores that break one promise each, and are found out.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use futures::future::{BoxFuture, FutureExt};
+
+use super::*;
+use crate::{Checkpoint, MemoryStore, Save, StoreError, StreamId};
+
+type Rows = BTreeMap<(String, String), Checkpoint>;
+
+/// Keeps rows in a map, but for what is wrong with it.
+#[derive(Clone)]
+struct Broken {
+    rows: Arc<Mutex<Rows>>,
+    how: How,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    NotAtAll,
+    ForgetsNothing,
+    ForgetsTheStream,
+    MixesStreamsByPrefix,
+    KeysByArn,
+    KeepsTheFirst,
+    CutsNumbersToU128,
+    LosesSubSequenceNumbers,
+    RoundsTimestamps,
+    LoadsAThousand,
+    IgnoresCaseOfShards,
+    ErrsOnWhatIsUnknown,
+    ErrsOnForgettingTwice,
+    KeepsOnlyMemory,
+}
+
+const ALL: [How; 13] = [
+    How::ForgetsNothing,
+    How::ForgetsTheStream,
+    How::MixesStreamsByPrefix,
+    How::KeysByArn,
+    How::KeepsTheFirst,
+    How::CutsNumbersToU128,
+    How::LosesSubSequenceNumbers,
+    How::RoundsTimestamps,
+    How::LoadsAThousand,
+    How::IgnoresCaseOfShards,
+    How::ErrsOnWhatIsUnknown,
+    How::ErrsOnForgettingTwice,
+    How::KeepsOnlyMemory,
+];
+
+impl Broken {
+    fn new(how: How) -> Self {
+        Self { rows: Arc::default(), how }
+    }
+
+    fn key(&self, stream: &StreamId, shard_id: &str) -> (String, String) {
+        let stream = if self.how == How::KeysByArn { stream.to_string() } else { stream.name().to_owned() };
+        let is_blind = self.how == How::IgnoresCaseOfShards;
+        (stream, if is_blind { shard_id.to_lowercase() } else { shard_id.to_owned() })
+    }
+
+    fn spoil(&self, checkpoint: &Checkpoint) -> Checkpoint {
+        let mut checkpoint = checkpoint.clone();
+        match (&mut checkpoint, self.how) {
+            (Checkpoint::After { sequence_number, .. }, How::CutsNumbersToU128) => {
+                let number = sequence_number.parse::<u128>().unwrap_or(u128::MAX);
+                *sequence_number = number.to_string();
+            }
+            (Checkpoint::After { sub_sequence_number, .. }, How::LosesSubSequenceNumbers) => {
+                *sub_sequence_number = None;
+            }
+            (Checkpoint::Start(crate::StartPosition::Timestamp(at)), How::RoundsTimestamps) => {
+                *at = aws_sdk_kinesis::primitives::DateTime::from_secs(at.secs());
+            }
+            _ => {}
+        }
+        checkpoint
+    }
+}
+
+impl CheckpointStore for Broken {
+    fn load<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
+        let (asked, _) = self.key(stream, "");
+        let rows = self.rows.lock().unwrap().clone();
+        let is_of = |of: &str| match self.how {
+            How::MixesStreamsByPrefix => of.starts_with(&asked),
+            _ => of == asked,
+        };
+        let most = if self.how == How::LoadsAThousand { 1_000 } else { usize::MAX };
+        let rows: Vec<_> = rows
+            .into_iter()
+            .filter(|((of, _), _)| is_of(of))
+            .map(|((_, id), row)| (id, row))
+            .take(most)
+            .collect();
+        async move {
+            if rows.is_empty() && self.how == How::ErrsOnWhatIsUnknown {
+                return Err("there is no such stream".into());
+            }
+            Ok(rows)
+        }
+        .boxed()
+    }
+
+    fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let (key, checkpoint) = (self.key(save.stream, save.shard_id()), self.spoil(save.checkpoint));
+            let mut rows = self.rows.lock().unwrap();
+            if self.how == How::KeepsTheFirst {
+                rows.entry(key).or_insert(checkpoint);
+            } else {
+                rows.insert(key, checkpoint);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn forget<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        shard_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let key = self.key(stream, shard_id);
+            let mut rows = self.rows.lock().unwrap();
+            match self.how {
+                How::ForgetsNothing => {}
+                How::ForgetsTheStream => rows.retain(|(of, _), _| *of != key.0),
+                How::ErrsOnForgettingTwice if !rows.contains_key(&key) => return Err("not found".into()),
+                _ => {
+                    rows.remove(&key);
+                }
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+async fn is_found_out(how: How) -> bool {
+    let store = Broken::new(how);
+    let check = check_store_reopened(async || match how {
+        How::KeepsOnlyMemory => Broken::new(how),
+        _ => store.clone(),
+    });
+    AssertUnwindSafe(check).catch_unwind().await.is_err()
+}
+
+#[tokio::test]
+async fn a_store_that_breaks_a_promise_is_found_out() {
+    for how in ALL {
+        assert!(is_found_out(how).await, "{how:?} is not");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_keeps_them_passes() {
+    assert!(!is_found_out(How::NotAtAll).await);
+    check_store(&MemoryStore::new()).await;
+    let store: Box<dyn CheckpointStore> = Box::new(MemoryStore::new());
+    check_store(&*store).await;
+    check_store(&store).await;
+}
+
+#[tokio::test]
+async fn it_leaves_nothing_behind() {
+    let store = Broken::new(How::NotAtAll);
+    check_store(&store).await;
+    assert_eq!(*store.rows.lock().unwrap(), Rows::new());
+}
