@@ -8,12 +8,12 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client};
 
 /// What Redis confirms is as durable as it is configured to be: run it with `appendonly yes` and `appendfsync always`, or what it loses in a crash comes again.
-pub struct RedisStore {
+pub(crate) struct RedisStore {
     connection: ConnectionManager,
 }
 
 impl RedisStore {
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+    pub(crate) async fn connect(url: &str) -> Result<Self, StoreError> {
         let config = ConnectionManagerConfig::new().set_response_timeout(Some(Duration::from_secs(5)));
         let connection = Client::open(url)?.get_connection_manager_with_config(config).await?;
         Ok(Self { connection })

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use kinesis_shards::{
     CheckpointEventKind, CheckpointOptions, CheckpointedShardStreamExt, Checkpoints, ReadOptions, StoreError,
     all_shards,

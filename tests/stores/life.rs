@@ -12,11 +12,12 @@ use crate::client::local_client;
 use crate::consumer::Order;
 use crate::figures::{Figures, Seen};
 use crate::kind::Kind;
+use crate::place::Place;
 use crate::process::Process;
 use crate::producer::{Producer, Written};
 use crate::stores::Kept;
 
-const KILLS: u64 = 12;
+const KILLS: u64 = 25;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn number_from(variable: &str) -> Option<u64> {
@@ -69,16 +70,7 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     let seed = number_from("CRASHES_SEED").unwrap_or(0);
     let mut rng = Rng::with_seed(seed);
     let kinesis = Process::start(Kind::Kinesalite).await?;
-    let server = match kept.server() {
-        Some(kind) => Some(Process::start(kind).await?),
-        None => None,
-    };
-    let dir = std::env::temp_dir().join(format!("crashes-{}-{kept}", std::process::id()));
-    std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
-    let place = match &server {
-        Some(server) => server.port.to_string(),
-        None => dir.join("checkpoints").display().to_string(),
-    };
+    let place = Place::new(kept).await?;
     let client = local_client(kinesis.port);
     let created = client.create_stream().stream_name("crashes").shard_count(2).send().await;
     created.map_err(|error| format!("CreateStream: {error:?}"))?;
@@ -88,7 +80,7 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
         kinesis: kinesis.port,
         stream: "crashes".to_owned(),
         kept,
-        place: place.clone(),
+        place: place.name().to_owned(),
         concurrency,
     };
     let mut seen = Seen::default();
@@ -106,7 +98,6 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     let written = producer.stop().await?;
     to_the_end(&mut seen, &written, &order(8))?;
     nothing_is_left(&mut seen, &order(0))?;
-    let _ = std::fs::remove_dir_all(&dir);
     seen.figures.written = written.by_key.iter().sum();
     (seen.figures.splits, seen.figures.merges) = (written.splits, written.merges);
     Ok(seen.figures)

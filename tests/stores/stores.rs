@@ -53,17 +53,23 @@ impl Kept {
                 Arc::new(opened?)
             }
             Self::InMinistack | Self::InMoto => {
-                let config = aws_sdk_dynamodb::Config::builder()
-                    .behavior_version(BehaviorVersion::latest())
-                    .region(Region::from_static("us-east-1"))
-                    .credentials_provider(Credentials::new("x", "x", None, None, "crashes"))
-                    .endpoint_url(format!("http://127.0.0.1:{place}"));
-                let client = aws_sdk_dynamodb::Client::from_conf(config.build());
-                Arc::new(DynamoDbStore::new(&client, "crashes"))
+                let store = DynamoDbStore::new(&dynamodb(place), "crashes");
+                store.create_table_if_missing().await?;
+                Arc::new(store)
             }
             Self::InRedis => Arc::new(RedisStore::connect(&format!("redis://127.0.0.1:{place}/")).await?),
         })
     }
+}
+
+/// The DynamoDB at this port.
+pub(crate) fn dynamodb(port: &str) -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("x", "x", None, None, "stores"))
+        .endpoint_url(format!("http://127.0.0.1:{port}"));
+    aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
 impl fmt::Display for Kept {

@@ -1,0 +1,58 @@
+//! The suite that any store passes, on each store and the real thing behind it.
+
+use futures::future::{BoxFuture, FutureExt};
+use kinesis_shards::testing::check_store_reopened;
+use kinesis_shards::{Checkpoint, CheckpointStore, DynamoDbStore, Save, StoreError, StreamId};
+
+use crate::place::Place;
+use crate::stores::{self, Kept};
+
+pub(crate) async fn run(kept: Kept) -> Result<(), String> {
+    let place = Place::new(kept).await?;
+    match kept {
+        Kept::InMinistack | Kept::InMoto => {
+            let client = stores::dynamodb(place.name());
+            check_store_reopened(async || Tables { client: client.clone() }).await;
+        }
+        _ => {
+            let open = async || kept.open(place.name()).await.expect("it opens");
+            check_store_reopened(open).await;
+        }
+    }
+    Ok(())
+}
+
+/// A table for each stream: one table is for one.
+struct Tables {
+    client: aws_sdk_dynamodb::Client,
+}
+
+impl Tables {
+    /// Each call with a store that knows nothing yet: so that all rows are met as those of another process.
+    async fn of(&self, stream: &StreamId) -> Result<DynamoDbStore, StoreError> {
+        let store = DynamoDbStore::new(&self.client, stream.name());
+        store.create_table_if_missing().await?;
+        Ok(store)
+    }
+}
+
+impl CheckpointStore for Tables {
+    fn load<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
+        async move { self.of(stream).await?.load(stream).await }.boxed()
+    }
+
+    fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move { self.of(save.stream).await?.save(save).await }.boxed()
+    }
+
+    fn forget<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        shard_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move { self.of(stream).await?.forget(stream, shard_id).await }.boxed()
+    }
+}

@@ -1,0 +1,40 @@
+//! Where a store keeps what it keeps: a path, or the port of a server of its own.
+
+use std::path::PathBuf;
+
+use crate::process::Process;
+use crate::stores::Kept;
+
+pub(crate) struct Place {
+    name: String,
+    dir: PathBuf,
+    _server: Option<Process>,
+}
+
+impl Place {
+    pub(crate) async fn new(kept: Kept) -> Result<Self, String> {
+        static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let n = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("stores-{}-{n}", std::process::id()));
+        std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+        let server = match kept.server() {
+            Some(kind) => Some(Process::start(kind).await?),
+            None => None,
+        };
+        let name = match &server {
+            Some(server) => server.port.to_string(),
+            None => dir.join("checkpoints").display().to_string(),
+        };
+        Ok(Self { name, dir, _server: server })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}

@@ -1,0 +1,255 @@
+//! From a table of the Java library, and back to one: the rows are made and looked at with the SDK alone.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::StreamExt;
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
+use kinesis_shards::{
+    AllCheckpointedRecords, AllShards, Checkpoint, CheckpointStore, CheckpointedShardStreamExt,
+    CheckpointedShards, Checkpoints, DynamoDbStore, DynamoDbStoreError, ReadOptions, Save, StreamId,
+    UnackedRecord, all_shards,
+};
+
+use crate::place::Place;
+use crate::stores::{Kept, dynamodb};
+
+type Row = HashMap<String, AttributeValue>;
+
+const FIRST: &str = "shardId-000000000000";
+
+fn s(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn n(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// A lease as KCL 2.x leaves it when its worker stops, or dies.
+fn lease(shard: &str, checkpoint: &str, sub: u64) -> Row {
+    [
+        ("leaseKey", s(shard)),
+        ("leaseOwner", s("worker-of-java")),
+        ("leaseCounter", n(41)),
+        ("ownerSwitchesSinceCheckpoint", n(2)),
+        ("checkpoint", s(checkpoint)),
+        ("checkpointSubSequenceNumber", n(sub)),
+        ("startingHashKey", s("0")),
+        ("endingHashKey", s("340282366920938463463374607431768211455")),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+struct World {
+    dynamodb: aws_sdk_dynamodb::Client,
+    store: DynamoDbStore,
+    kinesis: FakeKinesis,
+    orders: FakeStream,
+    _place: Place,
+}
+
+impl World {
+    async fn new(kept: Kept) -> Self {
+        let place = Place::new(kept).await.expect("a server");
+        let dynamodb = dynamodb(place.name());
+        let store = DynamoDbStore::new(&dynamodb, "orders-application");
+        let error = Checkpoints::load(store.clone(), "orders").await.unwrap_err();
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
+        assert!(source.is_some_and(DynamoDbStoreError::is_missing_table), "{error}");
+        assert!(error.to_string().contains("create_table_if_missing"), "{error}");
+        store.create_table_if_missing().await.unwrap();
+        store.create_table_if_missing().await.unwrap();
+        let kinesis = FakeKinesis::new();
+        kinesis.set_limits(Limits::none());
+        let orders = kinesis.create_stream("orders", 1);
+        Self { dynamodb, store, kinesis, orders, _place: place }
+    }
+
+    async fn put(&self, row: Row) {
+        let put = self.dynamodb.put_item().table_name("orders-application").set_item(Some(row));
+        put.send().await.unwrap();
+    }
+
+    async fn row(&self, shard: &str) -> Row {
+        let get = self.dynamodb.get_item().table_name("orders-application").key("leaseKey", s(shard));
+        get.consistent_read(true).send().await.unwrap().item.unwrap_or_default()
+    }
+
+    /// As after a start of the process.
+    async fn load(&self) -> Checkpoints {
+        let store = DynamoDbStore::new(&self.dynamodb, "orders-application");
+        Checkpoints::load(store, "orders").await.unwrap()
+    }
+
+    fn records(&self, checkpoints: &Checkpoints) -> AllCheckpointedRecords<CheckpointedShards<AllShards>> {
+        let client = self.kinesis.client();
+        let options = ReadOptions::new().idle_interval(Duration::from_millis(50)).deaggregate();
+        all_shards(&client, "orders").checkpoints(checkpoints).records(&client).with(options)
+    }
+}
+
+async fn next(records: &mut AllCheckpointedRecords<CheckpointedShards<AllShards>>) -> UnackedRecord {
+    let next = tokio::time::timeout(Duration::from_secs(30), records.next());
+    next.await.expect("a record").expect("not the end").expect("no error")
+}
+
+fn text(record: &kinesis_shards::Record) -> String {
+    String::from_utf8_lossy(record.data()).into_owned()
+}
+
+pub(crate) async fn run(kept: Kept) -> Result<(), String> {
+    within_an_aggregated_record(kept).await;
+    across_a_split_and_back(kept).await;
+    who_moves_a_lease_is_told_apart(kept).await;
+    more_rows_than_a_page(kept).await;
+    Ok(())
+}
+
+/// The Java worker stopped after the first user record of three.
+async fn within_an_aggregated_record(kept: Kept) {
+    let world = World::new(kept).await;
+    let number = world.orders.put_to(FIRST, include_bytes!("../kpl/three.bin").as_slice());
+    world.orders.put_to(FIRST, "plain");
+    let mut row = lease(FIRST, &number, 0);
+    // A 3.x worker, in the middle of a hand-over.
+    row.insert("throughputKBps".to_owned(), n(12));
+    row.insert("checkpointOwner".to_owned(), s("another-worker-of-java"));
+    row.insert("entityType".to_owned(), s("LEASE"));
+    row.insert("pendingCheckpoint".to_owned(), s("7"));
+    row.insert("pendingCheckpointSubSequenceNumber".to_owned(), n(0));
+    world.put(row).await;
+    // And other things that live in its table.
+    for (key, entity) in [("worker-1", "WORKER_METRIC_STATS"), ("Leader", "COORDINATOR_STATE")] {
+        let row = [("leaseKey", s(key)), ("entityType", s(entity))];
+        world.put(row.map(|(name, value)| (name.to_owned(), value)).into()).await;
+    }
+
+    let checkpoints = world.load().await;
+    assert_eq!(checkpoints.progress().count(), 1);
+    let mut records = world.records(&checkpoints);
+    let second = next(&mut records).await.ack();
+    assert_eq!(second.sub_sequence_number(), Some(1));
+    checkpoints.flush().await;
+    let row = world.row(FIRST).await;
+    for (name, value) in [
+        ("checkpoint", s(&number)),
+        ("checkpointSubSequenceNumber", n(1)),
+        ("leaseCounter", n(42)),
+        ("ownerSwitchesSinceCheckpoint", n(0)),
+        ("throughputKBps", n(12)),
+    ] {
+        assert_eq!(row.get(name), Some(&value), "{name}");
+    }
+    for gone in ["leaseOwner", "checkpointOwner", "pendingCheckpoint", "pendingCheckpointSubSequenceNumber"] {
+        assert_eq!(row.get(gone), None, "{gone}");
+    }
+    drop((records, checkpoints));
+
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    assert_eq!(next(&mut records).await.ack().sub_sequence_number(), Some(2));
+    assert_eq!(text(&next(&mut records).await.ack()), "plain");
+}
+
+/// A shard that the Java library has finished, its children, and what this crate leaves of them.
+async fn across_a_split_and_back(kept: Kept) {
+    let world = World::new(kept).await;
+    world.orders.put_to(FIRST, "0");
+    let (left, right) = world.orders.split(FIRST);
+    let number = world.orders.put_to(&left, "1");
+    world.orders.put_to(&left, "2");
+    world.orders.put_to(&right, "3");
+    let mut parent = lease(FIRST, "SHARD_END", 0);
+    parent.remove("leaseOwner");
+    parent.insert("childShardIds".to_owned(), AttributeValue::Ss(vec![left.clone(), right.clone()]));
+    world.put(parent).await;
+    world.put(lease(&left, &number, 0)).await;
+    world.put(lease(&right, "TRIM_HORIZON", 0)).await;
+
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let mut seen = [text(&next(&mut records).await.ack()), text(&next(&mut records).await.ack())];
+    seen.sort();
+    assert_eq!(seen, ["2", "3"]);
+    // One of them ends: as the Java library ends it.
+    let (a, b) = world.orders.split(&right);
+    world.orders.put_to(&a, "4");
+    assert_eq!(text(&next(&mut records).await.ack()), "4");
+    assert!(checkpoints.stop(Duration::from_secs(10)).await.unsaved().is_empty());
+    let row = world.row(&right).await;
+    assert_eq!((&row["checkpoint"], &row["checkpointSubSequenceNumber"]), (&s("SHARD_END"), &n(0)));
+    let children = row["childShardIds"].as_ss().unwrap();
+    assert!(children.len() == 2 && children.contains(&a) && children.contains(&b), "{children:?}");
+    let row = world.row(&b).await;
+    assert_eq!((&row["checkpoint"], &row["leaseKey"]), (&s("TRIM_HORIZON"), &s(&b)));
+    assert_eq!(row["parentShardId"].as_ss().unwrap(), &[right.clone()]);
+    let listed = world.orders.shards();
+    let range = listed.iter().find(|shard| shard.shard_id() == b).unwrap().hash_key_range().unwrap();
+    assert_eq!(row["startingHashKey"], s(range.starting_hash_key()));
+    assert_eq!(row["endingHashKey"], s(range.ending_hash_key()));
+    assert_eq!(row.get("leaseOwner"), None);
+    let row = world.row(&a).await;
+    assert!(row["checkpoint"].as_s().unwrap().bytes().all(|byte| byte.is_ascii_digit()), "{row:?}");
+}
+
+async fn who_moves_a_lease_is_told_apart(kept: Kept) {
+    let world = World::new(kept).await;
+    let (stream, shards) = (StreamId::from("orders"), world.orders.shards());
+    let after =
+        |number: &str| Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: None };
+    let (seven, eight) = (after("7"), after("8"));
+    let save = |store: DynamoDbStore, checkpoint| {
+        let (stream, shard) = (&stream, &shards[0]);
+        async move { store.save(Save::new(stream, shard, checkpoint)).await }
+    };
+    save(world.store.clone(), &seven).await.unwrap();
+    assert_eq!(world.row(FIRST).await["leaseCounter"], n(0));
+    // Its own write, of which it never heard: the counter is one further than it knows.
+    let deaf = DynamoDbStore::new(&world.dynamodb, "orders-application");
+    deaf.load(&stream).await.unwrap();
+    {
+        // Sent, and dropped before it is answered.
+        let write = std::pin::pin!(save(deaf.clone(), &eight));
+        let _ = tokio::time::timeout(Duration::from_millis(300), async {
+            let mut write = write;
+            let _ = futures::poll!(write.as_mut());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        })
+        .await;
+    }
+    save(deaf, &eight).await.unwrap();
+    let counter = world.row(FIRST).await["leaseCounter"].clone();
+    assert!(counter == n(1) || counter == n(2), "{counter:?}");
+
+    // Another consumer: the first store does not overwrite what it did.
+    let error = save(world.store.clone(), &seven).await.unwrap_err();
+    let error = error.downcast_ref::<DynamoDbStoreError>().expect("the store's own error");
+    assert!(error.is_held_by_another(), "{error}");
+    assert_eq!(world.row(FIRST).await["checkpoint"], s("8"));
+    let mut row = world.row(FIRST).await;
+    row.insert("leaseOwner".to_owned(), s("worker-of-java"));
+    world.put(row).await;
+    let error = save(world.store.clone(), &seven).await.unwrap_err().to_string();
+    assert!(
+        ["orders-application", FIRST, "worker-of-java"].iter().all(|part| error.contains(part)),
+        "{error}"
+    );
+
+    // A table is for one stream.
+    let error = world.store.load(&StreamId::from("others")).await.unwrap_err().to_string();
+    assert!(error.contains("of stream orders"), "{error}");
+}
+
+/// DynamoDB scans a megabyte at a time.
+async fn more_rows_than_a_page(kept: Kept) {
+    let world = World::new(kept).await;
+    for number in 0..6 {
+        let mut row = lease(&format!("shardId-{number:012}"), "TRIM_HORIZON", 0);
+        row.insert("ballast".to_owned(), s(&"x".repeat(300_000)));
+        world.put(row).await;
+    }
+    assert_eq!(world.store.load(&StreamId::from("orders")).await.unwrap().len(), 6);
+}
