@@ -39,22 +39,27 @@ fn parse_start(text: &str) -> Result<StartAt, String> {
 impl Source {
     /// A client by the AWS tools' usual settings; the region may also stand in the stream's ARN.
     pub(crate) async fn client(&self, stream: &StreamId) -> Result<Client, String> {
+        self.config(stream, self.endpoint_url.as_deref()).await.map(|config| Client::new(&config))
+    }
+
+    /// The same settings, for a client of the server at this URL, or of AWS's.
+    pub(crate) async fn config(&self, stream: &StreamId, url: Option<&str>) -> Result<SdkConfig, String> {
         let of_arn = stream.arn().and_then(|arn| arn.split(':').nth(3));
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(region) = self.region.as_deref().or(of_arn) {
             loader = loader.region(Region::new(region.to_owned()));
         }
-        if let Some(url) = &self.endpoint_url {
+        if let Some(url) = url {
             loader = loader.endpoint_url(url);
         }
         let config = loader.load().await;
-        if self.endpoint_url.is_some() {
-            return Ok(Client::new(&with_made_up(config).await));
+        if url.is_some() {
+            return Ok(with_made_up(config).await);
         }
         if config.region().is_none() {
             return Err("no region: give --region, or set AWS_REGION".to_owned());
         }
-        Ok(Client::new(&config))
+        Ok(config)
     }
 }
 
