@@ -236,7 +236,7 @@ impl Stopped {
 
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stream {}: {} shards are saved", self.stream.name(), self.checkpoints.len())?;
+        write!(f, "stream {}: shards saved: {}", self.stream.name(), self.checkpoints.len())?;
         if !self.unsaved.is_empty() {
             write!(f, "; not saved: {}", self.unsaved.join(", "))?;
         }

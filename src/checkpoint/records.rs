@@ -111,7 +111,7 @@ pub trait CheckpointedShardStreamExt: Stream<Item = CheckpointedShard> + Sized {
     /// ```
     fn records(self, client: &Client) -> AllCheckpointedRecords<Self> {
         let readers =
-            Readers { readers: SideBySide::new(self), client: client.clone(), options: Arc::default() };
+            Readers { side_by_side: SideBySide::new(self), client: client.clone(), options: Arc::default() };
         AllCheckpointedRecords { records: OneByOne::new(readers) }
     }
 }
@@ -133,7 +133,7 @@ pub struct AllCheckpointedRecords<S: Stream> {
 #[pin_project]
 struct Readers<S: Stream> {
     #[pin]
-    readers: SideBySide<S, Reader>,
+    side_by_side: SideBySide<S, Reader>,
     client: Client,
     options: Arc<ReadOptions>,
 }
@@ -155,7 +155,7 @@ impl<S: Stream<Item = CheckpointedShard>> AllCheckpointedRecords<S> {
     /// If it is zero.
     #[track_caller]
     pub fn max_shards(self, shards: usize) -> Self {
-        self.map(|readers| Readers { readers: readers.readers.max_shards(shards), ..readers })
+        self.map(|readers| Readers { side_by_side: readers.side_by_side.max_shards(shards), ..readers })
     }
 
     /// Acknowledges each record when the next is asked for: see [`AutoAck`].
@@ -165,7 +165,7 @@ impl<S: Stream<Item = CheckpointedShard>> AllCheckpointedRecords<S> {
 
     /// Each shard that is being read, and its [lag](crate::Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
-        let readers = self.records.batches.readers.readers();
+        let readers = self.records.batches.side_by_side.readers();
         readers.filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
     }
 
@@ -180,7 +180,7 @@ impl<S: Stream<Item = CheckpointedShard>> Stream for Readers<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.readers.poll_next(cx, |shard| Reader::new(shard, this.client, Arc::clone(this.options)))
+        this.side_by_side.poll_next(cx, |shard| Reader::new(shard, this.client, Arc::clone(this.options)))
     }
 }
 
@@ -194,7 +194,7 @@ impl<S: Stream<Item = CheckpointedShard>> Stream for AllCheckpointedRecords<S> {
 
 impl<S: Stream<Item = CheckpointedShard>> FusedStream for AllCheckpointedRecords<S> {
     fn is_terminated(&self) -> bool {
-        self.records.batches.readers.is_terminated()
+        self.records.batches.side_by_side.is_terminated()
     }
 }
 

@@ -53,8 +53,8 @@ impl Saver {
         if let Err(error) = result {
             let failures = entry.fail_save();
             let wait = backoff(FIRST_RETRY, LAST_RETRY, failures - 1);
-            let (stream, shard) = (shared.stream.name(), entry.id.as_str());
-            tracing::warn!(stream, shard, %error, failures, ?wait, "saving a checkpoint failed; it is tried again");
+            let (stream, id) = (shared.stream.name(), entry.id.as_str());
+            tracing::warn!(stream, shard = id, %error, failures, ?wait, "saving a checkpoint failed; it is tried again");
             shared.tell(&entry.id, CheckpointEventKind::SaveFailed { error: &error, failures, wait });
             shared.save_after(&entry, wait);
             return;
@@ -95,9 +95,9 @@ impl Saver {
 
 async fn apply(shared: &Shared, entry: &Entry, change: &Change) -> Result<(), StoreError> {
     match (&change.checkpoint, &change.shard) {
-        (Some(checkpoint), Some(shard)) => {
+        (Some(checkpoint), Some(described)) => {
             let children = change.children.as_slice();
-            shared.store.save(Save { stream: &shared.stream, shard, checkpoint, children }).await
+            shared.store.save(Save { stream: &shared.stream, shard: described, checkpoint, children }).await
         }
         _ => shared.store.forget(&shared.stream, &entry.id).await,
     }

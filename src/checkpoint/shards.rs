@@ -74,7 +74,6 @@ impl CheckpointedShard {
     }
 
     /// The handle: the shard itself, its stream, its parents.
-    #[must_use]
     pub fn handle(&self) -> &ShardHandle {
         &self.handle
     }
@@ -199,7 +198,7 @@ impl<S: Resumable> CheckpointedShards<S> {
 impl Offered for ShardHandle {
     type With<T> = T;
 
-    fn map_handle<T>(self, f: impl FnOnce(ShardHandle) -> T) -> T {
+    fn map_handle<T>(self, f: impl FnOnce(Self) -> T) -> T {
         f(self)
     }
 }

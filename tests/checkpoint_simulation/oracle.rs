@@ -48,7 +48,7 @@ struct Written {
 
 impl Oracle {
     /// The run is from `Latest`: it begins when these are remembered. Nothing is owed before, nor ever if one of them is closed before it was seen.
-    pub(crate) fn from_latest(&mut self, shards: impl IntoIterator<Item = String>) {
+    pub(crate) fn begins_with(&mut self, shards: impl IntoIterator<Item = String>) {
         self.first = Some(shards.into_iter().collect());
     }
 
@@ -183,8 +183,8 @@ impl Oracle {
             }
             _ => false,
         };
-        let reached: Vec<usize> = numbers.into_iter().filter(reaches).collect();
-        for number in reached {
+        let covered: Vec<usize> = numbers.into_iter().filter(reaches).collect();
+        for number in covered {
             let record = &mut self.records[number];
             if !std::mem::replace(&mut record.durable, true) {
                 record.durable_since = self.life;

@@ -119,7 +119,7 @@ impl World {
     async fn run(&mut self) -> Option<String> {
         self.look();
         if self.script.setup.from_latest {
-            self.oracle.lock().unwrap().from_latest([]);
+            self.oracle.lock().unwrap().begins_with([]);
         }
         for (wait, step) in std::mem::take(&mut self.script.steps) {
             sleep(Duration::from_millis(wait)).await;
@@ -139,8 +139,7 @@ impl World {
         self.crash(0).await;
         self.start(Shape::Concurrent(4)).await;
         let begun = Instant::now();
-        loop {
-            let Some(left) = self.unfinished() else { break };
+        while let Some(left) = self.unfinished() {
             if begun.elapsed() > Duration::from_mins(20) {
                 return Some(format!("at the end, after {:?}: {left}", begun.elapsed()));
             }
@@ -251,7 +250,7 @@ impl World {
         }
         let is_first = self.oracle.lock().unwrap().begin_life();
         if is_first && self.script.setup.from_latest {
-            self.oracle.lock().unwrap().from_latest(self.stream.open_shards());
+            self.oracle.lock().unwrap().begins_with(self.stream.open_shards());
         }
         let setup = &self.script.setup;
         let options = CheckpointOptions::new()

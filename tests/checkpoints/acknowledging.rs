@@ -116,7 +116,7 @@ async fn a_shard_that_comes_back_is_read_from_its_checkpoint() {
     }
     // 1 of the first reading: long since acknowledged.
     first.remove(0).ack();
-    assert_eq!(checkpoints.get(FIRST), last.as_ref().map(|last| after(last)));
+    assert_eq!(checkpoints.get(FIRST), last.as_ref().map(after));
 }
 
 #[cfg(feature = "kpl")]

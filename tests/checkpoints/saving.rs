@@ -134,7 +134,7 @@ async fn reading_pauses_when_the_store_is_down_for_too_long() {
     nothing_for(&mut records, Duration::from_secs(30)).await;
     world.put(10..11);
     assert_eq!(number(&next(&mut records).await), 10, "the store is down for half a minute only");
-    nothing_for(&mut records, Duration::from_secs(60)).await;
+    nothing_for(&mut records, Duration::from_mins(1)).await;
     world.put(11..12);
     nothing_for(&mut records, Duration::from_mins(30)).await;
     let paused: Vec<_> = world.events().into_iter().filter(|event| event.contains("Paused")).collect();

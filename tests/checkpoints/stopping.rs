@@ -51,7 +51,7 @@ async fn a_stop_waits_for_what_is_in_flight() {
         slow.buffer_unordered(8).count().await
     });
     sleep(Duration::from_secs(2)).await;
-    let stopped = checkpoints.stop(Duration::from_secs(60)).await;
+    let stopped = checkpoints.stop(Duration::from_mins(1)).await;
     assert!(stopped.is_complete(), "{stopped}");
     let count = consumer.await.unwrap();
     drop(checkpoints);

@@ -10,7 +10,7 @@ use crate::stores::{self, Kept};
 pub(crate) async fn run(kept: Kept) -> Result<(), String> {
     let place = Place::new(kept).await?;
     match kept {
-        Kept::InMinistack | Kept::InMoto => {
+        Kept::Ministack | Kept::Moto => {
             let client = stores::dynamodb(place.name());
             check_store_reopened(async || Tables { client: client.clone() }).await;
         }

@@ -18,7 +18,7 @@ use crate::producer::{Producer, Written};
 use crate::stores::Kept;
 
 const KILLS: u64 = 25;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -67,8 +67,8 @@ impl Drop for Consumer {
 
 pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     let kills = number_from("CRASHES").unwrap_or(KILLS);
-    let seed = number_from("CRASHES_SEED").unwrap_or(0);
-    let mut rng = Rng::with_seed(seed);
+    let random = number_from("CRASHES_SEED").unwrap_or(0);
+    let mut rng = Rng::with_seed(random);
     let kinesis = Process::start(Kind::Kinesalite).await?;
     let place = Place::new(kept).await?;
     let client = local_client(kinesis.port);
@@ -84,7 +84,7 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
         concurrency,
     };
     let mut seen = Seen::default();
-    let producer = Producer::start(&client, "crashes", seed);
+    let producer = Producer::start(&client, "crashes", random);
     for _ in 0..kills {
         let consumer = Consumer::start(&order([0, 1, 8][rng.usize(..3)]))?;
         // Now and then in its start.

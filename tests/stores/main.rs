@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for kept in Kept::ALL {
         trials.push(trial("conformance", kept, move |runtime| runtime.block_on(conformance::run(kept))));
-        if matches!(kept, Kept::InMinistack | Kept::InMoto) {
+        if matches!(kept, Kept::Ministack | Kept::Moto) {
             trials.push(trial("takeover", kept, move |runtime| runtime.block_on(takeover::run(kept))));
         }
         trials.push(trial("crashes", kept, move |runtime| {

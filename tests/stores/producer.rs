@@ -102,7 +102,7 @@ fn is_open(shard: &Shard) -> bool {
 }
 
 fn range(shard: &Shard) -> (u128, u128) {
+    let key = |key: &str| key.parse().unwrap_or_default();
     let range = shard.hash_key_range();
-    let key = |key: Option<&str>| key.and_then(|key| key.parse().ok()).unwrap_or_default();
-    (key(range.map(|r| r.starting_hash_key())), key(range.map(|r| r.ending_hash_key())))
+    range.map(|range| (key(range.starting_hash_key()), key(range.ending_hash_key()))).unwrap_or_default()
 }

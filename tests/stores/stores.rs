@@ -15,21 +15,21 @@ use redis_store::RedisStore;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
-    InAFile,
-    InMinistack,
-    InMoto,
-    InRedis,
+    File,
+    Ministack,
+    Moto,
+    Redis,
 }
 
 impl Kept {
-    pub(crate) const ALL: [Self; 4] = [Self::InAFile, Self::InMinistack, Self::InMoto, Self::InRedis];
+    pub(crate) const ALL: [Self; 4] = [Self::File, Self::Ministack, Self::Moto, Self::Redis];
 
     pub(crate) fn server(self) -> Option<Kind> {
         match self {
-            Self::InAFile => None,
-            Self::InMinistack => Some(Kind::Ministack),
-            Self::InMoto => Some(Kind::Moto),
-            Self::InRedis => Some(Kind::Redis),
+            Self::File => None,
+            Self::Ministack => Some(Kind::Ministack),
+            Self::Moto => Some(Kind::Moto),
+            Self::Redis => Some(Kind::Redis),
         }
     }
 
@@ -40,7 +40,7 @@ impl Kept {
     /// Opens what is at this place: a path, or a port.
     pub(crate) async fn open(self, place: &str) -> Result<Arc<dyn CheckpointStore>, StoreError> {
         Ok(match self {
-            Self::InAFile => {
+            Self::File => {
                 // The file is locked until the system has buried the process before.
                 let mut opened = FileStore::open(place);
                 for _ in 0..100 {
@@ -52,12 +52,12 @@ impl Kept {
                 }
                 Arc::new(opened?)
             }
-            Self::InMinistack | Self::InMoto => {
+            Self::Ministack | Self::Moto => {
                 let store = DynamoDbStore::new(&dynamodb(place), "crashes");
                 store.create_table_if_missing().await?;
                 Arc::new(store)
             }
-            Self::InRedis => Arc::new(RedisStore::connect(&format!("redis://127.0.0.1:{place}/")).await?),
+            Self::Redis => Arc::new(RedisStore::connect(&format!("redis://127.0.0.1:{place}/")).await?),
         })
     }
 }
@@ -75,10 +75,10 @@ pub(crate) fn dynamodb(port: &str) -> aws_sdk_dynamodb::Client {
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::InAFile => "file",
-            Self::InMinistack => "dynamodb_ministack",
-            Self::InMoto => "dynamodb_moto",
-            Self::InRedis => "redis",
+            Self::File => "file",
+            Self::Ministack => "dynamodb_ministack",
+            Self::Moto => "dynamodb_moto",
+            Self::Redis => "redis",
         })
     }
 }

@@ -185,7 +185,7 @@ async fn across_a_split_and_back(kept: Kept) {
     assert!(children.len() == 2 && children.contains(&a) && children.contains(&b), "{children:?}");
     let row = world.row(&b).await;
     assert_eq!((&row["checkpoint"], &row["leaseKey"]), (&s("TRIM_HORIZON"), &s(&b)));
-    assert_eq!(row["parentShardId"].as_ss().unwrap(), &[right.clone()]);
+    assert_eq!(row["parentShardId"].as_ss().unwrap(), std::slice::from_ref(&right));
     let listed = world.orders.shards();
     let range = listed.iter().find(|shard| shard.shard_id() == b).unwrap().hash_key_range().unwrap();
     assert_eq!(row["startingHashKey"], s(range.starting_hash_key()));

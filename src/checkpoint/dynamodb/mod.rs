@@ -17,10 +17,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 pub use self::error::DynamoDbStoreError;
 use self::error::Kind;
-use self::row::{
-    CHECKPOINT, CHILDREN, COUNTER, Item, LEASE_KEY, Lease, OWN, OWN_STREAM, OWNER, OWNER_SWITCHES, SUB, n,
-    text,
-};
+use self::row::{CHECKPOINT, COUNTER, Item, LEASE_KEY, Lease, OWN, OWN_STREAM, OWNER_SWITCHES, SUB, n, text};
 use super::{Checkpoint, CheckpointStore, Save, StoreError};
 use crate::{StartPosition, StreamId};
 
@@ -214,11 +211,11 @@ impl DynamoDbStore {
         );
         let children: Vec<_> = save.children.iter().map(|child| child.shard_id().to_owned()).collect();
         if !children.is_empty() {
-            set += &format!(", {CHILDREN} = :children");
+            set.push_str(", childShardIds = :children");
         }
         // Whoever had it has stopped; nobody but this store moves it now.
-        set += &format!(
-            " REMOVE {OWNER}, checkpointOwner, pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState"
+        set.push_str(
+            " REMOVE leaseOwner, checkpointOwner, pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState",
         );
         let update = self.client.update_item().table_name(&*self.table).key(LEASE_KEY, text(save.shard_id()));
         let mut update = update

@@ -9,12 +9,11 @@ use crate::{Checkpoint, StartPosition, StreamId};
 
 pub(super) const LEASE_KEY: &str = "leaseKey";
 pub(super) const COUNTER: &str = "leaseCounter";
-pub(super) const OWNER: &str = "leaseOwner";
+const OWNER: &str = "leaseOwner";
 pub(super) const OWNER_SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 pub(super) const SUB: &str = "checkpointSubSequenceNumber";
-pub(super) const PARENTS: &str = "parentShardId";
-pub(super) const CHILDREN: &str = "childShardIds";
+const PARENTS: &str = "parentShardId";
 const ENTITY: &str = "entityType";
 const STREAM: &str = "streamName";
 /// This crate's own, which the Java library neither reads nor removes: the checkpoint as it was meant. It counts only as long as the library's columns are those that were written with it.
@@ -222,7 +221,7 @@ mod tests {
         assert_eq!(row[PARENTS], parents);
         assert_eq!((&row["startingHashKey"], &row["endingHashKey"]), (&text("0"), &text("7")));
         assert_eq!((&row[COUNTER], &row[OWNER_SWITCHES]), (&n(0), &n(0)));
-        for absent in [OWNER, CHILDREN, "pendingCheckpoint"] {
+        for absent in [OWNER, "childShardIds", "pendingCheckpoint"] {
             assert!(!row.contains_key(absent), "{absent}");
         }
         let root = Shard::builder().shard_id(SHARD).build().unwrap();

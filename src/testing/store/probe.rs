@@ -53,7 +53,9 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
     pub(super) async fn save(&self, stream: &StreamId, id: &str, checkpoint: &Checkpoint, promise: &str) {
         self.note(stream, id);
         if *checkpoint == Checkpoint::End {
-            CHILDREN.iter().for_each(|child| self.note(stream, child));
+            for child in CHILDREN {
+                self.note(stream, child);
+            }
         }
         let (shard, children) = (shard(id), children(id, checkpoint));
         let save = Save::new(stream, &shard, checkpoint).with_children(&children);
@@ -94,11 +96,10 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
         promise: &str,
         answer: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> T {
-        match timeout(ANSWERS_WITHIN, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => panic!("{promise}: {call} failed: {error}"),
-            Err(_) => panic!("{promise}: {call} did not answer within {ANSWERS_WITHIN:?}"),
-        }
+        let Ok(answer) = timeout(ANSWERS_WITHIN, answer).await else {
+            panic!("{promise}: {call} did not answer within {ANSWERS_WITHIN:?}");
+        };
+        answer.unwrap_or_else(|error| panic!("{promise}: {call} failed: {error}"))
     }
 
     fn note(&self, stream: &StreamId, id: &str) {
