@@ -51,7 +51,7 @@
 //!    [full listing](AllShards::full_listing_interval) every 10 minutes, and after `ResourceNotFoundException`, catches what that cannot.
 //! 6. **Bounded memory.** A shard is forgotten when it is closed, nobody waits for it, and two full listings in a row did not name it.
 //! 7. **A re-created stream is a new stream.** Its shards have the ids of the old one's, but other `StartingSequenceNumber`s: they are offered as new.
-//! 8. **Nothing is detached.** No task is spawned, unless you ask for it ([`spawn_on`](ReadOptions::spawn_on)), and then it ends with its reader; no lock is held across an await, there is no `unsafe`. All state lives in the stream value: dropping `next()` loses nothing, dropping the stream
+//! 8. **Nothing is detached.** No task is spawned, unless you ask for it ([`spawn_on`](ReadOptions::spawn_on), [`Checkpoints`]), and then it ends with what it works for; no lock is held across an await, there is no `unsafe`. All state lives in the stream value: dropping `next()` loses nothing, dropping the stream
 //!    frees everything, and handles that outlive it close into the void.
 //! 9. **Malformed input is an error, not a panic.**
 //!
@@ -140,12 +140,14 @@
 //!   completed, and its children open. So they may open while you still work on that last record; where that matters, take one record of a key at a time, or acknowledge in
 //!   the loop, as above.
 //! * **Errors.** Throttling, 5xx, timeouts and broken connections are tried again for ever, with the same iterator; one that has expired is made anew after the last record. What a person has to mend (a missing
-//!   permission, a KMS key that is disabled) is one `Err`, the last item of that shard's reader. Its handle is abandoned: the shard is offered again from its [`start`](ShardHandle::start), and records of it that you had are repeated.
+//!   permission, a KMS key that is disabled) is one `Err`, the last item of that shard's reader. Its handle is abandoned: the shard is offered again from its [`start`](ShardHandle::start), and records of it that you had are repeated, unless there are [checkpoints](#checkpoints).
 //!   So they are when a reader is dropped half-way. A shard that Kinesis does not know any more [has expired](ReaderEnd::Expired), and counts as read.
 //! * **Back-pressure.** A reader that is not polled does not read. A shard takes the memory of one page: 10,000 records or 10 MiB, less with [`max_records`](ReadOptions::max_records). A consumer of all shards that takes
 //!   long for a record keeps them all waiting, and loses nothing that the stream still holds.
 //! * **Cores.** All happens in the task that polls. With [`spawn_on`](ReadOptions::spawn_on) each read is a task of a runtime: answers are parsed on all its cores, and each shard reads one page ahead.
 //! * **Lag.** [`lag`](Records::lag), [`lags`](AllRecords::lags) and [`Batch::lag`] give `MillisBehindLatest`; [`on_event`](ReadOptions::on_event) shows every page, retry and end, for metrics.
+//!
+#![doc = include_str!("checkpoint/promises.md")]
 //!
 //! # When a reader fails
 //!
@@ -186,7 +188,7 @@
 //!
 //! # Stopping
 //!
-//! The stream never ends by itself. `take_until` ends it, and lets the readers that are under way finish; dropping the whole pipeline stops them too.
+//! The stream never ends by itself. With checkpoints, [`Checkpoints::stop`] ends it, waits for what is in flight, and saves. Otherwise `take_until` ends it, and lets the readers that are under way finish; dropping the whole pipeline stops them too.
 //!
 //! # Without `ListShards`
 //!
@@ -206,12 +208,14 @@
 //! # Logs
 //!
 //! Events of `tracing`, target `kinesis_shards`: `WARN` for a listing that failed, with the stream and the next attempt; `INFO` for a stream that was deleted and created
-//! again; `DEBUG` for each listing. Of readers, `WARN` for a read that failed, with the shard and the wait until the next; `DEBUG` for how each ended.
+//! again; `DEBUG` for each listing. Of checkpoints, `WARN` for a save that failed, a record dropped without acknowledgement and a checkpoint that has expired, `ERROR` for a shard that pauses since nothing can be saved. Of readers, `WARN` for a read that failed, with the shard and the wait until the next; `DEBUG` for how each ended.
 //!
 //! # Features
 //!
 //! None by default. The SDK comes without its default features: TLS and the HTTP stack are chosen by the crate that makes the [`Client`](aws_sdk_kinesis::Client), which is yours.
 //!
+//! * `file`: `FileStore`, checkpoints in a file. It brings in `redb`, which has no dependencies of its own.
+//! * `dynamodb`: `DynamoDbStore`, checkpoints in a table of the Kinesis Client Library. It brings in `aws-sdk-dynamodb`.
 //! * `kpl`: [`ReadOptions::deaggregate`](ReadOptions) splits the records that the Kinesis Producer Library packs into one. It brings in `prost`.
 //! * `testing`: `kinesis_shards::testing`, an in-process Kinesis to test a pipeline on.
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use kinesis_shards::{CheckpointStore, DynamoDbStore, FileStore, StoreError};
@@ -40,18 +39,7 @@ impl Kept {
     /// Opens what is at this place: a path, or a port.
     pub(crate) async fn open(self, place: &str) -> Result<Arc<dyn CheckpointStore>, StoreError> {
         Ok(match self {
-            Self::File => {
-                // The file is locked until the system has buried the process before.
-                let mut opened = FileStore::open(place);
-                for _ in 0..100 {
-                    if opened.is_ok() {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    opened = FileStore::open(place);
-                }
-                Arc::new(opened?)
-            }
+            Self::File => Arc::new(FileStore::open(place)?),
             Self::Ministack | Self::Moto => {
                 let store = DynamoDbStore::new(&dynamodb(place), "crashes");
                 store.create_table_if_missing().await?;

@@ -5,6 +5,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
@@ -50,7 +51,8 @@ pub struct FileStore {
 impl FileStore {
     /// Opens the file, or makes it if there is none. Its folder must be there.
     ///
-    /// It blocks for a few milliseconds; for longer if the process before has crashed, and the file is looked over.
+    /// It blocks for a few milliseconds; for longer if the process before has crashed, and the file is looked over; and for up to half a second if the file is in use, in case that is just ending. A store that was given to
+    /// [`Checkpoints`](crate::Checkpoints) is let go of when the task that saves has ended, a moment after the last clone of these is dropped.
     ///
     /// # Errors
     ///
@@ -101,12 +103,20 @@ impl FileStore {
     }
 }
 
+/// For whoever has the file to let go of it: a process that is ending, or the last commit of a store that was dropped.
+const ATTEMPTS: usize = 50;
+const PAUSE: Duration = Duration::from_millis(10);
+
 fn open(path: &Path) -> Result<Database, Kind> {
-    // An empty file is made into a database; one of another kind is not.
-    Database::create(path).map_err(|error| match error {
-        DatabaseError::DatabaseAlreadyOpen => Kind::InUse,
-        error => Kind::Database(Box::new(error.into())),
-    })
+    for _ in 0..ATTEMPTS {
+        // An empty file is made into a database; one of another kind is not.
+        match Database::create(path) {
+            Ok(database) => return Ok(database),
+            Err(DatabaseError::DatabaseAlreadyOpen) => std::thread::sleep(PAUSE),
+            Err(error) => return Err(Kind::Database(Box::new(error.into()))),
+        }
+    }
+    Err(Kind::InUse)
 }
 
 impl CheckpointStore for FileStore {
