@@ -32,10 +32,13 @@ impl Reading {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn deliver(self: &Arc<Self>, record: Record) -> UnackedRecord {
+    /// None once all is stopped: what was read and not delivered by then is read again by the next run.
+    pub(super) fn deliver(self: &Arc<Self>, record: Record) -> Option<UnackedRecord> {
+        if !self.shared.add_in_flight() {
+            return None;
+        }
         let number = self.ledger().deliver();
-        self.shared.add_in_flight();
-        UnackedRecord { record, token: Token { reading: Arc::clone(self), number, is_used: false } }
+        Some(UnackedRecord { record, token: Token { reading: Arc::clone(self), number, is_used: false } })
     }
 
     /// The reader ends: what is still in hand is dropped as a matter of course.

@@ -252,14 +252,10 @@ impl Iterator for UnackedPage {
     type Item = UnackedRecord;
 
     fn next(&mut self) -> Option<UnackedRecord> {
-        // What was read and not delivered when all is stopped is read again by the next run.
-        if self.reading.shared.is_stopping() {
-            return None;
-        }
         loop {
             let record = self.records.next()?;
             if !self.resume.passes_over(&record, &self.reading) {
-                return Some(self.reading.deliver(record));
+                return self.reading.deliver(record);
             }
         }
     }

@@ -207,8 +207,14 @@ impl Shared {
         self.started.poll(cx, || self.starts.load(Ordering::SeqCst) == 0)
     }
 
-    pub(super) fn add_in_flight(&self) {
+    /// Counts one more, unless all is stopped. It is counted before that is looked at, and `stop` looks the other way round: so none slips past it.
+    pub(super) fn add_in_flight(&self) -> bool {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let is_stopping = self.is_stopping();
+        if is_stopping {
+            self.remove_in_flight();
+        }
+        !is_stopping
     }
 
     pub(super) fn remove_in_flight(&self) {

@@ -78,6 +78,11 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
         });
     let store = order.kept.open(&order.place).await?;
     let checkpoints = Checkpoints::load_with(store, order.stream.as_str(), options).await?;
+    for (shard, _) in checkpoints.progress() {
+        if let Some(checkpoint) = checkpoints.get(&shard) {
+            say(&format!("loaded {shard} {checkpoint}"));
+        }
+    }
     say("started");
     // Its parent closes its input: that is the order to stop.
     let stop = tokio::spawn({

@@ -1,6 +1,6 @@
 //! What was seen of all lives, and what it came to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use kinesis_shards::Checkpoint;
@@ -12,10 +12,15 @@ pub(crate) struct Seen {
     by_key: BTreeMap<usize, usize>,
     /// Where each record was: its shard and sequence number.
     at: HashMap<String, (String, String)>,
-    /// What the store was said to keep of each shard.
+    /// What the store has confirmed of each shard.
     saved: HashMap<String, Checkpoint>,
-    /// The same, as of the start of this life.
+    /// The same, as of the start of this life, or later: what the store has told this life.
     saved_before: HashMap<String, Checkpoint>,
+    /// The shards of which it has told.
+    loaded: HashSet<String>,
+    /// Records that came in an earlier life and are not saved: they are to come again in this one.
+    due_again: HashSet<String>,
+    repeated_in_life: usize,
     pub(crate) figures: Figures,
 }
 
@@ -36,29 +41,71 @@ pub(crate) struct Figures {
 impl Seen {
     pub(crate) fn begin_life(&mut self) {
         self.saved_before = self.saved.clone();
+        self.loaded.clear();
+        self.due_again.clear();
+        self.repeated_in_life = 0;
     }
 
-    /// The lines of one life, in order.
-    pub(crate) fn life(&mut self, lines: &[String]) -> Result<(), String> {
-        self.begin_life();
-        let mut repeated = 0;
+    /// The next lines of this life, in order.
+    pub(crate) fn lines(&mut self, lines: &[String]) -> Result<(), String> {
         for line in lines {
             let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
             match what {
-                "started" | "stopped" => {}
+                "stopped" => {}
+                "loaded" => {
+                    let (shard, checkpoint) = checkpoint(rest)?;
+                    self.loaded(shard, checkpoint)?;
+                }
+                "started" => self.started()?,
                 "saved" => {
                     self.figures.saves += 1;
-                    let (shard, checkpoint) = rest.split_once(' ').ok_or(line.as_str())?;
-                    let checkpoint = checkpoint.parse().map_err(|error| format!("{error}"))?;
-                    self.saved.insert(shard.to_owned(), checkpoint);
+                    let (shard, checkpoint) = checkpoint(rest)?;
+                    self.saved.insert(shard, checkpoint);
                 }
-                "delivered" => repeated += usize::from(self.delivered(rest)?),
+                "delivered" => self.repeated_in_life += usize::from(self.delivered(rest)?),
                 _ => return Err(format!("the consumer said: {line}")),
             }
         }
-        self.figures.repeated += repeated;
-        self.figures.most_repeated = self.figures.most_repeated.max(repeated);
         Ok(())
+    }
+
+    pub(crate) fn end_life(&mut self) {
+        self.figures.repeated += self.repeated_in_life;
+        self.figures.most_repeated = self.figures.most_repeated.max(self.repeated_in_life);
+    }
+
+    /// The store has told how far a shard was: as far as it had confirmed, or further, if its last confirmation came to nobody.
+    fn loaded(&mut self, shard: String, checkpoint: Checkpoint) -> Result<(), String> {
+        let confirmed = self.saved_before.get(&shard);
+        if let Some(confirmed) = confirmed.filter(|confirmed| place(confirmed) > place(&checkpoint)) {
+            return Err(format!("{shard}: {confirmed} was confirmed, and {checkpoint} loaded"));
+        }
+        self.loaded.insert(shard.clone());
+        self.saved.insert(shard.clone(), checkpoint.clone());
+        self.saved_before.insert(shard, checkpoint);
+        Ok(())
+    }
+
+    /// It has told of all shards.
+    fn started(&mut self) -> Result<(), String> {
+        // Nothing is ever forgotten here: the server lists closed shards for ever.
+        if let Some(shard) = self.saved_before.keys().find(|shard| !self.loaded.contains(*shard)) {
+            return Err(format!("{shard}: {} was confirmed, and nothing loaded", self.saved_before[shard]));
+        }
+        let unsaved = self.at.iter().filter(|(_, (shard, number))| !self.was_saved(shard, number));
+        self.due_again = unsaved.map(|(data, _)| data.clone()).collect();
+        Ok(())
+    }
+
+    /// The store was known to keep the record when this life began.
+    fn was_saved(&self, shard: &str, sequence_number: &str) -> bool {
+        match self.saved_before.get(shard) {
+            Some(Checkpoint::After { sequence_number: saved, .. }) => {
+                (sequence_number.len(), sequence_number) <= (saved.len(), saved.as_str())
+            }
+            Some(Checkpoint::End) => true,
+            _ => false,
+        }
     }
 
     /// True if it has come before.
@@ -66,14 +113,7 @@ impl Seen {
         let words: Vec<_> = rest.split(' ').collect();
         let [shard, sequence_number, data] = words[..] else { return Err(format!("delivered {rest}")) };
         self.figures.delivered += 1;
-        let is_saved = match self.saved_before.get(shard) {
-            Some(Checkpoint::After { sequence_number: saved, .. }) => {
-                (sequence_number.len(), sequence_number) <= (saved.len(), saved.as_str())
-            }
-            Some(Checkpoint::End) => true,
-            _ => false,
-        };
-        if is_saved {
+        if self.was_saved(shard, sequence_number) {
             let saved = &self.saved_before[shard];
             return Err(format!("{data} of {shard} came again, though {saved} was confirmed before"));
         }
@@ -91,7 +131,13 @@ impl Seen {
         if *was != at {
             return Err(format!("{data} came as {was:?} and as {at:?}"));
         }
+        self.due_again.remove(data);
         Ok(!is_new)
+    }
+
+    /// How many are to come again in this life and have not.
+    pub(crate) fn due_again(&self) -> usize {
+        self.due_again.len()
     }
 
     pub(crate) fn come(&self) -> usize {
@@ -100,6 +146,21 @@ impl Seen {
 
     pub(crate) fn of_key(&self, key: usize) -> usize {
         self.by_key.get(&key).copied().unwrap_or_default()
+    }
+}
+
+/// A shard, and its checkpoint.
+fn checkpoint(words: &str) -> Result<(String, Checkpoint), String> {
+    let (shard, checkpoint) = words.split_once(' ').ok_or(words)?;
+    Ok((shard.to_owned(), checkpoint.parse().map_err(|error| format!("{words}: {error}"))?))
+}
+
+/// To compare checkpoints of one shard by.
+fn place(checkpoint: &Checkpoint) -> (u8, usize, &str) {
+    match checkpoint {
+        Checkpoint::Start(_) => (0, 0, ""),
+        Checkpoint::After { sequence_number, .. } => (1, sequence_number.len(), sequence_number),
+        _ => (2, 0, ""),
     }
 }
 

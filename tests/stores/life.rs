@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -88,12 +88,14 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     for _ in 0..kills {
         let consumer = Consumer::start(&order([0, 1, 8][rng.usize(..3)]))?;
         // Now and then in its start.
-        let first = if rng.u32(..5) == 0 { Duration::ZERO } else { Duration::from_millis(150) };
-        tokio::time::sleep(first + Duration::from_millis(rng.u64(..900))).await;
+        let after = if rng.u32(..5) == 0 { rng.u64(..120) } else { rng.u64(150..1_050) };
+        tokio::time::sleep(Duration::from_millis(after)).await;
         let lines = consumer.kill();
         seen.figures.kills += 1;
         seen.figures.early += usize::from(!lines.iter().any(|line| line.starts_with("delivered")));
-        seen.life(&lines)?;
+        seen.begin_life();
+        seen.lines(&lines)?;
+        seen.end_life();
     }
     let written = producer.stop().await?;
     to_the_end(&mut seen, &written, &order(8))?;
@@ -103,26 +105,32 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     Ok(seen.figures)
 }
 
-/// The last life reads what is left, and is stopped.
+/// The last life reads what is left, and is stopped while its last records are in flight.
 fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), String> {
     let total: usize = written.by_key.iter().sum();
     let mut consumer = Consumer::start(order)?;
     let deadline = Instant::now() + PATIENCE;
-    let mut lines = Vec::new();
-    let mut probe = seen.come();
-    while probe < total && Instant::now() < deadline {
-        let Ok(line) = consumer.lines.recv_timeout(Duration::from_secs(1)) else { continue };
-        lines.push(line);
-        if lines.len() % 50 == 0 || total - probe < 100 {
-            seen.life(&std::mem::take(&mut lines))?;
-            probe = seen.come();
+    seen.begin_life();
+    let mut has_started = false;
+    while !has_started || seen.come() < total || seen.due_again() > 0 {
+        if Instant::now() > deadline {
+            let (come, again) = (seen.come(), seen.due_again());
+            return Err(format!("{come} of {total} records came, and {again} did not come again"));
         }
+        let line = match consumer.lines.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Err("the consumer has ended".to_owned()),
+        };
+        has_started |= line == "started";
+        seen.lines(&[line])?;
     }
     // Its input ends: it stops.
     drop(consumer.child.stdin.take());
-    lines.extend(consumer.lines.iter());
+    let lines: Vec<_> = consumer.lines.iter().collect();
     let stopped = lines.iter().any(|line| line.starts_with("stopped true"));
-    seen.life(&lines)?;
+    seen.lines(&lines)?;
+    seen.end_life();
     if !stopped {
         return Err(format!("it did not stop as it should: {:?}", lines.last()));
     }
@@ -139,8 +147,12 @@ fn nothing_is_left(seen: &mut Seen, order: &Order) -> Result<(), String> {
     let consumer = Consumer::start(order)?;
     thread::sleep(Duration::from_secs(3));
     let lines = consumer.kill();
-    match lines.iter().find(|line| line.starts_with("delivered")) {
-        Some(line) => Err(format!("after a complete stop it still {line}")),
-        None => seen.life(&lines),
+    if let Some(line) = lines.iter().find(|line| line.starts_with("delivered")) {
+        return Err(format!("after a complete stop it still {line}"));
     }
+    if !lines.iter().any(|line| line == "started") {
+        return Err("the last consumer did not start in time".to_owned());
+    }
+    seen.begin_life();
+    seen.lines(&lines)
 }
