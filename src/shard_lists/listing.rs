@@ -59,7 +59,10 @@ async fn pages(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Pages, P
     let mut token = None;
     loop {
         let page = page(client, stream, ask, token.clone()).await?;
-        let shards = page.shards.unwrap_or_default();
+        // Not so an empty one: no shards would be taken for the truth.
+        let Some(shards) = page.shards else {
+            return Err(PageError::Other(Error::malformed(stream, "a page has no `Shards`")));
+        };
         let next = page.next_token.filter(|token| !token.is_empty());
         if next.is_some() {
             if next == token {
