@@ -200,7 +200,7 @@ impl ShardLists {
             (_, Some(from)) => Ask::FromTimestamp(from),
             (_, None) => Ask::Everything,
         };
-        let look_back = self.look_back && self.full_at.is_none();
+        let look_back = self.look_back;
         let first_asked_at = *self.first_asked_at.get_or_insert_with(|| now(&self.client));
         let stream_was_missing = self.was_missing && self.full_at.is_none();
         self.listing = Some(Box::pin(async move {
