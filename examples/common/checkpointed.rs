@@ -54,5 +54,8 @@ pub(crate) async fn until_ctrl_c(
     for (shard, checkpoint) in stopped.checkpoints() {
         println!("{shard}: saved at {checkpoint}");
     }
+    if !stopped.is_complete() {
+        return Err("it was stopped before all was done: what was not saved comes again".to_owned());
+    }
     Ok(())
 }

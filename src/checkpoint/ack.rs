@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_sdk_kinesis::types::ChildShard;
 
 use super::CheckpointEventKind;
-use super::entry::Entry;
+use super::entry::{Entry, Life};
 use super::ledger::{Ledger, Prefix};
 use super::shared::Shared;
 use crate::Record;
@@ -17,14 +17,14 @@ use crate::Record;
 pub(super) struct Reading {
     pub(super) shared: Arc<Shared>,
     pub(super) entry: Arc<Entry>,
-    pub(super) life: u32,
+    pub(super) life: Life,
     ledger: Mutex<Ledger>,
     /// The reader is gone.
     has_ended: AtomicBool,
 }
 
 impl Reading {
-    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, life: u32) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, life: Life) -> Self {
         Self { shared, entry, life, ledger: Mutex::default(), has_ended: AtomicBool::new(false) }
     }
 
@@ -38,6 +38,7 @@ impl Reading {
             return None;
         }
         let number = self.ledger().deliver();
+        self.life.has_delivered(number + 1);
         Some(UnackedRecord { record, token: Token { reading: Arc::clone(self), number, is_used: false } })
     }
 
@@ -48,7 +49,7 @@ impl Reading {
 
     /// All was acknowledged, and there will be no more.
     pub(super) fn finish(&self, children: &[ChildShard]) {
-        let want = self.entry.finish(self.life, children);
+        let want = self.entry.finish(&self.life, children);
         self.shared.want(&self.entry, want);
     }
 
@@ -56,12 +57,14 @@ impl Reading {
         let most = self.shared.options.save_records;
         let mut ledger = self.ledger();
         // Under the ledger's lock, so that a prefix is not passed by one that is shorter.
-        let want = match ledger.acknowledge(number, sequence_number, sub) {
+        let prefix = ledger.acknowledge(number, sequence_number, sub);
+        let advance = |sequence_number: &str, sub| {
+            self.entry.advance(&self.life, ledger.acknowledged(), sequence_number, sub, most)
+        };
+        let want = match prefix {
             Prefix::Stays => None,
-            Prefix::EndsHere => Some(self.entry.advance(self.life, sequence_number, sub, most)),
-            Prefix::EndsAt(sequence_number, sub) => {
-                Some(self.entry.advance(self.life, &sequence_number, sub, most))
-            }
+            Prefix::EndsHere => Some(advance(sequence_number, sub)),
+            Prefix::EndsAt(sequence_number, sub) => Some(advance(&sequence_number, sub)),
         };
         let is_settled = ledger.is_settled();
         drop(ledger);

@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use tokio::runtime::Handle;
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Duration, timeout_at};
 
 use super::saver::Saver;
-use super::shared::Shared;
+use super::shared::{Shared, are_durable, later};
 use super::{Checkpoint, CheckpointOptions, CheckpointStore, CheckpointedShard, StoreError};
 use crate::task::Task;
 use crate::{Progress, ShardHandle, StartPosition, StreamId};
@@ -24,7 +24,7 @@ use crate::{Progress, ShardHandle, StartPosition, StreamId};
 #[derive(Clone)]
 pub struct Checkpoints {
     shared: Arc<Shared>,
-    _saver: Arc<Task<()>>,
+    saver: Arc<Mutex<Task<()>>>,
 }
 
 impl Checkpoints {
@@ -65,8 +65,34 @@ impl Checkpoints {
         };
         tracing::debug!(stream = stream.name(), shards = loaded.len(), "checkpoints loaded");
         let shared = Arc::new(Shared::new(stream, store, options, loaded));
-        let saver = Task::spawn(&Handle::current(), Saver::new(Arc::clone(&shared)));
-        Ok(Self { shared, _saver: Arc::new(saver) })
+        let saver = Saver::spawn(&shared);
+        Ok(Self { shared, saver: Arc::new(Mutex::new(saver)) })
+    }
+
+    /// The task that saves ends with the runtime that it runs in. If this is another, it goes on here.
+    pub(super) fn keep_saving(&self) {
+        if self.shared.has_saver() {
+            return;
+        }
+        let mut saver = self.saver.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.shared.has_saver() {
+            tracing::warn!(
+                stream = self.shared.stream.name(),
+                "the runtime in which checkpoints were saved was shut down: they are saved in this one"
+            );
+            *saver = Saver::spawn(&self.shared);
+            self.shared.hurry();
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn assert_are_of(&self, stream: &StreamId) {
+        let own = &self.shared.stream;
+        let is_same = match (own.arn(), stream.arn()) {
+            (Some(a), Some(b)) => a == b,
+            _ => own.name() == stream.name(),
+        };
+        assert!(is_same, "these are the checkpoints of stream {own}, and the shards are of stream {stream}");
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -87,15 +113,18 @@ impl Checkpoints {
 
     /// How far each shard was processed, for [`Lineage::resume`](crate::Lineage::resume): for a chain that is not made by [`all_shards`](crate::all_shards()).
     pub fn progress(&self) -> impl Iterator<Item = (String, Progress)> {
-        self.shared
-            .entries()
-            .into_iter()
-            .filter_map(|entry| Some((entry.id.clone(), entry.checkpoint()?.into())))
+        self.shared.entries().into_iter().filter_map(|entry| Some((entry.id.clone(), entry.progress()?)))
     }
 
     /// A shard with its checkpoint, for a chain that is not made by [`all_shards`](crate::all_shards()). Of a shard that is not known, the start is remembered;
     /// the client tells the time of it, if that is the tip.
+    ///
+    /// # Panics
+    ///
+    /// If the shard is of another stream.
+    #[track_caller]
     pub fn shard(&self, handle: ShardHandle, client: &Client) -> CheckpointedShard {
+        self.assert_are_of(handle.stream());
         CheckpointedShard::new(handle, self, client)
     }
 
@@ -104,14 +133,24 @@ impl Checkpoints {
         self.shared.forget(shard_id);
     }
 
-    /// Saves all that was acknowledged, and waits until the store has confirmed it, however long that takes.
+    /// Saves all that was acknowledged by now, and waits until the store has confirmed it, however long that takes.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, if the one that the checkpoints were loaded in was shut down.
     ///
     /// # Cancel safety
     ///
     /// It may be dropped: what it began goes on.
     pub async fn flush(&self) {
         self.shared.hurry();
-        poll_fn(|cx| self.shared.poll_durable(cx)).await;
+        let (slot, mut unsaved) = (self.shared.quiet.join(), self.shared.unsaved());
+        poll_fn(|cx| {
+            slot.register(cx.waker());
+            self.keep_saving();
+            if are_durable(&mut unsaved) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Stops the consumer: reading ends, what is in flight is waited for, and all that was acknowledged is saved.
@@ -139,24 +178,37 @@ impl Checkpoints {
     pub async fn stop(&self, limit: Duration) -> Stopped {
         let shared = &self.shared;
         shared.stop();
-        let deadline = Instant::now() + limit;
-        let settled = timeout_at(deadline, poll_fn(|cx| shared.poll_settled(cx))).await;
-        shared.hurry();
+        let deadline = later(limit);
+        let slot = shared.quiet.join();
+        let settled = poll_fn(|cx| {
+            slot.register(cx.waker());
+            if shared.in_flight() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let settled = timeout_at(deadline, settled).await;
         // A store that is quick has its chance even where nothing else was left of the time.
-        let last = deadline.max(Instant::now() + limit / 10);
-        let _ = timeout_at(last, poll_fn(|cx| shared.poll_durable(cx))).await;
-        let (mut checkpoints, mut unsaved) = (Vec::new(), Vec::new());
+        let _ = timeout_at(deadline.max(later(limit / 10)), self.flush()).await;
+        let unacknowledged = if settled.is_ok() { 0 } else { shared.in_flight() };
+        let mut stopped = Stopped {
+            stream: shared.stream.clone(),
+            checkpoints: Vec::new(),
+            unsaved: Vec::new(),
+            held: Vec::new(),
+            unacknowledged,
+        };
+        // They are in the order of their ids.
         for entry in shared.entries() {
+            if entry.is_held() {
+                stopped.held.push(entry.id.clone());
+            }
             match entry.checkpoint() {
-                _ if !entry.is_clean() => unsaved.push(entry.id.clone()),
-                Some(checkpoint) if entry.is_opened() => checkpoints.push((entry.id.clone(), checkpoint)),
+                _ if !entry.is_clean() => stopped.unsaved.push(entry.id.clone()),
+                Some(checkpoint) if entry.is_opened() => {
+                    stopped.checkpoints.push((entry.id.clone(), checkpoint));
+                }
                 _ => {}
             }
         }
-        checkpoints.sort_by(|(a, _), (b, _)| a.cmp(b));
-        unsaved.sort();
-        let unacknowledged = if settled.is_ok() { 0 } else { shared.in_flight() };
-        Stopped { stream: shared.stream.clone(), checkpoints, unsaved, unacknowledged }
+        stopped
     }
 
     /// Where the run began that has not come to any record yet in one of its shards.
@@ -205,14 +257,15 @@ pub struct Stopped {
     stream: StreamId,
     checkpoints: Vec<(String, Checkpoint)>,
     unsaved: Vec<String>,
+    held: Vec<String>,
     unacknowledged: usize,
 }
 
 impl Stopped {
-    /// Whether nothing comes again that was delivered and not dropped.
+    /// Whether nothing comes again that was delivered.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.unsaved.is_empty() && self.unacknowledged == 0
+        self.unsaved.is_empty() && self.held.is_empty() && self.unacknowledged == 0
     }
 
     /// The shards that this run has read and that are saved, and how far, by id.
@@ -225,6 +278,13 @@ impl Stopped {
     #[must_use]
     pub fn unsaved(&self) -> &[String] {
         &self.unsaved
+    }
+
+    /// The ids of the shards whose checkpoint stays before a record that was dropped without acknowledgement, or was still being processed: it and all that was delivered after it come again,
+    /// acknowledged or not.
+    #[must_use]
+    pub fn held(&self) -> &[String] {
+        &self.held
     }
 
     /// How many records were still being processed when the time was up.
@@ -241,7 +301,11 @@ impl fmt::Display for Stopped {
             write!(f, "; not saved: {}", self.unsaved.join(", "))?;
         }
         if self.unacknowledged > 0 {
-            write!(f, "; {} records were still being processed, and come again", self.unacknowledged)?;
+            write!(f, "; records that were still being processed: {}", self.unacknowledged)?;
+        }
+        if !self.held.is_empty() {
+            let held = self.held.join(", ");
+            write!(f, "; what follows the first record that was not acknowledged comes again, of {held}")?;
         }
         Ok(())
     }

@@ -1,6 +1,10 @@
 //! What is known of one shard's checkpoint: how far it is, and how much of that is durable.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod saving;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -8,7 +12,9 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
+pub(super) use self::saving::{Change, Failure};
 use super::Checkpoint;
+use crate::{Progress, StartPosition};
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -16,8 +22,6 @@ pub(super) struct Entry {
     state: Mutex<State>,
     /// The reader that waits for something to be durable, or acknowledged.
     pub(super) reader: AtomicWaker,
-    /// How many shards have something that is not durable.
-    dirty: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -27,15 +31,15 @@ struct State {
     shard: Option<Shard>,
     children: Vec<ChildShard>,
     /// It changes when the shard is forgotten: what is acknowledged later is of another life.
-    life: u32,
+    life: Life,
     /// Counts the changes.
     revision: u64,
     /// The last that is durable.
     durable: u64,
-    /// Until this one is, the shards that begin at the tip wait: see `Shared::starts`.
+    /// Until this one is, the shards that begin at a time wait: see `Shared::starts`.
     start: Option<u64>,
     /// Acknowledged since the last save began.
-    records: u32,
+    records: u64,
     saving: bool,
     /// A save is to come: at its time, or at once.
     due: Due,
@@ -43,8 +47,28 @@ struct State {
     due_at: Option<Instant>,
     is_queued: bool,
     failures: u32,
-    /// When that was tried first which is not durable yet.
-    tried_since: Option<Instant>,
+    /// When that was due first which is not durable yet.
+    overdue_since: Option<Instant>,
+}
+
+/// From the first reading of a shard until it is forgotten, or is found to be another. Its records are counted as they are first delivered; a later reading begins with the first that the
+/// checkpoint has not passed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Life {
+    delivered: Arc<AtomicU64>,
+    /// How many of them the checkpoint has passed: now, or when a reading began.
+    passed: u64,
+}
+
+impl Life {
+    /// The reading that began with this has delivered so many.
+    pub(super) fn has_delivered(&self, records: u64) {
+        self.delivered.fetch_max(self.passed + records, Ordering::Relaxed);
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.delivered, &other.delivered)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,38 +87,10 @@ pub(super) enum Want {
     Now,
 }
 
-/// A change that is to be made durable.
-#[derive(Debug)]
-pub(super) struct Change {
-    pub(super) revision: u64,
-    /// None: forget it.
-    pub(super) checkpoint: Option<Checkpoint>,
-    pub(super) shard: Option<Shard>,
-    pub(super) children: Vec<ChildShard>,
-}
-
-/// How a save came out, for whoever counts.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) want: Want,
-    /// A start became durable, or will never be.
-    pub(super) started: bool,
-    /// All is durable.
-    pub(super) is_clean: bool,
-}
-
 impl Entry {
-    pub(super) fn new(id: String, checkpoint: Option<Checkpoint>, dirty: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(id: String, checkpoint: Option<Checkpoint>) -> Self {
         let state = Mutex::new(State { checkpoint, ..State::default() });
-        Self { id, state, reader: AtomicWaker::new(), dirty }
-    }
-
-    fn change(&self, state: &mut State, due: Due) -> Want {
-        if state.is_clean() {
-            self.dirty.fetch_add(1, Ordering::SeqCst);
-        }
-        state.revision += 1;
-        state.want(due)
+        Self { id, state, reader: AtomicWaker::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,40 +105,68 @@ impl Entry {
         self.lock().is_clean()
     }
 
-    /// A reader begins: its life, and the checkpoint it begins at.
-    pub(super) fn open(&self, shard: &Shard) -> (u32, Option<Checkpoint>) {
-        let mut state = self.lock();
-        state.shard.get_or_insert_with(|| shard.clone());
-        (state.life, state.checkpoint.clone())
+    /// How far it is, for whoever offers shards: what counts as finished frees its children, so an end that is not durable does not.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        let state = self.lock();
+        match &state.checkpoint {
+            Some(Checkpoint::End) if !state.is_clean() => Some(Progress::At(StartPosition::TrimHorizon)),
+            checkpoint => checkpoint.clone().map(Progress::from),
+        }
     }
 
-    /// The shard is to be read from here for the first time. `is_start`: others wait for it to be durable.
-    pub(super) fn begin(&self, shard: &Shard, checkpoint: Checkpoint, is_start: bool) -> Want {
+    /// A reader begins: its life, and the checkpoint it begins at. Under the lock of the entries, so that the entry is not dropped meanwhile.
+    pub(super) fn open(&self, shard: &Shard) -> (Life, Option<Checkpoint>) {
         let mut state = self.lock();
+        state.shard.get_or_insert_with(|| shard.clone());
+        (state.life.clone(), state.checkpoint.clone())
+    }
+
+    /// The shard is to be read from here for the first time. `is_start`: others wait for it to be durable. True if there is one more to wait for.
+    pub(super) fn begin(
+        &self,
+        life: &Life,
+        shard: &Shard,
+        checkpoint: Checkpoint,
+        is_start: bool,
+    ) -> (Want, bool) {
+        let mut state = self.lock();
+        if !state.life.is(life) {
+            return (Want::Nothing, false);
+        }
         state.shard = Some(shard.clone());
         state.checkpoint = Some(checkpoint);
-        let want = self.change(&mut state, Due::Now);
-        state.start = is_start.then_some(state.revision);
-        want
+        let want = state.change(Due::Now);
+        let revision = state.revision;
+        (want, is_start && state.start.replace(revision).is_none())
     }
 
     /// The shard is another than it was taken for: its new life, which begins here.
-    pub(super) fn start_over(&self, checkpoint: Checkpoint) -> (u32, Want) {
+    pub(super) fn start_over(&self, life: &Life, checkpoint: Checkpoint) -> Option<(Life, Want)> {
         let mut state = self.lock();
-        state.life += 1;
+        if !state.life.is(life) {
+            return None;
+        }
+        state.life = Life::default();
         state.checkpoint = Some(checkpoint);
-        let want = self.change(&mut state, Due::Now);
-        (state.life, want)
+        let want = state.change(Due::Now);
+        Some((state.life.clone(), want))
     }
 
-    pub(super) fn life(&self) -> u32 {
-        self.lock().life
+    pub(super) fn is_of(&self, life: &Life) -> bool {
+        self.lock().life.is(life)
     }
 
-    /// All records up to this one were acknowledged. It never goes back.
-    pub(super) fn advance(&self, life: u32, sequence_number: &str, sub: Option<u64>, most: u32) -> Want {
+    /// The first records of a reading were all acknowledged, so many of them, up to this one. It never goes back.
+    pub(super) fn advance(
+        &self,
+        life: &Life,
+        records: u64,
+        sequence_number: &str,
+        sub: Option<u64>,
+        most: u32,
+    ) -> Want {
         let mut state = self.lock();
-        if state.life != life || !state.is_passed_by(sequence_number, sub) {
+        if !state.life.is(life) || !state.is_passed_by(sequence_number, sub) {
             return Want::Nothing;
         }
         if let Some(Checkpoint::After { sequence_number: number, sub_sequence_number }) =
@@ -155,106 +179,39 @@ impl Entry {
             let sequence_number = sequence_number.to_owned();
             state.checkpoint = Some(Checkpoint::After { sequence_number, sub_sequence_number: sub });
         }
-        state.records = state.records.saturating_add(1);
+        let passed = life.passed + records;
+        // After a gap, a later reading has fewer than the one before.
+        state.records += passed.saturating_sub(state.life.passed).max(1);
+        state.life.passed = state.life.passed.max(passed);
         // While the store fails, its own pace holds.
-        let due = if state.records >= most && state.failures == 0 { Due::Now } else { Due::InTime };
-        self.change(&mut state, due)
+        let is_due = state.records >= u64::from(most) && state.failures == 0;
+        state.change(if is_due { Due::Now } else { Due::InTime })
     }
 
     /// All its records were acknowledged, and there will be no more.
-    pub(super) fn finish(&self, life: u32, children: &[ChildShard]) -> Want {
+    pub(super) fn finish(&self, life: &Life, children: &[ChildShard]) -> Want {
         let mut state = self.lock();
-        if state.life != life || state.checkpoint == Some(Checkpoint::End) {
+        if !state.life.is(life) || state.checkpoint == Some(Checkpoint::End) {
             return Want::Nothing;
         }
         state.checkpoint = Some(Checkpoint::End);
         state.children = children.to_vec();
-        self.change(&mut state, Due::Now)
+        state.change(Due::Now)
     }
 
     /// Kinesis does not list it any more.
     pub(super) fn forget(&self) -> Want {
         let mut state = self.lock();
-        state.life += 1;
+        state.life = Life::default();
         state.shard = None;
         state.children = Vec::new();
         if state.checkpoint.take().is_none() {
             return Want::Nothing;
         }
-        let want = self.change(&mut state, Due::InTime);
+        let want = state.change(Due::InTime);
         drop(state);
         self.reader.wake();
         want
-    }
-
-    /// What is not durable is wanted now.
-    pub(super) fn hurry(&self) -> Want {
-        let mut state = self.lock();
-        if state.is_clean() { Want::Nothing } else { state.want(Due::Now) }
-    }
-
-    /// It is due after this. The time, unless the saver looks at it earlier in any case.
-    pub(super) fn due_in(&self, wait: Duration) -> Option<Instant> {
-        let mut state = self.lock();
-        let at = Instant::now() + wait;
-        state.due_at = Some(at);
-        (!std::mem::replace(&mut state.is_queued, true)).then_some(at)
-    }
-
-    /// The saver looks at what was in time: the time to look again, if it is too early.
-    pub(super) fn not_before(&self, now: Instant) -> Option<Instant> {
-        let mut state = self.lock();
-        let later = state.due_at.filter(|at| *at > now && state.due != Due::No);
-        state.is_queued = later.is_some();
-        later
-    }
-
-    /// The saver begins with it; none if there is nothing to do.
-    pub(super) fn begin_save(&self) -> Option<Change> {
-        let mut state = self.lock();
-        if state.saving || state.is_clean() {
-            return None;
-        }
-        state.saving = true;
-        state.due = Due::No;
-        state.records = 0;
-        state.tried_since.get_or_insert_with(Instant::now);
-        let State { revision, checkpoint, shard, children, .. } = &*state;
-        Some(Change {
-            revision: *revision,
-            checkpoint: checkpoint.clone(),
-            shard: shard.clone(),
-            children: children.clone(),
-        })
-    }
-
-    pub(super) fn end_save(&self, revision: u64) -> Outcome {
-        let mut state = self.lock();
-        state.saving = false;
-        state.failures = 0;
-        state.tried_since = None;
-        state.durable = revision;
-        let started = state.start.take_if(|start| *start <= revision).is_some();
-        let is_clean = state.is_clean();
-        if is_clean {
-            self.dirty.fetch_sub(1, Ordering::SeqCst);
-        }
-        // What was wanted at once meanwhile still is.
-        let due = state.due.max(Due::InTime);
-        state.due = Due::No;
-        let want = if is_clean { Want::Nothing } else { state.want(due) };
-        drop(state);
-        self.reader.wake();
-        Outcome { want, started, is_clean }
-    }
-
-    /// It failed; how often now.
-    pub(super) fn fail_save(&self) -> u32 {
-        let mut state = self.lock();
-        state.saving = false;
-        state.due = Due::InTime;
-        state.failures = state.failures.saturating_add(1);
-        state.failures
     }
 
     /// Waits until all that is known is durable.
@@ -263,10 +220,26 @@ impl Entry {
         if self.is_clean() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// For how long nothing could be saved.
-    pub(super) fn unsaved_for(&self) -> Option<Duration> {
+    /// What is not durable yet, if anything.
+    pub(super) fn unsaved(&self) -> Option<u64> {
         let state = self.lock();
-        Some(state.tried_since?.elapsed())
+        (!state.is_clean()).then_some(state.revision)
+    }
+
+    pub(super) fn is_durable(&self, revision: u64) -> bool {
+        self.lock().durable >= revision
+    }
+
+    /// For how long that was due which could not be saved.
+    pub(super) fn unsaved_for(&self) -> Option<Duration> {
+        Some(Instant::now().saturating_duration_since(self.lock().overdue_since?))
+    }
+
+    /// Whether records come again that were delivered: the checkpoint stays before one that was dropped, or is in flight.
+    pub(super) fn is_held(&self) -> bool {
+        let state = self.lock();
+        let is_behind = state.life.passed < state.life.delivered.load(Ordering::Relaxed);
+        is_behind && state.checkpoint != Some(Checkpoint::End)
     }
 
     /// It was offered in this run.
@@ -276,7 +249,7 @@ impl Entry {
 
     pub(super) fn is_forgotten(&self) -> bool {
         let state = self.lock();
-        state.checkpoint.is_none() && state.is_clean()
+        state.checkpoint.is_none() && state.shard.is_none() && state.is_clean()
     }
 }
 
@@ -295,12 +268,25 @@ impl State {
         self.revision == self.durable
     }
 
+    fn change(&mut self, due: Due) -> Want {
+        self.revision += 1;
+        self.want(due)
+    }
+
+    fn falls_due(&mut self) {
+        let now = Instant::now();
+        self.overdue_since = Some(self.overdue_since.map_or(now, |since| since.min(now)));
+    }
+
     /// What to ask of the saver that was not asked before.
     fn want(&mut self, due: Due) -> Want {
         if due <= self.due {
             return Want::Nothing;
         }
         self.due = due;
+        if due == Due::Now {
+            self.falls_due();
+        }
         match due {
             // It looks again when the save under way has ended.
             _ if self.saving => Want::Nothing,

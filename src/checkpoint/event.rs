@@ -43,13 +43,16 @@ pub enum CheckpointEventKind<'a> {
         /// For how long nothing could be saved.
         since: Duration,
     },
-    /// The record that the checkpoint names has expired: Kinesis does not hold it any more, and what came after it, up to `first`, may be lost. The shard is read from the oldest record
-    /// that it still holds.
+    /// What came after the checkpoint, up to `first`, has expired before it was read: Kinesis does not hold it any more. The shard is read from the oldest record
+    /// that is left of it, if any is.
+    ///
+    /// It is told when the record that the checkpoint names has not come again, and when Kinesis lists a shard no more that was not read to its end. In the first case, it may be that nothing came between. Of a shard
+    /// of which no record was acknowledged yet, only the second can be known.
     #[non_exhaustive]
     Gap {
-        /// The sequence number of the checkpoint.
-        after: &'a str,
-        /// That of the oldest record that is left; `None` if it is not known yet.
+        /// The checkpoint.
+        after: &'a Checkpoint,
+        /// The sequence number of the oldest record that is left; `None` if there is none, or it is not known yet.
         first: Option<&'a str>,
     },
     /// A record was dropped without acknowledgement, the first of this reading: the checkpoint stays before it.

@@ -8,12 +8,22 @@ pub(super) struct Ledger {
     delivered: u64,
     /// All before it were acknowledged.
     acknowledged: u64,
-    /// Acknowledged after one that is not yet: where each is.
-    ahead: BTreeMap<u64, (String, Option<u64>)>,
+    /// Acknowledged after one that is not yet: by the first of each run of them, so that one that is stuck costs nothing for those that follow it.
+    ahead: BTreeMap<u64, Ahead>,
     /// Neither acknowledged nor dropped.
     in_flight: u64,
     /// The first that was dropped: the prefix does not pass it.
     dropped: Option<u64>,
+}
+
+/// Records in a row that were acknowledged.
+#[derive(Debug)]
+struct Ahead {
+    /// The number after the last.
+    end: u64,
+    /// Where the last is.
+    sequence_number: String,
+    sub: Option<u64>,
 }
 
 /// What an acknowledgement did to the prefix.
@@ -39,17 +49,41 @@ impl Ledger {
         if number != self.acknowledged {
             // Behind one that was dropped it will never count, and need not be remembered.
             if self.dropped.is_none_or(|dropped| number < dropped) {
-                self.ahead.insert(number, (sequence_number.to_owned(), sub));
+                self.keep(number, sequence_number, sub);
             }
             return Prefix::Stays;
         }
         self.acknowledged += 1;
-        let mut prefix = Prefix::EndsHere;
-        while let Some((sequence_number, sub)) = self.ahead.remove(&self.acknowledged) {
-            self.acknowledged += 1;
-            prefix = Prefix::EndsAt(sequence_number, sub);
+        match self.ahead.first_entry() {
+            Some(first) if *first.key() == self.acknowledged => {
+                let Ahead { end, sequence_number, sub } = first.remove();
+                self.acknowledged = end;
+                Prefix::EndsAt(sequence_number, sub)
+            }
+            _ => Prefix::EndsHere,
         }
-        prefix
+    }
+
+    /// It joins the run that ends before it, and the one that begins after it.
+    fn keep(&mut self, number: u64, sequence_number: &str, sub: Option<u64>) {
+        let following = self.ahead.remove(&(number + 1));
+        let before = self.ahead.range_mut(..number).next_back().map(|(_, run)| run);
+        match (before.filter(|run| run.end == number), following) {
+            (Some(before), Some(following)) => *before = following,
+            (Some(before), None) => {
+                before.end = number + 1;
+                before.sequence_number.clear();
+                before.sequence_number.push_str(sequence_number);
+                before.sub = sub;
+            }
+            (None, Some(following)) => {
+                self.ahead.insert(number, following);
+            }
+            (None, None) => {
+                let sequence_number = sequence_number.to_owned();
+                self.ahead.insert(number, Ahead { end: number + 1, sequence_number, sub });
+            }
+        }
     }
 
     /// True if it is the first that was dropped.
@@ -66,6 +100,11 @@ impl Ledger {
     /// Every record that was delivered was acknowledged or dropped.
     pub(super) fn is_settled(&self) -> bool {
         self.in_flight == 0
+    }
+
+    /// How many records the prefix holds.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged
     }
 
     pub(super) fn is_all_acknowledged(&self) -> bool {
@@ -123,6 +162,24 @@ mod tests {
         assert_eq!(ledger.remembers(), 0);
     }
 
+    #[test]
+    fn one_that_is_stuck_costs_nothing_for_those_that_follow_it() {
+        let mut ledger = ledger_of(100_000);
+        for number in 1..50_000 {
+            ledger.acknowledge(number, "x", None);
+            assert_eq!(ledger.remembers(), 1);
+        }
+        // Backwards, and a second gap: the runs grow together.
+        for number in (50_001..100_000).rev() {
+            ledger.acknowledge(number, &number.to_string(), None);
+            assert_eq!(ledger.remembers(), 2);
+        }
+        ledger.acknowledge(50_000, "50000", None);
+        assert_eq!(ledger.remembers(), 1);
+        assert_eq!(ledger.acknowledge(0, "0", None), Prefix::EndsAt("99999".to_owned(), None));
+        assert_eq!((ledger.acknowledged(), ledger.remembers()), (100_000, 0));
+    }
+
     proptest! {
         /// Against the definition: the prefix ends before the first record that was not acknowledged.
         #[test]
@@ -148,6 +205,7 @@ mod tests {
                     _ => Prefix::EndsAt((now - 1).to_string(), None),
                 };
                 prop_assert_eq!(ledger.acknowledge(number, &number.to_string(), None), expected);
+                prop_assert_eq!(ledger.acknowledged(), now as u64);
                 prefix = now;
             }
             prop_assert!(ledger.is_settled());

@@ -20,6 +20,7 @@ mod saver;
 mod shards;
 mod shared;
 mod store;
+mod waiters;
 
 pub use ack::{Ack, UnackedRecord};
 pub use auto_ack::AutoAck;

@@ -11,6 +11,7 @@ use super::CheckpointEvent;
 pub struct CheckpointOptions {
     pub(super) save_interval: Duration,
     pub(super) save_records: u32,
+    pub(super) save_timeout: Duration,
     pub(super) store_outage_limit: Option<Duration>,
     pub(super) on_event: Option<Arc<OnEvent>>,
 }
@@ -23,6 +24,7 @@ impl CheckpointOptions {
         Self {
             save_interval: Duration::from_secs(5),
             save_records: 1_000,
+            save_timeout: Duration::from_secs(30),
             store_outage_limit: Some(Duration::from_mins(5)),
             on_event: None,
         }
@@ -53,7 +55,22 @@ impl CheckpointOptions {
         Self { save_records: records, ..self }
     }
 
-    /// A shard of which nothing could be saved for so long is not read on until the store is back. Meanwhile the others go on, and nothing is lost; `None` reads on for as long as it takes, and
+    /// A save that the store has not answered by then is dropped and counts as failed, so that other shards have their turn: 16 are saved at a time. It may have taken effect, or may not.
+    ///
+    /// # Default
+    ///
+    /// 30 s
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn save_timeout(self, timeout: Duration) -> Self {
+        assert!(!timeout.is_zero(), "save_timeout is zero: no store would be in time");
+        Self { save_timeout: timeout, ..self }
+    }
+
+    /// A shard of which nothing could be saved for so long after it was due is not read on until the store is back. Meanwhile the others go on, and nothing is lost; `None` reads on for as long as it takes, and
     /// after a crash repeats as much.
     ///
     /// # Default
@@ -63,7 +80,7 @@ impl CheckpointOptions {
         Self { store_outage_limit: limit.into(), ..self }
     }
 
-    /// Calls this for whatever happens to checkpoints: for metrics and alarms. It should be quick.
+    /// Calls this for whatever happens to checkpoints: for metrics and alarms. It should be quick. If it panics, that is logged, and nothing else comes of it.
     pub fn on_event(self, on_event: impl Fn(&CheckpointEvent<'_>) + Send + Sync + 'static) -> Self {
         Self { on_event: Some(Arc::new(on_event)), ..self }
     }
@@ -80,6 +97,7 @@ impl fmt::Debug for CheckpointOptions {
         f.debug_struct("CheckpointOptions")
             .field("save_interval", &self.save_interval)
             .field("save_records", &self.save_records)
+            .field("save_timeout", &self.save_timeout)
             .field("store_outage_limit", &self.store_outage_limit)
             .finish_non_exhaustive()
     }

@@ -30,15 +30,22 @@ pub(super) struct Reader {
 }
 
 enum State {
-    /// Its start is not durable yet; or it is read from the tip, and that of another such is not. It is not read before.
+    /// Its start is not durable yet; or it begins at a time, and the start of another that does is not. It is not read before.
     Starting {
-        at_the_tip: bool,
+        at_a_time: bool,
     },
     Reading,
-    /// The last record was taken; some are not acknowledged.
-    Draining(Vec<ChildShard>),
+    /// Nothing more comes; some records are not acknowledged.
+    Draining(Last),
     /// All are acknowledged; that is not durable yet.
     Finishing(Vec<ChildShard>),
+}
+
+enum Last {
+    /// The last record of the shard was taken: its children.
+    End(Vec<ChildShard>),
+    /// Kinesis does not know the shard any more.
+    Expired,
 }
 
 /// The records of a page that are to be delivered.
@@ -51,13 +58,14 @@ pub(super) struct UnackedPage {
 impl Reader {
     pub(super) fn new(shard: CheckpointedShard, client: &Client, options: Arc<ReadOptions>) -> Self {
         let CheckpointedShard { handle, checkpoints, entry, life, from, resume, .. } = shard;
+        let at_a_time = matches!(from, StartPosition::Latest | StartPosition::Timestamp(_));
         let state = if shard.is_finished {
             // Its end may not be durable yet, if another reader came to it.
             State::Finishing(Vec::new())
-        } else if shard.is_durable && !shard.is_at_the_tip {
-            State::Reading
+        } else if shard.is_start {
+            State::Starting { at_a_time }
         } else {
-            State::Starting { at_the_tip: shard.is_at_the_tip }
+            State::Reading
         };
         let pages = Pages::new(client, handle.offer(), from, options);
         let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
@@ -133,50 +141,47 @@ impl Reader {
             %error,
             "the checkpoint was refused: the shard is read from the oldest record that it holds"
         );
+        let Reading { shared, entry, life, .. } = &*self.reading;
+        let start = Checkpoint::Start(StartPosition::TrimHorizon);
+        // It may be another already: then this reader ends.
+        let Some((life, want)) = entry.start_over(life, start) else { return };
         self.resume.tell_gap(&self.reading, None);
+        shared.want(entry, want);
         let options = self.pages.options_arc();
         self.pages = Pages::new(&self.client, handle.offer(), StartPosition::TrimHorizon, options);
         self.resume = Arc::default();
-        let Reading { shared, entry, .. } = &*self.reading;
-        let (life, want) = entry.start_over(Checkpoint::Start(StartPosition::TrimHorizon));
-        shared.want(entry, want);
         let (shared, entry) = (Arc::clone(shared), Arc::clone(entry));
         self.reading = Arc::new(Reading::new(shared, entry, life));
-        self.state = State::Starting { at_the_tip: false };
+        self.state = State::Starting { at_a_time: false };
     }
 
     fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
         if self.is_out_of_store(cx) {
             return Poll::Pending;
         }
-        let end = match ready!(self.pages.poll_next(cx)) {
+        match ready!(self.pages.poll_next(cx)) {
             Next::Batch(batch) => {
                 let (records, reading) = (batch.into_iter(), Arc::clone(&self.reading));
-                return Poll::Ready(Some(Ok(UnackedPage {
-                    records,
-                    reading,
-                    resume: Arc::clone(&self.resume),
-                })));
+                let resume = Arc::clone(&self.resume);
+                return Poll::Ready(Some(Ok(UnackedPage { records, reading, resume })));
             }
             Next::End(children) => {
-                self.state = State::Draining(children);
-                return self.poll_page(cx);
+                self.resume.end(&self.reading);
+                self.state = State::Draining(Last::End(children));
             }
-            Next::Expired => ReaderEnd::Expired,
-            Next::Failed(error) if self.resume.is_refused(&error) => {
-                self.start_over(&error);
-                return self.poll_page(cx);
-            }
+            // If it is so, the shard will be forgotten, and what is lost is told then.
+            Next::Expired => self.state = State::Draining(Last::Expired),
+            Next::Failed(error) if self.resume.is_refused(&error) => self.start_over(&error),
             Next::Failed(error) => {
                 self.end(ReaderEnd::Failed);
                 return Poll::Ready(Some(Err(error)));
             }
-        };
-        self.end(end);
-        Poll::Ready(None)
+        }
+        self.poll_page(cx)
     }
 
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
+        self.checkpoints.keep_saving();
         let reading = Arc::clone(&self.reading);
         let Reading { shared, entry, .. } = &*reading;
         loop {
@@ -185,20 +190,20 @@ impl Reader {
             }
             entry.reader.register(cx.waker());
             // Or the stream was created again, and the shard is another: that has a reader of its own.
-            if shared.is_stopping() || entry.life() != reading.life {
+            if shared.is_stopping() || !entry.is_of(&reading.life) {
                 self.end(ReaderEnd::Dropped);
                 return Poll::Ready(None);
             }
             match &mut self.state {
-                State::Starting { at_the_tip } => {
+                State::Starting { at_a_time } => {
                     ready!(entry.poll_durable(cx));
-                    if *at_the_tip {
-                        ready!(shared.poll_starts(cx));
+                    if *at_a_time && shared.has_starts() {
+                        return Poll::Pending;
                     }
                     self.state = State::Reading;
                 }
                 State::Reading => return self.poll_reading(cx),
-                State::Draining(children) => {
+                State::Draining(last) => {
                     let (is_settled, is_all_acknowledged) = {
                         let ledger = reading.ledger();
                         (ledger.is_settled(), ledger.is_all_acknowledged())
@@ -206,12 +211,14 @@ impl Reader {
                     if !is_settled {
                         return Poll::Pending;
                     }
-                    if !is_all_acknowledged {
-                        self.end(ReaderEnd::Unacknowledged);
-                        continue;
+                    match last {
+                        Last::Expired => self.end(ReaderEnd::Expired),
+                        Last::End(_) if !is_all_acknowledged => self.end(ReaderEnd::Unacknowledged),
+                        Last::End(children) => {
+                            reading.finish(children);
+                            self.state = State::Finishing(std::mem::take(children));
+                        }
                     }
-                    reading.finish(children);
-                    self.state = State::Finishing(std::mem::take(children));
                 }
                 State::Finishing(children) => {
                     ready!(entry.poll_durable(cx));

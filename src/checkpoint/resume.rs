@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Checkpoint;
 use super::ack::{Reading, sub_sequence_number};
 use super::position::{compare, compare_sequence_numbers};
-use super::{Checkpoint, CheckpointEventKind};
 use crate::{ReadError, Record};
 
 /// A shard is read on from the very record that its checkpoint names, as the Kinesis Client Library does it, and what was acknowledged is passed over: the user records of an aggregated
@@ -55,19 +55,22 @@ impl Resume {
         false
     }
 
+    /// The shard has ended.
+    pub(super) fn end(&self, reading: &Reading) {
+        let after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_missing = after.as_ref().is_some_and(|after| !after.is_found);
+        drop(after);
+        if is_missing {
+            self.tell_gap(reading, None);
+        }
+    }
+
     /// The record that the checkpoint names is gone.
     pub(super) fn tell_gap(&self, reading: &Reading, first: Option<&str>) {
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(After { sequence_number, .. }) = after else { return };
-        let (stream, shard) = (reading.shared.stream.name(), reading.entry.id.as_str());
-        tracing::warn!(
-            stream,
-            shard,
-            after = sequence_number,
-            first,
-            "the record of the checkpoint has expired: what followed it up to the first may be lost"
-        );
-        reading.shared.tell(shard, CheckpointEventKind::Gap { after: &sequence_number, first });
+        let Some(After { sequence_number, sub, .. }) = after else { return };
+        let after = Checkpoint::After { sequence_number, sub_sequence_number: sub };
+        reading.shared.tell_gap(&reading.entry.id, &after, first);
     }
 
     /// Whether Kinesis has refused the position itself.

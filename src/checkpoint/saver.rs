@@ -7,18 +7,20 @@ use std::task::{Context, Poll, ready};
 
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::time::{Duration, Instant, Sleep, sleep_until};
+use tokio::runtime::Handle;
+use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout};
 
-use super::entry::{Change, Entry};
+use super::entry::{Change, Entry, Failure};
 use super::shared::Shared;
 use super::{CheckpointEventKind, Save, StoreError};
 use crate::backoff::backoff;
+use crate::task::Task;
 
 const AT_ONCE: usize = 16;
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
-/// Runs until it is dropped. What it is doing then may or may not become durable.
+/// Runs until it is dropped, or its runtime is shut down. What it is doing then may or may not become durable.
 pub(super) struct Saver {
     shared: Arc<Shared>,
     saves: FuturesUnordered<BoxFuture<'static, Saved>>,
@@ -32,16 +34,25 @@ struct Saved {
 }
 
 impl Saver {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, saves: FuturesUnordered::new(), timer: None }
+    /// In the runtime that this is called in.
+    pub(super) fn spawn(shared: &Arc<Shared>) -> Task<()> {
+        let runtime = Handle::current();
+        shared.saver_begins();
+        let saver = Self { shared: Arc::clone(shared), saves: FuturesUnordered::new(), timer: None };
+        Task::spawn(&runtime, saver)
     }
 
     fn begin(&self, entry: Arc<Entry>) {
         let Some(change) = entry.begin_save() else { return };
         let shared = Arc::clone(&self.shared);
         let save = async move {
-            let done = AssertUnwindSafe(apply(&shared, &entry, &change)).catch_unwind().await;
-            let result = done.unwrap_or_else(|_| Err("the store panicked".into()));
+            let limit = shared.options.save_timeout;
+            let answer = timeout(limit, AssertUnwindSafe(apply(&shared, &entry, &change)).catch_unwind());
+            let result = match answer.await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err("the store panicked".into()),
+                Err(_) => Err(format!("the store has not answered within {limit:?}").into()),
+            };
             Saved { entry, change, result }
         };
         self.saves.push(save.boxed());
@@ -51,8 +62,8 @@ impl Saver {
         let Saved { entry, change, result } = saved;
         let shared = &*self.shared;
         if let Err(error) = result {
-            let failures = entry.fail_save();
-            let wait = backoff(FIRST_RETRY, LAST_RETRY, failures - 1);
+            let Failure { failures, is_hurried } = entry.fail_save();
+            let wait = backoff(FIRST_RETRY, LAST_RETRY, if is_hurried { 0 } else { failures - 1 });
             let (stream, id) = (shared.stream.name(), entry.id.as_str());
             tracing::warn!(stream, shard = id, %error, failures, ?wait, "saving a checkpoint failed; it is tried again");
             shared.tell(&entry.id, CheckpointEventKind::SaveFailed { error: &error, failures, wait });
@@ -72,10 +83,8 @@ impl Saver {
         if outcome.started {
             shared.remove_start();
         }
-        if outcome.is_clean {
-            shared.drop_forgotten(&entry);
-            shared.is_clean();
-        }
+        shared.drop_forgotten(&entry);
+        shared.quiet.wake();
     }
 
     /// Begins what is due, as far as there is room; then the timer is set to the next that will be.
@@ -99,7 +108,15 @@ async fn apply(shared: &Shared, entry: &Entry, change: &Change) -> Result<(), St
             let children = change.children.as_slice();
             shared.store.save(Save { stream: &shared.stream, shard: described, checkpoint, children }).await
         }
-        _ => shared.store.forget(&shared.stream, &entry.id).await,
+        (None, _) => shared.store.forget(&shared.stream, &entry.id).await,
+        (Some(_), None) => Err("there is a checkpoint of a shard that was not offered".into()),
+    }
+}
+
+impl Drop for Saver {
+    fn drop(&mut self) {
+        self.saves.clear();
+        self.shared.saver_ends();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The combinator: shards with their checkpoints.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,13 +8,16 @@ use std::task::{Context, Poll};
 use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
+use futures::task::AtomicWaker;
 use pin_project::pin_project;
 
-use super::entry::Entry;
+use super::entry::{Entry, Life};
 use super::resume::Resume;
 use super::{Checkpoint, CheckpointedRecords, Checkpoints};
 use crate::client_time::now;
-use crate::{AllShards, Error, Progress, ReadOptions, ShardHandle, StartAt, StartPosition, TryAllShards};
+use crate::{
+    AllShards, Error, Progress, ReadOptions, ShardHandle, StartAt, StartPosition, StreamId, TryAllShards,
+};
 
 /// A shard, and its checkpoint: to be read from there, with [`records`](Self::records).
 ///
@@ -24,46 +28,41 @@ pub struct CheckpointedShard {
     pub(super) handle: ShardHandle,
     pub(super) checkpoints: Checkpoints,
     pub(super) entry: Arc<Entry>,
-    pub(super) life: u32,
+    pub(super) life: Life,
     pub(super) from: StartPosition,
     pub(super) resume: Resume,
     pub(super) is_finished: bool,
-    pub(super) is_at_the_tip: bool,
-    /// The store knows it already.
-    pub(super) is_durable: bool,
+    /// No record was acknowledged yet: where it starts must be durable before it is read.
+    pub(super) is_start: bool,
 }
 
 impl CheckpointedShard {
     pub(super) fn new(handle: ShardHandle, checkpoints: &Checkpoints, client: &Client) -> Self {
         let shared = checkpoints.shared();
-        let entry = shared.entry(handle.id());
-        let (life, checkpoint) = entry.open(handle.shard());
+        let (entry, life, checkpoint) = shared.open(handle.shard());
         let mut from = match &checkpoint {
             Some(Checkpoint::After { sequence_number, .. }) => StartPosition::At(sequence_number.clone()),
             Some(Checkpoint::Start(position)) => position.clone(),
             None | Some(Checkpoint::End) => handle.start().clone(),
         };
         let is_at_the_tip = from == StartPosition::Latest;
-        if checkpoint.is_none() || is_at_the_tip {
-            if is_at_the_tip {
-                // What is remembered of the tip is the time: a LATEST that is asked for later would skip what came in between.
-                from = StartPosition::Timestamp(now(client).into());
-                shared.add_start();
-            }
-            let start = Checkpoint::Start(from.clone());
-            shared.want(&entry, entry.begin(handle.shard(), start, is_at_the_tip));
+        if is_at_the_tip {
+            // What is remembered of the tip is the time: a LATEST that is asked for later would skip what came in between.
+            from = StartPosition::Timestamp(now(client).into());
         }
-        let is_start = !matches!(checkpoint, Some(Checkpoint::After { .. }));
+        if checkpoint.is_none() || is_at_the_tip {
+            let is_at_a_time = matches!(from, StartPosition::Timestamp(_));
+            shared.begin(&entry, &life, handle.shard(), Checkpoint::Start(from.clone()), is_at_a_time);
+        }
         Self {
             handle: handle.reoffered_on_drop(),
             checkpoints: checkpoints.clone(),
-            is_durable: !is_start || entry.is_clean(),
             entry,
             life,
             from,
             resume: checkpoint.as_ref().map(Resume::after).unwrap_or_default(),
             is_finished: checkpoint == Some(Checkpoint::End),
-            is_at_the_tip,
+            is_start: !matches!(checkpoint, Some(Checkpoint::After { .. })),
         }
     }
 
@@ -111,38 +110,50 @@ impl std::fmt::Debug for CheckpointedShard {
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 #[pin_project]
-pub struct CheckpointedShards<S> {
+pub struct CheckpointedShards<S: Resumable> {
     #[pin]
     shards: S,
     client: Client,
     checkpoints: Checkpoints,
+    /// Those that are remembered, and were not taken yet.
+    opened: VecDeque<S::Checkpointed>,
+    /// The run begins at a time. Then none of its shards is read before all that it begins with are remembered: so they are opened together.
+    together: bool,
+    stopped: Arc<AtomicWaker>,
     has_ended: bool,
 }
 
 mod sealed {
-    use super::{Client, Progress, StartAt};
+    use super::{CheckpointedShard, Client, Progress, ShardHandle, StartAt, Stream, StreamId};
 
     /// What can be resumed, and tells what it has forgotten.
-    pub trait Resumable: Sized {
+    pub trait Resumable: Stream + Sized {
+        type Checkpointed;
         fn client(&self) -> Client;
+        fn stream(&self) -> &StreamId;
         fn start(&self) -> StartAt;
         fn start_from(self, start: StartAt) -> Self;
         fn resume_from(self, progress: Vec<(String, Progress)>) -> Self;
         fn forgotten(&mut self) -> Vec<String>;
-    }
-
-    pub trait Offered {
-        type With<T>;
-        fn map_handle<T>(self, f: impl FnOnce(super::ShardHandle) -> T) -> Self::With<T>;
+        fn open(
+            offered: Self::Item,
+            open: impl FnOnce(ShardHandle) -> CheckpointedShard,
+        ) -> Self::Checkpointed;
     }
 }
-use sealed::{Offered, Resumable};
+use sealed::Resumable;
 
 macro_rules! resumable {
-    ($shards:ty) => {
+    ($shards:ty, $checkpointed:ty, $open:path) => {
         impl Resumable for $shards {
+            type Checkpointed = $checkpointed;
+
             fn client(&self) -> Client {
                 self.lineage().get_ref().client().clone()
+            }
+
+            fn stream(&self) -> &StreamId {
+                self.lineage().get_ref().stream()
             }
 
             fn start(&self) -> StartAt {
@@ -161,6 +172,13 @@ macro_rules! resumable {
             fn forgotten(&mut self) -> Vec<String> {
                 self.lineage_mut().forgotten()
             }
+
+            fn open(
+                offered: Self::Item,
+                open: impl FnOnce(ShardHandle) -> CheckpointedShard,
+            ) -> $checkpointed {
+                $open(offered, open)
+            }
         }
 
         impl $shards {
@@ -172,76 +190,81 @@ macro_rules! resumable {
             ///
             /// # Panics
             ///
-            /// If the stream was polled already.
+            /// If the stream was polled already, and if the checkpoints are those of another stream.
+            #[track_caller]
             pub fn checkpoints(self, checkpoints: &Checkpoints) -> CheckpointedShards<Self> {
                 CheckpointedShards::new(self, checkpoints)
             }
         }
     };
 }
-resumable!(AllShards);
-resumable!(TryAllShards);
+resumable!(AllShards, CheckpointedShard, apply);
+resumable!(TryAllShards, Result<CheckpointedShard, Error>, Result::map);
+
+fn apply<T, U>(value: T, f: impl FnOnce(T) -> U) -> U {
+    f(value)
+}
 
 impl<S: Resumable> CheckpointedShards<S> {
+    #[track_caller]
     fn new(shards: S, checkpoints: &Checkpoints) -> Self {
+        checkpoints.assert_are_of(shards.stream());
         let shards = match (shards.start(), checkpoints.earliest_start()) {
             // The run began then, and a shard may have been seen by nobody since.
             (StartAt::Latest, Some(since)) => shards.start_from(StartAt::Timestamp(since)),
             _ => shards,
         }
         .resume_from(checkpoints.progress().collect());
-        let client = shards.client();
-        Self { shards, client, checkpoints: checkpoints.clone(), has_ended: false }
+        Self {
+            client: shards.client(),
+            together: shards.start() != StartAt::TrimHorizon,
+            shards,
+            checkpoints: checkpoints.clone(),
+            opened: VecDeque::new(),
+            stopped: checkpoints.shared().stopped.join(),
+            has_ended: false,
+        }
     }
 }
 
-impl Offered for ShardHandle {
-    type With<T> = T;
-
-    fn map_handle<T>(self, f: impl FnOnce(Self) -> T) -> T {
-        f(self)
-    }
-}
-
-impl Offered for Result<ShardHandle, Error> {
-    type With<T> = Result<T, Error>;
-
-    fn map_handle<T>(self, f: impl FnOnce(ShardHandle) -> T) -> Result<T, Error> {
-        self.map(f)
-    }
-}
-
-impl<S> Stream for CheckpointedShards<S>
-where
-    S: Stream<Item: Offered> + Resumable + Unpin,
-{
-    type Item = <S::Item as Offered>::With<CheckpointedShard>;
+impl<S: Resumable + Unpin> Stream for CheckpointedShards<S> {
+    type Item = S::Checkpointed;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
-        if *this.has_ended {
-            return Poll::Ready(None);
-        }
-        if this.checkpoints.shared().poll_stopped(cx).is_ready() {
+        let checkpoints = &*this.checkpoints;
+        checkpoints.keep_saving();
+        this.stopped.register(cx.waker());
+        if *this.has_ended || checkpoints.shared().is_stopping() {
             *this.has_ended = true;
+            this.opened.clear();
             return Poll::Ready(None);
         }
-        let shard = this.shards.as_mut().poll_next(cx);
-        for id in this.shards.as_mut().get_mut().forgotten() {
-            this.checkpoints.forget(&id);
+        // All that one list brings comes without a pause.
+        while this.opened.is_empty() || *this.together {
+            let shard = this.shards.as_mut().poll_next(cx);
+            for id in this.shards.as_mut().get_mut().forgotten() {
+                checkpoints.shared().expire(&id);
+            }
+            let open = |handle| CheckpointedShard::new(handle, checkpoints, this.client);
+            match shard {
+                Poll::Ready(Some(shard)) => this.opened.push_back(S::open(shard, open)),
+                Poll::Ready(None) => {
+                    *this.has_ended = this.opened.is_empty();
+                    break;
+                }
+                Poll::Pending => break,
+            }
         }
-        shard.map(|shard| {
-            *this.has_ended = shard.is_none();
-            let open = |handle| CheckpointedShard::new(handle, this.checkpoints, this.client);
-            shard.map(|shard| shard.map_handle(open))
-        })
+        match this.opened.pop_front() {
+            Some(shard) => Poll::Ready(Some(shard)),
+            None if *this.has_ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
     }
 }
 
-impl<S> FusedStream for CheckpointedShards<S>
-where
-    Self: Stream,
-{
+impl<S: Resumable + Unpin> FusedStream for CheckpointedShards<S> {
     fn is_terminated(&self) -> bool {
         self.has_ended
     }

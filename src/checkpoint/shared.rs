@@ -1,14 +1,16 @@
 //! What the parts of one consumer share: its shards' checkpoints, and the saver's work.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 
+use aws_sdk_kinesis::types::Shard;
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
-use super::entry::{Entry, Want};
+use super::entry::{Entry, Life, Want};
+use super::waiters::Waiters;
 use super::{Checkpoint, CheckpointEvent, CheckpointEventKind, CheckpointOptions, CheckpointStore};
 use crate::StreamId;
 
@@ -20,46 +22,17 @@ pub(super) struct Shared {
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
     queue: Mutex<Queue>,
     pub(super) saver: AtomicWaker,
-    /// Shards that are to be read from the tip, and whose start is not durable yet. None of them is read before all are: otherwise a crash would leave some of them named and some not,
-    /// and the next run would start those at its own, later tip.
+    has_saver: AtomicBool,
+    /// Shards that are to be read from the tip, or from a time, and whose start is not durable yet. None that begins so is read before all are: otherwise a crash would leave some of them named
+    /// and some not, and the next run would start those at its own, later tip.
     starts: AtomicUsize,
     /// Records that were delivered, and neither acknowledged nor dropped.
     in_flight: AtomicUsize,
     stopping: AtomicBool,
-    /// How many shards have something that is not durable.
-    dirty: Arc<AtomicUsize>,
-    /// Those who wait for the starts.
-    started: Waiters,
     /// Those who wait for the end.
-    stopped: Waiters,
-    /// Those who wait for nothing to be in flight, or dirty.
-    quiet: Waiters,
-}
-
-/// Tasks that wait for something.
-#[derive(Default)]
-struct Waiters(Mutex<Vec<Waker>>);
-
-impl Waiters {
-    /// Waits until `is_so`. Whoever makes it so calls [`wake`](Self::wake).
-    fn poll(&self, cx: &mut Context<'_>, is_so: impl Fn() -> bool) -> Poll<()> {
-        if is_so() {
-            return Poll::Ready(());
-        }
-        let mut waiting = lock(&self.0);
-        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
-        }
-        drop(waiting);
-        // It may have become so before the waker was there.
-        if is_so() { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    fn wake(&self) {
-        for waker in std::mem::take(&mut *lock(&self.0)) {
-            waker.wake();
-        }
-    }
+    pub(super) stopped: Waiters,
+    /// Those who wait for nothing to be in flight, or for something to be durable.
+    pub(super) quiet: Waiters,
 }
 
 #[derive(Default)]
@@ -79,6 +52,13 @@ impl Queue {
     }
 }
 
+/// So much later, or never.
+pub(super) fn later(wait: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_hours(24 * 365 * 30);
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or(now + NEVER)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -90,9 +70,8 @@ impl Shared {
         options: CheckpointOptions,
         loaded: Vec<(String, Checkpoint)>,
     ) -> Self {
-        let dirty = Arc::<AtomicUsize>::default();
         let entries = loaded.into_iter().map(|(id, checkpoint)| {
-            let entry = Arc::new(Entry::new(id.clone(), Some(checkpoint), Arc::clone(&dirty)));
+            let entry = Arc::new(Entry::new(id.clone(), Some(checkpoint)));
             (id, entry)
         });
         Self {
@@ -102,24 +81,44 @@ impl Shared {
             entries: Mutex::new(entries.collect()),
             queue: Mutex::default(),
             saver: AtomicWaker::new(),
+            has_saver: AtomicBool::new(false),
             starts: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
-            dirty,
-            started: Waiters::default(),
             stopped: Waiters::default(),
             quiet: Waiters::default(),
         }
     }
 
-    pub(super) fn entry(&self, id: &str) -> Arc<Entry> {
+    /// A reader is to begin: the shard's entry, its life, and the checkpoint it begins at.
+    pub(super) fn open(&self, shard: &Shard) -> (Arc<Entry>, Life, Option<Checkpoint>) {
         let mut entries = lock(&self.entries);
-        if let Some(entry) = entries.get(id) {
-            return Arc::clone(entry);
+        let id = shard.shard_id();
+        let entry = entries.get(id).map_or_else(|| Arc::new(Entry::new(id.to_owned(), None)), Arc::clone);
+        // Under the lock, so that the entry is not dropped as one of which nothing is known.
+        let (life, checkpoint) = entry.open(shard);
+        entries.entry(id.to_owned()).or_insert_with(|| Arc::clone(&entry));
+        (entry, life, checkpoint)
+    }
+
+    /// It is to be read from here for the first time. `is_start`: those that begin at a time wait for it to be durable.
+    pub(super) fn begin(
+        &self,
+        entry: &Arc<Entry>,
+        life: &Life,
+        shard: &Shard,
+        checkpoint: Checkpoint,
+        is_start: bool,
+    ) {
+        if is_start {
+            // Before the saver can know of it.
+            self.starts.fetch_add(1, Ordering::SeqCst);
         }
-        let entry = Arc::new(Entry::new(id.to_owned(), None, Arc::clone(&self.dirty)));
-        entries.insert(id.to_owned(), Arc::clone(&entry));
-        entry
+        let (want, is_one_more) = entry.begin(life, shard, checkpoint, is_start);
+        if is_start && !is_one_more {
+            self.remove_start();
+        }
+        self.want(entry, want);
     }
 
     pub(super) fn known(&self, id: &str) -> Option<Arc<Entry>> {
@@ -142,6 +141,15 @@ impl Shared {
             self.want(&entry, entry.forget());
             self.drop_forgotten(&entry);
         }
+    }
+
+    /// Kinesis does not list it any more: what was not read of it by then is lost.
+    pub(super) fn expire(&self, id: &str) {
+        let checkpoint = self.known(id).and_then(|entry| entry.checkpoint());
+        if let Some(after) = checkpoint.filter(|checkpoint| *checkpoint != Checkpoint::End) {
+            self.tell_gap(id, &after, None);
+        }
+        self.forget(id);
     }
 
     /// An entry of which nothing is known is not kept.
@@ -193,18 +201,21 @@ impl Shared {
         Err(None)
     }
 
-    pub(super) fn add_start(&self) {
-        self.starts.fetch_add(1, Ordering::SeqCst);
-    }
-
     pub(super) fn remove_start(&self) {
         if self.starts.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.started.wake();
+            self.wake_readers();
         }
     }
 
-    pub(super) fn poll_starts(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.started.poll(cx, || self.starts.load(Ordering::SeqCst) == 0)
+    /// Whether a reader that begins at a time is to wait. Its waker is registered.
+    pub(super) fn has_starts(&self) -> bool {
+        self.starts.load(Ordering::SeqCst) > 0
+    }
+
+    fn wake_readers(&self) {
+        for entry in self.entries() {
+            entry.reader.wake();
+        }
     }
 
     /// Counts one more, unless all is stopped. It is counted before that is looked at, and `stop` looks the other way round: so none slips past it.
@@ -235,35 +246,61 @@ impl Shared {
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.stopped.wake();
+        self.wake_readers();
+    }
+
+    /// What is not durable now, for `are_durable`.
+    pub(super) fn unsaved(&self) -> Vec<(Arc<Entry>, u64)> {
+        let unsaved = |entry: Arc<Entry>| entry.unsaved().map(|revision| (entry, revision));
+        self.entries().into_iter().filter_map(unsaved).collect()
+    }
+
+    pub(super) fn has_saver(&self) -> bool {
+        self.has_saver.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn saver_begins(&self) {
+        self.has_saver.store(true, Ordering::SeqCst);
+    }
+
+    /// What it was doing may or may not have become durable. Whoever waits for it makes another.
+    pub(super) fn saver_ends(&self) {
         for entry in self.entries() {
-            entry.reader.wake();
+            entry.lose_save();
         }
-    }
-
-    pub(super) fn poll_stopped(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stopped.poll(cx, || self.is_stopping())
-    }
-
-    /// Waits until every record that was delivered is acknowledged or dropped.
-    pub(super) fn poll_settled(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.quiet.poll(cx, || self.in_flight() == 0)
-    }
-
-    /// Waits until all is durable.
-    pub(super) fn poll_durable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.quiet.poll(cx, || self.dirty.load(Ordering::SeqCst) == 0)
-    }
-
-    /// A shard's last change became durable.
-    pub(super) fn is_clean(&self) {
-        if self.dirty.load(Ordering::SeqCst) == 0 {
-            self.quiet.wake();
-        }
+        self.has_saver.store(false, Ordering::SeqCst);
+        self.quiet.wake();
+        self.wake_readers();
     }
 
     pub(super) fn tell(&self, shard_id: &str, kind: CheckpointEventKind<'_>) {
-        if let Some(on_event) = &self.options.on_event {
-            on_event(&CheckpointEvent { stream: &self.stream, shard_id, kind });
+        let Some(on_event) = &self.options.on_event else { return };
+        let event = CheckpointEvent { stream: &self.stream, shard_id, kind };
+        // It is not to take along the task that saves, nor who drops a record while it panics itself.
+        if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
+            let stream = self.stream.name();
+            tracing::error!(stream, shard = shard_id, ?event.kind, "on_event panicked: what it was told is lost");
         }
     }
+
+    pub(super) fn tell_gap(&self, shard: &str, after: &Checkpoint, first: Option<&str>) {
+        let stream = self.stream.name();
+        tracing::warn!(
+            stream,
+            shard,
+            %after,
+            first,
+            "what followed the checkpoint has expired, up to the first that is left, or all of it"
+        );
+        self.tell(shard, CheckpointEventKind::Gap { after, first });
+    }
+}
+
+/// Whether these are durable by now.
+pub(super) fn are_durable(unsaved: &mut Vec<(Arc<Entry>, u64)>) -> bool {
+    // From the end, so that each is looked at once, and none that was found.
+    while unsaved.last().is_some_and(|(entry, revision)| entry.is_durable(*revision)) {
+        unsaved.pop();
+    }
+    unsaved.is_empty()
 }

@@ -17,13 +17,15 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// * [`load`](Self::load) is called once, at the start. Nothing is ever read again.
 /// * For one shard, one call is made at a time: the next begins when the last has answered. Different shards are saved side by side, up to 16.
-/// * What is saved of a shard never goes back, until it is forgotten.
+/// * What is saved of a shard never goes back, until it is forgotten; with one exception. A [`Start`](Checkpoint::Start) takes the place of whatever is kept: the stream was deleted and created again, and the shard is another.
+///   (Forgetting it first would leave a moment in which a crash loses where it starts.)
+/// * A call that has not answered within [`save_timeout`](super::CheckpointOptions::save_timeout) is dropped, and counts as failed.
 ///
 /// # What it must keep
 ///
 /// * When `save` or `forget` has answered `Ok`, it is durable: it survives a crash of this process, and of whatever else the store is to survive. A shard's children are opened on the strength of that.
-/// * When one has answered `Err`, either may be: the same or a later one is saved again. But what failed must not take effect *after* a later call for the same shard.
-/// * It should answer at some time: give your requests a timeout. A shard whose save does not answer is not saved meanwhile.
+/// * When one has answered `Err`, or was dropped, either may be: the same or a later one is saved again. But what failed must not take effect *after* a later call for the same shard.
+/// * It should answer soon. Until it does, or the time is up, the shard is not saved again, and one of the 16 places is taken.
 ///
 /// `kinesis_shards::testing::check_store` runs all of this on your store.
 ///

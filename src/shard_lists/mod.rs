@@ -223,7 +223,7 @@ impl ShardLists {
         self.from = from;
     }
 
-    /// Under `from_timestamp`, let the first list name the shards closed before it too, for an earlier run's sake.
+    /// Under `from_timestamp`, let the full lists name the shards closed before it too, for an earlier run's sake.
     pub(crate) fn set_look_back(&mut self, look_back: bool) {
         self.look_back = look_back;
     }
@@ -242,7 +242,7 @@ impl ShardLists {
         self.listings += 1;
         self.is_full = !matches!(ask, Ask::After(_));
         self.began = Some(Instant::now());
-        let look_back = self.look_back && self.full_at.is_none();
+        let look_back = self.look_back;
         let first_asked_at = *self.first_asked_at.get_or_insert_with(|| now(&self.client));
         let stream_was_missing = self.was_missing && self.full_at.is_none();
         self.listing = Some(Box::pin(async move {

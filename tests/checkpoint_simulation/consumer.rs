@@ -9,8 +9,8 @@ use aws_sdk_kinesis::Client;
 use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
 use futures::{Stream, StreamExt};
 use kinesis_shards::{
-    CheckpointedShardStreamExt, Checkpoints, ReadError, ReadOptions, Record, StartAt, UnackedRecord,
-    all_shards,
+    CheckpointedShard, CheckpointedShardStreamExt, Checkpoints, ReadError, ReadOptions, Record, StartAt,
+    UnackedRecord, all_shards,
 };
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -39,15 +39,17 @@ impl Consumer {
             .full_listing_interval(Duration::from_secs(20))
             .start_at(self.start_at)
             .checkpoints(checkpoints);
-        if shape == Shape::Tasks {
-            return self.by_tasks(shards).boxed();
+        match shape {
+            Shape::Tasks => return self.by_tasks(shards).boxed(),
+            Shape::Few(n) => return self.few(shards, n).boxed(),
+            _ => {}
         }
         let records = shards.records(&self.client).with(self.options.clone());
         match shape {
             Shape::Loop => async move { self.one_by_one(records.auto_ack()).await }.boxed(),
             Shape::Concurrent(n) => async move { self.side_by_side(records, n).await }.boxed(),
             Shape::Detached(n) => async move { self.detached(records, n).await }.boxed(),
-            Shape::Tasks => unreachable!("above"),
+            Shape::Tasks | Shape::Few(_) => unreachable!("above"),
         }
     }
 
@@ -110,7 +112,15 @@ impl Consumer {
         }
     }
 
-    async fn by_tasks(self, shards: impl Stream<Item = kinesis_shards::CheckpointedShard> + Send + 'static) {
+    async fn few(self, shards: impl Stream<Item = CheckpointedShard> + Send + 'static, n: usize) {
+        let read = |shard: CheckpointedShard| {
+            let records = shard.records(&self.client).with(self.options.clone());
+            self.one_by_one(records.auto_ack())
+        };
+        shards.for_each_concurrent(n, read).await;
+    }
+
+    async fn by_tasks(self, shards: impl Stream<Item = CheckpointedShard> + Send + 'static) {
         let mut shards = std::pin::pin!(shards);
         let mut tasks = JoinSet::new();
         while let Some(shard) = shards.next().await {

@@ -13,6 +13,12 @@ pub(crate) struct Oracle {
     pub(crate) shards: BTreeMap<String, True>,
     /// What the store keeps.
     pub(crate) rows: BTreeMap<String, Checkpoint>,
+    /// Rows of a stream that is gone, whose shards have the ids of others now or are gone too.
+    stale: BTreeSet<String>,
+    /// The sequence numbers of its records.
+    gone: BTreeSet<String>,
+    /// The life in which it was created again.
+    recreated_in: u32,
     /// A run from `Latest` owes nothing before all its first shards are remembered.
     first: Option<BTreeSet<String>>,
     pub(crate) life: u32,
@@ -38,6 +44,8 @@ struct Written {
     shard: String,
     sequence_number: String,
     owed: bool,
+    /// Its stream is.
+    is_gone: bool,
     /// The last life that it was delivered in.
     delivered: Option<u32>,
     acknowledged: bool,
@@ -78,6 +86,7 @@ impl Oracle {
             shard: shard.to_owned(),
             sequence_number,
             owed,
+            is_gone: false,
             delivered: None,
             acknowledged: false,
             durable: false,
@@ -95,6 +104,46 @@ impl Oracle {
         }
     }
 
+    /// Whether the run has begun, and what came first is known to it. Then the stream may be created again, and nothing is to be lost.
+    pub(crate) fn has_begun(&self, number: usize) -> bool {
+        self.first.is_none() && self.records[number].delivered == Some(self.life)
+    }
+
+    /// The stream is deleted and created again.
+    pub(crate) fn recreate(&mut self) {
+        for record in &mut self.records {
+            (record.owed, record.is_gone) = (false, true);
+            self.gone.insert(record.sequence_number.clone());
+        }
+        self.by_shard.clear();
+        self.shards.clear();
+        // A start is one of the new shard too.
+        let stale = self.rows.iter().filter(|(_, checkpoint)| !matches!(checkpoint, Checkpoint::Start(_)));
+        self.stale = stale.map(|(shard, _)| shard.clone()).collect();
+        self.recreated_in = self.life;
+    }
+
+    pub(crate) fn is_listed(&self, shard: &str) -> bool {
+        self.shards.get(shard).is_some_and(|shard| shard.is_listed)
+    }
+
+    /// It is found out that the stream was created again with these shards.
+    pub(crate) fn is_recreated(&self, shards: &[String]) -> bool {
+        self.stale.is_empty() && shards.iter().all(|shard| self.remembers(shard))
+    }
+
+    fn remembers(&self, shard: &str) -> bool {
+        self.rows.contains_key(shard) && !self.stale.contains(shard)
+    }
+
+    /// The shard is read anew, since it is another, though it was taken for the right one already: what was done of it does not count.
+    fn start_over(&mut self, shard: &str) {
+        for number in self.by_shard.get(shard).into_iter().flatten() {
+            let record = &mut self.records[*number];
+            (record.acknowledged, record.durable) = (false, false);
+        }
+    }
+
     /// Gives its number.
     pub(crate) fn deliver(&mut self, record: &Record) -> usize {
         let number = std::str::from_utf8(record.data()).ok().and_then(|text| text.parse::<usize>().ok());
@@ -108,6 +157,10 @@ impl Oracle {
         let (life, shard) = (self.life, record.shard_id().to_owned());
         let written = &self.records[number];
         self.repeats += u64::from(written.delivered.is_some());
+        if written.is_gone {
+            // It was in hand.
+            return number;
+        }
         if written.shard != shard || written.sequence_number != record.sequence_number() {
             return self.fail(number, format!("came from {shard}"));
         }
@@ -115,8 +168,14 @@ impl Oracle {
         if written.durable && written.durable_since != life {
             return self.fail(number, "came again, though its acknowledgement is in the store");
         }
-        if !self.rows.contains_key(&shard) && self.shards[&shard].is_listed {
+        if !self.remembers(&shard) && self.is_listed(&shard) {
             return self.fail(number, "came before its shard was remembered");
+        }
+        let is_open = |shard: &String| self.shards.get(shard).is_some_and(|shard| shard.is_open);
+        let missing = self.first.iter().flatten().find(|first| is_open(first) && !self.remembers(first));
+        if let Some(missing) = missing.cloned() {
+            return self
+                .fail(number, format!("came before {missing} was remembered, which the run began with"));
         }
         if let Some(parent) = self.shards[&shard].parents.iter().find(|parent| !self.is_finished(parent)) {
             let what =
@@ -143,15 +202,14 @@ impl Oracle {
     }
 
     fn is_finished(&self, shard: &str) -> bool {
-        !self.shards[shard].is_listed
-            || self.rows.get(shard) == Some(&Checkpoint::End)
+        !self.is_listed(shard)
+            || self.rows.get(shard) == Some(&Checkpoint::End) && !self.stale.contains(shard)
             || self.first_had(shard)
     }
 
     /// A run from `Latest` does not read what was closed when it began.
     fn first_had(&self, shard: &str) -> bool {
-        !self.rows.contains_key(shard)
-            && self.records.iter().all(|record| record.shard != shard || !record.owed)
+        !self.remembers(shard) && self.records.iter().all(|record| record.shard != shard || !record.owed)
     }
 
     pub(crate) fn acknowledge(&mut self, number: usize) {
@@ -175,6 +233,26 @@ impl Oracle {
 
     /// The store keeps it from now on, whether it says so or not.
     pub(crate) fn keep(&mut self, shard: &str, checkpoint: &Checkpoint) {
+        let is_of_the_old = match checkpoint {
+            Checkpoint::After { sequence_number, .. } => self.gone.contains(sequence_number),
+            Checkpoint::End => self.stale.contains(shard),
+            _ => false,
+        };
+        if is_of_the_old {
+            if self.recreated_in != self.life {
+                self.violate(format!("{shard}: {checkpoint} of a stream that is gone is saved"));
+            }
+            self.stale.insert(shard.to_owned());
+            self.rows.insert(shard.to_owned(), checkpoint.clone());
+            return;
+        }
+        if self.stale.remove(shard) {
+            self.rows.remove(shard);
+        }
+        if self.recreated_in == self.life && matches!(checkpoint, Checkpoint::Start(_)) {
+            self.start_over(shard);
+            self.rows.remove(shard);
+        }
         let numbers = self.by_shard.get(shard).cloned().unwrap_or_default();
         let reaches = |number: &usize| match checkpoint {
             Checkpoint::End => true,
@@ -193,7 +271,7 @@ impl Oracle {
                 self.fail(number, format!("is not acknowledged, but {checkpoint} is saved"));
             }
         }
-        if *checkpoint == Checkpoint::End && self.shards[shard].is_open {
+        if *checkpoint == Checkpoint::End && self.shards.get(shard).is_some_and(|shard| shard.is_open) {
             self.violate(format!("{shard} is open, but its end is saved"));
         }
         let goes_back = match (self.rows.get(shard), checkpoint) {
@@ -221,7 +299,10 @@ impl Oracle {
 
     pub(crate) fn forget(&mut self, shard: &str) {
         self.rows.remove(shard);
-        if self.shards[shard].is_listed {
+        if self.recreated_in == self.life {
+            self.stale.remove(shard);
+            self.start_over(shard);
+        } else if self.is_listed(shard) {
             self.violate(format!("{shard} is listed, but was forgotten"));
         }
     }

@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) store_faults: u32,
     /// In thousandths, the records that are dropped without acknowledgement.
     pub(crate) drops: u32,
+    /// In thousandths, the calls of `on_event` that panic.
+    pub(crate) panics: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +42,10 @@ pub(crate) enum Step {
     Crash(u32),
     /// It is stopped, within so many milliseconds.
     Stop(u64),
+    /// It is dropped, and built anew on the same checkpoints.
+    Rebuild(Shape),
+    /// The stream is deleted and created again, with so many shards, while the consumer runs.
+    Recreate(u32),
     /// Of the consumer's readers, in tasks of their own, this one.
     AbortReader(usize),
     /// The store does not answer `Ok` for so many milliseconds.
@@ -57,6 +63,8 @@ pub(crate) enum Shape {
     Tasks,
     /// So many at once, each acknowledged by a task that outlives the reader.
     Detached(usize),
+    /// So many shards at once; others wait.
+    Few(usize),
 }
 
 impl Script {
@@ -74,6 +82,7 @@ impl Script {
             kinesis_faults: some(&mut rng, 15),
             store_faults: some(&mut rng, 400),
             drops: if rng.u32(..3) == 0 { rng.u32(1..150) } else { 0 },
+            panics: if rng.u32(..4) == 0 { rng.u32(1..300) } else { 0 },
         };
         let mut steps = Vec::new();
         for _ in 0..rng.u32(..4) {
@@ -82,11 +91,13 @@ impl Script {
         steps.push((1_000, Step::Start(shape(&mut rng))));
         for _ in 0..rng.u32(4..28) {
             let wait = if rng.u32(..4) == 0 { 0 } else { rng.u64(..4_000) };
-            let step = match rng.u32(..20) {
+            let step = match rng.u32(..22) {
                 0..=3 => Step::Crash(if rng.bool() { rng.u32(..60) } else { rng.u32(..600) }),
                 4 => Step::Stop(rng.u64(..8_000)),
                 5..=7 => Step::Start(shape(&mut rng)),
                 8 => Step::AbortReader(rng.usize(..8)),
+                20 => Step::Rebuild(shape(&mut rng)),
+                21 if rng.u32(..3) == 0 => Step::Recreate(rng.u32(1..4)),
                 9 if setup.store_faults > 0 => Step::Outage(rng.u64(..20_000)),
                 _ => change(&mut rng),
             };
@@ -115,7 +126,8 @@ impl Script {
             }
             size /= 2;
         }
-        let plainer: [fn(&mut Setup); 5] = [
+        let plainer: [fn(&mut Setup); 6] = [
+            |setup| setup.panics = 0,
             |setup| setup.kinesis_faults = 0,
             |setup| setup.store_faults = 0,
             |setup| setup.drops = 0,
@@ -143,10 +155,11 @@ fn change(rng: &mut Rng) -> Step {
 }
 
 fn shape(rng: &mut Rng) -> Shape {
-    match rng.u32(..4) {
+    match rng.u32(..5) {
         0 => Shape::Loop,
         1 => Shape::Concurrent(rng.usize(1..12)),
         2 => Shape::Tasks,
+        3 => Shape::Few(rng.usize(1..4)),
         _ => Shape::Detached(rng.usize(1..12)),
     }
 }

@@ -42,9 +42,10 @@ impl Store {
         let is_down = chance.down_until.is_some_and(|until| Instant::now() < until);
         let faults = if is_down { 1_000 } else { chance.faults };
         let mut draw = || {
-            (chance.rng.u32(..1_000) < faults).then(|| match chance.rng.u32(..4) {
+            (chance.rng.u32(..1_000) < faults).then(|| match chance.rng.u32(..5) {
                 0 if !is_down => Trouble::Late(Duration::from_millis(chance.rng.u64(..3_000))),
                 1 if !is_down => Trouble::Panics,
+                2 => Trouble::Hangs,
                 _ => Trouble::Fails,
             })
         };
@@ -66,6 +67,8 @@ impl Store {
 enum Trouble {
     Fails,
     Late(Duration),
+    /// Until it is dropped.
+    Hangs,
     Panics,
 }
 
@@ -75,6 +78,7 @@ async fn meet(trouble: Option<Trouble>) -> Result<(), StoreError> {
         None => Ok(()),
         Some(Trouble::Fails) => Err("the store fails, as it was told to".into()),
         Some(Trouble::Panics) => panic!("the store panics, as it was told to"),
+        Some(Trouble::Hangs) => std::future::pending().await,
         Some(Trouble::Late(time)) => {
             sleep(time).await;
             Ok(())

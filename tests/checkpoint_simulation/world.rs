@@ -33,6 +33,9 @@ pub(crate) struct Outcome {
     pub(crate) lives: u64,
     pub(crate) crashes: u64,
     pub(crate) stops: u64,
+    pub(crate) complete: u64,
+    pub(crate) rebuilt: u64,
+    pub(crate) recreated: u64,
     pub(crate) shards: u64,
 }
 
@@ -46,6 +49,9 @@ struct World {
     life: Option<Life>,
     crashes: u64,
     stops: u64,
+    complete: u64,
+    rebuilt: u64,
+    recreated: u64,
     written: usize,
 }
 
@@ -53,6 +59,7 @@ struct Life {
     checkpoints: Checkpoints,
     task: JoinHandle<()>,
     polls: Arc<Mutex<Option<u32>>>,
+    shape: Shape,
 }
 
 pub(crate) fn play(script: &Script) -> Outcome {
@@ -103,6 +110,9 @@ impl World {
             life: None,
             crashes: 0,
             stops: 0,
+            complete: 0,
+            rebuilt: 0,
+            recreated: 0,
             written: 0,
             script,
         }
@@ -135,6 +145,7 @@ impl World {
             (chance.faults, chance.down_until) = (0, None);
         }
         self.consumer.drops = 0;
+        self.script.setup.panics = 0;
         // What was dropped without acknowledgement comes with the next life.
         self.crash(0).await;
         self.start(Shape::Concurrent(4)).await;
@@ -162,7 +173,7 @@ impl World {
             return Some(format!("{again} records came again after a complete stop"));
         }
         let oracle = self.oracle.lock().unwrap();
-        let stale = oracle.rows.keys().find(|shard| !oracle.shards[*shard].is_listed);
+        let stale = oracle.rows.keys().find(|shard| !oracle.is_listed(shard));
         let stale = stale.map(|shard| format!("{shard} is not listed any more, but the store keeps it"));
         stale.or(oracle.violation.clone())
     }
@@ -203,6 +214,8 @@ impl World {
             Step::Stop(limit) => {
                 self.stop(limit).await;
             }
+            Step::Rebuild(shape) => self.rebuild(shape).await,
+            Step::Recreate(shards) => self.recreate(shards).await,
             Step::AbortReader(pick) => {
                 let readers = self.consumer.readers.lock().unwrap();
                 if !readers.is_empty() {
@@ -253,21 +266,69 @@ impl World {
             self.oracle.lock().unwrap().begins_with(self.stream.open_shards());
         }
         let setup = &self.script.setup;
+        let panics = setup.panics;
         let options = CheckpointOptions::new()
+            .on_event(move |_| {
+                assert!(fastrand::u32(..1_000) >= panics, "on_event panics, as it was told to")
+            })
+            .save_timeout(Duration::from_secs(4))
             .save_interval(Duration::from_millis(setup.save_ms))
             .save_records(setup.save_records)
             .store_outage_limit(setup.outage_limit_ms.map(Duration::from_millis));
         let checkpoints = Checkpoints::load_with(self.store.clone(), "orders", options).await;
         let checkpoints = checkpoints.expect("this store always loads");
+        self.life = Some(self.run_on(checkpoints, shape));
+    }
+
+    fn run_on(&self, checkpoints: Checkpoints, shape: Shape) -> Life {
         let life = self.consumer.clone().run(&checkpoints, shape);
         let polls = Arc::default();
         let task = tokio::spawn(Cut { life, polls: Arc::clone(&polls) });
-        self.life = Some(Life { checkpoints, task, polls });
+        Life { checkpoints, task, polls, shape }
+    }
+
+    /// The process lives on, and with it what is acknowledged late.
+    async fn rebuild(&mut self, shape: Shape) {
+        let Some(Life { checkpoints, task, .. }) = self.life.take() else { return };
+        self.rebuilt += 1;
+        task.abort();
+        let _ = task.await;
+        self.consumer.readers.lock().unwrap().clear();
+        self.life = Some(self.run_on(checkpoints, shape));
+    }
+
+    /// While the consumer runs: it has listed the shards, and will find others. Between two runs nothing tells it.
+    async fn recreate(&mut self, shards: u32) {
+        // One that takes few shards at a time does not list them meanwhile.
+        if self.life.as_ref().is_none_or(|life| matches!(life.shape, Shape::Few(_))) {
+            return;
+        }
+        let number = self.oracle.lock().unwrap().written();
+        self.put(1);
+        sleep(Duration::from_secs(20)).await;
+        if !self.oracle.lock().unwrap().has_begun(number) {
+            return;
+        }
+        self.recreated += 1;
+        self.oracle.lock().unwrap().recreate();
+        self.kinesis.delete_stream("orders");
+        self.stream = self.kinesis.create_stream("orders", shards);
+        self.look();
+        self.put(8);
+        let shards = self.stream.open_shards();
+        let begun = Instant::now();
+        while !self.oracle.lock().unwrap().is_recreated(&shards) {
+            if begun.elapsed() > Duration::from_mins(10) {
+                let what = "it is not found out that the stream was created again";
+                return self.oracle.lock().unwrap().violate(what);
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// As if the process were killed.
     async fn crash(&mut self, polls: u32) {
-        let Some(Life { checkpoints, mut task, polls: cut }) = self.life.take() else { return };
+        let Some(Life { checkpoints, mut task, polls: cut, .. }) = self.life.take() else { return };
         self.crashes += 1;
         *cut.lock().unwrap() = Some(polls);
         if timeout(Duration::from_secs(3), &mut task).await.is_err() {
@@ -295,7 +356,8 @@ impl World {
             self.oracle.lock().unwrap().violate("the consumer did not end when it was stopped");
         }
         let unsaved = self.oracle.lock().unwrap().unsaved();
-        if let Some(number) = unsaved.filter(|_| stopped.is_complete() && self.script.setup.drops == 0) {
+        self.complete += u64::from(stopped.is_complete());
+        if let Some(number) = unsaved.filter(|_| stopped.is_complete()) {
             let what = format!("record {number} is acknowledged and not saved, but the stop was complete");
             self.oracle.lock().unwrap().violate(what);
         }
@@ -323,6 +385,9 @@ impl World {
             lives: u64::from(oracle.life),
             crashes: self.crashes,
             stops: self.stops,
+            complete: self.complete,
+            rebuilt: self.rebuilt,
+            recreated: self.recreated,
             shards: oracle.shards.len() as u64,
         }
     }

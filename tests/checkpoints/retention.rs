@@ -53,3 +53,86 @@ async fn a_checkpoint_that_kinesis_refuses_starts_the_shard_over_and_tells() {
     assert_eq!(world.store.get(FIRST), Some(after(&record)), "though it is a smaller number");
     assert!(world.events().iter().any(|event| event.contains("gap")), "{:?}", world.events());
 }
+
+fn gaps(world: &World) -> Vec<String> {
+    world.events().into_iter().filter(|event| event.contains("gap")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_shard_whose_rest_has_expired_tells_the_gap() {
+    let world = World::new(1);
+    world.put(0..5);
+    let checkpoints = world.load().await;
+    let last = next(&mut world.records(&checkpoints)).await.ack();
+    checkpoints.flush().await;
+    drop(checkpoints);
+    world.kinesis.advance(Duration::from_hours(23)).await;
+    world.orders.split(FIRST);
+    world.kinesis.advance(Duration::from_hours(2)).await;
+    world.orders.put("customer 1", "7");
+
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    assert_eq!(number(&next(&mut records).await.ack()), 7);
+    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End));
+    assert_eq!(gaps(&world), [format!("{FIRST}: gap {} None", last.sequence_number())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_shard_of_which_nothing_was_left_but_its_end_tells_no_gap() {
+    let world = World::new(1);
+    world.put(0..1);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    next(&mut records).await.ack();
+    checkpoints.flush().await;
+    drop((records, checkpoints));
+    world.orders.split(FIRST);
+    world.orders.put("customer 1", "7");
+
+    let checkpoints = world.load().await;
+    assert_eq!(number(&next(&mut world.records(&checkpoints)).await.ack()), 7);
+    assert_eq!(gaps(&world), [""; 0]);
+}
+
+/// It expires between two runs, or while it is read.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_kinesis_lists_no_more_and_that_was_not_read_to_its_end_tells_the_gap() {
+    for in_one_run in [false, true] {
+        let world = World::new(1);
+        world.put(0..3);
+        let mut checkpoints = world.load().await;
+        let mut records = world.records(&checkpoints).with(ReadOptions::new().max_records(1));
+        let last = next(&mut records).await.ack();
+        checkpoints.flush().await;
+        if !in_one_run {
+            drop((records, checkpoints));
+            checkpoints = world.load().await;
+            records = world.records(&checkpoints);
+        }
+        world.orders.split(FIRST);
+        world.orders.put("customer 1", "7");
+        world.orders.expire(FIRST);
+        let mut seen = number(&next(&mut records).await.ack());
+        if in_one_run && seen == 1 {
+            // It was on its way.
+            seen = number(&next(&mut records).await.ack());
+        }
+        assert_eq!(seen, 7);
+        nothing_for(&mut records, Duration::from_mins(30)).await;
+        assert_eq!(world.store.get(FIRST), None);
+        assert_eq!(gaps(&world), [format!("{FIRST}: gap {} None", last.sequence_number())]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_consumer_itself_forgets_tells_no_gap() {
+    let world = World::new(1);
+    world.put(0..2);
+    let checkpoints = world.load().await;
+    next(&mut world.records(&checkpoints)).await.ack();
+    checkpoints.flush().await;
+    checkpoints.forget(FIRST);
+    checkpoints.flush().await;
+    assert_eq!((world.store.get(FIRST), gaps(&world)), (None, vec![]));
+}

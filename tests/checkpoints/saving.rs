@@ -44,7 +44,8 @@ async fn many_records_are_saved_before_the_interval_is_over() {
 async fn a_store_that_is_slow_is_asked_for_one_thing_of_a_shard_at_a_time_and_for_the_newest() {
     let world = World::new(1);
     world.put(0..50);
-    let checkpoints = world.load_with(CheckpointOptions::new().save_interval(Duration::ZERO)).await;
+    let options = CheckpointOptions::new().save_interval(Duration::ZERO).save_timeout(Duration::from_mins(2));
+    let checkpoints = world.load_with(options).await;
     let mut records = world.records(&checkpoints);
     let first = next(&mut records).await;
     world.store.next([Answer::Late(Duration::from_mins(1))]);
@@ -154,4 +155,204 @@ async fn without_a_limit_reading_never_pauses() {
     nothing_for(&mut records, Duration::from_hours(10)).await;
     world.put(1..2);
     assert_eq!(number(&next(&mut records).await), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_on_event_that_panics_ends_nothing() {
+    let world = World::new(1);
+    world.put(0..3);
+    let options = CheckpointOptions::new().on_event(|_| panic!("on_event panics, as it was told to"));
+    let checkpoints = Checkpoints::load_with(world.store.clone(), "orders", options).await.unwrap();
+    let mut records = world.records(&checkpoints);
+    let first = next(&mut records).await.ack();
+    flush(&checkpoints).await;
+    assert_eq!(world.store.get(FIRST), Some(after(&first)));
+    let second = next(&mut records).await.ack();
+    // A record that is dropped by a panic tells of it: that is no second one.
+    let record = next(&mut records).await;
+    let consumer = tokio::spawn(async move {
+        let _record = record;
+        panic!("the consumer panics, as it was told to")
+    });
+    assert!(consumer.await.unwrap_err().is_panic());
+    flush(&checkpoints).await;
+    assert_eq!(world.store.get(FIRST), Some(after(&second)));
+}
+
+async fn flush(checkpoints: &Checkpoints) {
+    timeout(Duration::from_mins(1), checkpoints.flush()).await.expect("all is saved");
+}
+
+/// The task that saves is gone with it: while it waits for something to do, and while it saves.
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_shut_down_takes_no_checkpoints_along() {
+    for is_saving in [false, true] {
+        let world = World::new(1);
+        world.put(0..3);
+        world.store.silent_for(is_saving.then_some(FIRST));
+        let checkpoints = std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+                runtime.unwrap().block_on(async {
+                    let checkpoints = world.load().await;
+                    let mut records = world.records(&checkpoints);
+                    if is_saving {
+                        nothing_for(&mut records, Duration::from_secs(1)).await;
+                    }
+                    checkpoints
+                })
+            });
+            other.join().unwrap()
+        });
+        assert_eq!(world.store.calls(FIRST).len(), usize::from(is_saving));
+        world.store.silent_for([]);
+        let mut records = world.records(&checkpoints);
+        let first = next(&mut records).await.ack();
+        flush(&checkpoints).await;
+        assert_eq!(world.store.get(FIRST), Some(after(&first)));
+        next(&mut records).await.ack();
+        assert!(checkpoints.stop(Duration::from_secs(1)).await.is_complete());
+    }
+}
+
+/// More of them than are saved at a time.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_for_some_shards_is_one_that_fails_for_these() {
+    let world = World::new(20);
+    let shards = world.orders.open_shards();
+    world.store.silent_for(shards[..18].iter().map(String::as_str));
+    for (n, id) in (0..).zip(&shards) {
+        world.orders.put_to(id, u32::to_string(&n));
+    }
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let mut seen = numbers(&take(&mut records, 2).await);
+    seen.sort_unstable();
+    assert_eq!(seen, [18, 19]);
+    nothing_for(&mut records, Duration::from_mins(2)).await;
+    let failed = format!("{}: failed 1", shards[0]);
+    assert!(world.events().contains(&failed), "{:?}", world.events());
+    world.store.silent_for([]);
+    take(&mut records, 18).await;
+}
+
+/// A save that takes for ever is under way; others wait for their turn. All of these are overdue.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_its_turn_to_be_saved_pauses_too() {
+    let world = World::new(20);
+    let shards = world.orders.open_shards();
+    for id in &shards {
+        world.orders.put_to(id, "1");
+    }
+    let options =
+        CheckpointOptions::new().save_timeout(Duration::MAX).store_outage_limit(Duration::from_mins(1));
+    let checkpoints = world.load_with(options).await;
+    let mut records = world.records(&checkpoints);
+    let taken = take(&mut records, 20).await;
+    world.store.silent_for(shards.iter().map(String::as_str));
+    for record in taken {
+        record.ack();
+    }
+    nothing_for(&mut records, Duration::from_mins(5)).await;
+    let paused = world.events().into_iter().filter(|event| event.contains("Paused")).count();
+    assert_eq!((paused, world.store.most_at_once()), (20, 16));
+}
+
+/// That it is not due yet is no outage.
+#[tokio::test(start_paused = true)]
+async fn a_long_interval_is_no_outage() {
+    let world = World::new(1);
+    world.put(0..1);
+    let options = CheckpointOptions::new()
+        .save_interval(Duration::from_mins(10))
+        .store_outage_limit(Duration::from_mins(1));
+    let checkpoints = world.load_with(options).await;
+    let mut records = world.records(&checkpoints);
+    next(&mut records).await.ack();
+    nothing_for(&mut records, Duration::from_hours(1)).await;
+    assert!(!world.events().iter().any(|event| event.contains("Paused")), "{:?}", world.events());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_does_not_wait_for_what_is_acknowledged_after_it() {
+    const MOST: u32 = 5_000;
+    let world = World::new(1);
+    world.put(0..MOST);
+    let checkpoints = world.load_with(CheckpointOptions::new().save_interval(Duration::ZERO)).await;
+    let mut records = world.records(&checkpoints);
+    let first = next(&mut records).await.ack();
+    world.store.always(Answer::Late(50 * MS));
+    let busy = async {
+        for _ in 1..MOST {
+            next(&mut records).await.ack();
+            sleep(MS).await;
+        }
+    };
+    let flush = async {
+        sleep(MS).await;
+        checkpoints.flush().await;
+    };
+    tokio::select! {
+        () = busy => panic!("the flush has waited for all"),
+        () = flush => {}
+    }
+    let saved = world.store.get(FIRST);
+    assert!(saved.is_some() && saved != Some(Checkpoint::Start(StartPosition::TrimHorizon)), "{first:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_hurried_while_a_save_fails_is_tried_again_soon() {
+    let world = World::new(1);
+    world.put(0..1);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let record = next(&mut records).await;
+    world.store.always(Answer::LateAndFails(Duration::from_secs(1)));
+    record.ack();
+    // Until it is tried but every few seconds.
+    sleep(Duration::from_mins(2)).await;
+    let attempts = world.store.calls(FIRST).len();
+    while world.store.calls(FIRST).len() == attempts {
+        sleep(10 * MS).await;
+    }
+    world.store.always(None);
+    // This attempt fails.
+    checkpoints.flush().await;
+    let times = world.store.times(FIRST);
+    let [.., failed, then] = times.as_slice() else { unreachable!("two and more") };
+    assert_eq!(times.len(), attempts + 2);
+    assert!(*then - *failed <= 1_200 * MS, "{:?}", *then - *failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_records_that_one_acknowledgement_sets_free_are_counted() {
+    let world = World::new(1);
+    world.put(0..30);
+    let options = CheckpointOptions::new().save_interval(Duration::from_hours(1)).save_records(30);
+    let checkpoints = world.load_with(options).await;
+    let mut records = world.records(&checkpoints);
+    let mut last = None;
+    for record in take(&mut records, 30).await.into_iter().rev() {
+        let record = record.ack();
+        last = last.or(Some(record));
+    }
+    sleep(MS).await;
+    assert_eq!(world.store.get(FIRST), last.as_ref().map(after));
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_without_end_are_times() {
+    let world = World::new(1);
+    world.put(0..2);
+    let options = CheckpointOptions::new()
+        .save_interval(Duration::MAX)
+        .save_timeout(Duration::MAX)
+        .store_outage_limit(Duration::MAX);
+    let checkpoints = world.load_with(options).await;
+    let mut records = world.records(&checkpoints);
+    next(&mut records).await.ack();
+    next(&mut records).await.ack();
+    let stopped = checkpoints.stop(Duration::MAX).await;
+    assert!(stopped.is_complete(), "{stopped}");
 }

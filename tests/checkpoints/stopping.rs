@@ -81,7 +81,7 @@ async fn a_stop_has_a_limit_and_says_what_is_left() {
     assert_eq!((stopped.unacknowledged(), stopped.unsaved()), (1, [FIRST.to_owned()].as_slice()));
     assert!(!stopped.is_complete());
     let said = stopped.to_string();
-    assert!(said.contains("orders") && said.contains(FIRST) && said.contains("1 records"), "{said}");
+    assert!(said.contains("orders") && said.contains(FIRST) && said.contains("processed: 1"), "{said}");
     assert!(records.next().await.is_none(), "it has ended");
 }
 
@@ -136,4 +136,78 @@ async fn what_is_dropped_without_a_stop_leaks_nothing() {
     for record in held {
         record.ack(); // Into the void.
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_after_a_drop_is_not_complete() {
+    let world = World::new(2);
+    world.put(0..100);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    for record in take(&mut records, 100).await {
+        if number(&record) != 5 {
+            record.ack();
+        }
+    }
+    let stopped = checkpoints.stop(Duration::from_secs(10)).await;
+    assert_eq!((stopped.unacknowledged(), stopped.unsaved()), (0, [].as_slice()));
+    assert_eq!(stopped.held(), [FIRST]);
+    assert!(!stopped.is_complete());
+    assert!(stopped.to_string().contains(FIRST), "{stopped}");
+    drop((records, checkpoints));
+
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let again = take(&mut records, 95).await;
+    assert_eq!(numbers(&again), (5..100).collect::<Vec<_>>());
+    for record in again {
+        record.ack();
+    }
+    assert!(checkpoints.stop(Duration::from_secs(10)).await.is_complete());
+}
+
+/// A reader is dropped with records in hand, some of them acknowledged. Until the next has come as far, they would come again.
+#[tokio::test(start_paused = true)]
+async fn what_a_reader_has_left_is_held_until_the_next_has_passed_it() {
+    for (passes, is_complete) in [(3, false), (4, true)] {
+        let world = World::new(1);
+        world.put(0..6);
+        let checkpoints = world.load().await;
+        let mut shards = world.shards().checkpoints(&checkpoints);
+        let mut records = shards.next().await.unwrap().records(&world.client);
+        for record in take(&mut records, 5).await {
+            if number(&record) != 1 {
+                record.ack();
+            }
+        }
+        drop(records);
+        let mut records = shards.next().await.unwrap().records(&world.client);
+        for _ in 0..passes {
+            next(&mut records).await.ack();
+        }
+        let stopped = checkpoints.stop(Duration::from_secs(10)).await;
+        assert_eq!(stopped.is_complete(), is_complete, "{stopped}");
+    }
+}
+
+/// Whoever polls it brings a waker of his own each time, as a set of futures does.
+#[tokio::test(start_paused = true)]
+async fn wakers_of_earlier_polls_are_not_kept() {
+    struct Counted;
+    impl std::task::Wake for Counted {
+        fn wake(self: Arc<Self>) {}
+    }
+    let world = World::new(1);
+    let checkpoints = world.load().await;
+    let mut shards = world.shards().checkpoints(&checkpoints);
+    let _shard = shards.next().await.unwrap();
+    let mut wakers = Vec::new();
+    for _ in 0..1_000 {
+        let counted = Arc::new(Counted);
+        let waker = std::task::Waker::from(Arc::clone(&counted));
+        assert!(shards.poll_next_unpin(&mut std::task::Context::from_waker(&waker)).is_pending());
+        wakers.push(counted);
+    }
+    let kept = wakers.iter().filter(|waker| Arc::strong_count(waker) > 1).count();
+    assert_eq!(kept, 1, "the last is");
 }

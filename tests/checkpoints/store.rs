@@ -1,6 +1,6 @@
 //! A store that does what it is told: fails, answers late, or panics.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures::future::{BoxFuture, FutureExt};
 use kinesis_shards::{CheckpointStore, Save, StoreError, StreamId};
@@ -19,6 +19,8 @@ struct State {
     script: VecDeque<Answer>,
     /// What holds for all that the script says nothing of.
     always: Option<Answer>,
+    /// Of these shards, no call is answered.
+    silent: BTreeSet<String>,
     at_once: usize,
     most_at_once: usize,
 }
@@ -34,6 +36,7 @@ pub(crate) enum Answer {
     Fails,
     FailsButKeepsIt,
     Late(Duration),
+    LateAndFails(Duration),
     Panics,
 }
 
@@ -48,6 +51,11 @@ impl Scripted {
 
     pub(crate) fn always(&self, answer: impl Into<Option<Answer>>) {
         self.lock().always = answer.into();
+    }
+
+    /// Of these shards, no call is answered from now on.
+    pub(crate) fn silent_for<'a>(&self, shards: impl IntoIterator<Item = &'a str>) {
+        self.lock().silent = shards.into_iter().map(str::to_owned).collect();
     }
 
     pub(crate) fn get(&self, shard: &str) -> Option<Checkpoint> {
@@ -76,17 +84,29 @@ impl Scripted {
             let always = state.always;
             state.script.pop_front().or(always)
         };
+        let _asked = Asked(self);
         tokio::task::yield_now().await;
-        if let Some(Answer::Late(time)) = answer {
+        if self.lock().silent.contains(shard) {
+            std::future::pending::<()>().await;
+        }
+        if let Some(Answer::Late(time) | Answer::LateAndFails(time)) = answer {
             sleep(time).await;
         }
-        self.lock().at_once -= 1;
         match answer {
-            Some(Answer::Fails) => Err("the store is down".into()),
+            Some(Answer::Fails | Answer::LateAndFails(_)) => Err("the store is down".into()),
             Some(Answer::FailsButKeepsIt) => Ok(false),
             Some(Answer::Panics) => panic!("the store panics, as it was told to"),
             Some(Answer::Late(_)) | None => Ok(true),
         }
+    }
+}
+
+/// A call that is not answered ends when it is dropped.
+struct Asked<'a>(&'a Scripted);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.lock().at_once -= 1;
     }
 }
 

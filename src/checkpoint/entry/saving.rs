@@ -1,0 +1,110 @@
+//! The saver's side of an entry: what is due, and how it came out.
+
+use aws_sdk_kinesis::types::{ChildShard, Shard};
+use tokio::time::{Duration, Instant};
+
+use super::super::shared::later;
+use super::{Due, Entry, State, Want};
+use crate::Checkpoint;
+
+/// A change that is to be made durable.
+#[derive(Debug)]
+pub(in super::super) struct Change {
+    pub(in super::super) revision: u64,
+    /// None: forget it.
+    pub(in super::super) checkpoint: Option<Checkpoint>,
+    pub(in super::super) shard: Option<Shard>,
+    pub(in super::super) children: Vec<ChildShard>,
+}
+
+/// How a save came out, for whoever counts.
+#[derive(Debug, PartialEq, Eq)]
+pub(in super::super) struct Outcome {
+    pub(in super::super) want: Want,
+    /// A start became durable, or will never be.
+    pub(in super::super) started: bool,
+}
+
+/// How a save failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(in super::super) struct Failure {
+    /// How often in a row.
+    pub(in super::super) failures: u32,
+    /// Meanwhile somebody wants it at once.
+    pub(in super::super) is_hurried: bool,
+}
+
+impl Entry {
+    /// What is not durable is wanted now.
+    pub(in super::super) fn hurry(&self) -> Want {
+        let mut state = self.lock();
+        if state.is_clean() { Want::Nothing } else { state.want(Due::Now) }
+    }
+
+    /// It is due after this. The time, unless the saver looks at it earlier in any case.
+    pub(in super::super) fn due_in(&self, wait: Duration) -> Option<Instant> {
+        let mut state = self.lock();
+        let at = later(wait);
+        state.due_at = Some(at);
+        state.overdue_since.get_or_insert(at);
+        (!std::mem::replace(&mut state.is_queued, true)).then_some(at)
+    }
+
+    /// The saver looks at what was in time: the time to look again, if it is too early.
+    pub(in super::super) fn not_before(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.lock();
+        let later = state.due_at.filter(|at| *at > now && state.due != Due::No);
+        state.is_queued = later.is_some();
+        later
+    }
+
+    /// The saver begins with it; none if there is nothing to do.
+    pub(in super::super) fn begin_save(&self) -> Option<Change> {
+        let mut state = self.lock();
+        if state.saving || state.is_clean() {
+            return None;
+        }
+        state.saving = true;
+        state.due = Due::No;
+        state.records = 0;
+        state.falls_due();
+        let State { revision, checkpoint, shard, children, .. } = &*state;
+        Some(Change {
+            revision: *revision,
+            checkpoint: checkpoint.clone(),
+            shard: shard.clone(),
+            children: children.clone(),
+        })
+    }
+
+    pub(in super::super) fn end_save(&self, revision: u64) -> Outcome {
+        let mut state = self.lock();
+        state.saving = false;
+        state.failures = 0;
+        state.overdue_since = None;
+        state.durable = revision;
+        let started = state.start.take_if(|start| *start <= revision).is_some();
+        // What was wanted at once meanwhile still is.
+        let due = state.due.max(Due::InTime);
+        state.due = Due::No;
+        let want = if state.is_clean() { Want::Nothing } else { state.want(due) };
+        drop(state);
+        self.reader.wake();
+        Outcome { want, started }
+    }
+
+    pub(in super::super) fn fail_save(&self) -> Failure {
+        let mut state = self.lock();
+        state.saving = false;
+        let is_hurried = std::mem::replace(&mut state.due, Due::InTime) == Due::Now;
+        state.failures = state.failures.saturating_add(1);
+        Failure { failures: state.failures, is_hurried }
+    }
+
+    /// Who was saving it is gone.
+    pub(in super::super) fn lose_save(&self) {
+        let mut state = self.lock();
+        state.saving = false;
+        state.due = Due::No;
+    }
+}

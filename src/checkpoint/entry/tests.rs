@@ -1,0 +1,58 @@
+//! What a race of a few instructions would need to show.
+
+use std::sync::Arc;
+
+use aws_sdk_kinesis::types::Shard;
+
+use super::super::shared::Shared;
+use super::*;
+use crate::{CheckpointOptions, MemoryStore};
+
+fn shard() -> Shard {
+    Shard::builder().shard_id("shardId-000000000000").build().unwrap()
+}
+
+fn shared() -> Shared {
+    Shared::new("orders".into(), Arc::new(MemoryStore::new()), CheckpointOptions::new(), Vec::new())
+}
+
+fn start() -> Checkpoint {
+    Checkpoint::Start(StartPosition::TrimHorizon)
+}
+
+#[test]
+fn an_entry_that_is_opened_is_not_dropped_before_it_begins() {
+    let shared = shared();
+    let (entry, life, _) = shared.open(&shard());
+    shared.drop_forgotten(&entry);
+    shared.begin(&entry, &life, &shard(), start(), false);
+    assert!(shared.known(&entry.id).is_some_and(|known| Arc::ptr_eq(&known, &entry)));
+}
+
+#[test]
+fn an_entry_that_is_forgotten_does_not_start_over() {
+    let shared = shared();
+    let (entry, life, _) = shared.open(&shard());
+    shared.begin(&entry, &life, &shard(), start(), false);
+    shared.forget(&entry.id);
+    assert!(entry.start_over(&life, start()).is_none());
+    assert_eq!(entry.begin(&life, &shard(), start(), true), (Want::Nothing, false));
+    assert_eq!(entry.checkpoint(), None);
+}
+
+#[test]
+fn a_start_that_takes_the_place_of_another_is_waited_for_once() {
+    let shared = shared();
+    for _ in 0..2 {
+        let (entry, life, checkpoint) = shared.open(&shard());
+        assert_eq!(checkpoint, None);
+        shared.begin(&entry, &life, &shard(), start(), true);
+        assert!(shared.has_starts());
+        shared.forget(&entry.id);
+    }
+    let (entry, ..) = shared.open(&shard());
+    let change = entry.begin_save().unwrap();
+    assert!(entry.end_save(change.revision).started);
+    shared.remove_start();
+    assert!(!shared.has_starts());
+}
