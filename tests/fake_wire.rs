@@ -214,6 +214,25 @@ async fn a_transition_takes_its_time() {
     assert!(client.describe_stream_summary().stream_name("orders").send().await.is_err());
 }
 
+/// The `Date` of an answer.
+async fn date(fake: &FakeKinesis) -> Option<String> {
+    let refused =
+        fake.client().list_shards().stream_name("nothing").send().await.expect_err("no such stream");
+    refused.raw_response()?.headers().get("date").map(str::to_owned)
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_dated_by_the_fakes_clock_on_demand() {
+    let fake = FakeKinesis::builder().date_header(true).build();
+    assert_eq!(date(&fake).await.as_deref(), Some("Thu, 01 Jan 2026 00:00:00 GMT"));
+    fake.advance(HOUR + Duration::from_millis(1999)).await;
+    // Whole seconds, and no fraction.
+    let dated = date(&fake).await;
+    assert_eq!(dated.as_deref(), Some("Thu, 01 Jan 2026 01:00:01 GMT"));
+    fake.client().list_streams().send().await.expect("the SDK takes the header");
+    assert_eq!(date(&FakeKinesis::new()).await, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn iterators_and_their_errors() {
     let fake = FakeKinesis::new();

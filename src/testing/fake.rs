@@ -46,6 +46,7 @@ pub struct FakeKinesisBuilder {
     start: Millis,
     service: Service,
     keeps_log: bool,
+    date_header: bool,
 }
 
 impl FakeKinesisBuilder {
@@ -112,11 +113,25 @@ impl FakeKinesisBuilder {
         self
     }
 
+    /// Whether answers have the HTTP header `Date`, as Kinesis's do: the fake's time, in whole seconds.
+    ///
+    /// The SDK takes a difference between that header and its own clock for an error of the latter, and corrects its
+    /// signatures by it. The fake's clients have the fake's clock, so that there is none; a client with a clock of its own
+    /// may see one.
+    ///
+    /// # Default
+    ///
+    /// `false`: an answer without it is one the SDK corrects nothing by, and cheaper.
+    pub fn date_header(mut self, with_date: bool) -> Self {
+        self.date_header = with_date;
+        self
+    }
+
     /// The fake, without streams.
     #[must_use]
     pub fn build(self) -> FakeKinesis {
         let clock = Clock::starting_at(self.start);
-        FakeKinesis { server: Arc::new(Server::new(clock, self.service, self.keeps_log)) }
+        FakeKinesis { server: Arc::new(Server::new(clock, self.service, self.keeps_log, self.date_header)) }
     }
 }
 
@@ -142,8 +157,12 @@ impl FakeKinesis {
 
     /// A Kinesis with other than the default settings.
     pub fn builder() -> FakeKinesisBuilder {
-        let builder =
-            FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), keeps_log: true };
+        let builder = FakeKinesisBuilder {
+            start: DEFAULT_START,
+            service: Service::default(),
+            keeps_log: true,
+            date_header: false,
+        };
         builder.limits(Limits::aws())
     }
 

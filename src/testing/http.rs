@@ -42,7 +42,7 @@ impl HttpConnector for Connector {
                     if !after.is_zero() {
                         tokio::time::sleep(after).await;
                     }
-                    response(answer)
+                    response(answer, server.date())
                 }
                 Outcome::Silence => std::future::pending().await,
                 Outcome::Unreachable => Err(broken(ErrorKind::ConnectionRefused).never_connected()),
@@ -56,10 +56,13 @@ fn broken(kind: ErrorKind) -> ConnectorError {
     ConnectorError::io(Box::new(Error::new(kind, "a fault of FakeKinesis")))
 }
 
-fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
+fn response(answer: Answer, date: Option<String>) -> Result<HttpResponse, ConnectorError> {
     let status = answer.status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
     let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
     response.headers_mut().insert("content-type", "application/x-amz-json-1.1");
+    if let Some(date) = date {
+        response.headers_mut().insert("date", date);
+    }
     if let Some(code) = answer.error {
         response.headers_mut().insert("x-amzn-errortype", code);
     }

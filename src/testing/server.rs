@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -20,6 +22,7 @@ pub(super) struct Server {
     number: u64,
     pub(super) clock: Clock,
     keeps_log: bool,
+    date_header: bool,
     state: Mutex<State>,
 }
 
@@ -50,9 +53,17 @@ pub(super) struct Answer {
 }
 
 impl Server {
-    pub(super) fn new(clock: Clock, service: Service, keeps_log: bool) -> Self {
+    pub(super) fn new(clock: Clock, service: Service, keeps_log: bool, date_header: bool) -> Self {
         let state = State { service, log: Vec::new(), script: Script::default() };
-        Self { number: FAKES.fetch_add(1, Ordering::Relaxed), clock, keeps_log, state: Mutex::new(state) }
+        let number = FAKES.fetch_add(1, Ordering::Relaxed);
+        Self { number, clock, keeps_log, date_header, state: Mutex::new(state) }
+    }
+
+    /// The header `Date` of an answer that is given now, if answers have one.
+    pub(super) fn date(&self) -> Option<String> {
+        let seconds = i64::try_from(self.clock.now().0 / 1000).ok()?;
+        let date = || DateTime::from_secs(seconds).fmt(Format::HttpDate).ok();
+        self.date_header.then(date).flatten()
     }
 
     pub(super) fn retry_partition(&self) -> String {
