@@ -1,0 +1,103 @@
+"""Breaks the crate on purpose, one way after the other, and tells which layer of its tests notices.
+
+    python3 tests/mutations/run.py              all of them; a mutation that no layer notices is a failure
+    python3 tests/mutations/run.py forget       those whose name contains this
+
+The work is done in a copy of the tree, in target/mutations. It takes a minute or two for each.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+from mutations import MUTATIONS
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WORK = ROOT / "target" / "mutations"
+TREE = WORK / "tree"
+
+LAYERS = {
+    "unit": ["--lib"],
+    "scenarios": ["--test", "all_shards", "--test", "records", "--test", "checkpoints"],
+    "servers": ["--test", "servers", "--", "fake::"],
+    "simulation": ["--test", "simulation", "--test", "checkpoint_simulation"],
+}
+PATIENCE = 600  # seconds, for building and running a layer; what hangs is noticed too
+
+
+def copy_tree():
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )
+    for name in listed.stdout.splitlines():
+        source, target = ROOT / name, TREE / name
+        if not source.is_file():
+            continue
+        # What has not changed keeps its time, and is not built again.
+        if target.exists() and target.read_bytes() == source.read_bytes():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    lock = ROOT / "Cargo.lock"
+    if lock.exists() and not (TREE / "Cargo.lock").exists():
+        shutil.copyfile(lock, TREE / "Cargo.lock")
+
+
+def cargo(*args):
+    env = dict(
+        os.environ,
+        CARGO_TARGET_DIR=str(WORK / "build"),
+        SIMULATION_SEEDS="400",
+        CHECKPOINT_SIMULATION_SEEDS="400",
+    )
+    env.pop("CI", None)  # the independent servers have no part in it
+    try:
+        run = subprocess.run(
+            ["cargo", "test", "--quiet", *args], cwd=TREE, env=env, timeout=PATIENCE, capture_output=True, text=True
+        )
+        return run.returncode, run.stdout + run.stderr
+    except subprocess.TimeoutExpired:
+        return "hangs", ""
+
+
+def main():
+    chosen = [m for m in MUTATIONS if not sys.argv[1:] or any(word in m.name for word in sys.argv[1:])]
+    copy_tree()
+    for layer, args in LAYERS.items():
+        code, output = cargo(*args)
+        if code != 0:
+            print(output[-4000:])
+            sys.exit(f"the layer {layer} fails without any mutation")
+    survivors = []
+    print("| mutation | " + " | ".join(LAYERS) + " |")
+    print("|---|" + "---|" * len(LAYERS), flush=True)
+    for mutation in chosen:
+        file = TREE / mutation.file
+        text = file.read_text()
+        if text.count(mutation.old) != 1:
+            sys.exit(f"{mutation.name}: {mutation.file} holds the text {text.count(mutation.old)} times: {mutation.old}")
+        file.write_text(text.replace(mutation.old, mutation.new))
+        try:
+            code, output = cargo("--lib", "--no-run")
+            if code != 0:
+                print(output[-4000:])
+                sys.exit(f"{mutation.name} does not build")
+            noticed = {}
+            for layer, args in LAYERS.items():
+                code, _ = cargo(*args)
+                noticed[layer] = "hangs" if code == "hangs" else "" if code == 0 else "fails"
+        finally:
+            file.write_text(text)
+        if not any(noticed.values()):
+            survivors.append(mutation.name)
+        print(f"| {mutation.name} | " + " | ".join(noticed.values()) + " |", flush=True)
+    if survivors:
+        sys.exit("nothing notices: " + "; ".join(survivors))
+    print(f"\n{len(chosen)} mutations, each noticed")
+
+
+if __name__ == "__main__":
+    main()
