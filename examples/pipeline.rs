@@ -31,7 +31,7 @@ async fn main() {
 
     stream::select(records, heartbeats)
         .take_until(shutdown) // what is under way is finished
-        .buffered(3) // three at a time, in their order; while none of them ends, no shard is read
+        .buffer_unordered(3) // three at a time, as they end (`buffered` keeps their order); meanwhile no shard is read
         .for_each(|line| async move { println!("{line}") })
         .await;
 }

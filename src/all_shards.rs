@@ -195,8 +195,7 @@ impl Stream for TryAllShards {
             // One listing at a time: what is closed while one is under way is looked at again when that has come.
             if let Some(listing) = lineage.get_ref().under_way() {
                 if before != Some(listing) {
-                    let (_, full) = listing;
-                    lineage.as_mut().listing_begins(full);
+                    lineage.as_mut().listing_begins(listing.is_full);
                 }
                 return Poll::Pending;
             }

@@ -192,13 +192,13 @@
 //!
 //! # Without `ListShards`
 //!
-//! [`parents_first`] is the combinator under it all: it takes any stream of [`ShardList`]s. [`shard_lists`](shard_lists()) is the one that [`all_shards`] feeds it with.
+//! [`parents_first`] is the combinator under it all: it takes any stream of [`ShardList`]s, and ends when they have ended and every handle too. [`shard_lists`](shard_lists()) is the one that [`all_shards`] feeds it with.
 //!
 //! # Permissions, requests, limits
 //!
 //! `kinesis:ListShards` is all that is needed to be offered shards. In steady state it sends one `ListShards` request per [poll interval](AllShards::poll_interval) (30 s), far from
 //! AWS's limit of 1,000 a second and stream. A failed listing is tried again after half a second, then with a delay that doubles up to the poll interval, each shortened by a
-//! random part of up to a half; the SDK's own retries come before that.
+//! random part of up to a half; the SDK's own retries come before that. A request that is not answered within 60 s of being polled has failed: the SDK by itself would wait for ever.
 //!
 //! Reading needs `kinesis:GetShardIterator` and `kinesis:GetRecords` as well, and `kms:Decrypt` on the key of an encrypted stream. AWS allows 5 `GetRecords` requests and 2 MiB a second and shard, for all applications
 //! that read it. At the tip, a shard is asked once per [idle interval](ReadOptions::idle_interval) (1 s); behind it, at most 5 times and for 2 MiB a second, or what [`ReadOptions`] say. `GetShardIterator` is asked once for each
@@ -207,7 +207,7 @@
 //!
 //! # Logs
 //!
-//! Events of `tracing`, target `kinesis_shards`: `WARN` for a listing that failed, with the stream and the next attempt; `INFO` for a stream that was deleted and created
+//! Events of `tracing`, target `kinesis_shards`: `WARN` for a listing that failed, with the stream and the next attempt, and for a shard that is listed though its reader was told that there is none; `INFO` for a stream that was deleted and created
 //! again; `DEBUG` for each listing. Of checkpoints, `WARN` for a save that failed, a record dropped without acknowledgement and a checkpoint that has expired, `ERROR` for a shard that pauses since nothing can be saved. Of readers, `WARN` for a read that failed, with the shard and the wait until the next; `DEBUG` for how each ended.
 //!
 //! # Features

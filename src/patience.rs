@@ -96,7 +96,7 @@ mod tests {
         let (answer, answered) = oneshot::channel();
         let mut request = Box::pin(patiently(answered));
         assert!(request.as_mut().now_or_never().is_none());
-        advance(Duration::from_secs(3_600)).await;
+        advance(Duration::from_hours(1)).await;
         answer.send("late").unwrap();
         assert_eq!(request.await, Ok(Ok("late")));
     }
@@ -106,7 +106,7 @@ mod tests {
         let mut request = Box::pin(patiently(pending::<()>()));
         for _ in 0..10 {
             assert!(request.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            advance(Duration::from_secs(3_600)).await;
+            advance(Duration::from_hours(1)).await;
         }
         assert!(timeout(Duration::from_secs(49), request.as_mut()).await.is_err());
         assert_eq!(timeout(Duration::from_secs(3), request).await, Ok(Err(NoAnswer)));

@@ -49,7 +49,7 @@ where
         );
     }
     if chain.iter().any(|text| text.to_lowercase().contains("credential")) {
-        reason += ": the client has no credentials; AWS's tools and SDKs take them from the environment, ~/.aws, or the role of the machine";
+        reason += ": the client got no credentials; AWS's tools and SDKs take them from the environment, ~/.aws, or the role of the machine";
     }
     one_line(&reason)
 }

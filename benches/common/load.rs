@@ -26,6 +26,7 @@ impl Load {
     }
 }
 
+/// It ends once all of them have: to collect them, take so many.
 pub(crate) fn handles(shards: usize) -> impl Stream<Item = ShardHandle> {
     let shard = |n| aws_sdk_kinesis::types::Shard::builder().shard_id(format!("shardId-{n:012}")).build();
     let list = ShardList::full("orders", (0..shards).map(|n| shard(n).expect("a shard")).collect());
@@ -35,8 +36,7 @@ pub(crate) fn handles(shards: usize) -> impl Stream<Item = ShardHandle> {
 /// Without pauses: the canned Kinesis has no limits.
 pub(crate) async fn ours(client: &Client, load: Load, options: ReadOptions) {
     let options = options.min_read_interval(Duration::ZERO).max_bytes_per_second(None);
-    // A lineage ends only once its handles have.
-    let shards = handles(load.shards).take(load.shards);
+    let shards = handles(load.shards);
     let mut records = Box::pin(shards.records(client).with(options));
     let (mut seen, mut bytes) = (0, 0);
     while let Some(record) = records.next().await {
@@ -50,7 +50,7 @@ pub(crate) async fn ours(client: &Client, load: Load, options: ReadOptions) {
 /// The same by the page.
 pub(crate) async fn by_the_page(client: &Client, load: Load) {
     let options = ReadOptions::new().min_read_interval(Duration::ZERO).max_bytes_per_second(None);
-    let shards = handles(load.shards).take(load.shards);
+    let shards = handles(load.shards);
     let mut batches = Box::pin(shards.batches(client).with(options));
     let (mut seen, mut bytes) = (0, 0);
     while let Some(batch) = batches.next().await {

@@ -34,7 +34,7 @@ fn idle(table: &mut Table) {
     let client = CannedRecords::idle().client();
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let shards: Vec<ShardHandle> = handles(IDLE).collect().await;
+        let shards: Vec<ShardHandle> = handles(IDLE).take(IDLE).collect().await;
         let before = heap();
         let mut batches = Box::pin(stream::iter(shards).chain(stream::pending()).batches(&client));
         let pause = tokio::time::sleep(Duration::from_secs(3));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kinesis_shards::{Batch, ShardHandle};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) struct Ledger {
     begun: Instant,
@@ -103,7 +103,8 @@ impl Ledger {
         *self.entries().written.entry(key.to_owned()).and_modify(|n| *n += 1).or_insert(1)
     }
 
-    /// Waits until all that was written has been read, or for 3 s, after which it counts as lost.
+    /// Waits until all that was written has been read, or for 3 s, after which it counts as lost. And then a moment longer: a record that comes
+    /// once more would come late.
     pub(crate) async fn all_read_or_late(&self) {
         let all_is_read = {
             let mut entries = self.entries();
@@ -113,6 +114,7 @@ impl Ledger {
         if !all_is_read {
             let _ = timeout(Duration::from_secs(3), self.all_read.notified()).await;
         }
+        sleep(Duration::from_secs(1)).await;
     }
 
     /// What was read of each shard.

@@ -185,7 +185,11 @@ where
                     this.returns.forget(&id);
                     this.family.close(&id, outcome, children);
                 }
-                Poll::Ready(Some(Event::Expired(id, offer))) => this.family.doubt(id, offer),
+                Poll::Ready(Some(Event::Expired(id, offer))) => {
+                    if !this.family.doubt(id.clone(), offer) {
+                        this.returns.forget(&id);
+                    }
+                }
                 Poll::Ready(Some(Event::HandedBack(id, offer))) => {
                     this.waits.push(this.returns.delay(id, offer, *this.longest_return));
                 }

@@ -70,9 +70,7 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, every: Duration
         look_back: false,
         ticks: None,
         listing: None,
-        listings: 0,
-        is_full: false,
-        began: None,
+        begun: None,
         greatest: None,
         full_at: None,
         full_next: false,
@@ -97,10 +95,8 @@ pub struct ShardLists {
     /// Made by the first poll: an interval needs a runtime.
     ticks: Option<IntervalStream>,
     listing: Option<BoxFuture<'static, Result<ShardList, Error>>>,
-    /// How many were begun; whether the last of them is full, and when it was begun.
-    listings: u64,
-    is_full: bool,
-    began: Option<Instant>,
+    /// That one, or the last.
+    begun: Option<Begun>,
     greatest: Option<String>,
     /// When the last full list was begun.
     full_at: Option<Instant>,
@@ -111,6 +107,14 @@ pub struct ShardLists {
     failures: u32,
     /// From the last failure to the next attempt.
     retry_in: Duration,
+}
+
+/// A listing that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Begun {
+    number: u64,
+    pub(crate) is_full: bool,
+    at: Instant,
 }
 
 impl ShardLists {
@@ -169,9 +173,8 @@ impl ShardLists {
         self.listing.is_some()
     }
 
-    /// The listing under way: its number, and whether it is full.
-    pub(crate) fn under_way(&self) -> Option<(u64, bool)> {
-        self.is_listing().then_some((self.listings, self.is_full))
+    pub(crate) fn under_way(&self) -> Option<Begun> {
+        self.begun.filter(|_| self.is_listing())
     }
 
     pub(crate) fn stream(&self) -> &StreamId {
@@ -239,9 +242,11 @@ impl ShardLists {
             (_, Some(from)) => Ask::FromTimestamp(from),
             (_, None) => Ask::Everything,
         };
-        self.listings += 1;
-        self.is_full = !matches!(ask, Ask::After(_));
-        self.began = Some(Instant::now());
+        self.begun = Some(Begun {
+            number: self.begun.map_or(1, |before| before.number + 1),
+            is_full: !matches!(ask, Ask::After(_)),
+            at: Instant::now(),
+        });
         let look_back = self.look_back;
         let first_asked_at = *self.first_asked_at.get_or_insert_with(|| now(&self.client));
         let stream_was_missing = self.was_missing && self.full_at.is_none();
@@ -256,7 +261,7 @@ impl ShardLists {
         self.was_missing = false;
         if list.is_full() {
             self.greatest.clone_from(&list.greatest_id);
-            self.full_at = self.began;
+            self.full_at = self.begun.map(|begun| begun.at);
             self.full_next = false;
         } else if list.greatest_id > self.greatest {
             self.greatest.clone_from(&list.greatest_id);

@@ -2,6 +2,8 @@
 
 use super::*;
 
+use kinesis_shards::{AllShards, ShardLists};
+
 /// The message and the file of the panic.
 fn refusal<T>(set: impl FnOnce() -> T + Send + 'static) -> String
 where
@@ -28,12 +30,13 @@ async fn a_zero_interval_is_refused_at_construction() {
     assert!(full.contains("the full listing interval of stream orders is zero"), "{full}");
 }
 
+type Set<S> = fn(S) -> S;
+
 #[tokio::test(start_paused = true)]
 async fn a_setter_after_the_first_poll_is_refused() {
     let (kinesis, _stream) = setup(1);
     let client = kinesis.client();
-    type Set = fn(kinesis_shards::AllShards) -> kinesis_shards::AllShards;
-    let setters: [(&str, Set); 5] = [
+    let setters: [(&str, Set<AllShards>); 5] = [
         ("poll_interval", |shards| shards.poll_interval(SECOND)),
         ("full_listing_interval", |shards| shards.full_listing_interval(SECOND)),
         ("start_at", |shards| shards.start_at(StartAt::Latest)),
@@ -49,8 +52,7 @@ async fn a_setter_after_the_first_poll_is_refused() {
             format!("{name} was called after the stream of shards was first polled: call it before")
         );
     }
-    type SetLists = fn(kinesis_shards::ShardLists) -> kinesis_shards::ShardLists;
-    let setters: [(&str, SetLists); 2] = [
+    let setters: [(&str, Set<ShardLists>); 2] = [
         ("full_listing_interval", |lists| lists.full_listing_interval(SECOND)),
         ("from_timestamp", |lists| lists.from_timestamp(DateTime::from_secs(0))),
     ];

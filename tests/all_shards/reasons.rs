@@ -45,11 +45,11 @@ async fn no_credentials() {
         .region(Region::from_static("us-east-1"))
         .http_client(fake.http_client())
         .build();
-    assert_says(&error(&Client::from_conf(none)).await, &["the client has no credentials"]);
+    assert_says(&error(&Client::from_conf(none)).await, &["the client got no credentials"]);
     let empty = fake.config().credentials_provider(Nobody).build();
     assert_says(
         &error(&Client::from_conf(empty)).await,
-        &["nobody has any", "the client has no credentials"],
+        &["nobody has any", "the client got no credentials"],
     );
     assert_eq!(fake.requests().len(), 0);
 }

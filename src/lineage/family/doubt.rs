@@ -48,14 +48,15 @@ impl Doubts {
 }
 
 impl Family {
-    /// Kinesis told a reader that there is no such shard.
-    pub(in crate::lineage) fn doubt(&mut self, id: MemberId, offer: Arc<Offer>) {
+    /// Kinesis told a reader that there is no such shard. False if it is one of a stream that is gone.
+    pub(in crate::lineage) fn doubt(&mut self, id: MemberId, offer: Arc<Offer>) -> bool {
         if self.member(&id).is_none() {
-            return;
+            return false;
         }
         self.wants_full = true;
         // The next may be on its way already, and know less than the reader.
         self.doubts.open.push(Doubt { id, offer, judged_in: self.full_lists + 2 });
+        true
     }
 
     /// A full list is through.

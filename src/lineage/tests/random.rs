@@ -125,8 +125,8 @@ proptest! {
         // All are closed, and the last two full lists named what is not expired: just that is remembered.
         prop_assert_eq!(world.family.len(), world.listed().len());
         let none = BTreeSet::new();
-        world.list(true, &none, 0);
-        world.list(true, &none, 0);
+        world.list(true, &none, 0)?;
+        world.list(true, &none, 0)?;
         prop_assert!(!world.take()?);
         prop_assert_eq!(world.family.len(), 0);
         prop_assert!(world.family.is_empty_inside(), "{:?}", world.family);

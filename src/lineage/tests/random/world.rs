@@ -304,7 +304,7 @@ impl World {
                 if !self.out.is_empty() {
                     let (member, offer) = self.out.swap_remove(pick % self.out.len());
                     self.doubted += 1;
-                    self.family.doubt(member, offer);
+                    prop_assert!(self.family.doubt(member, offer));
                 }
             }
             Step::Begin => self.family.listing_begins(true),
