@@ -20,6 +20,7 @@ use crate::{Progress, ShardHandle, StartPosition, StreamId};
 /// It is loaded once, at the start, given to [`AllShards::checkpoints`](crate::AllShards::checkpoints), and [stopped](Self::stop) at the end. Clones are of the same.
 ///
 /// While one of its clones, or a stream made with it, lives, a task saves what is acknowledged; it is aborted with the last of them, and what it had not saved comes again.
+/// It runs in the runtime that the checkpoints were loaded in; should that be shut down, in the one that they are used in next.
 /// One `Checkpoints` is for one consumer of the stream: two that share a store, each with its own, overwrite each other's.
 #[derive(Clone)]
 pub struct Checkpoints {

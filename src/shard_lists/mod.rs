@@ -226,7 +226,7 @@ impl ShardLists {
         self.from = from;
     }
 
-    /// Under `from_timestamp`, let the full lists name the shards closed before it too, for an earlier run's sake.
+    /// Under `from_timestamp`, let the full lists name the shards closed before it too, for an earlier run's sake: what it has left of them is kept for as long as they are listed.
     pub(crate) fn set_look_back(&mut self, look_back: bool) {
         self.look_back = look_back;
     }

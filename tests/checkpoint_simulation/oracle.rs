@@ -44,8 +44,6 @@ struct Written {
     shard: String,
     sequence_number: String,
     owed: bool,
-    /// Its stream is.
-    is_gone: bool,
     /// The last life that it was delivered in.
     delivered: Option<u32>,
     acknowledged: bool,
@@ -86,7 +84,6 @@ impl Oracle {
             shard: shard.to_owned(),
             sequence_number,
             owed,
-            is_gone: false,
             delivered: None,
             acknowledged: false,
             durable: false,
@@ -112,7 +109,7 @@ impl Oracle {
     /// The stream is deleted and created again.
     pub(crate) fn recreate(&mut self) {
         for record in &mut self.records {
-            (record.owed, record.is_gone) = (false, true);
+            record.owed = false;
             self.gone.insert(record.sequence_number.clone());
         }
         self.by_shard.clear();
@@ -157,7 +154,7 @@ impl Oracle {
         let (life, shard) = (self.life, record.shard_id().to_owned());
         let written = &self.records[number];
         self.repeats += u64::from(written.delivered.is_some());
-        if written.is_gone {
+        if self.gone.contains(&written.sequence_number) {
             // It was in hand.
             return number;
         }

@@ -269,7 +269,7 @@ impl World {
         let panics = setup.panics;
         let options = CheckpointOptions::new()
             .on_event(move |_| {
-                assert!(fastrand::u32(..1_000) >= panics, "on_event panics, as it was told to")
+                assert!(fastrand::u32(..1_000) >= panics, "on_event panics, as it was told to");
             })
             .save_timeout(Duration::from_secs(4))
             .save_interval(Duration::from_millis(setup.save_ms))
