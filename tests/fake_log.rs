@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::types::ShardIteratorType;
-use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits};
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits, Request};
 
 const FIRST: &str = "shardId-000000000000";
 
@@ -50,7 +50,7 @@ async fn rates_are_of_all_requests() {
     read(&client, FIRST).await;
     read(&client, FIRST).await;
     assert_eq!(fake.bytes_read("orders", FIRST), 3 * 6, "what was refused or lost is not read");
-    assert_eq!(fake.requests_of("GetRecords").iter().map(|request| request.records_read()).sum::<usize>(), 3);
+    assert_eq!(fake.requests_of("GetRecords").iter().map(Request::records_read).sum::<usize>(), 3);
     fake.advance(Duration::from_secs(1)).await;
     read(&client, FIRST).await;
     assert_eq!(fake.reads_per_second("orders", FIRST), 5);

@@ -1,6 +1,6 @@
 //! What a test may assert of the log: rates, and the order of shards.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -138,9 +138,9 @@ impl FakeKinesis {
             })
         };
         let read_at_all: HashSet<_> = reads().map(|(stream, shard, ..)| (stream, shard)).collect();
-        let (mut ended, mut begun) = (HashSet::new(), HashMap::new());
+        let (mut ended, mut begun) = (HashSet::new(), HashSet::new());
         for (stream, shard, read, name) in reads() {
-            let first = begun.insert((stream, shard), ()).is_none();
+            let first = begun.insert((stream, shard));
             let parents = read.parents.iter().map(String::as_str);
             for parent in parents.filter(|parent| first && read_at_all.contains(&(stream, *parent))) {
                 let in_time = ended.contains(&(stream, parent));

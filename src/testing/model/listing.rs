@@ -109,7 +109,6 @@ fn refuse_beside_token(request: &ListRequest<'_>) -> Result<(), Refusal> {
 
 /// The start and the selection of a listing's first page. They stay the same on all that follow.
 fn resolve(stream: &Stream, request: &ListRequest<'_>, now: Millis) -> Result<(u32, Selection), Refusal> {
-    let horizon = stream.trim_horizon(now);
     let mut after = request.after;
     let selection = match request.filter {
         None | Some(ShardFilter::FromTrimHorizon) => Selection::All,
@@ -122,9 +121,10 @@ fn resolve(stream: &Stream, request: &ListRequest<'_>, now: Millis) -> Result<(u
             Selection::All
         }
         Some(ShardFilter::AtLatest) => Selection::OpenOf(stream.next_index),
-        Some(ShardFilter::AtTrimHorizon) => Selection::OpenAt(horizon),
+        Some(ShardFilter::AtTrimHorizon) => Selection::OpenAt(stream.trim_horizon(now)),
         Some(ShardFilter::AtTimestamp(time)) => Selection::OpenAt(time),
-        Some(ShardFilter::FromTimestamp(time)) => Selection::OpenSince(time.max(horizon)),
+        // Before the trim horizon, too: what has expired is not there to be listed.
+        Some(ShardFilter::FromTimestamp(time)) => Selection::OpenSince(time),
     };
     let after = after
         .map(|id| shard_index(id).ok_or_else(|| Refusal::invalid(format!("ShardId {id} is invalid."))))
@@ -289,6 +289,16 @@ mod tests {
         // A longer retention does not lead back to what is gone.
         service.increase_retention(ORDERS, 48, at(35)).expect("increased");
         assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), at(36)), [2, 4]);
+    }
+
+    #[test]
+    fn what_is_older_than_what_expired_early_is_still_listed() {
+        let service = &mut service();
+        let stream = service.stream_mut(ORDERS, at(3)).expect("the stream");
+        stream.expire_shard("shardId-000000000003", at(3)).expect("closed");
+        assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), at(3)), [1, 2, 4]);
+        assert_eq!(listed(service, Some(ShardFilter::FromTimestamp(at(0))), at(3)), [0, 1, 2, 4]);
+        assert_eq!(listed(service, Some(ShardFilter::FromTrimHorizon), at(3)), [0, 1, 2, 4]);
     }
 
     #[test]

@@ -85,10 +85,9 @@ impl FailedEntries {
     /// What becomes of an entry that would go to `shard`, if it fails.
     fn of(&self, index: usize, shard: &str) -> Option<Written> {
         let throttled = match self {
-            Self::None => false,
             Self::Throttled(these) => these.contains(&index),
             Self::Failed(these) if these.contains(&index) => return Some(Written::Failed),
-            Self::Failed(_) => false,
+            Self::None | Self::Failed(_) => false,
             Self::SomeThrottled(number) => mix(number ^ index as u64).is_multiple_of(4),
         };
         throttled.then(|| Written::Throttled { shard: shard.to_owned() })
