@@ -228,6 +228,7 @@ mod ending;
 mod error;
 mod handle;
 mod lineage;
+mod patience;
 mod records;
 mod shard_list;
 mod shard_lists;
