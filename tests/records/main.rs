@@ -26,8 +26,16 @@ mod errors;
 mod kpl;
 mod pace;
 mod retries;
+#[cfg(feature = "kpl")]
+mod tail;
 mod tasks;
 mod turns;
+
+/// Of the example `tail`, which `tail` tests.
+#[cfg(feature = "kpl")]
+#[path = "../../examples/tail/units.rs"]
+#[expect(dead_code, reason = "its progress line uses the rest")]
+mod units;
 
 const FIRST: &str = "shardId-000000000000";
 
