@@ -28,8 +28,8 @@ impl<T> Future for Task<T> {
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             // Who waits is about to be dropped with the task that was awaited.
             Err(_) if Handle::try_current().is_ok_and(|here| here.id() == self.runtime) => Poll::Pending,
-            Err(_) => panic!(
-                "a tokio runtime has shut down before what works on it: the one given to ReadOptions::spawn_on must outlive the readers, that of Checkpoints::load the checkpoints"
+            Err(error) => panic!(
+                "a tokio runtime has shut down before what works on it ({error}): the one given to ReadOptions::spawn_on must outlive the readers, that of Checkpoints::load the checkpoints"
             ),
         }
     }

@@ -122,8 +122,11 @@ async fn page(
             }
         };
     }
-    let answer = patiently(request.customize().interceptor(time.clone()).send()).await;
-    answer.unwrap_or_else(|no_answer| Err(no_answer.into())).map_err(|error| {
+    let answer = match patiently(request.customize().interceptor(time.clone()).send()).await {
+        Ok(answer) => answer,
+        Err(no_answer) => Err(no_answer.into()),
+    };
+    answer.map_err(|error| {
         let expired = error.as_service_error().is_some_and(ListShardsError::is_expired_next_token_exception);
         let error = Error::list_shards(stream, error);
         if expired { PageError::TokenExpired(error) } else { PageError::Other(error) }

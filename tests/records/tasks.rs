@@ -74,7 +74,7 @@ async fn a_runtime_that_has_shut_down_is_named() {
     let records = first(all_shards(&client, "orders")).await.records(&client).with(options);
     std::thread::spawn(|| drop(other)).join().unwrap();
     let panic = panic_of(records).await;
-    let text = panic.downcast_ref::<&str>().unwrap();
+    let text = panic.downcast_ref::<String>().unwrap();
     assert!(text.contains("spawn_on") && text.contains("shut down"), "{text}");
 }
 
