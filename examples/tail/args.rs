@@ -28,4 +28,8 @@ pub(crate) struct Args {
     /// Print one JSON object a line: `stream`, `shard_id`, `sequence_number`, `partition_key`, `arrival_time`, `lag_ms`, `data`, and `encoding`, which is `text` or `base64`
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print the user records that the Kinesis Producer Library has packed into one, each on its own line; in JSON with its `sub_sequence_number`
+    #[arg(long)]
+    pub(crate) deaggregate: bool,
 }

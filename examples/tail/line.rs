@@ -43,15 +43,21 @@ pub(crate) fn json(record: &Record, lag: Option<Duration>) -> String {
         Ok(data) => ("text", data.to_owned()),
         Err(_) => ("base64", base64::encode(record.data())),
     };
-    let object = json!({
+    let mut object = json!({
         "stream": record.stream().name(),
         "shard_id": record.shard_id(),
         "sequence_number": record.sequence_number(),
+        "sub_sequence_number": record.sub_sequence_number(),
         "partition_key": record.partition_key(),
         "arrival_time": record.arrival_time().and_then(units::time),
         "lag_ms": lag.and_then(|lag| u64::try_from(lag.as_millis()).ok()),
         "data": data,
         "encoding": encoding,
     });
+    if record.sub_sequence_number().is_none()
+        && let Some(object) = object.as_object_mut()
+    {
+        object.remove("sub_sequence_number");
+    }
     format!("{object}\n")
 }

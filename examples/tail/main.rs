@@ -72,7 +72,9 @@ async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result
         ready(shard.map_err(|error| console.say(&format!("{}; it is tried again", with_cause(&error)))).ok())
     });
     // By the page: each comes with its lag, and is one write.
-    let mut batches = shards.batches(&client).with(progress.watched());
+    let options = progress.watched();
+    let options = if args.deaggregate { options.deaggregate() } else { options };
+    let mut batches = shards.batches(&client).with(options);
 
     let line = if args.json { line::json } else { line::text };
     let mut stdout = tokio::io::stdout();

@@ -14,11 +14,11 @@ use super::ack::{Reading, UnackedRecord};
 use super::resume::Resume;
 use super::{Checkpoint, CheckpointEventKind, CheckpointedShard, Checkpoints};
 use crate::records::pages::{Next, Pages};
+use crate::records::turns::Turns;
 use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartPosition};
 
 pub(super) struct Reader {
     checkpoints: Checkpoints,
-    client: Client,
     handle: Option<ShardHandle>,
     reading: Arc<Reading>,
     pages: Pages,
@@ -56,7 +56,12 @@ pub(super) struct UnackedPage {
 }
 
 impl Reader {
-    pub(super) fn new(shard: CheckpointedShard, client: &Client, options: Arc<ReadOptions>) -> Self {
+    pub(super) fn new(
+        shard: CheckpointedShard,
+        client: &Client,
+        options: Arc<ReadOptions>,
+        turns: Turns,
+    ) -> Self {
         let CheckpointedShard { handle, checkpoints, entry, life, from, resume, .. } = shard;
         let at_a_time = matches!(from, StartPosition::Latest | StartPosition::Timestamp(_));
         let state = if shard.is_finished {
@@ -67,11 +72,10 @@ impl Reader {
         } else {
             State::Reading
         };
-        let pages = Pages::new(client, handle.offer(), from, options);
+        let pages = Pages::new(client, handle.offer(), from, options, turns);
         let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
         Self {
             checkpoints,
-            client: client.clone(),
             handle: Some(handle),
             reading,
             pages,
@@ -147,8 +151,7 @@ impl Reader {
         let Some((life, want)) = entry.start_over(life, start) else { return };
         self.resume.tell_gap(&self.reading, None);
         shared.want(entry, want);
-        let options = self.pages.options_arc();
-        self.pages = Pages::new(&self.client, handle.offer(), StartPosition::TrimHorizon, options);
+        self.pages = self.pages.begun_again(StartPosition::TrimHorizon);
         self.resume = Arc::default();
         let (shared, entry) = (Arc::clone(shared), Arc::clone(entry));
         self.reading = Arc::new(Reading::new(shared, entry, life));

@@ -14,7 +14,6 @@ use pin_project::pin_project;
 use super::entry::{Entry, Life};
 use super::resume::Resume;
 use super::{Checkpoint, CheckpointedRecords, Checkpoints};
-use crate::client_time::now;
 use crate::{
     AllShards, Error, Progress, ReadOptions, ShardHandle, StartAt, StartPosition, StreamId, TryAllShards,
 };
@@ -48,7 +47,7 @@ impl CheckpointedShard {
         let is_at_the_tip = from == StartPosition::Latest;
         if is_at_the_tip {
             // What is remembered of the tip is the time: a LATEST that is asked for later would skip what came in between.
-            from = StartPosition::Timestamp(now(client).into());
+            from = StartPosition::Timestamp(handle.offer().now(client).into());
         }
         if checkpoint.is_none() || is_at_the_tip {
             let is_at_a_time = matches!(from, StartPosition::Timestamp(_));
@@ -77,7 +76,7 @@ impl CheckpointedShard {
         &self.handle
     }
 
-    /// Where it is read from: the record of its checkpoint, or where it starts. Instead of [`Latest`](StartPosition::Latest), that is the time, by the client's clock.
+    /// Where it is read from: the record of its checkpoint, or where it starts. Instead of [`Latest`](StartPosition::Latest), that is the time, by Kinesis's clock and up to a second or so early.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
         &self.from
