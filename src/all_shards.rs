@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::DisplayErrorContext;
 use futures::Stream;
 use futures::stream::FusedStream;
 
@@ -32,25 +31,11 @@ impl TryAllShards {
     fn new(client: &Client, stream: StreamId) -> Self {
         Self { lineage: parents_first(shard_lists(client, stream, DEFAULT_POLL_INTERVAL)) }
     }
-
-    fn map(self, f: impl FnOnce(Lineage<ShardLists>) -> Lineage<ShardLists>) -> Self {
-        Self { lineage: f(self.lineage) }
-    }
-
-    fn set_lists(mut self, setter: &str, set: impl FnOnce(&mut ShardLists)) -> Self {
-        let mut lists = Pin::new(&mut self.lineage).get_pin_mut();
-        assert!(
-            !lists.is_started(),
-            "{setter} was called after the stream of shards was first polled: call it before"
-        );
-        set(&mut lists);
-        self
-    }
 }
 
 /// The setters, the same for both streams.
 macro_rules! setters {
-    ($shards:ident . $inner:tt) => {
+    () => {
         /// How often the shards are listed. Each such listing is one request, however many shards the stream has. It is also the longest
         /// delay between attempts while listing fails, and before a shard that was handed back is offered again.
         ///
@@ -62,14 +47,14 @@ macro_rules! setters {
         ///
         /// # Panics
         ///
-        /// If `interval` is zero, and after the first poll.
+        /// If `interval` is zero, and after the first poll. One of more than 30 years counts as 30 years.
         #[must_use = "a setter gives back the stream that it has set"]
-        pub fn poll_interval(self, interval: Duration) -> Self {
-            self.with(|shards| {
-                shards
-                    .set_lists("poll_interval", |lists| lists.set_every(interval))
-                    .map(|lineage| lineage.longest_return(interval))
-            })
+        #[track_caller]
+        pub fn poll_interval(mut self, interval: Duration) -> Self {
+            let lineage = self.lineage_mut();
+            lineage.lists_mut().set_every(interval);
+            lineage.set_longest_return(interval);
+            self
         }
 
         /// How often the listing asks for all shards instead of those that are new: it catches what a partial listing cannot, and lets
@@ -83,10 +68,10 @@ macro_rules! setters {
         ///
         /// If `interval` is zero, and after the first poll.
         #[must_use = "a setter gives back the stream that it has set"]
-        pub fn full_listing_interval(self, interval: Duration) -> Self {
-            self.with(|shards| {
-                shards.set_lists("full_listing_interval", |lists| lists.set_full_every(interval))
-            })
+        #[track_caller]
+        pub fn full_listing_interval(mut self, interval: Duration) -> Self {
+            self.lineage_mut().lists_mut().set_full_every(interval);
+            self
         }
 
         /// Where the run begins.
@@ -99,13 +84,16 @@ macro_rules! setters {
         ///
         /// After the first poll.
         #[must_use = "a setter gives back the stream that it has set"]
-        pub fn start_at(self, start: StartAt) -> Self {
-            let from = if let StartAt::Timestamp(from) = start { Some(from) } else { None };
-            self.with(|shards| {
-                shards
-                    .set_lists("start_at", |lists| lists.set_from(from))
-                    .map(|lineage| lineage.start_at(start))
-            })
+        #[track_caller]
+        pub fn start_at(mut self, start: StartAt) -> Self {
+            let lineage = self.lineage_mut();
+            lineage.set_start_at(start);
+            lineage.lists_mut().set_from(if let StartAt::Timestamp(from) = start {
+                Some(from)
+            } else {
+                None
+            });
+            self
         }
 
         /// Goes on from what an earlier run left: how far it came with each shard, by shard id.
@@ -137,12 +125,13 @@ macro_rules! setters {
         /// # }
         /// ```
         #[must_use = "a setter gives back the stream that it has set"]
-        pub fn resume(self, progress: impl IntoIterator<Item = (String, Progress)>) -> Self {
-            self.with(|shards| {
-                let shards = shards.map(|lineage| lineage.resume(progress));
-                let look_back = shards.lineage.is_resumed();
-                shards.set_lists("resume", |lists| lists.set_look_back(look_back))
-            })
+        #[track_caller]
+        pub fn resume(mut self, progress: impl IntoIterator<Item = (String, Progress)>) -> Self {
+            let lineage = self.lineage_mut();
+            lineage.set_resume(progress);
+            let look_back = lineage.is_resumed();
+            lineage.lists_mut().set_look_back(look_back);
+            self
         }
 
         /// What dropping an unfinished handle means.
@@ -155,24 +144,22 @@ macro_rules! setters {
         ///
         /// After the first poll.
         #[must_use = "a setter gives back the stream that it has set"]
-        pub fn on_drop(self, on_drop: OnDrop) -> Self {
-            self.with(|shards| shards.map(|lineage| lineage.on_drop(on_drop)))
+        #[track_caller]
+        pub fn on_drop(mut self, on_drop: OnDrop) -> Self {
+            self.lineage_mut().set_on_drop(on_drop);
+            self
         }
 
         /// How many shards are remembered: those that wait or are out, and those closed that may still be listed.
         #[must_use]
         pub fn tracked(&self) -> usize {
-            self.$inner.tracked()
+            self.lineage().tracked()
         }
     };
 }
 
 impl AllShards {
-    fn with(self, f: impl FnOnce(TryAllShards) -> TryAllShards) -> Self {
-        Self { shards: f(self.shards) }
-    }
-
-    setters!(self.shards);
+    setters!();
 
     pub(crate) fn lineage(&self) -> &Lineage<ShardLists> {
         &self.shards.lineage
@@ -184,11 +171,7 @@ impl AllShards {
 }
 
 impl TryAllShards {
-    fn with(self, f: impl FnOnce(Self) -> Self) -> Self {
-        f(self)
-    }
-
-    setters!(self.lineage);
+    setters!();
 
     pub(crate) fn lineage(&self) -> &Lineage<ShardLists> {
         &self.lineage
@@ -204,12 +187,17 @@ impl Stream for TryAllShards {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut lineage = Pin::new(&mut self.lineage);
+        let before = lineage.get_ref().under_way();
         loop {
             if let Poll::Ready(shard) = lineage.as_mut().poll_next(cx) {
                 return Poll::Ready(shard);
             }
             // One listing at a time: what is closed while one is under way is looked at again when that has come.
-            if lineage.get_ref().is_listing() {
+            if let Some(listing) = lineage.get_ref().under_way() {
+                if before != Some(listing) {
+                    let (_, full) = listing;
+                    lineage.as_mut().listing_begins(full);
+                }
                 return Poll::Pending;
             }
             match lineage.as_mut().wanted() {
@@ -231,7 +219,7 @@ impl Stream for AllShards {
                     let lists = self.shards.lineage.get_ref();
                     tracing::warn!(
                         stream = %lists.stream(),
-                        error = %DisplayErrorContext(&error),
+                        %error,
                         retryable = error.is_retryable(),
                         next_attempt_in = ?lists.retry_in(),
                         "listing the shards failed; it is tried again, and the shards already out go on"
@@ -281,7 +269,7 @@ impl fmt::Debug for TryAllShards {
 /// while let Some(shard) = shards.next().await {
 ///     match shard {
 ///         Ok(shard) => { tokio::spawn(async move { /* read it */ shard.complete() }); }
-///         Err(error) if error.is_retryable() => eprintln!("{error}"),
+///         Err(error) if error.is_retryable() => eprintln!("{error}"), // with the reason: throttling, no answer, no connection, ...
 ///         Err(error) => return Err(error),
 ///     }
 /// }

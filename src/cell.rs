@@ -40,7 +40,7 @@ impl Cell {
                 *self.children.lock().unwrap_or_else(PoisonError::into_inner) = children;
                 COMPLETED_WITH_CHILDREN
             }
-            Ending::Closed(ParentOutcome::Unlisted, _) => EXPIRED,
+            Ending::Expired => EXPIRED,
             Ending::Closed(..) => DROPPED,
         };
         if self.state.swap(state, Ordering::AcqRel) == WAITED_FOR {
@@ -68,7 +68,7 @@ impl Cell {
                 Ending::Closed(ParentOutcome::Completed, std::mem::take(&mut children))
             }
             HANDED_BACK => Ending::HandedBack,
-            EXPIRED => Ending::Closed(ParentOutcome::Unlisted, Vec::new()),
+            EXPIRED => Ending::Expired,
             _ => Ending::Closed(ParentOutcome::Dropped, Vec::new()),
         })
     }
@@ -89,8 +89,8 @@ mod tests {
             Ending::Closed(ParentOutcome::Completed, vec![]),
             Ending::Closed(ParentOutcome::Completed, vec![child]),
             Ending::Closed(ParentOutcome::Dropped, vec![]),
-            Ending::Closed(ParentOutcome::Unlisted, vec![]),
             Ending::HandedBack,
+            Ending::Expired,
         ]
     }
 

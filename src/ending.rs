@@ -22,7 +22,8 @@ pub enum ParentOutcome {
     Completed,
     /// Its handle was dropped, under [`OnDrop::Close`].
     Dropped,
-    /// It was in no complete listing: its records have expired, so that AWS no longer lists it, or it was never seen.
+    /// It was in no complete listing: its records have expired, so that AWS no longer lists it, or it was never seen. Or its reader was told that
+    /// there is no such shard, and the next complete listing did not name it either.
     Unlisted,
     /// It was finished according to [`resume`](crate::AllShards::resume).
     EarlierRun,
@@ -35,4 +36,6 @@ pub enum ParentOutcome {
 pub(crate) enum Ending {
     Closed(ParentOutcome, Vec<ChildShard>),
     HandedBack,
+    /// Kinesis told its reader that there is no such shard.
+    Expired,
 }

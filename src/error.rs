@@ -1,7 +1,10 @@
+use std::str::FromStr;
+
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::list_shards::ListShardsError;
 
 use crate::StreamId;
+use crate::sdk_error::{DENIED, EXPIRED, PERMANENT, reason};
 
 /// Why the shards of a stream could not be listed.
 ///
@@ -34,7 +37,8 @@ pub enum Error {
 
     /// `ListShards` was refused for the credentials in use.
     #[error(
-        "listing the shards of stream {stream} was denied ({code}): the client needs working credentials that allow kinesis:ListShards"
+        "listing the shards of stream {stream} was denied ({}): the client needs working credentials that allow kinesis:ListShards",
+        reason(source)
     )]
     #[non_exhaustive]
     AccessDenied {
@@ -46,9 +50,9 @@ pub enum Error {
         source: Box<SdkError<ListShardsError>>,
     },
 
-    /// `ListShards` failed in any other way, after the SDK's own retries: throttling, 5xx, a timeout, no connection, an answer that
-    /// cannot be read.
-    #[error("listing the shards of stream {stream} failed{}", code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default())]
+    /// `ListShards` failed in any other way, after the SDK's own retries: throttling, 5xx, no answer within 60 s or the client's own timeout, no
+    /// connection, no credentials, an answer that cannot be read.
+    #[error("listing the shards of stream {stream} failed ({})", reason(source))]
     #[non_exhaustive]
     ListShards {
         /// The stream.
@@ -70,21 +74,6 @@ pub enum Error {
     },
 }
 
-/// The codes by which AWS refuses credentials, whatever the service.
-pub(crate) const DENIED: [&str; 9] = [
-    "AccessDeniedException",
-    "AccessDenied",
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-    "IncompleteSignature",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-];
-/// Those of credentials that a provider may renew.
-pub(crate) const EXPIRED: [&str; 3] = ["ExpiredTokenException", "ExpiredToken", "RequestExpired"];
-
 impl Error {
     pub(crate) fn list_shards(stream: &StreamId, source: SdkError<ListShardsError>) -> Self {
         let stream = stream.clone();
@@ -97,6 +86,10 @@ impl Error {
             }
             code => Self::ListShards { stream, code, source },
         }
+    }
+
+    pub(crate) fn invalid(stream: &StreamId, reason: &'static str) -> Self {
+        Self::InvalidStream { stream: stream.clone(), reason }
     }
 
     pub(crate) fn malformed(stream: &StreamId, reason: impl Into<String>) -> Self {
@@ -124,12 +117,23 @@ impl Error {
             Self::InvalidStream { .. } | Self::StreamNotFound { .. } => false,
             Self::AccessDenied { code, .. } => EXPIRED.contains(&code.as_str()),
             Self::ListShards { code, source, .. } => match code.as_deref() {
-                Some("InvalidArgumentException" | "ValidationException" | "UnknownOperationException") => {
-                    false
-                }
+                Some(code) if PERMANENT.contains(&code) => false,
                 _ => !matches!(**source, SdkError::ConstructionFailure(_)),
             },
             Self::MalformedList { .. } => true,
+        }
+    }
+}
+
+/// Here, since [`StreamId`] lies below its error.
+impl FromStr for StreamId {
+    type Err = Error;
+
+    fn from_str(name_or_arn: &str) -> Result<Self, Error> {
+        let stream = Self::from(name_or_arn);
+        match stream.validate() {
+            Ok(()) => Ok(stream),
+            Err(reason) => Err(Error::invalid(&stream, reason)),
         }
     }
 }

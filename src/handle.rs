@@ -162,9 +162,9 @@ impl ShardHandle {
         Arc::clone(&self.offer)
     }
 
-    /// Closes the shard: Kinesis does not know it any more.
+    /// Kinesis says that there is no such shard: it is closed if the next complete listing does not name it either, and else handed back.
     pub(crate) fn expire(self) {
-        self.end(Ending::Closed(ParentOutcome::Unlisted, Vec::new()));
+        self.end(Ending::Expired);
     }
 
     fn end(mut self, ending: Ending) {

@@ -141,7 +141,7 @@
 //!   the loop, as above.
 //! * **Errors.** Throttling, 5xx, timeouts and broken connections are tried again for ever, with the same iterator; one that has expired is made anew after the last record. What a person has to mend (a missing
 //!   permission, a KMS key that is disabled) is one `Err`, the last item of that shard's reader. Its handle is abandoned: the shard is offered again from its [`start`](ShardHandle::start), and records of it that you had are repeated, unless there are [checkpoints](#checkpoints).
-//!   So they are when a reader is dropped half-way. A shard that Kinesis does not know any more [has expired](ReaderEnd::Expired), and counts as read.
+//!   So they are when a reader is dropped half-way. A shard that Kinesis does not know any more [has expired](ReaderEnd::Expired), and counts as read, unless Kinesis still lists it: then it is offered again.
 //! * **Back-pressure.** A reader that is not polled does not read. A shard takes the memory of one page: 10,000 records or 10 MiB, less with [`max_records`](ReadOptions::max_records). A consumer of all shards that takes
 //!   long for a record keeps them all waiting, and loses nothing that the stream still holds.
 //! * **Cores.** All happens in the task that polls. With [`spawn_on`](ReadOptions::spawn_on) each read is a task of a runtime: answers are parsed on all its cores, and each shard reads one page ahead.
@@ -228,7 +228,9 @@ mod ending;
 mod error;
 mod handle;
 mod lineage;
+mod patience;
 mod records;
+mod sdk_error;
 mod shard_list;
 mod shard_lists;
 mod start;

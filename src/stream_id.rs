@@ -1,7 +1,4 @@
 use std::fmt;
-use std::str::FromStr;
-
-use crate::Error;
 
 /// A data stream, by its name or by its ARN.
 ///
@@ -9,7 +6,7 @@ use crate::Error;
 /// ARN is needed for a stream of another account, and spares nothing otherwise.
 ///
 /// Conversion from a string never fails, so that [`all_shards`](crate::all_shards) takes a plain `&str`: what
-/// Kinesis could not have accepted is reported as [`Error::InvalidStream`], without a request, by the first
+/// Kinesis could not have accepted is reported as [`Error::InvalidStream`](crate::Error::InvalidStream), without a request, by the first
 /// listing. To be told at once, [`parse`](str::parse) it.
 ///
 /// ```
@@ -50,33 +47,32 @@ impl StreamId {
         }
     }
 
-    /// Whether Kinesis could accept it at all: the patterns of `StreamName` and `StreamARN` in AWS's API reference.
-    pub(crate) fn validate(&self) -> Result<(), Error> {
-        let invalid = |reason| Err(Error::InvalidStream { stream: self.clone(), reason });
+    /// Why Kinesis could not accept it at all, by the patterns of `StreamName` and `StreamARN` in AWS's API reference.
+    pub(crate) fn validate(&self) -> Result<(), &'static str> {
         if let Some(arn) = self.arn() {
             let fields: Vec<&str> = arn.splitn(6, ':').collect();
             let &[_, partition, service, region, account, resource] = fields.as_slice() else {
-                return invalid("an ARN has six fields: arn:aws:kinesis:REGION:ACCOUNT:stream/NAME");
+                return Err("an ARN has six fields: arn:aws:kinesis:REGION:ACCOUNT:stream/NAME");
             };
             if !partition.starts_with("aws") || service != "kinesis" {
-                return invalid("it is no ARN of Kinesis: those begin with arn:aws:kinesis:");
+                return Err("it is no ARN of Kinesis: those begin with arn:aws:kinesis:");
             }
             if region.is_empty() || account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
-                return invalid("the ARN lacks its region or its account of 12 digits");
+                return Err("the ARN lacks its region or its account of 12 digits");
             }
             if !resource.starts_with("stream/") {
-                return invalid("the ARN names no data stream: its last field is stream/NAME");
+                return Err("the ARN names no data stream: its last field is stream/NAME");
             }
         }
         let name = self.name();
         if name.is_empty() {
-            return invalid("the stream's name is empty");
+            return Err("the stream's name is empty");
         }
         if name.len() > 128 {
-            return invalid("a stream's name has at most 128 characters");
+            return Err("a stream's name has at most 128 characters");
         }
         if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
-            return invalid("a stream's name is made of letters, digits, '_', '.' and '-'");
+            return Err("a stream's name is made of letters, digits, '_', '.' and '-'");
         }
         Ok(())
     }
@@ -103,15 +99,6 @@ impl From<&String> for StreamId {
 impl From<&Self> for StreamId {
     fn from(stream: &Self) -> Self {
         stream.clone()
-    }
-}
-
-impl FromStr for StreamId {
-    type Err = Error;
-
-    fn from_str(name_or_arn: &str) -> Result<Self, Error> {
-        let stream = Self::from(name_or_arn);
-        stream.validate().map(|()| stream)
     }
 }
 

@@ -1,14 +1,17 @@
 //! Who is whose parent, what is offered, closed, forgotten. Pure: no async, no I/O, no clock.
 
+mod doubt;
 mod kinship;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::iter::Flatten;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
+use self::doubt::Doubts;
+pub(super) use self::doubt::Judged;
 use super::key::{FirstSequence, ShardKey};
 use super::member::{Member, MemberId, Serial, State};
 use super::neighbourly::BuildNeighbourly;
@@ -28,13 +31,18 @@ pub(super) struct Family {
     unseen: Option<Flatten<IntoIter<Vec<Shard>>>>,
     /// How much that list speaks of.
     extent: Extent,
+    /// What that list named and is nobody's business.
+    passed_over: HashSet<String>,
     ready: VecDeque<(MemberId, Arc<Offer>)>,
     /// How many wait for a parent.
     waiting: usize,
     orphans: Orphans,
     /// Closed since the last listing began, with no child known.
     childless: Vec<ShardKey>,
+    /// A closing named a child that makes no sense.
+    wants_additions: bool,
     wants_full: bool,
+    doubts: Doubts,
     full_lists: u32,
     next_serial: Serial,
     /// The ids of the shards that were forgotten, where somebody wants to know.
@@ -43,10 +51,11 @@ pub(super) struct Family {
 
 /// A listing that would help the lineage now; see [`Lineage::wanted`](crate::Lineage::wanted).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WantedList {
     /// What is new: a shard was closed whose children are not known yet.
     Additions,
-    /// All shards: a partial list named a shard whose parent is not known, or showed that the stream was created again.
+    /// All shards: a partial list named a shard whose parent is not known, or showed that the stream was created again, or a reader was told that there is no such shard.
     Full,
 }
 
@@ -95,8 +104,10 @@ impl Family {
         let full = self.extent.is_full();
         let never_listed = self.origin.end_list(full);
         self.tell_forgotten(never_listed.into_keys());
+        self.passed_over = HashSet::new();
         if full {
-            self.wants_full = false;
+            self.judge();
+            self.wants_full = self.doubts.is_open();
             self.forget();
         }
         let Self { childless, members, .. } = self;
@@ -107,20 +118,27 @@ impl Family {
 
     /// Closes an offered shard: the children that waited for it alone become ready, as do those named in `children`.
     pub(super) fn close(&mut self, id: &MemberId, outcome: ParentOutcome, children: Vec<ChildShard>) {
-        let Some(member) = self.member(id) else { return };
-        let mut has_child = member.has_child;
+        if !self.end(id, outcome) {
+            return;
+        }
+        for child in children {
+            self.wants_additions |= !self.see_child(&id.key, child);
+        }
+        if self.member(id).is_some_and(|member| !member.has_child) {
+            self.childless.push(id.key.clone());
+        }
+    }
+
+    /// False for a shard of a stream that is gone.
+    fn end(&mut self, id: &MemberId, outcome: ParentOutcome) -> bool {
+        let Some(member) = self.member(id) else { return false };
         let was = std::mem::replace(&mut member.state, State::Closed(outcome));
         if let State::Free(waiting) = was {
             for child in waiting {
                 self.end_parent(child, &id.key, outcome);
             }
         }
-        for child in children {
-            has_child |= self.see_child(&id.key, child);
-        }
-        if !has_child {
-            self.childless.push(id.key.clone());
-        }
+        true
     }
 
     /// Offers again a shard that was handed back; false if it is one of a stream that is gone.
@@ -147,19 +165,18 @@ impl Family {
         if self.wants_full {
             Some(WantedList::Full)
         } else {
-            (!self.childless.is_empty()).then_some(WantedList::Additions)
+            (self.wants_additions || !self.childless.is_empty()).then_some(WantedList::Additions)
         }
     }
 
-    /// The wanted listing begins: what is closed from now on wants another.
-    pub(super) fn listing_begins(&mut self) {
+    /// A listing begins: what is closed from now on wants another.
+    pub(super) fn listing_begins(&mut self, full: bool) {
         self.childless = Vec::new();
-        self.wants_full = false;
-    }
-
-    /// Whether any shard waits, for a parent or for being taken.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.waiting > 0 || !self.ready.is_empty() || self.unseen.is_some()
+        self.wants_additions = false;
+        if full {
+            self.wants_full = false;
+            self.doubts.listing_begins(self.full_lists);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -176,12 +193,19 @@ impl Family {
         self.members.contains_key(&ShardKey::from(id))
     }
 
+    /// Whether any shard waits, for a parent or for being taken.
+    #[cfg(test)]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting > 0 || !self.ready.is_empty() || self.unseen.is_some()
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty_inside(&self) -> bool {
         self.members.is_empty()
             && self.ready.is_empty()
             && self.orphans.is_empty()
             && self.childless.is_empty()
+            && !self.doubts.is_open()
             && self.waiting == 0
     }
 
@@ -208,15 +232,16 @@ impl Family {
         if let Extent::FullButOnly(wanted) = &self.extent {
             let is_wanted =
                 wanted.contains(shard.shard_id()) || self.origin.names(shard.shard_id()).is_some();
-            let descends = parents.iter().flatten().any(|id| self.origin.names(id).is_some());
-            if !is_wanted && !descends && !parents.iter().flatten().any(knows) {
+            let descends = |id: &&str| knows(id) || self.may_have_been_read(id);
+            if !is_wanted && !parents.iter().flatten().any(descends) {
+                self.passed_over.insert(shard.shard_id);
                 return;
             }
         }
         self.adopt(key, shard, first_sequence);
     }
 
-    /// A child that its parent's last `GetRecords` named; false if it makes no sense, and so is left to the next list.
+    /// A child that its parent's last `GetRecords` named; false if it is not known now, since it makes no sense.
     fn see_child(&mut self, parent: &ShardKey, child: ChildShard) -> bool {
         let key = ShardKey::from(child.shard_id());
         let parents: Vec<_> = child.parent_shards.iter().map(|id| ShardKey::from(id.as_str())).collect();
@@ -227,8 +252,11 @@ impl Family {
             }
             _ => false,
         };
-        if child.shard_id.is_empty() || !makes_sense || self.members.contains_key(&key) {
+        if child.shard_id.is_empty() || key == *parent || !makes_sense {
             return false;
+        }
+        if self.members.contains_key(&key) {
+            return true;
         }
         let mut parents = child.parent_shards.into_iter();
         let shard = Shard::builder()
@@ -260,6 +288,7 @@ impl Family {
         self.ready.clear();
         self.orphans = Orphans::default();
         self.childless.clear();
+        self.doubts.clear();
         self.waiting = 0;
     }
 

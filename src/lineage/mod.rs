@@ -20,9 +20,10 @@ use std::time::Duration;
 use futures::stream::{FusedStream, FuturesUnordered};
 use futures::{Stream, StreamExt};
 
-use self::family::Family;
 pub use self::family::WantedList;
+use self::family::{Family, Judged};
 use self::wait::{Event, Returns, Wait};
+use crate::handle::Offer;
 use crate::{OnDrop, Progress, ShardHandle, ShardList, StartAt};
 
 pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -34,8 +35,8 @@ const MOST_LISTS_A_POLL: usize = 32;
 /// This is [`all_shards`](crate::all_shards) without its way to list shards: bring your own (a cache, another API, a fixed list where there is no
 /// permission for `ListShards`), or [`shard_lists`](crate::shard_lists()). The ordering contract at the [crate's root](crate#the-ordering-contract) holds.
 ///
-/// The stream ends when `lists` has ended and no shard waits, for a parent or for being offered again. Handles that are still out do not keep it from
-/// ending; should one of them be abandoned, or bring a child, a later poll gives it.
+/// The stream ends when `lists` has ended and every handle too, for good: one that is out may yet be handed back, or name children. So collecting the
+/// handles without ending them waits for ever; end each while the stream is polled, as `for_each_concurrent` does.
 ///
 /// An `Err` of `lists` is passed on, and what comes after it is taken as if it had not been.
 ///
@@ -65,7 +66,9 @@ const MOST_LISTS_A_POLL: usize = 32;
 ///
 /// let child = shards.try_next().await?.expect("its child");
 /// assert_eq!(child.id(), "shardId-000000000001");
-/// # child.complete();
+/// child.complete();
+///
+/// assert!(shards.next().await.is_none());
 /// # Ok::<(), Error>(()) }).unwrap();
 /// ```
 pub fn parents_first<S, E>(lists: S) -> Lineage<S>
@@ -78,10 +81,10 @@ where
         family: Family::default(),
         waits: FuturesUnordered::new(),
         returns: Returns::default(),
-        returning: 0,
         on_drop: OnDrop::default(),
         longest_return: DEFAULT_POLL_INTERVAL,
         polled: false,
+        ended: false,
     }
 }
 
@@ -95,11 +98,10 @@ pub struct Lineage<S> {
     family: Family,
     waits: FuturesUnordered<Wait>,
     returns: Returns,
-    /// How many of the waits are delays.
-    returning: usize,
     on_drop: OnDrop,
     longest_return: Duration,
     polled: bool,
+    ended: bool,
 }
 
 impl<S> Lineage<S> {
@@ -112,9 +114,9 @@ impl<S> Lineage<S> {
     /// # Panics
     ///
     /// After the first poll.
+    #[track_caller]
     pub fn start_at(mut self, start: StartAt) -> Self {
-        self.assert_unpolled("start_at");
-        self.family.origin.start_at = start;
+        self.set_start_at(start);
         self
     }
 
@@ -127,9 +129,9 @@ impl<S> Lineage<S> {
     /// # Panics
     ///
     /// After the first poll.
+    #[track_caller]
     pub fn resume(mut self, progress: impl IntoIterator<Item = (String, Progress)>) -> Self {
-        self.assert_unpolled("resume");
-        self.family.origin.resume(progress);
+        self.set_resume(progress);
         self
     }
 
@@ -142,9 +144,9 @@ impl<S> Lineage<S> {
     /// # Panics
     ///
     /// After the first poll.
+    #[track_caller]
     pub fn on_drop(mut self, on_drop: OnDrop) -> Self {
-        self.assert_unpolled("on_drop");
-        self.on_drop = on_drop;
+        self.set_on_drop(on_drop);
         self
     }
 
@@ -157,10 +159,10 @@ impl<S> Lineage<S> {
     ///
     /// # Panics
     ///
-    /// After the first poll.
+    /// If `delay` is zero: a shard that cannot be read would come back for ever, without a pause. And after the first poll.
+    #[track_caller]
     pub fn longest_return(mut self, delay: Duration) -> Self {
-        self.assert_unpolled("longest_return");
-        self.longest_return = delay;
+        self.set_longest_return(delay);
         self
     }
 
@@ -170,8 +172,13 @@ impl<S> Lineage<S> {
     pub fn wanted(self: Pin<&mut Self>) -> Option<WantedList> {
         let family = self.project().family;
         let wanted = family.wanted()?;
-        family.listing_begins();
+        family.listing_begins(wanted == WantedList::Full);
         Some(wanted)
+    }
+
+    /// A listing that nobody was asked for has begun after all that was polled.
+    pub(crate) fn listing_begins(self: Pin<&mut Self>, full: bool) {
+        self.project().family.listing_begins(full);
     }
 
     /// The source of the lists.
@@ -201,6 +208,36 @@ impl<S> Lineage<S> {
         self.family.forgotten.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    #[track_caller]
+    pub(crate) fn set_start_at(&mut self, start: StartAt) {
+        self.assert_unpolled("start_at");
+        self.family.origin.start_at = start;
+    }
+
+    #[track_caller]
+    pub(crate) fn set_resume(&mut self, progress: impl IntoIterator<Item = (String, Progress)>) {
+        self.assert_unpolled("resume");
+        self.family.origin.resume(progress);
+    }
+
+    #[track_caller]
+    pub(crate) fn set_on_drop(&mut self, on_drop: OnDrop) {
+        self.assert_unpolled("on_drop");
+        self.on_drop = on_drop;
+    }
+
+    #[track_caller]
+    pub(crate) fn set_longest_return(&mut self, delay: Duration) {
+        self.assert_unpolled("longest_return");
+        assert!(!delay.is_zero(), "the longest return is zero: it must be at least 1 ns");
+        self.longest_return = delay;
+    }
+
+    /// The source of the lists, to be set.
+    pub(crate) fn lists_mut(&mut self) -> &mut S {
+        &mut self.lists
+    }
+
     pub(crate) fn start(&self) -> StartAt {
         self.family.origin.start_at
     }
@@ -209,6 +246,7 @@ impl<S> Lineage<S> {
         self.family.origin.is_resumed()
     }
 
+    #[track_caller]
     fn assert_unpolled(&self, setter: &str) {
         assert!(
             !self.polled,
@@ -226,6 +264,9 @@ where
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         *this.polled = true;
+        if *this.ended {
+            return Poll::Ready(None);
+        }
         let mut lists_taken = 0;
         loop {
             // First the waits: what has ended may set its children free. That the set is empty says nothing: the next shard that
@@ -237,12 +278,11 @@ where
                     this.returns.forget(&id);
                     this.family.close(&id, outcome, children);
                 }
+                Poll::Ready(Some(Event::Expired(id, offer))) => this.family.doubt(id, offer),
                 Poll::Ready(Some(Event::HandedBack(id, offer))) => {
-                    *this.returning += 1;
                     this.waits.push(this.returns.delay(id, offer, *this.longest_return));
                 }
                 Poll::Ready(Some(Event::Again(id, offer))) => {
-                    *this.returning -= 1;
                     if !this.family.offer_again(id.clone(), offer) {
                         this.returns.forget(&id);
                     }
@@ -255,13 +295,30 @@ where
                 this.waits.push(Wait::Parent { id, offer: Arc::clone(&offer) });
                 return Poll::Ready(Some(Ok(ShardHandle::new(offer, *this.on_drop))));
             }
+            if *this.lists_ended {
+                this.family.judge_without_list();
+            }
+            if let Some(Judged { id, offer, is_listed }) = this.family.next_judged() {
+                if is_listed {
+                    warn_of_doubt(&offer);
+                    this.waits.push(this.returns.delay(id, offer, *this.longest_return));
+                } else {
+                    this.returns.forget(&id);
+                    this.family.close_unlisted(&id);
+                }
+                continue;
+            }
             if is_event {
                 continue;
             }
 
             if *this.lists_ended {
-                let waits = this.family.is_waiting() || *this.returning > 0;
-                return if waits { Poll::Pending } else { Poll::Ready(None) };
+                if this.waits.is_empty() {
+                    *this.ended = true;
+                    return Poll::Ready(None);
+                }
+                // A handle that is out may be handed back, or name its children.
+                return Poll::Pending;
             }
             if lists_taken == MOST_LISTS_A_POLL {
                 cx.waker().wake_by_ref();
@@ -279,13 +336,20 @@ where
     }
 }
 
+fn warn_of_doubt(offer: &Offer) {
+    tracing::warn!(
+        stream = offer.stream.name(),
+        shard = offer.shard.shard_id(),
+        "Kinesis lists the shard, but told its reader that there is no such shard: it is offered again; is the client that reads of the stream's region and account?"
+    );
+}
+
 impl<S, E> FusedStream for Lineage<S>
 where
     S: Stream<Item = Result<ShardList, E>>,
 {
-    /// Never, since a handle that is out may yet be abandoned.
     fn is_terminated(&self) -> bool {
-        false
+        self.ended
     }
 }
 

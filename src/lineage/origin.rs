@@ -1,11 +1,10 @@
 //! Where each shard starts, and which shards are not offered at all: the rules of `StartAt` and of `resume`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::Shard;
 
-use crate::shard_list::parent_ids;
 use crate::{ParentOutcome, Progress, ShardList, StartAt, StartPosition};
 
 #[derive(Debug, Default)]
@@ -20,15 +19,6 @@ pub(super) struct Origin {
     stream_was_missing: bool,
     /// The earlier run knew shards that are not listed any more, so a shard whose parents are not listed either may descend from it.
     earlier_run_has_gaps: bool,
-}
-
-/// What the family knows of a shard that is seen for the first time.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Ancestry {
-    /// A parent is known.
-    pub(super) has_parent: bool,
-    /// A parent is known or was named by `resume`, and was not closed before the run began: this run reads it, or it or an earlier one has.
-    pub(super) follows_a_reader: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -51,8 +41,9 @@ impl Origin {
         self.began.get_or_insert(list.first_asked_at);
         self.stream_was_missing = list.stream_was_missing;
         if self.full_lists == 0 && !self.resume.is_empty() {
-            let named = list.shards().filter(|shard| self.resume.contains_key(shard.shard_id())).count();
-            self.earlier_run_has_gaps = named < self.resume.len();
+            let named: HashSet<_> =
+                list.shards().map(Shard::shard_id).filter(|id| self.resume.contains_key(*id)).collect();
+            self.earlier_run_has_gaps = named.len() < self.resume.len();
         }
     }
 
@@ -72,6 +63,11 @@ impl Origin {
         self.resume.get(id)
     }
 
+    /// Whether an earlier run may have read a shard that is not listed: it says so, or it knew shards of which nobody can tell what came of them.
+    pub(super) fn may_have_read(&self, unlisted: &str) -> bool {
+        self.earlier_run_has_gaps || self.resume.contains_key(unlisted)
+    }
+
     /// How a parent ended that is not listed.
     pub(super) fn unlisted(&self, id: &str) -> ParentOutcome {
         match self.resume.get(id) {
@@ -88,26 +84,21 @@ impl Origin {
         }
     }
 
-    /// Where the shard starts.
-    pub(super) fn decide(&mut self, shard: &Shard, ancestry: Ancestry) -> Verdict {
+    /// Where the shard starts. It follows a reader if this run reads a parent of it, or an earlier one may have.
+    pub(super) fn decide(&mut self, shard: &Shard, follows_a_reader: bool) -> Verdict {
         if self.resume.is_empty() {
-            return self.unnamed(shard, ancestry);
+            return self.unnamed(shard, follows_a_reader);
         }
         match self.resume.remove(shard.shard_id()) {
             Some(Progress::Finished) => Verdict::Closed(ParentOutcome::EarlierRun),
             Some(Progress::At(position)) => Verdict::Offer(position),
-            None => self.unnamed(shard, ancestry),
+            None => self.unnamed(shard, follows_a_reader),
         }
     }
 
-    fn unnamed(&self, shard: &Shard, ancestry: Ancestry) -> Verdict {
-        let has_lost_parent =
-            !ancestry.has_parent && parent_ids(shard).into_iter().flatten().next().is_some();
-        let may_descend = self.earlier_run_has_gaps && has_lost_parent;
+    fn unnamed(&self, shard: &Shard, follows_a_reader: bool) -> Verdict {
         let position = match self.start_at {
-            _ if self.full_lists > 0 || ancestry.follows_a_reader || may_descend => {
-                StartPosition::TrimHorizon
-            }
+            _ if self.full_lists > 0 || follows_a_reader => StartPosition::TrimHorizon,
             // The run began before the stream did, or Kinesis was wrong: either way nothing is skipped, and nothing replayed.
             StartAt::Latest if self.stream_was_missing => self.again(&StartPosition::Latest),
             StartAt::TrimHorizon => StartPosition::TrimHorizon,

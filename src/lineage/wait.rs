@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::ChildShard;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::member::MemberId;
@@ -21,7 +22,7 @@ pub(super) enum Wait {
     /// For a shard that is out, and may be a parent. It takes no part in tokio's cooperative budget, as tokio's own oneshot does:
     /// that makes a set of thousands that are released together quadratic.
     Parent { id: MemberId, offer: Arc<Offer> },
-    /// For a shard that was handed back.
+    /// For a shard that was handed back. Outside that budget too.
     Delay(Pin<Box<Delay>>),
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Delay {
 pub(super) enum Event {
     Closed(MemberId, ParentOutcome, Vec<ChildShard>),
     HandedBack(MemberId, Arc<Offer>),
+    Expired(MemberId, Arc<Offer>),
     Again(MemberId, Arc<Offer>),
 }
 
@@ -52,10 +54,11 @@ impl Future for Wait {
             Self::Parent { id, offer } => Poll::Ready(match ready!(offer.poll_ended(cx)) {
                 Ending::Closed(outcome, children) => Event::Closed(id.clone(), outcome, children),
                 Ending::HandedBack => Event::HandedBack(id.clone(), Arc::clone(offer)),
+                Ending::Expired => Event::Expired(id.clone(), Arc::clone(offer)),
             }),
             Self::Delay(delay) => {
                 let delay = delay.as_mut().project();
-                ready!(delay.sleep.poll(cx));
+                ready!(Pin::new(&mut unconstrained(delay.sleep)).poll(cx));
                 Poll::Ready(Event::Again(delay.id.clone(), Arc::clone(delay.offer)))
             }
         }

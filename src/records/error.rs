@@ -5,7 +5,7 @@ use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 
 use crate::StreamId;
-use crate::error::{DENIED, EXPIRED};
+use crate::sdk_error::{DENIED, EXPIRED, PERMANENT};
 
 /// Why a shard could not be read.
 ///
@@ -120,16 +120,6 @@ impl ReadError {
     }
 }
 
-/// Those that a person has to look at; all others pass.
-const PERMANENT: [&str; 7] = [
-    "InvalidArgumentException",
-    "ValidationException",
-    "UnknownOperationException",
-    "SerializationException",
-    "OptInRequired",
-    "SubscriptionRequiredException",
-    "DryRunOperationException",
-];
 const KMS: [&str; 5] = [
     "KMSAccessDeniedException",
     "KMSDisabledException",

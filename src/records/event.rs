@@ -53,8 +53,9 @@ pub enum ReaderEnd {
         /// The `ChildShards` of the last answer.
         children: Vec<ChildShard>,
     },
-    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row): its records have expired, or the stream was deleted. The handle was closed, and its
-    /// children are told [`Unlisted`](crate::ParentOutcome::Unlisted).
+    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row): its records have expired, or the stream was deleted. If the next full
+    /// listing, which is asked for at once, does not name the shard either, it is closed, and its children are told [`Unlisted`](crate::ParentOutcome::Unlisted). If it does, the shard is offered again, with a
+    /// warning in the log: the client may be that of another region or account.
     Expired,
     /// Its last record was taken, but one was dropped without acknowledgement. The handle was abandoned: the shard is read again from its checkpoint.
     Unacknowledged,

@@ -7,6 +7,7 @@ use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput}
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType};
 
+use crate::patience::patiently;
 use crate::shard_list::Pages;
 use crate::{Error, StreamId};
 
@@ -58,7 +59,10 @@ async fn pages(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Pages, P
     let mut token = None;
     loop {
         let page = page(client, stream, ask, token.clone()).await?;
-        let shards = page.shards.unwrap_or_default();
+        // Not so an empty one: no shards would be taken for the truth.
+        let Some(shards) = page.shards else {
+            return Err(PageError::Other(Error::malformed(stream, "a page has no `Shards`")));
+        };
         let next = page.next_token.filter(|token| !token.is_empty());
         if next.is_some() {
             if next == token {
@@ -109,7 +113,7 @@ async fn page(
             }
         };
     }
-    request.send().await.map_err(|error| {
+    patiently(request.send()).await.unwrap_or_else(|no_answer| Err(no_answer.into())).map_err(|error| {
         let expired = error.as_service_error().is_some_and(ListShardsError::is_expired_next_token_exception);
         let error = Error::list_shards(stream, error);
         if expired { PageError::TokenExpired(error) } else { PageError::Other(error) }

@@ -17,12 +17,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_stream::wrappers::IntervalStream;
 
 use self::listing::{Ask, list};
+use crate::backoff::backoff;
 use crate::client_time::now;
 use crate::shard_list::Extent;
 use crate::{Error, ShardList, StreamId};
 
 const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// About 30 years, as long as tokio's timers go.
+const LONGEST_INTERVAL: Duration = Duration::from_hours(24 * 365 * 30);
 
 /// The lists of a stream's shards, one every `every`: the source that [`parents_first`](crate::parents_first) is fed with.
 ///
@@ -34,11 +37,12 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// # Errors
 ///
 /// A listing that fails is one `Err`, and the stream goes on: the next attempt comes after half a second, then with a delay that doubles
-/// up to `every`, each shortened by a random part of up to a half. The SDK's own retries come before that.
+/// up to `every`, each shortened by a random part of up to a half. The SDK's own retries come before that. A request that is not answered within
+/// 60 s of being polled has failed too.
 ///
 /// # Panics
 ///
-/// If `every` is zero. Polling it panics outside a tokio runtime with its time driver enabled.
+/// If `every` is zero; one of more than 30 years counts as 30 years. Polling it panics outside a tokio runtime with its time driver enabled.
 ///
 /// # Cancel safety
 ///
@@ -55,6 +59,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// }
 /// # Ok(()) }
 /// ```
+#[track_caller]
 pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, every: Duration) -> ShardLists {
     let mut lists = ShardLists {
         client: client.clone(),
@@ -65,6 +70,9 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, every: Duration
         look_back: false,
         ticks: None,
         listing: None,
+        listings: 0,
+        is_full: false,
+        began: None,
         greatest: None,
         full_at: None,
         full_next: false,
@@ -89,7 +97,12 @@ pub struct ShardLists {
     /// Made by the first poll: an interval needs a runtime.
     ticks: Option<IntervalStream>,
     listing: Option<BoxFuture<'static, Result<ShardList, Error>>>,
+    /// How many were begun; whether the last of them is full, and when it was begun.
+    listings: u64,
+    is_full: bool,
+    began: Option<Instant>,
     greatest: Option<String>,
+    /// When the last full list was begun.
     full_at: Option<Instant>,
     full_next: bool,
     first_asked_at: Option<SystemTime>,
@@ -112,7 +125,8 @@ impl ShardLists {
     ///
     /// # Panics
     ///
-    /// If `interval` is zero.
+    /// If `interval` is zero, and after the first poll.
+    #[track_caller]
     pub fn full_listing_interval(mut self, interval: Duration) -> Self {
         self.set_full_every(interval);
         self
@@ -123,6 +137,11 @@ impl ShardLists {
     /// # Default
     ///
     /// All shards that Kinesis lists.
+    ///
+    /// # Panics
+    ///
+    /// After the first poll.
+    #[track_caller]
     pub fn from_timestamp(mut self, timestamp: DateTime) -> Self {
         self.set_from(Some(timestamp));
         self
@@ -130,12 +149,14 @@ impl ShardLists {
 
     /// Lists at once instead of at the next tick; all shards, if `full`, or just those that are new.
     ///
-    /// While a listing is under way it does nothing, and after one that failed it does not shorten the delay before the next attempt. Call it
-    /// between polls: it wakes nobody.
+    /// [While a listing is under way](Self::is_listing) it does nothing. After one that failed it does not shorten the delay before the next attempt, but that
+    /// attempt is full, if `full`. Call it between polls: it wakes nobody.
     pub fn list_now(&mut self, full: bool) {
+        if self.is_listing() {
+            return;
+        }
         self.full_next |= full;
         if let Some(ticks) = self.ticks.as_mut()
-            && self.listing.is_none()
             && self.failures == 0
         {
             ticks.as_mut().reset_immediately();
@@ -146,6 +167,11 @@ impl ShardLists {
     #[must_use]
     pub fn is_listing(&self) -> bool {
         self.listing.is_some()
+    }
+
+    /// The listing under way: its number, and whether it is full.
+    pub(crate) fn under_way(&self) -> Option<(u64, bool)> {
+        self.is_listing().then_some((self.listings, self.is_full))
     }
 
     pub(crate) fn stream(&self) -> &StreamId {
@@ -161,20 +187,28 @@ impl ShardLists {
         &self.client
     }
 
-    pub(crate) fn is_started(&self) -> bool {
-        self.ticks.is_some()
+    #[track_caller]
+    fn assert_unpolled(&self, setter: &str) {
+        assert!(
+            self.ticks.is_none(),
+            "{setter} was called after the stream of shards was first polled: call it before"
+        );
     }
 
+    #[track_caller]
     pub(crate) fn set_every(&mut self, every: Duration) {
+        self.assert_unpolled("poll_interval");
         assert!(
             !every.is_zero(),
             "the poll interval of stream {} is zero: it must be at least 1 ns",
             self.stream
         );
-        self.every = every;
+        self.every = every.min(LONGEST_INTERVAL);
     }
 
+    #[track_caller]
     pub(crate) fn set_full_every(&mut self, interval: Duration) {
+        self.assert_unpolled("full_listing_interval");
         assert!(
             !interval.is_zero(),
             "the full listing interval of stream {} is zero: it must be at least 1 ns",
@@ -183,7 +217,9 @@ impl ShardLists {
         self.full_every = interval;
     }
 
+    #[track_caller]
     pub(crate) fn set_from(&mut self, from: Option<DateTime>) {
+        self.assert_unpolled("from_timestamp");
         self.from = from;
     }
 
@@ -194,12 +230,18 @@ impl ShardLists {
 
     fn begin(&mut self) {
         let (client, stream) = (self.client.clone(), Arc::clone(&self.stream));
-        let full_is_due = self.full_next || self.full_at.is_none_or(|at| at.elapsed() >= self.full_every);
+        // Timers are not exact: a tick that comes a little early is not to wait for the next.
+        let early = self.every.min(self.full_every) / 8;
+        let full_is_due =
+            self.full_next || self.full_at.is_none_or(|at| at.elapsed() + early >= self.full_every);
         let ask = match (&self.greatest, self.from) {
             (Some(greatest), _) if !full_is_due => Ask::After(greatest.clone()),
             (_, Some(from)) => Ask::FromTimestamp(from),
             (_, None) => Ask::Everything,
         };
+        self.listings += 1;
+        self.is_full = !matches!(ask, Ask::After(_));
+        self.began = Some(Instant::now());
         let look_back = self.look_back && self.full_at.is_none();
         let first_asked_at = *self.first_asked_at.get_or_insert_with(|| now(&self.client));
         let stream_was_missing = self.was_missing && self.full_at.is_none();
@@ -214,7 +256,7 @@ impl ShardLists {
         self.was_missing = false;
         if list.is_full() {
             self.greatest.clone_from(&list.greatest_id);
-            self.full_at = Some(Instant::now());
+            self.full_at = self.began;
             self.full_next = false;
         } else if list.greatest_id > self.greatest {
             self.greatest.clone_from(&list.greatest_id);
@@ -228,8 +270,7 @@ impl ShardLists {
         let is_missing = matches!(error, Error::StreamNotFound { .. });
         self.full_next |= is_missing;
         self.was_missing |= is_missing;
-        let delay = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(self.every);
-        self.retry_in = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.retry_in = backoff(FIRST_RETRY, self.every, self.failures);
         self.failures = self.failures.saturating_add(1);
         if let Some(ticks) = self.ticks.as_mut() {
             ticks.as_mut().reset_after(self.retry_in);
@@ -243,7 +284,7 @@ async fn one_list(
     ask: Ask,
     look_back: bool,
 ) -> Result<ShardList, Error> {
-    stream.validate()?;
+    stream.validate().map_err(|reason| Error::invalid(&stream, reason))?;
     let mut pages = list(&client, &stream, &ask).await?;
     let mut extent = if matches!(ask, Ask::After(_)) { Extent::Additions } else { Extent::Full };
     if look_back && matches!(ask, Ask::FromTimestamp(_)) {

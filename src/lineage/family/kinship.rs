@@ -7,7 +7,7 @@ use aws_sdk_kinesis::types::Shard;
 
 use super::super::key::{FirstSequence, ShardKey};
 use super::super::member::{Member, MemberId, Parent, State, Waiting};
-use super::super::origin::{Ancestry, Verdict};
+use super::super::origin::Verdict;
 use super::Family;
 use crate::ParentOutcome;
 use crate::handle::Offer;
@@ -17,25 +17,24 @@ impl Family {
     /// Makes a member of a shard that is seen for the first time.
     pub(super) fn adopt(&mut self, key: ShardKey, shard: Shard, first_sequence: FirstSequence) {
         let Some(stream) = self.stream.clone() else { return };
-        let mut ancestry = Ancestry::default();
+        let mut follows_a_reader = false;
         let parents = parent_ids(&shard).map(|id| {
             let Some(id) = id else { return Parent::None };
             let key = ShardKey::from(id);
             if let Some(parent) = self.members.get_mut(&key) {
                 parent.has_child = true;
-                ancestry.has_parent = true;
                 let parent = parent.state.as_parent(key);
-                ancestry.follows_a_reader |= parent.outcome() != Some(ParentOutcome::BeforeStart);
+                follows_a_reader |= parent.outcome() != Some(ParentOutcome::BeforeStart);
                 parent
             } else {
-                ancestry.follows_a_reader |= self.origin.names(id).is_some();
+                follows_a_reader |= self.may_have_been_read(id);
                 Parent::Ended(self.origin.unlisted(id))
             }
         });
         let waits = parents.iter().any(Parent::is_open);
 
         let serial = self.next_serial.take_next();
-        let state = match self.origin.decide(&shard, ancestry) {
+        let state = match self.origin.decide(&shard, follows_a_reader) {
             Verdict::Closed(outcome) => State::Closed(outcome),
             Verdict::Offer(start) => {
                 let outcomes = parents.each_ref().map(Parent::outcome);
@@ -58,6 +57,11 @@ impl Family {
                 self.reunite(&late, &child);
             }
         }
+    }
+
+    /// Whether an earlier run may have read a shard that is not known here.
+    pub(super) fn may_have_been_read(&self, id: &str) -> bool {
+        !self.passed_over.contains(id) && self.origin.may_have_read(id)
     }
 
     fn wait(&mut self, child: &ShardKey, parents: &[Parent; 2], shard: &Shard) {

@@ -94,3 +94,20 @@ fn a_partial_list_says_nothing_of_what_it_leaves_out() {
     two.complete();
     assert_eq!(driven.one().id(), id(3));
 }
+
+#[test]
+fn one_named_child_that_makes_no_sense_wants_a_listing_though_the_other_does() {
+    let mut driven = Driven::with(vec![shard(0, &[])]);
+    driven.one().complete_with([child_shard(1, &[0]), child_shard(2, &[0, 77])]);
+    assert_eq!(driven.one().id(), id(1));
+    assert_eq!(driven.wanted(), Some(WantedList::Additions));
+    assert_eq!(driven.wanted(), None, "told once");
+}
+
+#[test]
+fn a_child_that_is_named_and_known_already_wants_no_listing() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    driven.one().complete_with([child_shard(1, &[0])]);
+    assert_eq!(driven.one().id(), id(1));
+    assert_eq!(driven.wanted(), None);
+}

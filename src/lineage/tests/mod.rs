@@ -1,6 +1,8 @@
 //! The combinator by itself: hand-made lists in, wake-ups and polls counted.
 
 mod children;
+mod doubt;
+mod ending;
 mod handed_back;
 mod memory;
 mod order;

@@ -92,6 +92,23 @@ fn an_unknown_line_of_descent_is_not_skipped_when_the_earlier_run_has_expired() 
 }
 
 #[test]
+fn a_shard_that_is_listed_twice_does_not_hide_one_that_has_expired() {
+    let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished), (1, Progress::Finished)]);
+    driven.list(vec![shard(1, &[]), shard(1, &[]), shard(5, &[4])]);
+    assert_start(&driven.ready(), &[(5, TrimHorizon)]);
+}
+
+#[test]
+fn a_merge_of_a_lost_parent_and_one_from_before_the_run_is_read_from_its_beginning() {
+    // 0 is named and gone; 3 may descend from it, and is gone too. 2 was closed before the run, and is of another family.
+    let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished)]);
+    driven.list(vec![closed(shard(2, &[])), shard(4, &[3, 2]), shard(5, &[2])]);
+    let out = driven.ready();
+    assert_start(&out, &[(4, TrimHorizon), (5, Latest)]);
+    assert_eq!(outcomes(&out[0]), [ParentOutcome::Unlisted, ParentOutcome::BeforeStart]);
+}
+
+#[test]
 fn a_finished_shard_whose_parent_is_unread_is_not_offered_and_its_child_is_free() {
     let mut driven = resumed(StartAt::TrimHorizon, vec![(1, Progress::Finished)]);
     driven.list(vec![shard(0, &[]), shard(1, &[0]), shard(2, &[1])]);

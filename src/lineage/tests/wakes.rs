@@ -42,8 +42,9 @@ fn a_handle_ended_in_another_thread_wakes_the_stream() {
     assert_eq!(driven.one().id(), id(1));
 }
 
-#[test]
-fn ten_thousand_waits_released_at_once_are_polled_once_each() {
+// In one poll of a task of a runtime, as its cooperative budget is what makes tokio's own oneshot quadratic here.
+#[tokio::test]
+async fn ten_thousand_waits_released_at_once_are_polled_once_each() {
     const N: u64 = 10_000;
     let mut shards: Vec<Shard> = (0..N).map(|n| shard(n, &[])).collect();
     shards.extend((0..N).map(|n| shard(N + n, &[n])));
@@ -58,6 +59,23 @@ fn ten_thousand_waits_released_at_once_are_polled_once_each() {
     // Each parent's wait once, and each child's own, once it is out, at most once more.
     let polls = wait::tests::POLLS.get();
     assert!((N..=2 * N).contains(&polls), "{polls} polls for {N} releases");
+}
+
+// In one poll of a task too.
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_shards_that_come_back_at_once_are_polled_once_each() {
+    const N: u64 = 10_000;
+    let mut driven = Driven::new(|lineage| lineage.on_drop(OnDrop::Reoffer));
+    driven.list((0..N).map(|n| shard(n, &[])).collect());
+    drop(driven.ready());
+    driven.nothing();
+    tokio::time::advance(Duration::from_millis(101)).await;
+    wait::tests::POLLS.set(0);
+    let again = driven.ready();
+    assert_eq!(again.len(), 10_000);
+    // Each delay once, and the wait of each shard that is out at most once more.
+    let polls = wait::tests::POLLS.get();
+    assert!((N..=2 * N).contains(&polls), "{polls} polls for {N} returns");
 }
 
 #[test]
@@ -116,19 +134,6 @@ fn a_failed_listing_is_one_err_and_keeps_the_handles() {
 }
 
 #[test]
-fn it_ends_when_its_lists_have_ended_and_nothing_waits() {
-    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
-    driven.lists = None;
-    let Poll::Ready(Some(Ok(parent))) = driven.poll() else { panic!("no shard") };
-    assert!(driven.poll().is_pending(), "a child waits");
-    parent.complete();
-    let Poll::Ready(Some(Ok(child))) = driven.poll() else { panic!("no child") };
-    assert!(matches!(driven.poll(), Poll::Ready(None)));
-    drop(child);
-    assert!(matches!(driven.poll(), Poll::Ready(None)));
-}
-
-#[test]
 fn a_source_that_is_always_ready_does_not_hold_the_task() {
     let lists = stream::repeat_with(|| full(vec![shard(0, &[])]));
     let mut lineage = parents_first(lists);
@@ -150,6 +155,12 @@ fn a_shard_that_was_dropped_by_a_panic_is_closed() {
     });
     assert!(consumer.join().is_err());
     assert_eq!(outcomes(&driven.one()), [ParentOutcome::Dropped]);
+}
+
+#[test]
+#[should_panic(expected = "the longest return is zero")]
+fn a_return_without_a_pause_is_refused() {
+    let _ = Driven::new(|lineage| lineage.longest_return(Duration::ZERO));
 }
 
 #[test]

@@ -1,0 +1,92 @@
+//! Shards of which a reader was told that they do not exist: they have expired, or the client that reads is not that of the stream, or they are so new
+//! that not all of Kinesis knows them. The next full list decides.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::super::member::MemberId;
+use super::Family;
+use crate::ParentOutcome;
+use crate::handle::Offer;
+
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    open: Vec<Doubt>,
+    judged: VecDeque<Judged>,
+}
+
+#[derive(Debug)]
+struct Doubt {
+    id: MemberId,
+    offer: Arc<Offer>,
+    /// The first full list, by its number, that was begun after the doubt.
+    judged_in: u32,
+}
+
+#[derive(Debug)]
+pub(in crate::lineage) struct Judged {
+    pub(in crate::lineage) id: MemberId,
+    pub(in crate::lineage) offer: Arc<Offer>,
+    pub(in crate::lineage) is_listed: bool,
+}
+
+impl Doubts {
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// The next full list will have been begun after all doubts there are.
+    pub(super) fn listing_begins(&mut self, full_lists: u32) {
+        for doubt in &mut self.open {
+            doubt.judged_in = doubt.judged_in.min(full_lists + 1);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Family {
+    /// Kinesis told a reader that there is no such shard.
+    pub(in crate::lineage) fn doubt(&mut self, id: MemberId, offer: Arc<Offer>) {
+        if self.member(&id).is_none() {
+            return;
+        }
+        self.wants_full = true;
+        // The next may be on its way already, and know less than the reader.
+        self.doubts.open.push(Doubt { id, offer, judged_in: self.full_lists + 2 });
+    }
+
+    /// A full list is through.
+    pub(super) fn judge(&mut self) {
+        if !self.doubts.is_open() {
+            return;
+        }
+        let full_lists = self.full_lists;
+        for doubt in std::mem::take(&mut self.doubts.open) {
+            if doubt.judged_in > full_lists {
+                self.doubts.open.push(doubt);
+                continue;
+            }
+            let Doubt { id, offer, .. } = doubt;
+            let is_listed = self.member(&id).is_some_and(|member| member.named_in == full_lists);
+            self.doubts.judged.push_back(Judged { id, offer, is_listed });
+        }
+    }
+
+    /// No list will come any more.
+    pub(in crate::lineage) fn judge_without_list(&mut self) {
+        let open = self.doubts.open.drain(..);
+        self.doubts.judged.extend(open.map(|Doubt { id, offer, .. }| Judged { id, offer, is_listed: false }));
+    }
+
+    pub(in crate::lineage) fn next_judged(&mut self) -> Option<Judged> {
+        self.doubts.judged.pop_front()
+    }
+
+    /// Closes a shard that a full list did not name: nor has it any child that this list does not.
+    pub(in crate::lineage) fn close_unlisted(&mut self, id: &MemberId) {
+        self.end(id, ParentOutcome::Unlisted);
+    }
+}

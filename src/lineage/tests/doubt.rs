@@ -1,0 +1,97 @@
+//! Shards of which a reader was told that they do not exist.
+
+use super::*;
+
+use tokio::time::{Instant, advance};
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_the_next_full_list_does_not_name_is_closed_and_its_children_are_free() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    driven.one().expire();
+    driven.nothing();
+    assert_eq!(driven.wanted(), Some(WantedList::Full));
+    assert_eq!(driven.wanted(), None, "told once");
+    driven.send(ShardList::additions("orders", vec![]));
+    driven.nothing();
+    driven.list(vec![shard(1, &[0])]);
+    let child = driven.one();
+    assert_eq!(outcomes(&child), [ParentOutcome::Unlisted]);
+    assert_eq!(driven.wanted(), None, "that list would have named children");
+    driven.list(vec![shard(1, &[0])]);
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 1, "it is forgotten like any other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_listed_all_the_same_comes_back_after_a_growing_delay() {
+    let shards = || vec![shard(0, &[]), shard(1, &[0])];
+    let mut driven = Driven::with(shards());
+    let mut handle = driven.one();
+    for delay in [100, 200, 400] {
+        handle.expire();
+        driven.nothing();
+        assert_eq!(driven.wanted(), Some(WantedList::Full));
+        driven.list(shards());
+        let before = Instant::now();
+        handle = driven.lineage.next().await.unwrap().unwrap();
+        assert_eq!((handle.id(), before.elapsed().as_millis()), (id(0).as_str(), delay));
+        assert_eq!(driven.wanted(), None);
+    }
+    handle.complete();
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_list_that_was_begun_before_does_not_count() {
+    // The first may know less than the reader: of a child, say, that only its parent has named yet.
+    let mut driven = Driven::with(vec![shard(0, &[])]);
+    driven.one().complete_with([child_shard(1, &[0])]);
+    driven.one().expire();
+    driven.nothing();
+    driven.list(vec![shard(0, &[])]);
+    driven.nothing();
+    assert_eq!(driven.wanted(), Some(WantedList::Full), "still");
+    driven.list(vec![shard(0, &[]), shard(1, &[0])]);
+    advance(Duration::from_millis(101)).await;
+    driven.nothing();
+    advance(Duration::from_millis(101)).await;
+    assert_eq!(driven.one().id(), id(1));
+}
+
+#[test]
+fn without_lists_to_come_it_is_closed_at_once() {
+    // Whether they end before or after.
+    for ends_first in [true, false] {
+        let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+        let parent = driven.one();
+        if ends_first {
+            driven.lists = None;
+            assert!(driven.poll().is_pending());
+            parent.expire();
+        } else {
+            parent.expire();
+            driven.nothing();
+            driven.lists = None;
+        }
+        let child = driven.one();
+        assert_eq!(outcomes(&child), [ParentOutcome::Unlisted]);
+        drop(child);
+        assert!(matches!(driven.poll(), Poll::Ready(None)));
+    }
+}
+
+#[test]
+fn of_a_stream_that_was_created_again_nothing_is_left() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "111"), shard_from(1, &[0], "112")]);
+    driven.one().expire();
+    driven.nothing();
+    driven.wanted();
+    driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")]);
+    let new = driven.one();
+    assert_eq!(new.shard().sequence_number_range().unwrap().starting_sequence_number(), "211");
+    driven.list(vec![]);
+    driven.list(vec![]);
+    driven.nothing();
+    new.complete();
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed]);
+}

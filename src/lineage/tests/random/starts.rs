@@ -1,0 +1,145 @@
+//! Where each shard must start, as the contract's third rule says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use proptest::prelude::*;
+
+use super::world::Truth;
+use crate::{Progress, StartAt, StartPosition};
+
+#[derive(Debug)]
+pub(super) struct Starts {
+    start: StartAt,
+    /// What an earlier run left, as far as no shard has used it up; what two full lists did not name has expired.
+    named: BTreeMap<usize, Progress>,
+    full_lists: usize,
+    pub(super) began: Option<SystemTime>,
+    /// Of the shards that start anywhere else than at the horizon.
+    expected: BTreeMap<usize, StartPosition>,
+    /// Closed before the run, or finished by an earlier one.
+    skipped: BTreeSet<usize>,
+    /// Named by the earlier run, and by a parent's end or a list that says too little: it depends on what came first.
+    uncertain: BTreeSet<usize>,
+}
+
+impl Starts {
+    pub(super) fn new(start: StartAt) -> Self {
+        Self {
+            start,
+            named: BTreeMap::new(),
+            full_lists: 0,
+            began: None,
+            expected: BTreeMap::new(),
+            skipped: BTreeSet::new(),
+            uncertain: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn name(&mut self, n: usize, finished: bool) -> Progress {
+        let after = StartPosition::After(format!("49{n}"));
+        let progress = if finished { Progress::Finished } else { Progress::At(after) };
+        self.named.insert(n, progress.clone());
+        progress
+    }
+
+    /// A list is taken in by a family that knows these shards. Parents have smaller numbers than their children.
+    pub(super) fn list(
+        &mut self,
+        full: bool,
+        shown: &BTreeSet<usize>,
+        shards: &[Truth],
+        knows: impl Fn(usize) -> bool,
+    ) {
+        if self.full_lists >= 2 {
+            self.named.clear();
+        }
+        let is_first = self.full_lists == 0;
+        self.full_lists += usize::from(full);
+        let named_at_first: BTreeSet<usize> = self.named.keys().copied().collect();
+        let has_gaps = !named_at_first.is_subset(shown);
+        let mut before_the_run = BTreeSet::new();
+        let mut taken = BTreeSet::new();
+        for &n in shown {
+            if knows(n) {
+                continue;
+            }
+            if !full && !shards[n].parents.iter().all(|parent| knows(*parent) || taken.contains(parent)) {
+                // A partial list says too little of it, unless a parent's end tells more while the list is looked at.
+                if self.named.remove(&n).is_some() {
+                    self.uncertain.insert(n);
+                }
+                continue;
+            }
+            taken.insert(n);
+            match self.named.remove(&n) {
+                Some(Progress::Finished) => {
+                    self.skipped.insert(n);
+                }
+                Some(Progress::At(position)) => {
+                    self.expected.insert(n, position);
+                }
+                None if is_first => {
+                    let follows = shards[n].parents.iter().any(|parent| {
+                        if shown.contains(parent) {
+                            !before_the_run.contains(parent)
+                        } else {
+                            has_gaps || named_at_first.contains(parent)
+                        }
+                    });
+                    match self.start {
+                        _ if follows => {}
+                        StartAt::TrimHorizon => {}
+                        StartAt::Latest if !shards[n].open => {
+                            before_the_run.insert(n);
+                            self.skipped.insert(n);
+                        }
+                        StartAt::Latest => {
+                            self.expected.insert(n, StartPosition::Latest);
+                        }
+                        StartAt::Timestamp(t) => {
+                            self.expected.insert(n, StartPosition::Timestamp(t));
+                        }
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// A shard that its parent's end has named.
+    pub(super) fn child(&mut self, n: usize) {
+        if self.named.remove(&n).is_some() {
+            self.uncertain.insert(n);
+        }
+    }
+
+    /// It is offered again: `Latest` would skip what was written meanwhile.
+    pub(super) fn again(&mut self, n: usize, before: &StartPosition) {
+        let again = match (before, self.began) {
+            (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
+            _ => before.clone(),
+        };
+        self.expected.insert(n, again);
+    }
+
+    pub(super) fn is_skipped(&self, n: usize) -> bool {
+        self.skipped.contains(&n)
+    }
+
+    pub(super) fn may_be_skipped(&self, n: usize) -> bool {
+        self.skipped.contains(&n) || self.uncertain.contains(&n)
+    }
+
+    /// `anew` if it had been forgotten: then it is as good as new.
+    pub(super) fn check(&mut self, n: usize, start: &StartPosition, anew: bool) -> Result<(), TestCaseError> {
+        if anew {
+            self.expected.remove(&n);
+            self.skipped.remove(&n);
+        }
+        if !self.uncertain.contains(&n) {
+            prop_assert_eq!(start, self.expected.get(&n).unwrap_or(&StartPosition::TrimHorizon), "{}", n);
+        }
+        Ok(())
+    }
+}

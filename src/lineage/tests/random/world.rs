@@ -1,0 +1,360 @@
+//! A stream, the family that watches it, and the oracle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aws_sdk_kinesis::types::{ChildShard, SequenceNumberRange, Shard};
+use proptest::prelude::*;
+
+use super::super::super::family::{Family, Judged};
+use super::super::super::member::MemberId;
+use super::starts::Starts;
+use super::{Run, Step};
+use crate::handle::Offer;
+use crate::{ParentOutcome, ShardList};
+
+/// What is true of a shard.
+#[derive(Debug, Clone)]
+pub(super) struct Truth {
+    pub(super) parents: Vec<usize>,
+    pub(super) open: bool,
+    pub(super) expired: bool,
+}
+
+/// A stream, the family that watches it, and what the family has been told and has done.
+pub(super) struct World {
+    shards: Vec<Truth>,
+    pub(super) family: Family,
+    starts: Starts,
+    greatest: Option<usize>,
+    /// When a shard was first named by a list that the family could use.
+    named_at: BTreeMap<usize, usize>,
+    offered: BTreeSet<usize>,
+    out: Vec<(MemberId, Arc<Offer>)>,
+    handed_back: Vec<(MemberId, Arc<Offer>)>,
+    doubted: usize,
+    /// What the last full list showed.
+    shown: BTreeSet<usize>,
+    closed: BTreeSet<usize>,
+    /// Closed at least once: what is forgotten and then listed again is offered again.
+    was_closed: BTreeSet<usize>,
+    now: usize,
+    full_lists: usize,
+    may_return: BTreeSet<usize>,
+    /// How many full lists there had been when a shard was last named.
+    named_in: BTreeMap<usize, usize>,
+}
+
+fn id(n: usize) -> String {
+    format!("shardId-{n:012}")
+}
+
+fn number(id: &str) -> usize {
+    id["shardId-".len()..].parse().unwrap()
+}
+
+/// A small generator, so that a list's disorder is a function of its seed.
+fn shuffle<T>(items: &mut [T], mut seed: u64) {
+    for i in (1..items.len()).rev() {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        items.swap(i, usize::try_from(seed >> 33).unwrap() % (i + 1));
+    }
+}
+
+impl World {
+    pub(super) fn new(roots: usize, run: &Run) -> Result<Self, TestCaseError> {
+        let mut world = Self {
+            shards: vec![Truth { parents: vec![], open: true, expired: false }; roots],
+            family: Family::default(),
+            starts: Starts::new(run.start),
+            greatest: None,
+            named_at: BTreeMap::new(),
+            offered: BTreeSet::new(),
+            out: Vec::new(),
+            handed_back: Vec::new(),
+            doubted: 0,
+            shown: BTreeSet::new(),
+            closed: BTreeSet::new(),
+            was_closed: BTreeSet::new(),
+            now: 0,
+            full_lists: 0,
+            may_return: BTreeSet::new(),
+            named_in: BTreeMap::new(),
+        };
+        for &step in &run.before {
+            world.step(step)?;
+        }
+        world.family.origin.start_at = run.start;
+        for &(pick, finished) in &run.named {
+            let n = pick % world.shards.len();
+            let progress = world.starts.name(n, finished);
+            world.family.origin.resume([(id(n), progress)]);
+        }
+        Ok(world)
+    }
+
+    fn shard(&self, n: usize) -> Shard {
+        let truth = &self.shards[n];
+        let range = SequenceNumberRange::builder()
+            .starting_sequence_number(format!("49{n:054}"))
+            .set_ending_sequence_number((!truth.open).then(|| "49".to_owned()));
+        Shard::builder()
+            .shard_id(id(n))
+            .set_parent_shard_id(truth.parents.first().copied().map(id))
+            .set_adjacent_parent_shard_id(truth.parents.get(1).copied().map(id))
+            .sequence_number_range(range.build().unwrap())
+            .build()
+            .unwrap()
+    }
+
+    fn open(&self) -> Vec<usize> {
+        (0..self.shards.len()).filter(|&n| self.shards[n].open).collect()
+    }
+
+    fn beget(&mut self, parents: Vec<usize>) {
+        for &parent in &parents {
+            self.shards[parent].open = false;
+        }
+        self.shards.push(Truth { parents, open: true, expired: false });
+    }
+
+    pub(super) fn list(
+        &mut self,
+        full: bool,
+        shown: &BTreeSet<usize>,
+        seed: u64,
+    ) -> Result<(), TestCaseError> {
+        self.now += 1;
+        self.family.settle();
+        self.note_forgotten();
+        self.note_judged()?;
+        let family = &self.family;
+        self.starts.list(full, shown, &self.shards, |n| family.knows(&id(n)));
+        let mut shards: Vec<Shard> = shown.iter().map(|&n| self.shard(n)).collect();
+        shards.extend(shown.iter().filter(|&&n| (seed >> (n % 64)) & 1 == 1).map(|&n| self.shard(n)));
+        shuffle(&mut shards, seed);
+        if full {
+            let list = ShardList::full("orders", shards).unwrap();
+            self.starts.began.get_or_insert(list.first_asked_at);
+            self.family.absorb(list);
+            self.greatest = shown.last().copied();
+            self.full_lists += 1;
+            self.shown.clone_from(shown);
+        } else {
+            self.family.absorb(ShardList::additions("orders", shards).unwrap());
+            self.greatest = self.greatest.max(shown.last().copied());
+        }
+        for &n in shown {
+            // A partial list is of use only as far as it names shards whose parents are known.
+            let known = full
+                || self.named_at.contains_key(&n)
+                || self.shards[n].parents.iter().all(|parent| self.named_at.contains_key(parent));
+            if known {
+                self.named_at.entry(n).or_insert(self.now);
+                self.named_in.insert(n, self.full_lists);
+                if self.starts.is_skipped(n) && !self.may_return.contains(&n) {
+                    // It counts as closed from the start.
+                    self.closed.insert(n);
+                    self.was_closed.insert(n);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of the shards that a reader was told do not exist.
+    fn note_judged(&mut self) -> Result<(), TestCaseError> {
+        while let Some(Judged { id, offer, is_listed }) = self.family.next_judged() {
+            let n = number(offer.shard.shard_id());
+            prop_assert_eq!(is_listed, self.shown.contains(&n), "{}", n);
+            self.doubted -= 1;
+            if is_listed {
+                self.offered.remove(&n);
+                self.handed_back.push((id, offer));
+            } else {
+                self.now += 1;
+                self.closed.insert(n);
+                self.was_closed.insert(n);
+                self.family.close_unlisted(&id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rule 6: what is closed and was not named by two full lists in a row is forgotten, once the last of them is through. Should it
+    /// be listed again, it is as good as new.
+    fn may_be_forgotten(&self) -> impl Iterator<Item = usize> {
+        self.closed.iter().copied().filter(|n| self.full_lists - self.named_in[n] >= 2)
+    }
+
+    fn note_forgotten(&mut self) {
+        let may_be_forgotten: BTreeSet<usize> = self.may_be_forgotten().collect();
+        let family = &self.family;
+        self.named_at.retain(|&n, _| !may_be_forgotten.contains(&n) || family.knows(&id(n)));
+        self.may_return.extend(may_be_forgotten);
+    }
+
+    pub(super) fn listed(&self) -> BTreeSet<usize> {
+        (0..self.shards.len()).filter(|&n| !self.shards[n].expired).collect()
+    }
+
+    pub(super) fn take(&mut self) -> Result<bool, TestCaseError> {
+        let Some((id, offer)) = self.family.next_ready() else { return Ok(false) };
+        let n = number(offer.shard.shard_id());
+        self.note_forgotten();
+        let is_again = !self.offered.insert(n) || self.starts.is_skipped(n);
+        if is_again {
+            prop_assert!(self.may_return.remove(&n), "{n} was offered twice, or is none to be offered");
+            self.closed.remove(&n);
+        }
+        self.starts.check(n, &offer.start, is_again)?;
+        // The list that named it may have been looked at only after its parent was named by the end of another shard.
+        self.named_at.entry(n).or_insert(self.now);
+        self.named_in.entry(n).or_insert(self.full_lists);
+        for &parent in &self.shards[n].parents {
+            let was_known = self.named_at.get(&parent).is_some_and(|at| *at <= self.named_at[&n]);
+            prop_assert!(
+                !was_known || self.was_closed.contains(&parent) || self.starts.may_be_skipped(parent),
+                "{n} was offered before {parent} closed"
+            );
+        }
+        prop_assert_eq!(offer.parents.iter().flatten().count(), self.shards[n].parents.len());
+        self.out.push((id, offer));
+        Ok(true)
+    }
+
+    fn close(&mut self, pick: usize, outcome: ParentOutcome, tell_children: bool) {
+        if self.out.is_empty() {
+            return;
+        }
+        self.now += 1;
+        self.note_forgotten();
+        let (member, offer) = self.out.swap_remove(pick % self.out.len());
+        let n = number(offer.shard.shard_id());
+        self.closed.insert(n);
+        self.was_closed.insert(n);
+        let mut children = Vec::new();
+        if tell_children && !self.shards[n].open {
+            for (child, truth) in
+                self.shards.iter().enumerate().filter(|(_, truth)| truth.parents.contains(&n))
+            {
+                let parents = Some(truth.parents.iter().copied().map(id).collect());
+                children.push(
+                    ChildShard::builder().shard_id(id(child)).set_parent_shards(parents).build().unwrap(),
+                );
+                // Its other parent may be unknown: then it is as if it had not been named.
+                let has_parents = truth.parents.iter().all(|&parent| self.family.knows(&id(parent)));
+                if has_parents && !self.family.knows(&id(child)) {
+                    self.starts.child(child);
+                    self.named_at.entry(child).or_insert(self.now);
+                    self.named_in.insert(child, self.full_lists);
+                }
+            }
+        }
+        self.family.close(&member, outcome, children);
+    }
+
+    pub(super) fn never_offered(&self) -> Vec<usize> {
+        let named = self.named_at.keys().copied();
+        named.filter(|&n| !self.offered.contains(&n) && !self.starts.may_be_skipped(n)).collect()
+    }
+
+    pub(super) fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Split(pick) => {
+                let open = self.open();
+                let parent = open[pick % open.len()];
+                self.beget(vec![parent]);
+                self.beget(vec![parent]);
+            }
+            Step::Merge(a, b) => {
+                let open = self.open();
+                let (a, b) = (open[a % open.len()], open[b % open.len()]);
+                if a != b {
+                    self.beget(vec![a, b]);
+                }
+            }
+            Step::Expire => {
+                // As in Kinesis: oldest first, and only what the consumer has closed, or it would be reading what is gone.
+                let is_left = |n: &usize| !self.shards[*n].open && !self.shards[*n].expired;
+                if let Some(n) = self.closed.iter().copied().find(is_left) {
+                    self.shards[n].expired = true;
+                }
+            }
+            Step::Full { seed, omit } => {
+                let mut shown = self.listed();
+                shown.retain(|&n| {
+                    omit == 0 || !(seed.rotate_left(u32::try_from(n % 64).unwrap())).is_multiple_of(omit)
+                });
+                self.list(true, &shown, seed)?;
+            }
+            Step::Additions { seed } => {
+                let greatest = self.greatest;
+                let mut shown = self.listed();
+                shown.retain(|&n| greatest.is_none_or(|greatest| n > greatest));
+                if self.full_lists == 0 {
+                    return Ok(());
+                }
+                self.list(false, &shown, seed)?;
+            }
+            Step::Take => {
+                self.take()?;
+            }
+            Step::Complete(pick) => self.close(pick, ParentOutcome::Completed, false),
+            Step::CompleteWith(pick) => self.close(pick, ParentOutcome::Completed, true),
+            Step::Drop(pick) => self.close(pick, ParentOutcome::Dropped, false),
+            Step::HandBack(pick) => {
+                if !self.out.is_empty() {
+                    let (member, offer) = self.out.swap_remove(pick % self.out.len());
+                    self.offered.remove(&number(offer.shard.shard_id()));
+                    self.handed_back.push((member, offer));
+                }
+            }
+            Step::Reoffer(pick) => {
+                if !self.handed_back.is_empty() {
+                    let index = pick % self.handed_back.len();
+                    self.reoffer(index)?;
+                }
+            }
+            Step::Doubt(pick) => {
+                if !self.out.is_empty() {
+                    let (member, offer) = self.out.swap_remove(pick % self.out.len());
+                    self.doubted += 1;
+                    self.family.doubt(member, offer);
+                }
+            }
+            Step::Begin => self.family.listing_begins(true),
+        }
+        self.note_judged()
+    }
+
+    fn reoffer(&mut self, index: usize) -> Result<(), TestCaseError> {
+        let (member, offer) = self.handed_back.swap_remove(index);
+        self.starts.again(number(offer.shard.shard_id()), &offer.start);
+        prop_assert!(self.family.offer_again(member, offer));
+        Ok(())
+    }
+
+    /// From here on everybody behaves: what was handed back is offered again, all that is offered is completed, the lists are true.
+    pub(super) fn drain(&mut self) -> Result<(), TestCaseError> {
+        let listed = self.listed();
+        for seed in [1, 2] {
+            self.family.listing_begins(true);
+            self.list(true, &listed, seed)?;
+            loop {
+                while self.take()? {}
+                self.note_judged()?;
+                while !self.handed_back.is_empty() {
+                    self.reoffer(0)?;
+                }
+                while self.take()? {}
+                if self.out.is_empty() {
+                    break;
+                }
+                self.close(0, ParentOutcome::Completed, false);
+            }
+        }
+        prop_assert_eq!(self.doubted, 0);
+        Ok(())
+    }
+}
