@@ -44,6 +44,7 @@ pub(crate) struct Life {
     full_lists: u32,
     extent: Extent,
     pages: Vec<Shown>,
+    list_begun: Instant,
     /// Under `FROM_TIMESTAMP` and `resume`, the first list is all shards, of which these are wanted.
     mask: Option<BTreeSet<Id>>,
     pub(crate) requests: Requests,
@@ -69,6 +70,7 @@ impl Life {
             full_lists: 0,
             extent: Extent::Full,
             pages: Vec::new(),
+            list_begun: Instant::now(),
             mask: None,
             requests: Requests::new(sdk_retries),
         }
@@ -78,6 +80,9 @@ impl Life {
         if !self.requests.is_begun {
             // The machine may have been suspended before the first poll.
             self.latest = self.latest.map(|begun| begun + self.begun.elapsed());
+        }
+        if self.mask.is_none() {
+            self.list_begun = Instant::now();
         }
         self.extent = extent;
         self.pages.clear();
@@ -151,6 +156,9 @@ impl Life {
             if let Some(member) = self.members.get_mut(&shard.id) {
                 member.is_told = true;
             }
+        }
+        if is_full {
+            self.judge();
         }
         if self.full_lists >= 2 {
             self.resume.clear();
@@ -268,6 +276,7 @@ impl Life {
                     return Err(format!("it came back only after {waited:?}"));
                 }
             }
+            State::Doubted { .. } => {}
             State::Closed(..) if may_return => {}
             // After a run that has gaps, what cannot be told from a descendant of it is read rather than skipped.
             State::Closed(ParentOutcome::BeforeStart, _) if !self.named.is_empty() => {}
@@ -275,7 +284,9 @@ impl Life {
             State::Out => return Err("it is out".to_owned()),
         }
         for parent in &member.firm {
-            if !self.is_closed(*parent) && !self.members[parent].vague {
+            let parent_member = &self.members[parent];
+            let may_be_closed = matches!(parent_member.state, State::Doubted { was_omitted: true, .. });
+            if !parent_member.is_closed() && !parent_member.vague && !may_be_closed {
                 return Err(format!("its parent {parent} is not closed"));
             }
         }
@@ -343,6 +354,11 @@ impl Life {
                 return Ok(());
             }
         }
+        let is_doubted =
+            |parent: &Id| matches!(self.members.get(parent).map(|m| m.state), Some(State::Doubted { .. }));
+        if parents.iter().any(is_doubted) {
+            return Ok(());
+        }
         let waited = ready.elapsed();
         if waited > rules.slack_since(ready) {
             return Err(format!("it was kept waiting for {waited:?}"));
@@ -367,6 +383,27 @@ impl Life {
                 let shown = Shown { id: *child, parents: parents.clone(), closed: false };
                 self.adopt(&shown, false, vague, truth);
             }
+        }
+    }
+
+    pub(crate) fn doubt(&mut self, id: Id) {
+        self.requests.allow();
+        if let Some(member) = self.members.get_mut(&id) {
+            member.state = State::Doubted { since: Instant::now(), was_omitted: false };
+        }
+    }
+
+    /// A full list is through: what was in doubt is closed if it is not there, and else comes back.
+    fn judge(&mut self) {
+        let now = Instant::now();
+        for member in self.members.values_mut() {
+            let State::Doubted { since, .. } = member.state else { continue };
+            let is_omitted = member.named_in < self.full_lists;
+            member.state = match (is_omitted, self.list_begun > since) {
+                (true, true) => State::Closed(ParentOutcome::Unlisted, now),
+                (false, true) => State::HandedBack(now),
+                (was_omitted, false) => State::Doubted { since, was_omitted },
+            };
         }
     }
 

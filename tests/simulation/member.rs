@@ -31,6 +31,11 @@ pub(crate) enum State {
     Known,
     Out,
     HandedBack(Instant),
+    /// Its reader was told that there is no such shard: the next full list that begins decides. One of that very instant may do so or not.
+    Doubted {
+        since: Instant,
+        was_omitted: bool,
+    },
     Closed(ParentOutcome, Instant),
 }
 

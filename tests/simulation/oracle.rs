@@ -283,14 +283,10 @@ impl Oracle {
         self.life.close(id, ParentOutcome::Completed, children, &self.truth);
     }
 
-    /// Its reader was told that there is no such shard.
+    /// Its reader was told twice that there is no such shard: true or not.
     pub(crate) fn expire(&mut self, id: Id) {
         self.note(6, id);
-        if self.truth.is_listed(id) {
-            self.violate(format!("the reader of shard {id} took it for expired"));
-        }
-        self.memory.insert(id, Progress::Finished);
-        self.life.close(id, ParentOutcome::Unlisted, &[], &self.truth);
+        self.life.doubt(id);
     }
 
     pub(crate) fn abandon(&mut self, id: Id) {
@@ -314,6 +310,7 @@ impl Oracle {
         for (id, member) in self.life.members.iter().filter(|(_, member)| !member.may_be_buried) {
             match member.state {
                 State::Known => return Some(format!("shard {id} was never offered")),
+                State::Doubted { .. } => return Some(format!("shard {id} is still in doubt")),
                 State::HandedBack(_) => return Some(format!("shard {id} was never offered again")),
                 State::Out if !self.truth.is_open(*id) => return Some(format!("shard {id} is still out")),
                 State::Out | State::Closed(..) => {}

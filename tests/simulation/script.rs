@@ -195,8 +195,8 @@ impl Script {
         for _ in 0..rng.u32(2..18) {
             let wait = if rng.u32(..4) == 0 { 0 } else { rng.u64(..6_000) };
             let step = match rng.u32(..20) {
-                0..=1 if faults > 0 => fault(&mut rng, &setup),
-                2 if faults > 1 => fault(&mut rng, &setup),
+                0..=1 if faults > 0 => fault(&mut rng),
+                2 if faults > 1 => fault(&mut rng),
                 3 => Step::Restart { polls: rng.u32(..40), pause_ms: rng.u64(..3_000) },
                 4 => Step::AbortReader(rng.usize(..64)),
                 7 if rng.u32(..4) == 0 => recreate(&mut rng),
@@ -285,7 +285,7 @@ fn visit(rng: &mut Rng, faithful: bool) -> Visit {
     Visit { idle_ms, limit: if rng.u32(..3) == 0 { rng.i32(1..4) } else { 1_000 }, end }
 }
 
-fn fault(rng: &mut Rng, setup: &Setup) -> Step {
+fn fault(rng: &mut Rng) -> Step {
     let operation = [LISTING, LISTING, LISTING, ITERATOR, READING][rng.usize(..5)];
     let trouble = match (operation, rng.u32(..10)) {
         (LISTING, 0) => Trouble::Omit(rng.usize(..64)),
@@ -295,7 +295,7 @@ fn fault(rng: &mut Rng, setup: &Setup) -> Step {
         (LISTING, 4) => Trouble::Plain(Fault::OmitSomeShards(rng.u64(..))),
         (LISTING, 5) => Trouble::Plain(Fault::Body(BODIES[rng.usize(..BODIES.len())].to_owned())),
         _ => {
-            let kinds = kinds_of(operation, setup);
+            let kinds = kinds_of(operation);
             Trouble::Plain(kinds[rng.usize(..kinds.len())].clone())
         }
     };
@@ -312,7 +312,7 @@ const BODIES: [&str; 3] = [
 ];
 
 /// The faults that any request of `operation` can meet, and its own.
-pub(crate) fn kinds_of(operation: &str, setup: &Setup) -> Vec<Fault> {
+pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
     let mut kinds = vec![
         Fault::Throttled,
         Fault::LimitExceeded,
@@ -329,9 +329,8 @@ pub(crate) fn kinds_of(operation: &str, setup: &Setup) -> Vec<Fault> {
         Fault::NotJson,
         Fault::WrongTypes,
     ];
-    if operation != LISTING && setup.reading == Reading::Own {
-        // Of a listing it would say that the stream is not there: no passing fault, but a fact that the core acts on. So does
-        // the crate's reader, when it is told twice that its shard is not there.
+    if operation != LISTING {
+        // Of a listing it would say that the stream is not there: no passing fault, but a fact that the core acts on.
         kinds.push(Fault::ResourceNotFound);
     }
     match operation {

@@ -101,10 +101,8 @@ impl UnderWay {
         if !(next.is_null() || next.is_string()) || token.is_some() && token == next.as_str() {
             return Answer::Failed;
         }
-        let shards: Option<Vec<Listed>> = match &body["Shards"] {
-            Value::Null => Some(Vec::new()),
-            shards => shards.as_array().and_then(|shards| shards.iter().map(listed).collect()),
-        };
+        let shards: Option<Vec<Listed>> =
+            body["Shards"].as_array().and_then(|shards| shards.iter().map(listed).collect());
         let Some(shards) = shards else { return Answer::Failed };
         self.oracle.lock().unwrap().hear_page(self.life, shards, next.is_null());
         if next.is_null() { Answer::LastPage } else { Answer::Page }

@@ -117,7 +117,7 @@ impl World {
             let mut faults = RandomFaults::seeded(script.seed);
             let share = f64::from(setup.fault_rate) / 1000.0;
             for operation in [LISTING, ITERATOR, READING] {
-                for fault in kinds_of(operation, setup) {
+                for fault in kinds_of(operation) {
                     faults = faults.rate_of(operation, fault, share);
                 }
             }
