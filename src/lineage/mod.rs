@@ -6,6 +6,7 @@ mod member;
 mod neighbourly;
 mod origin;
 mod orphans;
+mod setters;
 mod wait;
 
 #[cfg(test)]
@@ -24,7 +25,7 @@ pub use self::family::WantedList;
 use self::family::{Family, Judged};
 use self::wait::{Event, Returns, Wait};
 use crate::handle::Offer;
-use crate::{OnDrop, Progress, ShardHandle, ShardList, StartAt};
+use crate::{OnDrop, ShardHandle, ShardList, StartAt};
 
 pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// After as many lists in one poll, others get their turn: a source that is always ready must not hold the task.
@@ -105,67 +106,6 @@ pub struct Lineage<S> {
 }
 
 impl<S> Lineage<S> {
-    /// Where the run begins; see [`StartAt`].
-    ///
-    /// # Default
-    ///
-    /// [`StartAt::TrimHorizon`].
-    ///
-    /// # Panics
-    ///
-    /// After the first poll.
-    #[track_caller]
-    pub fn start_at(mut self, start: StartAt) -> Self {
-        self.set_start_at(start);
-        self
-    }
-
-    /// What an earlier run left; see [`AllShards::resume`](crate::AllShards::resume).
-    ///
-    /// # Default
-    ///
-    /// Nothing.
-    ///
-    /// # Panics
-    ///
-    /// After the first poll.
-    #[track_caller]
-    pub fn resume(mut self, progress: impl IntoIterator<Item = (String, Progress)>) -> Self {
-        self.set_resume(progress);
-        self
-    }
-
-    /// What dropping an unfinished handle means.
-    ///
-    /// # Default
-    ///
-    /// [`OnDrop::Close`].
-    ///
-    /// # Panics
-    ///
-    /// After the first poll.
-    #[track_caller]
-    pub fn on_drop(mut self, on_drop: OnDrop) -> Self {
-        self.set_on_drop(on_drop);
-        self
-    }
-
-    /// The longest delay before a shard that was handed back is offered again: it grows from 100 ms to this while the same shard
-    /// keeps coming back.
-    ///
-    /// # Default
-    ///
-    /// 30 seconds.
-    ///
-    /// # Panics
-    ///
-    /// If `delay` is zero: a shard that cannot be read would come back for ever, without a pause. And after the first poll.
-    #[track_caller]
-    pub fn longest_return(mut self, delay: Duration) -> Self {
-        self.set_longest_return(delay);
-        self
-    }
-
     /// The list that would help now, for a source that can be asked to list: after a poll that was `Pending`, ask, and begin that listing.
     /// Each want is told once. That this is asked, and how often, is up to the source: the lineage never waits for it.
     #[must_use]
@@ -208,31 +148,6 @@ impl<S> Lineage<S> {
         self.family.forgotten.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    #[track_caller]
-    pub(crate) fn set_start_at(&mut self, start: StartAt) {
-        self.assert_unpolled("start_at");
-        self.family.origin.start_at = start;
-    }
-
-    #[track_caller]
-    pub(crate) fn set_resume(&mut self, progress: impl IntoIterator<Item = (String, Progress)>) {
-        self.assert_unpolled("resume");
-        self.family.origin.resume(progress);
-    }
-
-    #[track_caller]
-    pub(crate) fn set_on_drop(&mut self, on_drop: OnDrop) {
-        self.assert_unpolled("on_drop");
-        self.on_drop = on_drop;
-    }
-
-    #[track_caller]
-    pub(crate) fn set_longest_return(&mut self, delay: Duration) {
-        self.assert_unpolled("longest_return");
-        assert!(!delay.is_zero(), "the longest return is zero: it must be at least 1 ns");
-        self.longest_return = delay;
-    }
-
     /// The source of the lists, to be set.
     pub(crate) fn lists_mut(&mut self) -> &mut S {
         &mut self.lists
@@ -244,14 +159,6 @@ impl<S> Lineage<S> {
 
     pub(crate) fn is_resumed(&self) -> bool {
         self.family.origin.is_resumed()
-    }
-
-    #[track_caller]
-    fn assert_unpolled(&self, setter: &str) {
-        assert!(
-            !self.polled,
-            "{setter} was called after the stream of shards was first polled: call it before"
-        );
     }
 }
 

@@ -178,3 +178,69 @@ async fn it_survives_a_pause_of_hours_without_a_burst_of_listings() {
     assert!(within(SECOND, &mut shards).await.is_empty());
     assert_eq!(kinesis.count("ListShards"), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_full_listing_is_due_by_when_the_last_was_begun() {
+    for (every, full_every, fulls) in [(30, 600, 3), (30, 30, 41), (30, 60, 21), (60, 30, 21)] {
+        let (kinesis, _stream) = setup(1);
+        kinesis.fail_always("ListShards", Fault::Late(SECOND * 3));
+        let mut shards = all_shards(&kinesis.client(), "orders")
+            .poll_interval(SECOND * every)
+            .full_listing_interval(SECOND * full_every);
+        let _zero = shards.next().await.unwrap();
+        assert!(within(SECOND * 1_201, &mut shards).await.is_empty());
+        let full =
+            listings(&kinesis).iter().filter(|body| body.get("ExclusiveStartShardId").is_none()).count();
+        assert_eq!(full, fulls, "every {every} s, full every {full_every} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_first_answer_without_shards_nothing_is_replayed_under_latest() {
+    let mut calls = 0;
+    let client = Canned::client(move |_| {
+        calls += 1;
+        if calls == 1 { Reply::ok("{}") } else { Reply::shards(&[(ZERO, None)], None) }
+    });
+    let mut shards = try_all_shards(&client, "orders").start_at(StartAt::Latest);
+    let error = shards.next().await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, Error::MalformedList { .. }) && error.to_string().contains("`Shards`"),
+        "{error}"
+    );
+    assert_eq!(shards.next().await.unwrap().unwrap().start(), &StartPosition::Latest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn list_now_does_nothing_while_a_listing_is_under_way() {
+    let (kinesis, _stream) = setup(1);
+    kinesis.fail_always("ListShards", Fault::Late(SECOND));
+    let mut lists = shard_lists(&kinesis.client(), "orders", SECOND * 30);
+    for is_full in [true, false, false] {
+        assert!(lists.next().now_or_never().is_none());
+        if !lists.is_listing() {
+            advance(SECOND * 30).await;
+            assert!(lists.next().now_or_never().is_none());
+        }
+        assert!(lists.is_listing());
+        lists.list_now(true);
+        assert_eq!(lists.next().await.unwrap().unwrap().is_full(), is_full);
+    }
+    lists.list_now(true);
+    let asked = Instant::now();
+    assert!(lists.next().await.unwrap().unwrap().is_full());
+    assert_eq!(asked.elapsed(), SECOND, "at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn list_now_after_a_failure_waits_for_the_next_attempt_which_is_full() {
+    let (kinesis, _stream) = setup(1);
+    let mut lists = shard_lists(&kinesis.client(), "orders", SECOND * 30);
+    assert!(lists.next().await.unwrap().unwrap().is_full());
+    kinesis.fail_times("ListShards", 3, Fault::InternalFailure);
+    lists.list_now(false);
+    assert!(lists.next().await.unwrap().is_err());
+    lists.list_now(true);
+    assert!(lists.next().now_or_never().is_none());
+    assert!(lists.next().await.unwrap().unwrap().is_full());
+}

@@ -1,24 +1,29 @@
 //! The whole, through the real SDK, on the in-process Kinesis and on servers that misbehave; the clock is paused.
 
+mod expired;
 mod failures;
+mod limits;
 mod listings;
 mod order;
+mod reasons;
 mod starts;
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_kinesis::primitives::DateTime;
-use futures::{FutureExt, StreamExt};
-use kinesis_shards::testing::{FakeKinesis, FakeStream};
+use futures::{FutureExt, StreamExt, stream};
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Request};
 use kinesis_shards::{
-    Error, OnDrop, ParentOutcome, Progress, ShardHandle, StartAt, StartPosition, all_shards, try_all_shards,
+    Error, OnDrop, ParentOutcome, Progress, ShardHandle, ShardList, ShardStreamExt, StartAt, StartPosition,
+    all_shards, parents_first, shard_lists, try_all_shards,
 };
 use serde_json::Value;
-use tokio::time::{Duration, Instant, advance};
+use tokio::time::{Duration, Instant, advance, timeout};
 
-use support::{Canned, Reply, within};
+use support::{Canned, Logged, Reply, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 const ZERO: &str = "shardId-000000000000";

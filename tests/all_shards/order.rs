@@ -63,21 +63,6 @@ async fn a_shard_closed_early_does_not_spin() {
     assert_eq!(kinesis.count("ListShards"), 3);
 }
 
-#[test]
-#[should_panic(expected = "the poll interval of stream orders is zero")]
-fn a_zero_interval_is_refused_at_construction() {
-    let _ = all_shards(&FakeKinesis::new().client(), "orders").poll_interval(Duration::ZERO);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_setter_after_the_first_poll_is_refused() {
-    let (kinesis, _stream) = setup(1);
-    let mut shards = all_shards(&kinesis.client(), "orders");
-    let _zero = shards.next().await;
-    let setter = std::thread::spawn(move || drop(shards.poll_interval(SECOND)));
-    assert!(setter.join().is_err());
-}
-
 #[tokio::test(start_paused = true)]
 async fn complete_with_children_needs_no_listing() {
     let (kinesis, stream) = setup(1);
@@ -143,19 +128,66 @@ impl aws_sdk_kinesis::config::ProvideCredentials for SlowCredentials {
 async fn one_listing_at_a_time_whatever_is_closed_meanwhile() {
     let (kinesis, _stream) = setup(3);
     let client = kinesis.client();
-    let mut shards = all_shards(&client, "orders");
+    let mut shards = all_shards(&client, "orders").poll_interval(SECOND * 1_000);
     let out: Vec<_> = shards.by_ref().take(3).collect().await;
     kinesis.clear_requests();
-    let waiting = tokio::spawn(async move { shards.next().await });
+    kinesis.fail_always("ListShards", Fault::Late(SECOND * 4));
     for shard in out {
-        tokio::spawn(async move { shard.complete() });
+        // The first listing is under way when the others are closed: they want one more, and but one.
+        shard.complete();
+        assert!(within(SECOND, &mut shards).await.is_empty());
+        assert_eq!(kinesis.count("ListShards"), 1);
     }
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
+    assert!(within(SECOND * 100, &mut shards).await.is_empty());
+    let asked: Vec<Instant> = kinesis.requests().iter().map(Request::at).collect();
+    assert_eq!(asked.len(), 2);
+    assert!(asked[1] - asked[0] >= SECOND * 4, "the second before the first was answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_before_a_tick_that_is_due_is_covered_by_its_listing() {
+    let (kinesis, _stream) = setup(1);
+    let client = kinesis.client();
+    let mut shards = all_shards(&client, "orders");
+    let zero = shards.next().await.unwrap();
+    kinesis.clear_requests();
+    kinesis.fail_always("ListShards", Fault::Late(SECOND));
+    advance(SECOND * 31).await;
+    zero.complete();
+    assert!(within(SECOND * 20, &mut shards).await.is_empty());
+    assert_eq!(kinesis.count("ListShards"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_was_taken_once_is_read_to_the_end_with_the_children_that_it_does_not_name() {
+    let (kinesis, stream) = setup(2);
+    let client = kinesis.client();
+    let listed = client.list_shards().stream_name("orders").send().await.unwrap();
+    let list = ShardList::full("orders", listed.shards.unwrap()).unwrap();
+    let write = |numbers: std::ops::Range<u32>| {
+        for n in numbers {
+            stream.put(&n.to_string(), n.to_string());
+        }
+    };
+    write(0..20);
+    let (_, high) = stream.split(ZERO);
+    write(20..40);
+    stream.merge(&high, ONE);
+    write(40..60);
+    kinesis.clear_requests();
+
+    let shards = parents_first(stream::iter([Ok::<_, Error>(list)])).map(Result::unwrap);
+    let mut records = shards.records(&client);
+    let mut read = BTreeSet::new();
+    while read.len() < 60 {
+        let record = timeout(SECOND * 600, records.next()).await.expect("a record").unwrap().unwrap();
+        assert!(read.insert(record.into_data()), "read twice");
     }
-    assert!(kinesis.count("ListShards") <= 3);
-    assert!(!waiting.is_finished());
-    waiting.abort();
+    assert_eq!(kinesis.count("ListShards"), 0);
+    // The shards that are open are read until Kinesis knows them no more: no list will name them.
+    stream.delete();
+    assert!(timeout(SECOND * 600, records.next()).await.expect("an end").is_none());
+    assert!(records.next().await.is_none(), "for good");
 }
 
 #[tokio::test(start_paused = true)]

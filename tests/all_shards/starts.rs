@@ -52,6 +52,35 @@ async fn under_a_timestamp_resume_still_goes_on_with_shards_closed_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn under_a_timestamp_resume_goes_on_below_parents_that_have_expired() {
+    let (kinesis, stream) = setup(2);
+    let client = kinesis.client();
+    // 0 was read; from it descends 4, by 2, which has expired like 0. 4 itself was closed before t, and is unread.
+    let (two, three) = stream.split(ZERO);
+    let (four, five) = stream.split(&two);
+    let (six, seven) = stream.split(&four);
+    // Of 1, the earlier run knew nothing.
+    let (eight, nine) = stream.split(ONE);
+    kinesis.advance(SECOND * 60).await;
+    let t = DateTime::from(kinesis.now());
+    kinesis.advance(SECOND * 60).await;
+    stream.expire(ZERO);
+    stream.expire(&two);
+    let mut shards = all_shards(&client, "orders")
+        .start_at(StartAt::Timestamp(t))
+        .resume([(ZERO.to_owned(), Progress::Finished)]);
+    let first = within(SECOND, &mut shards).await;
+    assert_eq!(ids(&first), [&three, &four, &five, &eight, &nine]);
+    for shard in &first {
+        let is_ours = shard.id() < eight.as_str();
+        let expected = if is_ours { StartPosition::TrimHorizon } else { StartPosition::Timestamp(t) };
+        assert_eq!(shard.start(), &expected, "{}", shard.id());
+    }
+    drop(first);
+    assert_eq!(ids(&within(SECOND, &mut shards).await), [six, seven]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn latest_on_a_stream_that_does_not_exist_yet_reads_all_that_is_written_from_then_on() {
     let kinesis = FakeKinesis::new();
     let client = kinesis.client();

@@ -93,6 +93,42 @@ impl HttpConnector for Canned {
     }
 }
 
+/// What this thread logs from now on.
+pub(crate) struct Logged {
+    text: Arc<Mutex<Vec<u8>>>,
+    _until: tracing::subscriber::DefaultGuard,
+}
+
+impl Logged {
+    pub(crate) fn start() -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let sink = Sink(Arc::clone(&text));
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || sink.clone())
+            .finish();
+        Self { text, _until: tracing::subscriber::set_default(subscriber) }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[derive(Clone)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// All that comes within this time; under a paused clock, that is no time at all.
 pub(crate) async fn within<S: Stream + Unpin>(time: Duration, stream: &mut S) -> Vec<S::Item> {
     stream.take_until(tokio::time::sleep(time)).collect().await

@@ -19,7 +19,7 @@ use futures::channel::mpsc;
 use futures::{FutureExt, stream};
 
 use super::*;
-use crate::{Error, ParentOutcome, StartPosition};
+use crate::{Error, ParentOutcome, Progress, StartPosition};
 
 fn id(n: u64) -> String {
     format!("shardId-{n:012}")

@@ -91,6 +91,22 @@ fn runs() -> impl Strategy<Value = Run> {
     })
 }
 
+fn id(n: usize) -> String {
+    format!("shardId-{n:012}")
+}
+
+fn number(id: &str) -> usize {
+    id["shardId-".len()..].parse().unwrap()
+}
+
+/// A small generator, so that a list's disorder is a function of its seed.
+fn shuffle<T>(items: &mut [T], mut seed: u64) {
+    for i in (1..items.len()).rev() {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        items.swap(i, usize::try_from(seed >> 33).unwrap() % (i + 1));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 

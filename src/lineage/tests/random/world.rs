@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::super::family::{Family, Judged};
 use super::super::super::member::MemberId;
 use super::starts::Starts;
-use super::{Run, Step};
+use super::{Run, Step, id, number, shuffle};
 use crate::handle::Offer;
 use crate::{ParentOutcome, ShardList};
 
@@ -43,22 +43,6 @@ pub(super) struct World {
     may_return: BTreeSet<usize>,
     /// How many full lists there had been when a shard was last named.
     named_in: BTreeMap<usize, usize>,
-}
-
-fn id(n: usize) -> String {
-    format!("shardId-{n:012}")
-}
-
-fn number(id: &str) -> usize {
-    id["shardId-".len()..].parse().unwrap()
-}
-
-/// A small generator, so that a list's disorder is a function of its seed.
-fn shuffle<T>(items: &mut [T], mut seed: u64) {
-    for i in (1..items.len()).rev() {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        items.swap(i, usize::try_from(seed >> 33).unwrap() % (i + 1));
-    }
 }
 
 impl World {

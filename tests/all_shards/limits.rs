@@ -1,0 +1,83 @@
+//! What the setters refuse, and the longest that they take.
+
+use super::*;
+
+/// The message and the file of the panic.
+fn refusal<T>(set: impl FnOnce() -> T + Send + 'static) -> String
+where
+    T: Send + 'static,
+{
+    let panic = std::thread::spawn(move || drop(set())).join().expect_err("it was not refused");
+    *panic.downcast::<String>().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zero_interval_is_refused_at_construction() {
+    let client = FakeKinesis::new().client();
+    let c = client.clone();
+    let poll = refusal(move || all_shards(&c, "orders").poll_interval(Duration::ZERO));
+    assert!(poll.contains("the poll interval of stream orders is zero"), "{poll}");
+    let c = client.clone();
+    let full = refusal(move || try_all_shards(&c, "orders").full_listing_interval(Duration::ZERO));
+    assert!(full.contains("the full listing interval of stream orders is zero"), "{full}");
+    let c = client.clone();
+    let lists = refusal(move || shard_lists(&c, "orders", Duration::ZERO));
+    assert!(lists.contains("the poll interval of stream orders is zero"), "{lists}");
+    let c = client.clone();
+    let full = refusal(move || shard_lists(&c, "orders", SECOND).full_listing_interval(Duration::ZERO));
+    assert!(full.contains("the full listing interval of stream orders is zero"), "{full}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setter_after_the_first_poll_is_refused() {
+    let (kinesis, _stream) = setup(1);
+    let client = kinesis.client();
+    type Set = fn(kinesis_shards::AllShards) -> kinesis_shards::AllShards;
+    let setters: [(&str, Set); 5] = [
+        ("poll_interval", |shards| shards.poll_interval(SECOND)),
+        ("full_listing_interval", |shards| shards.full_listing_interval(SECOND)),
+        ("start_at", |shards| shards.start_at(StartAt::Latest)),
+        ("resume", |shards| shards.resume([])),
+        ("on_drop", |shards| shards.on_drop(OnDrop::Reoffer)),
+    ];
+    for (name, set) in setters {
+        let mut shards = all_shards(&client, "orders");
+        let _zero = shards.next().await;
+        let why = refusal(move || set(shards));
+        assert_eq!(
+            why,
+            format!("{name} was called after the stream of shards was first polled: call it before")
+        );
+    }
+    type SetLists = fn(kinesis_shards::ShardLists) -> kinesis_shards::ShardLists;
+    let setters: [(&str, SetLists); 2] = [
+        ("full_listing_interval", |lists| lists.full_listing_interval(SECOND)),
+        ("from_timestamp", |lists| lists.from_timestamp(DateTime::from_secs(0))),
+    ];
+    for (name, set) in setters {
+        let mut lists = shard_lists(&client, "orders", SECOND);
+        let _first = lists.next().await;
+        let why = refusal(move || set(lists));
+        assert!(why.starts_with(&format!("{name} was called after")), "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn intervals_may_be_for_ever() {
+    let (kinesis, stream) = setup(1);
+    let client = kinesis.client();
+    let mut shards =
+        all_shards(&client, "orders").poll_interval(Duration::MAX).full_listing_interval(Duration::MAX);
+    let zero = shards.next().await.unwrap();
+    stream.split(ZERO);
+    assert!(within(SECOND * 3_600 * 24 * 400, &mut shards).await.is_empty());
+    // Without a tick they are found as ever.
+    zero.abandon();
+    shards.next().await.unwrap().complete();
+    assert_eq!(shards.by_ref().take(2).count().await, 2);
+
+    let mut lists = shard_lists(&client, "orders", Duration::MAX);
+    assert!(lists.next().await.unwrap().unwrap().is_full());
+    lists.list_now(false);
+    assert!(!lists.next().await.unwrap().unwrap().is_full());
+}

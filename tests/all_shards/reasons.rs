@@ -1,0 +1,127 @@
+//! What an error says: enough to act on, without a look at its sources.
+
+use super::*;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future;
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::timeout::TimeoutConfig;
+use aws_sdk_kinesis::config::{
+    BehaviorVersion, Config, ProvideCredentials, Region, StalledStreamProtectionConfig,
+};
+
+async fn error(client: &Client) -> Error {
+    let error = try_all_shards(client, "orders").next().await.unwrap().unwrap_err();
+    assert!(std::error::Error::source(&error).is_some(), "the SDK's error is kept");
+    assert_eq!(error.stream().name(), "orders");
+    error
+}
+
+#[track_caller]
+fn assert_says(error: &Error, all: &[&str]) {
+    let text = error.to_string();
+    assert!(all.iter().all(|part| text.contains(part)), "{text}");
+    assert!(text.starts_with("listing the shards of stream orders "), "{text}");
+    assert!(!text.contains('\n'), "{text}");
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl ProvideCredentials for Nobody {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("nobody has any")))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_credentials() {
+    let fake = FakeKinesis::new();
+    let none = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .http_client(fake.http_client())
+        .build();
+    assert_says(&error(&Client::from_conf(none)).await, &["the client has no credentials"]);
+    let empty = fake.config().credentials_provider(Nobody).build();
+    assert_says(
+        &error(&Client::from_conf(empty)).await,
+        &["nobody has any", "the client has no credentials"],
+    );
+    assert_eq!(fake.requests().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_connection() {
+    let error = error(&Canned::client(|_| Reply::Refused)).await;
+    assert_says(&error, &["connection refused"]);
+    assert!(error.is_retryable() && !error.to_string().contains("credentials"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_answer() {
+    let client = Canned::client(|_| Reply::Silence);
+    let config = client
+        .config()
+        .to_builder()
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled());
+    let client = Client::from_conf(config.build());
+    let begun = Instant::now();
+    let no_answer = error(&client).await;
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_says(&no_answer, &["no answer came within 60 s"]);
+    assert!(no_answer.is_retryable(), "{no_answer}");
+
+    let impatient = TimeoutConfig::builder().operation_timeout(SECOND * 5).build();
+    let client = Client::from_conf(client.config().to_builder().timeout_config(impatient).build());
+    assert_says(&error(&client).await, &["timeout", "5s"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_none_of_kinesis() {
+    let page = |status| move |_: Value| Reply::Answer(status, "<html>\nsign in</html>".to_owned());
+    for status in [200, 503] {
+        let error = error(&Canned::client(page(status))).await;
+        assert_says(&error, &[&format!("HTTP status {status}")]);
+        assert!(error.is_retryable(), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_kinesis_says_itself() {
+    for (code, retryable) in [
+        ("LimitExceededException", true),
+        ("InternalFailure", true),
+        ("InvalidArgumentException", false),
+        ("SerializationException", false),
+        ("OptInRequired", false),
+        ("SubscriptionRequiredException", false),
+        ("DryRunOperationException", false),
+    ] {
+        let error = error(&Canned::client(move |_| Reply::error(400, code))).await;
+        assert_says(&error, &[&format!("failed ({code}: as told)")]);
+        assert_eq!(error.is_retryable(), retryable, "{code}");
+    }
+    let denied = error(&Canned::client(|_| Reply::error(400, "AccessDeniedException"))).await;
+    assert_says(&denied, &["was denied (AccessDeniedException: as told)", "kinesis:ListShards"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_shards_logs_it_with_the_next_attempt() {
+    let log = Logged::start();
+    let client = Canned::client(|_| Reply::Refused);
+    let mut shards = all_shards(&client, "orders");
+    assert!(within(SECOND / 10, &mut shards).await.is_empty());
+    let log = log.text();
+    assert_eq!(log.matches("WARN").count(), 1, "{log}");
+    for part in ["stream=orders", "connection refused", "retryable=true", "next_attempt_in="] {
+        assert!(log.contains(part), "no {part}: {log}");
+    }
+    let wait = log.split("next_attempt_in=").nth(1).and_then(|rest| rest.split("ms").next());
+    let wait: f64 = wait.and_then(|wait| wait.parse().ok()).unwrap_or_else(|| panic!("{log}"));
+    assert!((250.0..=500.0).contains(&wait), "{log}");
+}
