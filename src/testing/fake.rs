@@ -9,9 +9,9 @@ use aws_sdk_kinesis::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_kinesis::config::{Builder, Credentials, HttpClient, Region};
 
 use super::clock::{Clock, DEFAULT_START, TokioSleep};
-use super::http::Connector;
-use super::model::{Limits, Millis, Mode, REGION, Refusal, Service, StreamRef};
-use super::server::Server;
+use super::http::Client as Http;
+use super::model::{Limits, Millis, Mode, ON_DEMAND_SHARDS, Refusal, Service, StreamRef};
+use super::server::{Server, Settings};
 use super::stream::FakeStream;
 
 /// An in-process Amazon Kinesis for the real [`aws_sdk_kinesis::Client`]. Clones share one state.
@@ -45,7 +45,7 @@ pub struct FakeKinesis {
 pub struct FakeKinesisBuilder {
     start: Millis,
     service: Service,
-    keeps_log: bool,
+    settings: Settings,
 }
 
 impl FakeKinesisBuilder {
@@ -69,9 +69,54 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// How long a stream stays `CREATING`, `UPDATING` (after a split, a merge, or a new shard count) or `DELETING`.
-    /// A stream that is not `ACTIVE` refuses further changes; one that is being made or removed refuses everything.
-    /// The shards themselves change at once.
+    /// The region the fake is in, as its ARNs and its clients say.
+    ///
+    /// # Default
+    ///
+    /// `us-east-1`
+    pub fn region(mut self, region: &str) -> Self {
+        region.clone_into(&mut self.service.region);
+        self
+    }
+
+    /// The account the fake's streams belong to, as their ARNs say.
+    ///
+    /// # Default
+    ///
+    /// `123456789012`
+    ///
+    /// # Panics
+    ///
+    /// If it is not 12 digits.
+    #[track_caller]
+    pub fn account(mut self, account: &str) -> Self {
+        let well_formed = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        assert!(well_formed, "{account} is no account: it is 12 digits");
+        account.clone_into(&mut self.service.account);
+        self
+    }
+
+    /// How long each request takes, on tokio's clock. It is carried out at once; its answer comes after this time.
+    ///
+    /// With some, a pipeline that asks again and again without a pause still lets a paused clock go on.
+    ///
+    /// # Default
+    ///
+    /// Zero: a test knows what time it is, whatever its pipeline asks for. Every request lets other tasks run all the same.
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.settings.latency = latency;
+        self
+    }
+
+    /// How long a stream that a request has made, changed or removed stays `CREATING`, `UPDATING` (after a split, a merge,
+    /// or a new shard count) or `DELETING`. What a test does itself, with [`FakeKinesis`] and [`FakeStream`], is complete
+    /// when the call returns.
+    ///
+    /// The shards themselves change at once. A stream that is not `ACTIVE` refuses further changes with
+    /// `ResourceInUseException`. One that is `CREATING` or `DELETING` is described and listed by name (`DescribeStream`,
+    /// `DescribeStreamSummary`, `ListStreams`); it refuses `ListShards` with `ResourceInUseException`, and iterators, reads
+    /// and writes with `ResourceNotFoundException`. AWS says that a stream that is `DELETING` *might* still take reads and
+    /// writes: the fake takes none, for a pipeline must be able to live without.
     ///
     /// # Default
     ///
@@ -82,7 +127,8 @@ impl FakeKinesisBuilder {
     }
 
     /// Whether the answer with a closed shard's last records is also its end (no next iterator, and the child shards),
-    /// or the end comes in one more answer without records. AWS does either.
+    /// or the end comes in one more answer without records. AWS does either;
+    /// [`Fault::EndWithLastRecords`](super::Fault::EndWithLastRecords) says it for one request.
     ///
     /// # Default
     ///
@@ -108,7 +154,21 @@ impl FakeKinesisBuilder {
     ///
     /// `true`
     pub fn log_requests(mut self, keep: bool) -> Self {
-        self.keeps_log = keep;
+        self.settings.keeps_log = keep;
+        self
+    }
+
+    /// Whether answers have the HTTP header `Date`, as Kinesis's do: the fake's time, in whole seconds.
+    ///
+    /// The SDK takes a difference between that header and its own clock for an error of the latter, and corrects its
+    /// signatures by it. The fake's clients have the fake's clock, so that there is none; a client with a clock of its own
+    /// may see one.
+    ///
+    /// # Default
+    ///
+    /// `false`: an answer without it is one the SDK corrects nothing by, and cheaper.
+    pub fn date_header(mut self, with_date: bool) -> Self {
+        self.settings.date_header = with_date;
         self
     }
 
@@ -116,7 +176,7 @@ impl FakeKinesisBuilder {
     #[must_use]
     pub fn build(self) -> FakeKinesis {
         let clock = Clock::starting_at(self.start);
-        FakeKinesis { server: Arc::new(Server::new(clock, self.service, self.keeps_log)) }
+        FakeKinesis { server: Arc::new(Server::new(clock, self.service, self.settings)) }
     }
 }
 
@@ -142,8 +202,8 @@ impl FakeKinesis {
 
     /// A Kinesis with other than the default settings.
     pub fn builder() -> FakeKinesisBuilder {
-        let builder =
-            FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), keeps_log: true };
+        let settings = Settings { keeps_log: true, date_header: false, latency: Duration::ZERO };
+        let builder = FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), settings };
         builder.limits(Limits::aws())
     }
 
@@ -168,21 +228,22 @@ impl FakeKinesis {
     /// ```
     #[must_use]
     pub fn config(&self) -> Builder {
+        let region = self.server.state().service.region.clone();
         Builder::new()
             .behavior_version_latest()
-            .region(Region::from_static(REGION))
+            .region(Region::new(region))
             .credentials_provider(Credentials::new("fake", "fake", None, None, "FakeKinesis"))
             .retry_config(RetryConfig::standard())
             .retry_partition(RetryPartition::new(self.server.retry_partition()))
             .sleep_impl(TokioSleep)
             .time_source(self.server.clock)
-            .http_client(Connector(Arc::clone(&self.server)))
+            .http_client(Http(Arc::clone(&self.server)))
     }
 
     /// The fake as an HTTP client, for a configuration of your own. Only Kinesis's operations are known to it.
     #[must_use]
     pub fn http_client(&self) -> impl HttpClient + Clone + use<> {
-        Connector(Arc::clone(&self.server))
+        Http(Arc::clone(&self.server))
     }
 
     /// What time the fake has: a fixed start (see [`FakeKinesisBuilder::starting_at`]) plus what has passed on tokio's
@@ -193,6 +254,39 @@ impl FakeKinesis {
     }
 
     /// [`tokio::time::advance`]: moves the fake's clock, and with it retention, tokens, iterators and limits.
+    ///
+    /// This is one jump, during which nothing runs: a pipeline that was to read every second wakes once, with an iterator
+    /// that has expired meanwhile and records that may be gone. It is for tests that have nothing running. With something
+    /// running, let the time pass: on a paused clock, [`tokio::time::sleep`] goes from one timer to the next, lets
+    /// everything run in its turn, and takes no longer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use kinesis_shards::testing::FakeKinesis;
+    /// use tokio::time::{MissedTickBehavior, interval, sleep};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let kinesis = FakeKinesis::new();
+    /// kinesis.create_stream("orders", 1);
+    /// let client = kinesis.client();
+    /// let lister = tokio::spawn(async move {
+    ///     let mut every_minute = interval(Duration::from_secs(60));
+    ///     every_minute.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ///     loop {
+    ///         every_minute.tick().await;
+    ///         client.list_shards().stream_name("orders").send().await.unwrap();
+    ///     }
+    /// });
+    /// sleep(Duration::from_secs(3_599)).await;
+    /// assert_eq!(kinesis.count("ListShards"), 60);
+    /// kinesis.advance(Duration::from_secs(3_600)).await;
+    /// sleep(Duration::from_millis(1)).await;
+    /// assert_eq!(kinesis.count("ListShards"), 61);
+    /// # lister.abort();
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -219,14 +313,18 @@ impl FakeKinesis {
         self.stream(name)
     }
 
-    /// Makes a stream in on-demand mode, which has four shards.
+    /// Makes a stream in on-demand mode, which has four shards. AWS alone reshards it: requests that would are refused, and
+    /// [`FakeStream::double`] and the other calls of a test do what AWS does.
     ///
     /// # Panics
     ///
     /// If there is a stream of that name, or the name is not a valid one.
     #[track_caller]
     pub fn create_on_demand_stream(&self, name: &str) -> FakeStream {
-        must(self.server.with(|service, now| service.create_stream(name, Mode::OnDemand, 1, now)));
+        must(
+            self.server
+                .with(|service, now| service.create_stream(name, Mode::OnDemand, ON_DEMAND_SHARDS, now)),
+        );
         self.stream(name)
     }
 
@@ -237,7 +335,7 @@ impl FakeKinesis {
     /// If there is no such stream.
     #[track_caller]
     pub fn delete_stream(&self, name: &str) {
-        must(self.server.with(|service, now| service.delete_stream(StreamRef::named(name), now)));
+        must(self.server.with(|service, now| service.remove_stream(StreamRef::named(name), now)));
     }
 
     /// The stream of that name, whether it exists or not: its calls are what panics if it does not.

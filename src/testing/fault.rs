@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::model::{Code, Distortion, Millis};
-use super::wire::Twist;
+use super::model::{Code, Distortion, FailedEntries, Millis, Oddity};
+use super::wire::{OPERATIONS, Twist, has_answer};
 
 /// What goes wrong with one request.
 ///
@@ -48,9 +48,15 @@ pub enum Fault {
         /// The error code, as on the wire.
         code: String,
     },
-    /// No answer, ever. Only a timeout of the client's ends this.
+    /// No answer, ever: only a timeout of the client's ends this, its read timeout or one of an attempt or an operation.
+    /// The SDK sets none of these by itself, so that a call of the default client then waits for ever, as in life: put a
+    /// timeout around it.
     NeverAnswers,
-    /// The request is carried out at once; its answer takes this long.
+    /// The connection is never made, nor refused: only a timeout of the client's ends this. The SDK's connect timeout is
+    /// 3.1 seconds by default.
+    NeverConnects,
+    /// The request is carried out at once; its answer takes this long, beside the fake's
+    /// [`latency`](super::FakeKinesisBuilder::latency).
     Late(Duration),
     /// The connection cannot be made: the request is not carried out.
     ConnectionRefused,
@@ -64,7 +70,7 @@ pub enum Fault {
     WrongTypes,
     /// The request is not carried out; this is its answer, with status 200.
     Body(String),
-    /// `ListShards` shows the stream as it was this long ago.
+    /// `ListShards` shows the stream as it was this long ago, with the shards that have expired since.
     StaleListing(Duration),
     /// `ListShards` leaves this shard out.
     OmitShard(String),
@@ -78,6 +84,19 @@ pub enum Fault {
     EmptyPage,
     /// `GetRecords` gives no records this time, though there may be some.
     EmptyRead,
+    /// `GetRecords` gives the last records of a closed shard together with its end (no next iterator, and the child
+    /// shards), or the end comes in one more answer: as [`FakeKinesisBuilder::end_with_last_records`] says for all
+    /// requests, for one alone.
+    ///
+    /// [`FakeKinesisBuilder::end_with_last_records`]: super::FakeKinesisBuilder::end_with_last_records
+    EndWithLastRecords(bool),
+    /// `PutRecords` writes its records but those at these places, the first being 0, which are throttled:
+    /// `ProvisionedThroughputExceededException`.
+    ThrottleEntries(Vec<usize>),
+    /// `PutRecords` throttles about one record in four and writes the others; which ones is up to the number.
+    ThrottleSomeEntries(u64),
+    /// `PutRecords` writes its records but those at these places, the first being 0, which fail: `InternalFailure`.
+    FailEntries(Vec<usize>),
 }
 
 /// What a fault does to a request.
@@ -90,6 +109,8 @@ pub(super) enum Effect {
     Silence,
     /// Not carried out: there is no connection.
     Unreachable,
+    /// Not carried out, and there is never a connection.
+    NoConnection,
     /// Carried out, with something wrong in the answer.
     Twist(Twist),
     /// Carried out, with something done to the answer.
@@ -110,6 +131,8 @@ impl Fault {
         let refuse = |status, code: &str| Effect::Refuse { status, code: code.to_owned() };
         let of_records = matches!(operation, "GetRecords" | "GetShardIterator" | "PutRecord" | "PutRecords");
         let list = |listing| Effect::Twist(Twist { listing, ..Twist::default() });
+        let read = |read| Effect::Twist(Twist { read, ..Twist::default() });
+        let put = |entries| Effect::Twist(Twist { entries, ..Twist::default() });
         match self {
             Self::Throttled if of_records => refuse(400, Code::ThroughputExceeded.as_str()),
             Self::Throttled | Self::LimitExceeded => refuse(400, Code::LimitExceeded.as_str()),
@@ -128,6 +151,7 @@ impl Fault {
             Self::KmsOptInRequired => refuse(400, "KMSOptInRequired"),
             Self::Error { status, code } => refuse(*status, code),
             Self::NeverAnswers => Effect::Silence,
+            Self::NeverConnects => Effect::NoConnection,
             Self::ConnectionRefused => Effect::Unreachable,
             Self::Body(body) => Effect::Answer(body.clone()),
             Self::Late(by) => Effect::Damage(Damage::Late(*by)),
@@ -141,11 +165,18 @@ impl Fault {
             Self::ParentStillOpen(id) => list(Distortion::StillOpen(id.clone())),
             Self::NoChildrenYet(id) => list(Distortion::Childless(id.clone())),
             Self::EmptyPage => list(Distortion::Empty),
-            Self::EmptyRead => Effect::Twist(Twist { dry: true, ..Twist::default() }),
+            Self::EmptyRead => read(Oddity { dry: true, ..Oddity::default() }),
+            Self::EndWithLastRecords(with_last_records) => {
+                read(Oddity { end_with_last_records: Some(*with_last_records), ..Oddity::default() })
+            }
+            Self::ThrottleEntries(these) => put(FailedEntries::Throttled(these.clone())),
+            Self::ThrottleSomeEntries(number) => put(FailedEntries::SomeThrottled(*number)),
+            Self::FailEntries(these) => put(FailedEntries::Failed(these.clone())),
         }
     }
 
-    /// Whether this fault can befall `operation` at all.
+    /// Whether this fault can befall `operation` at all: what it would do nothing to, and what AWS never answers to it, it
+    /// cannot.
     pub(super) fn befalls(&self, operation: &str) -> bool {
         match self {
             Self::StaleListing(_)
@@ -153,10 +184,42 @@ impl Fault {
             | Self::OmitSomeShards(_)
             | Self::ParentStillOpen(_)
             | Self::NoChildrenYet(_)
-            | Self::EmptyPage
-            | Self::ExpiredNextToken => operation == "ListShards",
-            Self::EmptyRead | Self::ExpiredIterator => operation == "GetRecords",
-            _ => true,
+            | Self::EmptyPage => operation == "ListShards",
+            Self::ExpiredNextToken => matches!(operation, "ListShards" | "ListStreams"),
+            Self::EmptyRead | Self::EndWithLastRecords(_) | Self::ExpiredIterator => {
+                operation == "GetRecords"
+            }
+            Self::ThrottleEntries(_) | Self::ThrottleSomeEntries(_) | Self::FailEntries(_) => {
+                operation == "PutRecords"
+            }
+            Self::KmsThrottling
+            | Self::KmsDisabled
+            | Self::KmsAccessDenied
+            | Self::KmsInvalidState
+            | Self::KmsNotFound
+            | Self::KmsOptInRequired => matches!(operation, "GetRecords" | "PutRecord" | "PutRecords"),
+            Self::ResourceNotFound => !matches!(operation, "CreateStream" | "ListStreams"),
+            Self::TruncatedBody | Self::NotJson | Self::WrongTypes | Self::Body(_) => has_answer(operation),
+            Self::Throttled
+            | Self::LimitExceeded
+            | Self::InternalFailure
+            | Self::ServiceUnavailable
+            | Self::AccessDenied
+            | Self::Error { .. }
+            | Self::NeverAnswers
+            | Self::NeverConnects
+            | Self::Late(_)
+            | Self::ConnectionRefused
+            | Self::ConnectionReset => true,
         }
+    }
+
+    /// # Panics
+    ///
+    /// If there is no such operation, or this fault cannot befall it: a test that waits for it would prove nothing.
+    #[track_caller]
+    pub(super) fn must_befall(&self, operation: &str) {
+        assert!(OPERATIONS.contains(&operation), "{operation} is not an operation of FakeKinesis");
+        assert!(self.befalls(operation), "{self:?} cannot befall {operation}");
     }
 }

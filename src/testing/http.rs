@@ -1,8 +1,10 @@
 //! The fake as the SDK's HTTP client: no socket, no serialised HTTP, the SDK's own request and response types.
 
 use std::fmt;
+use std::future::pending;
 use std::io::{Error, ErrorKind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -11,11 +13,28 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
 
 use super::server::{Answer, Outcome, Server};
 
 #[derive(Clone)]
-pub(super) struct Connector(pub(super) Arc<Server>);
+pub(super) struct Client(pub(super) Arc<Server>);
+
+/// A connection with the timeouts of one client.
+#[derive(Clone)]
+struct Connector {
+    server: Arc<Server>,
+    connect_timeout: Option<Duration>,
+    read_timeout: Option<Duration>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FakeKinesis")
+    }
+}
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,43 +42,86 @@ impl fmt::Debug for Connector {
     }
 }
 
-impl HttpClient for Connector {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
+impl HttpClient for Client {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(Connector {
+            server: Arc::clone(&self.0),
+            connect_timeout: settings.connect_timeout(),
+            read_timeout: settings.read_timeout(),
+        })
     }
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let server = Arc::clone(&self.0);
+        let connector = self.clone();
         // Nothing happens before the first poll, as with a request that is not sent.
         HttpConnectorFuture::new(async move {
-            let operation =
-                request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
-            let body = request.body().bytes().unwrap_or_default();
-            match server.handle(operation.unwrap_or_default(), body) {
-                Outcome::Answer { answer, after } => {
-                    if !after.is_zero() {
-                        tokio::time::sleep(after).await;
-                    }
-                    response(answer)
+            // The SDK's own connector, too, counts the time to connect as time to read.
+            match connector.read_timeout {
+                Some(limit) => {
+                    let timed_out = |_| Err(ConnectorError::timeout(Box::new(broken(ErrorKind::TimedOut))));
+                    timeout(limit, connector.exchange(request)).await.unwrap_or_else(timed_out)
                 }
-                Outcome::Silence => std::future::pending().await,
-                Outcome::Unreachable => Err(broken(ErrorKind::ConnectionRefused).never_connected()),
-                Outcome::Lost => Err(broken(ErrorKind::ConnectionReset)),
+                None => connector.exchange(request).await,
             }
         })
     }
 }
 
-fn broken(kind: ErrorKind) -> ConnectorError {
-    ConnectorError::io(Box::new(Error::new(kind, "a fault of FakeKinesis")))
+impl Connector {
+    async fn exchange(&self, mut request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        // The body is taken as if it were sent: the SDK fails a request whose body nobody takes.
+        let body = ByteStream::new(request.take_body()).collect().await;
+        let body = body.map_err(|error| ConnectorError::user(Box::new(error)))?.into_bytes();
+        let operation = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
+        match self.server.handle(operation.unwrap_or_default(), &body) {
+            Outcome::Answer { answer, after } => {
+                self.wait(after).await;
+                response(answer, self.server.date())
+            }
+            Outcome::Silence => pending().await,
+            Outcome::Unreachable => {
+                self.wait(Duration::ZERO).await;
+                Err(ConnectorError::io(Box::new(broken(ErrorKind::ConnectionRefused))).never_connected())
+            }
+            Outcome::NoConnection => match self.connect_timeout {
+                Some(limit) => {
+                    sleep(limit).await;
+                    Err(ConnectorError::timeout(Box::new(broken(ErrorKind::TimedOut))).never_connected())
+                }
+                None => pending().await,
+            },
+            Outcome::Lost => {
+                self.wait(Duration::ZERO).await;
+                Err(ConnectorError::io(Box::new(broken(ErrorKind::ConnectionReset))))
+            }
+        }
+    }
+
+    /// Waits for an answer. One that comes at once still lets the runtime go on: a pipeline that asks again and again
+    /// would otherwise never let anything else run.
+    async fn wait(&self, more: Duration) {
+        let latency = self.server.settings.latency + more;
+        if latency.is_zero() {
+            yield_now().await;
+        } else {
+            sleep(latency).await;
+        }
+    }
 }
 
-fn response(answer: Answer) -> Result<HttpResponse, ConnectorError> {
+fn broken(kind: ErrorKind) -> Error {
+    Error::new(kind, "a fault of FakeKinesis")
+}
+
+fn response(answer: Answer, date: Option<String>) -> Result<HttpResponse, ConnectorError> {
     let status = answer.status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
     let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
     response.headers_mut().insert("content-type", "application/x-amz-json-1.1");
+    if let Some(date) = date {
+        response.headers_mut().insert("date", date);
+    }
     if let Some(code) = answer.error {
         response.headers_mut().insert("x-amzn-errortype", code);
     }

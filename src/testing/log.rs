@@ -1,15 +1,14 @@
 //! What was asked of the fake.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::fake::FakeKinesis;
 use super::fault::Fault;
-use super::wire::{shard_of, stream_of};
+use super::wire::{Read, shard_of, stream_of};
 
 /// One request that reached the fake; the SDK's retries are requests of their own.
 #[derive(Clone, Debug)]
@@ -21,13 +20,14 @@ pub struct Request {
     shard: Option<String>,
     pub(super) error: Option<String>,
     pub(super) fault: Option<Fault>,
+    pub(super) read: Option<Read>,
 }
 
 impl Request {
     pub(super) fn new(operation: &str, body: Value, at: Instant) -> Self {
         let (stream, shard) = (stream_of(&body), shard_of(&body));
         let (operation, body) = (operation.to_owned(), Arc::new(body));
-        Self { operation, body, at, stream, shard, error: None, fault: None }
+        Self { operation, body, at, stream, shard, error: None, fault: None, read: None }
     }
 
     /// The operation, as in AWS's API reference: `ListShards`.
@@ -66,24 +66,29 @@ impl Request {
         self.error.as_deref()
     }
 
+    /// How many records its answer gave: of a `GetRecords` whose answer came, or was to come, whole.
+    #[must_use]
+    pub fn records_read(&self) -> usize {
+        self.read.as_ref().map_or(0, |read| read.records)
+    }
+
+    /// How many bytes of data and partition keys its answer gave.
+    #[must_use]
+    pub fn bytes_read(&self) -> usize {
+        self.read.as_ref().map_or(0, |read| read.bytes)
+    }
+
+    /// Whether its answer was the end of a closed shard.
+    #[must_use]
+    pub fn read_the_end(&self) -> bool {
+        self.read.as_ref().is_some_and(|read| read.ended)
+    }
+
     /// The fault that befell it.
     #[must_use]
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
     }
-}
-
-/// The most of these, which are in order, within any one second.
-fn peak(times: impl IntoIterator<Item = Instant>) -> usize {
-    let (mut within, mut peak) = (VecDeque::new(), 0);
-    for time in times {
-        within.push_back(time);
-        while within.front().is_some_and(|&first| time.duration_since(first) >= Duration::from_secs(1)) {
-            within.pop_front();
-        }
-        peak = peak.max(within.len());
-    }
-    peak
 }
 
 /// # The log of requests
@@ -129,49 +134,20 @@ impl FakeKinesis {
         requests.map(|request| Value::clone(&request.body)).collect()
     }
 
-    /// The most `GetRecords` of one shard within any second, refused ones among them.
+    /// The requests of `operation` so far, in the order they came.
     #[must_use]
-    pub fn reads_per_second(&self, stream: &str, shard_id: &str) -> usize {
+    pub fn requests_of(&self, operation: &str) -> Vec<Request> {
         let state = self.server().state();
-        let reads = state.log.iter().filter(|request| {
-            request.operation == "GetRecords"
-                && request.stream_name() == Some(stream)
-                && request.shard_id() == Some(shard_id)
-        });
-        peak(reads.map(|request| request.at))
+        state.log.iter().filter(|request| request.operation == operation).cloned().collect()
     }
 
-    /// Asserts that no shard of any stream was read more than `most` times within any second. AWS's limit is 5.
-    ///
-    /// # Panics
-    ///
-    /// If one was, with its name.
-    #[track_caller]
-    pub fn assert_read_rate_at_most(&self, most: usize) {
-        let requests = self.requests();
-        let reads = requests.iter().filter(|request| request.operation == "GetRecords");
-        let shards: BTreeSet<_> =
-            reads.filter_map(|read| Some((read.stream_name()?, read.shard_id()?))).collect();
-        for (stream, shard) in shards {
-            let rate = self.reads_per_second(stream, shard);
-            assert!(
-                rate <= most,
-                "{shard} of stream {stream} was read {rate} times within a second, not {most}"
-            );
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peak_is_of_any_second() {
-        let start = Instant::now();
-        let at = |millis: &u64| start + Duration::from_millis(*millis);
-        assert_eq!(peak([]), 0);
-        assert_eq!(peak([0, 200, 400, 600, 800, 1000].iter().map(at)), 5);
-        assert_eq!(peak([0, 900, 950, 1850, 1899, 1949].iter().map(at)), 4);
+    /// The `GetShardIterator` and `GetRecords` of one shard so far, in the order they came.
+    #[must_use]
+    pub fn requests_of_shard(&self, stream: &str, shard_id: &str) -> Vec<Request> {
+        let state = self.server().state();
+        let of_shard = |request: &&Request| {
+            request.stream_name() == Some(stream) && request.shard_id() == Some(shard_id)
+        };
+        state.log.iter().filter(of_shard).cloned().collect()
     }
 }

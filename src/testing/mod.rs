@@ -32,14 +32,21 @@
 //!
 //! `CreateStream`, `DeleteStream`, `DescribeStream`, `DescribeStreamSummary`, `ListStreams`,
 //! `IncreaseStreamRetentionPeriod`, `DecreaseStreamRetentionPeriod`, `ListShards` (pages, tokens, every filter),
-//! `SplitShard`, `MergeShards`, `UpdateShardCount`, `PutRecord`, `PutRecords`, `GetShardIterator` and `GetRecords`.
+//! `SplitShard`, `MergeShards`, `UpdateShardCount`, `UpdateMaxRecordSize`, `PutRecord`, `PutRecords`, `GetShardIterator` and `GetRecords`.
 //! Anything else is refused with `UnknownOperationException`.
 //!
 //! # Time
 //!
 //! The fake's clock is tokio's: [`FakeKinesis::now`] starts at a fixed time and moves with [`tokio::time::Instant`].
 //! Retention, tokens, iterators and arrival times follow it.
-
+//!
+//! On a paused clock, let time pass with [`tokio::time::sleep`]: the clock goes from one timer to the next, and everything
+//! that waits for one runs in its turn. [`FakeKinesis::advance`] is one jump, during which nothing runs: it is for tests that
+//! have nothing running.
+//!
+//! Requests take no time, unless [`FakeKinesisBuilder::latency`] gives them some; what waits for a timer can only go on when
+//! nothing else can run. A pipeline that asks again and again without a pause would keep a paused clock standing, and no
+//! timeout around it would ever end.
 //!
 //! # Limits
 //!
@@ -48,12 +55,17 @@
 //! # Faults
 //!
 //! Anything may go wrong, by script ([`FakeKinesis::fail_next`] and its kin), by a function of the request
-//! ([`FakeKinesis::on_request`]), or by chance and a seed ([`FakeKinesis::fail_at_random`]). [`Fault`] names what.
+//! ([`FakeKinesis::on_request`]), or by chance and a seed ([`FakeKinesis::fail_at_random`]). [`Fault`] names what. A fault that
+//! cannot befall an operation is refused with a panic.
+//!
+//! The timeouts of a client's configuration hold, on tokio's clock: those for connecting and for reading, those of an attempt
+//! and of an operation.
 //!
 //! # The log
 //!
 //! [`FakeKinesis::requests`] is every request there was, with its time and what became of it. Beside it are counts, bodies,
-//! and [`FakeKinesis::assert_read_rate_at_most`].
+//! and what a test asserts of them: [`FakeKinesis::assert_read_rate_at_most`], [`FakeKinesis::assert_parents_read_first`],
+//! [`FakeKinesis::peak_rate`].
 //!
 //! Calls of [`FakeKinesis`] and [`FakeStream`] themselves (`create_stream`, `split`, `put`, ...) are no requests: no limit
 //! and no fault applies to them, and they are not in the log.
@@ -71,6 +83,7 @@ mod http;
 mod log;
 mod model;
 mod random;
+mod rates;
 mod script;
 mod server;
 mod store;

@@ -27,14 +27,25 @@ impl RandomFaults {
 
     /// `fault` befalls this share of the requests, from 0 to 1, of every operation it can befall. Of two faults that
     /// would befall one request, the one that was added first does.
+    ///
+    /// # Panics
+    ///
+    /// If `share` is not from 0 to 1.
+    #[track_caller]
     pub fn rate(mut self, fault: Fault, share: f64) -> Self {
-        self.rates.push((None, fault, share));
+        self.rates.push((None, fault, checked(share)));
         self
     }
 
     /// `fault` befalls this share of the requests, from 0 to 1, of one operation.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such operation, the fault cannot befall it, or `share` is not from 0 to 1.
+    #[track_caller]
     pub fn rate_of(mut self, operation: &str, fault: Fault, share: f64) -> Self {
-        self.rates.push((Some(operation.to_owned()), fault, share));
+        fault.must_befall(operation);
+        self.rates.push((Some(operation.to_owned()), fault, checked(share)));
         self
     }
 
@@ -47,12 +58,19 @@ impl RandomFaults {
             if drawn.is_none() && concerned && unit(self.state) < *share {
                 drawn = Some(match fault {
                     Fault::OmitSomeShards(_) => Fault::OmitSomeShards(self.state),
+                    Fault::ThrottleSomeEntries(_) => Fault::ThrottleSomeEntries(self.state),
                     other => other.clone(),
                 });
             }
         }
         drawn
     }
+}
+
+#[track_caller]
+fn checked(share: f64) -> f64 {
+    assert!((0.0..=1.0).contains(&share), "{share} is no share of the requests: it is from 0 to 1");
+    share
 }
 
 /// A number from 0 up to 1.
@@ -83,6 +101,26 @@ mod tests {
         let empty = faults.iter().flatten().filter(|fault| **fault == Fault::EmptyPage).count();
         assert!((200..300).contains(&throttled), "{throttled}");
         assert!((150..225).contains(&empty), "{empty}");
+    }
+
+    #[test]
+    fn what_is_no_share_is_refused() {
+        for share in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            let add = || RandomFaults::seeded(1).rate(Fault::Throttled, share);
+            assert!(std::panic::catch_unwind(add).is_err(), "{share}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "GetRecord is not an operation")]
+    fn a_mistyped_operation_is_refused() {
+        let _ = RandomFaults::seeded(1).rate_of("GetRecord", Fault::Throttled, 0.5);
+    }
+
+    #[test]
+    #[should_panic(expected = "EmptyPage cannot befall GetRecords")]
+    fn a_fault_that_would_do_nothing_is_refused() {
+        let _ = RandomFaults::seeded(1).rate_of("GetRecords", Fault::EmptyPage, 0.5);
     }
 
     #[test]

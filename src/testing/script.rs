@@ -51,9 +51,7 @@ impl Script {
         hooked.or(scripted).or(random)
     }
 
-    #[track_caller]
     fn lines(&mut self, operation: &str) -> &mut Lines {
-        assert!(OPERATIONS.contains(&operation), "{operation} is not an operation of FakeKinesis");
         self.operations.entry(operation.to_owned()).or_default()
     }
 }
@@ -92,7 +90,7 @@ impl FakeKinesis {
     ///
     /// # Panics
     ///
-    /// If there is no such operation.
+    /// If there is no such operation, or the fault cannot befall it.
     #[track_caller]
     pub fn fail_next(&self, operation: &str, fault: Fault) {
         self.fail_nth(operation, 1, fault);
@@ -103,10 +101,11 @@ impl FakeKinesis {
     ///
     /// # Panics
     ///
-    /// If there is no such operation, or `nth` is zero.
+    /// If there is no such operation, the fault cannot befall it, or `nth` is zero.
     #[track_caller]
     pub fn fail_nth(&self, operation: &str, nth: u64, fault: Fault) {
         assert!(nth > 0, "the next request is the first");
+        fault.must_befall(operation);
         self.server().state().script.lines(operation).write(nth, fault);
     }
 
@@ -114,9 +113,10 @@ impl FakeKinesis {
     ///
     /// # Panics
     ///
-    /// If there is no such operation.
+    /// If there is no such operation, or the fault cannot befall it.
     #[track_caller]
     pub fn fail_times(&self, operation: &str, times: usize, fault: Fault) {
+        fault.must_befall(operation);
         let mut state = self.server().state();
         let lines = state.script.lines(operation);
         for fault in std::iter::repeat_n(fault, times) {
@@ -129,9 +129,10 @@ impl FakeKinesis {
     ///
     /// # Panics
     ///
-    /// If there is no such operation.
+    /// If there is no such operation, or the fault cannot befall it.
     #[track_caller]
     pub fn fail_always(&self, operation: &str, fault: Fault) {
+        fault.must_befall(operation);
         self.server().state().script.lines(operation).always = Some(fault);
     }
 
@@ -140,6 +141,10 @@ impl FakeKinesis {
     ///
     /// The hook may call the fake, as to split a shard between two pages of a listing. One that keeps a clone of the fake
     /// keeps it alive until [`clear_faults`](Self::clear_faults).
+    ///
+    /// # Panics
+    ///
+    /// The request panics if the hook returns a fault that cannot befall its operation.
     ///
     /// ```
     /// use kinesis_shards::testing::{FakeKinesis, Fault};
@@ -151,7 +156,9 @@ impl FakeKinesis {
     /// });
     /// ```
     pub fn on_request(&self, hook: impl Fn(&Request) -> Option<Fault> + Send + Sync + 'static) {
-        self.server().state().script.hook = Some(Arc::new(hook));
+        let old = self.server().state().script.hook.replace(Arc::new(hook));
+        // Dropped only now that the state is free: it may hold something that calls the fake when it goes.
+        drop(old);
     }
 
     /// Requests meet faults by chance, when nothing else is said for them.
@@ -159,10 +166,21 @@ impl FakeKinesis {
         self.server().state().script.random = Some(faults);
     }
 
+    /// No more faults from the script for `operation`; the hook and chance stay, and so does the script for others.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such operation.
+    #[track_caller]
+    pub fn clear_faults_of(&self, operation: &str) {
+        assert!(OPERATIONS.contains(&operation), "{operation} is not an operation of FakeKinesis");
+        self.server().state().script.operations.remove(operation);
+    }
+
     /// No more faults: the script, the hook and chance are all gone.
     pub fn clear_faults(&self) {
         let old = std::mem::take(&mut self.server().state().script);
-        // Dropped only now that the state is free: the hook may hold the last clone of something that needs it.
+        // As above.
         drop(old);
     }
 }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -12,15 +14,23 @@ use super::fault::{Damage, Effect};
 use super::log::Request;
 use super::model::{Code, Millis, Refusal, Service};
 use super::script::Script;
-use super::wire::{self, Twist};
+use super::wire::{self, Reply, Twist};
 
 #[derive(Debug)]
 pub(super) struct Server {
     /// Tells this fake from every other of the process.
     number: u64,
     pub(super) clock: Clock,
-    keeps_log: bool,
+    pub(super) settings: Settings,
     state: Mutex<State>,
+}
+
+/// What does not change once the fake is built.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) keeps_log: bool,
+    pub(super) date_header: bool,
+    pub(super) latency: Duration,
 }
 
 #[derive(Debug)]
@@ -38,6 +48,7 @@ pub(super) enum Outcome {
     Answer { answer: Answer, after: Duration },
     Silence,
     Unreachable,
+    NoConnection,
     Lost,
 }
 
@@ -50,9 +61,17 @@ pub(super) struct Answer {
 }
 
 impl Server {
-    pub(super) fn new(clock: Clock, service: Service, keeps_log: bool) -> Self {
+    pub(super) fn new(clock: Clock, service: Service, settings: Settings) -> Self {
         let state = State { service, log: Vec::new(), script: Script::default() };
-        Self { number: FAKES.fetch_add(1, Ordering::Relaxed), clock, keeps_log, state: Mutex::new(state) }
+        let number = FAKES.fetch_add(1, Ordering::Relaxed);
+        Self { number, clock, settings, state: Mutex::new(state) }
+    }
+
+    /// The header `Date` of an answer that is given now, if answers have one.
+    pub(super) fn date(&self) -> Option<String> {
+        let seconds = i64::try_from(self.clock.now().0 / 1000).ok()?;
+        let date = || DateTime::from_secs(seconds).fmt(Format::HttpDate).ok();
+        self.settings.date_header.then(date).flatten()
     }
 
     pub(super) fn retry_partition(&self) -> String {
@@ -79,6 +98,9 @@ impl Server {
         // Called while the state is free, for it may call the fake.
         let hook = self.state().script.hook();
         let hooked = hook.and_then(|hook| hook(&request));
+        if let Some(fault) = &hooked {
+            assert!(fault.befalls(operation), "the hook's {fault:?} cannot befall {operation}");
+        }
 
         let mut state = self.state();
         let now = self.clock.at(at);
@@ -90,10 +112,22 @@ impl Server {
                 Err(Refusal::new(Code::Serialization, "The body is no JSON object."))
             }
         };
+        let mut read = None;
+        let mut done = |result: Result<Reply, Refusal>| {
+            Outcome::now(result.map(|reply| {
+                read = reply.read;
+                reply.body
+            }))
+        };
         let outcome = match request.fault.as_ref().map(|fault| fault.effect(operation, now)) {
-            None => Outcome::now(carry_out(Twist::default())),
-            Some(Effect::Twist(twist)) => Outcome::now(carry_out(twist)),
-            Some(Effect::Damage(damage)) => Outcome::now(carry_out(Twist::default())).damaged(damage),
+            None => done(carry_out(Twist::default())),
+            Some(Effect::Twist(twist)) => done(carry_out(twist)),
+            Some(Effect::Damage(damage @ Damage::Late(_))) => {
+                done(carry_out(Twist::default())).damaged(damage)
+            }
+            Some(Effect::Damage(damage)) => {
+                Outcome::now(carry_out(Twist::default()).map(|reply| reply.body)).damaged(damage)
+            }
             Some(Effect::Answer(body)) => Outcome::now(Ok(body)),
             Some(Effect::Refuse { status, code }) => Outcome::Answer {
                 answer: Answer::error(status, &code, "A fault of FakeKinesis."),
@@ -101,8 +135,10 @@ impl Server {
             },
             Some(Effect::Silence) => Outcome::Silence,
             Some(Effect::Unreachable) => Outcome::Unreachable,
+            Some(Effect::NoConnection) => Outcome::NoConnection,
         };
-        if self.keeps_log {
+        if self.settings.keeps_log {
+            request.read = read;
             if let Outcome::Answer { answer, .. } = &outcome {
                 request.error.clone_from(&answer.error);
             }

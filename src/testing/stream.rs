@@ -8,11 +8,13 @@ use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{HashKeyRange, Record, SequenceNumberRange, Shard};
 
 use super::fake::must;
-use super::model::{self, Millis, Mode, NewRecord, Refusal, Service, StreamRef, Written, shard_id};
+use super::model::{self, Millis, NewRecord, Refusal, Service, StreamRef, Written, shard_id};
 use super::server::Server;
 
 /// One stream of a [`FakeKinesis`](super::FakeKinesis). Its calls are not requests: no limit or fault applies to
-/// them, and they are not in the log. What they do to the shards is done when they return.
+/// them, and they are not in the log. What they do is done when they return, whatever the stream's status: a
+/// [`transition`](super::FakeKinesisBuilder::transition) is for requests. In on-demand mode, too: that is what AWS's own
+/// scaling does.
 ///
 /// ```
 /// use kinesis_shards::testing::FakeKinesis;
@@ -76,11 +78,11 @@ impl FakeStream {
     /// If the stream does not exist.
     #[track_caller]
     pub fn delete(&self) {
-        self.call(Service::delete_stream);
+        self.call(Service::remove_stream);
     }
 
-    /// Removes the stream and makes another of its name at once: with the ids of the old shards, other sequence numbers,
-    /// and no records.
+    /// Removes the stream and makes another of its name and mode at once: with the ids of the old shards, other sequence
+    /// numbers, no records, and the retention period and the record size of a new stream.
     ///
     /// # Panics
     ///
@@ -88,8 +90,9 @@ impl FakeStream {
     #[track_caller]
     pub fn recreate(&self, shards: u32) {
         self.call(|service, stream, now| {
+            let mode = service.stream(stream, now)?.mode;
             service.remove_stream(stream, now)?;
-            service.create_stream(&self.name, Mode::Provisioned, shards, now)
+            service.create_stream(&self.name, mode, shards, now)
         });
     }
 
@@ -137,6 +140,25 @@ impl FakeStream {
         model::shard_id(child)
     }
 
+    /// Splits every open shard into equal halves, as AWS does when it scales an on-demand stream up; gives the ids of the
+    /// open shards, in the order of their hash keys.
+    ///
+    /// ```
+    /// use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// let orders = FakeKinesis::new().create_on_demand_stream("orders");
+    /// assert_eq!(orders.double().len(), 8);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the stream does not exist, or one of its shards is too narrow to split.
+    #[track_caller]
+    pub fn double(&self) -> Vec<String> {
+        self.call(Service::double);
+        self.open_shards()
+    }
+
     /// Splits and merges until there are `count` open shards of equal width, as `UpdateShardCount` does: short-lived
     /// shards, and merged ones that are split again, are part of it.
     ///
@@ -158,19 +180,30 @@ impl FakeStream {
         self.write(partition_key, None, data.as_ref())
     }
 
-    /// Writes a record to the shard that is given, whatever its partition key; gives the sequence number.
+    /// Writes a record with the partition key `put_to` to the shard that is given; gives the sequence number.
     ///
     /// # Panics
     ///
     /// If the shard does not exist or is closed, or AWS would refuse the record.
     #[track_caller]
     pub fn put_to(&self, shard_id: &str, data: impl AsRef<[u8]>) -> String {
+        self.put_to_with_key(shard_id, "put_to", data)
+    }
+
+    /// Writes a record to the shard that is given, whatever its partition key, by an explicit hash key; gives the sequence
+    /// number.
+    ///
+    /// # Panics
+    ///
+    /// If the shard does not exist or is closed, or AWS would refuse the record.
+    #[track_caller]
+    pub fn put_to_with_key(&self, shard_id: &str, partition_key: &str, data: impl AsRef<[u8]>) -> String {
         let key = self.call(|service, stream, now| {
             let shard = service.stream(stream, now)?.shard(shard_id)?;
             let closed = || Refusal::invalid(format!("{shard_id} is closed"));
             shard.is_open().then_some(shard.range.start).ok_or_else(closed)
         });
-        self.write("put_to", Some(key), data.as_ref()).1
+        self.write(partition_key, Some(key), data.as_ref()).1
     }
 
     #[track_caller]
@@ -184,14 +217,15 @@ impl FakeStream {
         }
     }
 
-    /// Drops a closed shard from every listing, as if its retention period had passed.
+    /// Drops a closed shard from every listing, as if its retention period had passed: the trim horizon is then no earlier
+    /// than its end.
     ///
     /// # Panics
     ///
     /// If the shard does not exist or is open.
     #[track_caller]
     pub fn expire(&self, shard_id: &str) {
-        self.call(|service, stream, now| service.stream_mut(stream, now)?.expire_shard(shard_id));
+        self.call(|service, stream, now| service.stream_mut(stream, now)?.expire_shard(shard_id, now));
     }
 
     /// Sets the retention period, in hours.
@@ -210,6 +244,16 @@ impl FakeStream {
         });
     }
 
+    /// Sets the size of the largest record, in KiB: 1,024 in a new stream.
+    ///
+    /// # Panics
+    ///
+    /// If it is less than 1,024 or more than 10,240.
+    #[track_caller]
+    pub fn set_max_record_size(&self, kib: u32) {
+        self.call(|service, stream, now| service.set_record_size(stream, kib, now));
+    }
+
     /// Every shard that is listed, open or closed, in the order of the ids.
     ///
     /// # Panics
@@ -221,7 +265,7 @@ impl FakeStream {
         self.call(|service, stream, now| Ok(service.stream(stream, now)?.shards().map(sdk_shard).collect()))
     }
 
-    /// The ids of the open shards, in their order.
+    /// The ids of the open shards in the order of their hash keys: any two beside each other can be merged.
     ///
     /// # Panics
     ///
@@ -230,8 +274,7 @@ impl FakeStream {
     #[track_caller]
     pub fn open_shards(&self) -> Vec<String> {
         self.call(|service, stream, now| {
-            let shards = service.stream(stream, now)?.shards();
-            Ok(shards.filter(|shard| shard.is_open()).map(|shard| shard.id.clone()).collect())
+            Ok(service.stream(stream, now)?.open_by_hash_key().map(|shard| shard.id.clone()).collect())
         })
     }
 

@@ -12,7 +12,7 @@ use super::time::Millis;
 pub(crate) enum Distortion {
     #[default]
     None,
-    /// The stream as it was then.
+    /// The stream as it was then, with the shards that have expired since.
     AsOf(Millis),
     /// Without this shard.
     Without(String),
@@ -62,8 +62,26 @@ impl View {
         Self { distortion, subject, hidden }
     }
 
+    /// The shards from an index on, as this view shows them.
+    pub(super) fn shards<'a>(&self, stream: &'a Stream, from: u32) -> impl Iterator<Item = ListedShard<'a>> {
+        let mut gone = Vec::new();
+        if let Distortion::AsOf(then) = self.distortion {
+            let since = stream.gone.iter().filter(|gone| gone.since > then).map(|gone| &gone.shard);
+            gone.extend(since.filter(|shard| shard.index >= from));
+            gone.sort_unstable_by_key(|shard| shard.index);
+        }
+        let mut gone = gone.into_iter().peekable();
+        let mut listed = stream.shards.range(from..).map(|(_, shard)| shard).peekable();
+        let in_order = std::iter::from_fn(move || match (gone.peek(), listed.peek()) {
+            (Some(first), Some(other)) if other.index < first.index => listed.next(),
+            (Some(_), _) => gone.next(),
+            (None, _) => listed.next(),
+        });
+        in_order.filter_map(|shard| self.of(shard))
+    }
+
     /// The shard as this view shows it, if it does.
-    pub(super) fn of<'a>(&self, shard: &'a Shard) -> Option<ListedShard<'a>> {
+    fn of<'a>(&self, shard: &'a Shard) -> Option<ListedShard<'a>> {
         let (truth, open) = (
             ListedShard { shard, end: shard.end, closed: shard.closed },
             ListedShard { shard, end: None, closed: None },

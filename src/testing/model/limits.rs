@@ -19,6 +19,15 @@ const WRITE_BYTES: u64 = MIB;
 ///
 /// A second is any second: what was admitted less than a second ago counts. What was refused does not.
 ///
+/// # What is not limited
+///
+/// What a test's pipeline hardly does: AWS also limits an account to 5 `CreateStream`, `DeleteStream`, `ListStreams`,
+/// `SplitShard` and `MergeShards` a second (10 `DescribeStream`, 20 `DescribeStreamSummary`), a stream to 10
+/// `UpdateShardCount` in any 24 hours, and an account to its quotas of shards, of on-demand streams, and of streams that
+/// are being made or removed. [`fail_next`](super::super::FakeKinesis::fail_next) with
+/// [`Fault::LimitExceeded`](super::super::Fault::LimitExceeded) shows what becomes of a request that meets one. That
+/// `UpdateShardCount` at most doubles and at least halves, to at most 10,000 shards, holds always.
+///
 /// ```
 /// use kinesis_shards::testing::{FakeKinesis, Limits};
 ///
@@ -85,7 +94,9 @@ impl Limits {
     }
 
     /// 1,000 records and 1 MiB a second per shard, else `ProvisionedThroughputExceededException`: for all of a
-    /// `PutRecord`, for one entry of a `PutRecords`.
+    /// `PutRecord`, for one entry of a `PutRecords`. A stream may be made for records of up to 10 MiB: a shard to which
+    /// nothing was written within the last second takes one, and is then blocked for as long as that takes at 1 MiB a
+    /// second.
     #[must_use]
     pub fn writes(mut self, on: bool) -> Self {
         self.writes = on;
@@ -124,10 +135,11 @@ impl Window {
 struct ShardMeter {
     reads: Window,
     read_bytes: Window,
-    blocked_until: Millis,
+    reads_blocked_until: Millis,
     iterators: Window,
     writes: Window,
     write_bytes: Window,
+    writes_blocked_until: Millis,
 }
 
 /// A shard of a stream, the stream by its id.
@@ -162,11 +174,15 @@ impl Meters {
         if self.limits.reads && meter.reads.total(now) >= READS {
             return Err(throttled("GetRecords", key.1));
         }
-        if self.limits.read_bytes && (now < meter.blocked_until || meter.read_bytes.total(now) >= READ_BYTES)
+        if self.limits.read_bytes
+            && (now < meter.reads_blocked_until || meter.read_bytes.total(now) >= READ_BYTES)
         {
             return Err(throttled("read bytes", key.1));
         }
-        meter.reads.spend(now, 1);
+        // What no limit asks for is not counted, for nothing would forget it.
+        if self.limits.reads {
+            meter.reads.spend(now, 1);
+        }
         Ok(())
     }
 
@@ -176,7 +192,7 @@ impl Meters {
             let meter = self.shards.entry(key).or_default();
             meter.read_bytes.spend(now, bytes);
             if bytes > READ_BYTES {
-                meter.blocked_until = now.plus(Duration::from_millis(bytes * 1000 / READ_BYTES));
+                meter.reads_blocked_until = now.plus(Duration::from_millis(bytes * 1000 / READ_BYTES));
             }
         }
     }
@@ -210,10 +226,16 @@ impl Meters {
             return true;
         }
         let (meter, bytes) = (self.shards.entry(key).or_default(), bytes as u64);
-        let room = meter.writes.total(now) < WRITES && meter.write_bytes.total(now) + bytes <= WRITE_BYTES;
+        let spent = meter.write_bytes.total(now);
+        // A larger record than a second's worth needs a shard that is at rest.
+        let fits = spent + bytes <= WRITE_BYTES || spent == 0;
+        let room = meter.writes.total(now) < WRITES && fits && now >= meter.writes_blocked_until;
         if room {
             meter.writes.spend(now, 1);
             meter.write_bytes.spend(now, bytes);
+            if bytes > WRITE_BYTES {
+                meter.writes_blocked_until = now.plus(Duration::from_millis(bytes * 1000 / WRITE_BYTES));
+            }
         }
         room
     }
@@ -266,6 +288,25 @@ mod tests {
         assert!(!meters.admit_write(KEY, 1, Millis(999)));
         assert!(meters.admit_write(KEY, 1 << 20, Millis(1000)));
         assert!(!meters.admit_write(KEY, 1, Millis(1000)));
+    }
+
+    #[test]
+    fn a_large_record_needs_a_shard_at_rest_and_blocks_it() {
+        let mut meters = meters();
+        assert!(meters.admit_write(KEY, 1, Millis(0)));
+        assert!(!meters.admit_write(KEY, 3 << 20, Millis(999)));
+        assert!(meters.admit_write(KEY, 3 << 20, Millis(1000)));
+        assert!(!meters.admit_write(KEY, 1, Millis(3999)));
+        assert!(meters.admit_write(KEY, 1, Millis(4000)));
+    }
+
+    #[test]
+    fn what_is_not_limited_is_not_remembered() {
+        let mut meters = Meters { limits: Limits::aws().reads(false), ..Meters::default() };
+        for now in 0..100 {
+            meters.admit_read(KEY, Millis(now)).expect("no limit");
+        }
+        assert!(meters.shards[&KEY].reads.spent.is_empty());
     }
 
     #[test]

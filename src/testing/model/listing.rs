@@ -70,8 +70,7 @@ impl Service {
         self.meters.admit_listing(stream_id, now)?;
         let stream = self.stream(StreamRef::named(&name), now)?;
         let view = View::new(request.distortion, stream);
-        let listed = stream.shards.range(from..).filter_map(|(_, shard)| view.of(shard));
-        let mut rest = listed.filter(|shard| selection.names(shard));
+        let mut rest = view.shards(stream, from).filter(|shard| selection.names(shard));
         let shards: Vec<_> = rest.by_ref().take(page).collect();
         let next = if view.is_empty() { Some(from) } else { rest.next().map(|next| next.shard.index) };
         let next_token =
@@ -122,7 +121,7 @@ fn resolve(stream: &Stream, request: &ListRequest<'_>, now: Millis) -> Result<(u
             after = Some(id);
             Selection::All
         }
-        Some(ShardFilter::AtLatest) => Selection::OpenNow,
+        Some(ShardFilter::AtLatest) => Selection::OpenOf(stream.next_index),
         Some(ShardFilter::AtTrimHorizon) => Selection::OpenAt(horizon),
         Some(ShardFilter::AtTimestamp(time)) => Selection::OpenAt(time),
         Some(ShardFilter::FromTimestamp(time)) => Selection::OpenSince(time.max(horizon)),
@@ -143,7 +142,12 @@ impl Selection {
     fn names(self, shard: &ListedShard<'_>) -> bool {
         match self {
             Self::All => true,
-            Self::OpenNow => shard.closed.is_none(),
+            Self::OpenOf(shards) => {
+                // What has closed since has children that are newer.
+                let open =
+                    shard.closed.is_none() || shard.shard.children.iter().all(|child| *child >= shards);
+                shard.shard.index < shards && open
+            }
             Self::OpenAt(time) => {
                 shard.shard.opened <= time && shard.closed.is_none_or(|closed| closed >= time)
             }
@@ -248,6 +252,43 @@ mod tests {
             }
             assert_eq!(all, listed(service, Some(filter), at(3)), "{filter:?}");
         }
+    }
+
+    #[test]
+    fn what_was_open_at_the_first_page_is_listed_on_those_that_follow() {
+        let service = &mut service();
+        let latest = |service: &mut Service, token: Option<&str>| {
+            let (stream, filter) = match token {
+                Some(_) => (StreamRef::default(), None),
+                None => (ORDERS, Some(ShardFilter::AtLatest)),
+            };
+            let request = ListRequest {
+                stream,
+                filter,
+                next_token: token,
+                max_results: Some(1),
+                ..ListRequest::default()
+            };
+            let page = service.list_shards(request, at(3)).expect("a page");
+            (indices(&page), page.next_token)
+        };
+        let (first, token) = latest(service, None);
+        // Within the same millisecond.
+        service.split_shard(ORDERS, "shardId-000000000004", 1 << 127, at(3)).expect("a split");
+        let (rest, end) = latest(service, token.as_deref());
+        assert_eq!((first, rest, end), (vec![2], vec![4], None));
+        assert_eq!(listed(service, Some(ShardFilter::AtLatest), at(3)), [2, 5, 6]);
+    }
+
+    #[test]
+    fn what_expires_early_takes_the_trim_horizon_with_it() {
+        let service = &mut service();
+        let stream = service.stream_mut(ORDERS, at(3)).expect("the stream");
+        stream.expire_shard("shardId-000000000000", at(3)).expect("closed");
+        assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), at(3)), [1, 2, 3]);
+        // A longer retention does not lead back to what is gone.
+        service.increase_retention(ORDERS, 48, at(35)).expect("increased");
+        assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), at(36)), [2, 4]);
     }
 
     #[test]

@@ -69,6 +69,74 @@ fn take(service: &mut Service, steps: &[Step]) -> (Millis, usize) {
     (now, written)
 }
 
+/// What makes shards old, and takes them away.
+#[derive(Clone, Debug)]
+enum Age {
+    Split(usize),
+    Merge(usize),
+    Scale(u32),
+    Expire(usize),
+    Retention(u32),
+    Hours(u64),
+}
+
+fn age() -> impl Strategy<Value = Age> {
+    prop_oneof![
+        2 => any::<usize>().prop_map(Age::Split),
+        2 => any::<usize>().prop_map(Age::Merge),
+        1 => (1..12_u32).prop_map(Age::Scale),
+        3 => any::<usize>().prop_map(Age::Expire),
+        1 => (24..80_u32).prop_map(Age::Retention),
+        3 => (0..30_u64).prop_map(Age::Hours),
+    ]
+}
+
+fn grow_older(service: &mut Service, step: &Age, now: Millis) {
+    let stream = service.stream(ORDERS, now).expect("the stream");
+    let (hours, open): (_, Vec<_>) = (
+        stream.retention_hours,
+        stream.open_by_hash_key().map(|shard| (shard.id.clone(), shard.range)).collect(),
+    );
+    let closed: Vec<_> =
+        stream.shards().filter(|shard| !shard.is_open()).map(|shard| shard.id.clone()).collect();
+    match *step {
+        Age::Split(shard) => {
+            let (id, range) = &open[shard % open.len()];
+            if range.end - range.start > 3 {
+                service.split_shard(ORDERS, id, range.middle(), now).expect("a split in the middle");
+            }
+        }
+        Age::Merge(shard) if open.len() > 1 => {
+            let at = shard % (open.len() - 1);
+            service.merge_shards(ORDERS, &open[at].0, &open[at + 1].0, now).expect("a merge of neighbours");
+        }
+        // Out of the limits or not: both are fine.
+        Age::Scale(target) => drop(service.update_shard_count(ORDERS, target, now)),
+        Age::Expire(shard) if !closed.is_empty() => {
+            let stream = service.stream_mut(ORDERS, now).expect("the stream");
+            stream.expire_shard(&closed[shard % closed.len()], now).expect("a closed shard");
+        }
+        Age::Retention(to) if to < hours => service.decrease_retention(ORDERS, to, now).expect("decreased"),
+        Age::Retention(to) => service.increase_retention(ORDERS, to, now).expect("increased"),
+        Age::Merge(_) | Age::Expire(_) | Age::Hours(_) => {}
+    }
+}
+
+/// Whether these shards hold every hash key.
+fn cover_everything(shards: &[&Shard]) -> bool {
+    let mut ranges: Vec<_> = shards.iter().map(|shard| shard.range).collect();
+    ranges.sort_by_key(|range| range.start);
+    let mut next = Some(0);
+    for range in ranges {
+        match next {
+            Some(key) if range.start > key => return false,
+            Some(key) => next = range.end.checked_add(1).map(|after| after.max(key)),
+            None => break,
+        }
+    }
+    next.is_none()
+}
+
 fn number(record: &Record) -> usize {
     record.data.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
@@ -97,6 +165,26 @@ proptest! {
     }
 
     #[test]
+    fn the_trim_horizon_has_no_holes(shards in 1..5_u32, steps in prop::collection::vec(age(), 0..40)) {
+        let service = &mut Service::default();
+        service.create_stream("orders", Mode::Provisioned, shards, START).expect("a stream");
+        let (mut now, mut horizon) = (START, START);
+        for step in &steps {
+            if let Age::Hours(hours) = step {
+                now = now.plus(Duration::from_hours(*hours));
+            }
+            grow_older(service, step, now);
+            let filter = Some(ShardFilter::AtTrimHorizon);
+            let request = ListRequest { stream: ORDERS, filter, ..ListRequest::default() };
+            let page = service.list_shards(request, now).expect("a listing");
+            let listed: Vec<_> = page.shards.iter().map(|listed| listed.shard).collect();
+            prop_assert!(cover_everything(&listed), "{:?} after {:?}", listed, step);
+            let before = std::mem::replace(&mut horizon, service.stream(ORDERS, now).expect("the stream").trim_horizon(now));
+            prop_assert!(before <= horizon);
+        }
+    }
+
+    #[test]
     fn following_the_children_reads_every_record_once(
         steps in prop::collection::vec(step(), 0..60),
         limit in 1..4_i64,
@@ -114,7 +202,7 @@ proptest! {
             let start = IteratorStart::TrimHorizon;
             let mut next = Some(service.shard_iterator(ORDERS, &shard_id(shard), start, now).expect("an iterator"));
             while let Some(iterator) = next.take() {
-                let batch = service.read(&iterator, Some(limit), false, now).expect("a batch");
+                let batch = service.read(&iterator, Some(limit), Oddity::default(), now).expect("a batch");
                 read.extend(batch.records.iter().map(|record| number(record)));
                 todo.extend(batch.children.iter().map(|child| child.index));
                 let tip = batch.behind.is_zero() && batch.records.is_empty();

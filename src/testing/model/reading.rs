@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::records::Record;
 use super::refusal::{Code, Refusal};
 use super::sequence::SequenceNumber;
-use super::service::{ACCOUNT, Service, StreamRef};
+use super::service::{Service, StreamRef};
 use super::shard::{Shard, shard_id};
 use super::stream::Stream;
 use super::time::Millis;
@@ -26,9 +26,22 @@ pub(crate) enum IteratorStart<'a> {
     TrimHorizon,
 }
 
+/// What is odd about one answer of `GetRecords`, as AWS's are at times.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Oddity {
+    /// No records, although there may be some.
+    pub(crate) dry: bool,
+    /// Whether the last records of a closed shard come with its end, if not as the service has it.
+    pub(crate) end_with_last_records: Option<bool>,
+}
+
 /// One answer of `GetRecords`.
 #[derive(Debug)]
 pub(crate) struct ReadBatch<'a> {
+    /// The stream's, among those that had its name one after another.
+    pub(crate) stream_id: u64,
+    /// Whose records they are.
+    pub(crate) shard: &'a Shard,
     pub(crate) records: Vec<&'a Record>,
     /// `None` at the end of a closed shard.
     pub(crate) next_iterator: Option<String>,
@@ -73,12 +86,12 @@ impl Service {
         Ok(iterator)
     }
 
-    /// One batch. A `dry` one has no records although there may be some, as AWS's do at times.
+    /// One batch.
     pub(crate) fn read(
         &mut self,
         iterator: &str,
         limit: Option<i64>,
-        dry: bool,
+        odd: Oddity,
         now: Millis,
     ) -> Result<ReadBatch<'_>, Refusal> {
         let limit = check_limit(limit)?;
@@ -95,7 +108,7 @@ impl Service {
         let stream = self.streams.get(&at.stream).ok_or_else(|| Refusal::not_found("The stream is gone."))?;
         let shard = stream.shard_at(at.shard)?;
         let offset = at.offset.max(shard.records.first());
-        let records = take(shard.records.from(offset), if dry { 0 } else { limit });
+        let records = take(shard.records.from(offset), if odd.dry { 0 } else { limit });
         self.meters.have_read(key, records.iter().map(|record| record.size()).sum(), now);
         let next = offset + records.len() as u64;
         let left = shard.records.from(next).next();
@@ -104,10 +117,13 @@ impl Service {
             // Zero would say that nothing is left.
             now.since(reached).max(Duration::from_millis(1))
         });
-        let may_end = !dry && (self.end_with_last_records || records.is_empty());
+        let with_last_records = odd.end_with_last_records.unwrap_or(self.end_with_last_records);
+        let may_end = !odd.dry && (with_last_records || records.is_empty());
         let ended = !shard.is_open() && left.is_none() && may_end;
         let children = shard.children.iter().filter(|_| ended).filter_map(|child| stream.shards.get(child));
         Ok(ReadBatch {
+            stream_id: stream.id,
+            shard,
             records,
             next_iterator: (!ended).then(|| cursor(stream, shard.index, next, now)),
             behind,
@@ -160,9 +176,9 @@ fn take<'a>(records: impl Iterator<Item = &'a Record>, limit: usize) -> Vec<&'a 
 fn own_sequence(stream: &Stream, shard: &Shard, text: &str) -> Result<SequenceNumber, Refusal> {
     let invalid = |why: &str| {
         Refusal::invalid(format!(
-            "StartingSequenceNumber {text} used in GetShardIterator on shard {} in stream {} under account {ACCOUNT} \
+            "StartingSequenceNumber {text} used in GetShardIterator on shard {} in stream {} under account {} \
              is invalid{why}.",
-            shard.id, stream.name
+            shard.id, stream.name, stream.account
         ))
     };
     let sequence: SequenceNumber = text.parse().map_err(|()| invalid(""))?;

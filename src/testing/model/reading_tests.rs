@@ -23,7 +23,7 @@ fn put(service: &mut Service, key: u128, data: &[u8], now: Millis) -> String {
     let record = NewRecord { partition_key: "k".into(), explicit_hash_key: Some(key), data: data.into() };
     match service.put_records(ORDERS, vec![record], now, false).expect("written").remove(0) {
         Written::Stored { sequence, .. } => sequence.to_string(),
-        Written::Throttled { shard } => panic!("{shard} throttled"),
+        other => panic!("not written: {other:?}"),
     }
 }
 
@@ -37,7 +37,7 @@ fn data(batch: &ReadBatch<'_>) -> Vec<u8> {
 
 fn read_from(service: &mut Service, start: IteratorStart<'_>, now: Millis) -> Vec<u8> {
     let iterator = iterator(service, 0, start, now);
-    data(&service.read(&iterator, None, false, now).expect("a batch"))
+    data(&service.read(&iterator, None, Oddity::default(), now).expect("a batch"))
 }
 
 #[test]
@@ -82,9 +82,10 @@ fn an_iterator_of_what_never_was_is_refused() {
 fn iterators_live_five_minutes() {
     let service = &mut service(1);
     let iterator = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
-    service.read(&iterator, None, false, after(300_000)).expect("still good");
-    let mut code =
-        |iterator: &str, limit, now| service.read(iterator, limit, false, now).expect_err("refused").code;
+    service.read(&iterator, None, Oddity::default(), after(300_000)).expect("still good");
+    let mut code = |iterator: &str, limit, now| {
+        service.read(iterator, limit, Oddity::default(), now).expect_err("refused").code
+    };
     assert_eq!(code(&iterator, None, after(300_001)), Code::ExpiredIterator);
     assert_eq!(code("garbage", None, NOW), Code::InvalidArgument);
     assert_eq!(code(&iterator, Some(10_001), NOW), Code::InvalidArgument);
@@ -96,9 +97,15 @@ fn an_iterator_does_not_outlive_its_stream() {
     let service = &mut service(1);
     let iterator = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
     service.delete_stream(ORDERS, NOW).expect("deleted");
-    assert_eq!(service.read(&iterator, None, false, NOW).expect_err("refused").code, Code::ResourceNotFound);
+    assert_eq!(
+        service.read(&iterator, None, Oddity::default(), NOW).expect_err("refused").code,
+        Code::ResourceNotFound
+    );
     service.create_stream("orders", Mode::Provisioned, 1, NOW).expect("again");
-    assert_eq!(service.read(&iterator, None, false, NOW).expect_err("refused").code, Code::ResourceNotFound);
+    assert_eq!(
+        service.read(&iterator, None, Oddity::default(), NOW).expect_err("refused").code,
+        Code::ResourceNotFound
+    );
 }
 
 #[test]
@@ -121,7 +128,7 @@ fn across_a_split_and_a_merge_every_record_is_read_once() {
         while let Some(shard) = todo.pop() {
             let mut next = Some(iterator(service, shard, IteratorStart::TrimHorizon, NOW));
             while let Some(iterator) = next.take() {
-                let batch = service.read(&iterator, Some(3), false, NOW).expect("a batch");
+                let batch = service.read(&iterator, Some(3), Oddity::default(), NOW).expect("a batch");
                 read.extend(data(&batch));
                 assert_eq!(batch.next_iterator.is_none(), !batch.children.is_empty());
                 for child in &batch.children {
@@ -144,7 +151,7 @@ fn the_end_of_a_closed_shard_names_its_children() {
     put(service, 0, b"x", NOW);
     let open = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
     service.merge_shards(ORDERS, "shardId-000000000000", "shardId-000000000001", NOW).expect("a merge");
-    let batch = service.read(&open, None, false, NOW).expect("a batch");
+    let batch = service.read(&open, None, Oddity::default(), NOW).expect("a batch");
     assert_eq!((batch.records.len(), batch.next_iterator), (1, None));
     let child = batch.children[0];
     assert_eq!((child.index, child.parents().collect::<Vec<_>>()), (2, vec![0, 1]));
@@ -158,10 +165,10 @@ fn reads_are_cut_at_ten_mebibytes_and_say_how_far_behind_they_are() {
     }
     let now = after(20_000);
     let first = iterator(service, 0, IteratorStart::TrimHorizon, now);
-    let batch = service.read(&first, None, false, now).expect("a batch");
+    let batch = service.read(&first, None, Oddity::default(), now).expect("a batch");
     assert_eq!((batch.records.len(), batch.behind.as_secs()), (10, 11));
     let next = batch.next_iterator.expect("more");
-    let batch = service.read(&next, None, false, now).expect("a batch");
+    let batch = service.read(&next, None, Oddity::default(), now).expect("a batch");
     assert_eq!((batch.records.len(), batch.behind.as_secs()), (2, 0));
 }
 
@@ -172,11 +179,20 @@ fn records_are_trimmed_by_their_age() {
     put(service, 0, &[1], NOW);
     put(service, 0, &[2], after(1000));
     let early = iterator(service, 0, IteratorStart::TrimHorizon, after(day - 1));
-    assert_eq!(data(&service.read(&early, None, false, after(day - 1)).expect("a batch")), [1, 2]);
-    assert_eq!(data(&service.read(&early, None, false, after(day)).expect("a batch")), [2]);
-    assert_eq!(data(&service.read(&early, None, false, after(day + 2000)).expect("a batch")), NOTHING);
+    assert_eq!(
+        data(&service.read(&early, None, Oddity::default(), after(day - 1)).expect("a batch")),
+        [1, 2]
+    );
+    assert_eq!(data(&service.read(&early, None, Oddity::default(), after(day)).expect("a batch")), [2]);
+    assert_eq!(
+        data(&service.read(&early, None, Oddity::default(), after(day + 2000)).expect("a batch")),
+        NOTHING
+    );
     put(service, 0, &[3], after(day + 3000));
-    assert_eq!(data(&service.read(&early, None, false, after(day + 4000)).expect("a batch")), [3]);
+    assert_eq!(
+        data(&service.read(&early, None, Oddity::default(), after(day + 4000)).expect("a batch")),
+        [3]
+    );
 }
 
 #[test]
@@ -190,7 +206,9 @@ fn an_iterator_to_what_was_trimmed_reads_the_rest_once() {
     let mut next = Some(iterator(service, 0, IteratorStart::TrimHorizon, after(day - 1)));
     let mut read = Vec::new();
     for _ in 0..4 {
-        let batch = service.read(&next.take().expect("an open shard"), Some(1), false, now).expect("a batch");
+        let batch = service
+            .read(&next.take().expect("an open shard"), Some(1), Oddity::default(), now)
+            .expect("a batch");
         read.extend(data(&batch));
         next = batch.next_iterator;
     }

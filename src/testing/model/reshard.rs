@@ -2,9 +2,9 @@
 
 use super::hash_range::HashRange;
 use super::refusal::{Code, Refusal};
-use super::service::{ACCOUNT, Service, StreamRef};
+use super::service::{Service, StreamRef};
 use super::shard::shard_id;
-use super::stream::{Change, Mode, Stream};
+use super::stream::Stream;
 use super::time::Millis;
 
 /// AWS's default for the most shards of one stream.
@@ -19,14 +19,15 @@ impl Service {
         key: u128,
         now: Millis,
     ) -> Result<(u32, u32), Refusal> {
-        let stream = self.reshardable(stream, now)?;
+        let stream = self.stream(stream, now)?;
         let (index, range) = open_shard(stream, shard)?;
         if key <= range.start.saturating_add(1) || key >= range.end {
             return Err(Refusal::invalid(format!(
-                "NewStartingHashKey {key} used in SplitShard() on shard {} in stream {} under account {ACCOUNT} is not \
+                "NewStartingHashKey {key} used in SplitShard() on shard {} in stream {} under account {} is not \
                  both greater than one plus the shard's StartingHashKey {} and less than the shard's EndingHashKey {}.",
                 shard_id(index),
                 stream.name,
+                stream.account,
                 range.start,
                 range.end
             )));
@@ -43,16 +44,17 @@ impl Service {
         adjacent: &str,
         now: Millis,
     ) -> Result<u32, Refusal> {
-        let stream = self.reshardable(stream, now)?;
+        let stream = self.stream(stream, now)?;
         let ((low, low_range), (high, high_range)) =
             (open_shard(stream, shard)?, open_shard(stream, adjacent)?);
         if !low_range.touches(high_range) {
             return Err(Refusal::invalid(format!(
-                "Shards {} and {} in stream {} under account {ACCOUNT} are not an adjacent pair of shards eligible for \
+                "Shards {} and {} in stream {} under account {} are not an adjacent pair of shards eligible for \
                  merging",
                 shard_id(low),
                 shard_id(high),
-                stream.name
+                stream.name,
+                stream.account
             )));
         }
         let name = stream.name.clone();
@@ -67,7 +69,7 @@ impl Service {
         target: u32,
         now: Millis,
     ) -> Result<(usize, u32), Refusal> {
-        let stream = self.reshardable(stream, now)?;
+        let stream = self.stream(stream, now)?;
         let (current, wanted) = (stream.open_shards(), target as usize);
         check_target(stream, current, wanted)?;
         let name = stream.name.clone();
@@ -92,18 +94,18 @@ impl Service {
         Ok((current, target))
     }
 
-    fn reshardable(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&mut Stream, Refusal> {
-        let stream = self.active_stream(stream, now)?;
-        if stream.mode == Mode::OnDemand {
-            return Err(Refusal::new(
-                Code::Validation,
-                format!(
-                    "Request is invalid. Stream {} under account {ACCOUNT} is in On-Demand mode.",
-                    stream.name
-                ),
-            ));
+    /// Splits every open shard in two, as AWS does when it scales an on-demand stream up.
+    pub(crate) fn double(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
+        let stream = self.stream(stream, now)?;
+        let halves: Vec<_> = stream.open_by_hash_key().map(|shard| (shard.id.clone(), shard.range)).collect();
+        let name = stream.name.clone();
+        if let Some((id, _)) = halves.iter().find(|(_, range)| range.end - range.start < 3) {
+            return Err(Refusal::invalid(format!("{id} of stream {name} is too narrow to be split")));
         }
-        Ok(stream)
+        for (id, range) in halves {
+            self.split_shard(StreamRef::named(&name), &id, range.middle(), now)?;
+        }
+        Ok(())
     }
 
     fn change<T>(
@@ -113,10 +115,7 @@ impl Service {
         change: impl FnOnce(&mut Stream, u64) -> T,
     ) -> Result<T, Refusal> {
         let generation = self.new_generation(now);
-        let until = now.plus(self.transition);
-        let stream = self.stream_mut(StreamRef::named(name), now)?;
-        stream.change = Change::Updating(until);
-        Ok(change(stream, generation))
+        Ok(change(self.stream_mut(StreamRef::named(name), now)?, generation))
     }
 }
 
@@ -124,9 +123,9 @@ fn open_shard(stream: &Stream, id: &str) -> Result<(u32, HashRange), Refusal> {
     let shard = stream.shard(id)?;
     if !shard.is_open() {
         return Err(Refusal::invalid(format!(
-            "Shard {} in stream {} under account {ACCOUNT} has already been merged or split, and thus is not eligible \
+            "Shard {} in stream {} under account {} has already been merged or split, and thus is not eligible \
              for merging or splitting.",
-            shard.id, stream.name
+            shard.id, stream.name, stream.account
         )));
     }
     Ok((shard.index, shard.range))
@@ -137,8 +136,8 @@ fn check_target(stream: &Stream, current: usize, target: usize) -> Result<(), Re
         Err(Refusal::new(
             code,
             format!(
-                "UpdateShardCount of stream {} under account {ACCOUNT} from {current} to {target} shards: {why}",
-                stream.name
+                "UpdateShardCount of stream {} under account {} from {current} to {target} shards: {why}",
+                stream.name, stream.account
             ),
         ))
     };
@@ -187,6 +186,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::model::Mode;
 
     const NOW: Millis = Millis(1_700_000_000_000);
     const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
@@ -330,22 +330,18 @@ mod tests {
     }
 
     #[test]
-    fn an_on_demand_stream_has_four_shards_and_scales_itself() {
+    fn doubling_is_one_split_of_each_open_shard() {
         let mut service = Service::default();
-        service.create_stream("orders", Mode::OnDemand, 1, NOW).expect("a new stream");
-        assert_eq!(lineage(&mut service).len(), 4);
-        let refused = service.split_shard(ORDERS, "shardId-000000000000", 5, NOW).expect_err("refused");
-        assert_eq!(refused.code, Code::Validation);
-    }
-
-    #[test]
-    fn one_change_at_a_time_when_changes_take_time() {
-        let mut service = service(1);
-        service.transition = std::time::Duration::from_secs(1);
-        service.split_shard(ORDERS, "shardId-000000000000", 1 << 127, NOW).expect("a split");
-        let again =
-            |service: &mut Service, now| service.split_shard(ORDERS, "shardId-000000000001", 1 << 126, now);
-        assert_eq!(again(&mut service, NOW).expect_err("refused").code, Code::ResourceInUse);
-        again(&mut service, Millis(NOW.0 + 1000)).expect("the stream is ACTIVE again");
+        service.create_stream("orders", Mode::OnDemand, 2, NOW).expect("a new stream");
+        service.double(ORDERS, NOW).expect("doubled");
+        let children = |parent, index| (index, Some(parent), None, true);
+        assert_eq!(
+            lineage(&mut service)[2..],
+            [children(0, 2), children(0, 3), children(1, 4), children(1, 5)]
+        );
+        assert_open_shards_cover_everything(&mut service);
+        service.split_shard(ORDERS, "shardId-000000000002", 2, NOW).expect("the smallest split");
+        assert_eq!(service.double(ORDERS, NOW).expect_err("too narrow").code, Code::InvalidArgument);
+        assert_eq!(lineage(&mut service).len(), 8, "nothing is half done");
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::limits::Meters;
 use super::refusal::{Code, Refusal};
-use super::stream::{Change, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Status, Stream};
+use super::stream::{Change, DEFAULT_RECORD_KIB, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Stream};
 use super::time::Millis;
+use super::token::{LIFETIME, StreamsToken};
 
-/// The account every stream belongs to.
-pub(crate) const ACCOUNT: &str = "123456789012";
-/// The region every stream is in.
-pub(crate) const REGION: &str = "us-east-1";
-const ON_DEMAND_SHARDS: u32 = 4;
+/// The shards of a new stream in on-demand mode.
+pub(crate) const ON_DEMAND_SHARDS: u32 = 4;
+/// The largest record that a stream may be made for.
+const MAX_RECORD_KIB: u32 = 10_240;
 
 /// How a request names its stream: by name, by ARN, or by both.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,8 +26,9 @@ impl<'a> StreamRef<'a> {
         Self { name: Some(name), arn: None }
     }
 
-    fn resolve(self) -> Result<&'a str, Refusal> {
-        let from_arn = self.arn.map(name_in_arn).transpose()?;
+    /// The stream's name, in the region and the account of `service`.
+    pub(super) fn resolve(self, service: &Service) -> Result<&'a str, Refusal> {
+        let from_arn = self.arn.map(|arn| name_in_arn(arn, service)).transpose()?;
         match (self.name, from_arn) {
             (Some(name), Some(other)) if name != other => Err(Refusal::invalid(format!(
                 "StreamName {name} and StreamARN of {other} name different streams."
@@ -41,13 +42,13 @@ impl<'a> StreamRef<'a> {
     }
 }
 
-fn name_in_arn(arn: &str) -> Result<&str, Refusal> {
+fn name_in_arn<'a>(arn: &'a str, service: &Service) -> Result<&'a str, Refusal> {
     let parts: Vec<_> = arn.splitn(6, ':').collect();
     match parts[..] {
         ["arn", partition, "kinesis", region, account, resource]
             if partition.starts_with("aws") && account.len() == 12 && resource.starts_with("stream/") =>
         {
-            if region != REGION || account != ACCOUNT {
+            if region != service.region || account != service.account {
                 return Err(Refusal::not_found(format!("Stream {arn} not found.")));
             }
             Ok(&resource["stream/".len()..])
@@ -76,6 +77,10 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
+    /// The region every stream is in.
+    pub(crate) region: String,
+    /// The account every stream belongs to.
+    pub(crate) account: String,
     pub(super) streams: BTreeMap<String, Stream>,
     /// The last generation of shards, of any stream. Each is the current second, or the next one that is free.
     last_generation: u64,
@@ -91,6 +96,8 @@ pub(crate) struct Service {
 impl Default for Service {
     fn default() -> Self {
         Self {
+            region: "us-east-1".to_owned(),
+            account: "123456789012".to_owned(),
             streams: BTreeMap::new(),
             last_generation: 0,
             transition: Duration::ZERO,
@@ -120,18 +127,17 @@ impl Service {
         }
         self.settle(now);
         if self.streams.contains_key(name) {
-            let message = format!("Stream {name} under account {ACCOUNT} already exists.");
+            let message = format!("Stream {name} under account {} already exists.", self.account);
             return Err(Refusal::new(Code::ResourceInUse, message));
         }
-        let arn = format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}");
-        let shards = if mode == Mode::OnDemand { ON_DEMAND_SHARDS } else { shards };
+        let arn = format!("arn:aws:kinesis:{}:{}:stream/{name}", self.region, self.account);
         let generation = self.new_generation(now);
-        let mut stream = Stream::new(name, arn, generation, mode, shards, now);
-        stream.change = Change::Creating(now.plus(self.transition));
+        let stream = Stream::new((name, arn, &self.account), generation, mode, shards, now);
         self.streams.insert(name.to_owned(), stream);
         Ok(())
     }
 
+    /// Removes a stream as a request does: it is `DELETING` for as long as a transition takes.
     pub(crate) fn delete_stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
         let until = now.plus(self.transition);
         let stream = self.stream_mut(stream, now)?;
@@ -154,10 +160,22 @@ impl Service {
         self.streams.retain(|_, stream| !matches!(stream.change, Change::Deleting(until) if until <= now));
     }
 
-    /// The names of all streams after `after`.
-    pub(crate) fn list_streams(&mut self, after: &str, now: Millis) -> impl Iterator<Item = &Stream> {
+    /// The streams whose names follow that of `after`, or those that a token has left to list.
+    pub(crate) fn list_streams(
+        &mut self,
+        after: Option<&str>,
+        token: Option<&str>,
+        now: Millis,
+    ) -> Result<impl Iterator<Item = &Stream> + use<'_>, Refusal> {
+        let token: Option<StreamsToken> = token
+            .map(|text| text.parse().map_err(|()| Refusal::invalid("Invalid NextToken.")))
+            .transpose()?;
+        if token.as_ref().is_some_and(|token| now.since(token.issued) > LIFETIME) {
+            return Err(Refusal::new(Code::ExpiredNextToken, "The pagination token has expired."));
+        }
         self.settle(now);
-        self.streams.values().filter(move |stream| stream.name.as_str() > after)
+        let after = token.map(|token| token.after).or(after.map(str::to_owned)).unwrap_or_default();
+        Ok(self.streams.values().filter(move |stream| stream.name > after))
     }
 
     /// A stream in any state, with what has expired gone from it.
@@ -166,42 +184,13 @@ impl Service {
     }
 
     pub(crate) fn stream_mut(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&mut Stream, Refusal> {
-        let name = stream.resolve()?;
+        let name = stream.resolve(self)?;
         match self.streams.get_mut(name) {
             Some(stream) if !matches!(stream.change, Change::Deleting(until) if until <= now) => {
                 stream.expire(now);
                 Ok(stream)
             }
-            _ => Err(not_found(name)),
-        }
-    }
-
-    /// A stream that can be read and written: AWS answers for one that is not there yet as for one that is not.
-    pub(super) fn live_stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&mut Stream, Refusal> {
-        let stream = self.stream_mut(stream, now)?;
-        match stream.status(now) {
-            Status::Active | Status::Updating => Ok(stream),
-            Status::Creating | Status::Deleting => Err(not_found(&stream.name)),
-        }
-    }
-
-    /// A stream that may be changed: one change at a time.
-    pub(super) fn active_stream(
-        &mut self,
-        stream: StreamRef<'_>,
-        now: Millis,
-    ) -> Result<&mut Stream, Refusal> {
-        let stream = self.stream_mut(stream, now)?;
-        match stream.status(now) {
-            Status::Active => Ok(stream),
-            status => Err(Refusal::new(
-                Code::ResourceInUse,
-                format!(
-                    "Stream {} under account {ACCOUNT} not ACTIVE, instead in state {}",
-                    stream.name,
-                    status.as_str()
-                ),
-            )),
+            _ => Err(not_found(name, &self.account)),
         }
     }
 
@@ -211,7 +200,7 @@ impl Service {
         hours: u32,
         now: Millis,
     ) -> Result<(), Refusal> {
-        let stream = self.active_stream(stream, now)?;
+        let stream = self.stream_mut(stream, now)?;
         check_retention(hours)?;
         if hours < stream.retention_hours {
             return Err(retention_refused(stream, hours, "shorter", "Decrease"));
@@ -226,7 +215,7 @@ impl Service {
         hours: u32,
         now: Millis,
     ) -> Result<(), Refusal> {
-        let stream = self.active_stream(stream, now)?;
+        let stream = self.stream_mut(stream, now)?;
         check_retention(hours)?;
         if hours > stream.retention_hours {
             return Err(retention_refused(stream, hours, "longer", "Increase"));
@@ -234,10 +223,33 @@ impl Service {
         stream.set_retention(hours, now);
         Ok(())
     }
+
+    /// Sets the largest record that the stream takes.
+    pub(crate) fn set_record_size(
+        &mut self,
+        stream: StreamRef<'_>,
+        kib: u32,
+        now: Millis,
+    ) -> Result<(), Refusal> {
+        let stream = self.stream_mut(stream, now)?;
+        stream.record_kib = check_record_size(kib)?;
+        Ok(())
+    }
 }
 
-fn not_found(name: &str) -> Refusal {
-    Refusal::not_found(format!("Stream {name} under account {ACCOUNT} not found."))
+pub(super) fn not_found(name: &str, account: &str) -> Refusal {
+    Refusal::not_found(format!("Stream {name} under account {account} not found."))
+}
+
+pub(crate) fn check_record_size(kib: u32) -> Result<u32, Refusal> {
+    let constraint = if kib < DEFAULT_RECORD_KIB {
+        format!("have value greater than or equal to {DEFAULT_RECORD_KIB}")
+    } else if kib > MAX_RECORD_KIB {
+        format!("have value less than or equal to {MAX_RECORD_KIB}")
+    } else {
+        return Ok(kib);
+    };
+    Err(Refusal::constraint(kib, "maxRecordSizeInKiB", &constraint))
 }
 
 fn check_retention(hours: u32) -> Result<(), Refusal> {

@@ -31,11 +31,20 @@ pub(crate) struct ListToken {
     pub(crate) stream: String,
 }
 
-/// Which shards a listing names: a filter, resolved against the time of its first page.
+/// What a page of `ListStreams` has left to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamsToken {
+    pub(crate) issued: Millis,
+    /// The last stream that was listed.
+    pub(crate) after: String,
+}
+
+/// Which shards a listing names: a filter, resolved when its first page is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
     All,
-    OpenNow,
+    /// Open when the stream had had so many shards: changes of one millisecond are told apart by that alone.
+    OpenOf(u32),
     OpenAt(Millis),
     /// Not closed before this time.
     OpenSince(Millis),
@@ -66,14 +75,14 @@ impl FromStr for Cursor {
 
 impl fmt::Display for ListToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, time) = match self.selection {
-            Selection::All => ("all", Millis(0)),
-            Selection::OpenNow => ("now", Millis(0)),
-            Selection::OpenAt(time) => ("at", time),
-            Selection::OpenSince(time) => ("since", time),
+        let (kind, bound) = match self.selection {
+            Selection::All => ("all", 0),
+            Selection::OpenOf(shards) => ("of", u64::from(shards)),
+            Selection::OpenAt(time) => ("at", time.0),
+            Selection::OpenSince(time) => ("since", time.0),
         };
         let Self { issued, stream_id, from, stream, .. } = self;
-        write!(f, "list/{:014}/{stream_id}/{from}/{kind}/{}/{stream}", issued.0, time.0)
+        write!(f, "list/{:014}/{stream_id}/{from}/{kind}/{bound}/{stream}", issued.0)
     }
 }
 
@@ -82,13 +91,13 @@ impl FromStr for ListToken {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let parts: Vec<_> = text.split('/').collect();
-        let ["list", issued, stream_id, from, kind, time, stream] = parts[..] else { return Err(()) };
-        let time = Millis(number(time)?);
+        let ["list", issued, stream_id, from, kind, bound, stream] = parts[..] else { return Err(()) };
+        let time = || number(bound).map(Millis);
         let selection = match kind {
             "all" => Selection::All,
-            "now" => Selection::OpenNow,
-            "at" => Selection::OpenAt(time),
-            "since" => Selection::OpenSince(time),
+            "of" => Selection::OpenOf(number(bound)?),
+            "at" => Selection::OpenAt(time()?),
+            "since" => Selection::OpenSince(time()?),
             _ => return Err(()),
         };
         Ok(Self {
@@ -98,6 +107,22 @@ impl FromStr for ListToken {
             selection,
             stream: stream.to_owned(),
         })
+    }
+}
+
+impl fmt::Display for StreamsToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "streams/{:014}/{}", self.issued.0, self.after)
+    }
+}
+
+impl FromStr for StreamsToken {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let parts: Vec<_> = text.split('/').collect();
+        let ["streams", issued, after] = parts[..] else { return Err(()) };
+        Ok(Self { issued: Millis(number(issued)?), after: after.to_owned() })
     }
 }
 
@@ -117,7 +142,7 @@ mod tests {
         assert_eq!(cursor.to_string().parse::<ListToken>(), Err(()));
         for selection in [
             Selection::All,
-            Selection::OpenNow,
+            Selection::OpenOf(7),
             Selection::OpenAt(Millis(8)),
             Selection::OpenSince(Millis(9)),
         ] {
@@ -125,6 +150,9 @@ mod tests {
                 ListToken { issued: Millis(5), stream_id: 9, from: 3, selection, stream: "orders".into() };
             assert_eq!(token.to_string().parse(), Ok(token));
         }
+        let token = StreamsToken { issued: Millis(5), after: "or.ders_-1".into() };
+        assert_eq!(token.to_string().parse(), Ok(token.clone()));
+        assert_eq!(token.to_string().parse::<ListToken>(), Err(()));
     }
 
     #[test]
@@ -134,6 +162,7 @@ mod tests {
         {
             assert_eq!(text.parse::<Cursor>(), Err(()), "{text}");
             assert_eq!(text.parse::<ListToken>(), Err(()), "{text}");
+            assert_eq!(text.parse::<StreamsToken>(), Err(()), "{text}");
         }
     }
 }

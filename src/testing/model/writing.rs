@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::distortion::mix;
 use super::hash_range::hash_key_of;
 use super::refusal::Refusal;
 use super::sequence::SequenceNumber;
@@ -9,11 +10,10 @@ use super::service::{Service, StreamRef};
 use super::stream::Stream;
 use super::time::Millis;
 
+const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 /// The most that one `PutRecords` request, or one record of a stream that allows large ones, may hold.
 pub(crate) const MAX_PUT_BYTES: usize = 10 * MIB;
-/// The largest record, unless the stream was made for larger ones.
-const MAX_RECORD_BYTES: usize = MIB;
 const MAX_RECORDS: usize = 500;
 
 /// A record as a producer gives it.
@@ -41,10 +41,15 @@ impl NewRecord {
             let constraint = format!("have length less than or equal to {MAX_PUT_BYTES}");
             return Err(Refusal::constraint(format!("{} bytes", self.data.len()), "data", &constraint));
         }
-        if self.size() > MAX_RECORD_BYTES {
+        Ok(())
+    }
+
+    fn check_size(&self, record_kib: u32) -> Result<(), Refusal> {
+        let most = record_kib as usize * KIB;
+        if self.size() > most {
+            let size = self.size();
             return Err(Refusal::invalid(format!(
-                "The record of {} bytes is larger than the stream's maximum record size of {MAX_RECORD_BYTES} bytes.",
-                self.size()
+                "The record of {size} bytes is larger than the stream's maximum record size of {most} bytes.",
             )));
         }
         Ok(())
@@ -54,18 +59,62 @@ impl NewRecord {
 /// Where a record went, or the shard that had no room for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
-    Stored { shard: String, sequence: SequenceNumber },
-    Throttled { shard: String },
+    Stored {
+        shard: String,
+        sequence: SequenceNumber,
+    },
+    Throttled {
+        shard: String,
+    },
+    /// A fault, and the service's own.
+    Failed,
+}
+
+/// Which entries of a `PutRecords` fail for no reason of their own.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum FailedEntries {
+    #[default]
+    None,
+    Throttled(Vec<usize>),
+    Failed(Vec<usize>),
+    /// About one in four is throttled; which ones is up to the number.
+    SomeThrottled(u64),
+}
+
+impl FailedEntries {
+    /// What becomes of an entry that would go to `shard`, if it fails.
+    fn of(&self, index: usize, shard: &str) -> Option<Written> {
+        let throttled = match self {
+            Self::None => false,
+            Self::Throttled(these) => these.contains(&index),
+            Self::Failed(these) if these.contains(&index) => return Some(Written::Failed),
+            Self::Failed(_) => false,
+            Self::SomeThrottled(number) => mix(number ^ index as u64).is_multiple_of(4),
+        };
+        throttled.then(|| Written::Throttled { shard: shard.to_owned() })
+    }
 }
 
 impl Service {
-    /// Writes the records. If they are `metered`, those for which a shard has no room are throttled.
+    /// Writes the records. A request's are `metered`: those for which a shard has no room are throttled, and a stream that
+    /// is being made or removed takes none.
     pub(crate) fn put_records(
         &mut self,
         stream: StreamRef<'_>,
         records: Vec<NewRecord>,
         now: Millis,
         metered: bool,
+    ) -> Result<Vec<Written>, Refusal> {
+        self.put_entries(stream, records, now, metered, &FailedEntries::None)
+    }
+
+    pub(crate) fn put_entries(
+        &mut self,
+        stream: StreamRef<'_>,
+        records: Vec<NewRecord>,
+        now: Millis,
+        metered: bool,
+        failed: &FailedEntries,
     ) -> Result<Vec<Written>, Refusal> {
         if !(1..=MAX_RECORDS).contains(&records.len()) {
             let count = format!("{} records", records.len());
@@ -79,8 +128,9 @@ impl Service {
         }
         // Apart from the stream while it is borrowed, and put back whatever comes of it.
         let mut meters = std::mem::take(&mut self.meters);
-        let written = self.live_stream(stream, now).and_then(|stream| {
-            write(stream, records, now, |key, size| !metered || meters.admit_write(key, size, now))
+        let stream = if metered { self.live_stream(stream, now) } else { self.stream_mut(stream, now) };
+        let written = stream.and_then(|stream| {
+            write(stream, records, now, failed, |key, size| !metered || meters.admit_write(key, size, now))
         });
         self.meters = meters;
         written
@@ -91,22 +141,25 @@ fn write(
     stream: &mut Stream,
     records: Vec<NewRecord>,
     now: Millis,
+    failed: &FailedEntries,
     mut admit: impl FnMut((u64, u32), usize) -> bool,
 ) -> Result<Vec<Written>, Refusal> {
-    let stream_id = stream.id;
+    let (stream_id, record_kib) = (stream.id, stream.record_kib);
+    records.iter().try_for_each(|record| record.check_size(record_kib))?;
     let missing = |key| Refusal::invalid(format!("No open shard takes the hash key {key}"));
-    records
-        .into_iter()
-        .map(|record| {
-            let key = record.explicit_hash_key.unwrap_or_else(|| hash_key_of(&record.partition_key));
-            let shard = stream.shard_for(key).ok_or_else(|| missing(key))?;
-            if !admit((stream_id, shard.index), record.size()) {
-                return Ok(Written::Throttled { shard: shard.id.clone() });
-            }
-            let sequence = shard.append(record.partition_key, record.data, now);
-            Ok(Written::Stored { shard: shard.id.clone(), sequence })
-        })
-        .collect()
+    let mut write_one = |(index, record): (usize, NewRecord)| {
+        let key = record.explicit_hash_key.unwrap_or_else(|| hash_key_of(&record.partition_key));
+        let shard = stream.shard_for(key).ok_or_else(|| missing(key))?;
+        if let Some(failed) = failed.of(index, &shard.id) {
+            return Ok(failed);
+        }
+        if !admit((stream_id, shard.index), record.size()) {
+            return Ok(Written::Throttled { shard: shard.id.clone() });
+        }
+        let sequence = shard.append(record.partition_key, record.data, now);
+        Ok(Written::Stored { shard: shard.id.clone(), sequence })
+    };
+    records.into_iter().enumerate().map(&mut write_one).collect()
 }
 
 #[cfg(test)]
@@ -128,7 +181,10 @@ mod tests {
     fn shards(written: &[Written]) -> Vec<&str> {
         written
             .iter()
-            .map(|(Written::Stored { shard, .. } | Written::Throttled { shard })| shard.as_str())
+            .map(|written| match written {
+                Written::Stored { shard, .. } | Written::Throttled { shard } => shard.as_str(),
+                Written::Failed => panic!("nothing fails by itself"),
+            })
             .collect()
     }
 
@@ -164,7 +220,7 @@ mod tests {
             .iter()
             .map(|written| match written {
                 Written::Stored { sequence, .. } => *sequence,
-                Written::Throttled { .. } => panic!("nothing was throttled"),
+                _ => panic!("nothing was throttled"),
             })
             .collect();
         assert!(numbers.is_sorted_by(|a, b| a < b));
@@ -180,6 +236,42 @@ mod tests {
         let throttled: Vec<_> =
             written.iter().map(|written| matches!(written, Written::Throttled { .. })).collect();
         assert_eq!(throttled, [false, false, true]);
+    }
+
+    #[test]
+    fn a_stream_takes_the_records_it_was_made_for() {
+        let service = &mut service();
+        let large = || vec![record("a", None, 10 * MIB - 1)];
+        assert_eq!(put(service, large()).expect_err("refused").code, Code::InvalidArgument);
+        for refused in [1023, 10_241] {
+            let refused = service.set_record_size(ORDERS, refused, NOW).expect_err("refused");
+            assert_eq!(refused.code, Code::Validation);
+        }
+        service.set_record_size(ORDERS, 10_240, NOW).expect("set");
+        put(service, large()).expect("written");
+        service.set_record_size(ORDERS, 10_239, NOW).expect("set");
+        assert_eq!(put(service, large()).expect_err("refused").code, Code::InvalidArgument);
+        service.set_record_size(ORDERS, 1024, NOW).expect("set");
+        put(service, vec![record("a", None, MIB - 1)]).expect("written");
+    }
+
+    #[test]
+    fn entries_fail_on_demand_and_are_not_written() {
+        let service = &mut service();
+        let mut failing = |failed: &FailedEntries| {
+            let records = (0..100).map(|_| record("a", None, 1)).collect();
+            let written = service.put_entries(ORDERS, records, NOW, true, failed).expect("answered");
+            let throttled = |written: &Written| matches!(written, Written::Throttled { .. });
+            let count = |is: &dyn Fn(&Written) -> bool| written.iter().filter(|written| is(written)).count();
+            (count(&throttled), count(&|written| *written == Written::Failed), throttled(&written[7]))
+        };
+        assert_eq!(failing(&FailedEntries::None), (0, 0, false));
+        assert_eq!(failing(&FailedEntries::Throttled(vec![7, 99, 100])), (2, 0, true));
+        assert_eq!(failing(&FailedEntries::Failed(vec![7, 99])), (0, 2, false));
+        let (some, failed, _) = failing(&FailedEntries::SomeThrottled(1));
+        assert!((10..40).contains(&some) && failed == 0, "{some}");
+        let shard = service.stream(ORDERS, NOW).expect("the stream").shard_at(0).expect("a shard");
+        assert_eq!(shard.records.next(), 400 - 2 - 2 - some as u64);
     }
 
     #[test]

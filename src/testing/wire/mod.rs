@@ -6,5 +6,5 @@ mod output;
 mod records;
 mod subject;
 
-pub(crate) use operations::{OPERATIONS, Twist, answer};
+pub(crate) use operations::{OPERATIONS, Read, Reply, Twist, answer, has_answer};
 pub(crate) use subject::{shard_of, stream_of};

@@ -6,12 +6,12 @@ use super::input::{Input, required, seal, unseal};
 use super::output::{self, Object, object};
 use super::records;
 use crate::testing::model::{
-    Code, Distortion, ListRequest, Millis, Mode, Refusal, Service, ShardFilter, Stream, StreamRef,
-    parse_hash_key,
+    Change, Code, Distortion, FailedEntries, ListRequest, Millis, Mode, ON_DEMAND_SHARDS, Oddity, Refusal,
+    Service, ShardFilter, Stream, StreamRef, StreamsToken, check_record_size, parse_hash_key,
 };
 
 /// Every operation there is.
-pub(crate) const OPERATIONS: [&str; 15] = [
+pub(crate) const OPERATIONS: [&str; 16] = [
     "CreateStream",
     "DecreaseStreamRetentionPeriod",
     "DeleteStream",
@@ -26,6 +26,7 @@ pub(crate) const OPERATIONS: [&str; 15] = [
     "PutRecord",
     "PutRecords",
     "SplitShard",
+    "UpdateMaxRecordSize",
     "UpdateShardCount",
 ];
 
@@ -33,8 +34,26 @@ pub(crate) const OPERATIONS: [&str; 15] = [
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Twist {
     pub(crate) listing: Distortion,
-    /// A read without records.
-    pub(crate) dry: bool,
+    pub(crate) read: Oddity,
+    pub(crate) entries: FailedEntries,
+}
+
+/// An answer, and what was read with it.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) body: String,
+    pub(crate) read: Option<Read>,
+}
+
+/// What one answer of `GetRecords` gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub(crate) stream_id: u64,
+    pub(crate) parents: Vec<String>,
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+    /// It was the closed shard's last.
+    pub(crate) ended: bool,
 }
 
 /// The body of the answer to one request.
@@ -44,29 +63,45 @@ pub(crate) fn answer(
     body: &Value,
     now: Millis,
     twist: Twist,
-) -> Result<String, Refusal> {
+) -> Result<Reply, Refusal> {
     let input = Input(body);
-    match operation {
+    let body = match operation {
         "CreateStream" => create_stream(service, input, now),
         "DecreaseStreamRetentionPeriod" => retention(service, input, now, Service::decrease_retention),
         "DeleteStream" => service.delete_stream(input.stream()?, now).map(|()| empty()),
         "DescribeStream" => describe_stream(service, input, now),
         "DescribeStreamSummary" => describe_stream_summary(service, input, now),
-        "GetRecords" => records::get_records(service, input, twist.dry, now),
+        "GetRecords" => return records::get_records(service, input, twist.read, now),
         "GetShardIterator" => records::get_shard_iterator(service, input, now),
         "IncreaseStreamRetentionPeriod" => retention(service, input, now, Service::increase_retention),
         "ListShards" => list_shards(service, input, twist.listing, now),
         "ListStreams" => list_streams(service, input, now),
         "MergeShards" => merge_shards(service, input, now),
         "PutRecord" => records::put_record(service, input, now),
-        "PutRecords" => records::put_records(service, input, now),
+        "PutRecords" => records::put_records(service, input, &twist.entries, now),
         "SplitShard" => split_shard(service, input, now),
+        "UpdateMaxRecordSize" => update_max_record_size(service, input, now),
         "UpdateShardCount" => update_shard_count(service, input, now),
         other => {
             let message = format!("{other} is not an operation this service knows.");
             Err(Refusal::new(Code::UnknownOperation, message))
         }
-    }
+    };
+    body.map(|body| Reply { body, read: None })
+}
+
+/// Whether the answers of an operation say anything.
+pub(crate) fn has_answer(operation: &str) -> bool {
+    !matches!(
+        operation,
+        "CreateStream"
+            | "DecreaseStreamRetentionPeriod"
+            | "DeleteStream"
+            | "IncreaseStreamRetentionPeriod"
+            | "MergeShards"
+            | "SplitShard"
+            | "UpdateMaxRecordSize"
+    )
 }
 
 /// What AWS answers when there is nothing to say: no body at all.
@@ -88,13 +123,32 @@ fn create_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Result
         },
     };
     let shards = match (mode, input.integer("ShardCount")?) {
-        (Mode::OnDemand, None) => 1,
+        (Mode::OnDemand, None) => ON_DEMAND_SHARDS,
         (Mode::OnDemand, Some(_)) => {
             return Err(Refusal::invalid("ShardCount cannot be given for a stream in ON_DEMAND mode."));
         }
         (Mode::Provisioned, count) => count32(required(count, "shardCount")?, "shardCount")?,
     };
-    service.create_stream(name, mode, shards, now).map(|()| empty())
+    let record_kib = record_size(input)?;
+    service.create_stream(name, mode, shards, now)?;
+    let stream = StreamRef::named(name);
+    if let Some(kib) = record_kib {
+        service.set_record_size(stream, kib, now)?;
+    }
+    service.linger(stream, Change::Creating, now).map(|()| empty())
+}
+
+fn record_size(input: Input<'_>) -> Result<Option<u32>, Refusal> {
+    let kib = input.integer("MaxRecordSizeInKiB")?;
+    kib.map(|kib| check_record_size(u32::try_from(kib).unwrap_or(if kib < 0 { 0 } else { u32::MAX })))
+        .transpose()
+}
+
+fn update_max_record_size(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+    let kib = required(record_size(input)?, "maxRecordSizeInKiB")?;
+    let stream = StreamRef { name: None, arn: input.stream()?.arn };
+    service.changeable(stream, now)?;
+    service.set_record_size(stream, kib, now).map(|()| empty())
 }
 
 fn count32(count: i64, member: &str) -> Result<u32, Refusal> {
@@ -109,7 +163,9 @@ fn retention(
     change: fn(&mut Service, StreamRef<'_>, u32, Millis) -> Result<(), Refusal>,
 ) -> Result<String, Refusal> {
     let hours = required(input.integer("RetentionPeriodHours")?, "retentionPeriodHours")?;
-    change(service, input.stream()?, count32(hours, "retentionPeriodHours")?, now).map(|()| empty())
+    let (stream, hours) = (input.stream()?, count32(hours, "retentionPeriodHours")?);
+    service.changeable(stream, now)?;
+    change(service, stream, hours, now).map(|()| empty())
 }
 
 fn describe(object: &mut Object<'_>, stream: &Stream, now: Millis) {
@@ -147,6 +203,7 @@ fn describe_stream_summary(service: &mut Service, input: Input<'_>, now: Millis)
         object.object("StreamDescriptionSummary", |object| {
             describe(object, stream, now);
             object.plain("OpenShardCount", stream.open_shards());
+            object.plain("MaxRecordSizeInKiB", stream.record_kib);
             object.plain("ConsumerCount", 0);
         });
     }))
@@ -155,15 +212,15 @@ fn describe_stream_summary(service: &mut Service, input: Input<'_>, now: Millis)
 fn list_streams(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
     let limit = bounded(input.integer("Limit")?, 100)?;
     let token = input.text("NextToken")?.map(unseal);
-    let after = token.as_deref().or(input.text("ExclusiveStartStreamName")?).unwrap_or_default();
-    let mut rest = service.list_streams(after, now);
+    let mut rest = service.list_streams(input.text("ExclusiveStartStreamName")?, token.as_deref(), now)?;
     let streams: Vec<_> = rest.by_ref().take(limit).collect();
     let more = rest.next().is_some();
     Ok(object(|object| {
         object.texts("StreamNames", streams.iter().map(|stream| &stream.name));
         object.plain("HasMoreStreams", more);
         if let Some(last) = streams.last().filter(|_| more) {
-            object.text("NextToken", seal(&last.name));
+            let token = StreamsToken { issued: now, after: last.name.clone() };
+            object.text("NextToken", seal(&token.to_string()));
         }
         object.list("StreamSummaries", &streams, |object, stream| {
             object.text("StreamName", &stream.name);
@@ -242,13 +299,19 @@ fn split_shard(service: &mut Service, input: Input<'_>, now: Millis) -> Result<S
     let shard = required(input.text("ShardToSplit")?, "shardToSplit")?;
     let key = required(input.text("NewStartingHashKey")?, "newStartingHashKey")?;
     let key = parse_hash_key(key, "NewStartingHashKey")?;
-    service.split_shard(input.stream()?, shard, key, now).map(|_| empty())
+    let stream = input.stream()?;
+    service.reshardable(stream, now)?;
+    service.split_shard(stream, shard, key, now)?;
+    service.linger(stream, Change::Updating, now).map(|()| empty())
 }
 
 fn merge_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
     let shard = required(input.text("ShardToMerge")?, "shardToMerge")?;
     let adjacent = required(input.text("AdjacentShardToMerge")?, "adjacentShardToMerge")?;
-    service.merge_shards(input.stream()?, shard, adjacent, now).map(|_| empty())
+    let stream = input.stream()?;
+    service.reshardable(stream, now)?;
+    service.merge_shards(stream, shard, adjacent, now)?;
+    service.linger(stream, Change::Updating, now).map(|()| empty())
 }
 
 fn update_shard_count(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
@@ -260,8 +323,10 @@ fn update_shard_count(service: &mut Service, input: Input<'_>, now: Millis) -> R
             return Err(Refusal::constraint(other, "scalingType", constraint));
         }
     }
-    let stream = input.stream()?;
-    let (current, target) = service.update_shard_count(stream, count32(target, "targetShardCount")?, now)?;
+    let (stream, target) = (input.stream()?, count32(target, "targetShardCount")?);
+    service.reshardable(stream, now)?;
+    let (current, target) = service.update_shard_count(stream, target, now)?;
+    service.linger(stream, Change::Updating, now)?;
     let stream = service.stream(stream, now)?;
     Ok(object(|object| {
         object.text("StreamName", &stream.name);

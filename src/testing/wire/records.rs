@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::input::{Input, required, seal, unseal};
+use super::operations::{Read, Reply};
 use super::output::{self, object};
 use crate::testing::model::{
-    Code, IteratorStart, Millis, NewRecord, REGION, Refusal, Service, Written, parse_hash_key,
+    Code, FailedEntries, IteratorStart, Millis, NewRecord, Oddity, Refusal, Service, StreamRef, Written,
+    parse_hash_key, shard_id,
 };
 
 pub(super) fn get_shard_iterator(
@@ -55,19 +57,27 @@ pub(super) fn get_shard_iterator(
 pub(super) fn get_records(
     service: &mut Service,
     input: Input<'_>,
-    dry: bool,
+    odd: Oddity,
     now: Millis,
-) -> Result<String, Refusal> {
+) -> Result<Reply, Refusal> {
     let iterator = unseal(required(input.text("ShardIterator")?, "shardIterator")?);
-    let batch = service.read(&iterator, input.integer("Limit")?, dry, now)?;
-    Ok(object(|object| {
+    let batch = service.read(&iterator, input.integer("Limit")?, odd, now)?;
+    let read = Read {
+        stream_id: batch.stream_id,
+        parents: batch.shard.parents().map(shard_id).collect(),
+        records: batch.records.len(),
+        bytes: batch.records.iter().map(|record| record.size()).sum(),
+        ended: batch.next_iterator.is_none(),
+    };
+    let body = object(|object| {
         object.list("Records", batch.records, output::record);
         match batch.next_iterator {
             Some(next) => object.text("NextShardIterator", seal(&next)),
             None => object.list("ChildShards", batch.children, output::child_shard),
         }
         object.plain("MillisBehindLatest", batch.behind.as_millis());
-    }))
+    });
+    Ok(Reply { body, read: Some(read) })
 }
 
 fn new_record(input: Input<'_>) -> Result<NewRecord, Refusal> {
@@ -82,40 +92,65 @@ fn new_record(input: Input<'_>) -> Result<NewRecord, Refusal> {
 }
 
 pub(super) fn put_record(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
-    let record = new_record(input)?;
-    let written = service.put_records(input.stream()?, vec![record], now, true)?;
+    let (stream, record) = (input.stream()?, new_record(input)?);
+    let written = service.put_records(stream, vec![record], now, true)?;
     match written.first() {
         Some(Written::Stored { shard, sequence }) => Ok(object(|object| {
             object.text("ShardId", shard);
             object.text("SequenceNumber", sequence);
         })),
         Some(Written::Throttled { shard }) => {
-            Err(Refusal::new(Code::ThroughputExceeded, rate_exceeded(shard)))
+            let message = rate_exceeded(service, stream, shard, now)?;
+            Err(Refusal::new(Code::ThroughputExceeded, message))
         }
-        None => Err(Refusal::invalid("No record was written.")),
+        Some(Written::Failed) | None => Err(Refusal::invalid("No record was written.")),
     }
 }
 
-pub(super) fn put_records(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+pub(super) fn put_records(
+    service: &mut Service,
+    input: Input<'_>,
+    failed: &FailedEntries,
+    now: Millis,
+) -> Result<String, Refusal> {
+    let stream = input.stream()?;
     let records = required(input.list("Records")?, "records")?;
     let records = records.iter().map(|record| new_record(Input(record))).collect::<Result<Vec<_>, _>>()?;
-    let written = service.put_records(input.stream()?, records, now, true)?;
-    let failed = written.iter().filter(|written| matches!(written, Written::Throttled { .. })).count();
+    let written = service.put_entries(stream, records, now, true, failed)?;
+    let mut failed = 0;
+    let mut entries = Vec::with_capacity(written.len());
+    for written in written {
+        let failure = match &written {
+            Written::Stored { .. } => None,
+            Written::Throttled { shard } => {
+                Some((Code::ThroughputExceeded.as_str(), rate_exceeded(service, stream, shard, now)?))
+            }
+            Written::Failed => Some(("InternalFailure", "Internal service failure.".to_owned())),
+        };
+        failed += usize::from(failure.is_some());
+        entries.push((written, failure));
+    }
     Ok(object(|object| {
         object.plain("FailedRecordCount", failed);
-        object.list("Records", &written, |object, written| match written {
-            Written::Stored { shard, sequence } => {
+        object.list("Records", &entries, |object, (written, failure)| {
+            if let Written::Stored { shard, sequence } = written {
                 object.text("ShardId", shard);
                 object.text("SequenceNumber", sequence);
             }
-            Written::Throttled { shard } => {
-                object.text("ErrorCode", Code::ThroughputExceeded.as_str());
-                object.escaped("ErrorMessage", &rate_exceeded(shard));
+            if let Some((code, message)) = failure {
+                object.text("ErrorCode", code);
+                object.escaped("ErrorMessage", message);
             }
         });
     }))
 }
 
-fn rate_exceeded(shard: &str) -> String {
-    format!("Rate exceeded for shard {shard} in region {REGION}.")
+fn rate_exceeded(
+    service: &mut Service,
+    stream: StreamRef<'_>,
+    shard: &str,
+    now: Millis,
+) -> Result<String, Refusal> {
+    let name = service.stream(stream, now)?.name.clone();
+    Ok(format!("Rate exceeded for shard {shard} in stream {name} under account {}.", service.account))
 }
