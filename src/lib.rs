@@ -227,6 +227,7 @@ mod client_time;
 mod ending;
 mod error;
 mod handle;
+mod kinesis_time;
 mod lineage;
 mod patience;
 mod records;

@@ -84,8 +84,11 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
         Self { options: Arc::new(options), ..self }
     }
 
-    /// Reads at most so many shards at once. The others, and children, wait until one of these has been read to its end: an open shard has none, so with fewer than the stream has open
-    /// shards some are never read. A shard that waits for its turn skips nothing: what is to start at `Latest` is read from when it came.
+    /// Reads at most so many shards at once: no more requests are under way, and no more answers in memory. The shards take turns, in the order in which they have to be read: none is left
+    /// out, and each is read less often if there are more than can be served. A shard that rests at its tip, or after a failure, takes no turn. One that waits for its turn skips nothing: what is to
+    /// start at `Latest` is read from when it came.
+    ///
+    /// It holds for the shards that open from now on: set it before the first poll.
     ///
     /// # Default
     ///
@@ -99,7 +102,7 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
         Self { readers: self.readers.max_shards(shards), ..self }
     }
 
-    /// Each shard that is being read, and its [lag](Batches::lag).
+    /// Each shard that is being read, or waits for its turn, and its [lag](Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         self.readers.readers().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
     }
@@ -110,7 +113,8 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.readers.poll_next(cx, |shard| Batches::new(shard, this.client, Arc::clone(this.options)))
+        let (client, options) = (this.client, this.options);
+        this.readers.poll_next(cx, |shard, turns| Batches::new(shard, client, Arc::clone(options), turns))
     }
 }
 
@@ -145,7 +149,7 @@ impl<S: Stream<Item = ShardHandle>> AllRecords<S> {
         self.map(|batches| batches.with(options))
     }
 
-    /// Reads at most so many shards at once: see [`AllBatches::max_shards`].
+    /// Reads at most so many shards at once, in turn: see [`AllBatches::max_shards`].
     ///
     /// # Default
     ///
@@ -159,7 +163,7 @@ impl<S: Stream<Item = ShardHandle>> AllRecords<S> {
         self.map(|batches| batches.max_shards(shards))
     }
 
-    /// Each shard that is being read, and its [lag](Batches::lag).
+    /// Each shard that is being read, or waits for its turn, and its [lag](Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         self.records.batches.lags()
     }
@@ -180,5 +184,11 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllRecords<S> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.records.size_hint()
+    }
+}
+
+impl<S: Stream<Item = ShardHandle>> FusedStream for AllRecords<S> {
+    fn is_terminated(&self) -> bool {
+        self.records.is_terminated()
     }
 }

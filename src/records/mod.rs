@@ -8,13 +8,16 @@ mod event;
 #[cfg(feature = "kpl")]
 mod kpl;
 pub(crate) mod one_by_one;
+mod opened;
 mod options;
 mod pace;
 pub(crate) mod pages;
 mod polling;
 mod record;
+mod requests;
 pub(crate) mod side_by_side;
 mod source;
+pub(crate) mod turns;
 
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ pub use one_by_one::Records;
 pub use options::ReadOptions;
 pub use record::Record;
 
+use self::turns::Turns;
 use crate::ShardHandle;
 
 impl ShardHandle {
@@ -76,6 +80,6 @@ impl ShardHandle {
 
     /// The shard's records by the page, as Kinesis gives them; empty pages are left out. All that is said of [`records`](Self::records) holds.
     pub fn batches(self, client: &Client) -> Batches {
-        Batches::new(self, client, Arc::new(ReadOptions::new()))
+        Batches::new(self, client, Arc::new(ReadOptions::new()), Turns::default())
     }
 }
