@@ -40,3 +40,38 @@ impl<T> Drop for Task<T> {
         self.task.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures::StreamExt;
+    use futures::stream::FuturesUnordered;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// tokio's budget would have all of them polled again for every 128 that are done.
+    #[tokio::test]
+    async fn thousands_of_tasks_that_end_at_once_are_polled_a_few_times_each() {
+        const TASKS: usize = 5_000;
+        let gate = std::sync::Arc::new(Semaphore::new(0));
+        let polls = Cell::new(0);
+        let mut tasks: FuturesUnordered<_> = (0..TASKS)
+            .map(|_| {
+                let gate = std::sync::Arc::clone(&gate);
+                let mut task = Task::spawn(&Handle::current(), async move { drop(gate.acquire().await) });
+                let polls = &polls;
+                std::future::poll_fn(move |cx| {
+                    polls.set(polls.get() + 1);
+                    Pin::new(&mut task).poll(cx)
+                })
+            })
+            .collect();
+        assert!(futures::poll!(tasks.next()).is_pending());
+        tokio::task::yield_now().await;
+        gate.add_permits(TASKS);
+        while tasks.next().await.is_some() {}
+        assert!(polls.get() <= 3 * TASKS, "{} polls", polls.get());
+    }
+}

@@ -44,15 +44,30 @@ pub trait ShardStreamExt: Stream<Item = ShardHandle> + Sized {
     /// The shards are read side by side, each from its [`start`](ShardHandle::start). Records of one partition key come in the order in which they were written, also across splits
     /// and merges: a child opens when the last record of its parents was taken. Between shards there is no order.
     ///
-    /// A shard that cannot be read is one `Err`, and is handed back to the stream of shards; the others go on. The stream ends when the stream of shards has ended and every shard in hand is
-    /// read to its end.
+    /// The stream ends when the stream of shards has ended and every shard in hand is read to its end.
     ///
     /// It works only while it is polled: a consumer that takes long for a record keeps all shards waiting, and loses nothing. See [`ReadOptions::spawn_on`] for reading on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// A shard that cannot be read is one `Err`, and is handed back to the stream of shards; the others go on. See [`ShardHandle::records`].
+    ///
+    /// # Panics
+    ///
+    /// Polling it panics outside a tokio runtime with its time driver enabled.
     fn records(self, client: &Client) -> AllRecords<Self> {
         AllRecords { records: OneByOne::new(self.batches(client)) }
     }
 
     /// All records of all shards, a page of one shard at a time. The shards take turns.
+    ///
+    /// # Errors
+    ///
+    /// As of [`records`](Self::records).
+    ///
+    /// # Panics
+    ///
+    /// Polling it panics outside a tokio runtime with its time driver enabled.
     fn batches(self, client: &Client) -> AllBatches<Self> {
         AllBatches {
             readers: SideBySide::new(self),

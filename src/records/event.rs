@@ -30,7 +30,7 @@ pub enum ReadEventKind<'a> {
         /// `MillisBehindLatest`, if the server told it.
         lag: Option<Duration>,
     },
-    /// A request failed, or the iterator had expired; it is tried again.
+    /// A request failed, was not answered within 60 s, or its iterator had expired; it is tried again. There is one event for each request: the SDK's own retries are off.
     #[non_exhaustive]
     Retry {
         /// What went wrong.
@@ -53,7 +53,7 @@ pub enum ReaderEnd {
         /// The `ChildShards` of the last answer.
         children: Vec<ChildShard>,
     },
-    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row): its records have expired, or the stream was deleted. The handle was closed, and its
+    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row, a second or more apart): its records have expired, or the stream was deleted. The handle was closed, and its
     /// children are told [`Unlisted`](crate::ParentOutcome::Unlisted).
     Expired,
     /// Its last record was taken, but one was dropped without acknowledgement. The handle was abandoned: the shard is read again from its checkpoint.

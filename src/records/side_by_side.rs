@@ -67,3 +67,40 @@ impl<S: Stream, R: Stream + Unpin> SideBySide<S, R> {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, future, stream};
+
+    use super::*;
+
+    #[test]
+    fn a_source_that_is_always_ready_does_not_hold_the_task() {
+        let mut side_by_side = std::pin::pin!(SideBySide::new(stream::repeat(())));
+        let mut opened = 0;
+        for polls in 1..4 {
+            let next = future::poll_fn(|cx| {
+                side_by_side.as_mut().poll_next(cx, |(), _| {
+                    opened += 1;
+                    stream::pending::<()>()
+                })
+            });
+            assert_eq!(next.now_or_never(), None);
+            assert_eq!(opened, polls * MOST_SHARDS_A_POLL);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_with_more_than_a_pollful_is_taken_in_without_another_wake() {
+        let mut side_by_side = std::pin::pin!(SideBySide::new(stream::iter(0..1_000)));
+        let mut seen = 0;
+        while let Some(()) =
+            future::poll_fn(|cx| side_by_side.as_mut().poll_next(cx, |_, _| stream::once(future::ready(()))))
+                .await
+        {
+            seen += 1;
+        }
+        assert_eq!(seen, 1_000);
+        assert!(side_by_side.is_terminated());
+    }
+}
