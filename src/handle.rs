@@ -1,13 +1,16 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
 use crate::cell::Cell;
+use crate::client_time;
 use crate::ending::{Ending, OnDrop, ParentOutcome};
+use crate::kinesis_time::ClockOffset;
 use crate::{StartPosition, StreamId};
 
 /// One shard, and the right to read it: all its parents have been processed.
@@ -46,6 +49,7 @@ pub(crate) struct Offer {
     pub(crate) start: StartPosition,
     /// How the parent and the adjacent parent ended, where there are such.
     pub(crate) parents: [Option<ParentOutcome>; 2],
+    clock_offset: ClockOffset,
     cell: Cell,
 }
 
@@ -55,8 +59,24 @@ impl Offer {
         stream: Arc<StreamId>,
         start: StartPosition,
         parents: [Option<ParentOutcome>; 2],
+        clock_offset: ClockOffset,
     ) -> Self {
-        Self { shard, stream, start, parents, cell: Cell::default() }
+        Self { shard, stream, start, parents, clock_offset, cell: Cell::default() }
+    }
+
+    /// The same shard, with another start.
+    pub(crate) fn again(&self, start: StartPosition) -> Self {
+        Self::new(self.shard.clone(), Arc::clone(&self.stream), start, self.parents, self.clock_offset)
+    }
+
+    /// What Kinesis's clock shows, at the least.
+    pub(crate) fn now(&self, client: &Client) -> SystemTime {
+        self.by_kinesis(client_time::now(client))
+    }
+
+    /// What Kinesis's clock shows, at the least, when the client's shows this.
+    pub(crate) fn by_kinesis(&self, client: SystemTime) -> SystemTime {
+        self.clock_offset.by_kinesis(client)
     }
 
     /// Waits for the handle to end. The next handle for the shard begins anew.
@@ -142,8 +162,8 @@ impl ShardHandle {
 
     /// Hands the shard back unfinished: it is offered again, with the same start, and its children go on waiting.
     ///
-    /// A shard that started at [`Latest`](StartPosition::Latest) comes back with the [`Timestamp`](StartPosition::Timestamp) at which the shards were first listed, by the client's
-    /// clock: a second `LATEST` would skip what was written since the first.
+    /// A shard that started at [`Latest`](StartPosition::Latest) comes back with the [`Timestamp`](StartPosition::Timestamp) at which the shards were first asked for, by Kinesis's
+    /// clock and up to a second or so early: a second `LATEST` would skip what was written since the first.
     ///
     /// The delay before it comes back grows from 100 ms to the poll interval while the same shard keeps coming back; a handle held for longer than the poll interval
     /// starts again from 100 ms.

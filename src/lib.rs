@@ -139,7 +139,7 @@
 //! * **Order.** The records of a shard come in their order, none left out and none twice for as long as its reader lives. A shard ends when its last record was taken and the next is asked for: its handle is
 //!   completed, and its children open. So they may open while you still work on that last record; where that matters, take one record of a key at a time, or acknowledge in
 //!   the loop, as above.
-//! * **Errors.** Throttling, 5xx, timeouts and broken connections are tried again for ever, with the same iterator; one that has expired is made anew after the last record. What a person has to mend (a missing
+//! * **Errors.** Throttling, 5xx, timeouts, requests that are never answered and broken connections are tried again for ever, with the same iterator; one that has expired is made anew after the last record. What a person has to mend (a missing
 //!   permission, a KMS key that is disabled) is one `Err`, the last item of that shard's reader. Its handle is abandoned: the shard is offered again from its [`start`](ShardHandle::start), and records of it that you had are repeated, unless there are [checkpoints](#checkpoints).
 //!   So they are when a reader is dropped half-way. A shard that Kinesis does not know any more [has expired](ReaderEnd::Expired), and counts as read, unless Kinesis still lists it: then it is offered again.
 //! * **Back-pressure.** A reader that is not polled does not read. A shard takes the memory of one page: 10,000 records or 10 MiB, less with [`max_records`](ReadOptions::max_records). A consumer of all shards that takes
@@ -202,7 +202,10 @@
 //!
 //! Reading needs `kinesis:GetShardIterator` and `kinesis:GetRecords` as well, and `kms:Decrypt` on the key of an encrypted stream. AWS allows 5 `GetRecords` requests and 2 MiB a second and shard, for all applications
 //! that read it. At the tip, a shard is asked once per [idle interval](ReadOptions::idle_interval) (1 s); behind it, at most 5 times and for 2 MiB a second, or what [`ReadOptions`] say. `GetShardIterator` is asked once for each
-//! shard, and again when an iterator has expired. A failed read is tried again after 400 ms, then with a delay that doubles up to 10 s, each shortened by a random part of up to a half. N shards at the tip are N requests a
+//! shard, and again when an iterator has expired. A failed read is tried again after 400 ms, then with a delay that doubles up to 10 s, each shortened by a random part of up to a half.
+//! These two requests are sent with the SDK's retries off, whatever the client's configuration: each attempt is one request, with a [`Retry`](ReadEventKind::Retry) event if it fails. One that is not answered within 60 s, counted while
+//! the reader is polled, has failed. The client's own timeouts, if any are set, hold as well, and count also while nobody polls. Of shards that are opened together, 256 ask for their iterators at a time. A shard that is handed back and offered again within a second has a new reader, which does not know what the last one
+//! had of that second: its first read may be one too many, is then refused, and tried again. N shards at the tip are N requests a
 //! second: for many idle shards, raise the idle interval.
 //!
 //! # Logs
@@ -227,6 +230,7 @@ mod client_time;
 mod ending;
 mod error;
 mod handle;
+mod kinesis_time;
 mod lineage;
 mod patience;
 mod records;

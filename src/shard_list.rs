@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::Shard;
 
+use crate::kinesis_time::ClockOffset;
 use crate::{Error, StreamId};
 
 /// One list of a stream's shards, all its pages together: what [`Lineage`](crate::Lineage) is fed with.
@@ -34,10 +35,11 @@ pub struct ShardList {
     pub(crate) pages: Vec<Vec<Shard>>,
     /// As Kinesis orders them.
     pub(crate) greatest_id: Option<String>,
-    /// When its source first asked for a list, or the list was made.
+    /// When its source first asked for a list, by Kinesis's clock, or the list was made.
     pub(crate) first_asked_at: SystemTime,
     /// Kinesis knew no stream of this name when it was first asked.
     pub(crate) stream_was_missing: bool,
+    pub(crate) clock_offset: ClockOffset,
 }
 
 /// How much of the stream a list speaks of.
@@ -110,6 +112,7 @@ impl ShardList {
             greatest_id,
             first_asked_at: SystemTime::now(),
             stream_was_missing: false,
+            clock_offset: ClockOffset::default(),
         })
     }
 }

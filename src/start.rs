@@ -21,7 +21,11 @@ pub enum StartAt {
     #[default]
     TrimHorizon,
     /// What is written from now on: from the first listing that succeeds, and in each shard from the moment that its reader asks for an iterator. Ask at
-    /// once; what is written while a handle lies about is not read. The crate's own readers read what was written since they were made.
+    /// once; what is written while a handle lies about is not read.
+    ///
+    /// The crate's own readers use a `LATEST` iterator only if it came within a second of the reader being made. If it was later, failed or was lost, they ask
+    /// for what was written since the reader was made, by Kinesis's clock: how far the client's is off is learned from the `Date` of each `ListShards` answer, and rounded so that nothing is skipped.
+    /// So they may begin with what was written a second or so before.
     Latest,
     /// What was written at this time or later.
     Timestamp(DateTime),

@@ -14,11 +14,11 @@ use super::ack::{Reading, UnackedRecord};
 use super::resume::Resume;
 use super::{Checkpoint, CheckpointEventKind, CheckpointedShard, Checkpoints};
 use crate::records::pages::{Next, Pages};
+use crate::records::turns::Turns;
 use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartPosition};
 
 pub(super) struct Reader {
     checkpoints: Checkpoints,
-    client: Client,
     handle: Option<ShardHandle>,
     reading: Arc<Reading>,
     pages: Pages,
@@ -49,7 +49,12 @@ pub(super) struct UnackedPage {
 }
 
 impl Reader {
-    pub(super) fn new(shard: CheckpointedShard, client: &Client, options: Arc<ReadOptions>) -> Self {
+    pub(super) fn new(
+        shard: CheckpointedShard,
+        client: &Client,
+        options: Arc<ReadOptions>,
+        turns: Turns,
+    ) -> Self {
         let CheckpointedShard { handle, checkpoints, entry, life, from, resume, .. } = shard;
         let state = if shard.is_finished {
             // Its end may not be durable yet, if another reader came to it.
@@ -59,11 +64,10 @@ impl Reader {
         } else {
             State::Starting { at_the_tip: shard.is_at_the_tip }
         };
-        let pages = Pages::new(client, handle.offer(), from, options);
+        let pages = Pages::new(client, handle.offer(), from, options, turns);
         let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
         Self {
             checkpoints,
-            client: client.clone(),
             handle: Some(handle),
             reading,
             pages,
@@ -134,8 +138,7 @@ impl Reader {
             "the checkpoint was refused: the shard is read from the oldest record that it holds"
         );
         self.resume.tell_gap(&self.reading, None);
-        let options = self.pages.options_arc();
-        self.pages = Pages::new(&self.client, handle.offer(), StartPosition::TrimHorizon, options);
+        self.pages = self.pages.begun_again(StartPosition::TrimHorizon);
         self.resume = Arc::default();
         let Reading { shared, entry, .. } = &*self.reading;
         let (life, want) = entry.start_over(Checkpoint::Start(StartPosition::TrimHorizon));

@@ -14,6 +14,7 @@ use super::reader::{Reader, UnackedPage};
 use super::{AutoAck, CheckpointedShard, UnackedRecord};
 use crate::records::one_by_one::OneByOne;
 use crate::records::side_by_side::SideBySide;
+use crate::records::turns::Turns;
 use crate::{ReadError, ReadOptions, ReaderEnd};
 
 /// One shard's records, each to be acknowledged: see [`CheckpointedShard::records`].
@@ -29,7 +30,7 @@ pub struct CheckpointedRecords {
 
 impl CheckpointedRecords {
     pub(super) fn new(shard: CheckpointedShard, client: &Client, options: Arc<ReadOptions>) -> Self {
-        Self { records: OneByOne::new(Reader::new(shard, client, options)) }
+        Self { records: OneByOne::new(Reader::new(shard, client, options, Turns::default())) }
     }
 
     /// Reads with these options.
@@ -144,7 +145,7 @@ impl<S: Stream<Item = CheckpointedShard>> AllCheckpointedRecords<S> {
         self.map(|readers| Readers { options: Arc::new(options), ..readers })
     }
 
-    /// Reads at most so many shards at once: see [`AllBatches::max_shards`](crate::AllBatches::max_shards).
+    /// Asks for the records of at most so many shards at once, in turn: see [`AllBatches::max_shards`](crate::AllBatches::max_shards). A shard that waits for acknowledgements, or for the store, takes no turn.
     ///
     /// # Default
     ///
@@ -163,7 +164,7 @@ impl<S: Stream<Item = CheckpointedShard>> AllCheckpointedRecords<S> {
         AutoAck::new(self)
     }
 
-    /// Each shard that is being read, and its [lag](crate::Batches::lag).
+    /// Each shard that is being read, or waits for its turn, and its [lag](crate::Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         let readers = self.records.batches.side_by_side.readers();
         readers.filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
@@ -180,7 +181,8 @@ impl<S: Stream<Item = CheckpointedShard>> Stream for Readers<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.side_by_side.poll_next(cx, |shard| Reader::new(shard, this.client, Arc::clone(this.options)))
+        let (client, options) = (this.client, this.options);
+        this.side_by_side.poll_next(cx, |shard, turns| Reader::new(shard, client, Arc::clone(options), turns))
     }
 }
 

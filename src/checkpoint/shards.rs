@@ -12,7 +12,6 @@ use pin_project::pin_project;
 use super::entry::Entry;
 use super::resume::Resume;
 use super::{Checkpoint, CheckpointedRecords, Checkpoints};
-use crate::client_time::now;
 use crate::{AllShards, Error, Progress, ReadOptions, ShardHandle, StartAt, StartPosition, TryAllShards};
 
 /// A shard, and its checkpoint: to be read from there, with [`records`](Self::records).
@@ -47,7 +46,7 @@ impl CheckpointedShard {
         if checkpoint.is_none() || is_at_the_tip {
             if is_at_the_tip {
                 // What is remembered of the tip is the time: a LATEST that is asked for later would skip what came in between.
-                from = StartPosition::Timestamp(now(client).into());
+                from = StartPosition::Timestamp(handle.offer().now(client).into());
                 shared.add_start();
             }
             let start = Checkpoint::Start(from.clone());
@@ -78,7 +77,7 @@ impl CheckpointedShard {
         &self.handle
     }
 
-    /// Where it is read from: the record of its checkpoint, or where it starts. Instead of [`Latest`](StartPosition::Latest), that is the time, by the client's clock.
+    /// Where it is read from: the record of its checkpoint, or where it starts. Instead of [`Latest`](StartPosition::Latest), that is the time, by Kinesis's clock and up to a second or so early.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
         &self.from

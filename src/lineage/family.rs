@@ -148,11 +148,7 @@ impl Family {
             return false;
         }
         let start = self.origin.again(&offer.start);
-        let offer = if start == offer.start {
-            offer
-        } else {
-            Arc::new(Offer::new(offer.shard.clone(), Arc::clone(&offer.stream), start, offer.parents))
-        };
+        let offer = if start == offer.start { offer } else { Arc::new(offer.again(start)) };
         self.ready.push_back((id, offer));
         true
     }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::Shard;
 
+use crate::kinesis_time::ClockOffset;
 use crate::{ParentOutcome, Progress, ShardList, StartAt, StartPosition};
 
 #[derive(Debug, Default)]
@@ -13,8 +14,10 @@ pub(super) struct Origin {
     /// What an earlier run left. An entry is used up by the first shard that bears its id: a later one is another shard.
     resume: HashMap<String, Progress>,
     full_lists: u32,
-    /// When the shards were first asked for.
+    /// When the shards were first asked for, by Kinesis's clock.
     began: Option<SystemTime>,
+    /// Of the last list.
+    pub(super) clock_offset: ClockOffset,
     /// There was no such stream then.
     stream_was_missing: bool,
     /// The earlier run knew shards that are not listed any more, so a shard whose parents are not listed either may descend from it.
@@ -40,6 +43,7 @@ impl Origin {
     pub(super) fn begin_list(&mut self, list: &ShardList) {
         self.began.get_or_insert(list.first_asked_at);
         self.stream_was_missing = list.stream_was_missing;
+        self.clock_offset = list.clock_offset;
         if self.full_lists == 0 && !self.resume.is_empty() {
             let named: HashSet<_> =
                 list.shards().map(Shard::shard_id).filter(|id| self.resume.contains_key(*id)).collect();

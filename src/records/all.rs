@@ -44,15 +44,30 @@ pub trait ShardStreamExt: Stream<Item = ShardHandle> + Sized {
     /// The shards are read side by side, each from its [`start`](ShardHandle::start). Records of one partition key come in the order in which they were written, also across splits
     /// and merges: a child opens when the last record of its parents was taken. Between shards there is no order.
     ///
-    /// A shard that cannot be read is one `Err`, and is handed back to the stream of shards; the others go on. The stream ends when the stream of shards has ended and every shard in hand is
-    /// read to its end.
+    /// The stream ends when the stream of shards has ended and every shard in hand is read to its end.
     ///
     /// It works only while it is polled: a consumer that takes long for a record keeps all shards waiting, and loses nothing. See [`ReadOptions::spawn_on`] for reading on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// A shard that cannot be read is one `Err`, and is handed back to the stream of shards; the others go on. See [`ShardHandle::records`].
+    ///
+    /// # Panics
+    ///
+    /// Polling it panics outside a tokio runtime with its time driver enabled.
     fn records(self, client: &Client) -> AllRecords<Self> {
         AllRecords { records: OneByOne::new(self.batches(client)) }
     }
 
     /// All records of all shards, a page of one shard at a time. The shards take turns.
+    ///
+    /// # Errors
+    ///
+    /// As of [`records`](Self::records).
+    ///
+    /// # Panics
+    ///
+    /// Polling it panics outside a tokio runtime with its time driver enabled.
     fn batches(self, client: &Client) -> AllBatches<Self> {
         AllBatches {
             readers: SideBySide::new(self),
@@ -84,8 +99,11 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
         Self { options: Arc::new(options), ..self }
     }
 
-    /// Reads at most so many shards at once. The others, and children, wait until one of these has been read to its end: an open shard has none, so with fewer than the stream has open
-    /// shards some are never read. A shard that waits for its turn skips nothing: what is to start at `Latest` is read from when it came.
+    /// Reads at most so many shards at once: no more requests are under way, and no more answers in memory. The shards take turns, in the order in which they have to be read: none is left
+    /// out, and each is read less often if there are more than can be served. A shard that rests at its tip, or after a failure, takes no turn. One that waits for its turn skips nothing: what is to
+    /// start at `Latest` is read from when it came.
+    ///
+    /// It holds for the shards that open from now on: set it before the first poll.
     ///
     /// # Default
     ///
@@ -99,7 +117,7 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
         Self { readers: self.readers.max_shards(shards), ..self }
     }
 
-    /// Each shard that is being read, and its [lag](Batches::lag).
+    /// Each shard that is being read, or waits for its turn, and its [lag](Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         self.readers.readers().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
     }
@@ -110,7 +128,8 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.readers.poll_next(cx, |shard| Batches::new(shard, this.client, Arc::clone(this.options)))
+        let (client, options) = (this.client, this.options);
+        this.readers.poll_next(cx, |shard, turns| Batches::new(shard, client, Arc::clone(options), turns))
     }
 }
 
@@ -145,7 +164,7 @@ impl<S: Stream<Item = ShardHandle>> AllRecords<S> {
         self.map(|batches| batches.with(options))
     }
 
-    /// Reads at most so many shards at once: see [`AllBatches::max_shards`].
+    /// Reads at most so many shards at once, in turn: see [`AllBatches::max_shards`].
     ///
     /// # Default
     ///
@@ -159,7 +178,7 @@ impl<S: Stream<Item = ShardHandle>> AllRecords<S> {
         self.map(|batches| batches.max_shards(shards))
     }
 
-    /// Each shard that is being read, and its [lag](Batches::lag).
+    /// Each shard that is being read, or waits for its turn, and its [lag](Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         self.records.batches.lags()
     }
@@ -180,5 +199,11 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllRecords<S> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.records.size_hint()
+    }
+}
+
+impl<S: Stream<Item = ShardHandle>> FusedStream for AllRecords<S> {
+    fn is_terminated(&self) -> bool {
+        self.records.is_terminated()
     }
 }

@@ -8,6 +8,7 @@ use futures::stream::FusedStream;
 use tokio::time::Duration;
 
 use super::pages::{Next, Pages};
+use super::turns::Turns;
 use super::{Batch, ReadError, ReadOptions, ReaderEnd};
 use crate::ShardHandle;
 
@@ -28,8 +29,8 @@ enum State {
 }
 
 impl Batches {
-    pub(super) fn new(handle: ShardHandle, client: &Client, options: Arc<ReadOptions>) -> Self {
-        let pages = Pages::new(client, handle.offer(), handle.start().clone(), options);
+    pub(super) fn new(handle: ShardHandle, client: &Client, options: Arc<ReadOptions>, turns: Turns) -> Self {
+        let pages = Pages::new(client, handle.offer(), handle.start().clone(), options, turns);
         Self { pages, state: State::Reading(handle) }
     }
 
@@ -45,7 +46,8 @@ impl Batches {
         self
     }
 
-    /// `MillisBehindLatest` of the last answer: how far what was read is behind the tip of the shard. `None` before the first answer, and if the server does not tell.
+    /// `MillisBehindLatest` of the last answer: how far what was read was behind the tip of the shard then. It does not grow while reads fail, or while nobody polls. `None` before the first
+    /// answer, and if the server does not tell.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         self.pages.lag()

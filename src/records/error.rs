@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::fmt;
 
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
@@ -22,13 +23,34 @@ pub struct ReadError {
 enum Source {
     GetShardIterator(Box<SdkError<GetShardIteratorError>>),
     GetRecords(Box<SdkError<GetRecordsError>>),
+    /// `GetShardIterator` was answered with none.
+    NoIterator,
 }
 
 impl Source {
-    fn as_error(&self) -> &(dyn std::error::Error + 'static) {
+    fn as_error(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::GetShardIterator(source) => &**source,
-            Self::GetRecords(source) => &**source,
+            Self::GetShardIterator(source) => Some(&**source),
+            Self::GetRecords(source) => Some(&**source),
+            Self::NoIterator => None,
+        }
+    }
+
+    /// What is at the bottom of it.
+    fn root(&self) -> Option<&(dyn Error + 'static)> {
+        let mut root = self.as_error()?;
+        while let Some(source) = root.source() {
+            root = source;
+        }
+        Some(root)
+    }
+
+    /// No answer came, or none that can be read: where to look.
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::GetShardIterator(source) => advice(source),
+            Self::GetRecords(source) => advice(source),
+            Self::NoIterator => "",
         }
     }
 }
@@ -56,6 +78,10 @@ impl ReadError {
         Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
     }
 
+    pub(super) fn no_iterator(stream: &StreamId, shard_id: &str) -> Self {
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source: Source::NoIterator }
+    }
+
     /// The stream.
     #[must_use]
     pub fn stream(&self) -> &StreamId {
@@ -72,7 +98,7 @@ impl ReadError {
     #[must_use]
     pub fn operation(&self) -> &'static str {
         match self.source {
-            Source::GetShardIterator(_) => "GetShardIterator",
+            Source::GetShardIterator(_) | Source::NoIterator => "GetShardIterator",
             Source::GetRecords(_) => "GetRecords",
         }
     }
@@ -83,6 +109,7 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => source.code(),
             Source::GetRecords(source) => source.code(),
+            Source::NoIterator => None,
         }
     }
 
@@ -92,6 +119,7 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => source.message(),
             Source::GetRecords(source) => source.message(),
+            Source::NoIterator => None,
         }
     }
 
@@ -108,6 +136,7 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => is_retryable(source),
             Source::GetRecords(source) => is_retryable(source),
+            Source::NoIterator => true,
         }
     }
 
@@ -137,12 +166,35 @@ fn is_retryable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     !error.code().is_some_and(is_permanent)
 }
 
+fn advice<E, R>(error: &SdkError<E, R>) -> &'static str {
+    match error {
+        SdkError::ConstructionFailure(_) => {
+            ": the request could not be made; check the client's region, endpoint and credentials"
+        }
+        // Not of the connection: the SDK could not find or sign with credentials, or knows no endpoint.
+        SdkError::DispatchFailure(failure) if failure.is_other() => {
+            ": the request could not be sent; check the client's credentials (is there a provider, and does it answer?), region and TLS"
+        }
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
+            ": check the network between the client and its endpoint, and the client's timeouts"
+        }
+        SdkError::ResponseError(_) => ": the answer could not be read",
+        _ => "",
+    }
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stream, shard_id, .. } = self;
         let operation = self.operation();
         write!(f, "{operation} of shard {shard_id} of stream {stream} failed")?;
-        let Some(code) = self.code() else { return Ok(()) };
+        let Some(code) = self.code() else {
+            match self.source.root() {
+                Some(root) => write!(f, ": {root}")?,
+                None => f.write_str(": the answer holds no iterator")?,
+            }
+            return f.write_str(self.source.advice());
+        };
         write!(f, " ({code}")?;
         if let Some(message) = self.message() {
             write!(f, ": {message}")?;
@@ -171,8 +223,8 @@ impl fmt::Display for ReadError {
     }
 }
 
-impl std::error::Error for ReadError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(self.source.as_error())
+impl Error for ReadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_error()
     }
 }

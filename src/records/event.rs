@@ -30,7 +30,7 @@ pub enum ReadEventKind<'a> {
         /// `MillisBehindLatest`, if the server told it.
         lag: Option<Duration>,
     },
-    /// A request failed, or the iterator had expired; it is tried again.
+    /// A request failed, was not answered within 60 s, or its iterator had expired; it is tried again. There is one event for each request: the SDK's own retries are off.
     #[non_exhaustive]
     Retry {
         /// What went wrong.
@@ -53,7 +53,7 @@ pub enum ReaderEnd {
         /// The `ChildShards` of the last answer.
         children: Vec<ChildShard>,
     },
-    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row): its records have expired, or the stream was deleted. If the next full
+    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row, a second or more apart): its records have expired, or the stream was deleted. If the next full
     /// listing, which is asked for at once, does not name the shard either, it is closed, and its children are told [`Unlisted`](crate::ParentOutcome::Unlisted). If it does, the shard is offered again, with a
     /// warning in the log: the client may be that of another region or account.
     Expired,

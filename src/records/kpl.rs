@@ -12,6 +12,8 @@ use super::record::AGGREGATED;
 use crate::handle::Offer;
 
 const CHECKSUM: usize = 16;
+/// Kinesis takes no partition key that is longer, in characters. A long one that many user records share would be copied for each: a record of 1 MiB could come to many GiB.
+const LONGEST_KEY: usize = 256;
 
 /// What is done about aggregated records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +112,13 @@ fn unpack(data: &Bytes) -> Result<Vec<(String, UserRecord)>, &'static str> {
         entry.cloned().ok_or("an index points outside its table")
     };
     let AggregatedRecord { partition_key_table, explicit_hash_key_table, records } = aggregated;
+    if records.is_empty() {
+        return Err("there are no user records in it");
+    }
+    let is_too_long = |key: &String| key.chars().nth(LONGEST_KEY).is_some();
+    if partition_key_table.iter().chain(&explicit_hash_key_table).any(is_too_long) {
+        return Err("a key is longer than 256 characters");
+    }
     let records = records.into_iter().zip(0..).map(|(packed, sub_sequence_number)| {
         let key = packed.partition_key_index.ok_or("a user record has no partition key")?;
         let explicit = packed.explicit_hash_key_index;

@@ -8,13 +8,16 @@ mod event;
 #[cfg(feature = "kpl")]
 mod kpl;
 pub(crate) mod one_by_one;
+mod opened;
 mod options;
 mod pace;
 pub(crate) mod pages;
 mod polling;
 mod record;
+mod requests;
 pub(crate) mod side_by_side;
 mod source;
+pub(crate) mod turns;
 
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ pub use one_by_one::Records;
 pub use options::ReadOptions;
 pub use record::Record;
 
+use self::turns::Turns;
 use crate::ShardHandle;
 
 impl ShardHandle {
@@ -69,13 +73,29 @@ impl ShardHandle {
     /// # Errors
     ///
     /// An item is an error if the shard cannot be read until somebody does something about it: access denied, a KMS key that is disabled, a request that Kinesis calls invalid. It is the last item,
-    /// and the handle is abandoned. All other failures are tried again for ever: a throttled or failed read with the same iterator, and an expired iterator is made anew after the last record read.
+    /// and the handle is abandoned. All other failures are tried again for ever: a throttled, failed or unanswered read with the same iterator, and an expired iterator is made anew after the last record read.
+    ///
+    /// # Panics
+    ///
+    /// Polling it panics outside a tokio runtime with its time driver enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping `next()` loses nothing.
     pub fn records(self, client: &Client) -> Records {
         Records::new(self.batches(client))
     }
 
     /// The shard's records by the page, as Kinesis gives them; empty pages are left out. All that is said of [`records`](Self::records) holds.
+    ///
+    /// # Errors
+    ///
+    /// As of [`records`](Self::records).
+    ///
+    /// # Panics
+    ///
+    /// Polling it panics outside a tokio runtime with its time driver enabled.
     pub fn batches(self, client: &Client) -> Batches {
-        Batches::new(self, client, Arc::new(ReadOptions::new()))
+        Batches::new(self, client, Arc::new(ReadOptions::new()), Turns::default())
     }
 }

@@ -35,11 +35,17 @@ impl Records {
         Self::new(self.records.batches.with(options))
     }
 
-    /// `MillisBehindLatest` of the last answer: how far the page that the last record came with is behind the tip of the shard. `None` before the first answer, and if
-    /// the server does not tell.
+    /// `MillisBehindLatest` of the last answer: how far the end of the page that the last record came with was behind the tip of the shard then. It does not grow while reads fail, or while
+    /// nobody polls. `None` before the first answer, and if the server does not tell.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         self.records.batches.lag()
+    }
+
+    /// The id of the shard; `None` once the reader has ended.
+    #[must_use]
+    pub fn shard_id(&self) -> Option<&str> {
+        self.records.batches.shard_id()
     }
 
     /// Why the reader has ended; `None` while it has not.
@@ -64,7 +70,7 @@ impl Stream for Records {
 
 impl FusedStream for Records {
     fn is_terminated(&self) -> bool {
-        self.records.batches.is_terminated()
+        self.records.is_terminated()
     }
 }
 
@@ -126,6 +132,15 @@ where
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.in_hand.as_ref().map_or(0, |in_hand| in_hand.size_hint().0), None)
+    }
+}
+
+impl<S, P: IntoIterator, E> FusedStream for OneByOne<S, P>
+where
+    S: FusedStream<Item = Result<P, E>>,
+{
+    fn is_terminated(&self) -> bool {
+        self.in_hand.is_none() && self.batches.is_terminated()
     }
 }
 

@@ -66,7 +66,7 @@ impl ReadOptions {
         self.max_bytes_per_second.is_some() || self.on_event.is_some()
     }
 
-    /// How long after a read that reached the tip of the shard the next begins, less a random tenth; the first such pause is a random part of it. While a shard is
+    /// How long after the answer to a read that reached the tip of the shard the next begins, less a random tenth; the first such pause is a random part of it. While a shard is
     /// behind it is read on at once, within the limits below.
     ///
     /// # Default
@@ -76,7 +76,7 @@ impl ReadOptions {
         Self { idle_interval: interval, ..self }
     }
 
-    /// The least time between the beginnings of two reads of one shard. AWS allows 5 a second, for all applications together. Zero is no limit: for servers that have none.
+    /// The least time between the answer to a read of a shard and the beginning of the next. AWS allows 5 a second, for all applications together. Zero is no limit: for servers that have none.
     ///
     /// # Default
     ///
@@ -85,7 +85,7 @@ impl ReadOptions {
         Self { min_read_interval: interval, ..self }
     }
 
-    /// After a page, the shard is not read again before it has earned that page's data and partition keys at so many bytes a second. AWS allows 2 MiB, for all
+    /// After a page came, the shard is not read again before it has earned that page's data and partition keys, and a twentieth more to be safe, at so many bytes a second. AWS allows 2 MiB, for all
     /// applications together. `None`, or zero, is no limit.
     ///
     /// # Default
@@ -119,13 +119,17 @@ impl ReadOptions {
     /// # Default
     ///
     /// None: everything happens in the task that polls. Nothing is spawned.
+    ///
+    /// # Panics
+    ///
+    /// The reader panics when it is polled after the runtime has shut down, with what a task panicked with, and in the tasks if the runtime has no time driver.
     pub fn spawn_on(self, runtime: Handle) -> Self {
         Self { runtime: Some(runtime), ..self }
     }
 
     /// Splits the records that the Kinesis Producer Library (KPL) has packed into one: each of its user records becomes a [`Record`](super::Record) of its own, with its own partition
     /// key and data, the aggregated record's sequence number, and its [`sub_sequence_number`](super::Record::sub_sequence_number). A record that is marked as aggregated but is broken (its checksum, its
-    /// message, an index) comes out as it is, and a warning is logged.
+    /// message, an index, a key of more than 256 characters, no user records at all) comes out as it is, and a warning is logged.
     ///
     /// # Default
     ///

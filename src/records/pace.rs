@@ -7,6 +7,10 @@ use crate::backoff::backoff;
 
 const FIRST_RETRY: Duration = Duration::from_millis(400);
 const LAST_RETRY: Duration = Duration::from_secs(10);
+/// A shard that Kinesis does not know may be one that it has just made.
+const NOT_FOUND: Duration = Duration::from_secs(2);
+/// AWS weighs a little more than we do.
+const MARGIN: f64 = 1.05;
 
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -21,13 +25,13 @@ impl Pace {
         self.next
     }
 
-    /// Records came, or none did, of a request begun at `asked`.
-    pub(super) fn page(&mut self, asked: Instant, bytes: usize, is_behind: bool, options: &ReadOptions) {
+    /// Records came, or none did. AWS counts a read from when it was served: that is before the answer `came`, and may be long after it was asked for.
+    pub(super) fn page(&mut self, came: Instant, bytes: usize, is_behind: bool, options: &ReadOptions) {
         self.failures = 0;
         let mut wait = options.min_read_interval.mul_f64(between(1.0, 1.05));
         if let Some(rate) = options.max_bytes_per_second {
             #[allow(clippy::cast_precision_loss)]
-            let earned = bytes as f64 / f64::from(rate.get());
+            let earned = MARGIN * bytes as f64 / f64::from(rate.get());
             wait = wait.max(Duration::from_secs_f64(earned));
         }
         if !is_behind {
@@ -36,7 +40,7 @@ impl Pace {
             self.was_idle = true;
             wait = wait.max(options.idle_interval.mul_f64(between(least, 1.0)));
         }
-        self.next = (!wait.is_zero()).then(|| asked + wait);
+        self.next = (!wait.is_zero()).then(|| came + wait);
     }
 
     /// An iterator came: it may be used at once.
@@ -46,7 +50,16 @@ impl Pace {
 
     /// Twice as long as after the failure before, less a random part of up to a half. What fails may count as a read.
     pub(super) fn failure(&mut self, options: &ReadOptions) -> Duration {
-        let wait = backoff(FIRST_RETRY, LAST_RETRY, self.failures).max(options.min_read_interval);
+        self.failed(options.min_read_interval)
+    }
+
+    /// As a failure, but not so soon.
+    pub(super) fn not_found(&mut self, options: &ReadOptions) -> Duration {
+        self.failed(NOT_FOUND.max(options.min_read_interval))
+    }
+
+    fn failed(&mut self, least: Duration) -> Duration {
+        let wait = backoff(FIRST_RETRY, LAST_RETRY, self.failures).max(least);
         self.failures += 1;
         self.next = Some(Instant::now() + wait);
         wait
@@ -63,31 +76,31 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn wait(pace: &Pace, asked: Instant) -> Duration {
-        pace.next().map_or(Duration::ZERO, |next| next - asked)
+    fn wait(pace: &Pace, came: Instant) -> Duration {
+        pace.next().map_or(Duration::ZERO, |next| next - came)
     }
 
     #[test]
     fn behind_it_reads_on_within_the_limits() {
-        let (mut pace, asked, options) = (Pace::default(), Instant::now(), ReadOptions::default());
+        let (mut pace, came, options) = (Pace::default(), Instant::now(), ReadOptions::default());
         assert_eq!(pace.next(), None, "the first read is at once");
-        pace.page(asked, 1_000, true, &options);
-        assert!((200 * MS..=210 * MS).contains(&wait(&pace, asked)), "{pace:?}");
-        // 10 MiB are five seconds' worth.
-        pace.page(asked, 10 << 20, true, &options);
-        assert_eq!(wait(&pace, asked), 5_000 * MS);
+        pace.page(came, 1_000, true, &options);
+        assert!((200 * MS..=210 * MS).contains(&wait(&pace, came)), "{pace:?}");
+        // 10 MiB are five seconds' worth, and a twentieth of that is to be safe.
+        pace.page(came, 10 << 20, true, &options);
+        assert_eq!(wait(&pace, came), 5_250 * MS);
     }
 
     #[test]
     fn at_the_tip_it_reads_once_a_second_and_shards_part() {
-        let (asked, options) = (Instant::now(), ReadOptions::default());
+        let (came, options) = (Instant::now(), ReadOptions::default());
         let mut firsts = Vec::new();
         for _ in 0..1_000 {
             let mut pace = Pace::default();
-            pace.page(asked, 0, false, &options);
-            firsts.push(wait(&pace, asked));
-            pace.page(asked, 0, false, &options);
-            assert!((900 * MS..=1_000 * MS).contains(&wait(&pace, asked)), "{pace:?}");
+            pace.page(came, 0, false, &options);
+            firsts.push(wait(&pace, came));
+            pace.page(came, 0, false, &options);
+            assert!((900 * MS..=1_000 * MS).contains(&wait(&pace, came)), "{pace:?}");
         }
         // Spread over the whole second.
         for tenth in 2..10 {
@@ -115,5 +128,6 @@ mod tests {
         assert!(waits[10..].iter().all(|wait| (5_000 * MS..=10_000 * MS).contains(wait)), "{waits:?}");
         pace.page(Instant::now(), 0, true, &options);
         assert!(pace.failure(&options) <= 400 * MS);
+        assert!(pace.not_found(&options) >= 1_000 * MS);
     }
 }

@@ -2,25 +2,26 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::Duration;
 
+use super::opened::Opened;
 use super::polling::Polling;
 use super::source::{Source, Stop};
+use super::turns::Turns;
 use super::{Batch, ReadError, ReadOptions};
 use crate::StartPosition;
-use crate::client_time::now;
 use crate::handle::Offer;
 
 pub(crate) struct Pages {
     client: Client,
     options: Arc<ReadOptions>,
+    turns: Turns,
     offer: Arc<Offer>,
     from: StartPosition,
-    opened: SystemTime,
+    opened: Opened,
     /// Made with the first poll.
     source: Option<Polling>,
     /// The last page was given. Once more is asked for, it has been taken.
@@ -44,17 +45,21 @@ impl Pages {
         offer: Arc<Offer>,
         from: StartPosition,
         options: Arc<ReadOptions>,
+        turns: Turns,
     ) -> Self {
-        let (client, opened) = (client.clone(), now(client));
-        Self { client, options, offer, from, opened, source: None, end: None, lag: None }
+        let (client, opened) = (client.clone(), Opened::now(client, &offer));
+        Self { client, options, turns, offer, from, opened, source: None, end: None, lag: None }
+    }
+
+    /// The same from there.
+    pub(crate) fn begun_again(&self, from: StartPosition) -> Self {
+        let (offer, options, turns) =
+            (Arc::clone(&self.offer), Arc::clone(&self.options), self.turns.clone());
+        Self::new(&self.client, offer, from, options, turns)
     }
 
     pub(crate) fn options(&self) -> &ReadOptions {
         &self.options
-    }
-
-    pub(crate) fn options_arc(&self) -> Arc<ReadOptions> {
-        Arc::clone(&self.options)
     }
 
     pub(crate) fn set_options(&mut self, options: Arc<ReadOptions>) {
@@ -76,7 +81,8 @@ impl Pages {
         }
         let source = self.source.get_or_insert_with(|| {
             let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
-            Polling::new(client, offer, self.from.clone(), Arc::clone(&self.options), self.opened)
+            let (options, turns) = (Arc::clone(&self.options), self.turns.clone());
+            Polling::new(client, offer, self.from.clone(), options, turns, self.opened)
         });
         let page = match ready!(source.poll_page(cx)) {
             Ok(page) => page,
@@ -97,7 +103,7 @@ impl Pages {
             records: page.records,
             offer: Arc::clone(&self.offer),
             lag: page.lag,
-            received_at: now(&self.client),
+            received_at: page.received_at,
             #[cfg(feature = "kpl")]
             deaggregation: self.options.deaggregation,
         }))

@@ -12,16 +12,16 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::event::ReadEventKind;
+use super::opened::Opened;
 use super::pace::Pace;
+use super::requests::{get_records, get_shard_iterator};
 use super::source::{Page, Source, Stop};
+use super::turns::{Turn, Turns};
 use super::{ReadError, ReadEvent, ReadOptions};
 use crate::StartPosition;
 use crate::client_time::now;
-use crate::handle::{Offer, get_shard_iterator};
+use crate::handle::Offer;
 use crate::task::Task;
-
-/// A reader that asks for its first iterator within this time reads from LATEST, if it is to.
-const PROMPT: Duration = Duration::from_secs(1);
 
 /// A client's clock may be so far ahead of Kinesis's. With more, AWS refuses its signatures.
 const SKEW: Duration = Duration::from_mins(5);
@@ -30,10 +30,10 @@ pub(super) struct Polling {
     client: Client,
     offer: Arc<Offer>,
     options: Arc<ReadOptions>,
+    turns: Turns,
     /// Where the next iterator begins, should that in hand be lost: after the last record that was read.
     from: StartPosition,
-    /// When the reader was made.
-    opened: SystemTime,
+    opened: Opened,
     iterator: Option<String>,
     pace: Pace,
     failures: u32,
@@ -43,9 +43,18 @@ pub(super) struct Polling {
     request: Option<BoxFuture<'static, Answer>>,
 }
 
-enum Answer {
-    Iterator { asked: SystemTime, result: Result<Option<String>, SdkError<GetShardIteratorError>> },
-    Records { asked: Instant, result: Result<GetRecordsOutput, SdkError<GetRecordsError>> },
+struct Answer {
+    content: Content,
+    came: Instant,
+    /// The same by the client's clock.
+    came_at: SystemTime,
+    /// Held until the answer is taken: there are no more answers in memory than there are turns.
+    _turn: Turn,
+}
+
+enum Content {
+    Iterator { asked: StartPosition, result: Result<Option<String>, SdkError<GetShardIteratorError>> },
+    Records(Result<GetRecordsOutput, SdkError<GetRecordsError>>),
 }
 
 impl Polling {
@@ -54,7 +63,8 @@ impl Polling {
         offer: Arc<Offer>,
         from: StartPosition,
         options: Arc<ReadOptions>,
-        opened: SystemTime,
+        turns: Turns,
+        opened: Opened,
     ) -> Self {
         Self {
             client,
@@ -62,6 +72,7 @@ impl Polling {
             opened,
             offer,
             options,
+            turns,
             iterator: None,
             pace: Pace::default(),
             failures: 0,
@@ -70,27 +81,29 @@ impl Polling {
         }
     }
 
-    fn ask(&mut self) -> BoxFuture<'static, Answer> {
-        let (pause, client) = (self.pace.next(), self.client.clone());
-        if now(&client).duration_since(self.opened).is_ok_and(|late| late > PROMPT) {
-            self.no_longer_latest(self.opened);
-        }
-        let Some(iterator) = self.iterator.clone() else {
-            let request = get_shard_iterator(&client, &self.offer, &self.from);
+    fn ask(&self) -> BoxFuture<'static, Answer> {
+        let (pause, turns) = (self.pace.next(), self.turns.clone());
+        let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
+        // What is sent, and what is awaited of it, exists only once the pause is over.
+        if let Some(iterator) = self.iterator.clone() {
+            let limit = self.options.max_records;
             return self.place(async move {
                 wait(pause).await;
-                let asked = now(&client);
-                let result = Box::pin(request.send()).await.map(|output| output.shard_iterator);
-                Answer::Iterator { asked, result }
+                let turn = turns.next().await;
+                let time = client.clone();
+                let result = Box::pin(get_records(client, offer, iterator, limit)).await;
+                Answer::now(&time, Content::Records(result), turn)
             });
-        };
-        let arn = self.offer.stream.name_or_arn().1;
-        let request =
-            client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(self.options.max_records);
+        }
+        let (from, opened) = (self.from.clone(), self.opened);
         self.place(async move {
             wait(pause).await;
-            let asked = Instant::now();
-            Answer::Records { asked, result: Box::pin(request.send()).await }
+            let turn = turns.next().await;
+            let _one_of_many = turns.iterator().await;
+            let from = if opened.is_past(now(&client)) { opened.not_latest(from) } else { from };
+            let (time, asked) = (client.clone(), from.clone());
+            let result = Box::pin(get_shard_iterator(client, offer, from)).await;
+            Answer::now(&time, Content::Iterator { asked, result }, turn)
         })
     }
 
@@ -102,27 +115,23 @@ impl Polling {
         }
     }
 
-    /// A second LATEST, or a late one, would skip what was written since the first, whether that was answered, has expired, or had to wait.
-    fn no_longer_latest(&mut self, since: SystemTime) {
-        if self.from == StartPosition::Latest {
-            self.from = StartPosition::Timestamp(since.into());
-        }
-    }
-
-    fn take_iterator(&mut self, iterator: String) {
-        self.iterator = Some(iterator);
+    /// A second LATEST would skip what was written since the first, whether that was answered or not. So would one that was late in coming: it is not used.
+    fn take_iterator(&mut self, asked: StartPosition, came_at: SystemTime, iterator: String) {
+        let skips = asked == StartPosition::Latest && self.opened.is_past(came_at);
+        self.from = self.opened.not_latest(asked);
+        self.iterator = (!skips).then_some(iterator);
         self.was_not_found = false;
         self.pace.iterator();
     }
 
-    fn take_records(&mut self, asked: Instant, output: GetRecordsOutput) -> Page {
+    fn take_records(&mut self, came: Instant, received_at: SystemTime, output: GetRecordsOutput) -> Page {
         let GetRecordsOutput { records, next_shard_iterator, millis_behind_latest, child_shards, .. } =
             output;
         let lag = millis_behind_latest.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
         let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
         let is_full = i32::try_from(records.len()).is_ok_and(|len| len >= self.options.max_records);
         let is_behind = is_full || lag.is_some_and(|lag| !lag.is_zero());
-        self.pace.page(asked, bytes, is_behind, &self.options);
+        self.pace.page(came, bytes, is_behind, &self.options);
         self.failures = 0;
         self.was_not_found = false;
         if let Some(last) = records.last() {
@@ -135,13 +144,15 @@ impl Polling {
             self.request = Some(self.ask());
         }
         self.tell(ReadEventKind::Page { records: records.len(), bytes, lag });
-        Page { records, lag, end }
+        Page { records, lag, received_at, end }
     }
 
     /// Sees to it that the request is made again, if there is hope.
     fn fail(&mut self, error: ReadError) -> Result<(), Stop> {
         let not_found = error.is_not_found();
+        let (stream, shard) = (error.stream().name(), error.shard_id());
         if not_found && self.was_not_found {
+            tracing::warn!(stream, shard, %error, "Kinesis does not know the shard any more: its reader ends");
             return Err(Stop::Expired);
         }
         self.was_not_found = not_found;
@@ -150,15 +161,16 @@ impl Polling {
         } else if !error.is_retryable() && !self.is_ahead_of_kinesis(&error) {
             return Err(Stop::Failed(error));
         }
-        let wait = self.pace.failure(&self.options);
+        let wait =
+            if not_found { self.pace.not_found(&self.options) } else { self.pace.failure(&self.options) };
         self.failures = self.failures.saturating_add(1);
-        let (stream, shard, failures) = (error.stream().name(), error.shard_id(), self.failures);
+        let failures = self.failures;
         if error.is_expired_iterator() {
             tracing::debug!(stream, shard, "an iterator has expired; another is made");
         } else {
             tracing::warn!(stream, shard, %error, failures, ?wait, "reading a shard failed; it is tried again");
         }
-        self.tell(ReadEventKind::Retry { error: &error, failures: self.failures, wait });
+        self.tell(ReadEventKind::Retry { error: &error, failures, wait });
         Ok(())
     }
 
@@ -187,32 +199,34 @@ impl Source for Polling {
                 self.request = Some(self.ask());
                 continue;
             };
-            let answer = ready!(request.as_mut().poll(cx));
+            let Answer { content, came, came_at, _turn } = ready!(request.as_mut().poll(cx));
             self.request = None;
-            if let Answer::Iterator { asked, .. } = answer {
-                self.no_longer_latest(asked);
-            }
             let (stream, shard) = (&self.offer.stream, self.offer.shard.shard_id());
-            let error = match answer {
-                Answer::Iterator { result: Ok(Some(iterator)), .. } => {
-                    self.take_iterator(iterator);
+            let error = match content {
+                Content::Records(Ok(output)) => {
+                    return Poll::Ready(Ok(self.take_records(came, came_at, output)));
+                }
+                Content::Records(Err(error)) => ReadError::get_records(stream, shard, error),
+                Content::Iterator { asked, result: Ok(Some(iterator)) } => {
+                    self.take_iterator(asked, came_at, iterator);
                     continue;
                 }
-                Answer::Iterator { result: Ok(None), .. } => {
-                    // As good as no answer.
-                    self.pace.failure(&self.options);
-                    continue;
-                }
-                Answer::Records { asked, result: Ok(output) } => {
-                    return Poll::Ready(Ok(self.take_records(asked, output)));
-                }
-                Answer::Iterator { result: Err(error), .. } => {
+                Content::Iterator { result: Ok(None), .. } => ReadError::no_iterator(stream, shard),
+                Content::Iterator { result: Err(error), .. } => {
                     ReadError::get_shard_iterator(stream, shard, error)
                 }
-                Answer::Records { result: Err(error), .. } => ReadError::get_records(stream, shard, error),
             };
+            if self.iterator.is_none() {
+                self.from = self.opened.not_latest(self.from.clone());
+            }
             self.fail(error)?;
         }
+    }
+}
+
+impl Answer {
+    fn now(client: &Client, content: Content, turn: Turn) -> Self {
+        Self { content, came: Instant::now(), came_at: now(client), _turn: turn }
     }
 }
 

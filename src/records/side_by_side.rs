@@ -1,6 +1,5 @@
 //! The readers of many shards, side by side.
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,31 +8,29 @@ use futures::stream::{Fuse, FusedStream, SelectAll};
 use futures::{Stream, StreamExt};
 use pin_project::pin_project;
 
+use super::turns::Turns;
+
+/// After as many shards in one poll, the readers get theirs: a source that is always ready must not hold the task.
+const MOST_SHARDS_A_POLL: usize = 256;
+
 /// For each shard of `S` a reader, `R`.
 #[pin_project]
 pub(crate) struct SideBySide<S: Stream, R> {
     #[pin]
     shards: Fuse<S>,
     readers: SelectAll<R>,
-    /// Above the limit, in their order. They are made when their shards come, so that none begins later than it should.
-    waiting: VecDeque<R>,
-    max_shards: usize,
+    turns: Turns,
 }
 
 impl<S: Stream, R: Stream + Unpin> SideBySide<S, R> {
     pub(crate) fn new(shards: S) -> Self {
-        Self {
-            shards: shards.fuse(),
-            readers: SelectAll::new(),
-            waiting: VecDeque::new(),
-            max_shards: usize::MAX,
-        }
+        Self { shards: shards.fuse(), readers: SelectAll::new(), turns: Turns::of_many() }
     }
 
     #[track_caller]
     pub(crate) fn max_shards(self, shards: usize) -> Self {
         let shards = NonZeroUsize::new(shards).expect("max_shards is 0: nothing would ever be read");
-        Self { max_shards: shards.get(), ..self }
+        Self { turns: self.turns.at_most(shards.get()), ..self }
     }
 
     pub(crate) fn readers(&self) -> impl Iterator<Item = &R> {
@@ -41,33 +38,69 @@ impl<S: Stream, R: Stream + Unpin> SideBySide<S, R> {
     }
 
     pub(crate) fn is_terminated(&self) -> bool {
-        self.shards.is_terminated() && self.readers.is_empty() && self.waiting.is_empty()
+        self.shards.is_terminated() && self.readers.is_empty()
     }
 
+    /// Each reader is made when its shard comes, also if it has to wait for its turn, so that none begins later than it should.
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut open: impl FnMut(S::Item) -> R,
+        mut open: impl FnMut(S::Item, Turns) -> R,
     ) -> Poll<Option<R::Item>> {
         let mut this = self.project();
-        while let Poll::Ready(Some(shard)) = this.shards.as_mut().poll_next(cx) {
-            this.waiting.push_back(open(shard));
+        let mut opened = 0;
+        while opened < MOST_SHARDS_A_POLL
+            && let Poll::Ready(Some(shard)) = this.shards.as_mut().poll_next(cx)
+        {
+            this.readers.push(open(shard, this.turns.clone()));
+            opened += 1;
         }
-        let room = this.max_shards.saturating_sub(this.readers.len()).min(this.waiting.len());
-        this.readers.extend(this.waiting.drain(..room));
-        let readers = this.readers.len();
         match this.readers.poll_next_unpin(cx) {
             Poll::Ready(Some(item)) => return Poll::Ready(Some(item)),
             // The set of readers says so when it is empty; the next shard may come at any time.
-            Poll::Ready(None) if this.shards.is_terminated() && this.waiting.is_empty() => {
-                return Poll::Ready(None);
-            }
+            Poll::Ready(None) if this.shards.is_terminated() => return Poll::Ready(None),
             Poll::Ready(None) | Poll::Pending => {}
         }
-        if this.readers.len() < readers && !this.waiting.is_empty() {
-            // There is room now.
+        if opened == MOST_SHARDS_A_POLL {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, future, stream};
+
+    use super::*;
+
+    #[test]
+    fn a_source_that_is_always_ready_does_not_hold_the_task() {
+        let mut side_by_side = std::pin::pin!(SideBySide::new(stream::repeat(())));
+        let mut opened = 0;
+        for polls in 1..4 {
+            let next = future::poll_fn(|cx| {
+                side_by_side.as_mut().poll_next(cx, |(), _| {
+                    opened += 1;
+                    stream::pending::<()>()
+                })
+            });
+            assert_eq!(next.now_or_never(), None);
+            assert_eq!(opened, polls * MOST_SHARDS_A_POLL);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_with_more_than_a_pollful_is_taken_in_without_another_wake() {
+        let mut side_by_side = std::pin::pin!(SideBySide::new(stream::iter(0..1_000)));
+        let mut seen = 0;
+        while let Some(()) =
+            future::poll_fn(|cx| side_by_side.as_mut().poll_next(cx, |_, _| stream::once(future::ready(()))))
+                .await
+        {
+            seen += 1;
+        }
+        assert_eq!(seen, 1_000);
+        assert!(side_by_side.is_terminated());
     }
 }

@@ -1,6 +1,7 @@
 //! Where a shard's pages come from: the seam behind which they are polled for, or pushed.
 
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::{ChildShard, Record};
 use tokio::time::Duration;
@@ -13,6 +14,8 @@ pub(super) struct Page {
     pub(super) records: Vec<Record>,
     /// `MillisBehindLatest`.
     pub(super) lag: Option<Duration>,
+    /// When the answer came, by the client's clock.
+    pub(super) received_at: SystemTime,
     /// Nothing follows: the shard's children.
     pub(super) end: Option<Vec<ChildShard>>,
 }

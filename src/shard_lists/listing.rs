@@ -7,6 +7,7 @@ use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput}
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType};
 
+use crate::kinesis_time::KinesisTime;
 use crate::patience::patiently;
 use crate::shard_list::Pages;
 use crate::{Error, StreamId};
@@ -27,10 +28,15 @@ const MOST_EMPTY_PAGES_IN_A_ROW: usize = 1_000;
 /// How often a listing is begun again because its token had expired, before that is an error.
 const MOST_RESTARTS: usize = 3;
 
-pub(super) async fn list(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Pages, Error> {
+pub(super) async fn list(
+    client: &Client,
+    stream: &StreamId,
+    ask: &Ask,
+    time: &KinesisTime,
+) -> Result<Pages, Error> {
     let mut restarts = 0;
     loop {
-        match pages(client, stream, ask).await {
+        match pages(client, stream, ask, time).await {
             Ok(pages) => return Ok(pages),
             Err(PageError::TokenExpired(_)) if restarts < MOST_RESTARTS => {
                 restarts += 1;
@@ -50,7 +56,12 @@ enum PageError {
     Other(Error),
 }
 
-async fn pages(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Pages, PageError> {
+async fn pages(
+    client: &Client,
+    stream: &StreamId,
+    ask: &Ask,
+    time: &KinesisTime,
+) -> Result<Pages, PageError> {
     let endless =
         |why: &str| PageError::Other(Error::malformed(stream, format!("its pages never end: {why}")));
     let mut pages = Pages::new();
@@ -58,7 +69,7 @@ async fn pages(client: &Client, stream: &StreamId, ask: &Ask) -> Result<Pages, P
     let mut empty_in_a_row = 0;
     let mut token = None;
     loop {
-        let page = page(client, stream, ask, token.clone()).await?;
+        let page = page(client, stream, ask, token.clone(), time).await?;
         // Not so an empty one: no shards would be taken for the truth.
         let Some(shards) = page.shards else {
             return Err(PageError::Other(Error::malformed(stream, "a page has no `Shards`")));
@@ -93,6 +104,7 @@ async fn page(
     stream: &StreamId,
     ask: &Ask,
     token: Option<String>,
+    time: &KinesisTime,
 ) -> Result<ListShardsOutput, PageError> {
     let mut request = client.list_shards();
     if token.is_some() {
@@ -113,7 +125,8 @@ async fn page(
             }
         };
     }
-    patiently(request.send()).await.unwrap_or_else(|no_answer| Err(no_answer.into())).map_err(|error| {
+    let answer = patiently(request.customize().interceptor(time.clone()).send()).await;
+    answer.unwrap_or_else(|no_answer| Err(no_answer.into())).map_err(|error| {
         let expired = error.as_service_error().is_some_and(ListShardsError::is_expired_next_token_exception);
         let error = Error::list_shards(stream, error);
         if expired { PageError::TokenExpired(error) } else { PageError::Other(error) }

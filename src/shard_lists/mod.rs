@@ -19,6 +19,7 @@ use tokio_stream::wrappers::IntervalStream;
 use self::listing::{Ask, list};
 use crate::backoff::backoff;
 use crate::client_time::now;
+use crate::kinesis_time::{ClockOffset, KinesisTime};
 use crate::shard_list::Extent;
 use crate::{Error, ShardList, StreamId};
 
@@ -76,7 +77,9 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, every: Duration
         greatest: None,
         full_at: None,
         full_next: false,
+        time: KinesisTime::default(),
         first_asked_at: None,
+        first_offset: None,
         was_missing: false,
         failures: 0,
         retry_in: Duration::ZERO,
@@ -105,7 +108,11 @@ pub struct ShardLists {
     /// When the last full list was begun.
     full_at: Option<Instant>,
     full_next: bool,
+    time: KinesisTime,
+    /// By the client's clock.
     first_asked_at: Option<SystemTime>,
+    /// As the first answer told it: the clock may be set right later.
+    first_offset: Option<ClockOffset>,
     /// Kinesis knew no such stream, and no list has come since.
     was_missing: bool,
     failures: u32,
@@ -243,12 +250,23 @@ impl ShardLists {
         self.is_full = !matches!(ask, Ask::After(_));
         self.began = Some(Instant::now());
         let look_back = self.look_back && self.full_at.is_none();
-        let first_asked_at = *self.first_asked_at.get_or_insert_with(|| now(&self.client));
+        self.first_asked_at.get_or_insert_with(|| now(&self.client));
         let stream_was_missing = self.was_missing && self.full_at.is_none();
+        let time = self.time.clone();
         self.listing = Some(Box::pin(async move {
-            let list = one_list(client, stream, ask, look_back).await?;
-            Ok(ShardList { first_asked_at, stream_was_missing, ..list })
+            let list = one_list(client, stream, ask, look_back, time).await?;
+            Ok(ShardList { stream_was_missing, ..list })
         }));
+    }
+
+    /// Puts the list into Kinesis's time.
+    fn note_time(&mut self, listed: &mut Result<ShardList, Error>) {
+        let offset = self.time.offset();
+        self.first_offset = self.first_offset.or(offset);
+        if let (Ok(list), Some(asked_at)) = (listed, self.first_asked_at) {
+            list.first_asked_at = self.first_offset.unwrap_or_default().by_kinesis(asked_at);
+            list.clock_offset = offset.unwrap_or_default();
+        }
     }
 
     fn note_list(&mut self, list: &ShardList) {
@@ -283,14 +301,15 @@ async fn one_list(
     stream: Arc<StreamId>,
     ask: Ask,
     look_back: bool,
+    time: KinesisTime,
 ) -> Result<ShardList, Error> {
     stream.validate().map_err(|reason| Error::invalid(&stream, reason))?;
-    let mut pages = list(&client, &stream, &ask).await?;
+    let mut pages = list(&client, &stream, &ask, &time).await?;
     let mut extent = if matches!(ask, Ask::After(_)) { Extent::Additions } else { Extent::Full };
     if look_back && matches!(ask, Ask::FromTimestamp(_)) {
         // The full list comes second, so that it holds all that the filtered one does.
         extent = Extent::FullButOnly(pages.into_shards().map(|shard| shard.shard_id).collect());
-        pages = list(&client, &stream, &Ask::Everything).await?;
+        pages = list(&client, &stream, &Ask::Everything, &time).await?;
     }
     ShardList::from_pages(stream, extent, pages)
 }
@@ -311,8 +330,9 @@ impl Stream for ShardLists {
             this.begin();
         }
         let Some(listing) = this.listing.as_mut() else { return Poll::Pending };
-        let listed = ready!(listing.poll_unpin(cx));
+        let mut listed = ready!(listing.poll_unpin(cx));
         this.listing = None;
+        this.note_time(&mut listed);
         match &listed {
             Ok(list) => this.note_list(list),
             Err(error) => this.note_failure(error),

@@ -24,3 +24,18 @@ aggregated("odd.bin", [
     ("customer 3", bytes(range(256)) * 100),
 ])
 aggregated("many.bin", [(f"customer {n % 10}", b"%d" % n) for n in range(1000)])
+
+# Tags are in the format, and no producer writes them; nor does the aggregator, so the message is put together from its classes.
+from hashlib import md5
+
+from aws_kinesis_agg import MAGIC
+from aws_kinesis_agg.messages_pb2 import AggregatedRecord
+
+message = AggregatedRecord(partition_key_table=["customer 1", "customer 2"])
+first = message.records.add(partition_key_index=1, data=b"first")
+first.tags.add(key="colour", value="red")
+first.tags.add(key="no value")
+message.records.add(partition_key_index=0, data=b"second")
+packed = message.SerializeToString()
+with open("tagged.bin", "wb") as file:
+    file.write(MAGIC + packed + md5(packed).digest())

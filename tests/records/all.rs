@@ -54,41 +54,6 @@ async fn all_records_of_a_stream_that_is_resharded_in_order_per_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shards_above_the_limit_wait_for_one_to_end() {
-    let (kinesis, orders, client) = fake(3);
-    put(&orders, 0..3);
-    for shard in 0..3 {
-        orders.split(&format!("shardId-{shard:012}"));
-    }
-    // The children are open, and would never end.
-    let shards = all_shards(&client, "orders").filter(|shard| ready(shard.id() < "shardId-000000000003"));
-    let batches = shards.take(3).batches(&client).max_shards(1);
-    assert_eq!(batches.lags().count(), 0);
-    // It ends, as its shards do.
-    let batches: Vec<_> = timeout(Duration::from_mins(10), batches.collect()).await.unwrap();
-    assert_eq!(batches.len(), 1);
-    let asked: Vec<_> =
-        kinesis.requests().iter().filter_map(|request| request.shard_id().map(str::to_owned)).collect();
-    let mut in_turn = asked.clone();
-    in_turn.sort();
-    assert_eq!(asked, in_turn);
-    in_turn.dedup();
-    assert_eq!(in_turn.len(), 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_shard_above_the_limit_skips_nothing_of_latest_while_it_waits() {
-    let (_, orders, client) = fake(2);
-    let shards = all_shards(&client, "orders").start_at(StartAt::Latest).take(2);
-    let mut records = shards.records(&client).max_shards(1);
-    assert!(timeout(Duration::from_mins(10), records.next()).await.is_err());
-    orders.put_to("shardId-000000000001", "1");
-    assert!(timeout(Duration::from_mins(10), records.next()).await.is_err());
-    orders.split(FIRST);
-    assert_eq!(take(&mut records, 1).await, [1]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_consumer_that_takes_nothing_stops_the_reading() {
     for (runtime, ahead) in [(None, 0), (Some(tokio::runtime::Handle::current()), 1)] {
         let (kinesis, orders, client) = fake(4);
@@ -129,28 +94,73 @@ async fn shards_take_turns() {
 
 #[tokio::test(start_paused = true)]
 async fn the_trouble_of_one_shard_is_not_anothers() {
-    let (kinesis, orders, client) = fake(2);
-    // All iterators of the first shard, and none of the other's.
-    let first_iterator = client
-        .get_shard_iterator()
-        .stream_name("orders")
-        .shard_id(FIRST)
-        .shard_iterator_type(aws_sdk_kinesis::types::ShardIteratorType::TrimHorizon)
-        .send()
-        .await
-        .unwrap();
-    assert!(first_iterator.shard_iterator.is_some());
-    kinesis.on_request(|request| {
-        (request.operation() == "GetShardIterator" && request.shard_id() == Some(FIRST))
-            .then_some(Fault::ServiceUnavailable)
-    });
-    let mut records = all_shards(&client, "orders").records(&client);
-    for number in 0..20_u32 {
-        orders.put_to("shardId-000000000001", number.to_string());
-        let began = Instant::now();
-        assert_eq!(take(&mut records, 1).await, [number]);
-        assert!(began.elapsed() <= Duration::from_millis(1_100), "{:?}", began.elapsed());
+    for (operation, fault) in [
+        ("GetShardIterator", Fault::ServiceUnavailable),
+        ("GetRecords", Fault::Throttled),
+        ("GetRecords", Fault::NeverAnswers),
+        ("GetRecords", Fault::Late(Duration::from_secs(40))),
+    ] {
+        let (kinesis, orders, client) = fake(2);
+        kinesis.on_request(move |request| {
+            (request.operation() == operation && request.shard_id() == Some(FIRST)).then(|| fault.clone())
+        });
+        let mut records = all_shards(&client, "orders").records(&client);
+        for number in 0..100_u32 {
+            orders.put_to("shardId-000000000001", number.to_string());
+            let began = Instant::now();
+            assert_eq!(take(&mut records, 1).await, [number]);
+            assert!(began.elapsed() <= Duration::from_millis(1_100), "{:?}", began.elapsed());
+        }
+        let failing = kinesis.requests();
+        let failing = failing.iter().filter(|request| request.fault().is_some()).count();
+        assert!(failing > 1, "the first shard is tried all the while");
     }
+}
+
+/// Longer than an iterator lives, for each record.
+#[tokio::test(start_paused = true)]
+async fn a_slow_consumer_of_many_shards_loses_and_repeats_nothing() {
+    for start in [StartAt::TrimHorizon, StartAt::Latest] {
+        for runtime in [None, Some(tokio::runtime::Handle::current())] {
+            let (kinesis, orders, client) = fake(3);
+            let options = runtime.into_iter().fold(ReadOptions::new().max_records(2), ReadOptions::spawn_on);
+            let records = all_shards(&client, "orders").start_at(start).records(&client).with(options);
+            let mut records = pin!(records);
+            assert!(timeout(Duration::from_secs(3), records.next()).await.is_err());
+            let mut taken: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+            for round in 0..4 {
+                for shard in 0..3 {
+                    orders.put_to(&format!("shardId-{shard:012}"), round.to_string());
+                }
+                let record = records.next().await.unwrap().unwrap();
+                taken.entry(record.shard_id().to_owned()).or_default().push(number(&record));
+                sleep(Duration::from_mins(6)).await;
+            }
+            for _ in 4..12 {
+                let record = records.next().await.unwrap().unwrap();
+                taken.entry(record.shard_id().to_owned()).or_default().push(number(&record));
+                sleep(Duration::from_mins(6)).await;
+            }
+            assert_eq!(taken.len(), 3);
+            assert!(taken.values().all(|numbers| *numbers == [0, 1, 2, 3]), "{start:?}: {taken:?}");
+            assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());
+            assert!(kinesis.count("GetShardIterator") > 3, "{:?}", kinesis.counts());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_terminated_once_all_shards_have_ended() {
+    let (_, orders, client) = fake(1);
+    put(&orders, 0..2);
+    orders.split(FIRST);
+    let shard = first(all_shards(&client, "orders")).await;
+    let mut records = futures::stream::iter([shard]).records(&client);
+    assert!(!records.is_terminated());
+    assert_eq!(take(&mut records, 2).await, [0, 1]);
+    assert!(!records.is_terminated());
+    assert!(records.next().await.is_none());
+    assert!(records.is_terminated());
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,11 +176,4 @@ async fn an_error_of_one_shard_is_an_item_and_the_others_go_on() {
     let mut taken = take(&mut records, 2).await;
     taken.sort_unstable();
     assert_eq!(taken, [0, 1]);
-}
-
-#[tokio::test]
-#[should_panic(expected = "max_shards is 0")]
-async fn no_shards_at_a_time_are_refused() {
-    let (_, _, client) = fake(1);
-    let _ = all_shards(&client, "orders").records(&client).max_shards(0);
 }

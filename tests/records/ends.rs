@@ -20,9 +20,10 @@ async fn a_shard_ends_after_its_last_record_and_names_its_children() {
             assert!(record.arrival_time().is_some() && record.partition_key().is_some());
             assert!(records.lag().is_some());
         }
-        assert_eq!(records.ended(), None);
+        assert_eq!((records.ended(), records.shard_id()), (None, Some(FIRST)));
         assert!(poll!(shards.next()).is_pending(), "closed in Kinesis is not read to its end");
         assert!(records.next().await.is_none());
+        assert_eq!(records.shard_id(), None);
         let Some(ReaderEnd::EndOfShard { children }) = records.ended() else { panic!("{records:?}") };
         assert_eq!(children.len(), 2);
         let listings = kinesis.count("ListShards");
@@ -94,6 +95,28 @@ async fn a_shard_that_has_expired_ends_and_its_children_open() {
     assert_eq!(records.ended(), Some(&ReaderEnd::Expired));
     let child = shards.next().await.unwrap();
     assert_eq!(child.parents().collect::<Vec<_>>(), [(FIRST, ParentOutcome::Unlisted)]);
+}
+
+/// A shard that was just made may not be known everywhere yet.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_not_known_is_asked_for_again_after_a_while() {
+    let (kinesis, _, client) = fake(1);
+    for operation in ["GetShardIterator", "GetRecords"] {
+        let mut records = first(all_shards(&client, "orders")).await.records(&client);
+        kinesis.clear_requests();
+        kinesis.fail_always(operation, Fault::ResourceNotFound);
+        if operation == "GetRecords" {
+            // Then the iterator, as it is made anew.
+            kinesis.fail_nth("GetShardIterator", 2, Fault::ResourceNotFound);
+        }
+        assert!(records.next().await.is_none());
+        assert_eq!(records.ended(), Some(&ReaderEnd::Expired));
+        let requests = kinesis.requests();
+        let failed: Vec<_> = requests.iter().filter(|request| request.fault().is_some()).collect();
+        assert_eq!(failed.len(), 2);
+        assert!(failed[1].at() - failed[0].at() >= Duration::from_secs(1));
+        kinesis.clear_faults();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use futures::future::ready;
+use futures::stream::FusedStream;
 use futures::{FutureExt, Stream, StreamExt, poll};
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits};
 use kinesis_shards::{
@@ -18,11 +19,15 @@ use kinesis_shards::{
 use tokio::time::{Instant, sleep, timeout};
 
 mod all;
+mod clock;
 mod ends;
+mod errors;
 #[cfg(feature = "kpl")]
 mod kpl;
 mod pace;
 mod retries;
+mod tasks;
+mod turns;
 
 const FIRST: &str = "shardId-000000000000";
 

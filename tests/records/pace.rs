@@ -20,6 +20,26 @@ async fn behind_it_reads_on_at_once_within_the_limits_and_at_the_tip_once_a_seco
     assert!(kinesis.reads_per_second("orders", FIRST) <= 5);
 }
 
+/// AWS counts a read from when it was served. A slow answer leaves no room for one more.
+#[tokio::test(start_paused = true)]
+async fn the_pause_begins_when_the_answer_has_come() {
+    let (kinesis, orders, client) = fake(1);
+    let late = Duration::from_millis(700);
+    kinesis.on_request(move |_| Some(Fault::Late(late)));
+    put(&orders, 0..4);
+    for _ in 0..3 {
+        orders.put_to(FIRST, vec![b'0'; 1_000_000]);
+    }
+    let options = ReadOptions::new().max_records(1);
+    let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+    assert_eq!(take(&mut records, 7).await.len(), 7);
+    let reads: Vec<_> = kinesis.requests().into_iter().filter(|r| r.operation() == "GetRecords").collect();
+    let pauses: Vec<Duration> = reads.windows(2).map(|pair| pair[1].at() - pair[0].at() - late).collect();
+    assert!(pauses[..3].iter().all(|pause| (200..=211).contains(&pause.as_millis())), "{pauses:?}");
+    // A million bytes are half a second's worth.
+    assert!(pauses[4..].iter().all(|pause| (477..=520).contains(&pause.as_millis())), "{pauses:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_mebibytes_a_second_are_not_exceeded() {
     let (kinesis, orders, client) = fake(1);

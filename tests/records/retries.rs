@@ -96,6 +96,119 @@ async fn latest_skips_nothing_when_its_first_iterator_is_late_in_coming() {
     assert!(asked[1..].iter().all(|body| body["ShardIteratorType"] == "AT_TIMESTAMP"), "{asked:?}");
 }
 
+/// The answer is what counts: a request may take its time, and a consumer may not look for an hour.
+#[tokio::test(start_paused = true)]
+async fn a_latest_iterator_that_came_late_is_not_used() {
+    for (late, pause) in
+        [(Duration::from_secs(3), Duration::ZERO), (Duration::from_millis(500), Duration::from_secs(2))]
+    {
+        let (kinesis, orders, client) = fake(1);
+        put(&orders, 0..5);
+        sleep(Duration::from_secs(1)).await;
+        kinesis.fail_next("GetShardIterator", Fault::Late(late));
+        let mut records =
+            first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
+        let began = aws_sdk_kinesis::primitives::DateTime::from(kinesis.now());
+        assert!(poll!(records.next()).is_pending());
+        put(&orders, 5..6);
+        sleep(pause).await;
+        assert_eq!(take(&mut records, 1).await, [5]);
+        let asked = kinesis.bodies("GetShardIterator");
+        assert_eq!(asked.len(), 2);
+        assert_eq!(asked[0]["ShardIteratorType"], "LATEST");
+        assert_eq!(asked[1]["ShardIteratorType"], "AT_TIMESTAMP");
+        let from = asked[1]["Timestamp"].as_f64().unwrap();
+        assert!((from - began.as_secs_f64()).abs() < 0.002, "{from} for {began:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_latest_iterator_that_came_in_time_is_used() {
+    let (kinesis, orders, client) = fake(1);
+    put(&orders, 0..5);
+    kinesis.fail_next("GetShardIterator", Fault::Late(Duration::from_millis(900)));
+    let mut records = first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
+    assert!(timeout(Duration::from_secs(5), records.next()).await.is_err());
+    put(&orders, 5..6);
+    assert_eq!(take(&mut records, 1).await, [5]);
+    assert_eq!(kinesis.count("GetShardIterator"), 1);
+}
+
+/// The SDK's own retries, which are on by default, would hide failures and hammer a shard that is throttled.
+#[tokio::test(start_paused = true)]
+async fn each_attempt_is_one_request_whatever_the_clients_retries() {
+    for retries in [RetryConfig::standard(), RetryConfig::adaptive().with_max_attempts(10)] {
+        for fault in [Fault::Throttled, Fault::ServiceUnavailable, Fault::ConnectionReset] {
+            let kinesis = FakeKinesis::new();
+            let orders = kinesis.create_stream("orders", 1);
+            let client = Client::from_conf(kinesis.config().retry_config(retries.clone()).build());
+            put(&orders, 0..1);
+            kinesis.fail_times("GetShardIterator", 4, fault.clone());
+            kinesis.fail_times("GetRecords", 4, fault.clone());
+            let (events, options) = retry_events();
+            let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+            assert_eq!(take(&mut records, 1).await, [0]);
+            assert_eq!(events.lock().unwrap().len(), 8);
+            assert_eq!((kinesis.count("GetShardIterator"), kinesis.count("GetRecords")), (5, 5));
+            let requests = kinesis.requests();
+            for pair in requests[1..].windows(2).filter(|pair| pair[0].fault().is_some()) {
+                assert!(pair[1].at() - pair[0].at() >= Duration::from_millis(200), "{pair:?}");
+            }
+        }
+    }
+}
+
+/// The text of each retry's error.
+fn retry_events() -> (Arc<Mutex<Vec<String>>>, ReadOptions) {
+    let events: Arc<Mutex<Vec<String>>> = Arc::default();
+    let options = ReadOptions::new().on_event({
+        let events = Arc::clone(&events);
+        move |event| {
+            if let ReadEventKind::Retry { error, .. } = event.kind {
+                assert!(error.is_retryable());
+                events.lock().unwrap().push(error.to_string());
+            }
+        }
+    });
+    (events, options)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_never_answered_is_given_up_and_made_again() {
+    for runtime in [None, Some(tokio::runtime::Handle::current())] {
+        let (kinesis, orders, _) = fake(1);
+        // The SDK's watch over stalled uploads and downloads is no timeout of a request that was sent.
+        let stalls = aws_sdk_kinesis::config::StalledStreamProtectionConfig::disabled();
+        let client = Client::from_conf(kinesis.config().stalled_stream_protection(stalls).build());
+        put(&orders, 0..1);
+        kinesis.fail_times("GetShardIterator", 2, Fault::NeverAnswers);
+        kinesis.fail_times("GetRecords", 2, Fault::NeverAnswers);
+        let (events, options) = retry_events();
+        let options = runtime.into_iter().fold(options, ReadOptions::spawn_on);
+        let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+        assert_eq!(take(&mut records, 1).await, [0]);
+        let events = events.lock().unwrap();
+        assert_eq!(events.len(), 4);
+        assert!(events.iter().all(|text| text.contains("no answer came within 60 s")), "{events:?}");
+        assert_eq!(kinesis.count("GetShardIterator"), 3);
+        let iterators = kinesis.bodies("GetRecords");
+        assert!(iterators[..3].iter().all(|body| *body == iterators[0]), "{iterators:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_an_iterator_is_a_failure() {
+    let (kinesis, orders, client) = fake(1);
+    put(&orders, 0..1);
+    kinesis.fail_times("GetShardIterator", 3, Fault::Body("{}".to_owned()));
+    let (events, options) = retry_events();
+    let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+    assert_eq!(take(&mut records, 1).await, [0]);
+    let events = events.lock().unwrap();
+    assert_eq!(events.len(), 3);
+    assert!(events[0].contains("no iterator"), "{events:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn latest_is_when_the_reader_was_made() {
     let (_, orders, client) = fake(1);

@@ -20,6 +20,8 @@ pub(crate) struct Script {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "switches, each by itself")]
 pub(crate) struct Setup {
+    /// In on-demand mode it has four, and AWS doubles them.
+    pub(crate) on_demand: bool,
     pub(crate) shards: u32,
     pub(crate) page_size: usize,
     pub(crate) end_with_last_records: bool,
@@ -96,7 +98,7 @@ pub(crate) enum Step {
     Merge(usize),
     /// To a count between the half and the double.
     Scale(usize),
-    /// As an on-demand stream does.
+    /// Each open shard is split, as AWS does with a stream in on-demand mode; one in provisioned mode is told to.
     Double,
     /// So many splits and merges in one instant.
     Storm(u8, u64),
@@ -228,6 +230,7 @@ fn recreate(rng: &mut Rng) -> Step {
 fn setup(rng: &mut Rng) -> Setup {
     let reading = if rng.bool() { Reading::Own } else { Reading::EACH[rng.usize(1..4)] };
     Setup {
+        on_demand: rng.u32(..3) == 0,
         shards: rng.u32(1..5),
         page_size: if rng.bool() { 1_000 } else { rng.usize(1..5) },
         end_with_last_records: rng.bool(),
@@ -243,7 +246,7 @@ fn setup(rng: &mut Rng) -> Setup {
         by_arn: rng.bool(),
         tasks: rng.bool(),
         reading,
-        max_shards: usize::MAX,
+        max_shards: if rng.bool() { usize::MAX } else { rng.usize(1..4) },
         consumer_ms: if rng.bool() { 0 } else { rng.u64(..500) },
         spawn: reading != Reading::Own && rng.bool(),
         sdk_retries: rng.bool(),

@@ -188,8 +188,9 @@ fn plainer(step: &Step) -> Vec<Step> {
     }
 }
 
-const PLAINER: [fn(&mut Script); 20] = [
+const PLAINER: [fn(&mut Script); 21] = [
     |script| script.setup.fault_rate = 0,
+    |script| script.setup.on_demand = false,
     |script| script.setup.shards = 1,
     |script| script.setup.page_size = 1_000,
     |script| script.setup.start = Start::TrimHorizon,

@@ -19,7 +19,9 @@ use crate::latest::LatestTap;
 use crate::member::Rules;
 use crate::oracle::Oracle;
 use crate::rates;
-use crate::script::{ITERATOR, LISTING, Meanwhile, READING, Reading, Script, Start, Step, Trouble, kinds_of};
+use crate::script::{
+    ITERATOR, LISTING, Meanwhile, READING, Reading, Script, Setup, Start, Step, Trouble, kinds_of,
+};
 use crate::tap::Tap;
 
 pub(crate) const STREAM: &str = "orders";
@@ -79,7 +81,7 @@ impl World {
             .page_size(setup.page_size)
             .end_with_last_records(setup.end_with_last_records)
             .build();
-        let stream = kinesis.create_stream(STREAM, setup.shards);
+        let stream = create(&kinesis, setup, setup.shards);
         let is_listing_fault = |step: &Step| matches!(step, Step::Fault(LISTING, ..));
         let calm = setup.fault_rate == 0 && !script.steps.iter().any(|(_, step)| is_listing_fault(step));
         let poll_interval = Duration::from_millis(setup.poll_ms);
@@ -135,6 +137,10 @@ impl World {
             written: 0,
             script,
         }
+    }
+
+    pub(crate) fn is_on_demand(&self) -> bool {
+        self.script.setup.on_demand
     }
 
     async fn run(&mut self) -> Option<String> {
@@ -292,8 +298,10 @@ impl World {
             self.oracle.lock().unwrap().rules.calm = false;
         }
         sleep(Duration::from_millis(gap_ms)).await;
-        self.kinesis.create_stream(STREAM, shards);
+        create(&self.kinesis, &self.script.setup, shards);
         self.look();
+        // A shard that is closed in the very millisecond in which its stream was made is in no list since any time.
+        sleep(Duration::from_millis(1)).await;
         if was_running && restarts && !begins_early {
             self.begin();
         }
@@ -375,5 +383,13 @@ impl World {
         let readers = Arc::strong_count(&self.consumer) - 1;
         let is_left = tasks > 0 || readers > 0 || !self.consumer.readers.lock().unwrap().is_empty();
         is_left.then(|| format!("{tasks} tasks and {readers} readers are left of a consumer's life"))
+    }
+}
+
+fn create(kinesis: &FakeKinesis, setup: &Setup, shards: u32) -> FakeStream {
+    if setup.on_demand {
+        kinesis.create_on_demand_stream(STREAM)
+    } else {
+        kinesis.create_stream(STREAM, shards)
     }
 }

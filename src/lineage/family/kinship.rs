@@ -38,7 +38,7 @@ impl Family {
             Verdict::Closed(outcome) => State::Closed(outcome),
             Verdict::Offer(start) => {
                 let outcomes = parents.each_ref().map(Parent::outcome);
-                let offer = Arc::new(Offer::new(shard, stream, start, outcomes));
+                let offer = Arc::new(Offer::new(shard, stream, start, outcomes, self.origin.clock_offset));
                 if waits {
                     self.wait(&key, &parents, &offer.shard);
                     State::Waiting(Box::new(Waiting { offer, parents, children: Vec::new() }))

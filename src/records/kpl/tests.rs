@@ -2,12 +2,16 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{HashKeyRange, Shard};
 
 use super::*;
+use crate::kinesis_time::ClockOffset;
 use crate::{ParentOutcome, StartPosition, StreamId};
 
 // Made by AWS's aggregator for Python: see make.py there.
 const THREE: &[u8] = include_bytes!("../../../tests/kpl/three.bin");
 const ODD: &[u8] = include_bytes!("../../../tests/kpl/odd.bin");
 const MANY: &[u8] = include_bytes!("../../../tests/kpl/many.bin");
+const TAGGED: &[u8] = include_bytes!("../../../tests/kpl/tagged.bin");
+// Made by AWS's aggregator for Node.js: see make.js there.
+const NODE: &[u8] = include_bytes!("../../../tests/kpl/node.bin");
 
 fn record(data: &[u8]) -> types::Record {
     let record = types::Record::builder().sequence_number("49").partition_key("a").data(Blob::new(data));
@@ -20,7 +24,8 @@ fn offer(first: u128, last: u128) -> Arc<Offer> {
         HashKeyRange::builder().starting_hash_key(first.to_string()).ending_hash_key(last.to_string());
     let shard = Shard::builder().shard_id("0").hash_key_range(range.build().unwrap()).build().unwrap();
     let none: [Option<ParentOutcome>; 2] = [None, None];
-    Arc::new(Offer::new(shard, Arc::new(StreamId::from("orders")), StartPosition::TrimHorizon, none))
+    let stream = Arc::new(StreamId::from("orders"));
+    Arc::new(Offer::new(shard, stream, StartPosition::TrimHorizon, none, ClockOffset::default()))
 }
 
 fn all(data: &[u8]) -> Vec<Record> {
@@ -58,6 +63,29 @@ fn odd_keys_empty_data_and_all_bytes() {
 }
 
 #[test]
+fn what_another_aggregator_made() {
+    let records = all(NODE);
+    let seen: Vec<_> =
+        records.iter().map(|r| (r.partition_key().unwrap(), r.data(), r.explicit_hash_key())).collect();
+    let half = (1_u128 << 127).to_string();
+    assert_eq!(
+        seen,
+        [
+            ("customer 1", &b"first"[..], None),
+            ("clé – 鍵", &[0, 255, 128], Some(&*half)),
+            ("customer 1", "naïve – 記録".as_bytes(), None),
+        ]
+    );
+}
+
+#[test]
+fn tags_are_passed_over() {
+    let records = all(TAGGED);
+    let seen: Vec<_> = records.iter().map(|r| (r.partition_key().unwrap(), r.data())).collect();
+    assert_eq!(seen, [("customer 2", &b"first"[..]), ("customer 1", b"second")]);
+}
+
+#[test]
 fn the_data_is_not_copied() {
     let records = all(MANY);
     assert_eq!(records.len(), 1_000);
@@ -85,13 +113,44 @@ fn other_records_and_broken_ones_come_out_as_they_are() {
         b"\x0a\x01a\x1a\x02\x08\x00",
         b"\x0a\x01a\x1a\x04\x08\x01\x1a\x00",
         b"\x0a\x01a\x1a\x06\x08\x00\x10\x00\x1a\x00",
+        // Nothing at all, and keys without a record.
+        b"",
+        b"\x0a\x01a",
+        // Partition keys, and an explicit hash key, that Kinesis would not take.
+        &with_key(b'\x0a', 257),
+        &with_key(b'\x0a', 512 << 10),
+        &with_key(b'\x12', 257),
     ] {
-        broken.push([&AGGREGATED, message, &Md5::digest(message)[..]].concat());
+        broken.push(aggregated(message));
     }
     for data in broken {
         let back = Deaggregation::All.user_records(record(&data), &offer(0, u128::MAX)).unwrap_err();
         assert_eq!(back, record(&data));
     }
+}
+
+fn aggregated(message: &[u8]) -> Vec<u8> {
+    [&AGGREGATED, message, &Md5::digest(message)[..]].concat()
+}
+
+/// A message with one record, and in the table of this tag a key so long, beside the partition key "a".
+fn with_key(tag: u8, len: usize) -> Vec<u8> {
+    let mut message = b"\x0a\x01a".to_vec();
+    message.push(tag);
+    let mut rest = len;
+    while rest >= 0x80 {
+        message.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+        rest >>= 7;
+    }
+    message.push(u8::try_from(rest).unwrap());
+    message.extend(vec![b'k'; len]);
+    message.extend(b"\x1a\x04\x08\x00\x1a\x00");
+    message
+}
+
+#[test]
+fn a_key_may_be_as_long_as_kinesis_takes_it() {
+    assert_eq!(all(&aggregated(&with_key(b'\x0a', 256))).len(), 1);
 }
 
 #[test]

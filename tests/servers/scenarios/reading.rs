@@ -1,10 +1,13 @@
 //! The crate's own readers: all records of all shards as one stream, while others write and reshard.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{StreamExt, future};
-use kinesis_shards::{ReadOptions, ShardStreamExt, StartAt, all_shards};
+use kinesis_shards::{ReadEventKind, ReadOptions, ShardStreamExt, StartAt, all_shards};
+
+use tokio::sync::watch;
 
 use super::SOON;
 use super::records::reshard;
@@ -32,7 +35,14 @@ pub(crate) async fn all_records_from_latest(server: Server) {
 async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start: StartAt) {
     let stream = Stream::create(&server, 2).await;
     let got: Arc<Mutex<Vec<Got>>> = Arc::default();
-    let options = options.idle_interval(SOON).min_read_interval(Duration::from_millis(20));
+    // The shards of which a page has come: their readers have their iterators.
+    let (reading_from, mut begun) = watch::channel(HashSet::new());
+    let options =
+        options.idle_interval(SOON).min_read_interval(Duration::from_millis(20)).on_event(move |event| {
+            if let ReadEventKind::Page { .. } = event.kind {
+                reading_from.send_if_modified(|shards| shards.insert(event.shard_id.to_owned()));
+            }
+        });
     let records = all_shards(&server.client, &stream.name)
         .poll_interval(SOON)
         .start_at(start)
@@ -48,8 +58,9 @@ async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start:
         })
     });
     if start == StartAt::Latest {
-        // Until the readers have their iterators.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let open = stream.open_ids().await;
+        let all_begun = begun.wait_for(|begun| open.iter().all(|id| begun.contains(id)));
+        assert!(all_begun.await.is_ok(), "the reader has ended");
     }
     let writers = Writers::start(&stream, KEYS);
     if server.has(Quirk::NeverEndsAShard) {

@@ -1,0 +1,39 @@
+//! The two requests by which a shard is read, each sent once: whatever fails, the reader tries again.
+
+use std::sync::Arc;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::config::{Builder, Config};
+use aws_sdk_kinesis::error::SdkError;
+use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
+use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
+
+use crate::StartPosition;
+use crate::handle::Offer;
+use crate::patience::patiently;
+
+pub(super) async fn get_shard_iterator(
+    client: Client,
+    offer: Arc<Offer>,
+    from: StartPosition,
+) -> Result<Option<String>, SdkError<GetShardIteratorError>> {
+    let request = crate::handle::get_shard_iterator(&client, &offer, &from);
+    Ok(patiently(request.customize().config_override(once()).send()).await??.shard_iterator)
+}
+
+pub(super) async fn get_records(
+    client: Client,
+    offer: Arc<Offer>,
+    iterator: String,
+    limit: i32,
+) -> Result<GetRecordsOutput, SdkError<GetRecordsError>> {
+    let (_, arn) = offer.stream.name_or_arn();
+    let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(limit);
+    patiently(request.customize().config_override(once()).send()).await?
+}
+
+/// The SDK's own retries would hide failures, come too soon for a shard's limits, and ask for LATEST a second time.
+fn once() -> Builder {
+    Config::builder().retry_config(RetryConfig::disabled())
+}

@@ -1,0 +1,145 @@
+//! More shards than may be read at once.
+
+use super::*;
+
+const LATE: Duration = Duration::from_millis(50);
+
+/// Every answer takes a while.
+fn slow(shards: u32) -> (FakeKinesis, FakeStream, Client) {
+    let (kinesis, orders, client) = fake(shards);
+    kinesis.on_request(|_| Some(Fault::Late(LATE)));
+    (kinesis, orders, client)
+}
+
+/// The most requests of `operations` that were under way at once.
+fn most_under_way(kinesis: &FakeKinesis, operations: &[&str]) -> usize {
+    let requests = kinesis.requests();
+    let began: Vec<Instant> = requests
+        .iter()
+        .filter(|request| operations.contains(&request.operation()))
+        .map(kinesis_shards::testing::Request::at)
+        .collect();
+    let under_way = |now: &Instant| began.iter().filter(|at| *at <= now && *now < **at + LATE).count();
+    began.iter().map(under_way).max().unwrap_or(0)
+}
+
+const READING: [&str; 2] = ["GetRecords", "GetShardIterator"];
+
+#[tokio::test(start_paused = true)]
+async fn ten_open_shards_are_all_read_three_at_a_time() {
+    for runtime in [None, Some(tokio::runtime::Handle::current())] {
+        let (kinesis, orders, client) = slow(10);
+        for number in 0..20 {
+            for shard in 0..10 {
+                orders.put_to(&format!("shardId-{shard:012}"), number.to_string());
+            }
+        }
+        let options = runtime.into_iter().fold(ReadOptions::new().max_records(5), ReadOptions::spawn_on);
+        let mut batches = all_shards(&client, "orders").batches(&client).with(options).max_shards(3);
+        let mut taken: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for _ in 0..40 {
+            let batch = timeout(Duration::from_hours(1), batches.next()).await.unwrap().unwrap().unwrap();
+            let numbers = taken.entry(batch.shard_id().to_owned()).or_default();
+            numbers.extend(batch.into_iter().map(|record| number(&record)));
+            let (least, most) =
+                (taken.values().map(Vec::len).min().unwrap(), taken.values().map(Vec::len).max().unwrap());
+            // By turns: no shard is two pages ahead of another.
+            assert!(if taken.len() < 10 { most <= 10 } else { most - least <= 10 }, "{taken:?}");
+        }
+        assert!(taken.values().all(|numbers| *numbers == (0..20).collect::<Vec<_>>()), "{taken:?}");
+        assert_eq!(batches.lags().count(), 10, "those that wait as well");
+        assert_eq!(most_under_way(&kinesis, &READING), 3);
+        assert_eq!(kinesis.count("GetShardIterator"), 10, "none lost its place");
+        // At the tip all are read on, and their children are.
+        orders.split(FIRST);
+        for shard in 1..12 {
+            orders.put_to(&format!("shardId-{shard:012}"), "20");
+        }
+        for _ in 0..11 {
+            timeout(Duration::from_hours(1), batches.next()).await.unwrap().unwrap().unwrap();
+        }
+        assert_eq!(most_under_way(&kinesis, &READING), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_rests_or_fails_takes_no_turn() {
+    let (kinesis, orders, client) = slow(3);
+    kinesis.on_request(|request| {
+        let fails = request.operation() == "GetRecords" && request.shard_id() == Some(FIRST);
+        Some(if fails { Fault::Throttled } else { Fault::Late(LATE) })
+    });
+    let mut records = all_shards(&client, "orders").records(&client).max_shards(1);
+    assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());
+    // The first shard waits for longer and longer, and the third has nothing: the second is read as ever.
+    kinesis.clear_requests();
+    for number in 0..100 {
+        orders.put_to("shardId-000000000001", number.to_string());
+    }
+    let mut options = ReadOptions::new().max_records(1);
+    options = options.idle_interval(Duration::from_secs(1));
+    let mut records = {
+        drop(records);
+        all_shards(&client, "orders").records(&client).with(options).max_shards(1)
+    };
+    assert_eq!(take(&mut records, 100).await, (0..100).collect::<Vec<_>>());
+    let times: Vec<Instant> = kinesis
+        .requests()
+        .iter()
+        .filter(|request| request.shard_id() == Some("shardId-000000000001"))
+        .map(kinesis_shards::testing::Request::at)
+        .collect();
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest < Duration::from_millis(500), "{longest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_one_turn_closed_shards_end_and_their_children_open() {
+    for (end_with_last_records, runtime) in
+        [(true, None), (false, None), (false, Some(tokio::runtime::Handle::current()))]
+    {
+        let kinesis = FakeKinesis::builder().end_with_last_records(end_with_last_records).build();
+        let (kinesis, orders, client) = fake_with(kinesis, 3);
+        kinesis.on_request(|_| Some(Fault::Late(LATE)));
+        put(&orders, 0..3);
+        for shard in 0..3 {
+            orders.split(&format!("shardId-{shard:012}"));
+        }
+        orders.put_to("shardId-000000000003", "3");
+        let options = runtime.into_iter().fold(ReadOptions::new(), ReadOptions::spawn_on);
+        let mut records = all_shards(&client, "orders").records(&client).with(options).max_shards(1);
+        assert_eq!(take(&mut records, 4).await, [0, 1, 2, 3]);
+        assert_eq!(most_under_way(&kinesis, &READING), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_above_the_limit_skips_nothing_of_latest_while_it_waits() {
+    let (kinesis, orders, client) = fake(2);
+    // The first shard's iterator takes its time, and the other has to wait for it.
+    kinesis.on_request(|request| {
+        let is_first = request.operation() == "GetShardIterator" && request.shard_id() == Some(FIRST);
+        is_first.then_some(Fault::Late(Duration::from_secs(30)))
+    });
+    let mut records = all_shards(&client, "orders").start_at(StartAt::Latest).records(&client).max_shards(1);
+    assert!(timeout(Duration::from_secs(20), records.next()).await.is_err());
+    orders.put_to("shardId-000000000001", "1");
+    assert_eq!(take(&mut records, 1).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shards_that_are_opened_at_once_do_not_all_ask_in_one_instant() {
+    let (kinesis, _, client) = slow(1_000);
+    let mut batches = all_shards(&client, "orders").batches(&client);
+    assert!(timeout(Duration::from_secs(1), batches.next()).await.is_err());
+    assert_eq!(kinesis.count("GetShardIterator"), 1_000);
+    assert_eq!(most_under_way(&kinesis, &["GetShardIterator"]), 256);
+    assert_eq!(batches.lags().filter(|(_, lag)| lag.is_some()).count(), 1_000);
+}
+
+#[tokio::test]
+#[should_panic(expected = "max_shards is 0")]
+async fn no_shards_at_a_time_are_refused() {
+    let (_, _, client) = fake(1);
+    let _ = all_shards(&client, "orders").records(&client).max_shards(0);
+}
