@@ -2,6 +2,7 @@
 
 mod doubt;
 mod kinship;
+mod recreation;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::iter::Flatten;
@@ -74,7 +75,7 @@ impl Family {
                     stream = list.stream.name(),
                     "the stream was deleted and created again: its shards are new"
                 );
-                self.bury();
+                self.bury(&list);
             }
         }
         self.origin.begin_list(&list);
@@ -265,27 +266,6 @@ impl Family {
         let first_sequence = FirstSequence::of(&shard);
         self.adopt(key, shard, first_sequence);
         true
-    }
-
-    fn is_recreated(&self, list: &ShardList) -> bool {
-        !self.members.is_empty()
-            && list.shards().any(|shard| {
-                let member = self.members.get(&ShardKey::from(shard.shard_id()));
-                member.is_some_and(|m| !m.first_sequence.may_become(FirstSequence::of(shard)))
-            })
-    }
-
-    /// Lets go of a stream that is gone. Handles that are out end into the void.
-    fn bury(&mut self) {
-        let never_listed = self.origin.forget_earlier_run();
-        self.tell_forgotten(never_listed.into_keys());
-        let members = std::mem::take(&mut self.members);
-        self.tell_forgotten(members.into_keys().map(|key| key.to_string()));
-        self.ready.clear();
-        self.orphans = Orphans::default();
-        self.childless.clear();
-        self.doubts.clear();
-        self.waiting = 0;
     }
 
     fn tell_forgotten(&mut self, ids: impl Iterator<Item = String>) {

@@ -68,6 +68,10 @@ impl FirstSequence {
         self == now || now == Self::UNTOLD || self == Self::UNTOLD || self == Self::ZERO
     }
 
+    pub(super) fn is_told(self) -> bool {
+        self != Self::UNTOLD && self != Self::ZERO
+    }
+
     pub(super) fn update(&mut self, now: Self) {
         if now != Self::UNTOLD {
             *self = now;

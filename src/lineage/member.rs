@@ -29,6 +29,8 @@ pub(super) struct MemberId {
 pub(super) struct Member {
     pub(super) serial: Serial,
     pub(super) first_sequence: FirstSequence,
+    /// A list brought it, with that number: it cannot be taken for a shard of another stream.
+    pub(super) was_listed: bool,
     pub(super) state: State,
     pub(super) has_child: bool,
     /// The number of the last full list that named it.

@@ -1,51 +1,64 @@
-//! A reader of one shard that leaves the reading to the crate: `ShardHandle::batches`.
+//! Readers that leave the reading to the crate: of one shard, `ShardHandle::batches`; of all, `ShardStreamExt::batches` and `records`.
 
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use kinesis_shards::{Batch, Batches, ReadError, ReadEventKind, ReadOptions, ReaderEnd, ShardHandle};
-use tokio::time::{sleep, sleep_until};
+use kinesis_shards::{
+    Batch, Batches, ReadError, ReadEventKind, ReadOptions, ReaderEnd, Record, ShardHandle, ShardStreamExt,
+};
+use tokio::runtime::Handle;
+use tokio::time::sleep;
 
-use crate::consumer::Consumer;
-use crate::life::Id;
+use crate::consumer::{Consumer, Offers};
+use crate::id::{Id, number};
+use crate::oracle::Oracle;
 use crate::reader::{Held, Scripted, named};
-use crate::script::{End, Stop, Visit};
+use crate::script::{End, Reading as Setting, Stop, Visit};
 
-/// A reader that tells the oracle when it is dropped before its end.
+fn options(consumer: &Consumer, visit: &Visit) -> ReadOptions {
+    let options = ReadOptions::new()
+        .idle_interval(Duration::from_millis(visit.idle_ms))
+        .max_records(u16::try_from(visit.limit).unwrap_or(1_000));
+    if consumer.setup.spawn { options.spawn_on(Handle::current()) } else { options }
+}
+
+fn deliver(oracle: &mut Oracle, id: Id, record: &Record) {
+    let text = std::str::from_utf8(record.data()).unwrap_or_default();
+    oracle.deliver_once(id, text.parse().unwrap_or(usize::MAX), record.sequence_number());
+}
+
+fn has_ended(oracle: &mut Oracle, id: Id, end: &ReaderEnd) {
+    match end {
+        ReaderEnd::EndOfShard { children } => oracle.complete(id, true, &named(children, id)),
+        ReaderEnd::Expired => oracle.expire(id),
+        ReaderEnd::Failed | ReaderEnd::Dropped => oracle.abandon(id),
+        end => oracle.violate(format!("the reader of shard {id} has ended: {end:?}")),
+    }
+}
+
+/// A reader of one shard, that tells the oracle when it is dropped before its end.
 struct Reading {
     consumer: Arc<Consumer>,
     life: u32,
     id: Id,
     batches: Batches,
-    /// The record that came last, by its number.
-    last: Option<usize>,
 }
 
 impl Reading {
     /// False if it is over.
     fn take(&mut self, next: Option<Result<Batch, ReadError>>) -> bool {
         let mut oracle = self.consumer.oracle.lock().unwrap();
-        let is_current = oracle.is_current(self.life);
-        match next {
-            Some(Ok(batch)) => {
-                for record in batch {
-                    let text = std::str::from_utf8(record.data()).unwrap_or_default();
-                    let number = text.parse().unwrap_or(usize::MAX);
-                    if self.last.replace(number).is_some_and(|last| last >= number) {
-                        oracle.violate(format!("one reader of shard {} gave record {number} again", self.id));
-                    }
-                    oracle.deliver(self.id, number, record.sequence_number());
-                }
-                return true;
+        if let Some(Ok(batch)) = next {
+            batch.into_iter().for_each(|record| deliver(&mut oracle, self.id, &record));
+            return true;
+        }
+        if oracle.is_current(self.life) {
+            match self.batches.ended() {
+                Some(end) => has_ended(&mut oracle, self.id, end),
+                None => oracle.violate(format!("the reader of shard {} is over and has not ended", self.id)),
             }
-            _ if !is_current => {}
-            Some(Err(_)) => oracle.abandon(self.id),
-            None => match self.batches.ended() {
-                Some(ReaderEnd::EndOfShard { children }) => oracle.complete(self.id, true, &named(children)),
-                Some(ReaderEnd::Expired) => oracle.expire(self.id),
-                end => oracle.violate(format!("the reader of shard {} has ended: {end:?}", self.id)),
-            },
         }
         false
     }
@@ -53,9 +66,7 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        let mut oracle = self.consumer.oracle.lock().unwrap();
-        // Its last request may just have been sent.
-        oracle.take_turn(self.id);
+        let mut oracle = self.consumer.oracle.lock().unwrap_or_else(PoisonError::into_inner);
         if self.batches.ended().is_none() && oracle.is_current(self.life) {
             oracle.abandon(self.id);
         }
@@ -68,21 +79,10 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
     if visit.end == End::Hold {
         draining.begun().await;
     }
-    // Readers of one shard that follow each other share its limits.
-    let turn = consumer.oracle.lock().unwrap().take_turn(id);
-    sleep_until(turn).await;
     let Some(handle) = held.into_handle() else { return };
-    let oracle = Arc::clone(&consumer.oracle);
-    let options = ReadOptions::new()
-        .idle_interval(Duration::from_millis(visit.idle_ms))
-        .max_records(u16::try_from(visit.limit).unwrap_or(1_000))
-        .on_event(move |event| {
-            if let ReadEventKind::Page { .. } | ReadEventKind::Retry { .. } = event.kind {
-                oracle.lock().unwrap().take_turn(id);
-            }
-        });
-    let batches = handle.batches(&consumer.client).with(options);
-    let mut reading = Reading { consumer: Arc::clone(&consumer), life, id, batches, last: None };
+    consumer.oracle.lock().unwrap().open(id, handle.start(), consumer.kinesis.now());
+    let batches = handle.batches(&consumer.client).with(options(&consumer, &visit));
+    let mut reading = Reading { consumer: Arc::clone(&consumer), life, id, batches };
     let mut reads = 0;
     loop {
         if let End::Stop(after, stop) = visit.end
@@ -106,4 +106,51 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
             sleep(Duration::from_millis(linger_ms / 2)).await;
         }
     }
+}
+
+/// Reads all shards, for as long as the life lasts.
+pub(crate) async fn read_all(consumer: Arc<Consumer>, life: u32, offers: Offers) {
+    let setup = &consumer.setup;
+    let visit = consumer.visits.first().unwrap_or(&Visit::FAITHFUL);
+    let oracle = Arc::clone(&consumer.oracle);
+    let options = options(&consumer, visit).on_event(move |event| {
+        let ReadEventKind::Ended(end) = event.kind else { return };
+        let mut oracle = oracle.lock().unwrap();
+        if let Some(id) = id_of(&oracle, event.shard_id).filter(|_| oracle.is_current(life)) {
+            has_ended(&mut oracle, id, end);
+        }
+    });
+    let take = |record: &Record| {
+        let mut oracle = consumer.oracle.lock().unwrap();
+        if let Some(id) = id_of(&oracle, record.shard_id()) {
+            deliver(&mut oracle, id, record);
+        }
+    };
+    let linger = || async {
+        if !consumer.draining.has_begun() {
+            sleep(Duration::from_millis(setup.consumer_ms)).await;
+        }
+    };
+    // An error has ended its reader, which has said so.
+    if setup.reading == Setting::AllBatches {
+        let batches = offers.batches(&consumer.client).with(options).max_shards(setup.max_shards);
+        let mut batches = pin!(batches);
+        while let Some(next) = batches.next().await {
+            next.into_iter().flatten().for_each(|record| take(&record));
+            linger().await;
+        }
+    } else {
+        let records = offers.records(&consumer.client).with(options).max_shards(setup.max_shards);
+        let mut records = pin!(records);
+        while let Some(next) = records.next().await {
+            next.iter().for_each(take);
+            linger().await;
+        }
+    }
+    consumer.oracle.lock().unwrap().violate("the stream of records ended");
+}
+
+/// The stream is not created again while one consumer reads it all.
+fn id_of(oracle: &Oracle, shard_id: &str) -> Option<Id> {
+    Some(Id { generation: oracle.truth.generation, index: number(shard_id)? })
 }

@@ -1,8 +1,9 @@
 //! The consumer: the stream of shards under test, and a reader for each handle.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use aws_sdk_kinesis::Client;
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::by_records;
 use crate::oracle::Oracle;
 use crate::reader;
-use crate::script::{Setup, Visit};
+use crate::script::{Reading, Setup, Visit};
 
 /// What all readers of all lives share.
 pub(crate) struct Consumer {
@@ -29,7 +30,8 @@ pub(crate) struct Consumer {
     pub(crate) oracle: Arc<Mutex<Oracle>>,
     /// The script is over: read on to the end.
     pub(crate) draining: Draining,
-    pub(crate) readers: Mutex<Vec<AbortHandle>>,
+    /// Those that are not finished, in the order in which they began.
+    pub(crate) readers: Mutex<BTreeMap<usize, AbortHandle>>,
 }
 
 /// Not tokio's `watch`, which wakes in an order of its own, another one each time.
@@ -85,34 +87,86 @@ impl Shards {
     }
 }
 
+/// The stream of shards under test, watched.
+pub(crate) struct Offers {
+    shards: Shards,
+    consumer: Arc<Consumer>,
+}
+
+impl Stream for Offers {
+    type Item = ShardHandle;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ShardHandle>> {
+        let Self { shards, consumer } = &mut *self;
+        let next = shards.poll_next(cx, &consumer.oracle);
+        let mut oracle = consumer.oracle.lock().unwrap();
+        oracle.tracked = shards.tracked();
+        match &next {
+            Poll::Ready(Some(handle)) => {
+                let id = oracle.offer(handle);
+                if consumer.setup.reading.is_of_all() {
+                    // Its reader is made at once, if it has to wait for its turn or not.
+                    oracle.open(id, handle.start(), consumer.kinesis.now());
+                }
+            }
+            Poll::Ready(None) => oracle.violate("the stream of shards ended"),
+            Poll::Pending => {}
+        }
+        drop(oracle);
+        next
+    }
+}
+
 /// One life of the consumer, as one future: all of it is dropped at once.
 pub(crate) struct Pipeline {
     life: u32,
     consumer: Arc<Consumer>,
-    shards: Option<Shards>,
+    offers: Option<Offers>,
+    /// Reads all shards, and takes the stream of them.
+    of_all: Option<BoxFuture<'static, ()>>,
     inline: FuturesUnordered<BoxFuture<'static, ()>>,
     tasks: JoinSet<()>,
 }
 
+/// Takes a reader off the list when it is over, however that is.
+struct Listed {
+    consumer: Arc<Consumer>,
+    number: usize,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.consumer.readers.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
+    }
+}
+
 impl Pipeline {
     pub(crate) fn new(life: u32, consumer: Arc<Consumer>, shards: Shards) -> Self {
-        Self { life, consumer, shards: Some(shards), inline: FuturesUnordered::new(), tasks: JoinSet::new() }
+        let offers = Offers { shards, consumer: Arc::clone(&consumer) };
+        let (offers, of_all) = if consumer.setup.reading.is_of_all() {
+            (None, Some(by_records::read_all(Arc::clone(&consumer), life, offers).boxed()))
+        } else {
+            (Some(offers), None)
+        };
+        Self { life, consumer, offers, of_all, inline: FuturesUnordered::new(), tasks: JoinSet::new() }
     }
 
     fn start(&mut self, handle: ShardHandle) {
-        let mut oracle = self.consumer.oracle.lock().unwrap();
-        let visit = self.consumer.visits.get(oracle.offers).unwrap_or(&Visit::FAITHFUL).clone();
-        let id = oracle.offer(&handle);
+        let oracle = self.consumer.oracle.lock().unwrap();
+        let number = oracle.offers() - 1;
+        let id = oracle.last_offered;
         drop(oracle);
+        let visit = self.consumer.visits.get(number).unwrap_or(&Visit::FAITHFUL).clone();
         let (abort, registration) = AbortHandle::new_pair();
-        self.consumer.readers.lock().unwrap().push(abort);
+        self.consumer.readers.lock().unwrap().insert(number, abort);
+        let listed = Listed { consumer: Arc::clone(&self.consumer), number };
         let consumer = Arc::clone(&self.consumer);
-        let reader = if consumer.setup.by_records {
+        let reader = if consumer.setup.reading == Reading::EachShard {
             by_records::read(consumer, self.life, id, handle, visit).boxed()
         } else {
             reader::read(consumer, self.life, id, handle, visit).boxed()
         };
-        let reader = Abortable::new(reader, registration).map(drop);
+        let reader = Abortable::new(reader, registration).map(move |_| drop(listed));
         if self.consumer.setup.tasks {
             self.tasks.spawn(reader);
         } else {
@@ -139,16 +193,15 @@ impl Future for Pipeline {
             if this.is_cut() {
                 return Poll::Ready(());
             }
-            let Some(shards) = &mut this.shards else { return Poll::Ready(()) };
-            let next = shards.poll_next(cx, &this.consumer.oracle);
-            this.consumer.oracle.lock().unwrap().tracked = shards.tracked();
+            if let Some(of_all) = &mut this.of_all {
+                return of_all.poll_unpin(cx);
+            }
+            let Some(offers) = &mut this.offers else { return Poll::Ready(()) };
+            let next = offers.poll_next_unpin(cx);
             let is_idle = next.is_pending();
             match next {
                 Poll::Ready(Some(handle)) => this.start(handle),
-                Poll::Ready(None) => {
-                    this.consumer.oracle.lock().unwrap().violate("the stream of shards ended");
-                    return Poll::Ready(());
-                }
+                Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
             let mut has_ended = false;
@@ -168,11 +221,11 @@ impl Future for Pipeline {
 impl Drop for Pipeline {
     fn drop(&mut self) {
         self.consumer.oracle.lock().unwrap().is_over = true;
-        self.consumer.readers.lock().unwrap().clear();
         if !self.consumer.setup.handles_outlive {
             self.inline.clear();
             self.tasks.abort_all();
         }
-        self.shards = None;
+        self.offers = None;
+        self.of_all = None;
     }
 }

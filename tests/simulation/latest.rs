@@ -11,7 +11,8 @@ use aws_smithy_runtime_api::client::http::{
 use kinesis_shards::testing::FakeKinesis;
 use serde_json::Value;
 
-use crate::oracle::{Oracle, number};
+use crate::id::number;
+use crate::oracle::Oracle;
 
 #[derive(Clone)]
 pub(crate) struct LatestTap {
@@ -58,12 +59,11 @@ impl HttpConnector for Line {
         let Some(shard) = shard else { return answer };
         let tap = self.tap.clone();
         HttpConnectorFuture::new(async move {
-            let since = tap.kinesis.now();
-            // A later iterator must not begin later.
-            tap.oracle.lock().unwrap().asked_for_latest(shard, since);
+            // The fake makes it at once, however late its answer comes.
+            let asked = tap.kinesis.now();
             let response = answer.await;
             if response.as_ref().is_ok_and(|response| response.status().is_success()) {
-                tap.oracle.lock().unwrap().skip_to_latest(shard);
+                tap.oracle.lock().unwrap().latest_came(shard, asked, tap.kinesis.now());
             }
             response
         })

@@ -6,16 +6,20 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::types::Shard;
 use tokio::time::Instant;
 
-use crate::life::{Id, Life};
-use crate::oracle::number;
+use crate::id::{Id, number};
+use crate::life::Life;
 
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
+    /// How often the stream was deleted and created again.
+    pub(crate) generation: u32,
     shards: BTreeMap<Id, True>,
 }
 
 #[derive(Debug)]
 struct True {
+    /// The number that it starts at.
+    first: String,
     parents: Vec<Id>,
     born: Instant,
     closed: Option<SystemTime>,
@@ -30,18 +34,20 @@ impl Truth {
         let mut gone: BTreeSet<Id> =
             self.shards.iter().filter(|(_, shard)| shard.listed).map(|(id, _)| *id).collect();
         for shard in shards {
-            let Some(id) = number(shard.shard_id()) else { continue };
+            let of_this = |id| Some(Id { generation: self.generation, index: number(id)? });
+            let Some(id) = of_this(shard.shard_id()) else { continue };
             gone.remove(&id);
             let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
+            let range = shard.sequence_number_range();
             let known = self.shards.entry(id).or_insert_with(|| True {
-                parents: parents.into_iter().flatten().filter_map(number).collect(),
+                first: range.map(|range| range.starting_sequence_number().to_owned()).unwrap_or_default(),
+                parents: parents.into_iter().flatten().filter_map(of_this).collect(),
                 born: Instant::now(),
                 closed: None,
                 listed: true,
                 closed_early: false,
             });
-            let is_closed =
-                shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_some());
+            let is_closed = range.is_some_and(|range| range.ending_sequence_number().is_some());
             if is_closed && known.closed.is_none() {
                 known.closed = Some(now);
             }
@@ -52,6 +58,23 @@ impl Truth {
             }
         }
         gone.into_iter().collect()
+    }
+
+    /// All its shards are gone; gives those that were listed. What comes under its name is another stream.
+    pub(crate) fn delete(&mut self, now: SystemTime) -> BTreeSet<Id> {
+        let gone = self.update(&[], now).into_iter().collect();
+        for shard in self.shards.values_mut() {
+            shard.closed.get_or_insert(now);
+        }
+        self.generation += 1;
+        gone
+    }
+
+    /// The shard of this name that starts at this number.
+    pub(crate) fn id_of(&self, index: u64, first: &str) -> Id {
+        let mut same_name = self.shards.iter().filter(|(id, _)| id.index == index);
+        let id = same_name.find(|(_, shard)| shard.first == first).map(|(id, _)| *id);
+        id.unwrap_or(Id { generation: self.generation, index })
     }
 
     pub(crate) fn parents(&self, id: Id) -> Option<&[Id]> {
@@ -134,6 +157,10 @@ impl Ledger {
         let Some(Record { key, shard: written_to, .. }) = self.records.get(record) else {
             return Err(format!("record {record} was never written"));
         };
+        if written_to.is_under_the_name_of(shard) {
+            // Through the handle of a shard that is gone: its own will bring it.
+            return Ok(());
+        }
         if *written_to != shard {
             return Err(format!("record {record} came from shard {shard}, not from {written_to}"));
         }

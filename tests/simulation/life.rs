@@ -8,10 +8,10 @@ use std::time::SystemTime;
 use kinesis_shards::{ParentOutcome, Progress, StartPosition};
 use tokio::time::{Duration, Instant};
 
+use crate::id::Id;
 use crate::ledger::Truth;
-
-/// Ids by their number.
-pub(crate) type Id = u64;
+use crate::member::{Member, Rules, State};
+use crate::requests::Requests;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Extent {
@@ -35,6 +35,7 @@ pub(crate) struct Life {
     pub(crate) begun: Instant,
     /// When its first listing began, if from `Latest`.
     latest: Option<SystemTime>,
+    began_before_stream: bool,
     calm: bool,
     /// What an earlier life left; an entry is used once, and all are gone after two full lists.
     resume: BTreeMap<Id, Progress>,
@@ -43,51 +44,10 @@ pub(crate) struct Life {
     full_lists: u32,
     extent: Extent,
     pages: Vec<Shown>,
+    list_begun: Instant,
     /// Under `FROM_TIMESTAMP` and `resume`, the first list is all shards, of which these are wanted.
     mask: Option<BTreeSet<Id>>,
     pub(crate) requests: Requests,
-}
-
-/// What the listing requests of this life are counted against.
-#[derive(Debug, Default)]
-pub(crate) struct Requests {
-    pub(crate) under_way: u32,
-    pub(crate) begun: u64,
-    pub(crate) failed: u64,
-    pub(crate) closings: u64,
-    /// Lists that want another: one that named a shard whose parents no list had, and the filtered one before the first.
-    pub(crate) wanted: u64,
-}
-
-#[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) known_since: Instant,
-    /// The parents that were known when it was first named: it is not offered before they are closed.
-    pub(crate) firm: Vec<Id>,
-    named_in: u32,
-    pub(crate) state: State,
-    /// Where it must start, if the run before left that, or it was handed back.
-    exact: Option<StartPosition>,
-    may_start_at_latest: bool,
-    /// It may have been forgotten and seen anew, or its parents: when it was known is not.
-    vague: bool,
-    /// As far as the lists showed it; while they are true, that is as far as it is true.
-    descends: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum State {
-    /// To be offered.
-    Known,
-    Out,
-    HandedBack(Instant),
-    Closed(ParentOutcome, Instant),
-}
-
-impl Member {
-    fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed(..))
-    }
 }
 
 impl Life {
@@ -96,11 +56,13 @@ impl Life {
         latest: Option<SystemTime>,
         calm: bool,
         resume: BTreeMap<Id, Progress>,
+        sdk_retries: bool,
     ) -> Self {
         Self {
             number,
             begun: Instant::now(),
             latest,
+            began_before_stream: false,
             calm,
             named: resume.keys().copied().collect(),
             resume,
@@ -108,19 +70,27 @@ impl Life {
             full_lists: 0,
             extent: Extent::Full,
             pages: Vec::new(),
+            list_begun: Instant::now(),
             mask: None,
-            requests: Requests::default(),
+            requests: Requests::new(sdk_retries),
         }
     }
 
     pub(crate) fn first_page(&mut self, extent: Extent) {
-        if self.requests.begun == 0 {
+        if !self.requests.is_begun {
             // The machine may have been suspended before the first poll.
             self.latest = self.latest.map(|begun| begun + self.begun.elapsed());
         }
-        self.requests.begun += 1;
+        if self.mask.is_none() {
+            self.list_begun = Instant::now();
+        }
         self.extent = extent;
         self.pages.clear();
+    }
+
+    /// The run began before the stream did: it is read from then on, closed shards too.
+    pub(crate) fn has_no_stream(&mut self) {
+        self.began_before_stream |= self.full_lists == 0;
     }
 
     /// Takes in a page; after the last, gives the shards that a `Latest` run counts as finished.
@@ -135,10 +105,13 @@ impl Life {
         let is_first = self.full_lists == 0;
         if self.extent == Extent::Filtered && is_first && !self.named.is_empty() {
             self.mask = Some(shards.iter().map(|shard| shard.id).collect());
-            self.requests.wanted += 1;
+            self.requests.allow();
             return Vec::new();
         }
         let is_full = self.extent != Extent::Additions;
+        if is_full {
+            self.see_recreation(&shards);
+        }
         for shard in &shards {
             let full_lists = self.full_lists;
             if let Some(member) = self.members.get_mut(&shard.id) {
@@ -151,13 +124,23 @@ impl Life {
         for shard in shards {
             if let Some(member) = self.members.get_mut(&shard.id) {
                 member.named_in = self.full_lists;
+                member.is_told = true;
+                continue;
+            }
+            let namesake = self.under_the_name_of(shard.id).filter(|_| !is_full);
+            if namesake.is_some_and(|id| !self.may_be_gone(id)) {
+                // Another stream: which of its shards are the same in name only, a full list has to say.
+                self.requests.allow();
                 continue;
             }
             let knows = |id: &Id| self.members.contains_key(id);
-            let all_known = shard.parents.iter().all(knows);
-            let vague = shard.parents.iter().any(|parent| self.may_be_forgotten(*parent));
+            // The parents of an addition are told by their ids alone: they may be another stream's.
+            let is_mistaken = |parent: &Id| self.under_the_name_of(*parent).is_some();
+            let all_known = shard.parents.iter().all(|parent| knows(parent) || is_mistaken(parent));
+            let vague =
+                shard.parents.iter().any(|parent| is_mistaken(parent) || self.may_be_forgotten(*parent));
             if !is_full && (!all_known || vague) {
-                self.requests.wanted += 1;
+                self.requests.allow();
             }
             if !is_full && !all_known {
                 continue;
@@ -170,11 +153,46 @@ impl Life {
             if is_wanted && self.adopt(&shard, is_first && is_full, vague, truth) {
                 before_start.push(shard.id);
             }
+            if let Some(member) = self.members.get_mut(&shard.id) {
+                member.is_told = true;
+            }
+        }
+        if is_full {
+            self.judge();
         }
         if self.full_lists >= 2 {
             self.resume.clear();
         }
         before_start
+    }
+
+    /// A member that has the shard's name, and is not it.
+    fn under_the_name_of(&self, id: Id) -> Option<Id> {
+        self.members.keys().rev().copied().find(|member| member.is_under_the_name_of(id))
+    }
+
+    /// Rule 7: the stream was created again. What is out of the one before ends into the void; of what may have been forgotten, nothing
+    /// tells.
+    fn see_recreation(&mut self, shards: &[Shown]) {
+        let Some(newest) = shards.iter().map(|shard| shard.id.generation).max() else { return };
+        let same_names: Vec<Id> =
+            shards.iter().filter_map(|shard| self.under_the_name_of(shard.id)).collect();
+        if same_names.is_empty() {
+            return;
+        }
+        let is_certain = same_names.iter().any(|id| !self.may_be_gone(*id));
+        if is_certain {
+            self.members.retain(|id, member| id.generation == newest && member.is_told);
+        }
+        for (_, member) in self.members.iter_mut().filter(|(id, _)| id.generation != newest) {
+            member.may_be_buried = true;
+        }
+        self.resume.clear();
+    }
+
+    /// Whether what an earlier life left might still be taken for what another stream holds.
+    pub(crate) fn is_resuming(&self) -> bool {
+        !self.named.is_empty() && self.full_lists < 2
     }
 
     /// True if it counts as finished because the run began at `Latest`.
@@ -186,7 +204,8 @@ impl Life {
         let descends = shard.parents.iter().any(|parent| {
             self.named.contains(parent) || self.members.get(parent).is_some_and(|member| member.descends)
         }) || self.calm && truth.descends(shard.id, &self.named);
-        let from_latest = self.latest.is_some() && in_first_list && !waits && !descends;
+        let from_latest =
+            self.latest.is_some() && !self.began_before_stream && in_first_list && !waits && !descends;
         let mut exact = None;
         let mut before_start = false;
         let state = match self.resume.remove(&shard.id) {
@@ -210,6 +229,8 @@ impl Life {
             may_start_at_latest: from_latest && !shard.closed,
             vague,
             descends: descends || self.named.contains(&shard.id),
+            is_told: false,
+            may_be_buried: false,
         };
         self.members.insert(shard.id, member);
         before_start
@@ -222,6 +243,10 @@ impl Life {
     /// Rule 6: closed, and not named by two full lists in a row. Should it be listed again, it is as good as new.
     fn may_be_forgotten(&self, id: Id) -> bool {
         self.members.get(&id).is_some_and(|m| m.vague || m.is_closed() && self.full_lists - m.named_in >= 2)
+    }
+
+    fn may_be_gone(&self, id: Id) -> bool {
+        self.may_be_forgotten(id) || self.members.get(&id).is_some_and(|member| member.may_be_buried)
     }
 
     /// Checks that this shard may be offered now, from there, with these parents.
@@ -241,15 +266,17 @@ impl Life {
         let member = &self.members[&id];
         match member.state {
             State::Known => {}
+            _ if member.may_be_buried => {}
             State::HandedBack(at) => {
                 let waited = now - at;
                 if waited < rules.poll_interval.min(Duration::from_millis(100)) {
                     return Err(format!("it came back after {waited:?} already"));
                 }
-                if waited > rules.poll_interval + rules.slack {
+                if waited > rules.poll_interval + rules.slack_since(at) {
                     return Err(format!("it came back only after {waited:?}"));
                 }
             }
+            State::Doubted { .. } => {}
             State::Closed(..) if may_return => {}
             // After a run that has gaps, what cannot be told from a descendant of it is read rather than skipped.
             State::Closed(ParentOutcome::BeforeStart, _) if !self.named.is_empty() => {}
@@ -257,7 +284,9 @@ impl Life {
             State::Out => return Err("it is out".to_owned()),
         }
         for parent in &member.firm {
-            if !self.is_closed(*parent) && !self.members[parent].vague {
+            let parent_member = &self.members[parent];
+            let may_be_closed = matches!(parent_member.state, State::Doubted { was_omitted: true, .. });
+            if !parent_member.is_closed() && !parent_member.vague && !may_be_closed {
                 return Err(format!("its parent {parent} is not closed"));
             }
         }
@@ -272,7 +301,7 @@ impl Life {
             }
             _ => {}
         }
-        if member.state == State::Known && !member.vague {
+        if member.state == State::Known && !member.vague && !member.may_be_buried {
             self.check_outcomes(parents)?;
             self.check_delay(id, member, rules, truth)?;
         }
@@ -325,8 +354,13 @@ impl Life {
                 return Ok(());
             }
         }
+        let is_doubted =
+            |parent: &Id| matches!(self.members.get(parent).map(|m| m.state), Some(State::Doubted { .. }));
+        if parents.iter().any(is_doubted) {
+            return Ok(());
+        }
         let waited = ready.elapsed();
-        if waited > rules.slack {
+        if waited > rules.slack_since(ready) {
             return Err(format!("it was kept waiting for {waited:?}"));
         }
         Ok(())
@@ -339,7 +373,7 @@ impl Life {
         children: &[(Id, Vec<Id>)],
         truth: &Truth,
     ) {
-        self.requests.closings += 1;
+        self.requests.allow();
         let Some(member) = self.members.get_mut(&id) else { return };
         member.state = State::Closed(outcome, Instant::now());
         for (child, parents) in children {
@@ -349,6 +383,27 @@ impl Life {
                 let shown = Shown { id: *child, parents: parents.clone(), closed: false };
                 self.adopt(&shown, false, vague, truth);
             }
+        }
+    }
+
+    pub(crate) fn doubt(&mut self, id: Id) {
+        self.requests.allow();
+        if let Some(member) = self.members.get_mut(&id) {
+            member.state = State::Doubted { since: Instant::now(), was_omitted: false };
+        }
+    }
+
+    /// A full list is through: what was in doubt is closed if it is not there, and else comes back.
+    fn judge(&mut self) {
+        let now = Instant::now();
+        for member in self.members.values_mut() {
+            let State::Doubted { since, .. } = member.state else { continue };
+            let is_omitted = member.named_in < self.full_lists;
+            member.state = match (is_omitted, self.list_begun > since) {
+                (true, true) => State::Closed(ParentOutcome::Unlisted, now),
+                (false, true) => State::HandedBack(now),
+                (was_omitted, false) => State::Doubted { since, was_omitted },
+            };
         }
     }
 
@@ -372,17 +427,17 @@ impl Life {
         false
     }
 
+    /// The first half of a list: what the filter shows, before all that is there.
+    pub(crate) fn has_half_a_list(&self) -> bool {
+        self.mask.is_some()
+    }
+
+    /// The shard of this name that the lists speak of.
+    pub(crate) fn named(&self, index: u64) -> Option<Id> {
+        self.members.keys().rev().copied().find(|id| id.index == index)
+    }
+
     pub(crate) fn full_lists(&self) -> u32 {
         self.full_lists
     }
-}
-
-/// What the checks of one moment depend on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    pub(crate) poll_interval: Duration,
-    /// The listings have all succeeded, and told the truth.
-    pub(crate) calm: bool,
-    /// How late anything may be: nearly nothing, but after a machine was suspended.
-    pub(crate) slack: Duration,
 }

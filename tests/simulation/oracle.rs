@@ -3,15 +3,27 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use aws_sdk_kinesis::types::SequenceNumberRange;
 use kinesis_shards::{OnDrop, ParentOutcome, Progress, ShardHandle, StartPosition};
 use tokio::time::{Duration, Instant};
 
+use crate::id::{Id, number};
 use crate::ledger::{Ledger, Truth};
-use crate::life::{Extent, Id, Life, Rules, Shown, State};
+use crate::life::{Extent, Life, Shown};
+use crate::member::{Rules, State};
+use crate::requests::Answer;
 
-/// The number in a shard's id.
-pub(crate) fn number(id: &str) -> Option<Id> {
-    id.strip_prefix("shardId-")?.parse().ok()
+/// A reader whose iterator at `LATEST` comes later than this, from when it was made, does not use it.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// A shard as a page of a listing has it.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) index: u64,
+    /// The number that it starts at.
+    pub(crate) first: String,
+    pub(crate) parents: Vec<u64>,
+    pub(crate) closed: bool,
 }
 
 #[derive(Debug)]
@@ -27,12 +39,22 @@ pub(crate) struct Oracle {
     pub(crate) rules: Rules,
     /// What the consumer remembers across its lives.
     memory: BTreeMap<Id, Progress>,
-    /// When a shard may next be asked for anything: 5 requests a second are too many for one reader.
+    /// When a shard may next be asked for anything by the simulation's own reader: 5 requests a second are too many for one.
     turns: BTreeMap<Id, Instant>,
+    /// Of the crate's readers: when each was made, and the record that it gave last.
+    opened: BTreeMap<Id, SystemTime>,
+    last: BTreeMap<Id, usize>,
+    /// When each shard was offered, by the number in its id.
+    pub(crate) offered: Vec<(Instant, u64)>,
+    pub(crate) last_offered: Id,
+    /// When the stream was created again while a consumer lived.
+    pub(crate) recreated: Vec<Instant>,
+    sdk_retries: bool,
+    /// What holds for each life anew.
+    is_calm: bool,
     /// The life ends after so many polls.
     pub(crate) cut_in: Option<u32>,
     pub(crate) tracked: usize,
-    pub(crate) offers: usize,
     pub(crate) errors: u64,
     pub(crate) violation: Option<String>,
     /// A digest of all that happened, to tell whether it happens again.
@@ -40,20 +62,26 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new(on_drop: OnDrop, rules: Rules) -> Self {
+    pub(crate) fn new(on_drop: OnDrop, rules: Rules, sdk_retries: bool) -> Self {
         Self {
             truth: Truth::default(),
             ledger: Ledger::default(),
-            life: Life::new(0, None, false, BTreeMap::new()),
+            life: Life::new(0, None, false, BTreeMap::new(), sdk_retries),
             is_over: true,
             on_drop,
             since: None,
+            is_calm: rules.calm,
             rules,
+            sdk_retries,
             memory: BTreeMap::new(),
             turns: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            last: BTreeMap::new(),
+            offered: Vec::new(),
+            last_offered: Id { generation: 0, index: 0 },
+            recreated: Vec::new(),
             cut_in: None,
             tracked: 0,
-            offers: 0,
             errors: 0,
             violation: None,
             digest: 0,
@@ -66,18 +94,32 @@ impl Oracle {
 
     fn note(&mut self, what: u64, id: Id) {
         let at = u64::try_from(self.life.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        for word in [what, id, at] {
+        for word in [what, u64::from(id.generation) << 32 | id.index, at] {
             self.digest = (self.digest ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
         }
     }
 
-    /// The next life begins with what those before it left.
+    /// The next life begins with what those before it left of this stream, not of one that had its name.
     pub(crate) fn begin_life(&mut self, latest: Option<SystemTime>) -> Vec<(String, Progress)> {
-        self.life = Life::new(self.life.number + 1, latest, self.rules.calm, self.memory.clone());
+        self.rules.calm = self.is_calm;
+        let generation = self.truth.generation;
+        self.memory.retain(|id, _| id.generation == generation);
+        let (number, resume) = (self.life.number + 1, self.memory.clone());
+        self.life = Life::new(number, latest, self.rules.calm, resume, self.sdk_retries);
         self.is_over = false;
         self.cut_in = None;
         let named = self.memory.iter();
-        named.map(|(id, progress)| (format!("shardId-{id:012}"), progress.clone())).collect()
+        named.map(|(id, progress)| (format!("shardId-{:012}", id.index), progress.clone())).collect()
+    }
+
+    /// The stream is deleted: its records are gone, and until it is created again no listing succeeds.
+    pub(crate) fn delete(&mut self, now: SystemTime) {
+        self.rules.calm = false;
+        let gone = self.truth.delete(now);
+        self.ledger.excuse(|shard, _| gone.contains(&shard));
+        if !self.is_over {
+            self.recreated.push(Instant::now());
+        }
     }
 
     pub(crate) fn is_current(&self, life: u32) -> bool {
@@ -94,46 +136,61 @@ impl Oracle {
         }
         if let Some(extent) = first_page {
             self.life.first_page(extent);
-            let requests = &self.life.requests;
-            let ticks = self.life.begun.elapsed().as_millis() / self.rules.poll_interval.as_millis();
-            let most = 3
-                + u64::try_from(ticks).unwrap_or(u64::MAX)
-                + requests.closings
-                + requests.failed
-                + requests.wanted;
-            if requests.begun > most {
-                self.violate(format!("{requests:?}: more than {most} listings were begun"));
+            if !self.is_over
+                && let Err(why) = self.life.requests.begin(&self.rules)
+            {
+                self.violate(why);
             }
         }
         self.life.number
     }
 
-    pub(crate) fn listing_ends(&mut self, life: u32, succeeded: bool) {
+    pub(crate) fn listing_ends(&mut self, life: u32, answer: Answer) {
         if self.life.number == life {
-            self.life.requests.under_way -= 1;
-            self.life.requests.failed += u64::from(!succeeded);
+            if answer == Answer::NoStream {
+                self.life.has_no_stream();
+            }
+            let is_half = answer == Answer::LastPage && self.life.has_half_a_list();
+            self.life.requests.end(if is_half { Answer::Page } else { answer });
         }
     }
 
-    pub(crate) fn hear_page(&mut self, life: u32, shards: Vec<Shown>, is_last: bool) {
+    pub(crate) fn hear_page(&mut self, life: u32, listed: Vec<Listed>, is_last: bool) {
         if !self.is_current(life) {
             return;
         }
-        for id in self.life.hear_page(shards, is_last, &self.truth) {
+        let truth = &self.truth;
+        let shown = listed.into_iter().map(|shard| {
+            let id = truth.id_of(shard.index, &shard.first);
+            let parents = shard.parents.iter().map(|index| Id { index: *index, ..id }).collect();
+            Shown { id, parents, closed: shard.closed }
+        });
+        for id in self.life.hear_page(shown.collect(), is_last, truth) {
             self.ledger.excuse(|of, _| of == id);
         }
     }
 
     // What the consumer does.
 
+    /// Which shard a handle is for: its first number tells, or else, if only its parent has named it, the lists so far.
+    fn id_of(&self, handle: &ShardHandle) -> Option<Id> {
+        let index = number(handle.id())?;
+        let first = handle.shard().sequence_number_range().map(SequenceNumberRange::starting_sequence_number);
+        let by_name = || self.life.named(index).unwrap_or(Id { generation: self.truth.generation, index });
+        Some(first.map_or_else(by_name, |first| self.truth.id_of(index, first)))
+    }
+
     pub(crate) fn offer(&mut self, handle: &ShardHandle) -> Id {
-        let Some(id) = number(handle.id()) else {
+        let Some(id) = self.id_of(handle) else {
             self.violate(format!("{} is no shard's id", handle.id()));
-            return 0;
+            return self.last_offered;
         };
+        let of_this = |parent| Some(Id { index: number(parent)?, ..id });
         let parents: Vec<_> =
-            handle.parents().filter_map(|(parent, outcome)| Some((number(parent)?, outcome))).collect();
-        self.offers += 1;
+            handle.parents().filter_map(|(parent, outcome)| Some((of_this(parent)?, outcome))).collect();
+        self.offered.push((Instant::now(), id.index));
+        self.last_offered = id;
+        self.last.remove(&id);
         self.note(1, id);
         if let Err(why) = self.life.offer(id, handle.start(), &parents, &self.rules, &self.truth) {
             self.violate(format!("shard {id} was offered although {why}"));
@@ -150,23 +207,49 @@ impl Oracle {
         id
     }
 
+    pub(crate) fn offers(&self) -> usize {
+        self.offered.len()
+    }
+
     pub(crate) fn deliver(&mut self, shard: Id, record: usize, sequence: &str) {
-        self.note(2, record as u64);
+        self.note(2, Id { generation: shard.generation, index: record as u64 });
         if let Err(why) = self.ledger.deliver(record, shard, &self.life) {
             self.violate(why);
         }
         self.remember(shard, StartPosition::After(sequence.to_owned()));
     }
 
-    /// An iterator at `LATEST` is asked for: what was written before is not owed, and the next one begins here.
-    pub(crate) fn asked_for_latest(&mut self, shard: Id, since: SystemTime) {
-        self.ledger.excuse(|of, written| of == shard && written < since);
-        self.remember(shard, StartPosition::Timestamp(since.into()));
+    /// As [`deliver`](Self::deliver), from a reader of the crate, which gives nothing twice.
+    pub(crate) fn deliver_once(&mut self, shard: Id, record: usize, sequence: &str) {
+        if self.last.insert(shard, record).is_some_and(|last| last >= record) {
+            self.violate(format!("one reader of shard {shard} gave record {record} again"));
+        }
+        self.deliver(shard, record, sequence);
     }
 
-    /// An iterator at `LATEST` was made: what is there already is not owed.
-    pub(crate) fn skip_to_latest(&mut self, shard: Id) {
-        self.ledger.excuse(|of, _| of == shard);
+    /// A reader of the crate is made. It owes what is written from now on, even if it is to start at `LATEST`.
+    pub(crate) fn open(&mut self, shard: Id, start: &StartPosition, now: SystemTime) {
+        self.opened.insert(shard, now);
+        if *start == StartPosition::Latest {
+            self.ledger.excuse(|of, written| of == shard && written < now);
+            self.remember(shard, StartPosition::Timestamp(now.into()));
+        }
+    }
+
+    /// An iterator at `LATEST` came, that was asked for then: what was there already is not owed, unless it came too late to be used.
+    pub(crate) fn latest_came(&mut self, index: u64, asked: SystemTime, came: SystemTime) {
+        let shard = Id { generation: self.truth.generation, index };
+        let opened = self.opened.get(&shard);
+        if opened.is_none_or(|opened| came <= *opened + PROMPT) {
+            self.ledger.excuse(|of, written| of == shard && written <= asked);
+            self.remember(shard, StartPosition::Timestamp(asked.into()));
+        }
+    }
+
+    /// The simulation's own reader asks for `LATEST` but once: should there be no answer, it goes on from here.
+    pub(crate) fn asked_for_latest(&mut self, shard: Id, asked: SystemTime) {
+        self.ledger.excuse(|of, written| of == shard && written < asked);
+        self.remember(shard, StartPosition::Timestamp(asked.into()));
     }
 
     fn remember(&mut self, shard: Id, position: StartPosition) {
@@ -200,14 +283,10 @@ impl Oracle {
         self.life.close(id, ParentOutcome::Completed, children, &self.truth);
     }
 
-    /// Its reader was told that there is no such shard.
+    /// Its reader was told twice that there is no such shard: true or not.
     pub(crate) fn expire(&mut self, id: Id) {
         self.note(6, id);
-        if self.truth.is_listed(id) {
-            self.violate(format!("the reader of shard {id} took it for expired"));
-        }
-        self.memory.insert(id, Progress::Finished);
-        self.life.close(id, ParentOutcome::Unlisted, &[], &self.truth);
+        self.life.doubt(id);
     }
 
     pub(crate) fn abandon(&mut self, id: Id) {
@@ -228,9 +307,10 @@ impl Oracle {
 
     /// What is left to wait for once the script is over; nothing is what must be in the end.
     pub(crate) fn unsettled(&self) -> Option<String> {
-        for (id, member) in &self.life.members {
+        for (id, member) in self.life.members.iter().filter(|(_, member)| !member.may_be_buried) {
             match member.state {
                 State::Known => return Some(format!("shard {id} was never offered")),
+                State::Doubted { .. } => return Some(format!("shard {id} is still in doubt")),
                 State::HandedBack(_) => return Some(format!("shard {id} was never offered again")),
                 State::Out if !self.truth.is_open(*id) => return Some(format!("shard {id} is still out")),
                 State::Out | State::Closed(..) => {}

@@ -12,8 +12,7 @@ use kinesis_shards::{ShardHandle, StartPosition};
 use tokio::time::{sleep, sleep_until};
 
 use crate::consumer::Consumer;
-use crate::life::Id;
-use crate::oracle::number;
+use crate::id::{Id, number};
 use crate::script::{End, Stop, Visit};
 
 /// A handle that tells the oracle how it ends, however that is.
@@ -35,7 +34,7 @@ impl Held {
 
     fn complete(mut self, at_its_end: bool, children: Vec<ChildShard>) {
         let Some(handle) = self.handle.take() else { return };
-        let named = named(&children);
+        let named = named(&children, self.id);
         let mut oracle = self.consumer.oracle.lock().unwrap();
         if oracle.is_current(self.life) {
             oracle.complete(self.id, at_its_end, &named);
@@ -67,11 +66,12 @@ impl Drop for Held {
     }
 }
 
-/// The children that `GetRecords` named, and their parents.
-pub(crate) fn named(children: &[ChildShard]) -> Vec<(Id, Vec<Id>)> {
+/// The children of `parent` that `GetRecords` named, and their parents.
+pub(crate) fn named(children: &[ChildShard], parent: Id) -> Vec<(Id, Vec<Id>)> {
+    let of_this = |id: &str| Some(Id { index: number(id)?, ..parent });
     let children = children.iter().filter_map(|child| {
-        let parents = child.parent_shards().iter().filter_map(|parent| number(parent)).collect();
-        Some((number(child.shard_id())?, parents))
+        let parents = child.parent_shards().iter().filter_map(|parent| of_this(parent)).collect();
+        Some((of_this(child.shard_id())?, parents))
     });
     children.collect()
 }
@@ -174,23 +174,26 @@ async fn iterator_at(
     id: Id,
     position: &mut StartPosition,
 ) -> Result<Option<String>, Gone> {
-    let now = DateTime::from(consumer.kinesis.now());
+    if id.generation != consumer.oracle.lock().unwrap().truth.generation {
+        // What has its name now is another shard.
+        return Err(Gone);
+    }
     let request = consumer
         .client
         .get_shard_iterator()
         .stream_name(crate::world::STREAM)
-        .shard_id(format!("shardId-{id:012}"))
+        .shard_id(format!("shardId-{:012}", id.index))
         .shard_iterator_type(position.iterator_type())
         .set_starting_sequence_number(position.sequence_number().map(str::to_owned))
         .set_timestamp(position.timestamp());
+    if *position == StartPosition::Latest {
+        // A later iterator must not begin later, whether this one comes or not.
+        let now = consumer.kinesis.now();
+        consumer.oracle.lock().unwrap().asked_for_latest(id, now);
+        *position = StartPosition::Timestamp(DateTime::from(now));
+    }
     match request.send().await {
-        Ok(made) => {
-            if *position == StartPosition::Latest {
-                // A later iterator must not begin later.
-                *position = StartPosition::Timestamp(now);
-            }
-            Ok(made.shard_iterator)
-        }
+        Ok(made) => Ok(made.shard_iterator),
         Err(_) if is_gone(consumer, id) => Err(Gone),
         Err(_) => Ok(None),
     }

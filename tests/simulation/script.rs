@@ -6,7 +6,7 @@ use fastrand::Rng;
 use kinesis_shards::OnDrop;
 use kinesis_shards::testing::Fault;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
     /// Of what is left to chance while the script runs: the core's and the SDK's jitter, and the faults by rate.
     pub(crate) seed: u64,
@@ -17,9 +17,11 @@ pub(crate) struct Script {
     pub(crate) visits: Vec<Visit>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "switches, each by itself")]
 pub(crate) struct Setup {
+    /// In on-demand mode it has four, and AWS doubles them.
+    pub(crate) on_demand: bool,
     pub(crate) shards: u32,
     pub(crate) page_size: usize,
     pub(crate) end_with_last_records: bool,
@@ -32,8 +34,12 @@ pub(crate) struct Setup {
     pub(crate) by_arn: bool,
     /// Each reader is a task, rather than all in one with the stream.
     pub(crate) tasks: bool,
-    /// The crate reads the shards, rather than a reader of the simulation's own.
-    pub(crate) by_records: bool,
+    pub(crate) reading: Reading,
+    /// Of readers of all shards: how many are read at once, and what the consumer takes for itself after a page or a record.
+    pub(crate) max_shards: usize,
+    pub(crate) consumer_ms: u64,
+    /// The crate's readers read in tasks: of the same runtime, whose one thread takes them in the same order each time.
+    pub(crate) spawn: bool,
     /// The SDK tries listings again by itself.
     pub(crate) sdk_retries: bool,
     /// What is taken up again after `abandon` goes on behind the last record delivered, rather than from the start.
@@ -42,6 +48,38 @@ pub(crate) struct Setup {
     pub(crate) fault_rate: u32,
     /// At the end the stream is dropped before its handles.
     pub(crate) handles_outlive: bool,
+}
+
+/// Who reads the shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reading {
+    /// A reader of the simulation's own.
+    Own,
+    /// `ShardHandle::batches`.
+    EachShard,
+    /// `ShardStreamExt::batches`.
+    AllBatches,
+    /// `ShardStreamExt::records`.
+    AllRecords,
+}
+
+impl Reading {
+    pub(crate) const EACH: [Self; 4] = [Self::Own, Self::EachShard, Self::AllBatches, Self::AllRecords];
+
+    /// As a test.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Own => "shards_read_by_hand",
+            Self::EachShard => "shards_read_each_by_its_batches",
+            Self::AllBatches => "all_shards_read_by_batches",
+            Self::AllRecords => "all_shards_read_by_records",
+        }
+    }
+
+    /// One stream reads all shards.
+    pub(crate) fn is_of_all(self) -> bool {
+        matches!(self, Self::AllBatches | Self::AllRecords)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,7 +98,7 @@ pub(crate) enum Step {
     Merge(usize),
     /// To a count between the half and the double.
     Scale(usize),
-    /// As an on-demand stream does.
+    /// Each open shard is split, as AWS does with a stream in on-demand mode; one in provisioned mode is told to.
     Double,
     /// So many splits and merges in one instant.
     Storm(u8, u64),
@@ -78,7 +116,25 @@ pub(crate) enum Step {
         polls: u32,
         pause_ms: u64,
     },
+    /// One of those that are not finished.
     AbortReader(usize),
+    /// The stream is deleted, and after so many milliseconds another is created under its name.
+    Recreate {
+        shards: u32,
+        gap_ms: u64,
+        consumer: Meanwhile,
+    },
+}
+
+/// What the consumer does while the stream is created again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Meanwhile {
+    /// It lives on. One that reads all shards by one stream is restarted: its events do not tell two shards of one name apart.
+    Lives,
+    /// It is stopped before, and started when there is a stream again.
+    Restarts,
+    /// It is stopped before, and started while there is none.
+    WaitsForIt,
 }
 
 /// A fault, of a shard that is picked when it comes.
@@ -141,10 +197,11 @@ impl Script {
         for _ in 0..rng.u32(2..18) {
             let wait = if rng.u32(..4) == 0 { 0 } else { rng.u64(..6_000) };
             let step = match rng.u32(..20) {
-                0..=1 if faults > 0 => fault(&mut rng, &setup),
-                2 if faults > 1 => fault(&mut rng, &setup),
+                0..=1 if faults > 0 => fault(&mut rng),
+                2 if faults > 1 => fault(&mut rng),
                 3 => Step::Restart { polls: rng.u32(..40), pause_ms: rng.u64(..3_000) },
-                4 => Step::AbortReader(rng.usize(..8)),
+                4 => Step::AbortReader(rng.usize(..64)),
+                7 if rng.u32(..4) == 0 => recreate(&mut rng),
                 5 if rng.u32(..4) == 0 => Step::Calm,
                 6 if rng.u32(..8) == 0 => Step::Suspend(if rng.bool() { 301 } else { rng.u64(1..100_000) }),
                 _ => change(&mut rng, resharding),
@@ -158,8 +215,22 @@ impl Script {
     }
 }
 
+fn recreate(rng: &mut Rng) -> Step {
+    Step::Recreate {
+        shards: rng.u32(1..8),
+        gap_ms: if rng.bool() { 0 } else { rng.u64(..20_000) },
+        consumer: match rng.u32(..4) {
+            0 => Meanwhile::Restarts,
+            1 => Meanwhile::WaitsForIt,
+            _ => Meanwhile::Lives,
+        },
+    }
+}
+
 fn setup(rng: &mut Rng) -> Setup {
+    let reading = if rng.bool() { Reading::Own } else { Reading::EACH[rng.usize(1..4)] };
     Setup {
+        on_demand: rng.u32(..3) == 0,
         shards: rng.u32(1..5),
         page_size: if rng.bool() { 1_000 } else { rng.usize(1..5) },
         end_with_last_records: rng.bool(),
@@ -174,7 +245,10 @@ fn setup(rng: &mut Rng) -> Setup {
         fallible: rng.bool(),
         by_arn: rng.bool(),
         tasks: rng.bool(),
-        by_records: rng.bool(),
+        reading,
+        max_shards: if rng.bool() { usize::MAX } else { rng.usize(1..4) },
+        consumer_ms: if rng.bool() { 0 } else { rng.u64(..500) },
+        spawn: reading != Reading::Own && rng.bool(),
         sdk_retries: rng.bool(),
         remembers: rng.bool(),
         fault_rate: 0,
@@ -214,7 +288,7 @@ fn visit(rng: &mut Rng, faithful: bool) -> Visit {
     Visit { idle_ms, limit: if rng.u32(..3) == 0 { rng.i32(1..4) } else { 1_000 }, end }
 }
 
-fn fault(rng: &mut Rng, setup: &Setup) -> Step {
+fn fault(rng: &mut Rng) -> Step {
     let operation = [LISTING, LISTING, LISTING, ITERATOR, READING][rng.usize(..5)];
     let trouble = match (operation, rng.u32(..10)) {
         (LISTING, 0) => Trouble::Omit(rng.usize(..64)),
@@ -224,7 +298,7 @@ fn fault(rng: &mut Rng, setup: &Setup) -> Step {
         (LISTING, 4) => Trouble::Plain(Fault::OmitSomeShards(rng.u64(..))),
         (LISTING, 5) => Trouble::Plain(Fault::Body(BODIES[rng.usize(..BODIES.len())].to_owned())),
         _ => {
-            let kinds = kinds_of(operation, setup);
+            let kinds = kinds_of(operation);
             Trouble::Plain(kinds[rng.usize(..kinds.len())].clone())
         }
     };
@@ -241,7 +315,7 @@ const BODIES: [&str; 3] = [
 ];
 
 /// The faults that any request of `operation` can meet, and its own.
-pub(crate) fn kinds_of(operation: &str, setup: &Setup) -> Vec<Fault> {
+pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
     let mut kinds = vec![
         Fault::Throttled,
         Fault::LimitExceeded,
@@ -251,15 +325,15 @@ pub(crate) fn kinds_of(operation: &str, setup: &Setup) -> Vec<Fault> {
         Fault::Error { status: 400, code: "Teapot".to_owned() },
         Fault::NeverAnswers,
         Fault::Late(Duration::from_millis(700)),
+        Fault::Late(Duration::from_millis(1_900)),
         Fault::ConnectionRefused,
         Fault::ConnectionReset,
         Fault::TruncatedBody,
         Fault::NotJson,
         Fault::WrongTypes,
     ];
-    if operation != LISTING && !setup.by_records {
-        // Of a listing it would say that the stream is not there: no passing fault, but a fact that the core acts on. So does
-        // the crate's reader, when it is told twice that its shard is not there.
+    if operation != LISTING {
+        // Of a listing it would say that the stream is not there: no passing fault, but a fact that the core acts on.
         kinds.push(Fault::ResourceNotFound);
     }
     match operation {

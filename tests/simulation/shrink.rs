@@ -1,36 +1,96 @@
 //! Makes a script that fails as short as it can be.
 
-use crate::script::{Script, Start, Visit};
+use std::fmt;
+
+use kinesis_shards::OnDrop;
+
+use crate::script::{End, Meanwhile, Reading, Script, Start, Step, Visit};
 
 /// At most so many attempts: a shorter script is a help, not a proof.
-const MOST_ATTEMPTS: usize = 4_000;
+const MOST_ATTEMPTS: usize = 6_000;
 
-/// The shortest script found that still fails, by leaving out steps, half of them at a time at first, and by making the rest plain.
-pub(crate) fn shortest(script: &Script, fails: impl Fn(&Script) -> bool) -> Script {
-    let mut best = script.clone();
-    let mut attempts = 0;
-    let mut attempt = |best: &mut Script, candidate: Script| {
-        attempts += 1;
-        let better = attempts <= MOST_ATTEMPTS && fails(&candidate);
-        if better {
-            *best = candidate;
+/// What kind of violation this is: its words, without the numbers in it.
+pub(crate) fn kind(violation: &str) -> String {
+    let has_number = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());
+    let words: Vec<_> = violation.split_whitespace().filter(|word| !has_number(word)).take(12).collect();
+    words.join(" ")
+}
+
+/// Which attempts made the script shorter: with its seed, they are the whole of a shorter script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Path(Vec<usize>);
+
+impl Path {
+    /// As it is displayed: `3.8.20-24`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut numbers = Vec::new();
+        for range in text.split('.') {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            numbers.extend(first.parse::<usize>().ok()?..=last.parse().ok()?);
         }
-        better
-    };
-    loop {
+        Some(Self(numbers))
+    }
+
+    /// The script that this path led to.
+    pub(crate) fn walk(&self, script: &Script) -> Script {
+        shortest(script, |attempt, _| self.0.binary_search(&attempt).is_ok()).0
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, range) in self.0.chunk_by(|one, next| one + 1 == *next).enumerate() {
+            let dot = if at == 0 { "" } else { "." };
+            match *range {
+                [first, .., last] => write!(f, "{dot}{first}-{last}")?,
+                [only] => write!(f, "{dot}{only}")?,
+                [] => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Shrinking<F> {
+    best: Script,
+    attempts: usize,
+    path: Vec<usize>,
+    fails: F,
+}
+
+impl<F: Fn(usize, &Script) -> bool> Shrinking<F> {
+    /// Whether the change leaves a script that is another, and fails.
+    fn attempt(&mut self, change: impl FnOnce(&mut Script)) -> bool {
+        let mut candidate = self.best.clone();
+        change(&mut candidate);
+        if candidate == self.best || self.attempts >= MOST_ATTEMPTS {
+            return false;
+        }
+        self.attempts += 1;
+        let fails = (self.fails)(self.attempts, &candidate);
+        if fails {
+            self.path.push(self.attempts);
+            self.best = candidate;
+        }
+        fails
+    }
+
+    /// Leaves out steps, half of them at a time at first.
+    fn leave_out(&mut self) -> bool {
         let mut is_better = false;
-        let mut size = best.steps.len().div_ceil(2);
+        let mut size = self.best.steps.len().div_ceil(2);
         while size > 0 {
             let mut at = 0;
-            while at < best.steps.len() {
-                let mut candidate = best.clone();
-                let end = (at + size).min(candidate.steps.len());
-                let left_out: u64 = candidate.steps.drain(at..end).map(|(wait, _)| wait).sum();
-                let mut later = candidate.clone();
-                if let Some((wait, _)) = later.steps.get_mut(at) {
-                    *wait += left_out;
-                }
-                if attempt(&mut best, candidate) || attempt(&mut best, later) {
+            while at < self.best.steps.len() {
+                let end = (at + size).min(self.best.steps.len());
+                let left_out: u64 = self.best.steps[at..end].iter().map(|(wait, _)| wait).sum();
+                let later = |script: &mut Script| {
+                    script.steps.drain(at..end);
+                    if let Some((wait, _)) = script.steps.get_mut(at) {
+                        *wait += left_out;
+                    }
+                };
+                if self.attempt(|script| drop(script.steps.drain(at..end))) || self.attempt(later) {
                     is_better = true;
                 } else {
                     at += size;
@@ -38,43 +98,99 @@ pub(crate) fn shortest(script: &Script, fails: impl Fn(&Script) -> bool) -> Scri
             }
             size /= 2;
         }
-        for at in 0..best.steps.len() {
-            if best.steps[at].0 > 0 {
-                let mut candidate = best.clone();
-                candidate.steps[at].0 = 0;
-                is_better |= attempt(&mut best, candidate);
+        is_better
+    }
+
+    fn make_steps_plain(&mut self) -> bool {
+        let mut is_better = false;
+        for at in 0..self.best.steps.len() {
+            is_better |= self.attempt(|script| script.steps[at].0 = 0);
+            let plainer = plainer(&self.best.steps[at].1);
+            is_better |= plainer.into_iter().any(|plain| self.attempt(|script| script.steps[at].1 = plain));
+        }
+        is_better
+    }
+
+    fn make_visits_plain(&mut self) -> bool {
+        let mut is_better = false;
+        let mut least = 0;
+        while least < self.best.visits.len() {
+            let half = usize::midpoint(least, self.best.visits.len());
+            if self.attempt(|script| script.visits.truncate(half)) {
+                is_better = true;
+            } else {
+                least = half + 1;
             }
         }
-        while let Some(last) = best.visits.len().checked_sub(1) {
-            let mut candidate = best.clone();
-            candidate.visits.truncate(last);
-            if !attempt(&mut best, candidate) {
-                break;
-            }
-            is_better = true;
+        for at in 0..self.best.visits.len() {
+            is_better |= self.attempt(|script| script.visits[at] = Visit::FAITHFUL);
+            is_better |= self.attempt(|script| script.visits[at].idle_ms = Visit::FAITHFUL.idle_ms);
+            is_better |= self.attempt(|script| script.visits[at].limit = Visit::FAITHFUL.limit);
+            is_better |= self.attempt(|script| match &mut script.visits[at].end {
+                End::Complete { linger_ms, .. } => *linger_ms = 0,
+                End::Stop(reads, _) => *reads = 0,
+                End::Hold => {}
+            });
         }
-        for at in 0..best.visits.len() {
-            if best.visits[at] != Visit::FAITHFUL {
-                let mut candidate = best.clone();
-                candidate.visits[at] = Visit::FAITHFUL;
-                is_better |= attempt(&mut best, candidate);
-            }
-        }
+        is_better
+    }
+}
+
+/// The shortest script found that still fails, and the attempts that led there. An attempt is told by its number: they come in one order.
+pub(crate) fn shortest(script: &Script, fails: impl Fn(usize, &Script) -> bool) -> (Script, Path) {
+    let mut shrinking = Shrinking { best: script.clone(), attempts: 0, path: Vec::new(), fails };
+    loop {
+        let mut is_better = shrinking.leave_out();
         for plain in PLAINER {
-            let mut candidate = best.clone();
-            plain(&mut candidate);
-            if format!("{candidate:?}") != format!("{best:?}") {
-                is_better |= attempt(&mut best, candidate);
-            }
+            is_better |= shrinking.attempt(plain);
         }
+        is_better |= shrinking.make_steps_plain();
+        is_better |= shrinking.make_visits_plain();
         if !is_better {
-            return best;
+            return (shrinking.best, Path(shrinking.path));
         }
     }
 }
 
-const PLAINER: [fn(&mut Script); 9] = [
+/// The same step, with less in it.
+fn plainer(step: &Step) -> Vec<Step> {
+    match step.clone() {
+        Step::Put(count) if count > 1 => vec![Step::Put(1), Step::Put(count / 2)],
+        Step::Split(_) => vec![Step::Split(0)],
+        Step::Merge(_) => vec![Step::Merge(0), Step::Split(0)],
+        Step::Scale(_) => vec![Step::Split(0), Step::Merge(0), Step::Scale(0)],
+        Step::Double => vec![Step::Split(0)],
+        Step::Storm(changes @ 1.., seed) => {
+            vec![
+                Step::Split(0),
+                Step::Merge(0),
+                Step::Storm(changes / 2, seed),
+                Step::Storm(changes - 1, seed),
+            ]
+        }
+        Step::Expire(count) if count > 1 => vec![Step::Expire(1)],
+        Step::Suspend(seconds) if seconds > 1 => vec![Step::Suspend(1), Step::Suspend(seconds / 2)],
+        Step::Fault(operation, trouble, times) if times > 1 => {
+            vec![Step::Fault(operation, trouble.clone(), 1), Step::Fault(operation, trouble, times - 1)]
+        }
+        Step::Restart { polls, pause_ms } => vec![
+            Step::Restart { polls: 0, pause_ms: 0 },
+            Step::Restart { polls, pause_ms: 0 },
+            Step::Restart { polls: polls / 2, pause_ms },
+        ],
+        Step::AbortReader(_) => vec![Step::AbortReader(0)],
+        Step::Recreate { shards, gap_ms, consumer } => vec![
+            Step::Recreate { shards: 1, gap_ms, consumer },
+            Step::Recreate { shards, gap_ms: 0, consumer },
+            Step::Recreate { shards, gap_ms, consumer: Meanwhile::Lives },
+        ],
+        _ => Vec::new(),
+    }
+}
+
+const PLAINER: [fn(&mut Script); 21] = [
     |script| script.setup.fault_rate = 0,
+    |script| script.setup.on_demand = false,
     |script| script.setup.shards = 1,
     |script| script.setup.page_size = 1_000,
     |script| script.setup.start = Start::TrimHorizon,
@@ -83,4 +199,15 @@ const PLAINER: [fn(&mut Script); 9] = [
     |script| script.setup.tasks = false,
     |script| script.setup.fallible = false,
     |script| script.setup.remembers = true,
+    |script| script.setup.reading = Reading::Own,
+    |script| script.setup.reading = script.setup.reading.min(Reading::EachShard),
+    |script| script.setup.reading = script.setup.reading.min(Reading::AllBatches),
+    |script| script.setup.spawn = false,
+    |script| script.setup.consumer_ms = 0,
+    |script| script.setup.max_shards = usize::MAX,
+    |script| script.setup.on_drop = OnDrop::Close,
+    |script| script.setup.end_with_last_records = true,
+    |script| script.setup.handles_outlive = false,
+    |script| script.setup.poll_ms = 2_000,
+    |script| script.setup.full_ms = 16_000,
 ];

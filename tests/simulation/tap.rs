@@ -10,8 +10,10 @@ use aws_smithy_runtime_api::client::http::{
 };
 use serde_json::Value;
 
-use crate::life::{Extent, Shown};
-use crate::oracle::{Oracle, number};
+use crate::id::number;
+use crate::life::Extent;
+use crate::oracle::{Listed, Oracle};
+use crate::requests::Answer;
 
 #[derive(Clone)]
 pub(crate) struct Tap<C> {
@@ -29,7 +31,7 @@ struct Line {
 struct UnderWay {
     oracle: Arc<Mutex<Oracle>>,
     life: u32,
-    succeeded: bool,
+    answer: Answer,
 }
 
 impl<C> fmt::Debug for Tap<C> {
@@ -72,7 +74,7 @@ impl HttpConnector for Line {
             let mut under_way = UnderWay::begin(line.oracle, token.is_none().then_some(extent));
             let response = line.connector.call(request).await;
             if let Ok(response) = &response {
-                under_way.succeeded = under_way.hear(response, token.as_deref());
+                under_way.answer = under_way.hear(response, token.as_deref());
             }
             response
         })
@@ -82,40 +84,46 @@ impl HttpConnector for Line {
 impl UnderWay {
     fn begin(oracle: Arc<Mutex<Oracle>>, first_page: Option<Extent>) -> Self {
         let life = oracle.lock().unwrap().listing_begins(first_page);
-        Self { oracle, life, succeeded: false }
+        Self { oracle, life, answer: Answer::Failed }
     }
 
-    /// False if the answer is of no use.
-    fn hear(&self, response: &HttpResponse, token: Option<&str>) -> bool {
+    fn hear(&self, response: &HttpResponse, token: Option<&str>) -> Answer {
         let body = response.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
-        let Some(body) = body.filter(|_| response.status().is_success()) else { return false };
+        let Some(body) = body else { return Answer::Failed };
+        if !response.status().is_success() {
+            return match body["__type"].as_str() {
+                Some("ExpiredNextTokenException") => Answer::ExpiredToken,
+                Some("ResourceNotFoundException") => Answer::NoStream,
+                _ => Answer::Failed,
+            };
+        }
         let next = &body["NextToken"];
         if !(next.is_null() || next.is_string()) || token.is_some() && token == next.as_str() {
-            return false;
+            return Answer::Failed;
         }
-        let shards: Option<Vec<Shown>> = match &body["Shards"] {
-            Value::Null => Some(Vec::new()),
-            shards => shards.as_array().and_then(|shards| shards.iter().map(shown).collect()),
-        };
-        let Some(shards) = shards else { return false };
+        let shards: Option<Vec<Listed>> =
+            body["Shards"].as_array().and_then(|shards| shards.iter().map(listed).collect());
+        let Some(shards) = shards else { return Answer::Failed };
         self.oracle.lock().unwrap().hear_page(self.life, shards, next.is_null());
-        true
+        if next.is_null() { Answer::LastPage } else { Answer::Page }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.oracle.lock().unwrap().listing_ends(self.life, self.succeeded);
+        self.oracle.lock().unwrap().listing_ends(self.life, self.answer);
     }
 }
 
 /// None for a shard that cannot be: then the core refuses the whole list.
-fn shown(shard: &Value) -> Option<Shown> {
-    let id = number(shard["ShardId"].as_str()?)?;
+fn listed(shard: &Value) -> Option<Listed> {
+    let index = number(shard["ShardId"].as_str()?)?;
     let parents: Vec<_> = ["ParentShardId", "AdjacentParentShardId"]
         .iter()
         .filter_map(|parent| number(shard[parent].as_str()?))
         .collect();
-    let closed = shard["SequenceNumberRange"]["EndingSequenceNumber"].is_string();
-    (!parents.contains(&id)).then_some(Shown { id, parents, closed })
+    let range = &shard["SequenceNumberRange"];
+    let first = range["StartingSequenceNumber"].as_str().unwrap_or_default().to_owned();
+    let closed = range["EndingSequenceNumber"].is_string();
+    (!parents.contains(&index)).then_some(Listed { index, first, parents, closed })
 }

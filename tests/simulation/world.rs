@@ -8,16 +8,20 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::primitives::DateTime;
-use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults, Request};
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults};
 use kinesis_shards::{StartAt, StreamId, all_shards, try_all_shards};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::consumer::{Consumer, Draining, Pipeline, Shards};
+use crate::id::{Id, number};
 use crate::latest::LatestTap;
-use crate::life::Rules;
-use crate::oracle::{Oracle, number};
-use crate::script::{ITERATOR, LISTING, READING, Script, Start, Step, Trouble, kinds_of};
+use crate::member::Rules;
+use crate::oracle::Oracle;
+use crate::rates;
+use crate::script::{
+    ITERATOR, LISTING, Meanwhile, READING, Reading, Script, Setup, Start, Step, Trouble, kinds_of,
+};
 use crate::tap::Tap;
 
 pub(crate) const STREAM: &str = "orders";
@@ -46,6 +50,7 @@ pub(crate) struct World {
     oracle: Arc<Mutex<Oracle>>,
     consumer: Arc<Consumer>,
     listing: Client,
+    arn: String,
     pipeline: Option<JoinHandle<()>>,
     start_at: StartAt,
     written: u64,
@@ -76,12 +81,21 @@ impl World {
             .page_size(setup.page_size)
             .end_with_last_records(setup.end_with_last_records)
             .build();
-        let stream = kinesis.create_stream(STREAM, setup.shards);
+        let stream = create(&kinesis, setup, setup.shards);
         let is_listing_fault = |step: &Step| matches!(step, Step::Fault(LISTING, ..));
         let calm = setup.fault_rate == 0 && !script.steps.iter().any(|(_, step)| is_listing_fault(step));
         let poll_interval = Duration::from_millis(setup.poll_ms);
-        let rules = Rules { poll_interval, calm, slack: Duration::from_millis(1) };
-        let oracle = Arc::new(Mutex::new(Oracle::new(setup.on_drop, rules)));
+        // While a consumer takes its time over what one stream of all shards gave, nothing is polled; over a record, until all of its
+        // page are taken.
+        let a_page = script.visits.first().map_or(1_000, |visit| u64::try_from(visit.limit).unwrap_or(1_000));
+        let takes = match setup.reading {
+            Reading::AllBatches => setup.consumer_ms,
+            Reading::AllRecords => setup.consumer_ms * a_page,
+            Reading::Own | Reading::EachShard => 0,
+        };
+        let slack = Duration::from_millis(1 + takes);
+        let rules = Rules { poll_interval, calm, slack, suspended: Vec::new() };
+        let oracle = Arc::new(Mutex::new(Oracle::new(setup.on_drop, rules, setup.sdk_retries)));
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
         let config = || kinesis.config().timeout_config(timeouts.clone());
         let tap = Tap { kinesis: kinesis.http_client(), oracle: Arc::clone(&oracle) };
@@ -105,7 +119,7 @@ impl World {
             let mut faults = RandomFaults::seeded(script.seed);
             let share = f64::from(setup.fault_rate) / 1000.0;
             for operation in [LISTING, ITERATOR, READING] {
-                for fault in kinds_of(operation, setup) {
+                for fault in kinds_of(operation) {
                     faults = faults.rate_of(operation, fault, share);
                 }
             }
@@ -113,6 +127,7 @@ impl World {
         }
         Self {
             kinesis,
+            arn: stream.arn(),
             stream,
             oracle,
             consumer: Arc::new(consumer),
@@ -122,6 +137,10 @@ impl World {
             written: 0,
             script,
         }
+    }
+
+    pub(crate) fn is_on_demand(&self) -> bool {
+        self.script.setup.on_demand
     }
 
     async fn run(&mut self) -> Option<String> {
@@ -181,7 +200,7 @@ impl World {
     /// Drops everything, and looks at what is left.
     async fn end(mut self, begun: Instant, violation: Option<String>) -> Outcome {
         let simulated = begun.elapsed();
-        self.stop().await;
+        let leak = self.stop().await;
         let mut faults = BTreeMap::new();
         let requests = self.kinesis.take_requests();
         for request in &requests {
@@ -191,23 +210,21 @@ impl World {
                 *faults.entry(name).or_default() += 1;
             }
         }
-        let too_often = too_many(&requests, begun);
+        let too_often = {
+            let oracle = self.oracle.lock().unwrap();
+            rates::check(&requests, &oracle.offered, &oracle.recreated, begun)
+        };
         let Self { oracle, consumer, listing, .. } = self;
         drop(listing);
-        let mut leak = None;
-        if Arc::strong_count(&consumer) > 1 {
-            leak = Some(format!("{} readers are left", Arc::strong_count(&consumer) - 1));
-        }
         drop(consumer);
-        if Arc::strong_count(&oracle) > 1 {
-            leak.get_or_insert(format!("{} requests are left", Arc::strong_count(&oracle) - 1));
-        }
+        let held = Arc::strong_count(&oracle) - 1;
+        let leak = leak.or_else(|| (held > 0).then(|| format!("{held} requests are left")));
         let oracle = oracle.lock().unwrap();
         Outcome {
             violation: violation.or(too_often).or(leak),
             digest: oracle.digest,
             shards: oracle.truth.len() as u64,
-            offers: oracle.offers as u64,
+            offers: oracle.offers() as u64,
             records: oracle.ledger.len() as u64,
             deliveries: oracle.ledger.delivered,
             requests: requests.len() as u64,
@@ -228,20 +245,21 @@ impl World {
             Step::Restart { polls, pause_ms } => {
                 if self.pipeline.is_some() {
                     self.oracle.lock().unwrap().cut_in = Some(polls);
-                    self.stop().await;
+                    self.stop_cleanly().await;
                     sleep(Duration::from_millis(pause_ms)).await;
                     self.begin();
                 }
             }
             Step::AbortReader(pick) => {
                 let readers = self.consumer.readers.lock().unwrap();
-                if !readers.is_empty() {
-                    readers[pick % readers.len()].abort();
+                if let Some(reader) = readers.values().nth(pick % readers.len().max(1)) {
+                    reader.abort();
                 }
             }
             Step::Suspend(seconds) => {
-                self.oracle.lock().unwrap().rules.slack = Duration::MAX / 4;
-                tokio::time::advance(Duration::from_secs(seconds)).await;
+                let duration = Duration::from_secs(seconds);
+                tokio::time::advance(duration).await;
+                self.oracle.lock().unwrap().rules.suspended.push((Instant::now(), duration));
                 let horizon = self.kinesis.now() - DAY;
                 self.oracle.lock().unwrap().ledger.excuse(|_, written| written <= horizon);
             }
@@ -257,9 +275,36 @@ impl World {
                 self.kinesis.fail_times(operation, times.into(), fault);
             }
             Step::Calm => self.kinesis.clear_faults(),
+            Step::Recreate { shards, gap_ms, consumer } => self.recreate(shards, gap_ms, consumer).await,
             change => self.change(&change),
         }
         self.look();
+    }
+
+    async fn recreate(&mut self, shards: u32, gap_ms: u64, meanwhile: Meanwhile) {
+        let restarts = meanwhile != Meanwhile::Lives || self.script.setup.reading.is_of_all();
+        let was_running = self.pipeline.is_some();
+        if was_running && restarts {
+            self.stop_cleanly().await;
+        } else if self.oracle.lock().unwrap().life.is_resuming() {
+            // What `resume` says of the old stream would be believed of the new one: the documentation warns of that.
+            return;
+        }
+        self.stream.delete();
+        self.oracle.lock().unwrap().delete(self.kinesis.now());
+        let begins_early = was_running && meanwhile == Meanwhile::WaitsForIt;
+        if begins_early {
+            self.begin();
+            self.oracle.lock().unwrap().rules.calm = false;
+        }
+        sleep(Duration::from_millis(gap_ms)).await;
+        create(&self.kinesis, &self.script.setup, shards);
+        self.look();
+        // A shard that is closed in the very millisecond in which its stream was made is in no list since any time.
+        sleep(Duration::from_millis(1)).await;
+        if was_running && restarts && !begins_early {
+            self.begin();
+        }
     }
 
     /// Looks at what is true now; what has expired is no longer owed.
@@ -279,7 +324,9 @@ impl World {
             let mut oracle = self.oracle.lock().unwrap();
             let record = oracle.ledger.len();
             let (shard, _) = self.stream.put(&format!("customer {key}"), record.to_string());
-            oracle.ledger.write(key, number(&shard).unwrap_or(u64::MAX), self.kinesis.now());
+            let index = number(&shard).unwrap_or(u64::MAX);
+            let shard = Id { generation: oracle.truth.generation, index };
+            oracle.ledger.write(key, shard, self.kinesis.now());
         }
     }
 
@@ -301,7 +348,7 @@ impl World {
         let resume = oracle.begin_life((self.start_at == StartAt::Latest).then(|| self.kinesis.now()));
         let life = oracle.life.number;
         drop(oracle);
-        let name = if setup.by_arn { self.stream.arn() } else { STREAM.to_owned() };
+        let name = if setup.by_arn { self.arn.clone() } else { STREAM.to_owned() };
         let (poll, full) = (Duration::from_millis(setup.poll_ms), Duration::from_millis(setup.full_ms));
         let stream = StreamId::from(name);
         let shards = if setup.fallible {
@@ -316,9 +363,15 @@ impl World {
         self.pipeline = Some(tokio::spawn(pipeline));
     }
 
-    /// Ends the consumer's life: where its script says, or else after a second.
-    async fn stop(&mut self) {
-        let Some(mut pipeline) = self.pipeline.take() else { return };
+    async fn stop_cleanly(&mut self) {
+        if let Some(leak) = self.stop().await {
+            self.oracle.lock().unwrap().violate(leak);
+        }
+    }
+
+    /// Ends the consumer's life: where its script says, or else after a second. Gives what is left of it.
+    async fn stop(&mut self) -> Option<String> {
+        let mut pipeline = self.pipeline.take()?;
         if timeout(Duration::from_secs(1), &mut pipeline).await.is_err() {
             pipeline.abort();
             // An error is that it was aborted.
@@ -326,24 +379,17 @@ impl World {
         }
         // Its tasks are aborted; once the clock moves they are gone.
         sleep(Duration::from_millis(1)).await;
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let readers = Arc::strong_count(&self.consumer) - 1;
+        let is_left = tasks > 0 || readers > 0 || !self.consumer.readers.lock().unwrap().is_empty();
+        is_left.then(|| format!("{tasks} tasks and {readers} readers are left of a consumer's life"))
     }
 }
 
-/// AWS's limits were met by no fault: the request that was refused, and those of its shard before it.
-fn too_many(requests: &[Request], begun: Instant) -> Option<String> {
-    let is_limit = |request: &Request| {
-        request.fault().is_none()
-            && matches!(
-                request.error(),
-                Some("ProvisionedThroughputExceededException" | "LimitExceededException")
-            )
-    };
-    let at = requests.iter().position(is_limit)?;
-    let refused = &requests[at];
-    let before = requests[..=at].iter().rev().filter(|request| {
-        (request.operation(), request.shard_id()) == (refused.operation(), refused.shard_id())
-    });
-    let times: Vec<_> =
-        before.take(7).map(|request| (request.at() - begun, request.fault(), request.error())).collect();
-    Some(format!("{} of {:?} was asked too often: {times:?}", refused.operation(), refused.shard_id()))
+fn create(kinesis: &FakeKinesis, setup: &Setup, shards: u32) -> FakeStream {
+    if setup.on_demand {
+        kinesis.create_on_demand_stream(STREAM)
+    } else {
+        kinesis.create_stream(STREAM, shards)
+    }
 }

@@ -33,6 +33,9 @@ impl World {
                     stream.update_shard_count(u32::try_from(target).unwrap_or(count));
                 }
             }
+            Step::Double if 2 * open.len() <= MOST_OPEN && self.is_on_demand() => {
+                stream.double();
+            }
             Step::Double if 2 * open.len() <= MOST_OPEN => stream.update_shard_count(2 * count),
             Step::Storm(changes, seed) => {
                 let mut rng = Rng::with_seed(seed);

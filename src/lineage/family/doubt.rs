@@ -42,8 +42,9 @@ impl Doubts {
         }
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    pub(super) fn retain(&mut self, stays: impl Fn(&MemberId) -> bool) {
+        self.open.retain(|doubt| stays(&doubt.id));
+        self.judged.retain(|judged| stays(&judged.id));
     }
 }
 

@@ -50,7 +50,14 @@ impl Family {
         };
         let late_parent_of = self.orphans.of(&key);
         let late = (!late_parent_of.is_empty()).then(|| key.clone());
-        let member = Member { serial, first_sequence, state, has_child: false, named_in: self.full_lists };
+        let member = Member {
+            serial,
+            first_sequence,
+            was_listed: first_sequence.is_told(),
+            state,
+            has_child: false,
+            named_in: self.full_lists,
+        };
         self.members.insert(key, member);
         if let Some(late) = late {
             for child in late_parent_of {

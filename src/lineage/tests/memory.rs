@@ -72,3 +72,54 @@ fn a_shard_whose_number_is_revised_from_zero_is_the_same_shard() {
     driven.list(vec![shard_from(0, &[], "0")]);
     assert_eq!(driven.one().id(), id(0), "back to 0: created again");
 }
+
+/// A partial list names what follows the greatest id that is known, and of a new stream with more shards that is a part of it.
+#[test]
+fn what_a_partial_list_named_of_a_new_stream_is_not_offered_again() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
+    let old = driven.one();
+    let new =
+        || [(0, &[][..]), (1, &[]), (2, &[0]), (3, &[1])].map(|(n, parents)| shard_from(n, parents, "211"));
+    driven.send(ShardList::additions("orders", new()[1..].to_vec()));
+    let one = driven.one();
+    assert_eq!(one.id(), id(1), "3 waits for it, and 2 for the 0 that is gone");
+
+    driven.list(new().to_vec());
+    let zero = driven.one();
+    assert_eq!(zero.id(), id(0), "the others are out, or wait");
+    old.complete();
+    driven.nothing();
+    one.complete();
+    assert_eq!(driven.one().id(), id(3));
+    zero.complete();
+    assert_eq!(driven.one().id(), id(2));
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 4, "of the old stream nothing is left");
+}
+
+/// Whose child it was, its id alone does not tell: it is offered twice rather than never.
+#[test]
+fn a_shard_that_only_its_parent_named_may_be_the_old_streams() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
+    driven.one().complete_with([child_shard(1, &[0])]);
+    let _old = driven.one();
+    driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[], "212")]);
+    assert_eq!(ids(&driven.ready()), [0, 1]);
+}
+
+#[test]
+fn a_shard_in_doubt_of_a_new_stream_stays_in_doubt() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
+    let _old = driven.one();
+    driven.send(ShardList::additions("orders", vec![shard_from(1, &[], "211")]));
+    driven.one().expire();
+    driven.nothing();
+    driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[], "211")]);
+    let _new = driven.one();
+    assert_eq!(driven.wanted(), Some(WantedList::Full), "the list may have begun before the doubt");
+    driven.list(vec![shard_from(0, &[], "211")]);
+    driven.nothing();
+    driven.list(vec![shard_from(0, &[], "211")]);
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 1, "it was closed, and is forgotten");
+}
