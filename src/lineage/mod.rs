@@ -133,6 +133,12 @@ impl<S> Lineage<S> {
         self
     }
 
+    /// Of what [`resume`](Self::resume) names, the shards of which a record was processed: by then all their ancestors were finished, also
+    /// those that are not named.
+    pub(crate) fn resume_past(&mut self, past_start: impl IntoIterator<Item = String>) {
+        self.family.origin.resume_past(past_start);
+    }
+
     /// What dropping an unfinished handle means.
     ///
     /// # Default

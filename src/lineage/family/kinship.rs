@@ -25,7 +25,8 @@ impl Family {
                 parent.has_child = true;
                 ancestry.has_parent = true;
                 let parent = parent.state.as_parent(key);
-                ancestry.follows_a_reader |= parent.outcome() != Some(ParentOutcome::BeforeStart);
+                ancestry.follows_a_reader |=
+                    parent.outcome() != Some(ParentOutcome::BeforeStart) && !self.origin.has_passed(id);
                 parent
             } else {
                 ancestry.follows_a_reader |= self.origin.names(id).is_some();
