@@ -63,11 +63,16 @@ impl Consumer {
 
     /// What it says until it has started.
     fn started(&self) -> Result<Vec<String>, String> {
+        self.until("started")
+    }
+
+    /// What it says up to the first line that begins so.
+    fn until(&self, what: &str) -> Result<Vec<String>, String> {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = Vec::new();
-        while lines.last().is_none_or(|line| line != "started") {
+        let mut lines: Vec<String> = Vec::new();
+        while lines.last().is_none_or(|line| !line.starts_with(what)) {
             let line = self.next_line(deadline).map_err(|error| format!("{error}: {:?}", lines.last()))?;
-            lines.push(line.ok_or("the consumer did not start in time")?);
+            lines.push(line.ok_or_else(|| format!("{what} was not said in time"))?);
         }
         Ok(lines)
     }
@@ -112,10 +117,11 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     let producer = Producer::start(&client, "crashes", random);
     for _ in 0..kills {
         let consumer = Consumer::start(&order([0, 1, 8][rng.usize(..3)]))?;
-        // Now and then in its start; otherwise some time after it, however long that has taken.
+        // Now and then in its start, or soon after it; otherwise while it reads, however long it takes until then.
         let (mut lines, after) = match rng.u32(..5) {
             0 => (Vec::new(), rng.u64(..120)),
-            _ => (consumer.started()?, rng.u64(..450)),
+            1 => (consumer.started()?, rng.u64(..200)),
+            _ => (consumer.until("delivered")?, rng.u64(..400)),
         };
         tokio::time::sleep(Duration::from_millis(after)).await;
         lines.extend(consumer.kill());
