@@ -1,22 +1,56 @@
 //! A store of one's own: Redis, with one hash for each stream.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use kinesis_shards::{Checkpoint, CheckpointStore, Save, StoreError, StreamId};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client};
+use tokio::sync::Mutex;
 
 /// What Redis confirms is as durable as it is configured to be: run it with `appendonly yes` and `appendfsync always`, or what it loses in a crash comes again.
 pub(crate) struct RedisStore {
     connection: ConnectionManager,
+    /// A write that has failed may still be on its way, through a connection that was given up, or of a process that was killed. So each names its turn, by stream, and Redis refuses
+    /// those of an earlier turn than the last that was taken: by loading, and after a failure.
+    turns: Mutex<HashMap<String, u64>>,
 }
+
+/// The turn stands in the hash too, in the place of a shard without a name.
+const WRITE: &str =
+    "if redis.call('HGET', KEYS[1], '') ~= ARGV[1] then return redis.error_reply('STALE turn') end
+if ARGV[3] then redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]) else redis.call('HDEL', KEYS[1], ARGV[2]) end";
 
 impl RedisStore {
     pub(crate) async fn connect(url: &str) -> Result<Self, StoreError> {
         let config = ConnectionManagerConfig::new().set_response_timeout(Some(Duration::from_secs(5)));
         let connection = Client::open(url)?.get_connection_manager_with_config(config).await?;
-        Ok(Self { connection })
+        Ok(Self { connection, turns: Mutex::default() })
+    }
+
+    /// The turn of what is written now. `last`: one that is over.
+    async fn turn(&self, key: &str, last: Option<u64>) -> Result<u64, StoreError> {
+        let mut turns = self.turns.lock().await;
+        if let Some(turn) = turns.get(key).filter(|turn| last != Some(**turn)) {
+            return Ok(*turn);
+        }
+        let turn = self.connection.clone().hincr(key, "", 1).await?;
+        turns.insert(key.to_owned(), turn);
+        Ok(turn)
+    }
+
+    /// Sets the shard's field, or removes it.
+    async fn write(&self, stream: &StreamId, shard: &str, value: Option<String>) -> Result<(), StoreError> {
+        let key = key(stream);
+        let turn = self.turn(&key, None).await?;
+        let mut write = redis::cmd("EVAL");
+        write.arg(WRITE).arg(1).arg(&key).arg(turn).arg(shard).arg(value);
+        let written = write.exec_async(&mut self.connection.clone()).await;
+        if written.is_err() {
+            self.turn(&key, Some(turn)).await?;
+        }
+        Ok(written?)
     }
 }
 
@@ -30,19 +64,18 @@ impl CheckpointStore for RedisStore {
         stream: &'a StreamId,
     ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
         async move {
-            let rows: Vec<(String, String)> = self.connection.clone().hgetall(key(stream)).await?;
+            let key = key(stream);
+            let last = self.turns.lock().await.get(&key).copied();
+            self.turn(&key, last).await?;
+            let mut rows: HashMap<String, String> = self.connection.clone().hgetall(key).await?;
+            rows.remove("");
             rows.into_iter().map(|(shard, checkpoint)| Ok((shard, checkpoint.parse()?))).collect()
         }
         .boxed()
     }
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move {
-            let checkpoint = save.checkpoint.to_string();
-            let () = self.connection.clone().hset(key(save.stream), save.shard_id(), checkpoint).await?;
-            Ok(())
-        }
-        .boxed()
+        self.write(save.stream, save.shard_id(), Some(save.checkpoint.to_string())).boxed()
     }
 
     fn forget<'a>(
@@ -50,10 +83,6 @@ impl CheckpointStore for RedisStore {
         stream: &'a StreamId,
         shard_id: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move {
-            let () = self.connection.clone().hdel(key(stream), shard_id).await?;
-            Ok(())
-        }
-        .boxed()
+        self.write(stream, shard_id, None).boxed()
     }
 }

@@ -212,6 +212,13 @@ impl Checkpoints {
         stopped
     }
 
+    /// The shards of which a record was processed.
+    pub(super) fn past_start(&self) -> Vec<String> {
+        let is_past = |checkpoint| matches!(checkpoint, Some(Checkpoint::After { .. } | Checkpoint::End));
+        let entries = self.shared.entries().into_iter();
+        entries.filter(|entry| is_past(entry.checkpoint())).map(|entry| entry.id.clone()).collect()
+    }
+
     /// Where the run began that has not come to any record yet in one of its shards.
     pub(super) fn earliest_start(&self) -> Option<DateTime> {
         let starts = self.shared.entries().into_iter().filter_map(|entry| match entry.checkpoint() {

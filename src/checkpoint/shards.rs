@@ -132,7 +132,7 @@ mod sealed {
         fn stream(&self) -> &StreamId;
         fn start(&self) -> StartAt;
         fn start_from(self, start: StartAt) -> Self;
-        fn resume_from(self, progress: Vec<(String, Progress)>) -> Self;
+        fn resume_from(self, progress: Vec<(String, Progress)>, past_start: Vec<String>) -> Self;
         fn forgotten(&mut self) -> Vec<String>;
         fn open(
             offered: Self::Item,
@@ -163,8 +163,9 @@ macro_rules! resumable {
                 self.start_at(start)
             }
 
-            fn resume_from(mut self, progress: Vec<(String, Progress)>) -> Self {
+            fn resume_from(mut self, progress: Vec<(String, Progress)>, past_start: Vec<String>) -> Self {
                 self.lineage_mut().tell_forgotten();
+                self.lineage_mut().resume_past(past_start);
                 self.resume(progress)
             }
 
@@ -184,6 +185,8 @@ macro_rules! resumable {
             /// Each shard with its checkpoint: the run goes on where the last has stopped.
             ///
             /// It [resumes](Self::resume) from what `checkpoints` has loaded, so that what was read to its end is not offered again, and the children of a shard wait for what is truly unfinished.
+            /// Where a record of a shard was processed, all its ancestors are finished: those of which no checkpoint is left are not read again (the Kinesis Client Library
+            /// removes that of a finished shard before Kinesis stops listing it).
             /// What Kinesis does not list any more is removed from the store. Where the run begins is as [`start_at`](Self::start_at) says, for a first run and for shards that no checkpoint knows; of a
             /// run from [`StartAt::Latest`] that has not come to a record yet, the time of its beginning is remembered.
             ///
@@ -213,7 +216,7 @@ impl<S: Resumable> CheckpointedShards<S> {
             (StartAt::Latest, Some(since)) => shards.start_from(StartAt::Timestamp(since)),
             _ => shards,
         }
-        .resume_from(checkpoints.progress().collect());
+        .resume_from(checkpoints.progress().collect(), checkpoints.past_start());
         Self {
             client: shards.client(),
             together: shards.start() != StartAt::TrimHorizon,

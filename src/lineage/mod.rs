@@ -106,6 +106,12 @@ pub struct Lineage<S> {
 }
 
 impl<S> Lineage<S> {
+    /// Of what [`resume`](Self::resume) names, the shards of which a record was processed: by then all their ancestors were finished, also
+    /// those that are not named.
+    pub(crate) fn resume_past(&mut self, past_start: impl IntoIterator<Item = String>) {
+        self.family.origin.resume_past(past_start);
+    }
+
     /// The list that would help now, for a source that can be asked to list: after a poll that was `Pending`, ask, and begin that listing.
     /// Each want is told once. That this is asked, and how often, is up to the source: the lineage never waits for it.
     #[must_use]

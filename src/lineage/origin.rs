@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::types::Shard;
 
 use crate::kinesis_time::ClockOffset;
+use crate::shard_list::parent_ids;
 use crate::{ParentOutcome, Progress, ShardList, StartAt, StartPosition};
 
 #[derive(Debug, Default)]
@@ -13,6 +14,10 @@ pub(super) struct Origin {
     pub(super) start_at: StartAt,
     /// What an earlier run left. An entry is used up by the first shard that bears its id: a later one is another shard.
     resume: HashMap<String, Progress>,
+    /// The shards of which an earlier run has processed a record: until the first full list.
+    past_start: HashSet<String>,
+    /// Their ancestors that the earlier run does not name: it had finished them, and whoever kept its checkpoints has removed that.
+    passed: HashSet<String>,
     full_lists: u32,
     /// When the shards were first asked for, by Kinesis's clock.
     began: Option<SystemTime>,
@@ -36,6 +41,10 @@ impl Origin {
         self.resume.extend(progress);
     }
 
+    pub(super) fn resume_past(&mut self, past_start: impl IntoIterator<Item = String>) {
+        self.past_start.extend(past_start);
+    }
+
     pub(super) fn is_resumed(&self) -> bool {
         !self.resume.is_empty()
     }
@@ -49,17 +58,47 @@ impl Origin {
                 list.shards().map(Shard::shard_id).filter(|id| self.resume.contains_key(*id)).collect();
             self.earlier_run_has_gaps = named.len() < self.resume.len();
         }
+        if list.is_full() {
+            self.note_passed(list);
+        }
+    }
+
+    /// Children before parents, which are last to be come to.
+    fn note_passed(&mut self, list: &ShardList) {
+        let past_start = std::mem::take(&mut self.past_start);
+        if past_start.is_empty() {
+            return;
+        }
+        for shard in list.pages.iter().flatten().rev() {
+            let id = shard.shard_id();
+            if past_start.contains(id) || self.passed.contains(id) {
+                let parents = parent_ids(shard).into_iter().flatten();
+                self.passed
+                    .extend(parents.filter(|parent| !self.resume.contains_key(*parent)).map(str::to_owned));
+            }
+        }
+    }
+
+    /// Whether the earlier run had finished it, though it does not name it.
+    pub(super) fn has_passed(&self, id: &str) -> bool {
+        !self.passed.is_empty() && self.passed.contains(id)
     }
 
     /// What two full lists in a row did not name has expired.
     pub(super) fn end_list(&mut self, list_was_full: bool) -> HashMap<String, Progress> {
         self.full_lists += u32::from(list_was_full);
-        if self.full_lists < 2 { HashMap::new() } else { std::mem::take(&mut self.resume) }
+        if self.full_lists < 2 {
+            return HashMap::new();
+        }
+        self.passed = HashSet::new();
+        std::mem::take(&mut self.resume)
     }
 
     /// A stream that was created again shares nothing with the one that the earlier run read.
     pub(super) fn forget_earlier_run(&mut self) -> HashMap<String, Progress> {
         self.earlier_run_has_gaps = false;
+        self.past_start = HashSet::new();
+        self.passed = HashSet::new();
         std::mem::take(&mut self.resume)
     }
 
@@ -76,6 +115,7 @@ impl Origin {
     pub(super) fn unlisted(&self, id: &str) -> ParentOutcome {
         match self.resume.get(id) {
             Some(Progress::Finished) => ParentOutcome::EarlierRun,
+            None if self.has_passed(id) => ParentOutcome::EarlierRun,
             _ => ParentOutcome::Unlisted,
         }
     }
@@ -96,6 +136,7 @@ impl Origin {
         match self.resume.remove(shard.shard_id()) {
             Some(Progress::Finished) => Verdict::Closed(ParentOutcome::EarlierRun),
             Some(Progress::At(position)) => Verdict::Offer(position),
+            None if self.has_passed(shard.shard_id()) => Verdict::Closed(ParentOutcome::EarlierRun),
             None => self.unnamed(shard, follows_a_reader),
         }
     }

@@ -1,8 +1,11 @@
 //! The suite that any store passes, on each store and the real thing behind it.
 
+use std::collections::HashMap;
+
 use futures::future::{BoxFuture, FutureExt};
 use kinesis_shards::testing::check_store_reopened;
 use kinesis_shards::{Checkpoint, CheckpointStore, DynamoDbStore, Save, StoreError, StreamId};
+use tokio::sync::Mutex;
 
 use crate::place::Place;
 use crate::stores::{self, Kept};
@@ -12,7 +15,7 @@ pub(crate) async fn run(kept: Kept) -> Result<(), String> {
     match kept {
         Kept::Ministack | Kept::Moto => {
             let client = stores::dynamodb(place.name());
-            check_store_reopened(async || Tables { client: client.clone() }).await;
+            check_store_reopened(async || Tables { client: client.clone(), stores: Mutex::default() }).await;
         }
         _ => {
             let open = async || kept.open(place.name()).await.expect("it opens");
@@ -25,13 +28,20 @@ pub(crate) async fn run(kept: Kept) -> Result<(), String> {
 /// A table for each stream: one table is for one.
 struct Tables {
     client: aws_sdk_dynamodb::Client,
+    stores: Mutex<HashMap<String, DynamoDbStore>>,
 }
 
 impl Tables {
-    /// Each call with a store that knows nothing yet: so that all rows are met as those of another process.
+    /// The store of a stream has loaded before it saves, as a consumer's has.
     async fn of(&self, stream: &StreamId) -> Result<DynamoDbStore, StoreError> {
+        let mut stores = self.stores.lock().await;
+        if let Some(store) = stores.get(stream.name()) {
+            return Ok(store.clone());
+        }
         let store = DynamoDbStore::new(&self.client, stream.name());
         store.create_table_if_missing().await?;
+        store.load(stream).await?;
+        stores.insert(stream.name().to_owned(), store.clone());
         Ok(store)
     }
 }

@@ -102,21 +102,19 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
         .checkpoints(&checkpoints)
         .records(&client)
         .with(options);
-    let deliver = |record: &kinesis_shards::Record| {
-        let data = String::from_utf8_lossy(record.data()).into_owned();
-        say(&format!("delivered {} {} {data}", record.shard_id(), record.sequence_number()));
-        data
-    };
     if order.concurrency == 0 {
         let mut records = records.auto_ack();
         while let Some(record) = records.try_next().await? {
-            deliver(&record);
+            tell("delivered", &record);
             work().await;
+            // Taking the next acknowledges it.
+            tell("done", &record);
         }
     } else {
         let work = records.map_ok(|record| async {
-            deliver(&record);
+            tell("delivered", &record);
             work().await;
+            tell("done", &record);
             record.ack();
             Ok(())
         });
@@ -125,6 +123,11 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
     let stopped = stop.await?;
     say(&format!("stopped {} {stopped}", stopped.is_complete()));
     Ok(())
+}
+
+fn tell(what: &str, record: &kinesis_shards::Record) {
+    let data = String::from_utf8_lossy(record.data());
+    say(&format!("{what} {} {} {data}", record.shard_id(), record.sequence_number()));
 }
 
 /// What a record costs: mostly nothing.

@@ -1,6 +1,6 @@
 //! What was seen of all lives, and what it came to.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use kinesis_shards::Checkpoint;
@@ -10,6 +10,12 @@ use kinesis_shards::Checkpoint;
 pub(crate) struct Seen {
     /// By key, how many of its records have come, in order.
     by_key: BTreeMap<usize, usize>,
+    /// The same of this life: the number that is to come next.
+    by_key_in_life: BTreeMap<usize, usize>,
+    /// The records that were processed, as was said before they were acknowledged.
+    done: HashSet<String>,
+    /// Those that have come and were not, by shard: their sequence numbers, in their order.
+    undone: HashMap<String, BTreeSet<(usize, String)>>,
     /// Where each record was: its shard and sequence number.
     at: HashMap<String, (String, String)>,
     /// What the store has confirmed of each shard.
@@ -30,6 +36,7 @@ pub(crate) struct Figures {
     /// Before the consumer had read anything.
     pub(crate) early: usize,
     pub(crate) written: usize,
+    pub(crate) lost: usize,
     pub(crate) delivered: usize,
     pub(crate) repeated: usize,
     pub(crate) most_repeated: usize,
@@ -43,6 +50,7 @@ impl Seen {
         self.saved_before = self.saved.clone();
         self.loaded.clear();
         self.due_again.clear();
+        self.by_key_in_life.clear();
         self.repeated_in_life = 0;
     }
 
@@ -60,8 +68,10 @@ impl Seen {
                 "saved" => {
                     self.figures.saves += 1;
                     let (shard, checkpoint) = checkpoint(rest)?;
+                    self.is_done_up_to(&shard, &checkpoint)?;
                     self.saved.insert(shard, checkpoint);
                 }
+                "done" => self.is_done(rest)?,
                 "delivered" => self.repeated_in_life += usize::from(self.delivered(rest)?),
                 _ => return Err(format!("the consumer said: {line}")),
             }
@@ -80,9 +90,36 @@ impl Seen {
         if let Some(confirmed) = confirmed.filter(|confirmed| place(confirmed) > place(&checkpoint)) {
             return Err(format!("{shard}: {confirmed} was confirmed, and {checkpoint} loaded"));
         }
+        self.is_done_up_to(&shard, &checkpoint)?;
         self.loaded.insert(shard.clone());
         self.saved.insert(shard.clone(), checkpoint.clone());
         self.saved_before.insert(shard, checkpoint);
+        Ok(())
+    }
+
+    /// What is kept of a shard is never further than what was processed of it.
+    fn is_done_up_to(&self, shard: &str, checkpoint: &Checkpoint) -> Result<(), String> {
+        let Some((len, number)) = self.undone.get(shard).and_then(BTreeSet::first) else { return Ok(()) };
+        let is_passed = match checkpoint {
+            Checkpoint::After { sequence_number, .. } => {
+                (*len, number.as_str()) <= (sequence_number.len(), sequence_number.as_str())
+            }
+            Checkpoint::End => true,
+            _ => false,
+        };
+        if is_passed {
+            return Err(format!("{shard}: {checkpoint} was saved, and record {number} was not done"));
+        }
+        Ok(())
+    }
+
+    fn is_done(&mut self, rest: &str) -> Result<(), String> {
+        let words: Vec<_> = rest.split(' ').collect();
+        let [shard, sequence_number, data] = words[..] else { return Err(format!("done {rest}")) };
+        if let Some(undone) = self.undone.get_mut(shard) {
+            undone.remove(&(sequence_number.len(), sequence_number.to_owned()));
+        }
+        self.done.insert(data.to_owned());
         Ok(())
     }
 
@@ -120,6 +157,15 @@ impl Seen {
         let (key, number) = data.split_once(':').ok_or(data)?;
         let key: usize = key.parse().map_err(|_| data.to_owned())?;
         let number: usize = number.parse().map_err(|_| data.to_owned())?;
+        // What comes of a key in one life comes without a gap, also what has come before.
+        let next = self.by_key_in_life.insert(key, number + 1).unwrap_or(number);
+        if number != next {
+            return Err(format!("key {key}: {number} came, in the place of {next}"));
+        }
+        if !self.done.contains(data) {
+            let undone = self.undone.entry(shard.to_owned()).or_default();
+            undone.insert((sequence_number.len(), sequence_number.to_owned()));
+        }
         let come = self.by_key.entry(key).or_default();
         if number > *come {
             return Err(format!("key {key}: {number} came, but {come} did not"));
@@ -144,8 +190,11 @@ impl Seen {
         self.by_key.values().sum()
     }
 
-    pub(crate) fn of_key(&self, key: usize) -> usize {
-        self.by_key.get(&key).copied().unwrap_or_default()
+    /// Of what was written, by key: how many were never done.
+    pub(crate) fn lost(&self, by_key: &[usize]) -> usize {
+        let records = by_key.iter().enumerate();
+        let records = records.flat_map(|(key, count)| (0..*count).map(move |n| format!("{key}:{n}")));
+        records.filter(|record| !self.done.contains(record)).count()
     }
 }
 
@@ -166,10 +215,11 @@ fn place(checkpoint: &Checkpoint) -> (u8, usize, &str) {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kills, early, written, delivered, repeated, most_repeated, saves, splits, merges } = self;
+        let Self { kills, early, written, lost, delivered, repeated, most_repeated, saves, splits, merges } =
+            self;
         write!(
             f,
-            "{kills} kills ({early} before the first record), {splits} splits, {merges} merges; {written} records, lost 0, \
+            "{kills} kills ({early} before the first record), {splits} splits, {merges} merges; {written} records, lost {lost}, \
              delivered {delivered} times, {repeated} of them again (at most {most_repeated} in one life); {saves} saves confirmed"
         )
     }

@@ -1,5 +1,6 @@
 //! Many lives of the consumer, all but the last of them killed.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -14,10 +15,12 @@ use crate::figures::{Figures, Seen};
 use crate::kind::Kind;
 use crate::place::Place;
 use crate::process::Process;
-use crate::producer::{Producer, Written};
+use crate::producer::{Producer, Written, one_to_each};
 use crate::stores::Kept;
 
 const KILLS: u64 = 25;
+/// How often a process is killed that makes the file.
+const FIRST_OPENS: usize = 20;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 fn number_from(variable: &str) -> Option<u64> {
@@ -50,7 +53,31 @@ impl Consumer {
         Ok(Self { child, lines })
     }
 
-    /// SIGKILL; gives what it had said.
+    fn next_line(&self, deadline: Instant) -> Result<Option<String>, String> {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err("the consumer has ended".to_owned()),
+        }
+    }
+
+    /// What it says until it has started.
+    fn started(&self) -> Result<Vec<String>, String> {
+        self.until("started")
+    }
+
+    /// What it says up to the first line that begins so.
+    fn until(&self, what: &str) -> Result<Vec<String>, String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines: Vec<String> = Vec::new();
+        while lines.last().is_none_or(|line| !line.starts_with(what)) {
+            let line = self.next_line(deadline).map_err(|error| format!("{error}: {:?}", lines.last()))?;
+            lines.push(line.ok_or_else(|| format!("{what} was not said in time"))?);
+        }
+        Ok(lines)
+    }
+
+    /// SIGKILL; gives what else it had said.
     fn kill(mut self) -> Vec<String> {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -83,14 +110,21 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
         place: place.name().to_owned(),
         concurrency,
     };
+    if kept == Kept::File {
+        first_opens(&place, &order, &mut rng)?;
+    }
     let mut seen = Seen::default();
     let producer = Producer::start(&client, "crashes", random);
     for _ in 0..kills {
         let consumer = Consumer::start(&order([0, 1, 8][rng.usize(..3)]))?;
-        // Now and then in its start.
-        let after = if rng.u32(..5) == 0 { rng.u64(..120) } else { rng.u64(150..1_050) };
+        // Now and then in its start, or soon after it; otherwise while it reads, however long it takes until then.
+        let (mut lines, after) = match rng.u32(..5) {
+            0 => (Vec::new(), rng.u64(..120)),
+            1 => (consumer.started()?, rng.u64(..200)),
+            _ => (consumer.until("delivered")?, rng.u64(..400)),
+        };
         tokio::time::sleep(Duration::from_millis(after)).await;
-        let lines = consumer.kill();
+        lines.extend(consumer.kill());
         seen.figures.kills += 1;
         seen.figures.early += usize::from(!lines.iter().any(|line| line.starts_with("delivered")));
         seen.begin_life();
@@ -99,7 +133,8 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     }
     let written = producer.stop().await?;
     to_the_end(&mut seen, &written, &order(8))?;
-    nothing_is_left(&mut seen, &order(0))?;
+    let last = one_to_each(&client, "crashes").await?;
+    only_these_are_left(&mut seen, &order(0), last)?;
     seen.figures.written = written.by_key.iter().sum();
     (seen.figures.splits, seen.figures.merges) = (written.splits, written.merges);
     Ok(seen.figures)
@@ -113,14 +148,9 @@ fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), S
     seen.begin_life();
     let mut has_started = false;
     while !has_started || seen.come() < total || seen.due_again() > 0 {
-        if Instant::now() > deadline {
+        let Some(line) = consumer.next_line(deadline)? else {
             let (come, again) = (seen.come(), seen.due_again());
             return Err(format!("{come} of {total} records came, and {again} did not come again"));
-        }
-        let line = match consumer.lines.recv_timeout(Duration::from_secs(1)) {
-            Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return Err("the consumer has ended".to_owned()),
         };
         has_started |= line == "started";
         seen.lines(&[line])?;
@@ -134,25 +164,40 @@ fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), S
     if !stopped {
         return Err(format!("it did not stop as it should: {:?}", lines.last()));
     }
-    for (key, count) in written.by_key.iter().enumerate() {
-        if seen.of_key(key) != *count {
-            return Err(format!("key {key}: {count} were written, {} came", seen.of_key(key)));
-        }
+    seen.figures.lost = seen.lost(&written.by_key);
+    if seen.figures.lost > 0 {
+        return Err(format!("{} of {total} records were never done", seen.figures.lost));
     }
     Ok(())
 }
 
-/// One more: nothing comes any more.
-fn nothing_is_left(seen: &mut Seen, order: &Order) -> Result<(), String> {
+/// One more: nothing comes but what was written since, to each open shard. What comes again of a shard or of its ancestors comes before that.
+fn only_these_are_left(seen: &mut Seen, order: &Order, records: Vec<String>) -> Result<(), String> {
     let consumer = Consumer::start(order)?;
-    thread::sleep(Duration::from_secs(3));
-    let lines = consumer.kill();
-    if let Some(line) = lines.iter().find(|line| line.starts_with("delivered")) {
-        return Err(format!("after a complete stop it still {line}"));
-    }
-    if !lines.iter().any(|line| line == "started") {
-        return Err("the last consumer did not start in time".to_owned());
-    }
+    let deadline = Instant::now() + PATIENCE;
+    let mut left: BTreeSet<String> = records.into_iter().collect();
     seen.begin_life();
-    seen.lines(&lines)
+    while !left.is_empty() {
+        let Some(line) = consumer.next_line(deadline)? else {
+            return Err(format!("{left:?} did not come"));
+        };
+        if line.starts_with("delivered") && !line.rsplit(' ').next().is_some_and(|record| left.remove(record))
+        {
+            return Err(format!("after a complete stop it still {line}"));
+        }
+        seen.lines(&[line])?;
+    }
+    Ok(())
+}
+
+/// Kills while the file is made: whatever is left of that, the next process opens it.
+fn first_opens(place: &Place, order: &impl Fn(usize) -> Order, rng: &mut Rng) -> Result<(), String> {
+    for n in 0..FIRST_OPENS {
+        let order = Order { place: format!("{}-{n}", place.name()), ..order(0) };
+        let consumer = Consumer::start(&order)?;
+        thread::sleep(Duration::from_micros(rng.u64(..60_000)));
+        consumer.kill();
+        Consumer::start(&order)?.started()?;
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! * `conformance`: the suite that any store passes.
 //! * `takeover`: from a table of the Java library, and back.
-//! * `crashes`: a consumer process is killed (SIGKILL) at random, again and again, across splits and merges of a stream on kinesalite: nothing is lost, what comes again was not known to be saved, and records come in order per key.
+//! * `crashes`: a consumer process is killed (SIGKILL) at random, again and again, across splits and merges of a stream on kinesalite: nothing is lost, what is saved was done, what comes again was not known to be saved, and records come in order per key.
 //!
 //! ```text
 //! cargo test --test stores                          25 kills on each store
@@ -26,6 +26,7 @@ mod place;
 #[allow(dead_code, reason = "the suite of the servers looks at their logs")]
 mod process;
 mod producer;
+mod proxy;
 mod stores;
 mod takeover;
 

@@ -42,7 +42,7 @@ impl Producer {
                     written.by_key[key] += 1;
                 }
                 tokio::time::sleep(Duration::from_millis(producer.rng.u64(..60))).await;
-                if producer.rng.u32(..30) == 0 {
+                if producer.rng.u32(..12) == 0 {
                     producer.reshard(&mut written).await?;
                 }
             }
@@ -55,6 +55,21 @@ impl Producer {
         self.stop.store(true, Ordering::SeqCst);
         self.task.await.map_err(|error| error.to_string())?
     }
+}
+
+/// One record more into each open shard, of a key of its own; what they say.
+pub(crate) async fn one_to_each(client: &Client, stream: &str) -> Result<Vec<String>, String> {
+    let listed = client.list_shards().stream_name(stream).send().await;
+    let listed = listed.map_err(|error| format!("ListShards: {error:?}"))?.shards.unwrap_or_default();
+    let mut records = Vec::new();
+    for shard in listed.iter().filter(|shard| is_open(shard)) {
+        let record = format!("{}:0", KEYS + records.len());
+        let put = client.put_record().stream_name(stream).partition_key("last");
+        let put = put.explicit_hash_key(range(shard).0.to_string()).data(Blob::new(record.clone()));
+        put.send().await.map_err(|error| format!("PutRecord: {error:?}"))?;
+        records.push(record);
+    }
+    Ok(records)
 }
 
 struct Hand {

@@ -4,15 +4,18 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::ChildShard;
 use futures::StreamExt;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
 use kinesis_shards::{
     AllCheckpointedRecords, AllShards, Checkpoint, CheckpointStore, CheckpointedShardStreamExt,
-    CheckpointedShards, Checkpoints, DynamoDbStore, DynamoDbStoreError, ReadOptions, Save, StreamId,
-    UnackedRecord, all_shards,
+    CheckpointedShards, Checkpoints, DynamoDbStore, DynamoDbStoreError, ReadOptions, Save, StartAt,
+    StartPosition, StoreError, StreamId, UnackedRecord, all_shards,
 };
 
 use crate::place::Place;
+use crate::proxy::Proxy;
 use crate::stores::{Kept, dynamodb};
 
 type Row = HashMap<String, AttributeValue>;
@@ -48,7 +51,7 @@ struct World {
     store: DynamoDbStore,
     kinesis: FakeKinesis,
     orders: FakeStream,
-    _place: Place,
+    place: Place,
 }
 
 impl World {
@@ -65,7 +68,7 @@ impl World {
         let kinesis = FakeKinesis::new();
         kinesis.set_limits(Limits::none());
         let orders = kinesis.create_stream("orders", 1);
-        Self { dynamodb, store, kinesis, orders, _place: place }
+        Self { dynamodb, store, kinesis, orders, place }
     }
 
     async fn put(&self, row: Row) {
@@ -84,10 +87,45 @@ impl World {
         Checkpoints::load(store, "orders").await.unwrap()
     }
 
+    /// Of a consumer that has just started, and knows the table.
+    async fn loaded(&self) -> DynamoDbStore {
+        let store = DynamoDbStore::new(&self.dynamodb, "orders-application");
+        store.load(&StreamId::from("orders")).await.unwrap();
+        store
+    }
+
+    async fn save(&self, store: &DynamoDbStore, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let (stream, shards) = (StreamId::from("orders"), self.orders.shards());
+        store.save(Save::new(&stream, &shards[0], checkpoint)).await
+    }
+
+    /// It is refused, as is each retry.
+    async fn is_refused(&self, store: &DynamoDbStore, checkpoint: &Checkpoint) {
+        let row = self.row(FIRST).await;
+        for _ in 0..3 {
+            let error = self.save(store, checkpoint).await.unwrap_err();
+            let error = error.downcast_ref::<DynamoDbStoreError>().expect("the store's own error");
+            assert!(error.is_held_by_another(), "{error}");
+        }
+        assert_eq!(self.row(FIRST).await, row);
+    }
+
+    async fn is_at(&self, number: &str) {
+        assert_eq!(self.row(FIRST).await["checkpoint"], s(number));
+    }
+
     fn records(&self, checkpoints: &Checkpoints) -> AllCheckpointedRecords<CheckpointedShards<AllShards>> {
+        self.records_from(StartAt::TrimHorizon, checkpoints)
+    }
+
+    fn records_from(
+        &self,
+        start: StartAt,
+        checkpoints: &Checkpoints,
+    ) -> AllCheckpointedRecords<CheckpointedShards<AllShards>> {
         let client = self.kinesis.client();
         let options = ReadOptions::new().idle_interval(Duration::from_millis(50)).deaggregate();
-        all_shards(&client, "orders").checkpoints(checkpoints).records(&client).with(options)
+        all_shards(&client, "orders").start_at(start).checkpoints(checkpoints).records(&client).with(options)
     }
 }
 
@@ -103,7 +141,12 @@ fn text(record: &kinesis_shards::Record) -> String {
 pub(crate) async fn run(kept: Kept) -> Result<(), String> {
     within_an_aggregated_record(kept).await;
     across_a_split_and_back(kept).await;
+    a_parent_whose_row_the_library_has_removed(kept).await;
     who_moves_a_lease_is_told_apart(kept).await;
+    two_consumers(kept).await;
+    the_last_write_of_one_that_was_killed(kept).await;
+    answers_that_are_lost(kept).await;
+    what_a_row_says_to_the_library(kept).await;
     more_rows_than_a_page(kept).await;
     Ok(())
 }
@@ -195,52 +238,167 @@ async fn across_a_split_and_back(kept: Kept) {
     assert!(row["checkpoint"].as_s().unwrap().bytes().all(|byte| byte.is_ascii_digit()), "{row:?}");
 }
 
+/// The library removes the row of a finished shard once its children are begun; Kinesis lists the shard for as long as its retention lasts.
+async fn a_parent_whose_row_the_library_has_removed(kept: Kept) {
+    let hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
+    for start in [StartAt::TrimHorizon, StartAt::Timestamp(DateTime::from(hour_ago)), StartAt::Latest] {
+        let world = World::new(kept).await;
+        world.orders.put_to(FIRST, "0");
+        let (left, right) = world.orders.split(FIRST);
+        for (child, records) in [(&left, ["1", "2"]), (&right, ["3", "4"])] {
+            let [done, _] = records.map(|record| world.orders.put_to(child, record));
+            world.put(lease(child, &done, 0)).await;
+        }
+        let checkpoints = world.load().await;
+        let mut records = world.records_from(start, &checkpoints);
+        let mut seen = [text(&next(&mut records).await.ack()), text(&next(&mut records).await.ack())];
+        seen.sort();
+        assert_eq!(seen, ["2", "4"], "{start:?}");
+    }
+}
+
+fn after(number: &str) -> Checkpoint {
+    Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: None }
+}
+
 async fn who_moves_a_lease_is_told_apart(kept: Kept) {
     let world = World::new(kept).await;
-    let (stream, shards) = (StreamId::from("orders"), world.orders.shards());
-    let after =
-        |number: &str| Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: None };
+    let stream = StreamId::from("orders");
     let (seven, eight) = (after("7"), after("8"));
-    let save = |store: DynamoDbStore, checkpoint| {
-        let (stream, shard) = (&stream, &shards[0]);
-        async move { store.save(Save::new(stream, shard, checkpoint)).await }
-    };
-    save(world.store.clone(), &seven).await.unwrap();
+    world.save(&world.store, &seven).await.unwrap();
     assert_eq!(world.row(FIRST).await["leaseCounter"], n(0));
     // Its own write, of which it never heard: the counter is one further than it knows.
-    let deaf = DynamoDbStore::new(&world.dynamodb, "orders-application");
-    deaf.load(&stream).await.unwrap();
+    let deaf = world.loaded().await;
     {
         // Sent, and dropped before it is answered.
-        let write = std::pin::pin!(save(deaf.clone(), &eight));
-        let _ = tokio::time::timeout(Duration::from_millis(300), async {
-            let mut write = write;
-            let _ = futures::poll!(write.as_mut());
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        })
-        .await;
+        let mut write = std::pin::pin!(world.save(&deaf, &eight));
+        let _ = futures::poll!(write.as_mut());
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    save(deaf, &eight).await.unwrap();
+    world.save(&deaf, &eight).await.unwrap();
     let counter = world.row(FIRST).await["leaseCounter"].clone();
     assert!(counter == n(1) || counter == n(2), "{counter:?}");
 
-    // Another consumer: the first store does not overwrite what it did.
-    let error = save(world.store.clone(), &seven).await.unwrap_err();
-    let error = error.downcast_ref::<DynamoDbStoreError>().expect("the store's own error");
-    assert!(error.is_held_by_another(), "{error}");
-    assert_eq!(world.row(FIRST).await["checkpoint"], s("8"));
+    // Another consumer: the first store does not overwrite what it did, now or at a retry.
+    world.is_refused(&world.store, &seven).await;
+    world.is_at("8").await;
+    // A Java worker has it, and lets go of it: it leaves this crate's attributes as they are.
     let mut row = world.row(FIRST).await;
     row.insert("leaseOwner".to_owned(), s("worker-of-java"));
-    world.put(row).await;
-    let error = save(world.store.clone(), &seven).await.unwrap_err().to_string();
+    row.insert("leaseCounter".to_owned(), n(20));
+    world.put(row.clone()).await;
+    let error = world.save(&deaf, &after("9")).await.unwrap_err().to_string();
     assert!(
         ["orders-application", FIRST, "worker-of-java"].iter().all(|part| error.contains(part)),
         "{error}"
     );
+    row.remove("leaseOwner");
+    row.insert("leaseCounter".to_owned(), n(21));
+    world.put(row).await;
+    world.is_refused(&deaf, &after("9")).await;
 
     // A table is for one stream.
     let error = world.store.load(&StreamId::from("others")).await.unwrap_err().to_string();
     assert!(error.contains("of stream orders"), "{error}");
+    // Started again, it goes on.
+    let again = world.loaded().await;
+    world.save(&again, &after("9")).await.unwrap();
+    // What another has moved is not forgotten either.
+    assert!(world.store.forget(&stream, FIRST).await.is_err());
+    world.is_at("9").await;
+}
+
+/// Both began with an empty table; they save by turns, and retry.
+async fn two_consumers(kept: Kept) {
+    let world = World::new(kept).await;
+    let start = Checkpoint::Start(StartPosition::TrimHorizon);
+    let (a, b) = (world.loaded().await, world.loaded().await);
+    world.save(&a, &start).await.unwrap();
+    world.save(&a, &after("5")).await.unwrap();
+    world.is_refused(&b, &start).await;
+    world.is_refused(&b, &after("6")).await;
+    world.save(&a, &after("7")).await.unwrap();
+    world.is_refused(&b, &after("9")).await;
+    world.is_at("7").await;
+
+    // It is left alone for as long as this one waits.
+    let patient = DynamoDbStore::new(&world.dynamodb, "orders-application").failover_time(Duration::ZERO);
+    world.save(&patient, &start).await.unwrap_err();
+    for behind in [&start, &after("6")] {
+        world.save(&patient, behind).await.unwrap();
+        world.is_at("7").await;
+    }
+    world.save(&patient, &after("10")).await.unwrap();
+    world.is_at("10").await;
+    // And what it has taken is not the first one's any more.
+    world.is_refused(&a, &after("11")).await;
+    world.save(&patient, &Checkpoint::End).await.unwrap();
+    world.is_refused(&a, &after("12")).await;
+    world.is_at("SHARD_END").await;
+}
+
+/// It lands after the next consumer has read the table.
+async fn the_last_write_of_one_that_was_killed(kept: Kept) {
+    let world = World::new(kept).await;
+    let killed = world.loaded().await;
+    world.save(&killed, &after("5")).await.unwrap();
+    let next = world.loaded().await;
+    world.save(&killed, &after("7")).await.unwrap();
+    world.save(&next, &after("6")).await.unwrap();
+    world.is_at("7").await;
+    world.save(&next, &after("8")).await.unwrap();
+    world.is_at("8").await;
+    world.is_refused(&killed, &after("9")).await;
+}
+
+/// The connection is cut once the table was written to: the SDK sends the write again, and so does whoever saves.
+async fn answers_that_are_lost(kept: Kept) {
+    let world = World::new(kept).await;
+    let proxy = Proxy::start(world.place.name().parse().expect("a port")).await;
+    let store = DynamoDbStore::new(&dynamodb(&proxy.port().to_string()), "orders-application");
+    store.load(&StreamId::from("orders")).await.unwrap();
+    let (mut number, mut failures) = (10, 0);
+    for cuts in [0, 1, 2, 3, 4, 7, 0] {
+        number += 1;
+        let checkpoint = after(&number.to_string());
+        proxy.cut(cuts);
+        while let Err(error) = world.save(&store, &checkpoint).await {
+            let error = error.downcast_ref::<DynamoDbStoreError>().expect("the store's own error");
+            assert!(!error.is_held_by_another(), "after {cuts} cuts: {error}");
+            failures += 1;
+            assert!(failures < 100);
+        }
+        proxy.cut(0);
+        world.is_at(&number.to_string()).await;
+    }
+    // Not only the SDK's own attempts were in vain.
+    assert!(failures >= 2, "{failures}");
+    store.forget(&StreamId::from("orders"), FIRST).await.unwrap();
+    assert_eq!(world.row(FIRST).await, Row::new());
+}
+
+async fn what_a_row_says_to_the_library(kept: Kept) {
+    let world = World::new(kept).await;
+    let store = world.loaded().await;
+    // The library would look for the time of AT_TIMESTAMP in its configuration, and fail.
+    let from = Checkpoint::Start(StartPosition::Timestamp(DateTime::from_secs(1_700_000_000)));
+    world.save(&store, &from).await.unwrap();
+    world.is_at("TRIM_HORIZON").await;
+    assert_eq!(world.load().await.get(FIRST), Some(from));
+    // A shard that is begun anew has no children.
+    let (stream, shards) = (StreamId::from("orders"), world.orders.shards());
+    let child = ChildShard::builder().shard_id("shardId-000000000001").parent_shards(FIRST);
+    let child = child.hash_key_range(shards[0].hash_key_range().unwrap().clone()).build().unwrap();
+    let children = [child];
+    let end = Save::new(&stream, &shards[0], &Checkpoint::End).with_children(&children);
+    store.save(end).await.unwrap();
+    let of_the_end = world.row(FIRST).await;
+    assert_eq!(of_the_end["childShardIds"].as_ss().unwrap(), &["shardId-000000000001"]);
+    // The end once more, when its children are not known.
+    world.save(&store, &Checkpoint::End).await.unwrap();
+    assert_eq!(world.row(FIRST).await["childShardIds"], of_the_end["childShardIds"]);
+    world.save(&store, &Checkpoint::Start(StartPosition::TrimHorizon)).await.unwrap();
+    assert_eq!(world.row(FIRST).await.get("childShardIds"), None);
 }
 
 /// DynamoDB scans a megabyte at a time.

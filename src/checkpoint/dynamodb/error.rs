@@ -26,7 +26,7 @@ impl DynamoDbStoreError {
         &self.table
     }
 
-    /// Whether another consumer holds the lease of a shard: it was renewed, taken or moved since this store has read or written it. Stop one of the two.
+    /// Whether another consumer holds the lease of a shard: it was renewed, taken or moved since this store has read or written it, and not left alone for the [failover time](super::DynamoDbStore::failover_time) yet. Stop one of the two.
     #[must_use]
     pub fn is_held_by_another(&self) -> bool {
         matches!(self.kind, Kind::Held { .. })

@@ -1,25 +1,27 @@
 //! Checkpoints in a table of the Kinesis Client Library.
 
 mod error;
+mod known;
 mod row;
+mod table;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::Error as SdkError;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    TableStatus,
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::{BoxFuture, FutureExt};
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::Duration;
 
 pub use self::error::DynamoDbStoreError;
 use self::error::Kind;
-use self::row::{CHECKPOINT, COUNTER, Item, LEASE_KEY, Lease, OWN, OWN_STREAM, OWNER_SWITCHES, SUB, n, text};
+use self::known::{Known, Seen};
+use self::row::{
+    CHECKPOINT, COUNTER, Item, LEASE_KEY, Lease, OWN, OWN_STREAM, OWNER_SWITCHES, SUB, WRITER, n, text,
+};
 use super::{Checkpoint, CheckpointStore, Save, StoreError};
-use crate::{StartPosition, StreamId};
+use crate::StreamId;
 
 /// Keeps checkpoints in a DynamoDB table, one for each application and stream, in the layout of the Kinesis Client Library (KCL): a Rust consumer takes over from a Java application exactly where that
 /// has stopped, and back.
@@ -39,14 +41,19 @@ use crate::{StartPosition, StreamId};
 ///
 /// # Taking over, and back
 ///
-/// Stop the Java application, then start this one, or the other way round. Each write is conditional on the lease counter: should both run, one of them is refused at its next write, with an error that names the
-/// other ([`is_held_by_another`](DynamoDbStoreError::is_held_by_another)), and nothing is overwritten. There is no other coordination: the store takes no part in the KCL's sharing of leases between workers.
+/// Stop the Java application, then start this one, or the other way round. There is no other coordination: the store takes no part in the KCL's sharing of leases between workers.
+///
+/// Should two run all the same, each write is conditional on the lease counter: whose lease another has moved is refused at its next write, with an error that names the
+/// other ([`is_held_by_another`](DynamoDbStoreError::is_held_by_another)), for as long as the other goes on moving it. Once the lease was not moved for the [failover time](Self::failover_time), the store takes it back. A checkpoint
+/// never takes the place of one that is further on: where the other has gone further, its checkpoint stays, and counts as saved, until this consumer is as far. So nothing is lost, and what both have read was processed twice.
 ///
 /// * A KCL checkpoint within an aggregated record is gone on from at the next user record, with [`deaggregate`](crate::ReadOptions); without it that record comes again as a whole.
 /// * A row at `LATEST` that the KCL has not come to a record of begins at the tip, as the KCL would. One at `AT_TIMESTAMP` begins at the trim horizon: the KCL keeps the time in its configuration.
+/// * A shard of a run from a time or from `Latest`, of which no record was acknowledged yet, is left at `TRIM_HORIZON`, with the time in an attribute of this crate: this crate goes on from the time, and a KCL begins with the oldest record, since it would take any other time from its own
+///   configuration.
 /// * The end of a shard is written as the KCL does: the rows of its children, and `SHARD_END` with their ids. Where Kinesis named no children, the KCL finds them by its own listing.
-/// * The row's attribute `kinesisShardsCheckpoint` is this crate's own, as is `kinesisShardsStream`, by which the table of another stream is refused: the checkpoint as it was meant, such as the time that a run from `Latest` began at. The KCL leaves it alone, and it counts only while the KCL's own
-///   attributes have not moved.
+/// * Three attributes of a row are this crate's own, and the KCL leaves them alone. `kinesisShardsCheckpoint` is the checkpoint as it was meant, such as the time that a run from `Latest` began at; it counts only while the KCL's own attributes have not moved. By `kinesisShardsStream` the
+///   table of another stream is refused, and by `kinesisShardsWriter` a store knows its own writes, should their answers be lost.
 ///
 /// # Permissions and costs
 ///
@@ -55,85 +62,37 @@ use crate::{StartPosition, StreamId};
 pub struct DynamoDbStore {
     client: Client,
     table: Arc<str>,
-    /// The counter of each row, as this store has read or written it last.
+    /// By which this store and its clones know what they wrote: a random text.
+    writer: Arc<str>,
+    failover: Duration,
+    /// What is known of each shard's row.
     leases: Arc<Mutex<HashMap<String, Known>>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    counter: u64,
-    /// The last write has not been answered: the counter may be one more.
-    is_uncertain: bool,
-}
-
-/// For a table to become active.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// As the KCL's `failoverTimeMillis`.
+const FAILOVER: Duration = Duration::from_secs(10);
 
 impl DynamoDbStore {
     /// A store in this table.
     #[must_use]
     pub fn new(client: &Client, table: impl Into<String>) -> Self {
-        Self { client: client.clone(), table: table.into().into(), leases: Arc::default() }
-    }
-
-    /// Makes the table if there is none, billed on demand, and waits until it is active.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be made or looked at, or is not active within 5 minutes.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime with its time driver enabled, if it has to wait.
-    pub async fn create_table_if_missing(&self) -> Result<(), DynamoDbStoreError> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut has_asked = false;
-        loop {
-            let described = self.client.describe_table().table_name(&*self.table).send().await;
-            match described.map_err(|error| self.failed("DescribeTable", error)) {
-                Ok(described) => {
-                    let status = described.table().and_then(|table| table.table_status());
-                    if status.is_none_or(|status| *status == TableStatus::Active) {
-                        return Ok(());
-                    }
-                }
-                Err(error) if error.is_missing_table() && !has_asked => {
-                    has_asked = true;
-                    self.create_table().await?;
-                    continue;
-                }
-                Err(error) if error.is_missing_table() => {}
-                Err(error) => return Err(error),
-            }
-            if Instant::now() > deadline {
-                return Err(self.error(Kind::NotActive));
-            }
-            sleep(Duration::from_millis(500)).await;
+        Self {
+            client: client.clone(),
+            table: table.into().into(),
+            writer: format!("{:032x}", fastrand::u128(..)).into(),
+            failover: FAILOVER,
+            leases: Arc::default(),
         }
     }
 
-    async fn create_table(&self) -> Result<(), DynamoDbStoreError> {
-        let build = |error: aws_sdk_dynamodb::error::BuildError| {
-            self.error(Kind::Request {
-                operation: "CreateTable",
-                source: Box::new(SdkError::from(aws_sdk_dynamodb::error::SdkError::<
-                    aws_sdk_dynamodb::operation::create_table::CreateTableError,
-                >::construction_failure(error))),
-            })
-        };
-        let attribute =
-            AttributeDefinition::builder().attribute_name(LEASE_KEY).attribute_type(ScalarAttributeType::S);
-        let key = KeySchemaElement::builder().attribute_name(LEASE_KEY).key_type(KeyType::Hash);
-        let create = self.client.create_table().table_name(&*self.table);
-        let create = create.attribute_definitions(attribute.build().map_err(build)?);
-        let create = create.key_schema(key.build().map_err(build)?);
-        match create.billing_mode(BillingMode::PayPerRequest).send().await.map_err(SdkError::from) {
-            // Another was quicker.
-            Ok(_) | Err(SdkError::ResourceInUseException(_)) => Ok(()),
-            Err(source) => {
-                Err(self.error(Kind::Request { operation: "CreateTable", source: Box::new(source) }))
-            }
-        }
+    /// How long a lease that another consumer has moved must be left alone before this store takes it: no less than the `failoverTimeMillis` of a KCL application that may use the table.
+    ///
+    /// # Default
+    ///
+    /// 10 s, as the KCL's.
+    #[must_use]
+    pub fn failover_time(self, time: Duration) -> Self {
+        Self { failover: time, ..self }
     }
 
     fn error(&self, kind: Kind) -> DynamoDbStoreError {
@@ -175,8 +134,7 @@ impl DynamoDbStore {
                         "a lease is taken over"
                     );
                 }
-                let known = Known { counter: lease.counter, is_uncertain: false };
-                self.leases().insert(lease.shard_id.clone(), known);
+                self.note(&lease.shard_id, Seen::loaded(&lease));
                 checkpoints.push((lease.shard_id, lease.checkpoint));
             }
             from = page.last_evaluated_key;
@@ -206,25 +164,27 @@ impl DynamoDbStore {
     /// Moves the checkpoint of a row whose counter is this one; false if it is another.
     async fn update(&self, save: &Save<'_>, counter: u64) -> Result<bool, DynamoDbStoreError> {
         let (number, sub) = row::columns(save.checkpoint);
-        let mut set = format!(
-            "SET {CHECKPOINT} = :checkpoint, {SUB} = :sub, {OWN} = :own, {OWN_STREAM} = :stream, {COUNTER} = :next, {OWNER_SWITCHES} = :zero"
-        );
         let children: Vec<_> = save.children.iter().map(|child| child.shard_id().to_owned()).collect();
-        if !children.is_empty() {
-            set.push_str(", childShardIds = :children");
-        }
+        let (set, remove) = match (children.is_empty(), save.checkpoint) {
+            (false, _) => (", childShardIds = :children", ""),
+            (true, Checkpoint::End) => ("", ""),
+            // It had ended, and is begun anew.
+            (true, _) => ("", ", childShardIds"),
+        };
         // Whoever had it has stopped; nobody but this store moves it now.
-        set.push_str(
-            " REMOVE leaseOwner, checkpointOwner, pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState",
+        let change = format!(
+            "SET {CHECKPOINT} = :checkpoint, {SUB} = :sub, {OWN} = :own, {OWN_STREAM} = :stream, {WRITER} = :writer, {COUNTER} = :next, {OWNER_SWITCHES} = :zero{set} \
+             REMOVE leaseOwner, checkpointOwner, pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState{remove}"
         );
         let update = self.client.update_item().table_name(&*self.table).key(LEASE_KEY, text(save.shard_id()));
         let mut update = update
-            .update_expression(set)
-            .condition_expression(format!("{COUNTER} = :counter"))
+            .update_expression(change)
+            .condition_expression(IS_UNMOVED)
             .expression_attribute_values(":checkpoint", text(number))
             .expression_attribute_values(":sub", n(sub))
             .expression_attribute_values(":stream", text(save.stream.name()))
             .expression_attribute_values(":own", text(&save.checkpoint.to_string()))
+            .expression_attribute_values(":writer", row::written_by(&self.writer, counter + 1))
             .expression_attribute_values(":counter", n(counter))
             .expression_attribute_values(":next", n(counter + 1))
             .expression_attribute_values(":zero", n(0));
@@ -238,78 +198,104 @@ impl DynamoDbStore {
         }
     }
 
+    /// Deletes a row whose counter is this one; false if it is another. So one that was begun before a later save, and lands after it, does nothing.
+    async fn delete(&self, shard_id: &str, counter: u64) -> Result<bool, DynamoDbStoreError> {
+        let delete = self.client.delete_item().table_name(&*self.table).key(LEASE_KEY, text(shard_id));
+        let delete = delete.condition_expression(IS_UNMOVED);
+        match delete.expression_attribute_values(":counter", n(counter)).send().await.map_err(SdkError::from)
+        {
+            Ok(_) => Ok(true),
+            Err(SdkError::ConditionalCheckFailedException(_)) => Ok(false),
+            Err(error) => Err(self.failed("DeleteItem", error)),
+        }
+    }
+
     /// As the KCL does: the rows of the children are there before their parent is at its end.
     async fn put_children(&self, save: &Save<'_>) -> Result<(), DynamoDbStoreError> {
         for child in save.children {
-            if self.put(row::child(save.stream, child)).await? {
-                let known = Known { counter: 0, is_uncertain: false };
-                self.leases().insert(child.shard_id().to_owned(), known);
+            if self.put(row::child(save.stream, child, &self.writer)).await? {
+                self.note(child.shard_id(), Seen::written(0));
             }
         }
         Ok(())
+    }
+
+    /// What is known of the shard's row.
+    fn seen(&self, shard_id: &str) -> Option<Seen> {
+        self.leases().get(shard_id)?.row.clone()
+    }
+
+    fn note(&self, shard_id: &str, row: Seen) {
+        self.leases().insert(shard_id.to_owned(), Known::of(row));
+    }
+
+    /// Writes as if the row were as it was seen last; false if it is not.
+    async fn try_write(&self, save: &Save<'_>) -> Result<bool, DynamoDbStoreError> {
+        let (is_written, counter) = match self.seen(save.shard_id()) {
+            Some(row) if row.is_ahead_of(save.checkpoint) => return Ok(true),
+            Some(row) => (self.update(save, row.counter()).await?, row.counter() + 1),
+            None => (self.put(row::new(save.stream, save.shard, save.checkpoint, &self.writer)).await?, 0),
+        };
+        if is_written {
+            self.note(save.shard_id(), Seen::written(counter));
+        }
+        Ok(is_written)
+    }
+
+    /// The row is not as it was seen last: whose it is now. `to`: what is to be saved; none to forget the shard.
+    async fn look_again(
+        &self,
+        stream: &StreamId,
+        shard_id: &str,
+        to: Option<&Checkpoint>,
+    ) -> Result<(), DynamoDbStoreError> {
+        let Some(lease) = self.get(stream, shard_id).await? else {
+            self.leases().remove(shard_id);
+            return Ok(());
+        };
+        let mut leases = self.leases();
+        let known = leases.entry(shard_id.to_owned()).or_default();
+        if known.adopt(&lease, &self.writer, to, self.failover) {
+            return Ok(());
+        }
+        drop(leases);
+        Err(self.held(shard_id, lease.owner))
+    }
+
+    fn held(&self, shard_id: &str, owner: Option<String>) -> DynamoDbStoreError {
+        self.error(Kind::Held { shard_id: shard_id.to_owned(), owner })
     }
 
     async fn write(&self, save: Save<'_>) -> Result<(), DynamoDbStoreError> {
         self.put_children(&save).await?;
         let shard_id = save.shard_id();
-        let known = self.leases().get(shard_id).copied();
-        let counter = match known {
-            Some(known) => {
-                // Until it is answered, and should this be dropped.
-                self.leases().insert(shard_id.to_owned(), Known { is_uncertain: true, ..known });
-                if self.update(&save, known.counter).await? {
-                    return self.written(shard_id, known.counter + 1);
-                }
-                self.counter_after(&save, Some(known)).await?
-            }
-            None if self.put(row::new(save.stream, save.shard, save.checkpoint)).await? => {
-                return self.written(shard_id, 0);
-            }
-            None => self.counter_after(&save, None).await?,
-        };
-        let is_written = match counter {
-            Some(counter) => self.update(&save, counter).await?,
-            None => self.put(row::new(save.stream, save.shard, save.checkpoint)).await?,
-        };
-        if !is_written {
-            return Err(self.error(Kind::Held { shard_id: shard_id.to_owned(), owner: None }));
+        if self.try_write(&save).await? {
+            return Ok(());
         }
-        self.written(shard_id, counter.map_or(0, |counter| counter + 1))
+        self.look_again(save.stream, shard_id, Some(save.checkpoint)).await?;
+        if self.try_write(&save).await? { Ok(()) } else { Err(self.held(shard_id, None)) }
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the last word of each way to write")]
-    fn written(&self, shard_id: &str, counter: u64) -> Result<(), DynamoDbStoreError> {
-        self.leases().insert(shard_id.to_owned(), Known { counter, is_uncertain: false });
-        Ok(())
-    }
-
-    /// The row is not as it was expected: its counter, if that is this store's own doing. None if it is gone.
-    async fn counter_after(
-        &self,
-        save: &Save<'_>,
-        known: Option<Known>,
-    ) -> Result<Option<u64>, DynamoDbStoreError> {
-        let shard_id = save.shard_id();
-        let Some(lease) = self.get(save.stream, shard_id).await? else { return Ok(None) };
-        let is_own = match known {
-            // A write that was not answered has landed after all.
-            Some(known) => known.is_uncertain && lease.counter == known.counter + 1 && lease.is_own,
-            // So it was with its first; or it is a child that was named by its parent's end, and not begun.
-            None => lease.is_own || lease.checkpoint == Checkpoint::Start(StartPosition::TrimHorizon),
-        };
-        if is_own && lease.owner.is_none() {
-            return Ok(Some(lease.counter));
+    async fn remove(&self, stream: &StreamId, shard_id: &str) -> Result<(), DynamoDbStoreError> {
+        for _ in 0..2 {
+            if let Some(row) = self.seen(shard_id)
+                && self.delete(shard_id, row.counter()).await?
+            {
+                self.leases().remove(shard_id);
+                return Ok(());
+            }
+            self.look_again(stream, shard_id, None).await?;
+            if self.seen(shard_id).is_none() {
+                // It is gone.
+                return Ok(());
+            }
         }
-        Err(self.error(Kind::Held { shard_id: shard_id.to_owned(), owner: lease.owner }))
-    }
-
-    async fn delete(&self, shard_id: &str) -> Result<(), DynamoDbStoreError> {
-        let delete = self.client.delete_item().table_name(&*self.table).key(LEASE_KEY, text(shard_id));
-        delete.send().await.map_err(|error| self.failed("DeleteItem", error))?;
-        self.leases().remove(shard_id);
-        Ok(())
+        Err(self.held(shard_id, None))
     }
 }
+
+/// The row is as it was seen last. One that does not exist is not.
+const IS_UNMOVED: &str = "leaseCounter = :counter";
 
 impl CheckpointStore for DynamoDbStore {
     fn load<'a>(
@@ -323,7 +309,11 @@ impl CheckpointStore for DynamoDbStore {
         async move { Ok(self.write(save).await?) }.boxed()
     }
 
-    fn forget<'a>(&'a self, _: &'a StreamId, shard_id: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move { Ok(self.delete(shard_id).await?) }.boxed()
+    fn forget<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        shard_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move { Ok(self.remove(stream, shard_id).await?) }.boxed()
     }
 }

@@ -19,6 +19,9 @@ const STREAM: &str = "streamName";
 /// This crate's own, which the Java library neither reads nor removes: the checkpoint as it was meant. It counts only as long as the library's columns are those that were written with it.
 pub(super) const OWN: &str = "kinesisShardsCheckpoint";
 
+/// This crate's own too: the store that moved the row last, and the counter that it gave it. It is stale as soon as another moves the row, who leaves it alone.
+pub(super) const WRITER: &str = "kinesisShardsWriter";
+
 /// This crate's own too: the stream, so that a table is not taken for that of another.
 pub(super) const OWN_STREAM: &str = "kinesisShardsStream";
 
@@ -31,18 +34,23 @@ pub(super) struct Lease {
     pub(super) counter: u64,
     pub(super) owner: Option<String>,
     pub(super) checkpoint: Checkpoint,
-    /// This crate wrote its checkpoint last.
-    pub(super) is_own: bool,
+    /// The store that moved the row last, if it was one of this crate.
+    pub(super) writer: Option<String>,
+}
+
+/// The attribute of the store that moves the row.
+pub(super) fn written_by(writer: &str, counter: u64) -> AttributeValue {
+    text(&format!("{writer} {counter}"))
 }
 
 /// The two columns of the checkpoint.
 ///
 /// The library goes on *after* what they name. So what is only to begin at a record is told as the trim horizon, and a record that was
-/// acknowledged as a whole as its first user record: if it is an aggregated one, the library repeats the others.
+/// acknowledged as a whole as its first user record: if it is an aggregated one, the library repeats the others. What is to begin at a time is told as the trim horizon too: for
+/// `AT_TIMESTAMP` the library looks for the time in its own configuration, and fails where that has none.
 pub(super) fn columns(checkpoint: &Checkpoint) -> (&str, u64) {
     match checkpoint {
         Checkpoint::Start(StartPosition::Latest) => ("LATEST", 0),
-        Checkpoint::Start(StartPosition::Timestamp(_)) => ("AT_TIMESTAMP", 0),
         Checkpoint::Start(StartPosition::After(sequence_number)) => (sequence_number, 0),
         Checkpoint::Start(_) => ("TRIM_HORIZON", 0),
         Checkpoint::After { sequence_number, sub_sequence_number } => {
@@ -53,16 +61,16 @@ pub(super) fn columns(checkpoint: &Checkpoint) -> (&str, u64) {
 }
 
 /// The row of a shard that has none.
-pub(super) fn new(stream: &StreamId, shard: &Shard, checkpoint: &Checkpoint) -> Item {
+pub(super) fn new(stream: &StreamId, shard: &Shard, checkpoint: &Checkpoint, writer: &str) -> Item {
     let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
-    row(stream, shard.shard_id(), parents.into_iter().flatten(), shard.hash_key_range(), checkpoint)
+    row(stream, shard.shard_id(), parents.into_iter().flatten(), shard.hash_key_range(), checkpoint, writer)
 }
 
 /// The row of a child that its parent's end has named.
-pub(super) fn child(stream: &StreamId, child: &ChildShard) -> Item {
+pub(super) fn child(stream: &StreamId, child: &ChildShard, writer: &str) -> Item {
     let parents = child.parent_shards().iter().map(String::as_str);
     let start = Checkpoint::Start(StartPosition::TrimHorizon);
-    row(stream, child.shard_id(), parents, child.hash_key_range(), &start)
+    row(stream, child.shard_id(), parents, child.hash_key_range(), &start, writer)
 }
 
 fn row<'a>(
@@ -71,6 +79,7 @@ fn row<'a>(
     parents: impl Iterator<Item = &'a str>,
     range: Option<&HashKeyRange>,
     checkpoint: &Checkpoint,
+    writer: &str,
 ) -> Item {
     let (number, sub) = columns(checkpoint);
     let mut row = Item::from([
@@ -81,6 +90,7 @@ fn row<'a>(
         (SUB.to_owned(), n(sub)),
         (OWN.to_owned(), text(&checkpoint.to_string())),
         (OWN_STREAM.to_owned(), text(stream.name())),
+        (WRITER.to_owned(), written_by(writer, 0)),
     ]);
     let parents: Vec<String> = parents.map(str::to_owned).collect();
     // A set is never empty.
@@ -113,7 +123,6 @@ pub(super) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, Strin
     };
     let own = get(row, OWN).and_then(|own| own.parse::<Checkpoint>().ok());
     let own = own.filter(|own| columns(own) == (number, sub));
-    let is_own = own.is_some();
     let checkpoint = match own {
         Some(own) => own,
         None => foreign(number, sub).ok_or_else(|| format!("its checkpoint is {number:?}"))?,
@@ -124,7 +133,10 @@ pub(super) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, Strin
     };
     // Of a hand-over under way, the owner is whom it is taken from.
     let owner = get(row, "checkpointOwner").or(get(row, OWNER)).map(str::to_owned);
-    Ok(Some(Lease { shard_id: key.to_owned(), counter, owner, checkpoint, is_own }))
+    let writer = get(row, WRITER).and_then(|writer| writer.rsplit_once(' '));
+    let writer = writer.filter(|(_, of)| owner.is_none() && of.parse() == Ok(counter));
+    let writer = writer.map(|(writer, _)| writer.to_owned());
+    Ok(Some(Lease { shard_id: key.to_owned(), counter, owner, checkpoint, writer }))
 }
 
 /// A checkpoint of the Java library.
@@ -198,7 +210,7 @@ mod tests {
             (at(StartPosition::Latest), ("LATEST", 0)),
             (
                 at(StartPosition::Timestamp(DateTime::from_secs_and_nanos(1_700_000_000, 5))),
-                ("AT_TIMESTAMP", 0),
+                ("TRIM_HORIZON", 0),
             ),
             (at(StartPosition::At("9".into())), ("TRIM_HORIZON", 0)),
             (at(StartPosition::After("9".into())), ("9", 0)),
@@ -208,15 +220,15 @@ mod tests {
             (Checkpoint::End, ("SHARD_END", 0)),
         ] {
             assert_eq!(columns(&checkpoint), told);
-            let lease = read(&orders(), &new(&orders(), &shard(), &checkpoint)).unwrap().unwrap();
-            assert_eq!((lease.checkpoint, lease.is_own), (checkpoint, true));
+            let lease = read(&orders(), &new(&orders(), &shard(), &checkpoint, "me")).unwrap().unwrap();
+            assert_eq!((lease.checkpoint, lease.writer.as_deref()), (checkpoint, Some("me")));
             assert_eq!((lease.shard_id.as_str(), lease.counter, lease.owner), (SHARD, 0, None));
         }
     }
 
     #[test]
     fn a_new_row_has_what_the_java_library_needs() {
-        let row = new(&orders(), &shard(), &Checkpoint::Start(StartPosition::TrimHorizon));
+        let row = new(&orders(), &shard(), &Checkpoint::Start(StartPosition::TrimHorizon), "me");
         let parents = AttributeValue::Ss(vec!["shardId-a".to_owned(), "shardId-b".to_owned()]);
         assert_eq!(row[PARENTS], parents);
         assert_eq!((&row["startingHashKey"], &row["endingHashKey"]), (&text("0"), &text("7")));
@@ -225,7 +237,7 @@ mod tests {
             assert!(!row.contains_key(absent), "{absent}");
         }
         let root = Shard::builder().shard_id(SHARD).build().unwrap();
-        assert!(!new(&orders(), &root, &Checkpoint::End).contains_key(PARENTS), "a set is never empty");
+        assert!(!new(&orders(), &root, &Checkpoint::End, "me").contains_key(PARENTS), "a set is never empty");
     }
 
     #[test]
@@ -240,19 +252,34 @@ mod tests {
         ] {
             let lease = read(&orders(), &java(number, sub)).unwrap().unwrap();
             assert_eq!(lease.checkpoint, checkpoint.unwrap_or_else(|| after(number, Some(sub))));
-            assert_eq!((lease.counter, lease.owner.as_deref(), lease.is_own), (7, Some("worker-1"), false));
+            assert_eq!((lease.counter, lease.owner.as_deref(), lease.writer), (7, Some("worker-1"), None));
         }
     }
 
     /// The library has moved on from where this crate was: its own attribute is stale.
     #[test]
     fn what_the_java_library_wrote_later_counts() {
-        let mut row = new(&orders(), &shard(), &after("9", None));
+        let mut row = new(&orders(), &shard(), &after("9", None), "me");
         row.insert(CHECKPOINT.to_owned(), text("10"));
         assert_eq!(read(&orders(), &row).unwrap().unwrap().checkpoint, after("10", Some(0)));
         row.insert(CHECKPOINT.to_owned(), text("9"));
         row.insert(SUB.to_owned(), n(2));
         assert_eq!(read(&orders(), &row).unwrap().unwrap().checkpoint, after("9", Some(2)));
+    }
+
+    /// The library leaves the attribute alone: it takes the row, moves it, and lets go of it.
+    #[test]
+    fn who_moved_a_row_last_is_told_by_its_counter() {
+        let writer = |row: &Item| read(&orders(), row).unwrap().unwrap().writer;
+        let mut row = new(&orders(), &shard(), &after("9", None), "me");
+        assert_eq!(writer(&row).as_deref(), Some("me"));
+        row.insert(OWNER.to_owned(), text("worker-1"));
+        assert_eq!(writer(&row), None);
+        row.remove(OWNER);
+        row.insert(COUNTER.to_owned(), n(1));
+        assert_eq!(writer(&row), None);
+        row.insert(WRITER.to_owned(), written_by("another", 1));
+        assert_eq!(writer(&row).as_deref(), Some("another"));
     }
 
     #[test]

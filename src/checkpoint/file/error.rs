@@ -23,6 +23,12 @@ pub(super) enum Kind {
     Commit(Arc<redb::Error>),
 }
 
+impl From<std::io::Error> for Kind {
+    fn from(error: std::io::Error) -> Self {
+        Self::Database(Box::new(redb::Error::Io(error)))
+    }
+}
+
 impl FileStoreError {
     pub(super) fn new(path: &Path, kind: Kind) -> Self {
         Self { path: path.to_owned(), kind }

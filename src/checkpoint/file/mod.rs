@@ -1,16 +1,17 @@
 //! Checkpoints in a file.
 
+mod database;
 mod error;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
+use redb::{ReadableDatabase, TableDefinition, TableError};
 use tokio::task::spawn_blocking;
 
+use self::database::Database;
 pub use self::error::FileStoreError;
 use self::error::Kind;
 use self::writer::{Change, Writer};
@@ -24,6 +25,8 @@ const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::ne
 ///
 /// The file is a [redb](https://docs.rs/redb) database. What is confirmed is on the disk (`fsync`), whenever the process or the machine goes down. Saves that wait for the disk at the same time share one commit. One process has the file at a
 /// time; clones of the store share it.
+///
+/// After an error of the disk (it was full, say) the next call opens the database anew, without letting go of the file meanwhile.
 ///
 /// ```
 /// use kinesis_shards::{Checkpoints, FileStore};
@@ -49,7 +52,7 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Opens the file, or makes it if there is none. Its folder must be there.
+    /// Opens the file, or makes it if there is none. Its folder must be there. One that a process was making when it was killed is made anew.
     ///
     /// It blocks for a few milliseconds; for longer if the process before has crashed, and the file is looked over; and for up to half a second if the file is in use, in case that is just ending. A store that was given to
     /// [`Checkpoints`](crate::Checkpoints) is let go of when the task that saves has ended, a moment after the last clone of these is dropped.
@@ -59,9 +62,13 @@ impl FileStore {
     /// If another process, or another store of this one, has it open; if it is no database, or is damaged, in which case it is left as it is; if it cannot be read and written.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileStoreError> {
         let path: Arc<Path> = path.as_ref().into();
-        let database = open(&path).map_err(|kind| FileStoreError::new(&path, kind))?;
+        let database = Database::open(&path).map_err(|kind| FileStoreError::new(&path, kind))?;
+        Ok(Self::of(path, database))
+    }
+
+    fn of(path: Arc<Path>, database: Database) -> Self {
         let database = Arc::new(database);
-        Ok(Self { path, writer: Writer::new(Arc::clone(&database)), database })
+        Self { path, writer: Writer::new(Arc::clone(&database)), database }
     }
 
     /// The file.
@@ -70,31 +77,14 @@ impl FileStore {
         &self.path
     }
 
-    fn failed(&self, error: impl Into<redb::Error>) -> StoreError {
-        Box::new(FileStoreError::new(&self.path, Kind::Database(Box::new(error.into()))))
-    }
-
     fn read(&self, stream: &str) -> Result<Vec<(String, Checkpoint)>, StoreError> {
-        let read = self.database.begin_read().map_err(|error| self.failed(error))?;
-        let table = match read.open_table(CHECKPOINTS) {
-            Ok(table) => table,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(error) => return Err(self.failed(error)),
-        };
-        let mut checkpoints = Vec::new();
-        for row in table.range((stream, "")..).map_err(|error| self.failed(error))? {
-            let (key, checkpoint) = row.map_err(|error| self.failed(error))?;
-            let (of, shard_id) = key.value();
-            if of != stream {
-                break;
-            }
-            let checkpoint = checkpoint.value().parse().map_err(|error| {
-                let kind = Kind::Row { shard_id: shard_id.to_owned(), error };
-                FileStoreError::new(&self.path, kind)
-            })?;
-            checkpoints.push((shard_id.to_owned(), checkpoint));
-        }
-        Ok(checkpoints)
+        let rows = self.database.with(|database| rows(database, stream));
+        let rows = rows.map_err(|error| FileStoreError::new(&self.path, Kind::Database(Box::new(error))))?;
+        let checkpoints = rows.into_iter().map(|(shard_id, text)| match text.parse() {
+            Ok(checkpoint) => Ok((shard_id, checkpoint)),
+            Err(error) => Err(FileStoreError::new(&self.path, Kind::Row { shard_id, error }).into()),
+        });
+        checkpoints.collect()
     }
 
     async fn write(&self, change: Change) -> Result<(), StoreError> {
@@ -103,20 +93,23 @@ impl FileStore {
     }
 }
 
-/// For whoever has the file to let go of it: a process that is ending, or the last commit of a store that was dropped.
-const ATTEMPTS: usize = 50;
-const PAUSE: Duration = Duration::from_millis(10);
-
-fn open(path: &Path) -> Result<Database, Kind> {
-    for _ in 0..ATTEMPTS {
-        // An empty file is made into a database; one of another kind is not.
-        match Database::create(path) {
-            Ok(database) => return Ok(database),
-            Err(DatabaseError::DatabaseAlreadyOpen) => std::thread::sleep(PAUSE),
-            Err(error) => return Err(Kind::Database(Box::new(error.into()))),
+/// Each shard's id, and its checkpoint's text.
+fn rows(database: &redb::Database, stream: &str) -> Result<Vec<(String, String)>, redb::Error> {
+    let table = match database.begin_read()?.open_table(CHECKPOINTS) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut rows = Vec::new();
+    for row in table.range((stream, "")..)? {
+        let (key, checkpoint) = row?;
+        let (of, shard_id) = key.value();
+        if of != stream {
+            break;
         }
+        rows.push((shard_id.to_owned(), checkpoint.value().to_owned()));
     }
-    Err(Kind::InUse)
+    Ok(rows)
 }
 
 impl CheckpointStore for FileStore {

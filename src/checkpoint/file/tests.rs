@@ -3,6 +3,7 @@ use std::process::Command;
 
 use aws_sdk_kinesis::types::Shard;
 
+use super::database::LockedFile;
 use super::*;
 
 /// A folder of its own.
@@ -101,4 +102,87 @@ async fn a_save_that_is_dropped_harms_no_other() {
     let store = FileStore::open(dir.file()).unwrap();
     let loaded = store.load(&"orders".into()).await.unwrap();
     assert_eq!(loaded[0].1.to_string(), "99");
+}
+
+/// A store on a disk that takes so many changes.
+fn open_on(path: &Path, changes: usize) -> Result<FileStore, Kind> {
+    let file = LockedFile::new(path)?;
+    file.disk.takes(changes);
+    Ok(FileStore::of(path.into(), Database::open_in(file, path)?))
+}
+
+/// A kill after each change to the file, from the first on.
+#[tokio::test]
+async fn a_file_whose_making_was_cut_short_is_made_anew() {
+    let dir = Dir::new("making");
+    let mut was_cut = 0;
+    for changes in 0.. {
+        let path = dir.0.join(changes.to_string());
+        let made = open_on(&path, changes);
+        let is_made = made.is_ok();
+        drop(made);
+        let store = FileStore::open(&path).unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
+        assert_eq!(store.load(&"orders".into()).await.unwrap(), []);
+        save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap();
+        drop(store);
+        assert_eq!(FileStore::open(&path).unwrap().load(&"orders".into()).await.unwrap().len(), 1);
+        if is_made {
+            break;
+        }
+        was_cut += 1;
+    }
+    assert!(was_cut > 3, "{was_cut}");
+    // The header without its beginning, which is written last; and less than that.
+    let whole = std::fs::read(dir.0.join("0")).unwrap();
+    for len in [1, 8, 9, 10, 320, 4096, whole.len()] {
+        for written in [9, 20, 64, 320] {
+            let mut file = vec![0; len];
+            let header = 9.min(len)..written.min(len);
+            file[header.clone()].copy_from_slice(&whole[header.clone()]);
+            let path = dir.0.join(format!("partial {len} {written}"));
+            std::fs::write(&path, file).unwrap();
+            let store = FileStore::open(&path).unwrap();
+            save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap();
+        }
+    }
+}
+
+/// It is no new one: something was kept in it.
+#[tokio::test]
+async fn a_database_whose_beginning_is_lost_is_left_as_it_is() {
+    let dir = Dir::new("zeroed");
+    let store = FileStore::open(dir.file()).unwrap();
+    save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap();
+    drop(store);
+    let mut file = std::fs::read(dir.file()).unwrap();
+    file[..9].fill(0);
+    std::fs::write(dir.file(), &file).unwrap();
+    FileStore::open(dir.file()).unwrap_err();
+    assert_eq!(std::fs::read(dir.file()).unwrap(), file);
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_is_written_to_again_and_the_file_stays_locked() {
+    let dir = Dir::new("full");
+    let path: Arc<Path> = dir.file().into();
+    let store = open_on(&path, usize::MAX).unwrap();
+    let after =
+        |number: u32| Checkpoint::After { sequence_number: number.to_string(), sub_sequence_number: None };
+    let (mut was_locked, mut failures) = (false, 0);
+    for round in 1..40 {
+        save(&store, "shardId-000000000000", after(2 * round)).await.unwrap();
+        // It is full at each point of a commit in turn, and at those of opening it anew.
+        store.database.file().disk.takes(usize::try_from(round).unwrap() / 2);
+        let failed = save(&store, "shardId-000000000000", after(2 * round + 1)).await;
+        if failed.is_err() {
+            failures += 1;
+            save(&store, "shardId-000000000001", after(round)).await.unwrap_err();
+            was_locked |= !was_locked && FileStore::open(&path).unwrap_err().is_in_use();
+        }
+        store.database.file().disk.takes(usize::MAX);
+        let loaded = store.load(&"orders".into()).await.unwrap();
+        let may_be = [after(2 * round), after(2 * round + 1)];
+        assert!(may_be.contains(&loaded[0].1), "{round}: {loaded:?}");
+    }
+    assert!(was_locked && failures > 3, "{failures}");
 }

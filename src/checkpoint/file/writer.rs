@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::channel::oneshot;
-use redb::Database;
 use tokio::task::spawn_blocking;
 
 use super::CHECKPOINTS;
+use super::database::Database;
 use crate::StreamId;
 
 /// Changes queue up while a commit is under way; the next takes them all.
@@ -83,25 +83,32 @@ impl Writer {
     }
 
     fn commit(&self, changes: &[(Change, oneshot::Sender<Outcome>)]) -> Result<(), redb::Error> {
-        let write = self.database.begin_write()?;
-        {
-            let mut table = write.open_table(CHECKPOINTS)?;
-            for (Change { stream, shard_id, checkpoint }, _) in changes {
-                let key = (stream.as_str(), shard_id.as_str());
-                match checkpoint {
-                    Some(checkpoint) => table.insert(key, checkpoint.as_str())?,
-                    None => table.remove(key)?,
-                };
-            }
-        }
-        // Durable when it returns: redb's default.
-        Ok(write.commit()?)
+        self.database.with(|database| commit(database, changes))
     }
 
     #[cfg(test)]
     pub(super) fn commits(&self) -> u64 {
         self.with(|queue| queue.commits)
     }
+}
+
+fn commit(
+    database: &redb::Database,
+    changes: &[(Change, oneshot::Sender<Outcome>)],
+) -> Result<(), redb::Error> {
+    let write = database.begin_write()?;
+    {
+        let mut table = write.open_table(CHECKPOINTS)?;
+        for (Change { stream, shard_id, checkpoint }, _) in changes {
+            let key = (stream.as_str(), shard_id.as_str());
+            match checkpoint {
+                Some(checkpoint) => table.insert(key, checkpoint.as_str())?,
+                None => table.remove(key)?,
+            };
+        }
+    }
+    // Durable when it returns: redb's default.
+    Ok(write.commit()?)
 }
 
 /// Should a commit panic, or not begin because the runtime shuts down, the next change begins anew.

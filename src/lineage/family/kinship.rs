@@ -24,7 +24,8 @@ impl Family {
             if let Some(parent) = self.members.get_mut(&key) {
                 parent.has_child = true;
                 let parent = parent.state.as_parent(key);
-                follows_a_reader |= parent.outcome() != Some(ParentOutcome::BeforeStart);
+                follows_a_reader |=
+                    parent.outcome() != Some(ParentOutcome::BeforeStart) && !self.origin.has_passed(id);
                 parent
             } else {
                 follows_a_reader |= self.may_have_been_read(id);

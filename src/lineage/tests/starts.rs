@@ -83,6 +83,70 @@ fn what_descends_from_a_named_shard_is_read_from_its_beginning_under_latest() {
     assert_start(&driven.ready(), &[(3, TrimHorizon)]);
 }
 
+/// As [`resumed`], where a record was processed of these shards.
+fn resumed_past(start: StartAt, progress: Vec<(u64, Progress)>, past: &[u64]) -> Driven {
+    let mut driven = resumed(start, progress);
+    driven.lineage.resume_past(past.iter().copied().map(id));
+    driven
+}
+
+/// The Java library removes the checkpoint of a finished shard while Kinesis still lists it.
+#[test]
+fn the_unnamed_ancestors_of_a_shard_that_was_begun_are_finished() {
+    let t = StartAt::Timestamp(aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000));
+    let family = || {
+        let ancestors = [closed(shard(0, &[])), closed(shard(1, &[])), closed(shard(2, &[0]))];
+        // 3 is merged of 2 and 1.
+        ancestors.into_iter().chain([closed(shard(3, &[2, 1])), shard(4, &[3]), shard(5, &[3])]).collect()
+    };
+    for start in [StartAt::TrimHorizon, StartAt::Latest, t] {
+        let named = vec![(4, Progress::At(After("7".into()))), (5, Progress::At(TrimHorizon))];
+        let mut driven = resumed_past(start, named, &[4]);
+        driven.list(family());
+        let out = driven.ready();
+        assert_start(&out, &[(4, After("7".into())), (5, TrimHorizon)]);
+        assert_eq!(outcomes(&out[0]), [ParentOutcome::EarlierRun]);
+        // They are not offered later either.
+        driven.list(family());
+        driven.list(family());
+        driven.nothing();
+    }
+    // That a shard is named says nothing of its ancestors: the end of one parent of a merge names the child.
+    let named = vec![(4, Progress::At(TrimHorizon)), (5, Progress::At(TrimHorizon))];
+    let mut driven = resumed_past(StartAt::TrimHorizon, named, &[]);
+    driven.list(family());
+    assert_eq!(ids(&driven.ready()), [0, 1]);
+}
+
+#[test]
+fn an_ancestor_that_is_named_is_where_it_says() {
+    let named = vec![(1, Progress::At(After("3".into()))), (2, Progress::At(After("7".into())))];
+    let mut driven = resumed_past(StartAt::TrimHorizon, named, &[1, 2]);
+    driven.list(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(2, &[1])]);
+    let out = driven.ready();
+    assert_start(&out, &[(1, After("3".into()))]);
+    drop(out);
+    assert_start(&driven.ready(), &[(2, After("7".into()))]);
+}
+
+/// The earlier run began at the tip, when 0 and 1 were closed: of 2 it has processed a record, of 3, a child of 1, none.
+#[test]
+fn what_was_closed_before_the_earlier_run_began_is_not_read_for_its_sibling_that_was_begun() {
+    let named = vec![(2, Progress::At(After("7".into()))), (3, Progress::At(TrimHorizon))];
+    let mut driven = resumed_past(StartAt::Latest, named, &[2]);
+    driven.list(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(2, &[0]), shard(3, &[1])]);
+    assert_start(&driven.ready(), &[(2, After("7".into())), (3, TrimHorizon)]);
+}
+
+#[test]
+fn what_an_earlier_run_has_passed_is_not_that_of_a_stream_created_again() {
+    let mut driven = resumed_past(StartAt::TrimHorizon, vec![(1, Progress::At(After("7".into())))], &[1]);
+    driven.list(vec![closed(shard_from(0, &[], "111")), shard_from(1, &[0], "112")]);
+    assert_eq!(ids(&driven.ready()), [1]);
+    driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")]);
+    assert_eq!(ids(&driven.ready()), [0]);
+}
+
 #[test]
 fn an_unknown_line_of_descent_is_not_skipped_when_the_earlier_run_has_expired() {
     // 0 is named and gone, and so is 4, of which nobody knows whether it descended from 0: 5 must not start at LATEST.

@@ -2,7 +2,7 @@
 
 use tokio::time::{Duration, sleep};
 
-use super::probe::{Probe, Rows};
+use super::probe::{CHILDREN, Probe, Rows, Until};
 use super::samples::{after, ids, kinds, many, nth};
 use crate::{Checkpoint, CheckpointStore, StartPosition, StreamId};
 
@@ -22,7 +22,10 @@ pub(super) async fn run<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     name_and_arn(probe).await;
     shards_apart(probe).await;
     forgetting(probe).await;
+    starting_over(probe).await;
+    ends(probe).await;
     dropped_saves(probe).await;
+    dropped_calls_and_others(probe).await;
     side_by_side(probe).await;
 }
 
@@ -67,11 +70,15 @@ async fn every_kind<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
         expected.insert(id, checkpoint);
         is(probe, &stream, &expected, &promise).await;
     }
-    // The same again, each in the place of every other kind.
+    // The same again, each in the place of another kind.
     let promise = "a checkpoint of any kind takes the place of one of another";
     let kinds = kinds();
     for (n, id) in expected.keys().cloned().collect::<Vec<_>>().into_iter().enumerate() {
         let (_, checkpoint) = &kinds[(n + 7) % kinds.len()];
+        if n + 7 >= kinds.len() {
+            // It never goes back, until it is forgotten.
+            probe.forget(&stream, &id, promise).await;
+        }
         probe.save(&stream, &id, checkpoint, promise).await;
         expected.insert(id, checkpoint.clone());
     }
@@ -184,27 +191,99 @@ async fn forgetting<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     is(probe, &stream, &rows([(FIRST, checkpoint)]), promise).await;
 }
 
+async fn starting_over<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
+    let stream = probe.stream("-starting-over");
+    let promise = "a start takes the place of anything: Kinesis does not take the old position any more";
+    for (n, old) in [nth(7), Checkpoint::End].into_iter().enumerate() {
+        let id = format!("shardId-{n:012}");
+        probe.save(&stream, &id, &old, promise).await;
+        probe.save(&stream, &id, &Checkpoint::Start(StartPosition::TrimHorizon), promise).await;
+        probe.save(&stream, &id, &nth(5), promise).await;
+    }
+    is(probe, &stream, &rows([(FIRST, nth(5)), (SECOND, nth(5))]), promise).await;
+}
+
+/// The other parent of a merge may have ended before, and its child begun; or an end is saved again.
+async fn ends<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
+    let stream = probe.stream("-ends");
+    let promise = "the end of a shard leaves the children that it names where they are";
+    for (child, checkpoint) in CHILDREN.into_iter().zip([nth(1), Checkpoint::End]) {
+        probe.save(&stream, child, &checkpoint, promise).await;
+    }
+    probe.save(&stream, FIRST, &Checkpoint::End, promise).await;
+    probe.save(&stream, FIRST, &Checkpoint::End, promise).await;
+    let [left, right] = CHILDREN;
+    let expected = rows([(FIRST, Checkpoint::End), (left, nth(1)), (right, Checkpoint::End)]);
+    is(probe, &stream, &expected, promise).await;
+}
+
+/// How far a call goes before it is dropped: so many polls, or for so many milliseconds.
+const DROPPED: [Until; 13] = [
+    Until::Polls(0),
+    Until::Polls(1),
+    Until::Polls(2),
+    Until::Polls(3),
+    Until::Polls(5),
+    Until::Polls(10),
+    Until::Polls(30),
+    Until::Polls(100),
+    Until::Millis(1),
+    Until::Millis(2),
+    Until::Millis(4),
+    Until::Millis(8),
+    Until::Millis(16),
+];
+/// For what was dropped to take effect, should it.
+const LATE: Duration = Duration::from_millis(100);
+
 async fn dropped_saves<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     let stream = probe.stream("-dropped");
-    for (n, polls) in [0, 1, 2, 3, 5, 10, 30, 100].into_iter().enumerate() {
+    for (n, until) in DROPPED.into_iter().enumerate() {
         let [old, new, newer] = [3 * n, 3 * n + 1, 3 * n + 2].map(nth);
         let promise = "a save that is dropped leaves the old or the new";
         probe.save(&stream, FIRST, &old, promise).await;
-        probe.begin_save(&stream, FIRST, &new, polls).await;
+        probe.begin_save(&stream, FIRST, &new, until).await;
+        // Loaded once: it may take effect at any time, until there is a later call.
         let loaded = probe.load(&stream, promise).await;
-        if loaded != rows([(FIRST, new)]) {
-            is(probe, &stream, &rows([(FIRST, old)]), promise).await;
-        }
+        let is_either = loaded == rows([(FIRST, old)]) || loaded == rows([(FIRST, new)]);
+        assert!(is_either, "{promise}: of {stream}, dropped after {until:?}, load gives {loaded:?}");
         let promise = "after a save that was dropped, later ones work";
         probe.save(&stream, FIRST, &newer, promise).await;
         is(probe, &stream, &rows([(FIRST, newer)]), promise).await;
     }
+}
+
+/// A shard for each way to drop a call: then all of them are waited for together.
+async fn dropped_calls_and_others<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
+    let stream = probe.stream("-dropped-late");
+    let ids: Vec<String> = (0..DROPPED.len()).map(|n| format!("shardId-{n:012}")).collect();
+    let dropped = || ids.iter().zip(DROPPED);
+    let all_at = |n: usize| ids.iter().map(|id| (id.clone(), nth(n))).collect::<Rows>();
+
     let promise = "a save that was dropped does not take effect after a later one";
-    let last = nth(1_000);
-    probe.begin_save(&stream, FIRST, &nth(999), 1).await;
-    probe.save(&stream, FIRST, &last, promise).await;
-    sleep(Duration::from_millis(100)).await;
-    is(probe, &stream, &rows([(FIRST, last)]), promise).await;
+    probe.save_all(&stream, &all_at(1), promise).await;
+    for (id, until) in dropped() {
+        probe.begin_save(&stream, id, &nth(2), until).await;
+        probe.save(&stream, id, &nth(3), promise).await;
+    }
+    sleep(LATE).await;
+    is(probe, &stream, &all_at(3), promise).await;
+
+    let promise = "what a forget that was dropped may have forgotten is kept when it is saved later";
+    for (id, until) in dropped() {
+        probe.begin_forget(&stream, id, until).await;
+        probe.save(&stream, id, &nth(4), promise).await;
+    }
+    sleep(LATE).await;
+    is(probe, &stream, &all_at(4), promise).await;
+
+    let promise = "a save that was dropped does not bring back what is forgotten later";
+    for (id, until) in dropped() {
+        probe.begin_save(&stream, id, &nth(5), until).await;
+        probe.forget(&stream, id, promise).await;
+    }
+    sleep(LATE).await;
+    is(probe, &stream, &Rows::new(), promise).await;
 }
 
 async fn side_by_side<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
@@ -237,7 +316,7 @@ pub(super) async fn before_reopening<S: CheckpointStore>(probe: &Probe<'_, S>) -
     let of_many = probe.stream("-reopened-many");
     let many = many(200);
     probe.save_all(&of_many, &many, promise).await;
-    probe.begin_save(&probe.stream("-reopened-dropped"), FIRST, &nth(1), 1).await;
+    probe.begin_save(&probe.stream("-reopened-dropped"), FIRST, &nth(1), Until::Polls(1)).await;
     let mut confirmed = vec![(of_kinds, kinds), (of_many, many)];
     change(probe, &mut confirmed, 1).await;
     confirmed
@@ -262,10 +341,9 @@ async fn change<S: CheckpointStore>(probe: &Probe<'_, S>, confirmed: &mut Confir
         if let Some((id, _)) = rows.pop_first() {
             probe.forget(stream, &id, promise).await;
         }
-        if let Some(mut last) = rows.last_entry() {
-            last.insert(nth(time));
-            probe.save(stream, last.key(), last.get(), promise).await;
-        }
+        let last = "shardId-999999999999";
+        probe.save(stream, last, &nth(time), promise).await;
+        rows.insert(last.to_owned(), nth(time));
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, SequenceNumberRange, Shard};
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use tokio::time::{Duration, timeout};
 
@@ -16,10 +16,19 @@ const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
 /// As many as are saved side by side by [`Checkpoints`](crate::Checkpoints).
 const AT_ONCE: usize = 16;
 
-/// What is kept of a stream.
 /// Those of every shard that has ended.
-const CHILDREN: [&str; 2] = ["shardId-000000000902", "shardId-000000000903"];
+pub(super) const CHILDREN: [&str; 2] = ["shardId-000000000902", "shardId-000000000903"];
 
+/// How far a call goes that is dropped.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Until {
+    /// So many polls, with all else in between.
+    Polls(u32),
+    /// For so long.
+    Millis(u64),
+}
+
+/// What is kept of a stream.
 pub(super) type Rows = BTreeMap<String, Checkpoint>;
 
 pub(super) struct Probe<'a, S: ?Sized> {
@@ -67,18 +76,22 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
         stream::iter(saves).for_each_concurrent(AT_ONCE, |save| save).await;
     }
 
-    /// Begins a save, polls it `polls` times with all else in between, and drops it.
-    pub(super) async fn begin_save(&self, stream: &StreamId, id: &str, checkpoint: &Checkpoint, polls: u32) {
+    /// Begins a save, and drops it.
+    pub(super) async fn begin_save(
+        &self,
+        stream: &StreamId,
+        id: &str,
+        checkpoint: &Checkpoint,
+        until: Until,
+    ) {
         self.note(stream, id);
         let shard = shard(id);
-        let mut save = pin!(self.store.save(Save::new(stream, &shard, checkpoint)));
-        for _ in 0..polls {
-            let is_done = poll_fn(|cx| Poll::Ready(save.as_mut().poll(cx).is_ready())).await;
-            if is_done {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
+        begin(self.store.save(Save::new(stream, &shard, checkpoint)), until).await;
+    }
+
+    /// Begins to forget, and drops that.
+    pub(super) async fn begin_forget(&self, stream: &StreamId, id: &str, until: Until) {
+        begin(self.store.forget(stream, id), until).await;
     }
 
     pub(super) async fn forget(&self, stream: &StreamId, id: &str, promise: &str) {
@@ -114,6 +127,22 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
         used.dedup();
         let forgets = used.iter().map(|(stream, id)| timeout(ANSWERS_WITHIN, self.store.forget(stream, id)));
         stream::iter(forgets).for_each_concurrent(AT_ONCE, |forget| async { drop(forget.await) }).await;
+    }
+}
+
+async fn begin(call: BoxFuture<'_, Result<(), StoreError>>, until: Until) {
+    let mut call = call;
+    match until {
+        Until::Polls(polls) => {
+            for _ in 0..polls {
+                let is_done = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_ready())).await;
+                if is_done {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        Until::Millis(millis) => drop(timeout(Duration::from_millis(millis), call).await),
     }
 }
 

@@ -33,9 +33,16 @@ enum How {
     ErrsOnWhatIsUnknown,
     ErrsOnForgettingTwice,
     KeepsOnlyMemory,
+    /// A call that is dropped takes effect some time after.
+    SavesLate,
+    ForgetsLate,
+    /// It reads all, and writes all.
+    LosesWhatIsSavedMeanwhile,
+    BeginsChildrenAnew,
+    RefusesToStartOver,
 }
 
-const ALL: [How; 13] = [
+const ALL: [How; 18] = [
     How::ForgetsNothing,
     How::ForgetsTheStream,
     How::MixesStreamsByPrefix,
@@ -49,6 +56,11 @@ const ALL: [How; 13] = [
     How::ErrsOnWhatIsUnknown,
     How::ErrsOnForgettingTwice,
     How::KeepsOnlyMemory,
+    How::SavesLate,
+    How::ForgetsLate,
+    How::LosesWhatIsSavedMeanwhile,
+    How::BeginsChildrenAnew,
+    How::RefusesToStartOver,
 ];
 
 impl Broken {
@@ -111,12 +123,32 @@ impl CheckpointStore for Broken {
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             let (key, checkpoint) = (self.key(save.stream, save.shard_id()), self.spoil(save.checkpoint));
-            let mut rows = self.rows.lock().unwrap();
-            if self.how == How::KeepsTheFirst {
-                rows.entry(key).or_insert(checkpoint);
+            let late = Late::new(self, How::SavesLate, &key, Some(&checkpoint));
+            tokio::task::yield_now().await;
+            late.cancel();
+            let mut read = self.rows.lock().unwrap().clone();
+            if self.how == How::LosesWhatIsSavedMeanwhile {
+                tokio::task::yield_now().await;
             } else {
-                rows.insert(key, checkpoint);
+                read.clone_from(&self.rows.lock().unwrap());
             }
+            match (self.how, read.get(&key)) {
+                (How::KeepsTheFirst, Some(_)) => return Ok(()),
+                (How::RefusesToStartOver, Some(Checkpoint::After { .. } | Checkpoint::End))
+                    if matches!(checkpoint, Checkpoint::Start(_)) =>
+                {
+                    return Err("it goes back".into());
+                }
+                _ => {}
+            }
+            if self.how == How::BeginsChildrenAnew {
+                for child in save.children {
+                    let begin = Checkpoint::Start(crate::StartPosition::TrimHorizon);
+                    read.insert(self.key(save.stream, child.shard_id()), begin);
+                }
+            }
+            read.insert(key, checkpoint);
+            *self.rows.lock().unwrap() = read;
             Ok(())
         }
         .boxed()
@@ -129,6 +161,9 @@ impl CheckpointStore for Broken {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             let key = self.key(stream, shard_id);
+            let late = Late::new(self, How::ForgetsLate, &key, None);
+            tokio::task::yield_now().await;
+            late.cancel();
             let mut rows = self.rows.lock().unwrap();
             match self.how {
                 How::ForgetsNothing => {}
@@ -141,6 +176,36 @@ impl CheckpointStore for Broken {
             Ok(())
         }
         .boxed()
+    }
+}
+
+/// What a call has sent on its way, should it be dropped.
+struct Late(Option<(Arc<Mutex<Rows>>, Key, Option<Checkpoint>)>);
+
+type Key = (String, String);
+
+impl Late {
+    fn new(store: &Broken, how: How, key: &Key, to: Option<&Checkpoint>) -> Self {
+        let is_late = store.how == how;
+        Self(is_late.then(|| (Arc::clone(&store.rows), key.clone(), to.cloned())))
+    }
+
+    fn cancel(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        let Some((rows, key, to)) = self.0.take() else { return };
+        tokio::spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            let mut rows = rows.lock().unwrap();
+            match to {
+                Some(checkpoint) => rows.insert(key, checkpoint),
+                None => rows.remove(&key),
+            };
+        });
     }
 }
 

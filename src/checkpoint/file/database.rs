@@ -1,0 +1,200 @@
+//! The database in the file, and the lock on it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redb::backends::FileBackend;
+use redb::{BackendError, Builder, DatabaseError, StorageBackend};
+
+use super::error::Kind;
+
+/// A database, opened anew after an error: redb takes no more calls once the disk has failed, though that may have been full for a moment only.
+#[derive(Debug)]
+pub(super) struct Database {
+    file: Arc<LockedFile>,
+    /// None after an error.
+    open: Mutex<Option<redb::Database>>,
+}
+
+/// For whoever has the file to let go of it: a process that is ending, or the last commit of a store that was dropped.
+const ATTEMPTS: usize = 50;
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Database {
+    pub(super) fn open(path: &Path) -> Result<Self, Kind> {
+        Self::open_in(LockedFile::new(path)?, path)
+    }
+
+    pub(super) fn open_in(file: LockedFile, path: &Path) -> Result<Self, Kind> {
+        let file = Arc::new(file);
+        for _ in 0..ATTEMPTS {
+            match file.open() {
+                Ok(database) => {
+                    sync_folder(path)?;
+                    return Ok(Self { file, open: Mutex::new(Some(database)) });
+                }
+                Err(DatabaseError::DatabaseAlreadyOpen) => {
+                    // What it has got of the lock, so that two do not wait for each other.
+                    file.unlock()?;
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(Kind::Database(Box::new(error.into()))),
+            }
+        }
+        Err(Kind::InUse)
+    }
+
+    #[cfg(test)]
+    pub(super) fn file(&self) -> &LockedFile {
+        &self.file
+    }
+
+    /// Calls this with the database. The call after one that has failed opens it anew.
+    pub(super) fn with<T>(
+        &self,
+        f: impl FnOnce(&redb::Database) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        let mut open = lock(&self.open);
+        // Should it panic, the database is gone too.
+        let database = match open.take() {
+            Some(database) => database,
+            None => self.file.open()?,
+        };
+        let done = f(&database)?;
+        *open = Some(database);
+        Ok(done)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// That the file is there is durable too.
+fn sync_folder(path: &Path) -> Result<(), io::Error> {
+    if cfg!(unix) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// An open file. It stays locked against others while its database is closed and opened anew, until it is dropped.
+#[derive(Debug)]
+pub(super) struct LockedFile {
+    file: FileBackend,
+    locked: Mutex<Vec<Range>>,
+    #[cfg(test)]
+    pub(super) disk: tests::Disk,
+}
+
+type Range = (Bound<u64>, Bound<u64>);
+
+/// With what a redb database begins.
+const MAGIC: usize = 9;
+/// Its header; the rest of a new database is zeros.
+const HEADER: usize = 320;
+/// A new one is smaller.
+const MOST_OF_A_NEW_ONE: u64 = 1 << 24;
+
+impl LockedFile {
+    pub(super) fn new(path: &Path) -> Result<Self, Kind> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = FileBackend::new(file).map_err(|error| Kind::Database(Box::new(error.into())))?;
+        Ok(Self {
+            file,
+            locked: Mutex::default(),
+            #[cfg(test)]
+            disk: tests::Disk::default(),
+        })
+    }
+
+    /// An empty file is made into a database; one of another kind is not.
+    fn open(self: &Arc<Self>) -> Result<redb::Database, DatabaseError> {
+        let create = || Builder::new().create_with_backend(Storage(Arc::clone(self)));
+        match create() {
+            // It has the lock.
+            Err(DatabaseError::Storage(_)) if self.is_unfinished()? => {
+                self.file.set_len(0)?;
+                create()
+            }
+            opened => opened,
+        }
+    }
+
+    /// Whether a process was killed while it made the database. The beginning is written last, and a database that has it is whole.
+    fn is_unfinished(&self) -> Result<bool, io::Error> {
+        let len = self.file.len()?;
+        if len == 0 || len > MOST_OF_A_NEW_ONE {
+            return Ok(false);
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+        self.file.read(0, &mut bytes)?;
+        let (magic, rest) = bytes.split_at(MAGIC.min(bytes.len()));
+        let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+        Ok(is_zero(magic) && rest.get(HEADER - MAGIC..).is_none_or(is_zero))
+    }
+
+    fn unlock(&self) -> Result<(), io::Error> {
+        lock(&self.locked).clear();
+        self.file.close()
+    }
+}
+
+/// The file as a database uses it.
+#[derive(Debug)]
+struct Storage(Arc<LockedFile>);
+
+impl StorageBackend for Storage {
+    fn len(&self) -> Result<u64, io::Error> {
+        self.0.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        self.0.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        #[cfg(test)]
+        self.0.disk.change()?;
+        self.0.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        #[cfg(test)]
+        self.0.disk.change()?;
+        self.0.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        #[cfg(test)]
+        self.0.disk.change()?;
+        self.0.file.write(offset, data)
+    }
+
+    /// The lock is kept.
+    fn close(&self) -> Result<(), io::Error> {
+        Ok(())
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        let mut locked = lock(&self.0.locked);
+        let is_locked = locked.contains(&(start, end)) || self.0.file.try_lock_range(start, end)?;
+        if is_locked && !locked.contains(&(start, end)) {
+            locked.push((start, end));
+        }
+        Ok(is_locked)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        lock(&self.0.locked).retain(|range| *range != (start, end));
+        self.0.file.unlock_range(start, end)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;
