@@ -109,7 +109,9 @@ fn retention(
     change: fn(&mut Service, StreamRef<'_>, u32, Millis) -> Result<(), Refusal>,
 ) -> Result<String, Refusal> {
     let hours = required(input.integer("RetentionPeriodHours")?, "retentionPeriodHours")?;
-    change(service, input.stream()?, count32(hours, "retentionPeriodHours")?, now).map(|()| empty())
+    // AWS's API model sets no bounds: those are the operation's own.
+    let hours = u32::try_from(hours.max(0)).unwrap_or(u32::MAX);
+    change(service, input.stream()?, hours, now).map(|()| empty())
 }
 
 fn describe(object: &mut Object<'_>, stream: &Stream, now: Millis) {
