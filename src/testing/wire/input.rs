@@ -74,12 +74,19 @@ impl<'a> Input<'a> {
 struct Demanded {
     /// In characters.
     longest: usize,
-    pattern: Option<(&'static str, fn(&str) -> bool)>,
+    pattern: Option<Pattern>,
 }
 
-const NAME: Demanded = Demanded { longest: 128, pattern: Some(("[a-zA-Z0-9_.-]+", is_name)) };
+#[derive(Clone, Copy)]
+struct Pattern {
+    text: &'static str,
+    fits: fn(&str) -> bool,
+}
+
+const NAME: Demanded =
+    Demanded { longest: 128, pattern: Some(Pattern { text: "[a-zA-Z0-9_.-]+", fits: is_name }) };
 const SEQUENCE_NUMBER: Demanded =
-    Demanded { longest: 129, pattern: Some(("0|([1-9]\\d{0,128})", is_number)) };
+    Demanded { longest: 129, pattern: Some(Pattern { text: "0|([1-9]\\d{0,128})", fits: is_number }) };
 const ITERATOR: Demanded = Demanded { longest: 512, pattern: None };
 const TOKEN: Demanded = Demanded { longest: 1 << 20, pattern: None };
 const PARTITION_KEY: Demanded = Demanded { longest: 256, pattern: None };
@@ -114,8 +121,8 @@ impl Demanded {
             return refuse("have length greater than or equal to 1");
         }
         match self.pattern {
-            Some((pattern, fits)) if !fits(text) => {
-                refuse(&format!("satisfy regular expression pattern: {pattern}"))
+            Some(pattern) if !(pattern.fits)(text) => {
+                refuse(&format!("satisfy regular expression pattern: {}", pattern.text))
             }
             _ if text.len() > self.longest && text.chars().count() > self.longest => {
                 refuse(&format!("have length less than or equal to {}", self.longest))

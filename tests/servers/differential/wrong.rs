@@ -155,10 +155,13 @@ fn reshard(world: &mut World<'_>) -> Call {
     match world.rng.u32(0..13) {
         0 => Call::SplitShard { stream: named(world), shard: id, key: middle },
         1 => Call::SplitShard { stream, shard: pick(world, &NO_SHARDS).to_owned(), key: middle },
-        2 | 3 => Call::SplitShard { stream, shard: world.closed_shard().unwrap_or_default(), key: middle },
+        2 | 3 => match world.closed_shard() {
+            Some(shard) => Call::SplitShard { stream, shard, key: middle },
+            None => Call::SplitShard { stream, shard: String::new(), key: middle },
+        },
         4 => {
             let beyond = high.saturating_add(1);
-            let key = pick(world, &[low, low + 1, high, beyond, low.saturating_sub(1)]);
+            let key = pick(world, &[low, low.saturating_add(1), high, beyond, low.saturating_sub(1)]);
             Call::SplitShard { stream, shard: id, key: key.to_string() }
         }
         5 => Call::SplitShard { stream, shard: id, key: pick(world, &NO_HASH_KEYS).to_owned() },
@@ -189,8 +192,16 @@ fn reshard(world: &mut World<'_>) -> Call {
 }
 
 fn describe(world: &mut World<'_>) -> Call {
-    if world.rng.bool() {
-        return Call::DescribeStreamSummary { stream: named(world) };
+    match world.rng.u32(0..3) {
+        0 => return Call::DescribeStreamSummary { stream: named(world) },
+        1 => {
+            let kept = world.retention;
+            let longer = world.rng.bool();
+            let hours = if longer { kept - 1 } else { kept + 1 };
+            let hours = pick(world, &[hours, 23, 0, -1, 8761]);
+            return Call::ChangeRetention { stream: Named::ByName, hours, longer };
+        }
+        _ => {}
     }
     Call::DescribeStream { stream: Named::ByName, limit: Some(pick(world, &LIMITS)), after: None }
 }
