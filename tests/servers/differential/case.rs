@@ -109,7 +109,7 @@ impl Case<'_> {
     /// Some of it comes in later pages, which the token alone asks for.
     pub(crate) fn has_later_pages(&self) -> bool {
         self.first_page.is_some()
-            || matches!(self.call, Call::ListToTheEnd { page, .. } if (*page as usize) < self.shards.len())
+            || matches!(self.call, Call::ListToTheEnd { page, .. } if usize::try_from(*page).is_ok_and(|page| page < self.shards.len()))
     }
 
     pub(crate) fn begins_after_a_shard(&self) -> bool {

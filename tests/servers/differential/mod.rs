@@ -145,8 +145,11 @@ fn accepted_by_operation(outcomes: &[Outcome]) -> BTreeMap<&'static str, usize> 
 }
 
 fn accepted(outcomes: &[Outcome]) -> String {
-    let sums = accepted_by_operation(outcomes);
-    sums.iter().map(|(operation, times)| format!("{times:>6} {operation} carried out by both\n")).collect()
+    let mut report = String::new();
+    for (operation, times) in accepted_by_operation(outcomes) {
+        let _ = writeln!(report, "{times:>6} {operation} carried out by both");
+    }
+    report
 }
 
 fn too_few(kind: Kind, scripts: usize, outcomes: &[Outcome]) -> String {

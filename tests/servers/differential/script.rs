@@ -37,12 +37,10 @@ pub(crate) struct Script {
     calls: Vec<Call>,
     /// What the page was asked for whose token is the last one.
     first_page: Option<List>,
-    whole_seconds: bool,
     retention: i32,
     recreated: bool,
     has_refused_put: bool,
     over: bool,
-    deleted: bool,
     pub(crate) result: Outcome,
 }
 
@@ -90,13 +88,10 @@ impl Script {
             records: 0,
             calls: Vec::new(),
             first_page: None,
-            // It takes a while, and only this one filters by time.
-            whole_seconds: kind == Kind::KinesisLocal && seed.is_multiple_of(3),
             retention: 24,
             recreated: false,
             has_refused_put: false,
             over: false,
-            deleted: false,
             result: Outcome { seed, ..Outcome::default() },
         }
     }
@@ -114,14 +109,19 @@ impl Script {
             if self.over {
                 break;
             }
-            if n % if self.whole_seconds { 20 } else { 12 } == 8 {
-                self.marks.push(mark(self.whole_seconds).await);
+            if n % if self.whole_seconds() { 20 } else { 12 } == 8 {
+                self.marks.push(mark(self.whole_seconds()).await);
             }
             let call = self.draw();
             self.call(call).await;
         }
         self.finish(shards).await;
         self.result
+    }
+
+    /// It takes a while, and only this server filters by time.
+    fn whole_seconds(&self) -> bool {
+        self.kind == Kind::KinesisLocal && self.seed.is_multiple_of(3)
     }
 
     fn draw(&mut self) -> Call {
@@ -167,7 +167,6 @@ impl Script {
             let _ = self.server.carry_out(&Call::DeleteStream, &[]).await;
             return;
         }
-        self.deleted = true;
         self.call(Call::ListStreams).await;
         self.call(Call::DescribeStreamSummary { stream: Named::ByName }).await;
         if let Some(slot) = self.fake.iterators.keys().next() {
@@ -213,6 +212,7 @@ impl Script {
             self.over = true;
         }
         if let Call::UpdateShardCount { .. } = call
+            && found.carried_out
             && !self.over
         {
             self.over = self.compare(&Call::OpenRanges).await.any;
@@ -232,7 +232,8 @@ impl Script {
         let fake = self.fake.carry_out(call, &self.marks).await;
         self.result.compared += 1;
         let retention = self.retention;
-        if server.error().is_none() && fake.error().is_none() {
+        let carried_out = server.error().is_none() && fake.error().is_none();
+        if carried_out && !matches!(call, Call::OpenRanges) {
             *self.result.accepted.entry(call.operation()).or_default() += 1;
         }
         if let (Call::ChangeRetention { hours, .. }, None) = (call, fake.error()) {
@@ -255,7 +256,7 @@ impl Script {
             recreated: self.recreated,
         };
         let causes = if before.is_empty() { vec![] } else { judge.wrong_with(call) };
-        let mut found = Found::default();
+        let mut found = Found { carried_out, ..Found::default() };
         for difference in differences(&server, &fake) {
             found.any = true;
             found.in_ranges |= difference.field == "Shards[].HashKeyRange";
@@ -268,7 +269,7 @@ impl Script {
                 reads: reads.as_ref().map(|(shard, named)| (shard.as_str(), *named)),
                 ends_in_the_last_moment,
                 first_page: first_page.as_ref(),
-                whole_seconds: self.whole_seconds,
+                whole_seconds: self.whole_seconds(),
                 follows_a_refused_put: self.has_refused_put,
             };
             if let Some(known) = table::find(self.kind, &case) {
@@ -334,6 +335,7 @@ impl Script {
 #[derive(Default)]
 struct Found {
     any: bool,
+    carried_out: bool,
     /// The shards have other parts of the hash key range.
     in_ranges: bool,
     /// Only one of the two did it.

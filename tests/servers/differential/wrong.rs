@@ -136,7 +136,10 @@ fn put(world: &mut World<'_>) -> Call {
             let hash_key = Some(pick(world, &NO_HASH_KEYS).to_owned());
             Call::PutRecord { stream: Named::ByName, record: Put { hash_key, ..record } }
         }
-        2 => Call::PutRecord { stream: Named::ByName, record: Put { key: String::new(), ..record } },
+        2 => Call::PutRecord {
+            stream: Named::ByName,
+            record: Put { key: String::new(), hash_key: None, ..record },
+        },
         3 => Call::PutRecord { stream: Named::ByName, record: Put { key: "k".repeat(257), ..record } },
         4 => Call::PutRecords { records: vec![] },
         5 => Call::PutRecords { records: vec![record; 501] },
@@ -152,7 +155,8 @@ fn reshard(world: &mut World<'_>) -> Call {
     let open = world.open_shard();
     let ((low, high), id) = (range(&open), open.shard_id().to_owned());
     let middle = (low + (high - low) / 2).to_string();
-    match world.rng.u32(0..13) {
+    // Few scripts have updates.
+    match world.rng.u32(0..if world.updates_shard_count { 20 } else { 13 }) {
         0 => Call::SplitShard { stream: named(world), shard: id, key: middle },
         1 => Call::SplitShard { stream, shard: pick(world, &NO_SHARDS).to_owned(), key: middle },
         2 | 3 => match world.closed_shard() {
