@@ -35,6 +35,8 @@ pub(crate) struct Known {
     pub(crate) right: Right,
     /// What AWS says, and where.
     pub(crate) rule: &'static str,
+    /// It takes hundreds of scripts to meet it.
+    pub(crate) rare: bool,
 }
 
 type Operations = &'static [&'static str];
@@ -45,7 +47,7 @@ const fn known(
     what: &'static str,
     (right, rule): (Right, &'static str),
 ) -> Known {
-    Known { server, operations, field, values: None, causes: &[], when, what, right, rule }
+    Known { server, operations, field, values: None, causes: &[], when, what, right, rule, rare: false }
 }
 
 /// Both refuse it with these codes, or one of them does not.
@@ -56,7 +58,18 @@ const fn codes(
     what: &'static str,
     (right, rule): (Right, &'static str),
 ) -> Known {
-    Known { server, operations, field: ERROR, values: Some(codes), causes, when: |_| true, what, right, rule }
+    Known {
+        server,
+        operations,
+        field: ERROR,
+        values: Some(codes),
+        causes,
+        when: |_| true,
+        what,
+        right,
+        rule,
+        rare: false,
+    }
 }
 
 /// The server refuses it for no reason that AWS has.
@@ -76,7 +89,12 @@ const fn refuses(
         what,
         right,
         rule,
+        rare: false,
     }
+}
+
+const fn rare(known: Known) -> Known {
+    Known { rare: true, ..known }
 }
 
 const HTTP_500: &str = "unreadable (HTTP 500)";
@@ -164,7 +182,7 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((KinesisLocal, &["PutRecord", "PutRecords", "SplitShard"]), (HTTP_500, VALIDATION), &[HashKeyPattern], "fails on a hash key without digits", CODES),
     codes((KinesisLocal, RESHARD), (IN_USE, INVALID), &[ClosedShard], "ResourceInUseException for a closed shard", CODES),
     codes((KinesisLocal, UPDATE), (INVALID, LIMIT), &[MoreThanDouble, LessThanHalf], "InvalidArgumentException beyond the double or the half", CODES),
-    codes((KinesisLocal, UPDATE), (INVALID, VALIDATION), &[TooLow], "InvalidArgumentException for a count below 1", CODES),
+    rare(codes((KinesisLocal, UPDATE), (INVALID, VALIDATION), &[TooLow], "InvalidArgumentException for a count below 1", CODES)),
     // What it takes, and AWS does not.
     codes((KinesisLocal, READ), (DONE, NOT_FOUND), &[OfTheFormerStream], "takes an iterator of a stream that had the same name before", FORMER_ITERATOR),
     codes((KinesisLocal, LIST), (DONE, NOT_FOUND), &[OfTheFormerStream], "takes a token of a stream that had the same name before", FORMER_TOKEN),
@@ -261,7 +279,7 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((Moto, LIST), ("InvalidToken", INVALID), &[BesideToken], "refuses its own token without a stream's name", CODES),
     codes((Moto, LIST), ("InvalidToken", NOT_FOUND), &[OfTheFormerStream], "refuses its own token without a stream's name", CODES),
     codes((Moto, READ), (NOT_FOUND, VALIDATION), &[TooLow], "looks for an iterator that was asked for by ARN, before it looks at Limit", CODES),
-    codes((Moto, READ), (NOT_FOUND, INVALID), &[TooHigh], "looks for an iterator that was asked for by ARN, before it looks at Limit", CODES),
+    rare(codes((Moto, READ), (NOT_FOUND, INVALID), &[TooHigh], "looks for an iterator that was asked for by ARN, before it looks at Limit", CODES)),
     codes((Moto, READ), (HTTP_500, INVALID), &[GarbageIterator], "fails on an iterator that is none", CODES),
     codes((Moto, READ), (HTTP_500, VALIDATION), &[EmptyIterator, GarbageIterator, NoIterator], "fails on an iterator that is none, before it looks at Limit", CODES),
     codes((Moto, LIST), (NOT_FOUND, INVALID), &[GarbageToken], "looks for a token it does not know", CODES),
@@ -272,7 +290,7 @@ pub(crate) static KNOWN: &[Known] = &[
     refuses((Moto, PUT, HTTP_500), |case| case.puts_to_a_last_key(), "fails on the last hash key of a shard", (Fake, "PutRecord, PutRecords")),
     refuses((Moto, LIST, "InvalidToken"), |case| case.has_later_pages(), "refuses its own token without a stream's name", (Fake, "ListShards, NextToken: not together with StreamName")),
     refuses((Moto, READ, NOT_FOUND), |case| case.reads_by_arn(), "knows no iterator that was asked for by ARN", (Fake, "GetShardIterator, StreamARN")),
-    refuses((Moto, UPDATE, INVALID), |case| case.has_a_narrow_shard(), "halves in floating point, and fails where that is too coarse", NO_UPDATE),
+    rare(refuses((Moto, UPDATE, INVALID), |case| case.has_a_narrow_shard(), "halves in floating point, and fails where that is too coarse", NO_UPDATE)),
     // What it takes, and AWS does not.
     codes((Moto, READ), (DONE, NOT_FOUND), &[OfTheFormerStream], "takes an iterator of a stream that had the same name before", FORMER_ITERATOR),
     codes((Moto, DESCRIBE), (DONE, VALIDATION), &[TooLow, TooHigh], "takes a Limit out of its range", (Fake, "DescribeStream, Limit: 1 to 10,000")),
@@ -292,8 +310,8 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((Moto, MERGE), (DONE, INVALID), &[Itself], "merges a shard with itself", ADJACENT),
     codes((Moto, SPLIT), (DONE, INVALID), &[KeyAtStart], "splits off the first hash key alone", START_KEY),
     codes((Moto, UPDATE), (DONE, INVALID), &[SameCount], "an update to the same count", (Either, "UpdateShardCount: the same count is not spoken of; AWS refuses it")),
-    codes((Moto, UPDATE), (DONE, LIMIT), &[MoreThanDouble, LessThanHalf], "goes beyond the double, or below the half", COUNTS),
-    codes((Moto, UPDATE), (DONE, VALIDATION), &[TooLow], "goes down to no shard", COUNTS),
+    rare(codes((Moto, UPDATE), (DONE, LIMIT), &[MoreThanDouble, LessThanHalf], "goes beyond the double, or below the half", COUNTS)),
+    rare(codes((Moto, UPDATE), (DONE, VALIDATION), &[TooLow], "goes down to no shard", COUNTS)),
     // What it answers.
     known((Moto, ANY, "StreamMode"), |case| case.server().is_empty(), "does not tell it", (Fake, "StreamDescription, StreamDescriptionSummary")),
     known((Moto, ANY, "ConsumerCount"), |case| case.server().is_empty(), "does not tell it", (Either, "StreamDescriptionSummary: the field is not required")),
@@ -313,7 +331,7 @@ pub(crate) static KNOWN: &[Known] = &[
     known((Moto, READ, "Records[].SequenceNumber"), |case| case.server() == "another" && case.reads_resharded(), "numbers that records get anew in a reshard", SEQUENCES),
     known((Moto, READ, "Records[].ApproximateArrivalTimestamp"), |case| case.server() == "after it happened" && case.reads_resharded(), "times that records get anew in a reshard", CLOSED),
     known((Moto, PUT, "SequenceNumber"), |case| case.server().starts_with("not above") && case.resharded(), "numbers do not rise within a shard after a reshard", SEQUENCES),
-    known((Moto, PUT, "Records[].SequenceNumber"), |case| case.server().starts_with("not above") && case.resharded(), "numbers do not rise within a shard after a reshard", SEQUENCES),
+    rare(known((Moto, PUT, "Records[].SequenceNumber"), |case| case.server().starts_with("not above") && case.resharded(), "numbers do not rise within a shard after a reshard", SEQUENCES)),
     known((Moto, &["PutRecord"], "ShardId"), |case| case.server_names_a_closed_shard(), "writes go to closed shards", CLOSED),
     known((Moto, &["PutRecords"], "Records[].ShardId"), |case| case.server_names_a_closed_shard(), "writes go to closed shards", CLOSED),
     known((Moto, UPDATE, "StreamName"), |case| case.server().is_empty() && case.names_by_arn(), "does not tell the name if asked by ARN", (Fake, "UpdateShardCount, response")),
