@@ -4,6 +4,8 @@
 //! to follow, and where nothing is known, the stricter one.
 
 mod distortion;
+#[cfg(test)]
+mod filter_tests;
 mod hash_range;
 mod limits;
 mod listing;

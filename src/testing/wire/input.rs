@@ -1,4 +1,5 @@
-//! Reading a request's members, with AWS's refusals for those of a wrong type or missing.
+//! Reading a request's members, with AWS's refusals for those that are missing, of a wrong type, or not what AWS's API
+//! model demands of them. All of this comes before anything is looked up.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -27,7 +28,11 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn text(self, name: &str) -> Result<Option<&'a str>, Refusal> {
-        self.typed(name, Value::as_str)
+        let text = self.typed(name, Value::as_str)?;
+        match text.zip(demanded(name)) {
+            Some((text, demanded)) => demanded.check(text, name).map(|()| Some(text)),
+            None => Ok(text),
+        }
     }
 
     pub(super) fn integer(self, name: &str) -> Result<Option<i64>, Refusal> {
@@ -62,6 +67,77 @@ impl<'a> Input<'a> {
     pub(super) fn stream(self) -> Result<StreamRef<'a>, Refusal> {
         Ok(StreamRef { name: self.text("StreamName")?, arn: self.text("StreamARN")? })
     }
+}
+
+/// What a text must be. None is empty.
+#[derive(Clone, Copy)]
+struct Demanded {
+    /// In characters.
+    longest: usize,
+    pattern: Option<Pattern>,
+}
+
+#[derive(Clone, Copy)]
+struct Pattern {
+    text: &'static str,
+    fits: fn(&str) -> bool,
+}
+
+const NAME: Demanded =
+    Demanded { longest: 128, pattern: Some(Pattern { text: "[a-zA-Z0-9_.-]+", fits: is_name }) };
+const SEQUENCE_NUMBER: Demanded =
+    Demanded { longest: 129, pattern: Some(Pattern { text: "0|([1-9]\\d{0,128})", fits: is_number }) };
+const ITERATOR: Demanded = Demanded { longest: 512, pattern: None };
+const TOKEN: Demanded = Demanded { longest: 1 << 20, pattern: None };
+const PARTITION_KEY: Demanded = Demanded { longest: 256, pattern: None };
+
+/// A member is the same in every request that has it. Hash keys are in [`parse_hash_key`], ARNs in [`StreamRef`].
+///
+/// [`parse_hash_key`]: crate::testing::model::parse_hash_key
+fn demanded(member: &str) -> Option<Demanded> {
+    match member {
+        "AdjacentShardToMerge"
+        | "ExclusiveStartShardId"
+        | "ExclusiveStartStreamName"
+        | "ShardId"
+        | "ShardToMerge"
+        | "ShardToSplit"
+        | "StreamName" => Some(NAME),
+        "NextToken" => Some(TOKEN),
+        "PartitionKey" => Some(PARTITION_KEY),
+        "ShardIterator" => Some(ITERATOR),
+        "StartingSequenceNumber" => Some(SEQUENCE_NUMBER),
+        _ => None,
+    }
+}
+
+impl Demanded {
+    fn check(self, text: &str, member: &str) -> Result<(), Refusal> {
+        let refuse = |constraint: &str| {
+            let (first, rest) = member.split_at(1);
+            Err(Refusal::constraint(text, &format!("{}{rest}", first.to_ascii_lowercase()), constraint))
+        };
+        if text.is_empty() {
+            return refuse("have length greater than or equal to 1");
+        }
+        match self.pattern {
+            Some(pattern) if !(pattern.fits)(text) => {
+                refuse(&format!("satisfy regular expression pattern: {}", pattern.text))
+            }
+            _ if text.len() > self.longest && text.chars().count() > self.longest => {
+                refuse(&format!("have length less than or equal to {}", self.longest))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn is_number(text: &str) -> bool {
+    text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The value of a member that the request must have.

@@ -152,8 +152,8 @@ fn update_max_record_size(service: &mut Service, input: Input<'_>, now: Millis) 
 }
 
 fn count32(count: i64, member: &str) -> Result<u32, Refusal> {
-    u32::try_from(count)
-        .map_err(|_| Refusal::constraint(count, member, "have value greater than or equal to 1"))
+    let positive = u32::try_from(count).ok().filter(|count| *count > 0);
+    positive.ok_or_else(|| Refusal::constraint(count, member, "have value greater than or equal to 1"))
 }
 
 fn retention(
@@ -163,7 +163,9 @@ fn retention(
     change: fn(&mut Service, StreamRef<'_>, u32, Millis) -> Result<(), Refusal>,
 ) -> Result<String, Refusal> {
     let hours = required(input.integer("RetentionPeriodHours")?, "retentionPeriodHours")?;
-    let (stream, hours) = (input.stream()?, count32(hours, "retentionPeriodHours")?);
+    // AWS's API model sets no bounds: those are the operation's own.
+    let hours = u32::try_from(hours.max(0)).unwrap_or(u32::MAX);
+    let stream = input.stream()?;
     service.changeable(stream, now)?;
     change(service, stream, hours, now).map(|()| empty())
 }
@@ -268,24 +270,21 @@ fn list_shards(
 fn shard_filter(filter: Input<'_>) -> Result<ShardFilter<'_>, Refusal> {
     let kind = required(filter.text("Type")?, "shardFilter.type")?;
     let (time, id) = (filter.timestamp("Timestamp")?, filter.text("ShardId")?);
-    let (needs_time, needs_id) = (kind.ends_with("_TIMESTAMP"), kind == "AFTER_SHARD_ID");
-    for (needed, given, member) in
-        [(needs_time, time.is_some(), "Timestamp"), (needs_id, id.is_some(), "ShardId")]
-    {
-        if needed != given {
-            let verb = if needed { "must" } else { "cannot" };
-            return Err(Refusal::invalid(format!(
-                "{member} {verb} be provided for a ShardFilter of type {kind}."
-            )));
-        }
-    }
     match (kind, time, id) {
-        ("AFTER_SHARD_ID", _, Some(id)) => Ok(ShardFilter::AfterShardId(id)),
-        ("AT_LATEST", ..) => Ok(ShardFilter::AtLatest),
-        ("AT_TIMESTAMP", Some(time), _) => Ok(ShardFilter::AtTimestamp(time)),
-        ("AT_TRIM_HORIZON", ..) => Ok(ShardFilter::AtTrimHorizon),
-        ("FROM_TIMESTAMP", Some(time), _) => Ok(ShardFilter::FromTimestamp(time)),
-        ("FROM_TRIM_HORIZON", ..) => Ok(ShardFilter::FromTrimHorizon),
+        ("AFTER_SHARD_ID", None, Some(id)) => Ok(ShardFilter::AfterShardId(id)),
+        ("AT_LATEST", None, None) => Ok(ShardFilter::AtLatest),
+        ("AT_TIMESTAMP", Some(time), None) => Ok(ShardFilter::AtTimestamp(time)),
+        ("AT_TRIM_HORIZON", None, None) => Ok(ShardFilter::AtTrimHorizon),
+        ("FROM_TIMESTAMP", Some(time), None) => Ok(ShardFilter::FromTimestamp(time)),
+        ("FROM_TRIM_HORIZON", None, None) => Ok(ShardFilter::FromTrimHorizon),
+        (
+            "AFTER_SHARD_ID" | "AT_LATEST" | "AT_TIMESTAMP" | "AT_TRIM_HORIZON" | "FROM_TIMESTAMP"
+            | "FROM_TRIM_HORIZON",
+            ..,
+        ) => Err(Refusal::invalid(format!(
+            "A ShardFilter has a ShardId if its type is AFTER_SHARD_ID, a Timestamp if it is AT_TIMESTAMP or \
+             FROM_TIMESTAMP, and neither otherwise: this one is {kind}."
+        ))),
         _ => Err(Refusal::constraint(
             kind,
             "shardFilter.type",

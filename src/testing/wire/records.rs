@@ -18,6 +18,7 @@ pub(super) fn get_shard_iterator(
     let shard = required(input.text("ShardId")?, "shardId")?;
     let kind = required(input.text("ShardIteratorType")?, "shardIteratorType")?;
     let sequence = input.text("StartingSequenceNumber")?;
+    let stream = input.stream()?;
     let start = match (kind, sequence, input.timestamp("Timestamp")?) {
         ("AFTER_SEQUENCE_NUMBER", Some(sequence), _) => IteratorStart::AfterSequence(sequence),
         ("AT_SEQUENCE_NUMBER", Some(sequence), _) => IteratorStart::AtSequence(sequence),
@@ -50,7 +51,7 @@ pub(super) fn get_shard_iterator(
             ));
         }
     };
-    let iterator = service.shard_iterator(input.stream()?, shard, start, now)?;
+    let iterator = service.shard_iterator(stream, shard, start, now)?;
     Ok(object(|object| object.text("ShardIterator", seal(&iterator))))
 }
 

@@ -4,6 +4,12 @@ use aws_sdk_kinesis::types::{ShardFilterType, ShardIteratorType};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
+    /// `IncreaseStreamRetentionPeriod`, or `DecreaseStreamRetentionPeriod`.
+    ChangeRetention {
+        stream: Named,
+        hours: i32,
+        longer: bool,
+    },
     CreateStream {
         name: String,
         shards: i32,
@@ -27,6 +33,8 @@ pub(crate) enum Call {
         start: Start,
     },
     ListShards(List),
+    /// Whether it names this stream.
+    ListStreams,
     /// Page after page of so many shards: one answer.
     ListToTheEnd {
         page: i32,
@@ -37,6 +45,8 @@ pub(crate) enum Call {
         shard: String,
         adjacent: String,
     },
+    /// Which shards there are after an `UpdateShardCount`, and which parts of the hash key range are open.
+    OpenRanges,
     PutRecord {
         stream: Named,
         record: Put,
@@ -63,6 +73,8 @@ pub(crate) enum Call {
 impl Call {
     pub(crate) fn operation(&self) -> &'static str {
         match self {
+            Self::ChangeRetention { longer: true, .. } => "IncreaseStreamRetentionPeriod",
+            Self::ChangeRetention { longer: false, .. } => "DecreaseStreamRetentionPeriod",
             Self::CreateStream { .. } => "CreateStream",
             Self::DeleteStream => "DeleteStream",
             Self::DescribeStream { .. } => "DescribeStream",
@@ -70,11 +82,28 @@ impl Call {
             Self::GetRecords { .. } | Self::ReadToTheEnd { .. } => "GetRecords",
             Self::GetShardIterator { .. } => "GetShardIterator",
             Self::ListShards(_) | Self::ListToTheEnd { .. } => "ListShards",
+            Self::ListStreams => "ListStreams",
             Self::MergeShards { .. } => "MergeShards",
             Self::PutRecord { .. } => "PutRecord",
             Self::PutRecords { .. } => "PutRecords",
             Self::SplitShard { .. } => "SplitShard",
-            Self::UpdateShardCount { .. } => "UpdateShardCount",
+            Self::OpenRanges | Self::UpdateShardCount { .. } => "UpdateShardCount",
+        }
+    }
+
+    /// How it names its stream, if it may do so in several ways.
+    pub(crate) fn named(&self) -> Option<Named> {
+        match self {
+            Self::ChangeRetention { stream, .. }
+            | Self::DescribeStream { stream, .. }
+            | Self::DescribeStreamSummary { stream }
+            | Self::GetShardIterator { stream, .. }
+            | Self::MergeShards { stream, .. }
+            | Self::PutRecord { stream, .. }
+            | Self::SplitShard { stream, .. }
+            | Self::UpdateShardCount { stream, .. } => Some(*stream),
+            Self::ListShards(list) => list.stream,
+            _ => None,
         }
     }
 
@@ -82,7 +111,8 @@ impl Call {
     pub(crate) fn changes_the_stream(&self) -> bool {
         matches!(
             self,
-            Self::CreateStream { .. }
+            Self::ChangeRetention { .. }
+                | Self::CreateStream { .. }
                 | Self::DeleteStream
                 | Self::MergeShards { .. }
                 | Self::PutRecord { .. }

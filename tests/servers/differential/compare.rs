@@ -5,6 +5,9 @@ use std::fmt;
 
 use super::answer::{Answer, ERROR};
 
+/// What an answer that is no error has for a code.
+pub(crate) const DONE: &str = "no error";
+
 /// A field that is not the same in both answers; `None` where it is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
@@ -16,20 +19,19 @@ pub(crate) struct Difference {
     pub(crate) fake: Option<String>,
 }
 
+/// Without the item, so that all that look alike are one.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { field, item, server, fake } = self;
+        let Self { field, server, fake, .. } = self;
         let said = |value: &Option<String>| value.clone().unwrap_or_else(|| "(absent)".to_owned());
-        let item = item.as_ref().map(|item| format!(" of {item}")).unwrap_or_default();
-        write!(f, "{field}{item}: the server has {:?}, the fake {:?}", said(server), said(fake))
+        write!(f, "{field}: the server has {:?}, the fake {:?}", said(server), said(fake))
     }
 }
 
 /// All differences. One that is refused and one that is not differ in nothing else.
 pub(crate) fn differences(server: &Answer, fake: &Answer) -> Vec<Difference> {
     if server.error().is_some() || fake.error().is_some() {
-        let [server, fake] =
-            [server, fake].map(|answer| Some(answer.error().unwrap_or("no error").to_owned()));
+        let [server, fake] = [server, fake].map(|answer| Some(answer.error().unwrap_or(DONE).to_owned()));
         let error = Difference { field: ERROR.to_owned(), item: None, server, fake };
         return if error.server == error.fake { vec![] } else { vec![error] };
     }

@@ -20,6 +20,9 @@ pub(crate) struct World<'a> {
     pub(crate) next_record: &'a mut usize,
     /// Some servers do not know the operation: other scripts do without it.
     pub(crate) updates_shard_count: bool,
+    /// Records go to the first and the last hash keys of shards, too.
+    pub(crate) edges: bool,
+    pub(crate) retention: i32,
 }
 
 /// No script has more shards than this, so that they stay quick.
@@ -54,6 +57,11 @@ impl World<'_> {
                 let after = self.rng.bool().then(|| self.any_shard());
                 Call::DescribeStream { stream: self.named(), limit: Some(self.rng.i32(1..6)), after }
             }
+            81..83 => {
+                let longer = self.rng.bool();
+                let hours = if longer { self.retention + 24 } else { self.rng.i32(24..=self.retention) };
+                Call::ChangeRetention { stream: self.named(), hours, longer }
+            }
             _ => wrong::call(self),
         }
     }
@@ -72,8 +80,8 @@ impl World<'_> {
         let hash_key = match self.rng.u32(0..4) {
             0 => Some(self.rng.u128(..)),
             // The edges of a shard that is open, or was.
-            1 => Some(range(&self.shard()).0),
-            2 => Some(range(&self.shard()).1),
+            1 if self.edges => Some(range(&self.shard()).0),
+            2 if self.edges => Some(range(&self.shard()).1),
             _ => None,
         };
         Put {
@@ -94,7 +102,7 @@ impl World<'_> {
                 Call::MergeShards { stream: self.named(), shard: low, adjacent: high }
             }
             _ => {
-                let shard = self.open_shard();
+                let shard = self.wide_shard();
                 let (low, high) = range(&shard);
                 let key = match self.rng.u32(0..6) {
                     // As low and as high as is allowed.
@@ -180,6 +188,13 @@ impl World<'_> {
 
     pub(crate) fn open_shard(&mut self) -> Shard {
         self.rng.choice(open_by_range(self.stream)).expect("a stream has open shards")
+    }
+
+    /// One that can be split.
+    fn wide_shard(&mut self) -> Shard {
+        let mut wide = open_by_range(self.stream);
+        wide.retain(|shard| range(shard).1 - range(shard).0 > 4);
+        self.rng.choice(wide).expect("not all are of a few hash keys")
     }
 
     pub(crate) fn closed_shard(&mut self) -> Option<String> {

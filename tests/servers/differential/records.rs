@@ -1,6 +1,7 @@
 //! The calls about records.
 
 use std::fmt::Display;
+use std::time::SystemTime;
 
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
@@ -9,28 +10,30 @@ use aws_sdk_kinesis::types::{ChildShard, PutRecordsRequestEntry, Record, ShardIt
 use super::answer::{Answer, output};
 use super::call::{From, Named, Put, Start};
 use super::shards::{number, range_text};
-use super::side::{Side, date};
+use super::side::{MARGIN, Side, Stored, date, when};
 
 /// The end of an open shard, or of one that has none, is where so many answers in a row are empty.
 const EMPTY_READS: usize = 3;
 
 impl Side {
     /// Takes note of where a record went, and whether its sequence number is above all of its shard.
-    fn stored(&mut self, data: &str, shard: &str, sequence: &str) -> &'static str {
+    fn stored(&mut self, data: &str, shard: &str, sequence: &str, began: SystemTime) -> &'static str {
         let start = self.starts.get(shard).map(String::as_str);
         let rises =
             [self.last_in(shard), start].iter().flatten().all(|below| number(below) < number(sequence));
-        self.records.insert(data.to_owned(), (shard.to_owned(), sequence.to_owned()));
+        let (shard, sequence) = (shard.to_owned(), sequence.to_owned());
+        self.records.insert(data.to_owned(), Stored { shard, sequence, put: (began, SystemTime::now()) });
         if rises { "above all before it" } else { "not above all before it" }
     }
 
     pub(super) async fn put_record(&mut self, stream: Named, record: &Put) -> Result<Answer, Answer> {
+        let began = SystemTime::now();
         let put = self.client.put_record().partition_key(&record.key).data(Blob::new(record.data.as_bytes()));
         let put = put.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
         let put = output(put.set_explicit_hash_key(record.hash_key.clone()).send().await)?;
         let mut answer = Answer::default();
         answer.set("ShardId", put.shard_id());
-        answer.set("SequenceNumber", self.stored(&record.data, put.shard_id(), put.sequence_number()));
+        answer.set("SequenceNumber", self.stored(&record.data, put.shard_id(), put.sequence_number(), began));
         answer.set_if("EncryptionType", put.encryption_type());
         Ok(answer)
     }
@@ -43,6 +46,7 @@ impl Side {
             let entry = entry.set_explicit_hash_key(record.hash_key.clone()).build();
             request = request.records(entry.expect("a record with data and key"));
         }
+        let began = SystemTime::now();
         let put = output(request.send().await)?;
         let mut answer = Answer::default();
         answer.set_if("FailedRecordCount", put.failed_record_count());
@@ -52,7 +56,7 @@ impl Side {
             let mut set = |field, value: &dyn Display| answer.item("Records", &record.data, field, value);
             if let (Some(shard), Some(sequence)) = (result.shard_id(), result.sequence_number()) {
                 set("ShardId", &shard);
-                set("SequenceNumber", &self.stored(&record.data, shard, sequence));
+                set("SequenceNumber", &self.stored(&record.data, shard, sequence, began));
             }
             if let Some(code) = result.error_code() {
                 set("ErrorCode", &code);
@@ -128,12 +132,13 @@ impl Side {
         answer.set("Records", all.join(" "));
         for record in records {
             let data = text(record);
-            let as_put = self.records.get(&data).is_some_and(|(_, put)| put == record.sequence_number());
+            let stored = self.records.get(&data);
+            let as_put = stored.is_some_and(|stored| stored.sequence == record.sequence_number());
             let mut set = |field, value: &dyn Display| answer.item("Records", &data, field, value);
             set("SequenceNumber", &if as_put { "the one it was put with" } else { "another" });
             set("PartitionKey", &record.partition_key().unwrap_or("(absent)"));
-            if record.approximate_arrival_timestamp().is_some() {
-                set("ApproximateArrivalTimestamp", &"present");
+            if let Some((arrived, stored)) = record.approximate_arrival_timestamp().zip(stored) {
+                set("ApproximateArrivalTimestamp", &when(arrived, stored.put, MARGIN));
             }
             if let Some(encryption) = record.encryption_type() {
                 set("EncryptionType", &encryption);

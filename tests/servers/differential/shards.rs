@@ -1,5 +1,7 @@
 //! The calls about streams and shards.
 
+use std::time::{Duration, SystemTime};
+
 use aws_sdk_kinesis::operation::list_shards::ListShardsOutput;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{
@@ -9,20 +11,24 @@ use aws_sdk_kinesis::types::{
 
 use super::answer::{Answer, output};
 use super::call::{Call, Filter, List, Named};
-use super::side::{Side, date};
+use super::case::is_closed;
+use super::side::{Side, date, when};
 
 /// More pages than any listing of a script has: one that goes round in circles ends.
 const MOST_PAGES: usize = 60;
+/// More shards than any stream of a script has.
+const MOST_SHARDS: i32 = 1_000;
+/// More streams than a server has at a time.
+const MOST_STREAMS: i32 = 1_000;
 
 impl Side {
     /// Whatever it is; errors are answers.
     pub(crate) async fn carry_out(&mut self, call: &Call, marks: &[DateTime]) -> Answer {
         let answer = match call {
-            Call::CreateStream { name, shards } => {
-                self.stream.clone_from(name);
-                let create = self.client.create_stream().stream_name(name).shard_count(*shards);
-                output(create.send().await).map(|_| Answer::default())
+            Call::ChangeRetention { stream, hours, longer } => {
+                self.change_retention(*stream, *hours, *longer).await
             }
+            Call::CreateStream { name, shards } => self.create_stream(name, *shards).await,
             Call::DeleteStream => {
                 let delete = self.client.delete_stream().stream_name(&self.stream);
                 output(delete.send().await).map(|_| Answer::default())
@@ -36,6 +42,7 @@ impl Side {
                 self.get_shard_iterator(*stream, shard.clone(), start, marks).await
             }
             Call::ListShards(list) => self.list_shards(list, marks).await,
+            Call::ListStreams => self.list_streams().await,
             Call::ListToTheEnd { page, filter } => self.list_to_the_end(*page, filter.as_ref(), marks).await,
             Call::MergeShards { stream, shard, adjacent } => {
                 let merge =
@@ -43,6 +50,7 @@ impl Side {
                 let merge = merge.set_stream_name(self.name(*stream)).set_stream_arn(self.arn(*stream));
                 output(merge.send().await).map(|_| Answer::default())
             }
+            Call::OpenRanges => self.open_ranges().await,
             Call::PutRecord { stream, record } => self.put_record(*stream, record).await,
             Call::PutRecords { records } => self.put_records(records).await,
             Call::ReadToTheEnd { shard, limit } => self.read_to_the_end(shard, *limit).await,
@@ -54,6 +62,35 @@ impl Side {
             Call::UpdateShardCount { stream, target } => self.update_shard_count(*stream, *target).await,
         };
         answer.unwrap_or_else(|error| error)
+    }
+
+    async fn create_stream(&mut self, name: &str, shards: i32) -> Result<Answer, Answer> {
+        let began = SystemTime::now();
+        let created = self.client.create_stream().stream_name(name).shard_count(shards).send().await;
+        output(created)?;
+        name.clone_into(&mut self.stream);
+        self.creation = (began, SystemTime::now());
+        Ok(Answer::default())
+    }
+
+    async fn change_retention(&self, stream: Named, hours: i32, longer: bool) -> Result<Answer, Answer> {
+        let (name, arn) = (self.name(stream), self.arn(stream));
+        if longer {
+            let change = self.client.increase_stream_retention_period().retention_period_hours(hours);
+            output(change.set_stream_name(name).set_stream_arn(arn).send().await)?;
+        } else {
+            let change = self.client.decrease_stream_retention_period().retention_period_hours(hours);
+            output(change.set_stream_name(name).set_stream_arn(arn).send().await)?;
+        }
+        Ok(Answer::default())
+    }
+
+    /// A server has other streams as well, but not so many.
+    async fn list_streams(&self) -> Result<Answer, Answer> {
+        let listed = output(self.client.list_streams().limit(MOST_STREAMS).send().await)?;
+        let mut answer = Answer::default();
+        answer.set("StreamNames", listed.stream_names().contains(&self.stream));
+        Ok(answer)
     }
 
     async fn update_shard_count(&self, stream: Named, target: i32) -> Result<Answer, Answer> {
@@ -75,6 +112,10 @@ impl Side {
         let mut answer = Answer::default();
         if let Some(summary) = &described.stream_description_summary {
             summarise(&mut answer, summary);
+            answer.set(
+                "StreamCreationTimestamp",
+                when(summary.stream_creation_timestamp(), self.creation, Duration::from_secs(1)),
+            );
         }
         Ok(answer)
     }
@@ -92,6 +133,10 @@ impl Side {
         let mut answer = Answer::default();
         if let Some(description) = &described.stream_description {
             describe_stream(&mut answer, description);
+            answer.set(
+                "StreamCreationTimestamp",
+                when(description.stream_creation_timestamp(), self.creation, Duration::from_secs(1)),
+            );
             self.shards(&mut answer, description.shards());
         }
         Ok(answer)
@@ -123,6 +168,38 @@ impl Side {
         filter: Option<&Filter>,
         marks: &[DateTime],
     ) -> Result<Answer, Answer> {
+        let (all, pages) = self.all_pages(page, filter, marks).await?;
+        let mut answer = Answer::default();
+        self.shards(&mut answer, &all);
+        answer.set("pages", if pages == MOST_PAGES { "without end".to_owned() } else { pages.to_string() });
+        Ok(answer)
+    }
+
+    /// How a server gets to a number of shards is its own affair: what came of it is a field, and the way another.
+    async fn open_ranges(&mut self) -> Result<Answer, Answer> {
+        let (all, _) = self.all_pages(MOST_SHARDS, None, &[]).await?;
+        // For what later calls refer to.
+        self.shards(&mut Answer::default(), &all);
+        let open = all.iter().filter(|shard| !is_closed(shard));
+        let mut open: Vec<_> = open.filter_map(Shard::hash_key_range).collect();
+        open.sort_by_key(|range| number(range.starting_hash_key()));
+        let way = |shard: &Shard| {
+            let parents = shard.parent_shard_id().into_iter().chain(shard.adjacent_parent_shard_id());
+            format!("{}<{}", shard.shard_id(), parents.collect::<Vec<_>>().join("+"))
+        };
+        let mut answer = Answer::default();
+        answer.set("OpenShards", open.len());
+        answer.set("HashKeyRanges", open.into_iter().map(range_text).collect::<Vec<_>>().join(" "));
+        answer.set("Lineage", all.iter().map(way).collect::<Vec<_>>().join(" "));
+        Ok(answer)
+    }
+
+    async fn all_pages(
+        &self,
+        page: i32,
+        filter: Option<&Filter>,
+        marks: &[DateTime],
+    ) -> Result<(Vec<Shard>, usize), Answer> {
         let list =
             List { stream: Some(Named::ByName), max: Some(page), filter: filter.cloned(), ..List::default() };
         let mut output_page = self.page(&list, marks).await?;
@@ -137,10 +214,7 @@ impl Side {
             all.extend(output_page.shards.take().unwrap_or_default());
             pages += 1;
         }
-        let mut answer = Answer::default();
-        self.shards(&mut answer, &all);
-        answer.set("pages", if pages == MOST_PAGES { "without end".to_owned() } else { pages.to_string() });
-        Ok(answer)
+        Ok((all, pages))
     }
 
     fn shards(&mut self, answer: &mut Answer, shards: &[Shard]) {
@@ -187,8 +261,8 @@ impl Side {
 
     /// The highest sequence number that a record of this shard got.
     pub(super) fn last_in(&self, id: &str) -> Option<&str> {
-        let of_shard = self.records.values().filter(|(shard, _)| shard == id);
-        of_shard.map(|(_, sequence)| sequence.as_str()).max_by_key(|sequence| number(sequence))
+        let of_shard = self.records.values().filter(|stored| stored.shard == id);
+        of_shard.map(|stored| stored.sequence.as_str()).max_by_key(|sequence| number(sequence))
     }
 }
 

@@ -11,8 +11,22 @@ use aws_sdk_kinesis::types::StreamStatus;
 use super::call::{Call, From, List, Named, Sequence, Time, Token};
 
 const PAUSE: Duration = Duration::from_millis(5);
+/// Between a mark and what happens before and after it. The fake reads the system's clock once and then counts, so that
+/// the two clocks may differ by a little.
+pub(super) const MARGIN: Duration = Duration::from_millis(25);
+/// A change takes some milliseconds.
+const LONGEST: Duration = Duration::from_secs(30);
 const GARBAGE: &str = "AAAAAAAAAAGarbage";
 const HOUR: i64 = 3600;
+
+/// Where a record went.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) shard: String,
+    pub(crate) sequence: String,
+    /// Before the request, and after the answer.
+    pub(super) put: (SystemTime, SystemTime),
+}
 
 pub(crate) struct Side {
     pub(super) client: Client,
@@ -23,8 +37,10 @@ pub(crate) struct Side {
     /// The number of the next iterator, the same on both sides.
     pub(crate) next_iterator: usize,
     pub(super) token: Option<String>,
-    /// Where each record went, by its data: the shard and the sequence number.
-    pub(crate) records: HashMap<String, (String, String)>,
+    /// What became of each record, by its data.
+    pub(crate) records: HashMap<String, Stored>,
+    /// Before and after the stream was made.
+    pub(super) creation: (SystemTime, SystemTime),
     /// The `StartingSequenceNumber` of each shard when it was first listed.
     pub(super) starts: BTreeMap<String, String>,
 }
@@ -42,6 +58,7 @@ impl Side {
             next_iterator: 0,
             token: None,
             records: HashMap::new(),
+            creation: (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH),
             starts: BTreeMap::new(),
         }
     }
@@ -75,7 +92,7 @@ impl Side {
 
     pub(super) fn sequence(&self, sequence: &Sequence) -> String {
         match sequence {
-            Sequence::Of(data) => self.records[data].1.clone(),
+            Sequence::Of(data) => self.records[data].sequence.clone(),
             Sequence::StartOf(shard) => self.starts[shard].clone(),
             Sequence::Text(text) => (*text).to_owned(),
         }
@@ -103,23 +120,31 @@ impl Side {
         if own { self.created } else { Some(DateTime::from_secs(1_000_000_000)) }
     }
 
-    /// Waits until the stream can be changed again, or is gone.
-    pub(crate) async fn settle(&mut self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    /// Waits until the stream can be changed again, or is gone. Gives whether it came to that.
+    pub(crate) async fn settle(&mut self) -> bool {
+        let deadline = tokio::time::Instant::now() + LONGEST;
         while tokio::time::Instant::now() < deadline {
-            let Ok(summary) = self.client.describe_stream_summary().stream_name(&self.stream).send().await
-            else {
-                return;
+            let summary = match self.client.describe_stream_summary().stream_name(&self.stream).send().await {
+                Ok(summary) => summary,
+                Err(error) => {
+                    let gone = error.into_service_error().is_resource_not_found_exception();
+                    if gone {
+                        return true;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
             };
             if let Some(summary) = summary.stream_description_summary
                 && summary.stream_status == StreamStatus::Active
             {
                 self.created = Some(summary.stream_creation_timestamp);
                 self.arn = Some(summary.stream_arn);
-                return;
+                return true;
             }
             tokio::time::sleep(PAUSE).await;
         }
+        false
     }
 }
 
@@ -133,19 +158,43 @@ pub(super) fn date(time: Time, marks: &[DateTime]) -> DateTime {
     }
 }
 
-/// A moment before which is all that happened so far, and after which is all that happens next: for a server that knows
-/// whole seconds only, one of these.
+/// A moment before which is all that happened so far, and after which is all that happens next; for a server that knows
+/// whole seconds only, nothing happens in that second either.
 pub(crate) async fn mark(whole_second: bool) -> DateTime {
     let now = || DateTime::from(SystemTime::now());
-    if whole_second {
+    tokio::time::sleep(MARGIN).await;
+    let mark = if whole_second {
+        next_second().await;
         let second = now().secs();
-        while now().secs() == second {
-            tokio::time::sleep(PAUSE).await;
-        }
-        return DateTime::from_secs(now().secs());
-    }
-    tokio::time::sleep(PAUSE).await;
-    let mark = DateTime::from_millis(now().to_millis().unwrap_or_default());
-    tokio::time::sleep(PAUSE).await;
+        next_second().await;
+        DateTime::from_secs(second)
+    } else {
+        DateTime::from_millis(now().to_millis().unwrap_or_default())
+    };
+    tokio::time::sleep(MARGIN).await;
     mark
+}
+
+pub(crate) async fn next_second() {
+    let now = || DateTime::from(SystemTime::now()).secs();
+    let second = now();
+    while now() == second {
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether a moment lies between two others, or so little beside them.
+pub(super) fn when(
+    moment: &DateTime,
+    (first, last): (SystemTime, SystemTime),
+    slack: Duration,
+) -> &'static str {
+    let Ok(moment) = SystemTime::try_from(*moment) else { return "at no time" };
+    if moment + slack < first {
+        "before it happened"
+    } else if moment > last + slack {
+        "after it happened"
+    } else {
+        "when it happened"
+    }
 }

@@ -136,7 +136,10 @@ fn put(world: &mut World<'_>) -> Call {
             let hash_key = Some(pick(world, &NO_HASH_KEYS).to_owned());
             Call::PutRecord { stream: Named::ByName, record: Put { hash_key, ..record } }
         }
-        2 => Call::PutRecord { stream: Named::ByName, record: Put { key: String::new(), ..record } },
+        2 => Call::PutRecord {
+            stream: Named::ByName,
+            record: Put { key: String::new(), hash_key: None, ..record },
+        },
         3 => Call::PutRecord { stream: Named::ByName, record: Put { key: "k".repeat(257), ..record } },
         4 => Call::PutRecords { records: vec![] },
         5 => Call::PutRecords { records: vec![record; 501] },
@@ -152,13 +155,17 @@ fn reshard(world: &mut World<'_>) -> Call {
     let open = world.open_shard();
     let ((low, high), id) = (range(&open), open.shard_id().to_owned());
     let middle = (low + (high - low) / 2).to_string();
-    match world.rng.u32(0..13) {
+    // Few scripts have updates.
+    match world.rng.u32(0..if world.updates_shard_count { 20 } else { 13 }) {
         0 => Call::SplitShard { stream: named(world), shard: id, key: middle },
         1 => Call::SplitShard { stream, shard: pick(world, &NO_SHARDS).to_owned(), key: middle },
-        2 | 3 => Call::SplitShard { stream, shard: world.closed_shard().unwrap_or_default(), key: middle },
+        2 | 3 => match world.closed_shard() {
+            Some(shard) => Call::SplitShard { stream, shard, key: middle },
+            None => Call::SplitShard { stream, shard: String::new(), key: middle },
+        },
         4 => {
             let beyond = high.saturating_add(1);
-            let key = pick(world, &[low, low + 1, high, beyond, low.saturating_sub(1)]);
+            let key = pick(world, &[low, low.saturating_add(1), high, beyond, low.saturating_sub(1)]);
             Call::SplitShard { stream, shard: id, key: key.to_string() }
         }
         5 => Call::SplitShard { stream, shard: id, key: pick(world, &NO_HASH_KEYS).to_owned() },
@@ -189,8 +196,16 @@ fn reshard(world: &mut World<'_>) -> Call {
 }
 
 fn describe(world: &mut World<'_>) -> Call {
-    if world.rng.bool() {
-        return Call::DescribeStreamSummary { stream: named(world) };
+    match world.rng.u32(0..3) {
+        0 => return Call::DescribeStreamSummary { stream: named(world) },
+        1 => {
+            let kept = world.retention;
+            let longer = world.rng.bool();
+            let hours = if longer { kept - 1 } else { kept + 1 };
+            let hours = pick(world, &[hours, 23, 0, -1, 8761]);
+            return Call::ChangeRetention { stream: Named::ByName, hours, longer };
+        }
+        _ => {}
     }
     Call::DescribeStream { stream: Named::ByName, limit: Some(pick(world, &LIMITS)), after: None }
 }

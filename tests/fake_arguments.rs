@@ -1,0 +1,324 @@
+//! What the in-process Kinesis says of wrong arguments, through the real SDK: first what AWS's API model demands of each
+//! member, whatever else is wrong, then what the operation itself does.
+#![cfg(feature = "testing")]
+
+use std::fmt;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::primitives::{Blob, DateTime};
+use aws_sdk_kinesis::types::{
+    PutRecordsRequestEntry, ScalingType, ShardFilter, ShardFilterType, ShardIteratorType, StreamMode,
+    StreamModeDetails,
+};
+use kinesis_shards::testing::FakeKinesis;
+
+const FIRST: &str = "shardId-000000000000";
+const TAKEN: &str = "taken";
+const IN_USE: &str = "ResourceInUseException";
+const INVALID: &str = "InvalidArgumentException";
+const LIMIT: &str = "LimitExceededException";
+const NOT_FOUND: &str = "ResourceNotFoundException";
+const VALIDATION: &str = "ValidationException";
+
+/// The answers so far, each with what was to come.
+#[derive(Default)]
+struct Table(Vec<(String, String, &'static str)>);
+
+impl Table {
+    fn row<T, E, R>(
+        &mut self,
+        asked: impl fmt::Display,
+        answer: Result<T, SdkError<E, R>>,
+        expected: &'static str,
+    ) where
+        E: ProvideErrorMetadata,
+    {
+        let got = match answer {
+            Ok(_) => TAKEN.to_owned(),
+            Err(error) => error.code().unwrap_or("no code").to_owned(),
+        };
+        self.0.push((asked.to_string(), got, expected));
+    }
+
+    fn check(self) {
+        let wrong: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(_, got, expected)| got != expected)
+            .map(|row| format!("{row:?}"))
+            .collect();
+        assert!(wrong.is_empty(), "asked, answered, expected:\n{}", wrong.join("\n"));
+    }
+}
+
+fn setup() -> (FakeKinesis, Client) {
+    let fake = FakeKinesis::new();
+    fake.create_stream("orders", 2);
+    let client = Client::from_conf(fake.config().retry_config(RetryConfig::disabled()).build());
+    (fake, client)
+}
+
+/// The same for the name of a stream, of a shard, and for every member that holds one.
+fn names() -> [(String, &'static str); 6] {
+    [
+        (String::new(), VALIDATION),
+        ("no spaces".to_owned(), VALIDATION),
+        ("Schürze".to_owned(), VALIDATION),
+        ("n".repeat(129), VALIDATION),
+        ("n".repeat(128), NOT_FOUND),
+        ("A_z.9-".to_owned(), NOT_FOUND),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_streams() {
+    let (_fake, client) = setup();
+    let table = &mut Table::default();
+    for (name, code) in names() {
+        let put = client.put_record().partition_key("k").data(Blob::new("d"));
+        let get = client.get_shard_iterator().shard_id(FIRST).shard_iterator_type(ShardIteratorType::Latest);
+        let split = client.split_shard().shard_to_split(FIRST).new_starting_hash_key("5");
+        let merge = client.merge_shards().shard_to_merge(FIRST).adjacent_shard_to_merge(FIRST);
+        let update =
+            client.update_shard_count().target_shard_count(4).scaling_type(ScalingType::UniformScaling);
+        let increase = client.increase_stream_retention_period().retention_period_hours(48);
+        let decrease = client.decrease_stream_retention_period().retention_period_hours(24);
+        table.row(format!("PutRecord {name}"), put.stream_name(&name).send().await, code);
+        table.row(format!("GetShardIterator {name}"), get.stream_name(&name).send().await, code);
+        table.row(format!("SplitShard {name}"), split.stream_name(&name).send().await, code);
+        table.row(format!("MergeShards {name}"), merge.stream_name(&name).send().await, code);
+        table.row(format!("UpdateShardCount {name}"), update.stream_name(&name).send().await, code);
+        table.row(format!("IncreaseRetention {name}"), increase.stream_name(&name).send().await, code);
+        table.row(format!("DecreaseRetention {name}"), decrease.stream_name(&name).send().await, code);
+        table.row(format!("ListShards {name}"), client.list_shards().stream_name(&name).send().await, code);
+        table.row(
+            format!("DeleteStream {name}"),
+            client.delete_stream().stream_name(&name).send().await,
+            code,
+        );
+        table.row(
+            format!("DescribeStream {name}"),
+            client.describe_stream().stream_name(&name).send().await,
+            code,
+        );
+        table.row(
+            format!("DescribeStreamSummary {name}"),
+            client.describe_stream_summary().stream_name(&name).send().await,
+            code,
+        );
+        let code = if code == NOT_FOUND { TAKEN } else { code };
+        let after = client.list_streams().exclusive_start_stream_name(&name).send().await;
+        table.row(format!("ListStreams after {name}"), after, code);
+        let create = client.create_stream().stream_name(&name).shard_count(1);
+        table.row(format!("CreateStream {name}"), create.send().await, code);
+    }
+    let again = client.create_stream().stream_name("orders").shard_count(1).send().await;
+    table.row("CreateStream again", again, IN_USE);
+    table.row("ListShards of nothing", client.list_shards().send().await, INVALID);
+    let arn = client.list_shards().stream_arn("arn:aws:kinesis:us-east-1:1:stream/orders").send().await;
+    table.row("ListShards by no ARN", arn, VALIDATION);
+    std::mem::take(table).check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_of_shards() {
+    let (_fake, client) = setup();
+    let table = &mut Table::default();
+    let filter = |id: &str| {
+        ShardFilter::builder().r#type(ShardFilterType::AfterShardId).shard_id(id).build().expect("a type")
+    };
+    for (id, code) in names() {
+        let get = client.get_shard_iterator().stream_name("orders").shard_id(&id);
+        let get = get.shard_iterator_type(ShardIteratorType::Latest).send().await;
+        table.row(format!("GetShardIterator {id}"), get, code);
+        let split = client.split_shard().stream_name("orders").shard_to_split(&id);
+        table.row(format!("SplitShard {id}"), split.new_starting_hash_key("5").send().await, code);
+        let merge = client.merge_shards().stream_name("orders");
+        let first = merge.clone().shard_to_merge(&id).adjacent_shard_to_merge(FIRST).send().await;
+        table.row(format!("ShardToMerge {id}"), first, code);
+        let second = merge.shard_to_merge(FIRST).adjacent_shard_to_merge(&id).send().await;
+        table.row(format!("AdjacentShardToMerge {id}"), second, code);
+        // An id that nothing can have, but that is well-formed: what comes after it is asked for all the same.
+        let describe = client.describe_stream().stream_name("orders").exclusive_start_shard_id(&id);
+        let described = if code == NOT_FOUND { TAKEN } else { code };
+        table.row(format!("DescribeStream after {id}"), describe.send().await, described);
+        let listed = if code == NOT_FOUND { INVALID } else { code };
+        let list = client.list_shards().stream_name("orders");
+        let after = list.clone().exclusive_start_shard_id(&id).send().await;
+        table.row(format!("ListShards after {id}"), after, listed);
+        let after = list.shard_filter(filter(&id)).send().await;
+        table.row(format!("AFTER_SHARD_ID {id}"), after, listed);
+    }
+    std::mem::take(table).check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn sequence_numbers_and_timestamps() {
+    let (fake, client) = setup();
+    let (_, sequence) = fake.stream("orders").put("a", "one");
+    let table = &mut Table::default();
+    let ask =
+        |kind| client.get_shard_iterator().stream_name("orders").shard_id("1").shard_iterator_type(kind);
+    for kind in [ShardIteratorType::AtSequenceNumber, ShardIteratorType::AfterSequenceNumber] {
+        for (text, code) in [
+            ("", VALIDATION),
+            ("not a number", VALIDATION),
+            ("-1", VALIDATION),
+            ("007", VALIDATION),
+            ("00", VALIDATION),
+            (&"9".repeat(130), VALIDATION),
+            // Numbers, but none of this stream's.
+            (&"9".repeat(129), INVALID),
+            ("0", INVALID),
+            ("1", INVALID),
+        ] {
+            let answer = ask(kind.clone()).starting_sequence_number(text).send().await;
+            table.row(format!("{kind} {text}"), answer, code);
+        }
+        table.row(format!("{kind} without one"), ask(kind).send().await, INVALID);
+    }
+    // What the model demands comes before what the operation does.
+    let stray = ask(ShardIteratorType::Latest).starting_sequence_number("").send().await;
+    table.row("LATEST, and an empty number", stray, VALIDATION);
+    let stray = ask(ShardIteratorType::Latest).starting_sequence_number(&sequence).send().await;
+    table.row("LATEST, and a number", stray, INVALID);
+    let unknown = ask(ShardIteratorType::from("SOMEWHERE")).starting_sequence_number(&sequence).send().await;
+    table.row("an unknown type, and a number", unknown, VALIDATION);
+    table.row("AT_TIMESTAMP without one", ask(ShardIteratorType::AtTimestamp).send().await, INVALID);
+    let stream = ask(ShardIteratorType::AtTimestamp).stream_name("no spaces").send().await;
+    table.row("AT_TIMESTAMP without one, and no stream's name", stream, VALIDATION);
+    let none = client.get_shard_iterator().stream_name("orders").shard_id("1").send().await;
+    table.row("GetShardIterator without a type", none, VALIDATION);
+    let none = client.get_shard_iterator().stream_name("orders");
+    let none = none.shard_iterator_type(ShardIteratorType::Latest).send().await;
+    table.row("GetShardIterator without a shard", none, VALIDATION);
+    std::mem::take(table).check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn iterators_tokens_and_limits() {
+    let (_fake, client) = setup();
+    let table = &mut Table::default();
+    table.row("GetRecords from nothing", client.get_records().send().await, VALIDATION);
+    for (iterator, code) in
+        [("", VALIDATION), (&"A".repeat(513), VALIDATION), (&"A".repeat(512), INVALID), ("garbage", INVALID)]
+    {
+        let read = client.get_records().shard_iterator(iterator).send().await;
+        table.row(format!("GetRecords from {iterator}"), read, code);
+    }
+    for (token, code) in [("", VALIDATION), ("garbage", INVALID)] {
+        let list = client.list_shards().next_token(token).send().await;
+        table.row(format!("ListShards, NextToken {token}"), list, code);
+        let list = client.list_shards().stream_name("orders").next_token(token).send().await;
+        table.row(format!("ListShards of orders, NextToken {token}"), list, code);
+    }
+    table.row("ListStreams, no NextToken", client.list_streams().next_token("").send().await, VALIDATION);
+    let get = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
+    let iterator = get.shard_iterator_type(ShardIteratorType::Latest).send().await.expect("an iterator");
+    for (limit, code) in
+        [(0, VALIDATION), (-1, VALIDATION), (1, TAKEN), (10_000, TAKEN), (10_001, VALIDATION)]
+    {
+        let list = client.list_shards().stream_name("orders").max_results(limit).send().await;
+        table.row(format!("ListShards, {limit}"), list, code);
+        let describe = client.describe_stream().stream_name("orders").limit(limit).send().await;
+        table.row(format!("DescribeStream, {limit}"), describe, code);
+        table.row(format!("ListStreams, {limit}"), client.list_streams().limit(limit).send().await, code);
+        // "If you specify a value that is greater than 10,000, GetRecords throws InvalidArgumentException."
+        let code = if limit > 10_000 { INVALID } else { code };
+        let read = client.get_records().set_shard_iterator(iterator.shard_iterator.clone()).limit(limit);
+        table.row(format!("GetRecords, {limit}"), read.send().await, code);
+    }
+    std::mem::take(table).check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters() {
+    let (_fake, client) = setup();
+    let table = &mut Table::default();
+    for (kind, shard, time, code) in [
+        ("AFTER_SHARD_ID", true, false, TAKEN),
+        ("AFTER_SHARD_ID", false, false, INVALID),
+        ("AFTER_SHARD_ID", true, true, INVALID),
+        ("AT_LATEST", false, false, TAKEN),
+        ("AT_LATEST", true, false, INVALID),
+        ("AT_LATEST", false, true, INVALID),
+        ("AT_TRIM_HORIZON", false, false, TAKEN),
+        ("AT_TRIM_HORIZON", false, true, INVALID),
+        ("FROM_TRIM_HORIZON", false, false, TAKEN),
+        ("FROM_TRIM_HORIZON", true, false, INVALID),
+        ("AT_TIMESTAMP", false, true, TAKEN),
+        ("AT_TIMESTAMP", false, false, INVALID),
+        ("FROM_TIMESTAMP", false, true, TAKEN),
+        ("FROM_TIMESTAMP", true, true, INVALID),
+        ("SOMETIME", false, false, VALIDATION),
+        ("SOMETIME", true, true, VALIDATION),
+        ("SOME_TIMESTAMP", false, false, VALIDATION),
+    ] {
+        let filter = ShardFilter::builder().r#type(ShardFilterType::from(kind));
+        let filter = filter.set_shard_id(shard.then(|| FIRST.to_owned()));
+        let filter = filter.set_timestamp(time.then(|| DateTime::from_secs(1_000_000_000)));
+        let list = client.list_shards().stream_name("orders").shard_filter(filter.build().expect("a type"));
+        table.row(format!("{kind}, shard {shard}, time {time}"), list.send().await, code);
+    }
+    std::mem::take(table).check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_keys_and_modes() {
+    let (_fake, client) = setup();
+    let table = &mut Table::default();
+    for (n, (count, code)) in [(0, VALIDATION), (-1, VALIDATION), (1, TAKEN)].into_iter().enumerate() {
+        let create = client.create_stream().stream_name(format!("new-{n}")).shard_count(count).send().await;
+        table.row(format!("CreateStream, {count}"), create, code);
+    }
+    let none = client.create_stream().stream_name("none").send().await;
+    table.row("CreateStream without a count", none, VALIDATION);
+    let mode = StreamModeDetails::builder().stream_mode(StreamMode::from("SOME")).build().expect("a mode");
+    let mode = client.create_stream().stream_name("none").shard_count(1).stream_mode_details(mode);
+    table.row("CreateStream in a mode that is none", mode.send().await, VALIDATION);
+    // A count that is none is one also of a stream that is none.
+    for (stream, target, code) in [
+        ("orders", 0, VALIDATION),
+        ("orders", -1, VALIDATION),
+        ("nowhere", 0, VALIDATION),
+        ("nowhere", 1, NOT_FOUND),
+        ("orders", 2, INVALID),
+        ("orders", 5, LIMIT),
+        ("orders", 4, TAKEN),
+        ("orders", 1, LIMIT),
+    ] {
+        let update = client.update_shard_count().stream_name(stream).target_shard_count(target);
+        let update = update.scaling_type(ScalingType::UniformScaling).send().await;
+        table.row(format!("UpdateShardCount of {stream}, {target}"), update, code);
+    }
+    for (hours, code) in [(0, INVALID), (-1, INVALID), (23, INVALID), (8761, INVALID), (8760, TAKEN)] {
+        let longer = client.increase_stream_retention_period().stream_name("orders");
+        table.row(format!("{hours} hours"), longer.retention_period_hours(hours).send().await, code);
+    }
+    for (key, code) in [(0, VALIDATION), (1, TAKEN), (256, TAKEN), (257, VALIDATION)] {
+        // In characters, not in bytes.
+        let text = "ü".repeat(key);
+        let put = client.put_record().stream_name("orders").partition_key(&text).data(Blob::new("d"));
+        table.row(format!("PutRecord, a key of {key}"), put.send().await, code);
+        let entry = PutRecordsRequestEntry::builder().partition_key(&text).data(Blob::new("d"));
+        let put = client.put_records().stream_name("orders").records(entry.build().expect("a record"));
+        table.row(format!("PutRecords, a key of {key}"), put.send().await, code);
+    }
+    for (key, code) in [
+        ("", VALIDATION),
+        ("007", VALIDATION),
+        ("-1", VALIDATION),
+        ("key", VALIDATION),
+        ("340282366920938463463374607431768211456", INVALID),
+        ("340282366920938463463374607431768211455", TAKEN),
+    ] {
+        let put = client.put_record().stream_name("orders").partition_key("k").data(Blob::new("d"));
+        table.row(format!("PutRecord, {key}"), put.explicit_hash_key(key).send().await, code);
+        let code = if code == TAKEN { INVALID } else { code };
+        let split = client.split_shard().stream_name("orders").shard_to_split("2").new_starting_hash_key(key);
+        table.row(format!("SplitShard, {key}"), split.send().await, code);
+    }
+    std::mem::take(table).check();
+}
