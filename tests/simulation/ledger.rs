@@ -101,6 +101,14 @@ impl Truth {
         listed.map(|(id, _)| *id)
     }
 
+    /// The closed shards that are listed, in the order in which they were closed.
+    pub(crate) fn closed(&self) -> Vec<Id> {
+        let listed = self.shards.iter().filter(|(_, shard)| shard.listed);
+        let mut closed: Vec<_> = listed.filter_map(|(id, shard)| Some((shard.closed?, *id))).collect();
+        closed.sort();
+        closed.into_iter().map(|(_, id)| id).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.shards.len()
     }

@@ -377,9 +377,13 @@ impl Life {
         let Some(member) = self.members.get_mut(&id) else { return };
         member.state = State::Closed(outcome, Instant::now());
         for (child, parents) in children {
-            let all_known = parents.iter().all(|parent| self.members.contains_key(parent));
+            // By their ids, which may be another stream's.
+            let is_mistaken = |parent: &Id| self.under_the_name_of(*parent).is_some();
+            let all_known =
+                parents.iter().all(|parent| self.members.contains_key(parent) || is_mistaken(parent));
             if all_known && !self.members.contains_key(child) {
-                let vague = parents.iter().any(|parent| self.may_be_forgotten(*parent));
+                let vague =
+                    parents.iter().any(|parent| is_mistaken(parent) || self.may_be_forgotten(*parent));
                 let shown = Shown { id: *child, parents: parents.clone(), closed: false };
                 self.adopt(&shown, false, vague, truth);
             }

@@ -45,10 +45,8 @@ impl World {
                 }
             }
             Step::Expire(count) => {
-                let shards = stream.shards();
-                let closed = shards.iter().filter(|shard| !open.iter().any(|id| id == shard.shard_id()));
-                for shard in closed.take(count) {
-                    stream.expire(shard.shard_id());
+                for shard in self.oracle.lock().unwrap().truth.closed().into_iter().take(count) {
+                    stream.expire(&format!("shardId-{:012}", shard.index));
                 }
             }
             _ => {}
