@@ -291,6 +291,7 @@ pub(crate) static KNOWN: &[Known] = &[
     refuses((Moto, LIST, "InvalidToken"), |case| case.has_later_pages(), "refuses its own token without a stream's name", (Fake, "ListShards, NextToken: not together with StreamName")),
     refuses((Moto, READ, NOT_FOUND), |case| case.reads_by_arn(), "knows no iterator that was asked for by ARN", (Fake, "GetShardIterator, StreamARN")),
     rare(refuses((Moto, UPDATE, INVALID), |case| case.has_a_narrow_shard(), "halves in floating point, and fails where that is too coarse", NO_UPDATE)),
+    rare(codes((Moto, UPDATE), (INVALID, LIMIT), &[MoreThanDouble, LessThanHalf], "halves in floating point, and fails where that is too coarse", COUNTS)),
     // What it takes, and AWS does not.
     codes((Moto, READ), (DONE, NOT_FOUND), &[OfTheFormerStream], "takes an iterator of a stream that had the same name before", FORMER_ITERATOR),
     codes((Moto, DESCRIBE), (DONE, VALIDATION), &[TooLow, TooHigh], "takes a Limit out of its range", (Fake, "DescribeStream, Limit: 1 to 10,000")),
@@ -311,7 +312,6 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((Moto, SPLIT), (DONE, INVALID), &[KeyAtStart], "splits off the first hash key alone", START_KEY),
     codes((Moto, UPDATE), (DONE, INVALID), &[SameCount], "an update to the same count", (Either, "UpdateShardCount: the same count is not spoken of; AWS refuses it")),
     rare(codes((Moto, UPDATE), (DONE, LIMIT), &[MoreThanDouble, LessThanHalf], "goes beyond the double, or below the half", COUNTS)),
-    rare(codes((Moto, UPDATE), (DONE, VALIDATION), &[TooLow], "goes down to no shard", COUNTS)),
     // What it answers.
     known((Moto, ANY, "StreamMode"), |case| case.server().is_empty(), "does not tell it", (Fake, "StreamDescription, StreamDescriptionSummary")),
     known((Moto, ANY, "ConsumerCount"), |case| case.server().is_empty(), "does not tell it", (Either, "StreamDescriptionSummary: the field is not required")),
@@ -354,14 +354,16 @@ pub(crate) fn find(server: Kind, case: &Case<'_>) -> Option<&'static Known> {
 
 /// What a server does not live through.
 pub(crate) fn is_not_asked(server: Kind, call: &Call) -> bool {
-    server == Kinesalite
-        && match call {
-            Call::ListShards(List { token: Some(Token::Garbage | Token::Empty), .. }) => true,
-            Call::GetShardIterator { start, .. } => {
-                matches!(start.time, Some(Time::HourAgo | Time::WeekAgo | Time::Mark(_)))
-            }
-            _ => false,
+    match call {
+        Call::ListShards(List { token: Some(Token::Garbage | Token::Empty), .. }) => server == Kinesalite,
+        Call::GetShardIterator { start, .. } => {
+            let past = matches!(start.time, Some(Time::HourAgo | Time::WeekAgo | Time::Mark(_)));
+            server == Kinesalite && past
         }
+        // It merges for ever.
+        Call::UpdateShardCount { target: ..=0, .. } => server == Moto,
+        _ => false,
+    }
 }
 
 /// So many seeds run, and those of [`more_seeds`].
