@@ -199,7 +199,7 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((KinesisLocal, SPLIT), (DONE, INVALID), &[KeyAtStart], "splits off the first hash key alone, or nothing", START_KEY),
     codes((KinesisLocal, SPLIT), (DONE, INVALID), &[KeyOutside], "splits off the last hash key", (Fake, "SplitShard, NewStartingHashKey: AWS wants less than the last hash key")),
     codes((KinesisLocal, UPDATE), (DONE, INVALID), &[SameCount], "an update to the same count", (Either, "UpdateShardCount: the same count is not spoken of; AWS refuses it")),
-    codes((KinesisLocal, UPDATE), (DONE, VALIDATION), &[TooLow], "goes down to no shard", COUNTS),
+    rare(codes((KinesisLocal, UPDATE), (DONE, VALIDATION), &[TooLow], "goes down to no shard", COUNTS)),
     // What it answers.
     known((KinesisLocal, ANY, "EncryptionType"), |case| case.server() == "NONE", "NONE for what is not encrypted",
         (Either, "PutRecord, PutRecords: NONE is a valid value, and the field is not required")),
