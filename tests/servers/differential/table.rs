@@ -35,7 +35,7 @@ pub(crate) struct Known {
     pub(crate) right: Right,
     /// What AWS says, and where.
     pub(crate) rule: &'static str,
-    /// It takes hundreds of scripts to meet it.
+    /// It takes hundreds of scripts to meet it, or is a matter of the server's pace.
     pub(crate) rare: bool,
 }
 
@@ -199,7 +199,7 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((KinesisLocal, SPLIT), (DONE, INVALID), &[KeyAtStart], "splits off the first hash key alone, or nothing", START_KEY),
     codes((KinesisLocal, SPLIT), (DONE, INVALID), &[KeyOutside], "splits off the last hash key", (Fake, "SplitShard, NewStartingHashKey: AWS wants less than the last hash key")),
     codes((KinesisLocal, UPDATE), (DONE, INVALID), &[SameCount], "an update to the same count", (Either, "UpdateShardCount: the same count is not spoken of; AWS refuses it")),
-    codes((KinesisLocal, UPDATE), (DONE, VALIDATION), &[TooLow], "goes down to no shard", COUNTS),
+    rare(codes((KinesisLocal, UPDATE), (DONE, VALIDATION), &[TooLow], "goes down to no shard", COUNTS)),
     // What it answers.
     known((KinesisLocal, ANY, "EncryptionType"), |case| case.server() == "NONE", "NONE for what is not encrypted",
         (Either, "PutRecord, PutRecords: NONE is a valid value, and the field is not required")),
@@ -260,8 +260,8 @@ pub(crate) static KNOWN: &[Known] = &[
     known((Kinesalite, LIST, "pages"), |case| case.server() == "1", "ignores MaxResults", MAX_RESULTS),
     known((Kinesalite, ANY, "StreamCreationTimestamp"), |case| case.server() == "before it happened", "some seconds early", (Either, "StreamDescription, StreamCreationTimestamp: the approximate time")),
     known((Kinesalite, READ, "Records[].ApproximateArrivalTimestamp"), |case| case.server() == "after it happened", "shards are made a second late, and their records are not older", (Either, "Record, ApproximateArrivalTimestamp: the approximate time")),
-    known((Kinesalite, PUT, "SequenceNumber"), |case| case.server().starts_with("not above") && case.resharded(), "numbers do not rise within a shard after a reshard", SEQUENCES),
-    known((Kinesalite, PUT, "Records[].SequenceNumber"), |case| case.server().starts_with("not above") && case.resharded(), "numbers do not rise within a shard after a reshard", SEQUENCES),
+    rare(known((Kinesalite, PUT, "SequenceNumber"), |case| case.server().starts_with("not above") && case.resharded(), "numbers do not rise within a shard after a reshard", SEQUENCES)),
+    rare(known((Kinesalite, PUT, "Records[].SequenceNumber"), |case| case.server().starts_with("not above") && case.resharded(), "numbers do not rise within a shard after a reshard", SEQUENCES)),
     known((Kinesalite, READ, "ChildShards"), |case| case.server().is_empty(), "knows no ChildShards", CHILD_SHARDS),
     known((Kinesalite, READ, "MillisBehindLatest"), |case| case.server() == "zero", "zero while there is more", BEHIND),
     known((Kinesalite, READ, "MillisBehindLatest"), |case| case.fake() == "zero" && case.reads_closed(), "more than zero at the end of a closed shard", BEHIND),
@@ -291,6 +291,7 @@ pub(crate) static KNOWN: &[Known] = &[
     refuses((Moto, LIST, "InvalidToken"), |case| case.has_later_pages(), "refuses its own token without a stream's name", (Fake, "ListShards, NextToken: not together with StreamName")),
     refuses((Moto, READ, NOT_FOUND), |case| case.reads_by_arn(), "knows no iterator that was asked for by ARN", (Fake, "GetShardIterator, StreamARN")),
     rare(refuses((Moto, UPDATE, INVALID), |case| case.has_a_narrow_shard(), "halves in floating point, and fails where that is too coarse", NO_UPDATE)),
+    rare(codes((Moto, UPDATE), (INVALID, LIMIT), &[MoreThanDouble, LessThanHalf], "halves in floating point, and fails where that is too coarse", COUNTS)),
     // What it takes, and AWS does not.
     codes((Moto, READ), (DONE, NOT_FOUND), &[OfTheFormerStream], "takes an iterator of a stream that had the same name before", FORMER_ITERATOR),
     codes((Moto, DESCRIBE), (DONE, VALIDATION), &[TooLow, TooHigh], "takes a Limit out of its range", (Fake, "DescribeStream, Limit: 1 to 10,000")),
@@ -311,7 +312,6 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((Moto, SPLIT), (DONE, INVALID), &[KeyAtStart], "splits off the first hash key alone", START_KEY),
     codes((Moto, UPDATE), (DONE, INVALID), &[SameCount], "an update to the same count", (Either, "UpdateShardCount: the same count is not spoken of; AWS refuses it")),
     rare(codes((Moto, UPDATE), (DONE, LIMIT), &[MoreThanDouble, LessThanHalf], "goes beyond the double, or below the half", COUNTS)),
-    rare(codes((Moto, UPDATE), (DONE, VALIDATION), &[TooLow], "goes down to no shard", COUNTS)),
     // What it answers.
     known((Moto, ANY, "StreamMode"), |case| case.server().is_empty(), "does not tell it", (Fake, "StreamDescription, StreamDescriptionSummary")),
     known((Moto, ANY, "ConsumerCount"), |case| case.server().is_empty(), "does not tell it", (Either, "StreamDescriptionSummary: the field is not required")),
@@ -354,14 +354,16 @@ pub(crate) fn find(server: Kind, case: &Case<'_>) -> Option<&'static Known> {
 
 /// What a server does not live through.
 pub(crate) fn is_not_asked(server: Kind, call: &Call) -> bool {
-    server == Kinesalite
-        && match call {
-            Call::ListShards(List { token: Some(Token::Garbage | Token::Empty), .. }) => true,
-            Call::GetShardIterator { start, .. } => {
-                matches!(start.time, Some(Time::HourAgo | Time::WeekAgo | Time::Mark(_)))
-            }
-            _ => false,
+    match call {
+        Call::ListShards(List { token: Some(Token::Garbage | Token::Empty), .. }) => server == Kinesalite,
+        Call::GetShardIterator { start, .. } => {
+            let past = matches!(start.time, Some(Time::HourAgo | Time::WeekAgo | Time::Mark(_)));
+            server == Kinesalite && past
         }
+        // It merges for ever.
+        Call::UpdateShardCount { target: ..=0, .. } => server == Moto,
+        _ => false,
+    }
 }
 
 /// So many seeds run, and those of [`more_seeds`].
