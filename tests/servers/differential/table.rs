@@ -93,8 +93,9 @@ const fn refuses(
     }
 }
 
-const fn rare(known: Known) -> Known {
-    Known { rare: true, ..known }
+const fn rare(mut known: Known) -> Known {
+    known.rare = true;
+    known
 }
 
 const HTTP_500: &str = "unreadable (HTTP 500)";
