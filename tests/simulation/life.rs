@@ -124,7 +124,6 @@ impl Life {
         for shard in shards {
             if let Some(member) = self.members.get_mut(&shard.id) {
                 member.named_in = self.full_lists;
-                member.is_told = true;
                 continue;
             }
             let namesake = self.under_the_name_of(shard.id).filter(|_| !is_full);

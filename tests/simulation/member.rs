@@ -19,7 +19,7 @@ pub(crate) struct Member {
     pub(crate) vague: bool,
     /// As far as the lists showed it; while they are true, that is as far as it is true.
     pub(crate) descends: bool,
-    /// A list named it, with the number that it starts at.
+    /// A list named it first, with the number that it starts at. One that only its parent had named may be taken for the old stream's.
     pub(crate) is_told: bool,
     /// Its stream is gone, and the lists may have shown that.
     pub(crate) may_be_buried: bool,
