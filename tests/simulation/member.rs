@@ -6,6 +6,7 @@ use tokio::time::{Duration, Instant};
 use crate::id::Id;
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each by itself")]
 pub(crate) struct Member {
     pub(crate) known_since: Instant,
     /// The parents that were known when it was first named: it is not offered before they are closed.
