@@ -125,7 +125,7 @@ fn many(first: u64, seeds: u64) -> Results {
                     let script = Script::of_seed(seed);
                     let mut outcome = play(&script);
                     if outcome.violation.is_none()
-                        && seed % TWICE == 0
+                        && seed.is_multiple_of(TWICE)
                         && !is_same_each_time(&script, &outcome)
                     {
                         outcome.violation = Some("it comes out differently each time".to_owned());

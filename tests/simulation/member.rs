@@ -6,6 +6,7 @@ use tokio::time::{Duration, Instant};
 use crate::id::Id;
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each by itself")]
 pub(crate) struct Member {
     pub(crate) known_since: Instant,
     /// The parents that were known when it was first named: it is not offered before they are closed.
@@ -19,7 +20,7 @@ pub(crate) struct Member {
     pub(crate) vague: bool,
     /// As far as the lists showed it; while they are true, that is as far as it is true.
     pub(crate) descends: bool,
-    /// A list named it, with the number that it starts at.
+    /// A list named it first, with the number that it starts at. One that only its parent had named may be taken for the old stream's.
     pub(crate) is_told: bool,
     /// Its stream is gone, and the lists may have shown that.
     pub(crate) may_be_buried: bool,

@@ -156,10 +156,9 @@ pub(crate) fn shortest(script: &Script, fails: impl Fn(usize, &Script) -> bool) 
 fn plainer(step: &Step) -> Vec<Step> {
     match step.clone() {
         Step::Put(count) if count > 1 => vec![Step::Put(1), Step::Put(count / 2)],
-        Step::Split(_) => vec![Step::Split(0)],
+        Step::Split(_) | Step::Double => vec![Step::Split(0)],
         Step::Merge(_) => vec![Step::Merge(0), Step::Split(0)],
         Step::Scale(_) => vec![Step::Split(0), Step::Merge(0), Step::Scale(0)],
-        Step::Double => vec![Step::Split(0)],
         Step::Storm(changes @ 1.., seed) => {
             vec![
                 Step::Split(0),
