@@ -135,9 +135,10 @@ impl Oracle {
             self.violate("two listing requests at a time");
         }
         if let Some(extent) = first_page {
+            let is_second_half = extent == Extent::Full && self.life.has_half_a_list();
             self.life.first_page(extent);
             if !self.is_over
-                && let Err(why) = self.life.requests.begin(&self.rules)
+                && let Err(why) = self.life.requests.begin(&self.rules, is_second_half)
             {
                 self.violate(why);
             }

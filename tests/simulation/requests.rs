@@ -60,7 +60,7 @@ impl Requests {
     }
 
     /// A listing begins: there must be a reason within the last few intervals, and it must not follow a failure too soon or too late.
-    pub(crate) fn begin(&mut self, rules: &Rules) -> Result<(), String> {
+    pub(crate) fn begin(&mut self, rules: &Rules, is_second_half: bool) -> Result<(), String> {
         let now = Instant::now();
         self.is_begun = true;
         self.begun.push_back(now);
@@ -78,7 +78,7 @@ impl Requests {
                 self.begun.len()
             ));
         }
-        if self.sdk_retries || self.failures == 0 || self.expired_tokens > 0 {
+        if self.sdk_retries || self.failures == 0 || self.expired_tokens > 0 || is_second_half {
             return Ok(());
         }
         let longest = FIRST_RETRY.saturating_mul(1 << (self.failures - 1).min(16)).min(rules.poll_interval);
