@@ -47,7 +47,7 @@ pub(crate) struct Life {
     extent: Extent,
     pages: Vec<Shown>,
     list_begun: Instant,
-    /// Under `FROM_TIMESTAMP` and `resume`, the first list is all shards, of which these are wanted.
+    /// Under `FROM_TIMESTAMP` and `resume`, a full list is all shards, of which these are wanted.
     mask: Option<BTreeSet<Id>>,
     pub(crate) requests: Requests,
 }
@@ -105,7 +105,7 @@ impl Life {
         let mut shards = std::mem::take(&mut self.pages);
         shards.sort_by_key(|shard| shard.id);
         let is_first = self.full_lists == 0;
-        if self.extent == Extent::Filtered && is_first && !self.named.is_empty() {
+        if self.extent == Extent::Filtered && !self.named.is_empty() {
             self.mask = Some(shards.iter().map(|shard| shard.id).collect());
             self.requests.allow();
             return Vec::new();

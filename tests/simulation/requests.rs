@@ -54,7 +54,7 @@ impl Requests {
         }
     }
 
-    /// A shard was closed; or a list wants another: one that named a shard whose parents no list had, or the filtered one before the first.
+    /// A shard was closed; or a list wants another: one that named a shard whose parents no list had, or the filtered one before one of all shards.
     pub(crate) fn allow(&mut self) {
         self.reasons.push_back(Instant::now());
     }

@@ -107,10 +107,19 @@ impl Starts {
         }
     }
 
-    /// A shard that its parent's end has named.
-    pub(super) fn child(&mut self, n: usize) {
+    /// A shard that its parent's end has named. What descends from it, and is in a list that had left it out, follows it if that comes to be looked at only now.
+    pub(super) fn child(&mut self, n: usize, shards: &[Truth]) {
         if self.named.remove(&n).is_some() {
             self.uncertain.insert(n);
+        }
+        let mut family = BTreeSet::from([n]);
+        for (child, shard) in shards.iter().enumerate() {
+            if shard.parents.iter().any(|parent| family.contains(parent)) {
+                family.insert(child);
+                if self.expected.remove(&child).is_some() || self.skipped.remove(&child) {
+                    self.uncertain.insert(child);
+                }
+            }
         }
     }
 

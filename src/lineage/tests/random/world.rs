@@ -229,7 +229,7 @@ impl World {
                 // Its other parent may be unknown: then it is as if it had not been named.
                 let has_parents = truth.parents.iter().all(|&parent| self.family.knows(&id(parent)));
                 if has_parents && !self.family.knows(&id(child)) {
-                    self.starts.child(child);
+                    self.starts.child(child, &self.shards);
                     self.named_at.entry(child).or_insert(self.now);
                     self.named_in.insert(child, self.full_lists);
                 }
