@@ -1,5 +1,7 @@
 //! A client's clock that is off: what a run from `Latest` reads is told by Kinesis's clock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use aws_sdk_kinesis::config::interceptors::BeforeDeserializationInterceptorContextMut;
 use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_kinesis::error::BoxError;
@@ -108,26 +110,28 @@ async fn nothing_is_skipped_when_the_shard_is_handed_back() {
     }
 }
 
+/// A clock that is ahead until it is set right.
+#[derive(Debug)]
+struct SetRight(FakeKinesis, Arc<AtomicBool>);
+
+impl TimeSource for SetRight {
+    fn now(&self) -> SystemTime {
+        self.0.now() + if self.1.load(Ordering::Relaxed) { Duration::ZERO } else { OFF }
+    }
+}
+
 /// By the first answer: the clock may be set right before the stream is there.
 #[tokio::test(start_paused = true)]
 async fn when_the_run_began_is_told_by_the_first_answer() {
     let kinesis = FakeKinesis::new();
-    let set_right = Arc::new(std::sync::atomic::AtomicBool::default());
-    #[derive(Debug)]
-    struct SetRight(FakeKinesis, Arc<std::sync::atomic::AtomicBool>);
-    impl TimeSource for SetRight {
-        fn now(&self) -> SystemTime {
-            self.0.now()
-                + if self.1.load(std::sync::atomic::Ordering::Relaxed) { Duration::ZERO } else { OFF }
-        }
-    }
+    let set_right = Arc::new(AtomicBool::default());
     let time = SetRight(kinesis.clone(), Arc::clone(&set_right));
     let config = kinesis.config().time_source(time).interceptor(Dated(kinesis.clone()));
     let client = Client::from_conf(config.build());
     let records = all_shards(&client, "orders").start_at(StartAt::Latest).records(&client);
     let mut records = pin!(records);
     assert!(timeout(Duration::from_secs(5), records.next()).await.is_err());
-    set_right.store(true, std::sync::atomic::Ordering::Relaxed);
+    set_right.store(true, Ordering::Relaxed);
     put(&kinesis.create_stream("orders", 1), 0..3);
     assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
 }

@@ -34,7 +34,7 @@ async fn the_pause_begins_when_the_answer_has_come() {
     let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
     assert_eq!(take(&mut records, 7).await.len(), 7);
     let reads: Vec<_> = kinesis.requests().into_iter().filter(|r| r.operation() == "GetRecords").collect();
-    let pauses: Vec<Duration> = reads.windows(2).map(|pair| pair[1].at() - pair[0].at() - late).collect();
+    let pauses: Vec<Duration> = reads.windows(2).map(|pair| pair[1].at() - (pair[0].at() + late)).collect();
     assert!(pauses[..3].iter().all(|pause| (200..=211).contains(&pause.as_millis())), "{pauses:?}");
     // A million bytes are half a second's worth.
     assert!(pauses[4..].iter().all(|pause| (477..=520).contains(&pause.as_millis())), "{pauses:?}");

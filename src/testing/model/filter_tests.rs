@@ -48,7 +48,7 @@ fn at_timestamp() {
 }
 
 /// "All closed shards whose end timestamp is greater than or equal to the given timestamp and also all open shards.
-/// Corrected to TRIM_HORIZON of the data stream if FROM_TIMESTAMP is less than the TRIM_HORIZON value."
+/// Corrected to `TRIM_HORIZON` of the data stream if `FROM_TIMESTAMP` is less than the `TRIM_HORIZON` value."
 #[test]
 fn from_timestamp() {
     let service = &mut service();
@@ -66,7 +66,7 @@ fn from_timestamp() {
     assert_eq!(from(0, later + HOUR), [2, 4]);
 }
 
-/// "All the shards that were open at TRIM_HORIZON": at the creation while the stream is young, and then at the oldest
+/// "All the shards that were open at `TRIM_HORIZON`": at the creation while the stream is young, and then at the oldest
 /// moment of which anything is kept.
 #[test]
 fn at_trim_horizon() {

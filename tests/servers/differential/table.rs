@@ -113,6 +113,7 @@ const READ: &[&str] = &["GetRecords"];
 const ITERATOR: &[&str] = &["GetShardIterator"];
 const LIST: &[&str] = &["ListShards"];
 const DESCRIBE: &[&str] = &["DescribeStream"];
+const SUMMARY: &[&str] = &["DescribeStreamSummary"];
 const LISTS: &[&str] = &["DescribeStream", "ListShards"];
 const PUT: &[&str] = &["PutRecord", "PutRecords"];
 const MERGE: &[&str] = &["MergeShards"];
@@ -160,6 +161,7 @@ const CLOSED: (Right, &str) =
 const FORMER_ITERATOR: (Right, &str) =
     (Either, "DeleteStream: the shards are gone; an iterator of one is not spoken of");
 const FORMER_TOKEN: (Right, &str) = (Fake, "ListShards, NextToken: it unambiguously identifies the stream");
+const RECORD_SIZE: (Right, &str) = (Fake, "StreamDescriptionSummary, MaxRecordSizeInKiB");
 const SEQUENCES: (Right, &str) = (
     Fake,
     "SequenceNumberRange; Terminology: a sequence number is unique per partition key within its shard, and increases",
@@ -202,6 +204,7 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((KinesisLocal, UPDATE), (DONE, INVALID), &[SameCount], "an update to the same count", (Either, "UpdateShardCount: the same count is not spoken of; AWS refuses it")),
     rare(codes((KinesisLocal, UPDATE), (DONE, VALIDATION), &[TooLow], "goes down to no shard", COUNTS)),
     // What it answers.
+    known((KinesisLocal, SUMMARY, "MaxRecordSizeInKiB"), |case| case.server().is_empty(), "does not tell the greatest size of a record", RECORD_SIZE),
     known((KinesisLocal, ANY, "EncryptionType"), |case| case.server() == "NONE", "NONE for what is not encrypted",
         (Either, "PutRecord, PutRecords: NONE is a valid value, and the field is not required")),
     known((KinesisLocal, READ, "Records[].EncryptionType"), |case| case.server() == "NONE", "NONE for what is not encrypted",
@@ -253,6 +256,7 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((Kinesalite, RESHARD), (DONE, INVALID), &[ClosedShard], "splits and merges closed shards", (Fake, "SplitShard, MergeShards: InvalidArgumentException")),
     codes((Kinesalite, &["PutRecord", "PutRecords", "SplitShard"]), (DONE, VALIDATION), &[HashKeyPattern], "takes hash keys with zeros before them", HASH_KEY),
     // What it answers.
+    known((Kinesalite, SUMMARY, "MaxRecordSizeInKiB"), |case| case.server().is_empty(), "does not tell the greatest size of a record", RECORD_SIZE),
     known((Kinesalite, ANY, "StreamMode"), |case| case.server().is_empty(), "knows no StreamModeDetails", (Fake, "StreamDescription, StreamDescriptionSummary")),
     known((Kinesalite, DESCRIBE, "Shards"), |case| case.server_lists_more(), "ignores Limit", (Fake, "DescribeStream, Limit")),
     known((Kinesalite, DESCRIBE, "HasMoreShards"), |case| case.fake() == "true", "ignores Limit", (Fake, "DescribeStream, Limit")),
@@ -314,6 +318,7 @@ pub(crate) static KNOWN: &[Known] = &[
     codes((Moto, UPDATE), (DONE, INVALID), &[SameCount], "an update to the same count", (Either, "UpdateShardCount: the same count is not spoken of; AWS refuses it")),
     rare(codes((Moto, UPDATE), (DONE, LIMIT), &[MoreThanDouble, LessThanHalf], "goes beyond the double, or below the half", COUNTS)),
     // What it answers.
+    known((Moto, SUMMARY, "MaxRecordSizeInKiB"), |case| case.server().is_empty(), "does not tell the greatest size of a record", RECORD_SIZE),
     known((Moto, ANY, "StreamMode"), |case| case.server().is_empty(), "does not tell it", (Fake, "StreamDescription, StreamDescriptionSummary")),
     known((Moto, ANY, "ConsumerCount"), |case| case.server().is_empty(), "does not tell it", (Either, "StreamDescriptionSummary: the field is not required")),
     known((Moto, ANY, "OpenShardCount"), |case| case.resharded(), "counts closed shards", (Fake, "StreamDescriptionSummary, OpenShardCount: the number of open shards")),
