@@ -16,8 +16,9 @@ impl Table {
 
     /// A figure that must not be above its limit.
     pub(crate) fn row(&mut self, what: &str, limit: f64, measured: f64) {
-        // What is printed is what counts.
-        let is_over = (measured * 100.0).round() > (limit * 100.0).round();
+        // What is printed is what counts; there is no zero below zero.
+        let measured = (measured * 100.0).round() / 100.0 + 0.0;
+        let is_over = measured > limit;
         self.over += usize::from(is_over);
         println!("  {what:<72} {limit:>9.2} {measured:>9.2} {}", if is_over { "OVER" } else { "" });
     }

@@ -20,14 +20,22 @@ pub(crate) fn cases(table: &mut Table) {
     idle(table);
 }
 
+/// What pages of many records take more than pages of few, of which there are as many; the rest is each request's.
 fn per_record(table: &mut Table) {
-    let load = Load { shards: 1, pages: 10, records: 10_000, bytes: 100 };
+    const PAGES: usize = 10;
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let client = load.client();
-    let ours = || runtime.block_on(ours(&client, load, ReadOptions::new()));
-    let bare = || runtime.block_on(bare(&client, load));
-    let more = allocations(ours) - allocations(bare);
-    table.row("our allocations per record, of 100000 on 10 pages", 0.0, more / count(load.total()));
+    let more = |records| {
+        let load = Load { shards: 1, pages: PAGES, records, bytes: 100 };
+        let client = load.client();
+        let ours = || runtime.block_on(ours(&client, load, ReadOptions::new()));
+        let bare = || runtime.block_on(bare(&client, load));
+        allocations(ours) - allocations(bare)
+    };
+    let (few, many) = (10, 10_000);
+    let (of_few, of_many) = (more(few), more(many));
+    let per_record = (of_many - of_few) / count((many - few) * PAGES);
+    table.row("our allocations per record, on pages of 10000", 0.0, per_record);
+    Table::note("our allocations per page", (of_many - per_record * count(many * PAGES)) / count(PAGES));
 }
 
 fn idle(table: &mut Table) {
