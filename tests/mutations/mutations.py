@@ -27,14 +27,8 @@ MUTATIONS = [
     Mutation(
         "children start at Latest",
         ORIGIN,
-        "_ if self.full_lists > 0 ||",
-        "_ if self.full_lists > 1_000_000 ||",
-    ),
-    Mutation(
-        "what a reader of this run precedes starts at Latest",
-        ORIGIN,
-        "|| ancestry.follows_a_reader ||",
-        "||",
+        "_ if self.full_lists > 0 || follows_a_reader =>",
+        "_ if self.full_lists > 1_000_000 =>",
     ),
     Mutation(
         "a handle that is dropped says nothing",
@@ -69,7 +63,7 @@ MUTATIONS = [
     Mutation(
         "closing a shard with no known child lists nothing",
         FAMILY,
-        "(!self.childless.is_empty()).then_some(WantedList::Additions)",
+        "(self.wants_additions || !self.childless.is_empty()).then_some(WantedList::Additions)",
         "None",
     ),
     Mutation(
