@@ -102,8 +102,8 @@ macro_rules! setters {
         /// at all if it was [`Finished`](Progress::Finished); what descends from a named shard and is not named itself starts at
         /// `TrimHorizon`, also under [`StartAt::Latest`]. Remember a shard as finished for as long as Kinesis lists it.
         ///
-        /// An entry is used by the first shard that bears its id. A stream that was deleted and created again *between* two runs has
-        /// the same shard ids, and Kinesis says nothing by which the two could be told apart here: start it without `resume`.
+        /// An entry is used by the first shard that bears its id. A stream that was deleted and created again *between* two runs, or before the
+        /// second full listing of this one, has the same shard ids, and Kinesis says nothing by which the two could be told apart here: start it without `resume`.
         ///
         /// # Default
         ///

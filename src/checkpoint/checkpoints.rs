@@ -270,7 +270,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    /// Whether nothing comes again that was delivered.
+    /// Whether nothing comes again that was delivered; save where the stream was deleted and created again meanwhile, whose first records may.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unsaved.is_empty() && self.held.is_empty() && self.unacknowledged == 0

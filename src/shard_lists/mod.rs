@@ -313,7 +313,8 @@ async fn one_list(
     let mut extent = if matches!(ask, Ask::After(_)) { Extent::Additions } else { Extent::Full };
     if look_back && matches!(ask, Ask::FromTimestamp(_)) {
         // The full list comes second, so that it holds all that the filtered one does.
-        extent = Extent::FullButOnly(pages.into_shards().map(|shard| shard.shard_id).collect());
+        let only = ShardList::from_pages(Arc::clone(&stream), Extent::Full, pages)?;
+        extent = Extent::FullButOnly(only.pages.into_iter().flatten().map(|shard| shard.shard_id).collect());
         pages = list(&client, &stream, &Ask::Everything, &time).await?;
     }
     ShardList::from_pages(stream, extent, pages)

@@ -313,8 +313,11 @@ impl Oracle {
         Some(format!("record {lost} of {} was never acknowledged; it {came}", record.shard))
     }
 
-    /// What was acknowledged in this life and is not in the store.
+    /// What was acknowledged in this life and is not in the store. A stream that was created again may have been begun twice: by the reader that the old one had left, too.
     pub(crate) fn unsaved(&self) -> Option<usize> {
+        if self.recreated_in == self.life {
+            return None;
+        }
         self.records.iter().position(|record| record.owed && self.is_done_now(record) && !record.durable)
     }
 

@@ -297,7 +297,8 @@ impl World {
         self.life = Some(self.run_on(checkpoints, shape));
     }
 
-    /// While the consumer runs: it has listed the shards, and will find others. Between two runs nothing tells it.
+    /// While the consumer runs: it has listed the shards, and will find others. Between two runs nothing tells it, nor before two full lists, which
+    /// end what the run before has named.
     async fn recreate(&mut self, shards: u32) {
         // One that takes few shards at a time does not list them meanwhile.
         if self.life.as_ref().is_none_or(|life| matches!(life.shape, Shape::Few(_))) {
@@ -305,7 +306,7 @@ impl World {
         }
         let number = self.oracle.lock().unwrap().written();
         self.put(1);
-        sleep(Duration::from_secs(20)).await;
+        sleep(Duration::from_mins(1)).await;
         if !self.oracle.lock().unwrap().has_begun(number) {
             return;
         }

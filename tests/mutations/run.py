@@ -9,6 +9,7 @@ The work is done in a copy of the tree, in target/mutations. It takes a minute o
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -24,7 +25,7 @@ LAYERS = {
     "servers": ["--test", "servers", "--", "fake::"],
     "simulation": ["--test", "simulation", "--test", "checkpoint_simulation"],
 }
-PATIENCE = 600  # seconds, for building and running a layer; what hangs is noticed too
+PATIENCE = 180  # seconds, for building and running a layer; what hangs is noticed too
 
 
 def copy_tree():
@@ -54,12 +55,17 @@ def cargo(*args):
         CHECKPOINT_SIMULATION_SEEDS="400",
     )
     env.pop("CI", None)  # the independent servers have no part in it
+    run = subprocess.Popen(
+        ["cargo", "test", "--quiet", *args],
+        cwd=TREE, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )
     try:
-        run = subprocess.run(
-            ["cargo", "test", "--quiet", *args], cwd=TREE, env=env, timeout=PATIENCE, capture_output=True, text=True
-        )
-        return run.returncode, run.stdout + run.stderr
+        output, _ = run.communicate(timeout=PATIENCE)
+        return run.returncode, output
     except subprocess.TimeoutExpired:
+        # With what it has started.
+        os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
         return "hangs", ""
 
 
