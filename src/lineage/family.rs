@@ -229,7 +229,15 @@ impl Family {
         if let Extent::FullButOnly(wanted) = &self.extent {
             let is_wanted =
                 wanted.contains(shard.shard_id()) || self.origin.names(shard.shard_id()).is_some();
-            let descends = |id: &&str| knows(id) || self.may_have_been_read(id);
+            // The first list has decided what is nobody's business: that a parent of it expires later changes nothing.
+            let was_read = |id: &str| {
+                if self.origin.is_first_list() {
+                    self.may_have_been_read(id)
+                } else {
+                    self.origin.names(id).is_some()
+                }
+            };
+            let descends = |id: &&str| knows(id) || was_read(id);
             if !is_wanted && !parents.iter().flatten().any(descends) {
                 self.passed_over.insert(shard.shard_id);
                 return;

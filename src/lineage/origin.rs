@@ -84,6 +84,11 @@ impl Origin {
         !self.passed.is_empty() && self.passed.contains(id)
     }
 
+    /// No full list is through yet.
+    pub(super) fn is_first_list(&self) -> bool {
+        self.full_lists == 0
+    }
+
     /// What two full lists in a row did not name has expired.
     pub(super) fn end_list(&mut self, list_was_full: bool) -> HashMap<String, Progress> {
         self.full_lists += u32::from(list_was_full);

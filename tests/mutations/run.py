@@ -25,7 +25,7 @@ LAYERS = {
     "servers": ["--test", "servers", "--", "fake::"],
     "simulation": ["--test", "simulation", "--test", "checkpoint_simulation"],
 }
-PATIENCE = 180  # seconds, for building and running a layer; what hangs is noticed too
+PATIENCE = 120  # seconds, for running a layer; what hangs is noticed too
 
 
 def copy_tree():
@@ -47,12 +47,12 @@ def copy_tree():
         shutil.copyfile(lock, TREE / "Cargo.lock")
 
 
-def cargo(*args):
+def cargo(*args, patience=PATIENCE):
     env = dict(
         os.environ,
         CARGO_TARGET_DIR=str(WORK / "build"),
-        SIMULATION_SEEDS="400",
-        CHECKPOINT_SIMULATION_SEEDS="400",
+        SIMULATION_SEEDS="200",
+        CHECKPOINT_SIMULATION_SEEDS="100",
     )
     env.pop("CI", None)  # the independent servers have no part in it
     run = subprocess.Popen(
@@ -60,7 +60,7 @@ def cargo(*args):
         cwd=TREE, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )
     try:
-        output, _ = run.communicate(timeout=PATIENCE)
+        output, _ = run.communicate(timeout=patience)
         return run.returncode, output
     except subprocess.TimeoutExpired:
         # With what it has started.
@@ -69,11 +69,18 @@ def cargo(*args):
         return "hangs", ""
 
 
+def layer_fails(args):
+    # It is built before time is taken.
+    at = args.index("--") if "--" in args else len(args)
+    code, output = cargo(*args[:at], "--no-run", patience=None)
+    return (code, output) if code else cargo(*args)
+
+
 def main():
     chosen = [m for m in MUTATIONS if not sys.argv[1:] or any(word in m.name for word in sys.argv[1:])]
     copy_tree()
     for layer, args in LAYERS.items():
-        code, output = cargo(*args)
+        code, output = layer_fails(args)
         if code != 0:
             print(output[-4000:])
             sys.exit(f"the layer {layer} fails without any mutation")
@@ -87,13 +94,13 @@ def main():
             sys.exit(f"{mutation.name}: {mutation.file} holds the text {text.count(mutation.old)} times: {mutation.old}")
         file.write_text(text.replace(mutation.old, mutation.new))
         try:
-            code, output = cargo("--lib", "--no-run")
+            code, output = cargo("--lib", "--no-run", patience=None)
             if code != 0:
                 print(output[-4000:])
                 sys.exit(f"{mutation.name} does not build")
             noticed = {}
             for layer, args in LAYERS.items():
-                code, _ = cargo(*args)
+                code, _ = layer_fails(args)
                 noticed[layer] = "hangs" if code == "hangs" else "" if code == 0 else "fails"
         finally:
             file.write_text(text)

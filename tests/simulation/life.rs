@@ -122,6 +122,9 @@ impl Life {
         }
         self.full_lists += u32::from(is_full);
         let mask = if is_full { self.mask.take() } else { None };
+        let listed: BTreeSet<Id> = shards.iter().map(|shard| shard.id).collect();
+        // What the earlier run knew is not all there: what has a parent that is not, may descend from it.
+        let has_gaps = is_first && !self.named.is_subset(&listed);
         let mut before_start = Vec::new();
         for shard in shards {
             if let Some(member) = self.members.get_mut(&shard.id) {
@@ -150,6 +153,7 @@ impl Life {
                 mask.contains(&shard.id)
                     || self.named.contains(&shard.id)
                     || shard.parents.iter().any(|parent| self.named.contains(parent) || knows(parent))
+                    || has_gaps && shard.parents.iter().any(|parent| !listed.contains(parent))
             });
             if is_wanted && self.adopt(&shard, is_first && is_full, vague, truth) {
                 before_start.push(shard.id);

@@ -97,7 +97,8 @@ impl Life {
             _ => None,
         };
         // A parent that turns up late is waited for too, while there is another to wait for.
-        let parents = truth.parents(id).unwrap_or_default();
+        // Nobody has found out yet that the stream was created again: it is a child of that, told by a reader of the old one.
+        let Some(parents) = truth.parents(id) else { return Ok(()) };
         let of_parents = parents.iter().filter_map(closed_at).max();
         let mut ready = of_parents.unwrap_or(self.begun).max(member.known_since);
         let by_handle = |parent: &Id| {
