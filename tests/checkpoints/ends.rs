@@ -3,6 +3,20 @@
 use super::store::Answer;
 use super::*;
 
+/// An earlier run has read the first of so many shards to its end, which was a split.
+async fn first_is_finished(shards: u32) -> World {
+    let world = World::new(shards);
+    world.put(0..1);
+    world.orders.split(FIRST);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    next(&mut records).await.ack();
+    nothing_for(&mut records, Duration::from_secs(30)).await;
+    drop((records, checkpoints));
+    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End));
+    world
+}
+
 #[tokio::test(start_paused = true)]
 async fn children_open_when_all_is_acknowledged_and_the_end_is_durable() {
     let world = World::new(1);
@@ -122,15 +136,7 @@ async fn end_marks_are_removed_when_kinesis_lists_the_shard_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn what_expired_between_two_runs_is_removed() {
-    let world = World::new(2);
-    world.put(0..1);
-    world.orders.split(FIRST);
-    let checkpoints = world.load().await;
-    let mut records = world.records(&checkpoints);
-    next(&mut records).await.ack();
-    nothing_for(&mut records, Duration::from_secs(30)).await;
-    drop((records, checkpoints));
-    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End));
+    let world = first_is_finished(2).await;
     world.orders.expire(FIRST);
 
     let checkpoints = world.load().await;
@@ -215,15 +221,7 @@ async fn a_shard_that_expires_waits_for_its_records() {
 /// A list from a time does not name what was closed before; but Kinesis lists it still.
 #[tokio::test(start_paused = true)]
 async fn end_marks_are_kept_for_as_long_as_kinesis_lists_the_shard_also_if_the_run_does_not() {
-    let world = World::new(1);
-    world.put(0..1);
-    world.orders.split(FIRST);
-    let checkpoints = world.load().await;
-    let mut records = world.records(&checkpoints);
-    next(&mut records).await.ack();
-    nothing_for(&mut records, Duration::from_secs(30)).await;
-    drop((records, checkpoints));
-    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End));
+    let world = first_is_finished(1).await;
     sleep(Duration::from_hours(1)).await;
 
     let checkpoints = world.load().await;
