@@ -244,10 +244,9 @@ pub mod testing;
 
 pub use all_shards::{AllShards, TryAllShards, all_shards, try_all_shards};
 pub use checkpoint::{
-    Ack, AllCheckpointedRecords, AutoAck, Checkpoint, CheckpointEvent, CheckpointEventKind,
-    CheckpointOptions, CheckpointStore, CheckpointedRecords, CheckpointedShard, CheckpointedShardStreamExt,
-    CheckpointedShards, Checkpoints, LoadError, MemoryStore, ParseCheckpointError, Save, Stopped, StoreError,
-    UnackedRecord,
+    Ack, AutoAck, Checkpoint, CheckpointEvent, CheckpointEventKind, CheckpointOptions, CheckpointStore,
+    CheckpointedShard, CheckpointedShards, Checkpoints, LoadError, MemoryStore, ParseCheckpointError, Save,
+    Stopped, StoreError, UnackedRecord,
 };
 #[cfg(feature = "dynamodb")]
 pub use checkpoint::{DynamoDbStore, DynamoDbStoreError};
@@ -259,7 +258,7 @@ pub use handle::ShardHandle;
 pub use lineage::{Lineage, WantedList, parents_first};
 pub use records::{
     AllBatches, AllRecords, Batch, BatchRecords, Batches, ReadError, ReadEvent, ReadEventKind, ReadOptions,
-    ReaderEnd, Record, Records, ShardStreamExt,
+    ReadShard, ReaderEnd, Record, Records, ShardStreamExt,
 };
 pub use shard_list::ShardList;
 pub use shard_lists::{ShardLists, shard_lists};

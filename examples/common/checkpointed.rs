@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use futures::TryStreamExt;
-use kinesis_shards::{CheckpointedShardStreamExt, Checkpoints, ReadOptions, StartAt, all_shards};
+use kinesis_shards::{Checkpoints, ReadOptions, ShardStreamExt, StartAt, all_shards};
 
 use super::with_cause;
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use kinesis_shards::testing::{FakeKinesis, FakeStream};
-use kinesis_shards::{
-    CheckpointedShardStreamExt, Checkpoints, FileStore, ReadOptions, UnackedRecord, all_shards,
-};
+use kinesis_shards::{Checkpoints, FileStore, ReadOptions, ShardStreamExt, UnackedRecord, all_shards};
 use tokio::time::{sleep, timeout};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;

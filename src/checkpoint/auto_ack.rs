@@ -15,7 +15,7 @@ use crate::Record;
 ///
 /// ```
 /// use futures::TryStreamExt;
-/// use kinesis_shards::{CheckpointedShardStreamExt, Checkpoints, MemoryStore, all_shards};
+/// use kinesis_shards::{ShardStreamExt, Checkpoints, MemoryStore, all_shards};
 /// # use kinesis_shards::testing::FakeKinesis;
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]

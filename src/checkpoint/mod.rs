@@ -33,6 +33,5 @@ pub use file::{FileStore, FileStoreError};
 pub use memory::MemoryStore;
 pub use options::CheckpointOptions;
 pub use position::{Checkpoint, ParseCheckpointError};
-pub use records::{AllCheckpointedRecords, CheckpointedRecords, CheckpointedShardStreamExt};
 pub use shards::{CheckpointedShard, CheckpointedShards};
 pub use store::{CheckpointStore, Save, StoreError};

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
 use futures::Stream;
+use futures::stream::FusedStream;
 use tokio::time::Duration;
 
 use super::ack::{Reading, UnackedRecord};
@@ -17,7 +18,7 @@ use crate::records::pages::{Next, Pages};
 use crate::records::turns::Turns;
 use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartPosition};
 
-pub(super) struct Reader {
+pub struct Reader {
     checkpoints: Checkpoints,
     handle: Option<ShardHandle>,
     reading: Arc<Reading>,
@@ -49,7 +50,7 @@ enum Last {
 }
 
 /// The records of a page that are to be delivered.
-pub(super) struct UnackedPage {
+pub struct UnackedPage {
     records: BatchRecords,
     reading: Arc<Reading>,
     resume: Arc<Resume>,
@@ -238,6 +239,12 @@ impl Stream for Reader {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll_page(cx)
+    }
+}
+
+impl FusedStream for Reader {
+    fn is_terminated(&self) -> bool {
+        self.ended.is_some()
     }
 }
 

@@ -13,9 +13,9 @@ use pin_project::pin_project;
 
 use super::entry::{Entry, Life};
 use super::resume::Resume;
-use super::{Checkpoint, CheckpointedRecords, Checkpoints};
+use super::{Checkpoint, Checkpoints};
 use crate::{
-    AllShards, Error, Progress, ReadOptions, ShardHandle, StartAt, StartPosition, StreamId, TryAllShards,
+    AllShards, Error, Progress, Records, ShardHandle, StartAt, StartPosition, StreamId, TryAllShards,
 };
 
 /// A shard, and its checkpoint: to be read from there, with [`records`](Self::records).
@@ -85,8 +85,8 @@ impl CheckpointedShard {
     /// Its records, each to be acknowledged, from its checkpoint to its end.
     ///
     /// The stream ends, and the shard's children open, when all records were acknowledged and the store has confirmed the end of the shard.
-    pub fn records(self, client: &Client) -> CheckpointedRecords {
-        CheckpointedRecords::new(self, client, Arc::new(ReadOptions::new()))
+    pub fn records(self, client: &Client) -> Records<Self> {
+        Records::new(self, client)
     }
 }
 

@@ -11,8 +11,9 @@ use pin_project::pin_project;
 use tokio::time::Duration;
 
 use super::one_by_one::OneByOne;
+use super::readable::{Open, Read, ReadShard};
 use super::side_by_side::SideBySide;
-use super::{Batch, Batches, ReadError, ReadOptions, Record};
+use super::{Batch, ReadError, ReadOptions};
 use crate::ShardHandle;
 
 /// Reads the shards of any stream of [`ShardHandle`]s.
@@ -38,7 +39,7 @@ use crate::ShardHandle;
 /// # Ok(())
 /// # }
 /// ```
-pub trait ShardStreamExt: Stream<Item = ShardHandle> + Sized {
+pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
     /// All records of all shards, one by one.
     ///
     /// The shards are read side by side, each from its [`start`](ShardHandle::start). Records of one partition key come in the order in which they were written, also across splits
@@ -56,7 +57,7 @@ pub trait ShardStreamExt: Stream<Item = ShardHandle> + Sized {
     ///
     /// Polling it panics outside a tokio runtime with its time driver enabled.
     fn records(self, client: &Client) -> AllRecords<Self> {
-        AllRecords { records: OneByOne::new(self.batches(client)) }
+        AllRecords { records: OneByOne::new(Readers::new(self, client)) }
     }
 
     /// All records of all shards, a page of one shard at a time. The shards take turns.
@@ -68,16 +69,59 @@ pub trait ShardStreamExt: Stream<Item = ShardHandle> + Sized {
     /// # Panics
     ///
     /// Polling it panics outside a tokio runtime with its time driver enabled.
-    fn batches(self, client: &Client) -> AllBatches<Self> {
-        AllBatches {
-            readers: SideBySide::new(self),
-            client: client.clone(),
-            options: Arc::new(ReadOptions::new()),
-        }
+    fn batches(self, client: &Client) -> AllBatches<Self>
+    where
+        Self: Stream<Item = ShardHandle>,
+    {
+        AllBatches { readers: Readers::new(self, client) }
     }
 }
 
-impl<S: Stream<Item = ShardHandle>> ShardStreamExt for S {}
+impl<S: Stream<Item: ReadShard>> ShardStreamExt for S {}
+
+/// The readers of a stream of shards.
+#[pin_project]
+pub(crate) struct Readers<S: Stream<Item: ReadShard>> {
+    #[pin]
+    side_by_side: SideBySide<S, <S::Item as Open>::Reader>,
+    client: Client,
+    options: Arc<ReadOptions>,
+}
+
+impl<S: Stream<Item: ReadShard>> Readers<S> {
+    fn new(shards: S, client: &Client) -> Self {
+        Self { side_by_side: SideBySide::new(shards), client: client.clone(), options: Arc::default() }
+    }
+
+    fn with(self, options: ReadOptions) -> Self {
+        Self { options: Arc::new(options), ..self }
+    }
+
+    #[track_caller]
+    fn max_shards(self, shards: usize) -> Self {
+        Self { side_by_side: self.side_by_side.max_shards(shards), ..self }
+    }
+
+    fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
+        self.side_by_side.readers().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
+    }
+}
+
+impl<S: Stream<Item: ReadShard>> Stream for Readers<S> {
+    type Item = Result<<S::Item as Open>::Page, ReadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        let (client, options) = (this.client, this.options);
+        this.side_by_side.poll_next(cx, |shard, turns| shard.open(client, Arc::clone(options), turns))
+    }
+}
+
+impl<S: Stream<Item: ReadShard>> FusedStream for Readers<S> {
+    fn is_terminated(&self) -> bool {
+        self.side_by_side.is_terminated()
+    }
+}
 
 /// All records of a stream of shards, by the page: see [`ShardStreamExt::batches`].
 ///
@@ -86,17 +130,15 @@ impl<S: Stream<Item = ShardHandle>> ShardStreamExt for S {}
 /// Dropping `next()` loses nothing. Dropping the stream abandons the handles that are being read.
 #[must_use = "streams do nothing unless polled"]
 #[pin_project]
-pub struct AllBatches<S: Stream> {
+pub struct AllBatches<S: Stream<Item = ShardHandle>> {
     #[pin]
-    readers: SideBySide<S, Batches>,
-    client: Client,
-    options: Arc<ReadOptions>,
+    readers: Readers<S>,
 }
 
 impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
     /// Reads with these options. They hold for the shards that open from now on.
     pub fn with(self, options: ReadOptions) -> Self {
-        Self { options: Arc::new(options), ..self }
+        Self { readers: self.readers.with(options) }
     }
 
     /// Reads at most so many shards at once: no more requests are under way, and no more answers in memory. The shards take turns, in the order in which they have to be read: none is left
@@ -114,12 +156,12 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
     /// If it is zero.
     #[track_caller]
     pub fn max_shards(self, shards: usize) -> Self {
-        Self { readers: self.readers.max_shards(shards), ..self }
+        Self { readers: self.readers.max_shards(shards) }
     }
 
-    /// Each shard that is being read, or waits for its turn, and its [lag](Batches::lag).
+    /// Each shard that is being read, or waits for its turn, and its [lag](super::Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
-        self.readers.readers().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
+        self.readers.lags()
     }
 }
 
@@ -127,9 +169,7 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
     type Item = Result<Batch, ReadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.project();
-        let (client, options) = (this.client, this.options);
-        this.readers.poll_next(cx, |shard, turns| Batches::new(shard, client, Arc::clone(options), turns))
+        self.project().readers.poll_next(cx)
     }
 }
 
@@ -139,9 +179,9 @@ impl<S: Stream<Item = ShardHandle>> FusedStream for AllBatches<S> {
     }
 }
 
-impl<S: Stream> std::fmt::Debug for AllBatches<S> {
+impl<S: Stream<Item = ShardHandle>> std::fmt::Debug for AllBatches<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AllBatches").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("AllBatches").field("options", &self.readers.options).finish_non_exhaustive()
     }
 }
 
@@ -150,18 +190,17 @@ impl<S: Stream> std::fmt::Debug for AllBatches<S> {
 /// # Cancel safety
 ///
 /// Dropping `next()` loses nothing. Dropping the stream abandons the handles that are being read.
-#[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 #[pin_project]
-pub struct AllRecords<S: Stream> {
+pub struct AllRecords<S: Stream<Item: ReadShard>> {
     #[pin]
-    records: OneByOne<AllBatches<S>, Batch>,
+    records: OneByOne<Readers<S>, <S::Item as Open>::Page>,
 }
 
-impl<S: Stream<Item = ShardHandle>> AllRecords<S> {
+impl<S: Stream<Item: ReadShard>> AllRecords<S> {
     /// Reads with these options. They hold for the shards that open from now on.
     pub fn with(self, options: ReadOptions) -> Self {
-        self.map(|batches| batches.with(options))
+        self.map(|readers| readers.with(options))
     }
 
     /// Reads at most so many shards at once, in turn: see [`AllBatches::max_shards`].
@@ -175,22 +214,22 @@ impl<S: Stream<Item = ShardHandle>> AllRecords<S> {
     /// If it is zero.
     #[track_caller]
     pub fn max_shards(self, shards: usize) -> Self {
-        self.map(|batches| batches.max_shards(shards))
+        self.map(|readers| readers.max_shards(shards))
     }
 
-    /// Each shard that is being read, or waits for its turn, and its [lag](Batches::lag).
+    /// Each shard that is being read, or waits for its turn, and its [lag](super::Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         self.records.batches.lags()
     }
 
     #[track_caller]
-    fn map(self, set: impl FnOnce(AllBatches<S>) -> AllBatches<S>) -> Self {
+    fn map(self, set: impl FnOnce(Readers<S>) -> Readers<S>) -> Self {
         Self { records: self.records.map_batches(set) }
     }
 }
 
-impl<S: Stream<Item = ShardHandle>> Stream for AllRecords<S> {
-    type Item = Result<Record, ReadError>;
+impl<S: Stream<Item: ReadShard>> Stream for AllRecords<S> {
+    type Item = Result<<S::Item as Open>::Record, ReadError>;
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -202,8 +241,14 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllRecords<S> {
     }
 }
 
-impl<S: Stream<Item = ShardHandle>> FusedStream for AllRecords<S> {
+impl<S: Stream<Item: ReadShard>> FusedStream for AllRecords<S> {
     fn is_terminated(&self) -> bool {
         self.records.is_terminated()
+    }
+}
+
+impl<S: Stream<Item: ReadShard>> std::fmt::Debug for AllRecords<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AllRecords").field("options", &self.records.batches.options).finish_non_exhaustive()
     }
 }

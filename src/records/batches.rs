@@ -41,9 +41,14 @@ impl Batches {
     /// If the stream was polled already.
     #[track_caller]
     pub fn with(mut self, options: ReadOptions) -> Self {
-        assert!(!self.pages.is_begun(), "set the options before the first poll");
-        self.pages.set_options(Arc::new(options));
+        self.set_options(Arc::new(options));
         self
+    }
+
+    #[track_caller]
+    pub(super) fn set_options(&mut self, options: Arc<ReadOptions>) {
+        assert!(!self.pages.is_begun(), "set the options before the first poll");
+        self.pages.set_options(options);
     }
 
     /// `MillisBehindLatest` of the last answer: how far what was read was behind the tip of the shard then. It does not grow while reads fail, or while nobody polls. `None` before the first

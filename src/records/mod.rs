@@ -7,15 +7,16 @@ mod error;
 mod event;
 #[cfg(feature = "kpl")]
 mod kpl;
-pub(crate) mod one_by_one;
+mod one_by_one;
 mod opened;
 mod options;
 mod pace;
 pub(crate) mod pages;
 mod polling;
+pub(crate) mod readable;
 mod record;
 mod requests;
-pub(crate) mod side_by_side;
+mod side_by_side;
 mod source;
 pub(crate) mod turns;
 
@@ -30,6 +31,7 @@ pub use error::ReadError;
 pub use event::{ReadEvent, ReadEventKind, ReaderEnd};
 pub use one_by_one::Records;
 pub use options::ReadOptions;
+pub use readable::ReadShard;
 pub use record::Record;
 
 use self::turns::Turns;
@@ -83,7 +85,7 @@ impl ShardHandle {
     ///
     /// Dropping `next()` loses nothing.
     pub fn records(self, client: &Client) -> Records {
-        Records::new(self.batches(client))
+        Records::new(self, client)
     }
 
     /// The shard's records by the page, as Kinesis gives them; empty pages are left out. All that is said of [`records`](Self::records) holds.

@@ -1,28 +1,33 @@
 //! Over a stream of batches, one of single records.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
 
-use super::{Batch, Batches, ReadError, ReadOptions, ReaderEnd, Record};
+use super::readable::{Read, ReadShard};
+use super::turns::Turns;
+use super::{ReadError, ReadOptions, ReaderEnd};
+use crate::ShardHandle;
 
-/// A shard's records, one by one, in order: see [`ShardHandle::records`](crate::ShardHandle::records).
+/// A shard's records, one by one, in order: see [`ShardHandle::records`](crate::ShardHandle::records), and
+/// [`CheckpointedShard::records`](crate::CheckpointedShard::records), whose records are to be acknowledged.
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle.
-#[derive(Debug)]
+/// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what was acknowledged stays so.
 #[must_use = "streams do nothing unless polled, and a reader that is dropped hands its shard back"]
-pub struct Records {
-    records: OneByOne<Batches, Batch>,
+pub struct Records<H: ReadShard = ShardHandle> {
+    records: OneByOne<H::Reader, H::Page>,
 }
 
-impl Records {
-    pub(super) fn new(batches: Batches) -> Self {
-        Self { records: OneByOne::new(batches) }
+impl<H: ReadShard> Records<H> {
+    pub(crate) fn new(shard: H, client: &Client) -> Self {
+        Self { records: OneByOne::new(shard.open(client, Arc::default(), Turns::default())) }
     }
 
     /// Reads with these options.
@@ -31,8 +36,9 @@ impl Records {
     ///
     /// If the stream was polled already.
     #[track_caller]
-    pub fn with(self, options: ReadOptions) -> Self {
-        Self::new(self.records.batches.with(options))
+    pub fn with(mut self, options: ReadOptions) -> Self {
+        self.records.batches.set_options(Arc::new(options));
+        self
     }
 
     /// `MillisBehindLatest` of the last answer: how far the end of the page that the last record came with was behind the tip of the shard then. It does not grow while reads fail, or while
@@ -55,8 +61,10 @@ impl Records {
     }
 }
 
-impl Stream for Records {
-    type Item = Result<Record, ReadError>;
+impl<H: ReadShard> Unpin for Records<H> {}
+
+impl<H: ReadShard> Stream for Records<H> {
+    type Item = Result<H::Record, ReadError>;
 
     #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -68,9 +76,15 @@ impl Stream for Records {
     }
 }
 
-impl FusedStream for Records {
+impl<H: ReadShard> FusedStream for Records<H> {
     fn is_terminated(&self) -> bool {
         self.records.is_terminated()
+    }
+}
+
+impl<H: ReadShard> std::fmt::Debug for Records<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records").field("records", &self.records).finish()
     }
 }
 

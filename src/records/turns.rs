@@ -10,7 +10,7 @@ const ITERATORS: usize = 256;
 
 /// Shared by readers that are polled together. Each waits for its turn in the order in which they came to it, and gives it back when it has an answer: it rests without.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Turns {
+pub struct Turns {
     requests: Option<Arc<Semaphore>>,
     iterators: Option<Arc<Semaphore>>,
 }

@@ -9,8 +9,8 @@ use aws_sdk_kinesis::Client;
 use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
 use futures::{Stream, StreamExt};
 use kinesis_shards::{
-    CheckpointedShard, CheckpointedShardStreamExt, Checkpoints, ReadError, ReadOptions, Record, StartAt,
-    UnackedRecord, all_shards,
+    CheckpointedShard, Checkpoints, ReadError, ReadOptions, Record, ShardStreamExt, StartAt, UnackedRecord,
+    all_shards,
 };
 use tokio::task::JoinSet;
 use tokio::time::sleep;

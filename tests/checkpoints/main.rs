@@ -10,9 +10,9 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use futures::{Stream, StreamExt, poll};
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
 use kinesis_shards::{
-    AllCheckpointedRecords, AllShards, Checkpoint, CheckpointEventKind, CheckpointOptions,
-    CheckpointedShardStreamExt, CheckpointedShards, Checkpoints, MemoryStore, ReadError, ReadOptions, Record,
-    StartAt, StartPosition, UnackedRecord, all_shards,
+    AllRecords, AllShards, Checkpoint, CheckpointEventKind, CheckpointOptions, CheckpointedShards,
+    Checkpoints, MemoryStore, ReadError, ReadOptions, Record, ShardStreamExt, StartAt, StartPosition,
+    UnackedRecord, all_shards,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -70,7 +70,7 @@ impl World {
         all_shards(&self.client, "orders")
     }
 
-    fn records(&self, checkpoints: &Checkpoints) -> AllCheckpointedRecords<CheckpointedShards<AllShards>> {
+    fn records(&self, checkpoints: &Checkpoints) -> AllRecords<CheckpointedShards<AllShards>> {
         self.shards().checkpoints(checkpoints).records(&self.client)
     }
 

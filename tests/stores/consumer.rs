@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use kinesis_shards::{
-    CheckpointEventKind, CheckpointOptions, CheckpointedShardStreamExt, Checkpoints, ReadOptions, StoreError,
-    all_shards,
+    CheckpointEventKind, CheckpointOptions, Checkpoints, ReadOptions, ShardStreamExt, StoreError, all_shards,
 };
 
 use crate::client::local_client;

@@ -9,9 +9,9 @@ use aws_sdk_kinesis::types::ChildShard;
 use futures::StreamExt;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
 use kinesis_shards::{
-    AllCheckpointedRecords, AllShards, Checkpoint, CheckpointStore, CheckpointedShardStreamExt,
-    CheckpointedShards, Checkpoints, DynamoDbStore, DynamoDbStoreError, ReadOptions, Save, StartAt,
-    StartPosition, StoreError, StreamId, UnackedRecord, all_shards,
+    AllRecords, AllShards, Checkpoint, CheckpointStore, CheckpointedShards, Checkpoints, DynamoDbStore,
+    DynamoDbStoreError, ReadOptions, Save, ShardStreamExt, StartAt, StartPosition, StoreError, StreamId,
+    UnackedRecord, all_shards,
 };
 
 use crate::place::Place;
@@ -114,7 +114,7 @@ impl World {
         assert_eq!(self.row(FIRST).await["checkpoint"], s(number));
     }
 
-    fn records(&self, checkpoints: &Checkpoints) -> AllCheckpointedRecords<CheckpointedShards<AllShards>> {
+    fn records(&self, checkpoints: &Checkpoints) -> AllRecords<CheckpointedShards<AllShards>> {
         self.records_from(StartAt::TrimHorizon, checkpoints)
     }
 
@@ -122,14 +122,14 @@ impl World {
         &self,
         start: StartAt,
         checkpoints: &Checkpoints,
-    ) -> AllCheckpointedRecords<CheckpointedShards<AllShards>> {
+    ) -> AllRecords<CheckpointedShards<AllShards>> {
         let client = self.kinesis.client();
         let options = ReadOptions::new().idle_interval(Duration::from_millis(50)).deaggregate();
         all_shards(&client, "orders").start_at(start).checkpoints(checkpoints).records(&client).with(options)
     }
 }
 
-async fn next(records: &mut AllCheckpointedRecords<CheckpointedShards<AllShards>>) -> UnackedRecord {
+async fn next(records: &mut AllRecords<CheckpointedShards<AllShards>>) -> UnackedRecord {
     let next = tokio::time::timeout(Duration::from_secs(30), records.next());
     next.await.expect("a record").expect("not the end").expect("no error")
 }

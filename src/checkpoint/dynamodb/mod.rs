@@ -29,7 +29,7 @@ use crate::StreamId;
 /// The table bears the name of the KCL application. Its rows are leases of the single-stream mode, as KCL 2.x and 3.x write them; other rows of a 3.x table are left alone.
 ///
 /// ```no_run
-/// use kinesis_shards::{CheckpointedShardStreamExt, Checkpoints, DynamoDbStore, all_shards};
+/// use kinesis_shards::{ShardStreamExt, Checkpoints, DynamoDbStore, all_shards};
 ///
 /// # async fn example(kinesis: aws_sdk_kinesis::Client, dynamodb: aws_sdk_dynamodb::Client) -> Result<(), Box<dyn std::error::Error>> {
 /// let store = DynamoDbStore::new(&dynamodb, "orders-application");
