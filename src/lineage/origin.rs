@@ -16,7 +16,9 @@ pub(super) struct Origin {
     resume: HashMap<String, Progress>,
     /// The shards of which an earlier run has processed a record: until the first full list.
     past_start: HashSet<String>,
-    /// Their ancestors that the earlier run does not name: it had finished them, and whoever kept its checkpoints has removed that.
+    /// Their ancestors that the earlier run does not name: it had finished them, and whoever kept its
+    /// checkpoints has removed that. An ancestor that itself descends from an unfinished shard is none
+    /// of them.
     passed: HashSet<String>,
     full_lists: u32,
     /// When the shards were first asked for, by Kinesis's clock.
@@ -63,18 +65,37 @@ impl Origin {
         }
     }
 
-    /// Children before parents, which are last to be come to.
     fn note_passed(&mut self, list: &ShardList) {
         let past_start = std::mem::take(&mut self.past_start);
         if past_start.is_empty() {
             return;
         }
+        // Children before parents.
         for shard in list.pages.iter().flatten().rev() {
             let id = shard.shard_id();
             if past_start.contains(id) || self.passed.contains(id) {
                 let parents = parent_ids(shard).into_iter().flatten();
                 self.passed
                     .extend(parents.filter(|parent| !self.resume.contains_key(*parent)).map(str::to_owned));
+            }
+        }
+        self.unfinish_passed(list);
+    }
+
+    /// Takes back what follows an unfinished shard: an earlier run may have read a child of a merge
+    /// before one of its parents, when that parent's own parent was not finished.
+    fn unfinish_passed(&mut self, list: &ShardList) {
+        if self.passed.is_empty() {
+            return;
+        }
+        let mut follows = HashSet::new();
+        // Parents before children.
+        for shard in list.pages.iter().flatten() {
+            let is_unfinished = |id: &str| matches!(self.resume.get(id), Some(Progress::At(_)));
+            let mut parents = parent_ids(shard).into_iter().flatten();
+            if parents.any(|parent| is_unfinished(parent) || follows.contains(parent)) {
+                follows.insert(shard.shard_id());
+                self.passed.remove(shard.shard_id());
             }
         }
     }

@@ -129,6 +129,45 @@ fn an_ancestor_that_is_named_is_where_it_says() {
     assert_start(&driven.ready(), &[(2, After("7".into()))]);
 }
 
+/// 3 is merged of 0 and 2, and was begun before 2, whose parent 1 is not finished: as an earlier run
+/// leaves it that knows of no rows for what descends from 1.
+#[test]
+fn an_unnamed_ancestor_that_follows_an_unfinished_shard_is_not_finished() {
+    let family = || {
+        let closed = [shard(0, &[]), shard(1, &[]), shard(2, &[1]), shard(5, &[2])].map(closed);
+        // 6 is merged of 0 and 5, so that 2 is an ancestor further up.
+        closed.into_iter().chain([shard(6, &[0, 5]), shard(4, &[1])]).collect::<Vec<_>>()
+    };
+    let t = StartAt::Timestamp(aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000));
+    for start in [StartAt::TrimHorizon, StartAt::Latest, t] {
+        for merged in [Progress::At(After("7".into())), Progress::Finished] {
+            let named =
+                vec![(0, Progress::Finished), (1, Progress::At(After("3".into()))), (6, merged.clone())];
+            let mut driven = resumed_past(start, named, &[0, 1, 6]);
+            driven.list(family());
+            let out = driven.ready();
+            assert_start(&out, &[(1, After("3".into()))]);
+            drop(out);
+            let out = driven.ready();
+            assert_start(&out, &[(2, TrimHorizon), (4, TrimHorizon)]);
+            drop(out);
+            let out = driven.ready();
+            assert_start(&out, &[(5, TrimHorizon)]);
+            drop(out);
+            let out = driven.ready();
+            match merged {
+                Progress::Finished => assert_start(&out, &[]),
+                Progress::At(at) => assert_start(&out, &[(6, at)]),
+            }
+        }
+    }
+    // The other parents of what was begun are finished, though nothing names them.
+    let named = vec![(1, Progress::At(After("3".into()))), (6, Progress::At(After("7".into())))];
+    let mut driven = resumed_past(StartAt::TrimHorizon, named, &[1, 6]);
+    driven.list(family());
+    assert_eq!(ids(&driven.ready()), [1]);
+}
+
 /// The earlier run began at the tip, when 0 and 1 were closed: of 2 it has processed a record, of 3, a child of 1, none.
 #[test]
 fn what_was_closed_before_the_earlier_run_began_is_not_read_for_its_sibling_that_was_begun() {
