@@ -3,6 +3,8 @@ use std::fmt;
 use aws_sdk_dynamodb::Error as SdkError;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
+use crate::patience::NoAnswer;
+
 /// Why a [`DynamoDbStore`](super::DynamoDbStore) could not do what it was asked for.
 #[derive(Debug)]
 pub struct DynamoDbStoreError {
@@ -17,6 +19,8 @@ pub(super) enum Kind {
     Row { key: String, reason: String },
     Held { shard_id: String, owner: Option<String> },
     Request { operation: &'static str, source: Box<SdkError> },
+    NoResponse { operation: &'static str },
+    EmptyResponse { operation: &'static str },
 }
 
 impl DynamoDbStoreError {
@@ -58,6 +62,14 @@ impl fmt::Display for DynamoDbStoreError {
                     "the lease of shard {shard_id} in DynamoDB table {table} was moved by {owner}: two consumers must not share a table; stop one of them"
                 )
             }
+            Kind::NoResponse { operation } => {
+                write!(f, "{operation} on DynamoDB table {table} failed: {NoAnswer}")
+            }
+            Kind::EmptyResponse { operation } => write!(
+                f,
+                "{operation} on DynamoDB table {table} got an empty response, which DynamoDB never \
+                 gives: check the endpoint, and the proxies before it"
+            ),
             Kind::Request { operation, source } => {
                 write!(f, "{operation} on DynamoDB table {table} failed")?;
                 if let Some(code) = source.code() {

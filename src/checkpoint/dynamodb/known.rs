@@ -11,6 +11,8 @@ use crate::{Checkpoint, StartPosition};
 pub(super) struct Known {
     /// Its row, as it was read or written last. None if there is none, or it was never looked at.
     pub(super) row: Option<Seen>,
+    /// The row exists, though it was never read.
+    exists: bool,
     /// Another has moved it since: how it was left, and since when it is seen so.
     stranger: Option<(u64, Instant)>,
 }
@@ -45,7 +47,17 @@ impl Seen {
 
 impl Known {
     pub(super) fn of(row: Seen) -> Self {
-        Self { row: Some(row), stranger: None }
+        Self { row: Some(row), ..Self::default() }
+    }
+
+    /// Notes that there is a row, of which nothing else is known.
+    pub(super) fn note_row(&mut self) {
+        self.exists = true;
+    }
+
+    /// Whether there is a row.
+    pub(super) fn has_row(&self) -> bool {
+        self.exists || self.row.is_some()
     }
 
     /// The row was moved since it was seen last: whether this store may move it on, `to` a checkpoint, or forget it.

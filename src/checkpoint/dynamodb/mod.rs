@@ -2,6 +2,7 @@
 
 mod error;
 mod known;
+mod request;
 mod row;
 mod table;
 
@@ -9,17 +10,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::Error as SdkError;
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::{BoxFuture, FutureExt};
 use tokio::time::Duration;
 
 pub use self::error::DynamoDbStoreError;
 use self::error::Kind;
 use self::known::{Known, Seen};
-use self::row::{
-    CHECKPOINT, COUNTER, Item, LEASE_KEY, Lease, OWN, OWN_STREAM, OWNER_SWITCHES, SUB, WRITER, n, text,
-};
+use self::request::Written;
+use self::row::{Item, LEASE_KEY, Lease};
 use super::{Checkpoint, CheckpointStore, Save, StoreError};
 use crate::StreamId;
 
@@ -47,17 +45,28 @@ use crate::StreamId;
 /// other ([`is_held_by_another`](DynamoDbStoreError::is_held_by_another)), for as long as the other goes on moving it. Once the lease was not moved for the [failover time](Self::failover_time), the store takes it back. A checkpoint
 /// never takes the place of one that is further on: where the other has gone further, its checkpoint stays, and counts as saved, until this consumer is as far. So nothing is lost, and what both have read was processed twice.
 ///
-/// * A KCL checkpoint within an aggregated record is gone on from at the next user record, with [`deaggregate`](crate::ReadOptions); without it that record comes again as a whole.
+/// * A KCL checkpoint within an aggregated record is resumed at the next user record with
+///   [`deaggregate_own_hash_range`](crate::ReadOptions); without it that record comes again as a whole.
 /// * A row at `LATEST` that the KCL has not come to a record of begins at the tip, as the KCL would. One at `AT_TIMESTAMP` begins at the trim horizon: the KCL keeps the time in its configuration.
 /// * A shard of a run from a time or from `Latest`, of which no record was acknowledged yet, is left at `TRIM_HORIZON`, with the time in an attribute of this crate: this crate goes on from the time, and a KCL begins with the oldest record, since it would take any other time from its own
 ///   configuration.
-/// * The end of a shard is written as the KCL does: the rows of its children, and `SHARD_END` with their ids. Where Kinesis named no children, the KCL finds them by its own listing.
+/// * The end of a shard is written as the KCL does: first the rows of its children, then `SHARD_END` with
+///   their ids. The KCL takes a parent without a row for finished. So the child of a merge gets its row
+///   only once both of its parents have one, and until then the KCL does not begin it either.
+/// * An ancestor without a row counts as finished once a record of its descendant was processed, as the
+///   KCL deletes the rows of finished shards; but not while one of its own ancestors is unfinished.
 /// * Three attributes of a row are this crate's own, and the KCL leaves them alone. `kinesisShardsCheckpoint` is the checkpoint as it was meant, such as the time that a run from `Latest` began at; it counts only while the KCL's own attributes have not moved. By `kinesisShardsStream` the
 ///   table of another stream is refused, and by `kinesisShardsWriter` a store knows its own writes, should their answers be lost.
 ///
 /// # Permissions and costs
 ///
-/// `dynamodb:Scan`, `GetItem`, `PutItem`, `UpdateItem` and `DeleteItem` on the table; `CreateTable` and `DescribeTable` to make it. The table is scanned once at the start; each save is one write.
+/// `dynamodb:Scan`, `GetItem`, `UpdateItem` and `DeleteItem` on the table; `CreateTable` and
+/// `DescribeTable` to create it. The table is scanned once at the start; each save is one write.
+///
+/// # Errors
+///
+/// A request that gets no response within 60 s fails, and so does one whose response is empty, such as
+/// that of a proxy: it is neither an empty table nor a write that took place.
 #[derive(Clone, Debug)]
 pub struct DynamoDbStore {
     client: Client,
@@ -99,13 +108,6 @@ impl DynamoDbStore {
         DynamoDbStoreError { table: self.table.to_string(), kind }
     }
 
-    fn failed(&self, operation: &'static str, error: impl Into<SdkError>) -> DynamoDbStoreError {
-        match error.into() {
-            SdkError::ResourceNotFoundException(_) => self.error(Kind::MissingTable),
-            source => self.error(Kind::Request { operation, source: Box::new(source) }),
-        }
-    }
-
     fn leases(&self) -> MutexGuard<'_, HashMap<String, Known>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,10 +123,8 @@ impl DynamoDbStore {
         let mut checkpoints = Vec::new();
         let mut from = None;
         loop {
-            let scan = self.client.scan().table_name(&*self.table).consistent_read(true);
-            let page = scan.set_exclusive_start_key(from).send().await;
-            let page = page.map_err(|error| self.failed("Scan", error))?;
-            for row in page.items() {
+            let (rows, next) = self.scan_page(from).await?;
+            for row in &rows {
                 let Some(lease) = self.lease_of(stream, row)? else { continue };
                 if let Some(owner) = &lease.owner {
                     tracing::info!(
@@ -137,87 +137,38 @@ impl DynamoDbStore {
                 self.note(&lease.shard_id, Seen::loaded(&lease));
                 checkpoints.push((lease.shard_id, lease.checkpoint));
             }
-            from = page.last_evaluated_key;
-            if from.as_ref().is_none_or(HashMap::is_empty) {
+            if next.is_none() {
                 return Ok(checkpoints);
             }
+            from = next;
         }
     }
 
-    async fn get(&self, stream: &StreamId, shard_id: &str) -> Result<Option<Lease>, DynamoDbStoreError> {
-        let get = self.client.get_item().table_name(&*self.table).key(LEASE_KEY, text(shard_id));
-        let row = get.consistent_read(true).send().await.map_err(|error| self.failed("GetItem", error))?;
-        row.item.map_or(Ok(None), |row| self.lease_of(stream, &row))
-    }
-
-    /// A new row; false if there is one.
-    async fn put(&self, row: Item) -> Result<bool, DynamoDbStoreError> {
-        let put = self.client.put_item().table_name(&*self.table).set_item(Some(row));
-        match put.condition_expression("attribute_not_exists(leaseKey)").send().await.map_err(SdkError::from)
-        {
-            Ok(_) => Ok(true),
-            Err(SdkError::ConditionalCheckFailedException(_)) => Ok(false),
-            Err(error) => Err(self.failed("PutItem", error)),
-        }
-    }
-
-    /// Moves the checkpoint of a row whose counter is this one; false if it is another.
-    async fn update(&self, save: &Save<'_>, counter: u64) -> Result<bool, DynamoDbStoreError> {
-        let (number, sub) = row::columns(save.checkpoint);
-        let children: Vec<_> = save.children.iter().map(|child| child.shard_id().to_owned()).collect();
-        let (set, remove) = match (children.is_empty(), save.checkpoint) {
-            (false, _) => (", childShardIds = :children", ""),
-            (true, Checkpoint::End) => ("", ""),
-            // It had ended, and is begun anew.
-            (true, _) => ("", ", childShardIds"),
-        };
-        // Whoever had it has stopped; nobody but this store moves it now.
-        let change = format!(
-            "SET {CHECKPOINT} = :checkpoint, {SUB} = :sub, {OWN} = :own, {OWN_STREAM} = :stream, {WRITER} = :writer, {COUNTER} = :next, {OWNER_SWITCHES} = :zero{set} \
-             REMOVE leaseOwner, checkpointOwner, pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState{remove}"
-        );
-        let update = self.client.update_item().table_name(&*self.table).key(LEASE_KEY, text(save.shard_id()));
-        let mut update = update
-            .update_expression(change)
-            .condition_expression(IS_UNMOVED)
-            .expression_attribute_values(":checkpoint", text(number))
-            .expression_attribute_values(":sub", n(sub))
-            .expression_attribute_values(":stream", text(save.stream.name()))
-            .expression_attribute_values(":own", text(&save.checkpoint.to_string()))
-            .expression_attribute_values(":writer", row::written_by(&self.writer, counter + 1))
-            .expression_attribute_values(":counter", n(counter))
-            .expression_attribute_values(":next", n(counter + 1))
-            .expression_attribute_values(":zero", n(0));
-        if !children.is_empty() {
-            update = update.expression_attribute_values(":children", AttributeValue::Ss(children));
-        }
-        match update.send().await.map_err(SdkError::from) {
-            Ok(_) => Ok(true),
-            Err(SdkError::ConditionalCheckFailedException(_)) => Ok(false),
-            Err(error) => Err(self.failed("UpdateItem", error)),
-        }
-    }
-
-    /// Deletes a row whose counter is this one; false if it is another. So one that was begun before a later save, and lands after it, does nothing.
-    async fn delete(&self, shard_id: &str, counter: u64) -> Result<bool, DynamoDbStoreError> {
-        let delete = self.client.delete_item().table_name(&*self.table).key(LEASE_KEY, text(shard_id));
-        let delete = delete.condition_expression(IS_UNMOVED);
-        match delete.expression_attribute_values(":counter", n(counter)).send().await.map_err(SdkError::from)
-        {
-            Ok(_) => Ok(true),
-            Err(SdkError::ConditionalCheckFailedException(_)) => Ok(false),
-            Err(error) => Err(self.failed("DeleteItem", error)),
-        }
-    }
-
-    /// As the KCL does: the rows of the children are there before their parent is at its end.
+    /// Creates the rows of the children that have none, as the KCL does: before their parent's end is
+    /// written.
+    ///
+    /// The KCL takes a parent without a row for finished. So a child of a merge has no row before both of
+    /// its parents have: it gets one at the end of the other parent, or when it is begun.
     async fn put_children(&self, save: &Save<'_>) -> Result<(), DynamoDbStoreError> {
         for child in save.children {
-            if self.put(row::child(save.stream, child, &self.writer)).await? {
-                self.note(child.shard_id(), Seen::written(0));
+            let id = child.shard_id();
+            let is_early = |parent: &String| parent != save.shard_id() && !self.has_row(parent);
+            // A row that is known to exist is not written again: where few writes get through, an end
+            // is saved nevertheless.
+            if self.has_row(id) || child.parent_shards().iter().any(is_early) {
+                continue;
+            }
+            match self.create(row::child(save.stream, child, &self.writer)).await? {
+                Written::Yes => self.note(id, Seen::written(0)),
+                Written::No(_) => self.leases().entry(id.to_owned()).or_default().note_row(),
             }
         }
         Ok(())
+    }
+
+    /// Whether the shard is known to have a row, or to have had one.
+    fn has_row(&self, shard_id: &str) -> bool {
+        self.leases().get(shard_id).is_some_and(Known::has_row)
     }
 
     /// What is known of the shard's row.
@@ -229,27 +180,38 @@ impl DynamoDbStore {
         self.leases().insert(shard_id.to_owned(), Known::of(row));
     }
 
-    /// Writes as if the row were as it was seen last; false if it is not.
-    async fn try_write(&self, save: &Save<'_>) -> Result<bool, DynamoDbStoreError> {
-        let (is_written, counter) = match self.seen(save.shard_id()) {
-            Some(row) if row.is_ahead_of(save.checkpoint) => return Ok(true),
+    /// Writes as if the row were as it was seen last.
+    async fn try_write(&self, save: &Save<'_>) -> Result<Written, DynamoDbStoreError> {
+        let (written, counter) = match self.seen(save.shard_id()) {
+            Some(row) if row.is_ahead_of(save.checkpoint) => return Ok(Written::Yes),
             Some(row) => (self.update(save, row.counter()).await?, row.counter() + 1),
-            None => (self.put(row::new(save.stream, save.shard, save.checkpoint, &self.writer)).await?, 0),
+            None => {
+                let row = row::new(save.stream, save.shard, save.checkpoint, &self.writer);
+                (self.create(row).await?, 0)
+            }
         };
-        if is_written {
+        if let Written::Yes = written {
             self.note(save.shard_id(), Seen::written(counter));
         }
-        Ok(is_written)
+        Ok(written)
     }
 
-    /// The row is not as it was seen last: whose it is now. `to`: what is to be saved; none to forget the shard.
+    /// Decides whose a row is that is not as it was seen last.
+    ///
+    /// `row`: the row, if it is known. `to`: what is to be saved; none to forget the shard.
     async fn look_again(
         &self,
         stream: &StreamId,
         shard_id: &str,
+        row: Option<Item>,
         to: Option<&Checkpoint>,
     ) -> Result<(), DynamoDbStoreError> {
-        let Some(lease) = self.get(stream, shard_id).await? else {
+        let row = match row {
+            Some(row) => Some(row),
+            None => self.get(shard_id).await?,
+        };
+        let lease = row.map_or(Ok(None), |row| self.lease_of(stream, &row))?;
+        let Some(lease) = lease else {
             self.leases().remove(shard_id);
             return Ok(());
         };
@@ -269,22 +231,27 @@ impl DynamoDbStore {
     async fn write(&self, save: Save<'_>) -> Result<(), DynamoDbStoreError> {
         self.put_children(&save).await?;
         let shard_id = save.shard_id();
-        if self.try_write(&save).await? {
-            return Ok(());
+        let Written::No(row) = self.try_write(&save).await? else { return Ok(()) };
+        self.look_again(save.stream, shard_id, row, Some(save.checkpoint)).await?;
+        match self.try_write(&save).await? {
+            Written::Yes => Ok(()),
+            Written::No(_) => Err(self.held(shard_id, None)),
         }
-        self.look_again(save.stream, shard_id, Some(save.checkpoint)).await?;
-        if self.try_write(&save).await? { Ok(()) } else { Err(self.held(shard_id, None)) }
     }
 
     async fn remove(&self, stream: &StreamId, shard_id: &str) -> Result<(), DynamoDbStoreError> {
         for _ in 0..2 {
-            if let Some(row) = self.seen(shard_id)
-                && self.delete(shard_id, row.counter()).await?
-            {
-                self.leases().remove(shard_id);
-                return Ok(());
+            let mut left = None;
+            if let Some(row) = self.seen(shard_id) {
+                match self.delete(shard_id, row.counter()).await? {
+                    Written::Yes => {
+                        self.leases().remove(shard_id);
+                        return Ok(());
+                    }
+                    Written::No(row) => left = row,
+                }
             }
-            self.look_again(stream, shard_id, None).await?;
+            self.look_again(stream, shard_id, left, None).await?;
             if self.seen(shard_id).is_none() {
                 // It is gone.
                 return Ok(());
@@ -293,9 +260,6 @@ impl DynamoDbStore {
         Err(self.held(shard_id, None))
     }
 }
-
-/// The row is as it was seen last. One that does not exist is not.
-const IS_UNMOVED: &str = "leaseCounter = :counter";
 
 impl CheckpointStore for DynamoDbStore {
     fn load<'a>(

@@ -14,27 +14,28 @@ use super::{DynamoDbStore, DynamoDbStoreError};
 const PATIENCE: Duration = Duration::from_mins(5);
 
 impl DynamoDbStore {
-    /// Makes the table if there is none, billed on demand, and waits until it is active.
+    /// Creates the table if there is none, billed on demand, and waits until it is active.
     ///
     /// # Errors
     ///
-    /// If it cannot be made or looked at, or is not active within 5 minutes.
+    /// If the table cannot be created or described, if a request gets no response within 60 s, or if
+    /// the table is not active within 5 minutes.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with its time driver enabled, if it has to wait.
+    /// Outside a tokio runtime with its time driver enabled.
     pub async fn create_table_if_missing(&self) -> Result<(), DynamoDbStoreError> {
         let deadline = Instant::now() + PATIENCE;
         let mut has_asked = false;
         loop {
-            let described = self.client.describe_table().table_name(&*self.table).send().await;
-            match described.map_err(|error| self.failed("DescribeTable", error)) {
-                Ok(described) => {
-                    let status = described.table().and_then(|table| table.table_status());
-                    if status.is_none_or(|status| *status == TableStatus::Active) {
-                        return Ok(());
-                    }
-                }
+            let describe = self.client.describe_table().table_name(&*self.table);
+            let mut late = Kind::NotActive;
+            match self.send("DescribeTable", describe.send()).await {
+                Ok(described) => match described.table().and_then(|table| table.table_status()) {
+                    Some(TableStatus::Active) => return Ok(()),
+                    Some(_) => {}
+                    None => late = Kind::EmptyResponse { operation: "DescribeTable" },
+                },
                 Err(error) if error.is_missing_table() && !has_asked => {
                     has_asked = true;
                     self.create_table().await?;
@@ -44,7 +45,7 @@ impl DynamoDbStore {
                 Err(error) => return Err(error),
             }
             if Instant::now() > deadline {
-                return Err(self.error(Kind::NotActive));
+                return Err(self.error(late));
             }
             sleep(Duration::from_millis(500)).await;
         }
@@ -65,7 +66,9 @@ impl DynamoDbStore {
         let create = self.client.create_table().table_name(&*self.table);
         let create = create.attribute_definitions(attribute.build().map_err(build)?);
         let create = create.key_schema(key.build().map_err(build)?);
-        match create.billing_mode(BillingMode::PayPerRequest).send().await.map_err(SdkError::from) {
+        // What became of it is seen from `DescribeTable`.
+        let create = create.billing_mode(BillingMode::PayPerRequest).send();
+        match self.respond("CreateTable", create).await? {
             // Another was quicker.
             Ok(_) | Err(SdkError::ResourceInUseException(_)) => Ok(()),
             Err(source) => {

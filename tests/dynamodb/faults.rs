@@ -1,0 +1,201 @@
+//! Throttling, silence, and responses that say nothing.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// One write in eight gets through. A write of a row that is known to exist would take the place of one
+/// that is needed.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_shard_is_saved_where_one_write_in_eight_gets_through() {
+    let world = World::new(1);
+    world.orders.put_to(&id(0), "0");
+    let (left, right) = world.orders.split(&id(0));
+    world.orders.put_to(&left, "1");
+    world.orders.put_to(&right, "2");
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let first = next(&mut records).await;
+    checkpoints.flush().await;
+    let mut writes = 0;
+    world.table.on_request(move |operation, _| {
+        if operation != "UpdateItem" {
+            return None;
+        }
+        writes += 1;
+        (writes % 8 != 0).then_some(Fault::Throttled)
+    });
+    first.ack();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        seen.push(text(&next(&mut records).await.ack()));
+    }
+    seen.sort();
+    assert_eq!(seen, ["1", "2"]);
+    assert_eq!(world.table.text(&id(0), "checkpoint"), "SHARD_END");
+    let mut through = BTreeMap::<_, u32>::new();
+    let of_the_end = world.table.requests();
+    let end = of_the_end.iter().rposition(|request| request.key == id(0)).unwrap();
+    for request in &of_the_end[..=end] {
+        if request.operation == "UpdateItem" && request.fault.is_none() {
+            *through.entry(request.key.clone()).or_default() += 1;
+        }
+    }
+    // The shard's start and its end; of each child, that it is there.
+    assert_eq!(through, [(id(0), 2), (left, 1), (right, 1)].into());
+}
+
+/// Another has created the child's row: that is learned once.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_was_found_to_exist_is_not_written_again() {
+    let world = World::new(1);
+    world.orders.put_to(&id(0), "0");
+    let store = world.loaded_store().await;
+    world.save(&store, &after("7")).await.unwrap();
+    let (left, right) = world.orders.split(&id(0));
+    for child in [&left, &right] {
+        world.table.put_lease(child, "TRIM_HORIZON", &[&id(0)]);
+    }
+    let child = |child: &String| {
+        let shards = world.orders.shards();
+        let range = shards.iter().find(|shard| shard.shard_id() == child).unwrap().hash_key_range().cloned();
+        let child = aws_sdk_kinesis::types::ChildShard::builder().shard_id(child).parent_shards(id(0));
+        child.set_hash_key_range(range).build().unwrap()
+    };
+    let children = [child(&left), child(&right)];
+    let (stream, shards) = (StreamId::from("orders"), world.orders.shards());
+    let end = Save::new(&stream, &shards[0], &Checkpoint::End).with_children(&children);
+    let parent = id(0);
+    world.table.on_request(move |_, key| (key == parent).then_some(Fault::Throttled));
+    for _ in 0..3 {
+        store.save(end).await.unwrap_err();
+    }
+    world.table.heal();
+    store.save(end).await.unwrap();
+    let writes = |key: &str| world.table.requests().iter().filter(|request| request.key == key).count();
+    assert_eq!((writes(&left), writes(&right)), (1, 1));
+}
+
+/// The row is another than it was: the refusal says how it is, so that nothing has to be read for it.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_refused_tells_the_row() {
+    let world = World::new(1);
+    let store = world.loaded_store().await;
+    world.save(&store, &after("7")).await.unwrap();
+    world.table.put_lease(&id(0), "9", &[]);
+    world.table.fail_always("GetItem", Fault::Throttled);
+    let error = world.save(&store, &after("8")).await.unwrap_err();
+    assert!(error.to_string().contains("worker-of-java"), "{error}");
+    let error = store.forget(&StreamId::from("orders"), &id(0)).await.unwrap_err();
+    assert!(error.to_string().contains("worker-of-java"), "{error}");
+}
+
+/// An empty `200` is not an empty table: the run would start over.
+#[tokio::test(start_paused = true)]
+async fn an_empty_response_to_a_scan_is_not_an_empty_table() {
+    let world = World::new(1);
+    world.table.put_lease(&id(0), "7", &[]);
+    // On the first page, and in the middle.
+    for at in [0, 1] {
+        for n in 1..4 {
+            world.table.put_lease(&id(n), "7", &[]);
+        }
+        let mut scans = 0;
+        world.table.on_request(move |operation, _| {
+            scans += 1;
+            (operation == "Scan" && scans > at && scans <= at + 2).then_some(Fault::Empty)
+        });
+        assert_eq!(world.load().await.progress().count(), 4, "it is tried again");
+    }
+    world.table.fail_always("Scan", Fault::Empty);
+    let error = Checkpoints::load(world.store(), "orders").await.unwrap_err();
+    let error = chain(&error);
+    assert!(error.contains("Scan on DynamoDB table orders-application"), "{error}");
+    assert!(error.contains("empty response"), "{error}");
+    // A table that is empty says so.
+    world.table.heal();
+    let empty = World::new(1);
+    assert_eq!(empty.load().await.progress().count(), 0);
+}
+
+/// An empty `200` is no write, and no deletion.
+#[tokio::test(start_paused = true)]
+async fn an_empty_response_to_a_write_is_not_a_write() {
+    let world = World::new(1);
+    let store = world.loaded_store().await;
+    for checkpoint in [after("7"), after("8"), Checkpoint::End] {
+        world.table.fail_always("UpdateItem", Fault::Empty);
+        let error = chain(&*world.save(&store, &checkpoint).await.unwrap_err());
+        assert!(error.contains("UpdateItem on DynamoDB table orders-application"), "{error}");
+        world.table.heal();
+        world.save(&store, &checkpoint).await.unwrap();
+        let row = world.loaded_store().await.load(&StreamId::from("orders")).await.unwrap();
+        assert_eq!(row, [(id(0), checkpoint)]);
+    }
+    let stream = StreamId::from("orders");
+    world.table.fail_always("DeleteItem", Fault::Empty);
+    let error = chain(&*store.forget(&stream, &id(0)).await.unwrap_err());
+    assert!(error.contains("DeleteItem on DynamoDB table orders-application"), "{error}");
+    assert_eq!(world.table.keys(), [id(0)]);
+    world.table.heal();
+    store.forget(&stream, &id(0)).await.unwrap();
+    assert_eq!(world.table.keys(), [""; 0]);
+}
+
+/// It is also the response for a row that does not exist. What follows from it changes no row.
+#[tokio::test(start_paused = true)]
+async fn an_empty_response_for_a_row_that_exists_overwrites_nothing() {
+    let world = World::new(1);
+    let store = world.loaded_store().await;
+    world.table.put_lease(&id(0), "9", &[]);
+    world.table.fail_always("GetItem", Fault::Empty);
+    world.save(&store, &after("8")).await.unwrap_err();
+    assert_eq!(world.table.text(&id(0), "checkpoint"), "9");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_description_is_not_an_active_table() {
+    let world = World::new(1);
+    world.table.remove_table();
+    let mut described = 0;
+    world.table.on_request(move |operation, _| {
+        described += u32::from(operation == "DescribeTable");
+        (operation == "DescribeTable" && described < 4).then_some(Fault::Empty)
+    });
+    world.store().create_table_if_missing().await.unwrap();
+    world.load().await;
+    world.table.fail_always("DescribeTable", Fault::Empty);
+    let error = world.store().create_table_if_missing().await.unwrap_err().to_string();
+    assert!(error.contains("DescribeTable on DynamoDB table orders-application"), "{error}");
+}
+
+/// A connection may die without a word, and the SDK waits for ever.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_never_answered_ends_in_an_error_that_names_it() {
+    let world = World::new(1);
+    let stream = StreamId::from("orders");
+    let store = world.loaded_store().await;
+    world.save(&store, &after("7")).await.unwrap();
+    for silent in ["DescribeTable", "CreateTable", "Scan", "GetItem", "UpdateItem", "DeleteItem"] {
+        let table = world.table.clone();
+        table.heal();
+        match silent {
+            "CreateTable" => table.remove_table(),
+            "GetItem" => table.put_lease(&id(0), "9", &[]),
+            _ => {}
+        }
+        table.fail_always(silent, Fault::Silence);
+        let error = match silent {
+            "DescribeTable" | "CreateTable" => chain(&store.create_table_if_missing().await.unwrap_err()),
+            "Scan" => chain(&*store.load(&stream).await.unwrap_err()),
+            // A store that has not loaded knows of no row.
+            "GetItem" => chain(&*world.store().forget(&stream, &id(0)).await.unwrap_err()),
+            "UpdateItem" => chain(&*world.save(&store, &after("8")).await.unwrap_err()),
+            _ => chain(&*store.forget(&stream, &id(0)).await.unwrap_err()),
+        };
+        assert!(error.contains(&format!("{silent} on DynamoDB table orders-application")), "{error}");
+        assert!(error.contains("60 s"), "{error}");
+        table.heal();
+        store.create_table_if_missing().await.unwrap();
+    }
+}
