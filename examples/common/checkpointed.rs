@@ -33,8 +33,9 @@ pub(crate) async fn until_ctrl_c(
     });
 
     let options = ReadOptions::new();
+    // As the Java library reads: a table may go from one to the other at any record.
     #[cfg(feature = "kpl")]
-    let options = options.deaggregate();
+    let options = options.deaggregate_own_hash_range();
     let shards = all_shards(client, checkpoints.stream()).start_at(from).checkpoints(checkpoints);
     let mut records = shards.records(client).with(options).auto_ack();
     loop {
