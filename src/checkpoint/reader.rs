@@ -15,7 +15,7 @@ use super::ack::{Reading, UnackedRecord};
 use super::resume::Resume;
 use super::{Checkpoint, CheckpointEventKind, CheckpointedShard, Checkpoints};
 use crate::records::pages::{Next, Pages};
-use crate::records::turns::Turns;
+use crate::records::permits::RequestPermits;
 use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartPosition};
 
 pub struct Reader {
@@ -61,7 +61,7 @@ impl Reader {
         shard: CheckpointedShard,
         client: &Client,
         options: Arc<ReadOptions>,
-        turns: Turns,
+        permits: RequestPermits,
     ) -> Self {
         let CheckpointedShard { handle, checkpoints, entry, life, from, resume, .. } = shard;
         let at_a_time = matches!(from, StartPosition::Latest | StartPosition::Timestamp(_));
@@ -73,7 +73,7 @@ impl Reader {
         } else {
             State::Reading
         };
-        let pages = Pages::new(client, handle.offer(), from, options, turns);
+        let pages = Pages::new(client, handle.offer(), from, options, permits);
         let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
         Self {
             checkpoints,
@@ -161,6 +161,8 @@ impl Reader {
 
     fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
         if self.is_out_of_store(cx) {
+            // What was sent is awaited, without its permit, and kept until the store is back.
+            self.pages.poll_in_flight(cx);
             return Poll::Pending;
         }
         match ready!(self.pages.poll_next(cx)) {

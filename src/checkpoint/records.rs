@@ -8,8 +8,8 @@ use tokio::time::Duration;
 
 use super::reader::{Reader, UnackedPage};
 use super::{AutoAck, CheckpointedShard, UnackedRecord};
+use crate::records::permits::RequestPermits;
 use crate::records::readable::{Open, Read};
-use crate::records::turns::Turns;
 use crate::{AllRecords, ReadOptions, ReaderEnd, Records};
 
 impl Open for CheckpointedShard {
@@ -17,8 +17,8 @@ impl Open for CheckpointedShard {
     type Page = UnackedPage;
     type Reader = Reader;
 
-    fn open(self, client: &Client, options: Arc<ReadOptions>, turns: Turns) -> Reader {
-        Reader::new(self, client, options, turns)
+    fn open(self, client: &Client, options: Arc<ReadOptions>, permits: RequestPermits) -> Reader {
+        Reader::new(self, client, options, permits)
     }
 }
 

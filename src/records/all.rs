@@ -10,9 +10,9 @@ use futures::stream::FusedStream;
 use pin_project::pin_project;
 use tokio::time::Duration;
 
-use super::one_by_one::OneByOne;
+use super::flatten::FlattenPages;
 use super::readable::{Open, Read, ReadShard};
-use super::side_by_side::SideBySide;
+use super::reader_set::ReaderSet;
 use super::{Batch, ReadError, ReadOptions};
 use crate::ShardHandle;
 
@@ -57,7 +57,7 @@ pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
     ///
     /// Polling it panics outside a tokio runtime with its time driver enabled.
     fn records(self, client: &Client) -> AllRecords<Self> {
-        AllRecords { records: OneByOne::new(Readers::new(self, client)) }
+        AllRecords { records: FlattenPages::new(Readers::new(self, client)) }
     }
 
     /// All records of all shards, a page of one shard at a time. The shards take turns.
@@ -83,14 +83,14 @@ impl<S: Stream<Item: ReadShard>> ShardStreamExt for S {}
 #[pin_project]
 pub(crate) struct Readers<S: Stream<Item: ReadShard>> {
     #[pin]
-    side_by_side: SideBySide<S, <S::Item as Open>::Reader>,
+    reader_set: ReaderSet<S, <S::Item as Open>::Reader>,
     client: Client,
     options: Arc<ReadOptions>,
 }
 
 impl<S: Stream<Item: ReadShard>> Readers<S> {
     fn new(shards: S, client: &Client) -> Self {
-        Self { side_by_side: SideBySide::new(shards), client: client.clone(), options: Arc::default() }
+        Self { reader_set: ReaderSet::new(shards), client: client.clone(), options: Arc::default() }
     }
 
     fn with(self, options: ReadOptions) -> Self {
@@ -98,12 +98,12 @@ impl<S: Stream<Item: ReadShard>> Readers<S> {
     }
 
     #[track_caller]
-    fn max_shards(self, shards: usize) -> Self {
-        Self { side_by_side: self.side_by_side.max_shards(shards), ..self }
+    fn max_concurrent_reads(self, reads: usize) -> Self {
+        Self { reader_set: self.reader_set.max_concurrent_reads(reads), ..self }
     }
 
     fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
-        self.side_by_side.readers().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
+        self.reader_set.readers().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
     }
 }
 
@@ -113,13 +113,13 @@ impl<S: Stream<Item: ReadShard>> Stream for Readers<S> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
         let (client, options) = (this.client, this.options);
-        this.side_by_side.poll_next(cx, |shard, turns| shard.open(client, Arc::clone(options), turns))
+        this.reader_set.poll_next(cx, |shard, permits| shard.open(client, Arc::clone(options), permits))
     }
 }
 
 impl<S: Stream<Item: ReadShard>> FusedStream for Readers<S> {
     fn is_terminated(&self) -> bool {
-        self.side_by_side.is_terminated()
+        self.reader_set.is_terminated()
     }
 }
 
@@ -141,9 +141,17 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
         Self { readers: self.readers.with(options) }
     }
 
-    /// Reads at most so many shards at once: no more requests are under way, and no more answers in memory. The shards take turns, in the order in which they have to be read: none is left
-    /// out, and each is read less often if there are more than can be served. A shard that rests at its tip, or after a failure, takes no turn. One that waits for its turn skips nothing: what is to
-    /// start at `Latest` is read from when it came.
+    /// Bounds the requests in flight: at most `reads` shards ask for an iterator, or are read, at once.
+    ///
+    /// All shards stay open and take turns: a shard whose next read is due waits for its turn, in the
+    /// order in which the reads fell due, and each shard that waits is read before any is read twice. A
+    /// shard takes no turn while it rests at its tip, pauses after a failure, or has records that nobody
+    /// has taken yet. A shard that starts at `Latest` and waits for its turn skips nothing: it is read
+    /// from the time at which it was offered.
+    ///
+    /// It bounds requests, not memory: each shard may hold one page, and one more with
+    /// [`spawn_on`](ReadOptions::spawn_on). See [`max_records`](ReadOptions::max_records) for the size of
+    /// a page.
     ///
     /// It holds for the shards that open from now on: set it before the first poll.
     ///
@@ -153,10 +161,10 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
     ///
     /// # Panics
     ///
-    /// If it is zero.
+    /// If `reads` is zero.
     #[track_caller]
-    pub fn max_shards(self, shards: usize) -> Self {
-        Self { readers: self.readers.max_shards(shards) }
+    pub fn max_concurrent_reads(self, reads: usize) -> Self {
+        Self { readers: self.readers.max_concurrent_reads(reads) }
     }
 
     /// Each shard that is being read, or waits for its turn, and its [lag](super::Batches::lag).
@@ -194,7 +202,7 @@ impl<S: Stream<Item = ShardHandle>> std::fmt::Debug for AllBatches<S> {
 #[pin_project]
 pub struct AllRecords<S: Stream<Item: ReadShard>> {
     #[pin]
-    records: OneByOne<Readers<S>, <S::Item as Open>::Page>,
+    records: FlattenPages<Readers<S>, <S::Item as Open>::Page>,
 }
 
 impl<S: Stream<Item: ReadShard>> AllRecords<S> {
@@ -203,7 +211,7 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
         self.map(|readers| readers.with(options))
     }
 
-    /// Reads at most so many shards at once, in turn: see [`AllBatches::max_shards`].
+    /// Bounds the requests in flight: see [`AllBatches::max_concurrent_reads`].
     ///
     /// # Default
     ///
@@ -211,10 +219,10 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
     ///
     /// # Panics
     ///
-    /// If it is zero.
+    /// If `reads` is zero.
     #[track_caller]
-    pub fn max_shards(self, shards: usize) -> Self {
-        self.map(|readers| readers.max_shards(shards))
+    pub fn max_concurrent_reads(self, reads: usize) -> Self {
+        self.map(|readers| readers.max_concurrent_reads(reads))
     }
 
     /// Each shard that is being read, or waits for its turn, and its [lag](super::Batches::lag).

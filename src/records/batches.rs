@@ -8,7 +8,7 @@ use futures::stream::FusedStream;
 use tokio::time::Duration;
 
 use super::pages::{Next, Pages};
-use super::turns::Turns;
+use super::permits::RequestPermits;
 use super::{Batch, ReadError, ReadOptions, ReaderEnd};
 use crate::ShardHandle;
 
@@ -29,8 +29,13 @@ enum State {
 }
 
 impl Batches {
-    pub(super) fn new(handle: ShardHandle, client: &Client, options: Arc<ReadOptions>, turns: Turns) -> Self {
-        let pages = Pages::new(client, handle.offer(), handle.start().clone(), options, turns);
+    pub(super) fn new(
+        handle: ShardHandle,
+        client: &Client,
+        options: Arc<ReadOptions>,
+        permits: RequestPermits,
+    ) -> Self {
+        let pages = Pages::new(client, handle.offer(), handle.start().clone(), options, permits);
         Self { pages, state: State::Reading(handle) }
     }
 

@@ -5,20 +5,21 @@ mod batch;
 mod batches;
 mod error;
 mod event;
+mod exchange;
+mod flatten;
 #[cfg(feature = "kpl")]
 mod kpl;
-mod one_by_one;
 mod opened;
 mod options;
 mod pace;
 pub(crate) mod pages;
+pub(crate) mod permits;
 mod polling;
 pub(crate) mod readable;
+mod reader_set;
 mod record;
 mod requests;
-mod side_by_side;
 mod source;
-pub(crate) mod turns;
 
 use std::sync::Arc;
 
@@ -29,12 +30,12 @@ pub use batch::{Batch, BatchRecords};
 pub use batches::Batches;
 pub use error::ReadError;
 pub use event::{ReadEvent, ReadEventKind, ReaderEnd};
-pub use one_by_one::Records;
+pub use flatten::Records;
 pub use options::ReadOptions;
 pub use readable::ReadShard;
 pub use record::Record;
 
-use self::turns::Turns;
+use self::permits::RequestPermits;
 use crate::ShardHandle;
 
 impl ShardHandle {
@@ -98,6 +99,6 @@ impl ShardHandle {
     ///
     /// Polling it panics outside a tokio runtime with its time driver enabled.
     pub fn batches(self, client: &Client) -> Batches {
-        Batches::new(self, client, Arc::new(ReadOptions::new()), Turns::default())
+        Batches::new(self, client, Arc::new(ReadOptions::new()), RequestPermits::default())
     }
 }

@@ -43,11 +43,6 @@ impl Pace {
         self.next = (!wait.is_zero()).then(|| came + wait);
     }
 
-    /// An iterator came: it may be used at once.
-    pub(super) fn iterator(&mut self) {
-        self.next = None;
-    }
-
     /// Twice as long as after the failure before, less a random part of up to a half. What fails may count as a read.
     pub(super) fn failure(&mut self, options: &ReadOptions) -> Duration {
         self.failed(options.min_read_interval)

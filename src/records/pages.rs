@@ -8,9 +8,9 @@ use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::Duration;
 
 use super::opened::Opened;
+use super::permits::RequestPermits;
 use super::polling::Polling;
 use super::source::{Source, Stop};
-use super::turns::Turns;
 use super::{Batch, ReadError, ReadOptions};
 use crate::StartPosition;
 use crate::handle::Offer;
@@ -18,7 +18,7 @@ use crate::handle::Offer;
 pub(crate) struct Pages {
     client: Client,
     options: Arc<ReadOptions>,
-    turns: Turns,
+    permits: RequestPermits,
     offer: Arc<Offer>,
     from: StartPosition,
     opened: Opened,
@@ -45,17 +45,17 @@ impl Pages {
         offer: Arc<Offer>,
         from: StartPosition,
         options: Arc<ReadOptions>,
-        turns: Turns,
+        permits: RequestPermits,
     ) -> Self {
         let (client, opened) = (client.clone(), Opened::now(client, &offer));
-        Self { client, options, turns, offer, from, opened, source: None, end: None, lag: None }
+        Self { client, options, permits, offer, from, opened, source: None, end: None, lag: None }
     }
 
     /// The same from there.
     pub(crate) fn begun_again(&self, from: StartPosition) -> Self {
-        let (offer, options, turns) =
-            (Arc::clone(&self.offer), Arc::clone(&self.options), self.turns.clone());
-        Self::new(&self.client, offer, from, options, turns)
+        let (offer, options, permits) =
+            (Arc::clone(&self.offer), Arc::clone(&self.options), self.permits.clone());
+        Self::new(&self.client, offer, from, options, permits)
     }
 
     pub(crate) fn options(&self) -> &ReadOptions {
@@ -75,14 +75,21 @@ impl Pages {
         self.lag
     }
 
+    /// Drives a request in flight to its response, whose page is left for [`poll_next`](Self::poll_next).
+    pub(crate) fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
+        if let Some(source) = &mut self.source {
+            source.poll_in_flight(cx);
+        }
+    }
+
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(children) = self.end.take() {
             return Poll::Ready(Next::End(children));
         }
         let source = self.source.get_or_insert_with(|| {
             let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
-            let (options, turns) = (Arc::clone(&self.options), self.turns.clone());
-            Polling::new(client, offer, self.from.clone(), options, turns, self.opened)
+            let (options, permits) = (Arc::clone(&self.options), self.permits.clone());
+            Polling::new(client, offer, self.from.clone(), options, permits, self.opened)
         });
         let page = match ready!(source.poll_page(cx)) {
             Ok(page) => page,

@@ -5,18 +5,16 @@ use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::SdkError;
-use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
-use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
+use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use futures::future::{BoxFuture, FutureExt};
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant};
 
 use super::event::ReadEventKind;
+use super::exchange::{Answer, Exchange, ShardIterator};
 use super::opened::Opened;
 use super::pace::Pace;
-use super::requests::{get_records, get_shard_iterator};
+use super::permits::RequestPermits;
 use super::source::{Page, Source, Stop};
-use super::turns::{Turn, Turns};
 use super::{ReadError, ReadEvent, ReadOptions};
 use crate::StartPosition;
 use crate::client_time::now;
@@ -30,31 +28,20 @@ pub(super) struct Polling {
     client: Client,
     offer: Arc<Offer>,
     options: Arc<ReadOptions>,
-    turns: Turns,
+    permits: RequestPermits,
     /// Where the next iterator begins, should that in hand be lost: after the last record that was read.
     from: StartPosition,
     opened: Opened,
-    iterator: Option<String>,
+    iterator: Option<ShardIterator>,
     pace: Pace,
     failures: u32,
     /// Kinesis has said, last time, that there is no such shard.
     was_not_found: bool,
-    /// What is under way, its pause before it included. It is made anew each time, so that a shard that rests takes little.
+    /// The exchange in flight, its pause before it included. It is made anew each time, so that a
+    /// shard that rests takes little.
     request: Option<BoxFuture<'static, Answer>>,
-}
-
-struct Answer {
-    content: Content,
-    came: Instant,
-    /// The same by the client's clock.
-    came_at: SystemTime,
-    /// Held until the answer is taken: there are no more answers in memory than there are turns.
-    _turn: Turn,
-}
-
-enum Content {
-    Iterator { asked: StartPosition, result: Result<Option<String>, SdkError<GetShardIteratorError>> },
-    Records(Result<GetRecordsOutput, SdkError<GetRecordsError>>),
+    /// What came of it, while nobody takes the page.
+    answer: Option<Answer>,
 }
 
 impl Polling {
@@ -63,7 +50,7 @@ impl Polling {
         offer: Arc<Offer>,
         from: StartPosition,
         options: Arc<ReadOptions>,
-        turns: Turns,
+        permits: RequestPermits,
         opened: Opened,
     ) -> Self {
         Self {
@@ -72,59 +59,60 @@ impl Polling {
             opened,
             offer,
             options,
-            turns,
+            permits,
             iterator: None,
             pace: Pace::default(),
             failures: 0,
             was_not_found: false,
             request: None,
+            answer: None,
         }
     }
 
-    fn ask(&self) -> BoxFuture<'static, Answer> {
-        let (pause, turns) = (self.pace.next(), self.turns.clone());
-        let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
-        // What is sent, and what is awaited of it, exists only once the pause is over.
-        if let Some(iterator) = self.iterator.clone() {
-            let limit = self.options.max_records;
-            return self.place(async move {
-                wait(pause).await;
-                let turn = turns.next().await;
-                let time = client.clone();
-                let result = Box::pin(get_records(client, offer, iterator, limit)).await;
-                Answer::now(&time, Content::Records(result), turn)
-            });
-        }
-        let (from, opened) = (self.from.clone(), self.opened);
-        self.place(async move {
-            wait(pause).await;
-            let turn = turns.next().await;
-            let _one_of_many = turns.iterator().await;
-            let from = if opened.is_past(now(&client)) { opened.not_latest(from) } else { from };
-            let (time, asked) = (client.clone(), from.clone());
-            let result = Box::pin(get_shard_iterator(client, offer, from)).await;
-            Answer::now(&time, Content::Iterator { asked, result }, turn)
-        })
-    }
-
-    /// In this task, or in one of its own.
-    fn place(&self, answer: impl Future<Output = Answer> + Send + 'static) -> BoxFuture<'static, Answer> {
+    /// Begins the next exchange, in this task or in one of its own.
+    fn ask(&mut self) -> BoxFuture<'static, Answer> {
+        let exchange = Exchange {
+            client: self.client.clone(),
+            offer: Arc::clone(&self.offer),
+            from: self.from.clone(),
+            opened: self.opened,
+            iterator: self.iterator.take(),
+            limit: self.options.max_records,
+            permits: self.permits.clone(),
+        };
+        let answer = exchange.run(self.pace.next());
         match &self.options.runtime {
             None => answer.boxed(),
             Some(runtime) => Task::spawn(runtime, answer).boxed(),
         }
     }
 
-    /// A second LATEST would skip what was written since the first, whether that was answered or not. So would one that was late in coming: it is not used.
-    fn take_iterator(&mut self, asked: StartPosition, came_at: SystemTime, iterator: String) {
-        let skips = asked == StartPosition::Latest && self.opened.is_past(came_at);
-        self.from = self.opened.not_latest(asked);
-        self.iterator = (!skips).then_some(iterator);
+    /// A second LATEST would skip what was written since the first, whether that was answered or not.
+    fn take_iterator(&mut self, made_for: StartPosition) {
+        self.from = self.opened.not_latest(made_for);
         self.was_not_found = false;
-        self.pace.iterator();
     }
 
-    fn take_records(&mut self, came: Instant, received_at: SystemTime, output: GetRecordsOutput) -> Page {
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
+        if let Some(answer) = self.answer.take() {
+            return Poll::Ready(answer);
+        }
+        // It is dropped if it panics: the next poll begins another.
+        let mut request = self.request.take().unwrap_or_else(|| self.ask());
+        let answer = request.as_mut().poll(cx);
+        if answer.is_pending() {
+            self.request = Some(request);
+        }
+        answer
+    }
+
+    fn take_records(
+        &mut self,
+        asked_at: Instant,
+        came: Instant,
+        received_at: SystemTime,
+        output: GetRecordsOutput,
+    ) -> Page {
         let GetRecordsOutput { records, next_shard_iterator, millis_behind_latest, child_shards, .. } =
             output;
         let lag = millis_behind_latest.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
@@ -137,7 +125,7 @@ impl Polling {
         if let Some(last) = records.last() {
             self.from = StartPosition::After(last.sequence_number.clone());
         }
-        self.iterator = next_shard_iterator;
+        self.iterator = next_shard_iterator.map(|token| ShardIterator { token, asked_at });
         let end = self.iterator.is_none().then(|| child_shards.unwrap_or_default());
         if end.is_none() && self.options.runtime.is_some() {
             // One page ahead.
@@ -195,44 +183,30 @@ impl Polling {
 impl Source for Polling {
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>> {
         loop {
-            let Some(request) = &mut self.request else {
-                self.request = Some(self.ask());
-                continue;
-            };
-            let Answer { content, came, came_at, _turn } = ready!(request.as_mut().poll(cx));
-            self.request = None;
-            let (stream, shard) = (&self.offer.stream, self.offer.shard.shard_id());
-            let error = match content {
-                Content::Records(Ok(output)) => {
-                    return Poll::Ready(Ok(self.take_records(came, came_at, output)));
-                }
-                Content::Records(Err(error)) => ReadError::get_records(stream, shard, error),
-                Content::Iterator { asked, result: Ok(Some(iterator)) } => {
-                    self.take_iterator(asked, came_at, iterator);
-                    continue;
-                }
-                Content::Iterator { result: Ok(None), .. } => ReadError::no_iterator(stream, shard),
-                Content::Iterator { result: Err(error), .. } => {
-                    ReadError::get_shard_iterator(stream, shard, error)
-                }
-            };
-            if self.iterator.is_none() {
-                self.from = self.opened.not_latest(self.from.clone());
+            let answer = ready!(self.poll_answer(cx));
+            let Answer { result, iterator, made_for, asked_at, came, came_at } = answer;
+            self.iterator = iterator;
+            if let Some(made_for) = made_for {
+                self.take_iterator(made_for);
             }
-            self.fail(error)?;
+            match result {
+                Ok(output) => return Poll::Ready(Ok(self.take_records(asked_at, came, came_at, output))),
+                Err(error) => {
+                    if self.iterator.is_none() {
+                        self.from = self.opened.not_latest(self.from.clone());
+                    }
+                    self.fail(error)?;
+                }
+            }
         }
     }
-}
 
-impl Answer {
-    fn now(client: &Client, content: Content, turn: Turn) -> Self {
-        Self { content, came: Instant::now(), came_at: now(client), _turn: turn }
-    }
-}
-
-async fn wait(until: Option<Instant>) {
-    if let Some(until) = until {
-        sleep_until(until).await;
+    fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
+        if self.request.is_some()
+            && let Poll::Ready(answer) = self.poll_answer(cx)
+        {
+            self.answer = Some(answer);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) mod sealed {
     use futures::stream::FusedStream;
     use tokio::time::Duration;
 
-    use crate::records::turns::Turns;
+    use crate::records::permits::RequestPermits;
     use crate::{ReadError, ReadOptions, ReaderEnd};
 
     /// How a shard is opened, and what its records are.
@@ -27,7 +27,7 @@ pub(crate) mod sealed {
         type Page: IntoIterator<Item = Self::Record>;
         type Reader: Read<Item = Result<Self::Page, ReadError>>;
 
-        fn open(self, client: &Client, options: Arc<ReadOptions>, turns: Turns) -> Self::Reader;
+        fn open(self, client: &Client, options: Arc<ReadOptions>, permits: RequestPermits) -> Self::Reader;
     }
 
     /// One shard's pages.
@@ -49,9 +49,9 @@ impl Open for ShardHandle {
         self,
         client: &aws_sdk_kinesis::Client,
         options: std::sync::Arc<super::ReadOptions>,
-        turns: super::turns::Turns,
+        permits: super::permits::RequestPermits,
     ) -> Batches {
-        Batches::new(self, client, options, turns)
+        Batches::new(self, client, options, permits)
     }
 }
 

@@ -31,4 +31,10 @@ pub(super) enum Stop {
 /// Pages of one shard, each following the one before: none left out, none twice.
 pub(super) trait Source {
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>>;
+
+    /// Drives what is in flight to its response, and keeps that for [`poll_page`](Self::poll_page).
+    ///
+    /// A reader that takes no page now, but is polled, must call it: a request that nobody polls would
+    /// keep the permit that others wait for.
+    fn poll_in_flight(&mut self, cx: &mut Context<'_>);
 }

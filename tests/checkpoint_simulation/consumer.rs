@@ -23,6 +23,7 @@ pub(crate) struct Consumer {
     pub(crate) client: Client,
     pub(crate) oracle: Arc<Mutex<Oracle>>,
     pub(crate) options: ReadOptions,
+    pub(crate) concurrent_reads: usize,
     pub(crate) start_at: StartAt,
     /// In thousandths, the records that are dropped without acknowledgement.
     pub(crate) drops: u32,
@@ -45,6 +46,7 @@ impl Consumer {
             _ => {}
         }
         let records = shards.records(&self.client).with(self.options.clone());
+        let records = records.max_concurrent_reads(self.concurrent_reads);
         match shape {
             Shape::Loop => async move { self.one_by_one(records.auto_ack()).await }.boxed(),
             Shape::Concurrent(n) => async move { self.side_by_side(records, n).await }.boxed(),

@@ -99,11 +99,14 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
         rebuilt,
         recreated,
         shards,
+        limited,
+        spawned,
         ..
     } = sum.into_inner().unwrap();
     println!(
         "{lives} lives, {crashes} of them crashed and {stops} stopped, {complete} of these completely; {shards} shards"
     );
+    println!("{limited} seeds limit the requests in flight, {spawned} read in tasks");
     println!(
         "{rebuilt} consumers were built anew on their checkpoints, {recreated} streams were created again"
     );
@@ -126,6 +129,8 @@ impl Outcome {
         self.rebuilt += other.rebuilt;
         self.recreated += other.recreated;
         self.shards += other.shards;
+        self.limited += other.limited;
+        self.spawned += other.spawned;
     }
 }
 

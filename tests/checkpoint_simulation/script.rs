@@ -17,6 +17,10 @@ pub(crate) struct Setup {
     pub(crate) from_latest: bool,
     pub(crate) end_with_last_records: bool,
     pub(crate) page: u16,
+    /// Of readers of all shards: how many requests are in flight at most.
+    pub(crate) concurrent_reads: usize,
+    /// The readers read in tasks: of the same runtime, whose one thread takes them in the same order each time.
+    pub(crate) spawn: bool,
     pub(crate) save_ms: u64,
     pub(crate) save_records: u32,
     pub(crate) outage_limit_ms: Option<u64>,
@@ -76,6 +80,8 @@ impl Script {
             from_latest: rng.u32(..3) == 0,
             end_with_last_records: rng.bool(),
             page: if rng.bool() { 1_000 } else { rng.u16(1..5) },
+            concurrent_reads: if rng.bool() { usize::MAX } else { rng.usize(1..4) },
+            spawn: rng.bool(),
             save_ms: [0, 200, 1_000, 5_000][rng.usize(..4)],
             save_records: if rng.bool() { 1_000 } else { rng.u32(1..6) },
             outage_limit_ms: rng.bool().then(|| rng.u64(..10_000)),
@@ -126,13 +132,15 @@ impl Script {
             }
             size /= 2;
         }
-        let plainer: [fn(&mut Setup); 6] = [
+        let plainer: [fn(&mut Setup); 8] = [
             |setup| setup.panics = 0,
             |setup| setup.kinesis_faults = 0,
             |setup| setup.store_faults = 0,
             |setup| setup.drops = 0,
             |setup| setup.from_latest = false,
             |setup| setup.shards = 1,
+            |setup| setup.concurrent_reads = usize::MAX,
+            |setup| setup.spawn = false,
         ];
         for plain in plainer {
             let mut candidate = best.clone();

@@ -9,6 +9,7 @@ use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use fastrand::Rng;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults};
 use kinesis_shards::{CheckpointOptions, Checkpoints, ReadOptions, StartAt, Stopped};
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -37,6 +38,10 @@ pub(crate) struct Outcome {
     pub(crate) rebuilt: u64,
     pub(crate) recreated: u64,
     pub(crate) shards: u64,
+    /// How many requests may be in flight at once is limited.
+    pub(crate) limited: u64,
+    /// The reads are tasks.
+    pub(crate) spawned: u64,
 }
 
 struct World {
@@ -91,10 +96,12 @@ impl World {
         let oracle = Arc::<Mutex<Oracle>>::default();
         let chance =
             Chance { rng: Rng::with_seed(script.seed), faults: setup.store_faults, down_until: None };
+        let options = ReadOptions::new().max_records(setup.page);
         let consumer = Consumer {
             client: Client::from_conf(config.build()),
             oracle: Arc::clone(&oracle),
-            options: ReadOptions::new().max_records(setup.page),
+            options: if setup.spawn { options.spawn_on(Handle::current()) } else { options },
+            concurrent_reads: setup.concurrent_reads,
             start_at: if setup.from_latest { StartAt::Latest } else { StartAt::TrimHorizon },
             drops: setup.drops,
             detached: Arc::default(),
@@ -369,7 +376,7 @@ impl World {
 
     async fn end(mut self, violation: Option<String>) -> Outcome {
         self.crash(0).await;
-        let Self { oracle, store, consumer, .. } = self;
+        let Self { oracle, store, consumer, script, .. } = self;
         let violation = violation.or(oracle.lock().unwrap().violation.clone());
         drop((store, consumer));
         let left = Arc::strong_count(&oracle) - 1;
@@ -390,6 +397,8 @@ impl World {
             rebuilt: self.rebuilt,
             recreated: self.recreated,
             shards: oracle.shards.len() as u64,
+            limited: u64::from(script.setup.concurrent_reads < usize::MAX),
+            spawned: u64::from(script.setup.spawn),
         }
     }
 }

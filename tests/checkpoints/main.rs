@@ -20,6 +20,7 @@ use self::store::{Call, Scripted};
 
 mod acknowledging;
 mod ends;
+mod permits;
 mod retention;
 mod saving;
 mod starting;

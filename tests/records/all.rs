@@ -5,7 +5,7 @@ use super::*;
 /// Writes, reshards, reads all; gives the records of each key, in the order in which they came.
 async fn across_reshards(
     options: ReadOptions,
-    max_shards: usize,
+    max_concurrent_reads: usize,
 ) -> (FakeKinesis, BTreeMap<String, Vec<u32>>) {
     let (kinesis, orders, client) = fake(2);
     kinesis.set_limits(Limits::none());
@@ -16,7 +16,10 @@ async fn across_reshards(
             number += 1;
         }
     };
-    let records = all_shards(&client, "orders").records(&client).with(options).max_shards(max_shards);
+    let records = all_shards(&client, "orders")
+        .records(&client)
+        .with(options)
+        .max_concurrent_reads(max_concurrent_reads);
     write(&orders);
     let (left, right) = orders.split(FIRST);
     write(&orders);

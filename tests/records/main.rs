@@ -25,11 +25,11 @@ mod errors;
 #[cfg(feature = "kpl")]
 mod kpl;
 mod pace;
+mod permits;
 mod retries;
 #[cfg(feature = "kpl")]
 mod tail;
 mod tasks;
-mod turns;
 
 /// Of the example `tail`, which `tail` tests.
 #[cfg(feature = "kpl")]

@@ -133,14 +133,16 @@ pub(crate) async fn read_all(consumer: Arc<Consumer>, life: u32, offers: Offers)
     };
     // An error has ended its reader, which has said so.
     if setup.reading == Setting::AllBatches {
-        let batches = offers.batches(&consumer.client).with(options).max_shards(setup.max_shards);
+        let batches =
+            offers.batches(&consumer.client).with(options).max_concurrent_reads(setup.max_concurrent_reads);
         let mut batches = pin!(batches);
         while let Some(next) = batches.next().await {
             next.into_iter().flatten().for_each(|record| take(&record));
             linger().await;
         }
     } else {
-        let records = offers.records(&consumer.client).with(options).max_shards(setup.max_shards);
+        let records =
+            offers.records(&consumer.client).with(options).max_concurrent_reads(setup.max_concurrent_reads);
         let mut records = pin!(records);
         while let Some(next) = records.next().await {
             next.iter().for_each(take);

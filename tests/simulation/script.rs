@@ -36,7 +36,7 @@ pub(crate) struct Setup {
     pub(crate) tasks: bool,
     pub(crate) reading: Reading,
     /// Of readers of all shards: how many are read at once, and what the consumer takes for itself after a page or a record.
-    pub(crate) max_shards: usize,
+    pub(crate) max_concurrent_reads: usize,
     pub(crate) consumer_ms: u64,
     /// The crate's readers read in tasks: of the same runtime, whose one thread takes them in the same order each time.
     pub(crate) spawn: bool,
@@ -246,7 +246,7 @@ fn setup(rng: &mut Rng) -> Setup {
         by_arn: rng.bool(),
         tasks: rng.bool(),
         reading,
-        max_shards: if rng.bool() { usize::MAX } else { rng.usize(1..4) },
+        max_concurrent_reads: if rng.bool() { usize::MAX } else { rng.usize(1..4) },
         consumer_ms: if rng.bool() { 0 } else { rng.u64(..500) },
         spawn: reading != Reading::Own && rng.bool(),
         sdk_retries: rng.bool(),

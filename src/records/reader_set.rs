@@ -8,29 +8,29 @@ use futures::stream::{Fuse, FusedStream, SelectAll};
 use futures::{Stream, StreamExt};
 use pin_project::pin_project;
 
-use super::turns::Turns;
+use super::permits::RequestPermits;
 
 /// After as many shards in one poll, the readers get theirs: a source that is always ready must not hold the task.
 const MOST_SHARDS_A_POLL: usize = 256;
 
 /// For each shard of `S` a reader, `R`.
 #[pin_project]
-pub(crate) struct SideBySide<S: Stream, R> {
+pub(crate) struct ReaderSet<S: Stream, R> {
     #[pin]
     shards: Fuse<S>,
     readers: SelectAll<R>,
-    turns: Turns,
+    permits: RequestPermits,
 }
 
-impl<S: Stream, R: Stream + Unpin> SideBySide<S, R> {
+impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
     pub(crate) fn new(shards: S) -> Self {
-        Self { shards: shards.fuse(), readers: SelectAll::new(), turns: Turns::of_many() }
+        Self { shards: shards.fuse(), readers: SelectAll::new(), permits: RequestPermits::of_many() }
     }
 
     #[track_caller]
-    pub(crate) fn max_shards(self, shards: usize) -> Self {
-        let shards = NonZeroUsize::new(shards).expect("max_shards is 0: nothing would ever be read");
-        Self { turns: self.turns.at_most(shards.get()), ..self }
+    pub(crate) fn max_concurrent_reads(self, reads: usize) -> Self {
+        let reads = NonZeroUsize::new(reads).expect("max_concurrent_reads is 0: nothing would ever be read");
+        Self { permits: self.permits.at_most(reads.get()), ..self }
     }
 
     pub(crate) fn readers(&self) -> impl Iterator<Item = &R> {
@@ -45,14 +45,14 @@ impl<S: Stream, R: Stream + Unpin> SideBySide<S, R> {
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut open: impl FnMut(S::Item, Turns) -> R,
+        mut open: impl FnMut(S::Item, RequestPermits) -> R,
     ) -> Poll<Option<R::Item>> {
         let mut this = self.project();
         let mut opened = 0;
         while opened < MOST_SHARDS_A_POLL
             && let Poll::Ready(Some(shard)) = this.shards.as_mut().poll_next(cx)
         {
-            this.readers.push(open(shard, this.turns.clone()));
+            this.readers.push(open(shard, this.permits.clone()));
             opened += 1;
         }
         match this.readers.poll_next_unpin(cx) {
@@ -76,11 +76,11 @@ mod tests {
 
     #[test]
     fn a_source_that_is_always_ready_does_not_hold_the_task() {
-        let mut side_by_side = std::pin::pin!(SideBySide::new(stream::repeat(())));
+        let mut reader_set = std::pin::pin!(ReaderSet::new(stream::repeat(())));
         let mut opened = 0;
         for polls in 1..4 {
             let next = future::poll_fn(|cx| {
-                side_by_side.as_mut().poll_next(cx, |(), _| {
+                reader_set.as_mut().poll_next(cx, |(), _| {
                     opened += 1;
                     stream::pending::<()>()
                 })
@@ -92,15 +92,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_source_with_more_than_a_pollful_is_taken_in_without_another_wake() {
-        let mut side_by_side = std::pin::pin!(SideBySide::new(stream::iter(0..1_000)));
+        let mut reader_set = std::pin::pin!(ReaderSet::new(stream::iter(0..1_000)));
         let mut seen = 0;
         while let Some(()) =
-            future::poll_fn(|cx| side_by_side.as_mut().poll_next(cx, |_, _| stream::once(future::ready(()))))
+            future::poll_fn(|cx| reader_set.as_mut().poll_next(cx, |_, _| stream::once(future::ready(()))))
                 .await
         {
             seen += 1;
         }
         assert_eq!(seen, 1_000);
-        assert!(side_by_side.is_terminated());
+        assert!(reader_set.is_terminated());
     }
 }

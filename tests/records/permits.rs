@@ -35,7 +35,8 @@ async fn ten_open_shards_are_all_read_three_at_a_time() {
             }
         }
         let options = runtime.into_iter().fold(ReadOptions::new().max_records(5), ReadOptions::spawn_on);
-        let mut batches = all_shards(&client, "orders").batches(&client).with(options).max_shards(3);
+        let mut batches =
+            all_shards(&client, "orders").batches(&client).with(options).max_concurrent_reads(3);
         let mut taken: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for _ in 0..40 {
             let batch = timeout(Duration::from_hours(1), batches.next()).await.unwrap().unwrap().unwrap();
@@ -69,7 +70,7 @@ async fn a_shard_that_rests_or_fails_takes_no_turn() {
         let fails = request.operation() == "GetRecords" && request.shard_id() == Some(FIRST);
         Some(if fails { Fault::Throttled } else { Fault::Late(LATE) })
     });
-    let mut records = all_shards(&client, "orders").records(&client).max_shards(1);
+    let mut records = all_shards(&client, "orders").records(&client).max_concurrent_reads(1);
     assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());
     // The first shard waits for longer and longer, and the third has nothing: the second is read as ever.
     kinesis.clear_requests();
@@ -80,7 +81,7 @@ async fn a_shard_that_rests_or_fails_takes_no_turn() {
     options = options.idle_interval(Duration::from_secs(1));
     let mut records = {
         drop(records);
-        all_shards(&client, "orders").records(&client).with(options).max_shards(1)
+        all_shards(&client, "orders").records(&client).with(options).max_concurrent_reads(1)
     };
     assert_eq!(take(&mut records, 100).await, (0..100).collect::<Vec<_>>());
     let times: Vec<Instant> = kinesis
@@ -107,7 +108,8 @@ async fn with_one_turn_closed_shards_end_and_their_children_open() {
         }
         orders.put_to("shardId-000000000003", "3");
         let options = runtime.into_iter().fold(ReadOptions::new(), ReadOptions::spawn_on);
-        let mut records = all_shards(&client, "orders").records(&client).with(options).max_shards(1);
+        let mut records =
+            all_shards(&client, "orders").records(&client).with(options).max_concurrent_reads(1);
         assert_eq!(take(&mut records, 4).await, [0, 1, 2, 3]);
         assert_eq!(most_under_way(&kinesis, &READING), 1);
     }
@@ -121,7 +123,8 @@ async fn a_shard_above_the_limit_skips_nothing_of_latest_while_it_waits() {
         let is_first = request.operation() == "GetShardIterator" && request.shard_id() == Some(FIRST);
         is_first.then_some(Fault::Late(Duration::from_secs(30)))
     });
-    let mut records = all_shards(&client, "orders").start_at(StartAt::Latest).records(&client).max_shards(1);
+    let mut records =
+        all_shards(&client, "orders").start_at(StartAt::Latest).records(&client).max_concurrent_reads(1);
     assert!(timeout(Duration::from_secs(20), records.next()).await.is_err());
     orders.put_to("shardId-000000000001", "1");
     assert_eq!(take(&mut records, 1).await, [1]);
@@ -138,8 +141,88 @@ async fn shards_that_are_opened_at_once_do_not_all_ask_in_one_instant() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "max_shards is 0")]
+#[should_panic(expected = "max_concurrent_reads is 0")]
 async fn no_shards_at_a_time_are_refused() {
     let (_, _, client) = fake(1);
-    let _ = all_shards(&client, "orders").records(&client).max_shards(0);
+    let _ = all_shards(&client, "orders").records(&client).max_concurrent_reads(0);
+}
+
+/// The shards that were read, in order, whatever came of it.
+fn reads(kinesis: &FakeKinesis) -> Vec<String> {
+    let requests = kinesis.requests();
+    let reads = requests.iter().filter(|request| request.operation() == "GetRecords");
+    reads.filter_map(|request| request.shard_id().map(str::to_owned)).collect()
+}
+
+/// Checks that any `shards` reads in a row are of as many shards, and that no read failed.
+fn assert_each_is_read_once_a_round(kinesis: &FakeKinesis, shards: usize) {
+    let reads = reads(kinesis);
+    assert!(reads.len() > 3 * shards, "{} reads", reads.len());
+    for round in reads.windows(shards) {
+        let different: std::collections::BTreeSet<_> = round.iter().collect();
+        assert_eq!(different.len(), shards, "{round:?}");
+    }
+    let failed: Vec<_> = kinesis.requests().into_iter().filter(|request| request.error().is_some()).collect();
+    assert!(failed.is_empty(), "{} requests failed, the first: {:?}", failed.len(), failed.first());
+}
+
+/// A round takes longer than an iterator lives, and so do two requests of each shard.
+#[tokio::test(start_paused = true)]
+async fn with_one_permit_every_shard_is_read_in_every_round_however_long_it_takes() {
+    for (shards, latency, time) in [(7, 50, Duration::from_hours(24)), (60, 10, Duration::from_hours(4))] {
+        for runtime in [None, Some(tokio::runtime::Handle::current())] {
+            let (kinesis, orders, client) = fake(shards);
+            kinesis.on_request(move |request| {
+                READING.contains(&request.operation()).then_some(Fault::Late(Duration::from_secs(latency)))
+            });
+            for shard in 0..shards {
+                for number in 0..200 {
+                    orders.put_to(&format!("shardId-{shard:012}"), number.to_string());
+                }
+            }
+            let options = runtime.into_iter().fold(ReadOptions::new().max_records(1), ReadOptions::spawn_on);
+            let batches = all_shards(&client, "orders").batches(&client).with(options);
+            let mut batches = batches.max_concurrent_reads(1);
+            let mut taken: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+            let end = Instant::now() + time;
+            while let Ok(Some(batch)) = tokio::time::timeout_at(end, batches.next()).await {
+                let batch = batch.unwrap();
+                let numbers = taken.entry(batch.shard_id().to_owned()).or_default();
+                numbers.extend(batch.into_iter().map(|record| number(&record)));
+            }
+            assert_eq!(taken.len(), shards as usize);
+            for (shard, numbers) in taken {
+                assert!(numbers.len() > 5, "{shard}: {} records", numbers.len());
+                assert!(numbers.iter().copied().eq((0..).take(numbers.len())), "{shard}: {numbers:?}");
+            }
+            assert_each_is_read_once_a_round(&kinesis, shards as usize);
+            assert_eq!(most_under_way(&kinesis, &READING), 1);
+        }
+    }
+}
+
+/// An iterator that waits in an answer which nobody polls has expired when it is to be used.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_is_slower_than_iterators_live_gets_pages_of_all_shards() {
+    for runtime in [None, Some(tokio::runtime::Handle::current())] {
+        let (kinesis, orders, client) = slow(5);
+        for shard in 0..5 {
+            for number in 0..300 {
+                orders.put_to(&format!("shardId-{shard:012}"), number.to_string());
+            }
+        }
+        let options = runtime.into_iter().fold(ReadOptions::new().max_records(1), ReadOptions::spawn_on);
+        let mut batches = all_shards(&client, "orders").batches(&client).with(options);
+        let mut taken: BTreeMap<String, u32> = BTreeMap::new();
+        for _ in 0..250 {
+            let batch = timeout(Duration::from_hours(1), batches.next()).await.unwrap().unwrap().unwrap();
+            *taken.entry(batch.shard_id().to_owned()).or_default() += 1;
+            sleep(Duration::from_secs(330)).await;
+        }
+        assert!(taken.len() == 5 && taken.values().all(|pages| (49..=51).contains(pages)), "{taken:?}");
+        assert!(
+            kinesis.requests().iter().all(|request| request.error().is_none()),
+            "an iterator had expired"
+        );
+    }
 }

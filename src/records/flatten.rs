@@ -9,8 +9,8 @@ use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
 
+use super::permits::RequestPermits;
 use super::readable::{Read, ReadShard};
-use super::turns::Turns;
 use super::{ReadError, ReadOptions, ReaderEnd};
 use crate::ShardHandle;
 
@@ -22,12 +22,12 @@ use crate::ShardHandle;
 /// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what was acknowledged stays so.
 #[must_use = "streams do nothing unless polled, and a reader that is dropped hands its shard back"]
 pub struct Records<H: ReadShard = ShardHandle> {
-    records: OneByOne<H::Reader, H::Page>,
+    records: FlattenPages<H::Reader, H::Page>,
 }
 
 impl<H: ReadShard> Records<H> {
     pub(crate) fn new(shard: H, client: &Client) -> Self {
-        Self { records: OneByOne::new(shard.open(client, Arc::default(), Turns::default())) }
+        Self { records: FlattenPages::new(shard.open(client, Arc::default(), RequestPermits::default())) }
     }
 
     /// Reads with these options.
@@ -90,13 +90,13 @@ impl<H: ReadShard> std::fmt::Debug for Records<H> {
 
 /// The records of the pages of `S`.
 #[pin_project::pin_project]
-pub(crate) struct OneByOne<S, P: IntoIterator> {
+pub(crate) struct FlattenPages<S, P: IntoIterator> {
     #[pin]
     pub(crate) batches: S,
     in_hand: Option<P::IntoIter>,
 }
 
-impl<S, P: IntoIterator> OneByOne<S, P> {
+impl<S, P: IntoIterator> FlattenPages<S, P> {
     pub(crate) fn new(batches: S) -> Self {
         Self { batches, in_hand: None }
     }
@@ -123,7 +123,7 @@ impl<S, P: IntoIterator> OneByOne<S, P> {
     }
 }
 
-impl<S, P: IntoIterator, E> Stream for OneByOne<S, P>
+impl<S, P: IntoIterator, E> Stream for FlattenPages<S, P>
 where
     S: Stream<Item = Result<P, E>>,
 {
@@ -149,7 +149,7 @@ where
     }
 }
 
-impl<S, P: IntoIterator, E> FusedStream for OneByOne<S, P>
+impl<S, P: IntoIterator, E> FusedStream for FlattenPages<S, P>
 where
     S: FusedStream<Item = Result<P, E>>,
 {
@@ -158,8 +158,8 @@ where
     }
 }
 
-impl<S: std::fmt::Debug, P: IntoIterator> std::fmt::Debug for OneByOne<S, P> {
+impl<S: std::fmt::Debug, P: IntoIterator> std::fmt::Debug for FlattenPages<S, P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OneByOne").field("batches", &self.batches).finish_non_exhaustive()
+        f.debug_struct("FlattenPages").field("batches", &self.batches).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,64 @@
+//! Shards with checkpoints that share a few permits for their requests.
+
+use tokio::runtime::Handle;
+
+use super::*;
+
+/// A shard whose checkpoint cannot be saved is not read on. It must not keep what the others need.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_cannot_be_saved_holds_up_no_other() {
+    for runtime in [None, Some(Handle::current())] {
+        let world = World::new(3);
+        let checkpoints = world
+            .load_with(
+                CheckpointOptions::new()
+                    .save_interval(Duration::ZERO)
+                    .save_timeout(Duration::from_secs(1))
+                    .store_outage_limit(Duration::from_secs(5)),
+            )
+            .await;
+        let options = runtime.into_iter().fold(ReadOptions::new().max_records(3), ReadOptions::spawn_on);
+        let records = world.records(&checkpoints).with(options).max_concurrent_reads(1);
+        let mut records = records.auto_ack();
+        nothing_for(&mut records, Duration::from_secs(5)).await;
+        world.store.silent_for([FIRST]);
+        let ids: Vec<String> = (0..3).map(|shard| format!("shardId-{shard:012}")).collect();
+        let mut taken = [0_u32; 3];
+        for round in 0..300_u32 {
+            for id in &ids {
+                world.orders.put_to(id, round.to_string());
+            }
+            let until = Instant::now() + Duration::from_secs(1);
+            while let Ok(Some(record)) = tokio::time::timeout_at(until, records.next()).await {
+                let record = record.unwrap();
+                let shard = ids.iter().position(|id| id == record.shard_id()).unwrap();
+                assert_eq!(number(&record), taken[shard], "{}", record.shard_id());
+                taken[shard] += 1;
+            }
+        }
+        assert!(taken[0] < 50, "the first shard was paused: {taken:?}");
+        assert!(taken[1] >= 290 && taken[2] >= 290, "{taken:?}");
+        // No more than one page of it was read ahead.
+        let reads = world.kinesis.requests();
+        let reads = reads.iter().filter(|request| request.operation() == "GetRecords");
+        let reads = reads.filter(|request| request.shard_id() == Some(FIRST)).count();
+        assert!(reads < 60, "{reads} reads of the shard that was paused");
+        world.store.silent_for([]);
+        nothing_left(&mut records, &ids, &mut taken, 300).await;
+    }
+}
+
+/// Takes what is left of each shard.
+async fn nothing_left(
+    records: &mut (impl Stream<Item = Result<Record, ReadError>> + Unpin),
+    ids: &[String],
+    taken: &mut [u32; 3],
+    written: u32,
+) {
+    while taken.iter().any(|taken| *taken < written) {
+        let record = next(records).await;
+        let shard = ids.iter().position(|id| id == record.shard_id()).unwrap();
+        assert_eq!(number(&record), taken[shard], "{}", record.shard_id());
+        taken[shard] += 1;
+    }
+}
