@@ -102,7 +102,7 @@ pub enum Fault {
 /// What a fault does to a request.
 pub(super) enum Effect {
     /// Not carried out, and answered with this error.
-    Refuse { status: u16, code: String },
+    Refuse { status: u16, code: String, message: &'static str },
     /// Not carried out, and answered with this.
     Answer(String),
     /// Not carried out, and never answered.
@@ -128,14 +128,24 @@ pub(super) enum Damage {
 
 impl Fault {
     pub(super) fn effect(&self, operation: &str, now: Millis) -> Effect {
-        let refuse = |status, code: &str| Effect::Refuse { status, code: code.to_owned() };
+        let refuse = |status, code: &str| Effect::Refuse {
+            status,
+            code: code.to_owned(),
+            message: "A fault of FakeKinesis.",
+        };
+        // As AWS says it: `LimitExceededException` alone also stands for limits that waiting does not change.
+        let throttle = |code: Code| Effect::Refuse {
+            status: 400,
+            code: code.as_str().to_owned(),
+            message: "Rate exceeded: a fault of FakeKinesis.",
+        };
         let of_records = matches!(operation, "GetRecords" | "GetShardIterator" | "PutRecord" | "PutRecords");
         let list = |listing| Effect::Twist(Twist { listing, ..Twist::default() });
         let read = |read| Effect::Twist(Twist { read, ..Twist::default() });
         let put = |entries| Effect::Twist(Twist { entries, ..Twist::default() });
         match self {
-            Self::Throttled if of_records => refuse(400, Code::ThroughputExceeded.as_str()),
-            Self::Throttled | Self::LimitExceeded => refuse(400, Code::LimitExceeded.as_str()),
+            Self::Throttled if of_records => throttle(Code::ThroughputExceeded),
+            Self::Throttled | Self::LimitExceeded => throttle(Code::LimitExceeded),
             Self::InternalFailure if of_records => refuse(500, "InternalFailureException"),
             Self::InternalFailure => refuse(500, "InternalFailure"),
             Self::ServiceUnavailable => refuse(503, "ServiceUnavailable"),

@@ -129,10 +129,9 @@ impl Server {
                 Outcome::now(carry_out(Twist::default()).map(|reply| reply.body)).damaged(damage)
             }
             Some(Effect::Answer(body)) => Outcome::now(Ok(body)),
-            Some(Effect::Refuse { status, code }) => Outcome::Answer {
-                answer: Answer::error(status, &code, "A fault of FakeKinesis."),
-                after: Duration::ZERO,
-            },
+            Some(Effect::Refuse { status, code, message }) => {
+                Outcome::Answer { answer: Answer::error(status, &code, message), after: Duration::ZERO }
+            }
             Some(Effect::Silence) => Outcome::Silence,
             Some(Effect::Unreachable) => Outcome::Unreachable,
             Some(Effect::NoConnection) => Outcome::NoConnection,

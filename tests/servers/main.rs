@@ -15,6 +15,7 @@ mod reader;
 mod scenarios;
 mod server;
 mod stream;
+mod throttled;
 mod writers;
 
 use std::process::ExitCode;
@@ -29,7 +30,8 @@ use crate::known::{Instead, KNOWN};
 use crate::scenarios::{Scenario, ScenarioServer};
 use crate::server::{ALL, Running, Server, Servers};
 
-const TIMEOUT: Duration = Duration::from_mins(1);
+/// A test that takes longer hangs. It takes some seconds.
+const TIMEOUT: Duration = Duration::from_mins(10);
 /// They wait more than they work.
 const TEST_THREADS: usize = 8;
 
@@ -48,6 +50,10 @@ fn main() -> ExitCode {
     let others = ALL.into_iter().filter(|kind| *kind != Kind::Fake);
     trials.extend(others.map(|kind| differential(kind, args.nocapture, &runtime, &servers)));
     trials.push(Trial::test("known::names_scenarios", known_names_scenarios));
+    trials.push(Trial::test("throttled::requests_are_sent_again", {
+        let runtime = Arc::clone(&runtime);
+        move || runtime.block_on(throttled::requests_are_sent_again())
+    }));
 
     let conclusion = libtest_mimic::run(&args, trials);
     // The trials are gone, and with this their last server.

@@ -9,6 +9,8 @@ use kinesis_shards::{Error, ParentOutcome, ShardHandle, StartPosition, TryAllSha
 use crate::client::Requests;
 use crate::server::{Seen, Server};
 
+const SHORT: Duration = Duration::from_millis(60);
+
 pub(crate) struct Offers {
     shards: TryAllShards,
     requests: Requests,
@@ -74,6 +76,19 @@ impl Offers {
                 panic!("nothing more was to come, but: {next:?}");
             }
         }
+    }
+
+    /// Polls until so many `ListShards` were answered in all; they bring neither a shard nor an error, and no other is sent.
+    pub(crate) async fn nothing_but(&mut self, list_shards: usize) {
+        while self.requests.answered_list_shards() < list_shards {
+            let pause = Duration::from_millis(5);
+            if let Ok(next) = tokio::time::timeout(pause, self.next_or_error()).await {
+                panic!("nothing was to come, but: {next:?}");
+            }
+        }
+        // By now the answer has reached the SDK; it is taken in when it is polled.
+        self.nothing_for(SHORT).await;
+        assert_eq!(self.requests.list_shards(), list_shards, "ListShards");
     }
 
     /// Polls for so long; there is neither a shard nor an error.

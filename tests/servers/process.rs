@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,14 @@ use crate::client::{counting, local_client};
 use crate::install::{Source, servers_dir};
 use crate::kind::Kind;
 
-const READY_WITHIN: Duration = Duration::from_secs(45);
+/// A server that takes longer to start hangs. It takes a second or two.
+const READY_WITHIN: Duration = Duration::from_mins(10);
+/// How long a server that is starting may keep one request before it is asked again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Below those that Linux, macOS and Windows give to outgoing connections: nobody takes the port of a server that is about to start,
+/// or to start again.
+const PORTS: RangeInclusive<u16> = 10_000..=30_000;
+const STARTS: usize = 10;
 const LOGS_ARE_KEPT: Duration = Duration::from_hours(24);
 
 /// A running server. Dropping it kills it; should the test itself be killed, the server ends because its stdin does.
@@ -30,7 +38,7 @@ impl Process {
     pub(crate) async fn start(kind: Kind) -> Result<Self, String> {
         let mut failures = Vec::new();
         // Between finding a free port and the server's taking it, another may.
-        for _ in 0..3 {
+        for _ in 0..STARTS {
             match Self::start_on(kind, free_port()?).await {
                 Ok(process) => return Ok(process),
                 Err(failure) => failures.push(failure),
@@ -58,10 +66,13 @@ impl Process {
         let (client, _) = counting(&local_client(self.port));
         let deadline = Instant::now() + READY_WITHIN;
         loop {
-            let answers = match kind {
-                Kind::Redis => pongs(self.port).await.unwrap_or(false),
-                _ => client.list_streams().send().await.is_ok(),
+            let answers = async {
+                match kind {
+                    Kind::Redis => pongs(self.port).await.unwrap_or(false),
+                    _ => client.list_streams().send().await.is_ok(),
+                }
             };
+            let answers = tokio::time::timeout(PATIENCE, answers).await.unwrap_or(false);
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("ended at once ({status})"));
             }
@@ -155,8 +166,9 @@ fn command(kind: Kind, port: u16) -> Result<Command, String> {
 }
 
 fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-    listener.local_addr().map(|addr| addr.port()).map_err(|error| error.to_string())
+    let drawn = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(PORTS.len());
+    let mut free = drawn.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.next().ok_or_else(|| format!("no port of {PORTS:?} is free"))
 }
 
 /// For what the servers write, and keep.

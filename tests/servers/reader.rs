@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::SdkError;
-use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::types::{ChildShard, Record};
 use kinesis_shards::ShardHandle;
 
+use crate::client::unthrottled;
 use crate::known::Quirk;
 use crate::server::Server;
 use crate::stream::{Stream, done, is_closed};
@@ -46,7 +45,8 @@ impl Reader {
     /// Gets the iterator: from then on, nothing that is written is missed.
     pub(crate) async fn open(server: &Server, stream: &Stream, shard: &ShardHandle) -> Self {
         let client = server.other_client();
-        let iterator = done(shard.get_shard_iterator(&client).send().await).shard_iterator;
+        let request = shard.get_shard_iterator(&client);
+        let iterator = done(unthrottled(|| request.clone().send()).await).shard_iterator;
         Self {
             client,
             stream: stream.clone(),
@@ -74,15 +74,8 @@ impl Reader {
             let quiet = !self.stream.is_written();
             let turn = self.stream.turn().await;
             let request = self.client.get_records().shard_iterator(iterator).set_stream_arn(self.arn.clone());
-            let answer = request.send().await;
+            let answer = done(unthrottled(|| request.clone().send()).await);
             drop(turn);
-            let answer = match answer {
-                Err(error) if is_throttled(&error) => {
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-                answer => done(answer),
-            };
             self.iterator = answer.next_shard_iterator;
             self.children = answer.child_shards.unwrap_or_default();
             self.read.extend(answer.records);
@@ -131,8 +124,4 @@ impl Reader {
 
 pub(crate) fn text(record: &Record) -> String {
     String::from_utf8_lossy(record.data().as_ref()).into_owned()
-}
-
-fn is_throttled(error: &SdkError<GetRecordsError>) -> bool {
-    error.as_service_error().is_some_and(GetRecordsError::is_provisioned_throughput_exceeded_exception)
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::error::DisplayErrorContext;
+use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{ScalingType, Shard, StreamStatus};
+use aws_sdk_kinesis::types::{ScalingType, Shard, StreamDescriptionSummary, StreamStatus};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::client::unthrottled;
 use crate::known::Quirk;
 use crate::server::{Seen, Server};
 
@@ -39,14 +41,16 @@ impl Stream {
     }
 
     pub(crate) async fn create_again(&self, shards: i32) {
-        done(self.client.create_stream().stream_name(&self.name).shard_count(shards).send().await);
+        let create = self.client.create_stream().stream_name(&self.name).shard_count(shards);
+        done(unthrottled(|| create.clone().send()).await);
         self.active().await;
         self.seen.note(format_args!("created {} with {shards} shards", self.name));
     }
 
     pub(crate) async fn delete(&self) {
-        done(self.client.delete_stream().stream_name(&self.name).send().await);
-        while self.client.describe_stream_summary().stream_name(&self.name).send().await.is_ok() {
+        let delete = self.client.delete_stream().stream_name(&self.name);
+        done(unthrottled(|| delete.clone().send()).await);
+        while self.status().await.is_some() {
             tokio::time::sleep(PAUSE).await;
         }
         self.seen.note(format_args!("deleted {}", self.name));
@@ -63,7 +67,8 @@ impl Stream {
 
         let turn = self.turn().await;
         let request = self.client.split_shard().stream_name(&self.name).shard_to_split(shard);
-        done(request.new_starting_hash_key(middle.to_string()).send().await);
+        let request = request.new_starting_hash_key(middle.to_string());
+        done(unthrottled(|| request.clone().send()).await);
         self.active().await;
         drop(turn);
         let children = self.children_of(shard).await;
@@ -74,7 +79,8 @@ impl Stream {
     pub(crate) async fn merge(&self, shard: &str, adjacent: &str) -> String {
         let turn = self.turn().await;
         let request = self.client.merge_shards().stream_name(&self.name).shard_to_merge(shard);
-        done(request.adjacent_shard_to_merge(adjacent).send().await);
+        let request = request.adjacent_shard_to_merge(adjacent);
+        done(unthrottled(|| request.clone().send()).await);
         self.active().await;
         drop(turn);
         let [child] = self.children_of(shard).await.try_into().expect("one child");
@@ -84,7 +90,8 @@ impl Stream {
 
     pub(crate) async fn update_shard_count(&self, count: i32) {
         let request = self.client.update_shard_count().stream_name(&self.name).target_shard_count(count);
-        done(request.scaling_type(ScalingType::UniformScaling).send().await);
+        let request = request.scaling_type(ScalingType::UniformScaling);
+        done(unthrottled(|| request.clone().send()).await);
         self.active().await;
         self.seen.note(format_args!("updated the shard count to {count}"));
     }
@@ -92,7 +99,8 @@ impl Stream {
     pub(crate) async fn put(&self, key: &str, data: &str) -> Put {
         let _turn = self.turn().await;
         let request = self.client.put_record().stream_name(&self.name).partition_key(key);
-        let put = done(request.data(Blob::new(data)).send().await);
+        let request = request.data(Blob::new(data));
+        let put = done(unthrottled(|| request.clone().send()).await);
         Put { shard: put.shard_id, sequence: put.sequence_number }
     }
 
@@ -103,16 +111,19 @@ impl Stream {
         let key = range.expect("a listed shard with its range").starting_hash_key();
         let _turn = self.turn().await;
         let request = self.client.put_record().stream_name(&self.name).partition_key("any");
-        let put = done(request.explicit_hash_key(key).data(Blob::new(data)).send().await);
+        let request = request.explicit_hash_key(key).data(Blob::new(data));
+        let put = done(unthrottled(|| request.clone().send()).await);
         Put { shard: put.shard_id, sequence: put.sequence_number }
     }
 
     /// All shards, as the server lists them now.
     pub(crate) async fn shards(&self) -> Vec<Shard> {
-        let mut page = done(self.client.list_shards().stream_name(&self.name).send().await);
+        let first = self.client.list_shards().stream_name(&self.name);
+        let mut page = done(unthrottled(|| first.clone().send()).await);
         let mut shards = page.shards.take().unwrap_or_default();
         while let Some(token) = page.next_token.take() {
-            page = done(self.client.list_shards().next_token(token).send().await);
+            let next = self.client.list_shards().next_token(token);
+            page = done(unthrottled(|| next.clone().send()).await);
             shards.extend(page.shards.take().unwrap_or_default());
         }
         shards.sort_by(|a, b| a.shard_id.cmp(&b.shard_id));
@@ -133,8 +144,7 @@ impl Stream {
     }
 
     pub(crate) async fn arn(&self) -> String {
-        let summary = done(self.client.describe_stream_summary().stream_name(&self.name).send().await);
-        summary.stream_description_summary.expect("a summary").stream_arn
+        self.summary().await.expect("a summary").stream_arn
     }
 
     pub(crate) fn writer_begins(&self) {
@@ -164,13 +174,27 @@ impl Stream {
     }
 
     async fn active(&self) {
-        loop {
-            let summary = self.client.describe_stream_summary().stream_name(&self.name).send().await;
-            let summary = done(summary).stream_description_summary.expect("a summary");
-            if *summary.stream_status() == StreamStatus::Active {
-                return;
-            }
+        while self.status().await.expect("a status") != StreamStatus::Active {
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// None if there is no such stream.
+    async fn status(&self) -> Option<StreamStatus> {
+        self.summary().await.map(|summary| summary.stream_status)
+    }
+
+    async fn summary(&self) -> Option<StreamDescriptionSummary> {
+        let describe = self.client.describe_stream_summary().stream_name(&self.name);
+        match unthrottled(|| describe.clone().send()).await {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DescribeStreamSummaryError::is_resource_not_found_exception) =>
+            {
+                None
+            }
+            described => done(described).stream_description_summary,
         }
     }
 }

@@ -12,6 +12,9 @@ use kinesis_shards::{
 use crate::client::local_client;
 use crate::stores::Kept;
 
+/// Longer than any request takes, on whatever machine.
+const SLOW: Duration = Duration::from_mins(10);
+
 /// What it is told, by one variable of its environment.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
@@ -67,6 +70,8 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
     let options = CheckpointOptions::new()
         .save_interval(Duration::from_millis(40))
         .save_records(25)
+        // A store of a busy machine is slow: it does not fail.
+        .save_timeout(SLOW)
         .on_event(|event| match &event.kind {
             CheckpointEventKind::Saved { checkpoint, .. } => {
                 say(&format!("saved {} {checkpoint}", event.shard_id));
@@ -88,7 +93,7 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
         let checkpoints = checkpoints.clone();
         async move {
             let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
-            checkpoints.stop(Duration::from_secs(30)).await
+            checkpoints.stop(SLOW).await
         }
     });
     let client = local_client(order.kinesis);

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -15,13 +15,14 @@ use crate::figures::{Figures, Seen};
 use crate::kind::Kind;
 use crate::place::Place;
 use crate::process::Process;
-use crate::producer::{Producer, Written, one_to_each};
+use crate::producer::{Producer, Written, create, one_to_each};
 use crate::stores::Kept;
 
 const KILLS: u64 = 25;
 /// How often a process is killed that makes the file.
 const FIRST_OPENS: usize = 20;
-const PATIENCE: Duration = Duration::from_mins(2);
+/// A consumer that is silent for longer hangs. It says something every second or so.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -53,8 +54,8 @@ impl Consumer {
         Ok(Self { child, lines })
     }
 
-    fn next_line(&self, deadline: Instant) -> Result<Option<String>, String> {
-        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+    fn next_line(&self) -> Result<Option<String>, String> {
+        match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err("the consumer has ended".to_owned()),
@@ -68,11 +69,10 @@ impl Consumer {
 
     /// What it says up to the first line that begins so.
     fn until(&self, what: &str) -> Result<Vec<String>, String> {
-        let deadline = Instant::now() + PATIENCE;
         let mut lines: Vec<String> = Vec::new();
         while lines.last().is_none_or(|line| !line.starts_with(what)) {
-            let line = self.next_line(deadline).map_err(|error| format!("{error}: {:?}", lines.last()))?;
-            lines.push(line.ok_or_else(|| format!("{what} was not said in time"))?);
+            let line = self.next_line().map_err(|error| format!("{error}: {:?}", lines.last()))?;
+            lines.push(line.ok_or_else(|| format!("{what} was not said"))?);
         }
         Ok(lines)
     }
@@ -99,9 +99,7 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     let kinesis = Process::start(Kind::Kinesalite).await?;
     let place = Place::new(kept).await?;
     let client = local_client(kinesis.port);
-    let created = client.create_stream().stream_name("crashes").shard_count(2).send().await;
-    created.map_err(|error| format!("CreateStream: {error:?}"))?;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    create(&client, "crashes", 2).await?;
 
     let order = |concurrency| Order {
         kinesis: kinesis.port,
@@ -144,11 +142,10 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
 fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), String> {
     let total: usize = written.by_key.iter().sum();
     let mut consumer = Consumer::start(order)?;
-    let deadline = Instant::now() + PATIENCE;
     seen.begin_life();
     let mut has_started = false;
     while !has_started || seen.come() < total || seen.due_again() > 0 {
-        let Some(line) = consumer.next_line(deadline)? else {
+        let Some(line) = consumer.next_line()? else {
             let (come, again) = (seen.come(), seen.due_again());
             return Err(format!("{come} of {total} records came, and {again} did not come again"));
         };
@@ -174,11 +171,10 @@ fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), S
 /// One more: nothing comes but what was written since, to each open shard. What comes again of a shard or of its ancestors comes before that.
 fn only_these_are_left(seen: &mut Seen, order: &Order, records: Vec<String>) -> Result<(), String> {
     let consumer = Consumer::start(order)?;
-    let deadline = Instant::now() + PATIENCE;
     let mut left: BTreeSet<String> = records.into_iter().collect();
     seen.begin_life();
     while !left.is_empty() {
-        let Some(line) = consumer.next_line(deadline)? else {
+        let Some(line) = consumer.next_line()? else {
             return Err(format!("{left:?} did not come"));
         };
         if line.starts_with("delivered") && !line.rsplit(' ').next().is_some_and(|record| left.remove(record))

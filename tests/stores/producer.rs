@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::Shard;
+use aws_sdk_kinesis::types::{Shard, StreamStatus};
 use fastrand::Rng;
 use tokio::task::JoinHandle;
+
+use crate::client::unthrottled;
 
 const KEYS: usize = 12;
 /// The stream stays between these.
 const MOST_OPEN: usize = 6;
+
+/// How long to wait before a stream is looked at again that changes.
+const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) struct Producer {
     stop: Arc<AtomicBool>,
@@ -57,16 +62,37 @@ impl Producer {
     }
 }
 
+/// A stream that can be written to and resharded.
+pub(crate) async fn create(client: &Client, stream: &str, shards: i32) -> Result<(), String> {
+    let create = client.create_stream().stream_name(stream).shard_count(shards);
+    let created = unthrottled(|| create.clone().send()).await;
+    created.map_err(|error| format!("CreateStream: {error:?}"))?;
+    active(client, stream).await
+}
+
+/// Waits until no change of the stream is in progress.
+async fn active(client: &Client, stream: &str) -> Result<(), String> {
+    loop {
+        let describe = client.describe_stream_summary().stream_name(stream);
+        let described = unthrottled(|| describe.clone().send()).await;
+        let described = described.map_err(|error| format!("DescribeStreamSummary: {error:?}"))?;
+        let status = described.stream_description_summary.map(|summary| summary.stream_status);
+        if status == Some(StreamStatus::Active) {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// One record more into each open shard, of a key of its own; what they say.
 pub(crate) async fn one_to_each(client: &Client, stream: &str) -> Result<Vec<String>, String> {
-    let listed = client.list_shards().stream_name(stream).send().await;
-    let listed = listed.map_err(|error| format!("ListShards: {error:?}"))?.shards.unwrap_or_default();
+    let listed = listed(client, stream).await?;
     let mut records = Vec::new();
     for shard in listed.iter().filter(|shard| is_open(shard)) {
         let record = format!("{}:0", KEYS + records.len());
         let put = client.put_record().stream_name(stream).partition_key("last");
         let put = put.explicit_hash_key(range(shard).0.to_string()).data(Blob::new(record.clone()));
-        put.send().await.map_err(|error| format!("PutRecord: {error:?}"))?;
+        unthrottled(|| put.clone().send()).await.map_err(|error| format!("PutRecord: {error:?}"))?;
         records.push(record);
     }
     Ok(records)
@@ -81,20 +107,20 @@ struct Hand {
 impl Hand {
     async fn put(&self, key: usize, number: usize) -> Result<(), String> {
         let put = self.client.put_record().stream_name(&self.stream).partition_key(format!("key-{key}"));
-        let put = put.data(Blob::new(format!("{key}:{number}"))).send().await;
-        put.map(drop).map_err(|error| format!("PutRecord: {error:?}"))
+        let put = put.data(Blob::new(format!("{key}:{number}")));
+        unthrottled(|| put.clone().send()).await.map(drop).map_err(|error| format!("PutRecord: {error:?}"))
     }
 
     async fn reshard(&mut self, written: &mut Written) -> Result<(), String> {
-        let listed = self.client.list_shards().stream_name(&self.stream).send().await;
-        let listed = listed.map_err(|error| format!("ListShards: {error:?}"))?.shards.unwrap_or_default();
+        let listed = listed(&self.client, &self.stream).await?;
         let mut open: Vec<_> = listed.iter().filter(|shard| is_open(shard)).collect();
         open.sort_by_key(|shard| range(shard));
         if open.len() >= MOST_OPEN || open.len() > 2 && self.rng.bool() {
             let at = self.rng.usize(..open.len() - 1);
             let merge = self.client.merge_shards().stream_name(&self.stream);
             let merge = merge.shard_to_merge(open[at].shard_id());
-            let merged = merge.adjacent_shard_to_merge(open[at + 1].shard_id()).send().await;
+            let merge = merge.adjacent_shard_to_merge(open[at + 1].shard_id());
+            let merged = unthrottled(|| merge.clone().send()).await;
             merged.map_err(|error| format!("MergeShards: {error:?}"))?;
             written.merges += 1;
         } else {
@@ -102,14 +128,18 @@ impl Hand {
             let (first, last) = range(shard);
             let split = self.client.split_shard().stream_name(&self.stream).shard_to_split(shard.shard_id());
             let middle = first + (last - first) / 2 + 1;
-            let split = split.new_starting_hash_key(middle.to_string()).send().await;
-            split.map_err(|error| format!("SplitShard: {error:?}"))?;
+            let split = split.new_starting_hash_key(middle.to_string());
+            unthrottled(|| split.clone().send()).await.map_err(|error| format!("SplitShard: {error:?}"))?;
             written.splits += 1;
         }
-        // It is UPDATING for some milliseconds.
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        Ok(())
+        active(&self.client, &self.stream).await
     }
+}
+
+async fn listed(client: &Client, stream: &str) -> Result<Vec<Shard>, String> {
+    let list = client.list_shards().stream_name(stream);
+    let listed = unthrottled(|| list.clone().send()).await;
+    Ok(listed.map_err(|error| format!("ListShards: {error:?}"))?.shards.unwrap_or_default())
 }
 
 fn is_open(shard: &Shard) -> bool {

@@ -22,6 +22,11 @@ type Row = HashMap<String, AttributeValue>;
 
 const FIRST: &str = "shardId-000000000000";
 
+/// Longer than anything takes here, on whatever machine: what takes longer hangs.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// A lease that was moved is left alone for less than this in each of these tests, on whatever machine.
+const FAILOVER: Duration = Duration::from_hours(1);
+
 fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
@@ -62,7 +67,7 @@ impl World {
     async fn with_shards(kept: Kept, shards: u32) -> Self {
         let place = Place::new(kept).await.expect("a server");
         let dynamodb = dynamodb(place.name());
-        let store = DynamoDbStore::new(&dynamodb, "orders-application");
+        let store = DynamoDbStore::new(&dynamodb, "orders-application").failover_time(FAILOVER);
         let error = Checkpoints::load(store.clone(), "orders").await.unwrap_err();
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
         assert!(source.is_some_and(DynamoDbStoreError::is_missing_table), "{error}");
@@ -93,7 +98,7 @@ impl World {
 
     /// Of a consumer that has just started, and knows the table.
     async fn loaded(&self) -> DynamoDbStore {
-        let store = DynamoDbStore::new(&self.dynamodb, "orders-application");
+        let store = DynamoDbStore::new(&self.dynamodb, "orders-application").failover_time(FAILOVER);
         store.load(&StreamId::from("orders")).await.unwrap();
         store
     }
@@ -134,7 +139,7 @@ impl World {
 }
 
 async fn next(records: &mut AllRecords<CheckpointedShards<AllShards>>) -> UnackedRecord {
-    let next = tokio::time::timeout(Duration::from_secs(30), records.next());
+    let next = tokio::time::timeout(PATIENCE, records.next());
     next.await.expect("a record").expect("not the end").expect("no error")
 }
 
@@ -226,7 +231,7 @@ async fn across_a_split_and_back(kept: Kept) {
     let (a, b) = world.orders.split(&right);
     world.orders.put_to(&a, "4");
     assert_eq!(text(&next(&mut records).await.ack()), "4");
-    assert!(checkpoints.stop(Duration::from_secs(10)).await.unsaved().is_empty());
+    assert!(checkpoints.stop(PATIENCE).await.unsaved().is_empty());
     let row = world.row(&right).await;
     assert_eq!((&row["checkpoint"], &row["checkpointSubSequenceNumber"]), (&s("SHARD_END"), &n(0)));
     let children = row["childShardIds"].as_ss().unwrap();
@@ -329,10 +334,10 @@ async fn who_moves_a_lease_is_told_apart(kept: Kept) {
     // Its own write, of which it never heard: the counter is one further than it knows.
     let deaf = world.loaded().await;
     {
-        // Sent, and dropped before it is answered.
-        let mut write = std::pin::pin!(world.save(&deaf, &eight));
-        let _ = futures::poll!(write.as_mut());
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // Dropped once the table was written to, most likely before the answer has come.
+        let write = std::pin::pin!(world.save(&deaf, &eight));
+        let landed = std::pin::pin!(async { while world.row(FIRST).await["leaseCounter"] == n(0) {} });
+        let _ = futures::future::select(landed, write).await;
     }
     world.save(&deaf, &eight).await.unwrap();
     let counter = world.row(FIRST).await["leaseCounter"].clone();

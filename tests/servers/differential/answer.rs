@@ -8,6 +8,8 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use crate::client::is_throttled;
+
 /// The field of an answer that is an error's code. There are no others beside it.
 pub(crate) const ERROR: &str = "error";
 
@@ -16,6 +18,8 @@ pub(crate) const ERROR: &str = "error";
 pub(crate) struct Answer {
     pub(crate) fields: BTreeMap<String, String>,
     pub(crate) items: BTreeMap<(String, String), BTreeMap<String, String>>,
+    /// The request came too soon after others. It says nothing of the call: that is to be sent again.
+    pub(crate) is_throttled: bool,
 }
 
 impl Answer {
@@ -57,6 +61,9 @@ where
     SdkError<E, HttpResponse>: RequestId,
 {
     result.map_err(|error| match &error {
+        SdkError::ServiceError(refused) if is_throttled(refused.err()) => {
+            Answer { is_throttled: true, ..Answer::refused("throttled") }
+        }
         SdkError::ServiceError(refused) => match (refused.err().code(), refused.raw().status().as_u16()) {
             (Some(code), 500..) => Answer::refused(format_args!("{code} (HTTP 500)")),
             (Some(code), _) => Answer::refused(code),

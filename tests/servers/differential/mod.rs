@@ -20,13 +20,16 @@ mod wrong;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::ops::Range;
 use std::time::Instant;
 
 use futures::StreamExt;
+use kinesis_shards::testing::FakeKinesis;
 use libtest_mimic::Failed;
 
 use self::script::{Outcome, Script};
 use self::table::{KNOWN, Known};
+use crate::TIMEOUT;
 use crate::kind::Kind;
 use crate::server::{Server, Servers};
 
@@ -62,7 +65,10 @@ pub(crate) async fn run(kind: Kind, verbose: bool, servers: &Servers) -> Result<
     let client = server.other_client();
     let (seeds, to_be_met) = seeds(kind);
     let (count, began) = (seeds.len(), Instant::now());
-    let scripts = seeds.into_iter().map(|seed| Script::new(kind, &client, seed).run());
+    let scripts = seeds.into_iter().map(async |seed| {
+        let script = tokio::time::timeout(TIMEOUT, Script::new(kind, &client, seed).run());
+        script.await.unwrap_or_else(|_| Outcome::of_one_that_hangs(seed))
+    });
     let outcomes: Vec<Outcome> = futures::stream::iter(scripts).buffer_unordered(AT_ONCE).collect().await;
 
     let sum = |of: fn(&Outcome) -> usize| outcomes.iter().map(of).sum::<usize>();
@@ -86,6 +92,13 @@ pub(crate) async fn run(kind: Kind, verbose: bool, servers: &Servers) -> Result<
     }
     report += &failures;
     Err(report.into())
+}
+
+/// The differences between the fake and such a server as is the fake itself, in the scripts of these seeds.
+pub(crate) async fn from_itself(server: &FakeKinesis, seeds: Range<u64>) -> String {
+    let client = server.client();
+    let scripts = seeds.map(|seed| Script::new(Kind::Fake, &client, seed).run());
+    unknown(&futures::future::join_all(scripts).await)
 }
 
 /// The seeds that met an entry, once for each time.

@@ -12,7 +12,7 @@ use aws_sdk_kinesis::types::{
 use super::answer::{Answer, output};
 use super::call::{Call, Filter, List, Named};
 use super::case::is_closed;
-use super::side::{Side, date, when};
+use super::side::{PAUSE, Side, date, when};
 
 /// More pages than any listing of a script has: one that goes round in circles ends.
 const MOST_PAGES: usize = 60;
@@ -22,8 +22,19 @@ const MOST_SHARDS: i32 = 1_000;
 const MOST_STREAMS: i32 = 1_000;
 
 impl Side {
-    /// Whatever it is; errors are answers.
+    /// Whatever it is; errors are answers. A call that the server throttles is carried out again.
     pub(crate) async fn carry_out(&mut self, call: &Call, marks: &[DateTime]) -> Answer {
+        loop {
+            let answer = self.carry_out_once(call, marks).await;
+            if !answer.is_throttled {
+                return answer;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// A call that changes something is one request, and one that is several requests changes nothing: it can begin again.
+    async fn carry_out_once(&mut self, call: &Call, marks: &[DateTime]) -> Answer {
         let answer = match call {
             Call::ChangeRetention { stream, hours, longer } => {
                 self.change_retention(*stream, *hours, *longer).await

@@ -10,12 +10,10 @@ use aws_sdk_kinesis::types::StreamStatus;
 
 use super::call::{Call, From, List, Named, Sequence, Time, Token};
 
-const PAUSE: Duration = Duration::from_millis(5);
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 /// Between a mark and what happens before and after it. The fake reads the system's clock once and then counts, so that
 /// the two clocks may differ by a little.
 pub(super) const MARGIN: Duration = Duration::from_millis(25);
-/// A change takes some milliseconds.
-const LONGEST: Duration = Duration::from_secs(30);
 const GARBAGE: &str = "AAAAAAAAAAGarbage";
 const HOUR: i64 = 3600;
 
@@ -120,31 +118,27 @@ impl Side {
         if own { self.created } else { Some(DateTime::from_secs(1_000_000_000)) }
     }
 
-    /// Waits until the stream can be changed again, or is gone. Gives whether it came to that.
-    pub(crate) async fn settle(&mut self) -> bool {
-        let deadline = tokio::time::Instant::now() + LONGEST;
-        while tokio::time::Instant::now() < deadline {
-            let summary = match self.client.describe_stream_summary().stream_name(&self.stream).send().await {
-                Ok(summary) => summary,
-                Err(error) => {
-                    let gone = error.into_service_error().is_resource_not_found_exception();
-                    if gone {
-                        return true;
+    /// Waits until the stream can be changed again, or is gone.
+    pub(crate) async fn settle(&mut self) {
+        loop {
+            match self.client.describe_stream_summary().stream_name(&self.stream).send().await {
+                Ok(described) => {
+                    if let Some(summary) = described.stream_description_summary
+                        && summary.stream_status == StreamStatus::Active
+                    {
+                        self.created = Some(summary.stream_creation_timestamp);
+                        self.arn = Some(summary.stream_arn);
+                        return;
                     }
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
                 }
-            };
-            if let Some(summary) = summary.stream_description_summary
-                && summary.stream_status == StreamStatus::Active
-            {
-                self.created = Some(summary.stream_creation_timestamp);
-                self.arn = Some(summary.stream_arn);
-                return true;
+                Err(error) => {
+                    if error.into_service_error().is_resource_not_found_exception() {
+                        return;
+                    }
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
-        false
     }
 }
 

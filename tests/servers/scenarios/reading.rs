@@ -1,6 +1,7 @@
 //! The crate's own readers: all records of all shards as one stream, while others write and reshard.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::writers::{Got, Writers, assert_exact};
 
 const KEYS: usize = 4;
 const PHASE: usize = 16;
+/// Of each shard, once all records have come.
+const PAGES_MORE: usize = 3;
 
 pub(crate) async fn all_records(server: Server) {
     read_while_it_is_resharded(server, ReadOptions::new(), StartAt::TrimHorizon).await;
@@ -37,9 +40,12 @@ async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start:
     let got: Arc<Mutex<Vec<Got>>> = Arc::default();
     // The shards of which a page has come: their readers have their iterators.
     let (reading_from, mut begun) = watch::channel(HashSet::new());
+    let pages: Arc<AtomicUsize> = Arc::default();
+    let count = Arc::clone(&pages);
     let options =
         options.idle_interval(SOON).min_read_interval(Duration::from_millis(20)).on_event(move |event| {
             if let ReadEventKind::Page { .. } = event.kind {
+                count.fetch_add(1, Ordering::SeqCst);
                 reading_from.send_if_modified(|shards| shards.insert(event.shard_id.to_owned()));
             }
         });
@@ -70,14 +76,14 @@ async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start:
     }
     let written = writers.stop().await;
     let all: usize = written.values().sum();
-    for _ in 0..600 {
-        if got.lock().expect("no panic").len() >= all {
-            break;
-        }
+    while got.lock().expect("no panic").len() < all {
         tokio::time::sleep(SOON).await;
     }
-    // What comes twice has the time to come.
-    tokio::time::sleep(5 * SOON).await;
+    // What comes twice has the time to come: each shard that is read gives some pages more.
+    let enough = pages.load(Ordering::SeqCst) + PAGES_MORE * stream.open_ids().await.len();
+    while pages.load(Ordering::SeqCst) < enough {
+        tokio::time::sleep(SOON).await;
+    }
     reading.abort();
     assert_exact(&written, &got.lock().expect("no panic"));
 }
