@@ -22,6 +22,7 @@ mod acknowledging;
 mod ends;
 mod permits;
 mod retention;
+mod rules;
 mod saving;
 mod starting;
 mod stopping;

@@ -27,6 +27,7 @@ mod kpl;
 mod pace;
 mod permits;
 mod retries;
+mod rules;
 #[cfg(feature = "kpl")]
 mod tail;
 mod tasks;

@@ -56,3 +56,20 @@ fn a_start_that_takes_the_place_of_another_is_waited_for_once() {
     shared.remove_start();
     assert!(!shared.has_starts());
 }
+
+/// A save of the first ends late, or the shard is forgotten twice at once.
+#[test]
+fn an_entry_that_was_forgotten_takes_no_other_of_its_id_along() {
+    let shared = shared();
+    let (gone, life, _) = shared.open(&shard());
+    shared.begin(&gone, &life, &shard(), start(), false);
+    shared.forget(&gone.id);
+    let change = gone.begin_save().unwrap();
+    gone.end_save(change.revision);
+    shared.drop_forgotten(&gone);
+    assert!(shared.known(&gone.id).is_none());
+
+    let (again, ..) = shared.open(&shard());
+    shared.drop_forgotten(&gone);
+    assert!(shared.known(&again.id).is_some_and(|known| Arc::ptr_eq(&known, &again)));
+}
