@@ -1,4 +1,4 @@
-//! AWS's limits, through the real SDK.
+//! AWS's limits, as the real SDK meets them in the fake.
 #![cfg(feature = "testing")]
 
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn throttled<T>(result: &Result<T, GetRecordsError>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_reads_a_second_of_one_shard() {
+async fn shard_admits_five_reads_a_second() {
     let fake = FakeKinesis::new();
     fake.create_stream("orders", 1);
     let client = without_retries(&fake);
@@ -54,8 +54,10 @@ async fn five_reads_a_second_of_one_shard() {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "shardId-000000000000 of stream orders was read 6 times within a second, not 5")]
-async fn a_reader_that_is_too_fast_is_named() {
+#[should_panic(
+    expected = "shardId-000000000000 of stream orders was read 6 times within a second, more than 5"
+)]
+async fn read_rate_assertion_names_the_shard() {
     let fake = FakeKinesis::builder().limits(Limits::none()).build();
     fake.create_stream("orders", 1);
     let client = fake.client();
@@ -68,10 +70,10 @@ async fn a_reader_that_is_too_fast_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_mebibytes_block_a_shard_for_five_seconds() {
+async fn read_of_ten_mebibytes_blocks_the_shard_for_five_seconds() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 1);
-    // 10 MiB to the byte, with the keys.
+    // Data and keys together are exactly 10 MiB.
     for _ in 0..10 {
         orders.put("k", vec![0; (1 << 20) - 1]);
     }
@@ -87,20 +89,20 @@ async fn ten_mebibytes_block_a_shard_for_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sdk_waits_out_a_limit_on_paused_time() {
+async fn sdk_retries_past_a_limit_on_a_paused_clock() {
     let fake = FakeKinesis::new();
     fake.create_stream("orders", 1);
     let client =
         Client::from_conf(fake.config().retry_config(RetryConfig::standard().with_max_attempts(10)).build());
     let iterator = trim_horizon(&client).await;
     for _ in 0..20 {
-        read(&client, &iterator).await.expect("read, sooner or later");
+        read(&client, &iterator).await.expect("a retry is admitted");
     }
     assert!(fake.count("GetRecords") > 20);
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_iterators_a_second_of_one_shard() {
+async fn shard_admits_five_iterators_a_second() {
     let fake = FakeKinesis::new();
     fake.create_stream("orders", 2);
     let client = without_retries(&fake);
@@ -111,13 +113,13 @@ async fn five_iterators_a_second_of_one_shard() {
         let ask = client.get_shard_iterator().stream_name("orders").shard_id(shard);
         ask.shard_iterator_type(ShardIteratorType::Latest).send()
     };
-    let refused = ask(FIRST).await.expect_err("refused").into_service_error();
-    assert!(refused.is_provisioned_throughput_exceeded_exception());
-    ask("shardId-000000000001").await.expect("a shard of its own");
+    let rejected = ask(FIRST).await.expect_err("rejected").into_service_error();
+    assert!(rejected.is_provisioned_throughput_exceeded_exception());
+    ask("shardId-000000000001").await.expect("another shard has a limit of its own");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_listings_a_second_of_one_stream() {
+async fn stream_admits_a_thousand_listings_a_second() {
     let fake = FakeKinesis::builder().log_requests(false).build();
     fake.create_stream("orders", 1);
     fake.create_stream("clicks", 1);
@@ -125,15 +127,15 @@ async fn a_thousand_listings_a_second_of_one_stream() {
     for _ in 0..1000 {
         client.list_shards().stream_name("orders").send().await.expect("within the limit");
     }
-    let refused =
-        client.list_shards().stream_name("orders").send().await.expect_err("refused").into_service_error();
-    assert!(refused.is_limit_exceeded_exception());
-    client.list_shards().stream_name("clicks").send().await.expect("a stream of its own");
+    let rejected = client.list_shards().stream_name("orders").send().await.expect_err("rejected");
+    assert!(rejected.into_service_error().is_limit_exceeded_exception());
+    let other = client.list_shards().stream_name("clicks").send().await;
+    other.expect("another stream has a limit of its own");
     assert!(fake.requests().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_records_a_second_and_the_rest_fail_alone() {
+async fn shard_admits_a_thousand_records_a_second_and_throttles_the_rest() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 1);
     let client = without_retries(&fake);
@@ -152,9 +154,9 @@ async fn a_thousand_records_a_second_and_the_rest_fail_alone() {
     assert_eq!(partial.records()[1].error_code(), Some("ProvisionedThroughputExceededException"));
     assert_eq!(partial.records()[1].sequence_number(), None);
     let one = client.put_record().stream_name("orders").partition_key("k").data(Blob::new("x"));
-    let refused = one.send().await.expect_err("refused").into_service_error();
-    assert!(refused.is_provisioned_throughput_exceeded_exception());
-    // A test's own records do not count.
+    let rejected = one.send().await.expect_err("rejected").into_service_error();
+    assert!(rejected.is_provisioned_throughput_exceeded_exception());
+    // `FakeStream::put` is not a request and does not count.
     orders.put("k", "x");
     fake.advance(Duration::from_secs(1)).await;
     assert_eq!(put(500).await.failed_record_count(), Some(0));

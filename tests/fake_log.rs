@@ -1,4 +1,4 @@
-//! What a test asserts of the log.
+//! Assertions on the fake's request log.
 #![cfg(feature = "testing")]
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn iterator(client: &Client, shard: &str) -> Option<String> {
     iterator.shard_iterator
 }
 
-/// One batch of at most one record.
+/// Reads a batch of at most one record from the trim horizon.
 async fn read(client: &Client, shard: &str) {
     let iterator = iterator(client, shard).await;
     let _ = client.get_records().set_shard_iterator(iterator).limit(1).send().await;
@@ -38,7 +38,7 @@ async fn finish(client: &Client, shard: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rates_are_of_all_requests() {
+async fn rates_count_every_request() {
     let (fake, orders, client) = one_stream();
     orders.put("k", "12345");
     for _ in 0..3 {
@@ -49,7 +49,7 @@ async fn rates_are_of_all_requests() {
     fake.fail_nth("GetRecords", 2, Fault::ConnectionReset);
     read(&client, FIRST).await;
     read(&client, FIRST).await;
-    assert_eq!(fake.bytes_read("orders", FIRST), 3 * 6, "what was refused or lost is not read");
+    assert_eq!(fake.bytes_read("orders", FIRST), 3 * 6, "a rejected or lost response reads nothing");
     assert_eq!(fake.requests_of("GetRecords").iter().map(Request::records_read).sum::<usize>(), 3);
     fake.advance(Duration::from_secs(1)).await;
     read(&client, FIRST).await;
@@ -65,35 +65,37 @@ async fn rates_are_of_all_requests() {
     fake.assert_listing_rate_at_most(3);
 }
 
-/// What a failed assertion says.
-fn said(assert: impl FnOnce()) -> String {
-    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(assert)).expect_err("it holds");
+/// Returns the panic message of an assertion that fails.
+fn message(assert: impl FnOnce()) -> String {
+    let panic =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(assert)).expect_err("the assertion fails");
     panic
         .downcast_ref::<String>()
         .cloned()
         .or(panic.downcast_ref::<&str>().map(ToString::to_string))
-        .expect("a text")
+        .expect("a message")
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_fast_is_named() {
+async fn rate_assertion_names_the_offender() {
     let (fake, _, client) = one_stream();
     for _ in 0..6 {
         read(&client, FIRST).await;
         client.list_shards().stream_name("orders").send().await.expect("listed");
     }
-    let second = "times within a second, not 5";
-    let first = "shardId-000000000000 of stream orders was";
-    assert_eq!(said(|| fake.assert_read_rate_at_most(5)), format!("{first} read 6 {second}"));
-    let iterators = said(|| fake.assert_iterator_rate_at_most(5));
-    assert_eq!(iterators, format!("{first} asked for an iterator 6 {second}"));
-    assert_eq!(said(|| fake.assert_listing_rate_at_most(5)), format!("stream orders was listed 6 {second}"));
+    let rate = "6 times within a second, more than 5";
+    let shard = "shardId-000000000000 of stream orders was";
+    assert_eq!(message(|| fake.assert_read_rate_at_most(5)), format!("{shard} read {rate}"));
+    let iterators = message(|| fake.assert_iterator_rate_at_most(5));
+    assert_eq!(iterators, format!("{shard} asked for an iterator {rate}"));
+    let listings = message(|| fake.assert_listing_rate_at_most(5));
+    assert_eq!(listings, format!("stream orders was listed {rate}"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_asserted_of_nothing() {
+async fn assertion_on_an_empty_log_panics() {
     let (fake, orders, client) = one_stream();
-    let asserts = |fake: &FakeKinesis, says: &str| {
+    let all_fail = |fake: &FakeKinesis, reason: &str| {
         let all: [fn(&FakeKinesis); 4] = [
             |fake| fake.assert_read_rate_at_most(5),
             |fake| fake.assert_iterator_rate_at_most(5),
@@ -101,26 +103,27 @@ async fn nothing_is_asserted_of_nothing() {
             FakeKinesis::assert_parents_read_first,
         ];
         for assert in all {
-            let said = said(|| assert(fake));
-            assert!(said.contains(says), "{said}");
+            let message = message(|| assert(fake));
+            assert!(message.contains(reason), "{message}");
         }
     };
-    asserts(&fake, "in the log of requests: this shows nothing");
+    all_fail(&fake, "the request log has no");
     orders.put("k", "x");
     read(&client, FIRST).await;
     fake.assert_read_rate_at_most(5);
-    assert!(said(|| fake.assert_parents_read_first()).contains("of which a parent was read"));
+    let vacuous = message(|| fake.assert_parents_read_first());
+    assert!(vacuous.contains("no shard was read together with a parent"), "{vacuous}");
     fake.clear_requests();
-    asserts(&fake, "in the log of requests: this shows nothing");
+    all_fail(&fake, "the request log has no");
 
     let silent = FakeKinesis::builder().log_requests(false).build();
     silent.create_stream("orders", 1);
     read(&silent.client(), FIRST).await;
-    asserts(&silent, "keeps no log");
+    all_fail(&silent, "keeps no request log");
 }
 
 #[tokio::test(start_paused = true)]
-async fn children_are_read_after_the_ends_of_their_parents() {
+async fn children_read_after_the_ends_of_their_parents_pass() {
     let (fake, orders, client) = one_stream();
     orders.put("k", "1");
     orders.put("k", "2");
@@ -131,14 +134,14 @@ async fn children_are_read_after_the_ends_of_their_parents() {
     finish(&client, &low).await;
     read(&client, &merged).await;
     fake.assert_parents_read_first();
-    // A second life of the pipeline may read again what the first has read.
+    // A restarted pipeline may read the shards again.
     finish(&client, FIRST).await;
     read(&client, &low).await;
     fake.assert_parents_read_first();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_is_read_too_early_is_named() {
+async fn child_read_too_early_is_named() {
     let early = async |fault: Option<Fault>| {
         let (fake, orders, client) = one_stream();
         orders.put("k", "1");
@@ -146,24 +149,24 @@ async fn a_child_that_is_read_too_early_is_named() {
         let (low, _) = orders.split(FIRST);
         read(&client, FIRST).await;
         if let Some(fault) = fault {
-            // The last answer does not come: the shard's end is not read.
+            // The last response is lost, so the end of the shard was not read.
             fake.fail_next("GetRecords", fault);
             let iterator = iterator(&client, FIRST).await;
             client.get_records().set_shard_iterator(iterator).send().await.expect_err("lost");
         }
         read(&client, &low).await;
         finish(&client, FIRST).await;
-        said(|| fake.assert_parents_read_first())
+        message(|| fake.assert_parents_read_first())
     };
-    let says =
-        "shardId-000000000001 of stream orders was read before the end of its parent shardId-000000000000";
-    assert_eq!(early(None).await, says);
-    assert_eq!(early(Some(Fault::ConnectionReset)).await, says);
-    assert_eq!(early(Some(Fault::Throttled)).await, says);
+    let expected = "shardId-000000000001 of stream orders was read before the end of its parent \
+                    shardId-000000000000";
+    assert_eq!(early(None).await, expected);
+    assert_eq!(early(Some(Fault::ConnectionReset)).await, expected);
+    assert_eq!(early(Some(Fault::Throttled)).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_parent_that_was_not_read_is_not_waited_for() {
+async fn parent_that_was_never_read_does_not_count() {
     let (fake, orders, client) = one_stream();
     let (low, high) = orders.split(FIRST);
     let (lowest, _) = orders.split(&low);
@@ -172,7 +175,7 @@ async fn a_parent_that_was_not_read_is_not_waited_for() {
     read(&client, &lowest).await;
     read(&client, &high).await;
     fake.assert_parents_read_first();
-    // Another stream of the name is another family.
+    // A re-created stream has shards of its own under the same ids.
     orders.recreate(1);
     let (low, _) = orders.split(FIRST);
     finish(&client, FIRST).await;

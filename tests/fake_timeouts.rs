@@ -1,4 +1,4 @@
-//! The timeouts of a client, and the time that requests take.
+//! A client's timeouts and the fake's latency.
 #![cfg(feature = "testing")]
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn fake() -> FakeKinesis {
     fake
 }
 
-/// With the SDK's default timeouts if none are given.
+/// Returns a client without retries. It has the SDK's default timeouts if `timeouts` is `None`.
 fn without_retries(fake: &FakeKinesis, timeouts: Option<TimeoutConfig>) -> Client {
     let mut config = fake.config().retry_config(RetryConfig::disabled());
     config.set_timeout_config(timeouts);
@@ -32,13 +32,13 @@ async fn list(client: &Client) -> Result<ListShardsOutput, SdkError<ListShardsEr
     client.list_shards().stream_name("orders").send().await
 }
 
-/// How a listing ends that meets `fault`, and when.
-async fn end(timeouts: Option<TimeoutConfig>, fault: Fault) -> (SdkError<ListShardsError>, Duration) {
+/// Sends a listing that meets `fault` and returns its error and how long it took.
+async fn list_with(timeouts: Option<TimeoutConfig>, fault: Fault) -> (SdkError<ListShardsError>, Duration) {
     let fake = fake();
     let client = without_retries(&fake, timeouts);
     fake.fail_next("ListShards", fault);
     let start = Instant::now();
-    let error = list(&client).await.expect_err("no answer");
+    let error = list(&client).await.expect_err("no response");
     (error, start.elapsed())
 }
 
@@ -51,7 +51,7 @@ fn timed_out(error: &SdkError<ListShardsError>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_timeout_of_a_client_ends_what_never_answers() {
+async fn every_client_timeout_ends_a_request_without_a_response() {
     let seconds = Duration::from_secs;
     for (timeouts, after) in [
         (TimeoutConfig::builder().read_timeout(seconds(7)), 7),
@@ -59,14 +59,14 @@ async fn every_timeout_of_a_client_ends_what_never_answers() {
         (TimeoutConfig::builder().operation_timeout(seconds(20)), 20),
         (TimeoutConfig::builder().read_timeout(seconds(7)).operation_timeout(seconds(5)), 5),
     ] {
-        let (error, elapsed) = end(Some(timeouts.build()), Fault::NeverAnswers).await;
+        let (error, elapsed) = list_with(Some(timeouts.build()), Fault::NeverAnswers).await;
         assert!(timed_out(&error), "{error:?}");
         assert_eq!(elapsed, seconds(after));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_connects_ends_by_the_time_to_connect() {
+async fn connect_timeout_ends_a_request_that_never_connects() {
     let seconds = Duration::from_secs;
     let connect = || TimeoutConfig::builder().connect_timeout(seconds(4));
     for (timeouts, after) in [
@@ -74,18 +74,19 @@ async fn what_never_connects_ends_by_the_time_to_connect() {
         (Some(connect().build()), seconds(4)),
         (Some(connect().read_timeout(seconds(2)).build()), seconds(2)),
     ] {
-        let (error, elapsed) = end(timeouts, Fault::NeverConnects).await;
+        let (error, elapsed) = list_with(timeouts, Fault::NeverConnects).await;
         assert!(timed_out(&error), "{error:?}");
         assert_eq!(elapsed, after);
     }
-    // The time to connect is not for the answer.
-    let (error, elapsed) = end(Some(connect().read_timeout(seconds(9)).build()), Fault::NeverAnswers).await;
+    // The connect timeout does not limit the wait for a response.
+    let timeouts = connect().read_timeout(seconds(9)).build();
+    let (error, elapsed) = list_with(Some(timeouts), Fault::NeverAnswers).await;
     assert!(timed_out(&error), "{error:?}");
     assert_eq!(elapsed, seconds(9));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_timed_out_is_tried_again() {
+async fn sdk_retries_after_a_timeout() {
     let fake = fake();
     let timeouts = TimeoutConfig::builder().read_timeout(SECOND).build();
     let client = Client::from_conf(fake.config().timeout_config(timeouts).build());
@@ -97,7 +98,7 @@ async fn what_timed_out_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_timeout_what_never_answers_is_waited_for() {
+async fn client_without_a_timeout_waits_forever() {
     let fake = fake();
     fake.fail_next("ListShards", Fault::NeverAnswers);
     let (client, long) = (fake.client(), Duration::from_mins(10));
@@ -106,7 +107,7 @@ async fn without_a_timeout_what_never_answers_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_may_come_in_time() {
+async fn late_response_can_still_be_in_time() {
     let fake = fake();
     let client = without_retries(&fake, Some(TimeoutConfig::builder().read_timeout(2 * SECOND).build()));
     fake.fail_next("PutRecord", Fault::Late(3 * SECOND));
@@ -114,13 +115,13 @@ async fn a_late_answer_may_come_in_time() {
     put.expect_err("too late");
     fake.fail_next("ListShards", Fault::Late(SECOND));
     let start = Instant::now();
-    list(&client).await.expect("late, but in time");
+    list(&client).await.expect("a late response in time");
     assert_eq!(start.elapsed(), SECOND);
-    assert_eq!(fake.stream("orders").records(FIRST).len(), 1, "carried out all the same");
+    assert_eq!(fake.stream("orders").records(FIRST).len(), 1, "the request took effect");
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_take_the_latency() {
+async fn latency_delays_the_response_and_not_the_effect() {
     let fake = FakeKinesis::builder().latency(Duration::from_millis(20)).build();
     let orders = fake.create_stream("orders", 1);
     let client = without_retries(&fake, None);
@@ -129,7 +130,7 @@ async fn requests_take_the_latency() {
         sleep(Duration::from_millis(10)).await;
         orders.split(FIRST);
     });
-    assert_eq!(listed.expect("a listing").shards().len(), 1, "carried out before the split");
+    assert_eq!(listed.expect("a listing").shards().len(), 1, "the listing took effect before the split");
     assert_eq!(start.elapsed(), Duration::from_millis(20));
     fake.fail_next("ListShards", Fault::Late(SECOND));
     list(&client).await.expect("a listing");
@@ -140,31 +141,31 @@ async fn requests_take_the_latency() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_latency_a_loop_without_a_pause_lets_the_clock_go_on() {
+async fn latency_lets_a_paused_clock_advance_during_a_busy_loop() {
     let fake = FakeKinesis::builder().latency(Duration::from_millis(5)).limits(Limits::none()).build();
     fake.create_stream("orders", 1);
     let client = fake.client();
-    let asked_for_ever = async {
+    let list_forever = async {
         loop {
             list(&client).await.expect("a listing");
         }
     };
-    assert!(timeout(SECOND, asked_for_ever).await.is_err());
-    // The last one goes out as the time is over.
+    assert!(timeout(SECOND, list_forever).await.is_err());
+    // The last request is sent at the moment the timeout fires.
     assert_eq!(fake.count("ListShards"), 201);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_latency_a_loop_lets_others_run() {
+async fn busy_loop_without_latency_lets_other_futures_run() {
     let fake = FakeKinesis::builder().limits(Limits::none()).build();
     fake.create_stream("orders", 1);
     let client = fake.client();
-    let asked_for_ever = async {
+    let list_forever = async {
         loop {
             list(&client).await.expect("a listing");
         }
     };
-    // The same task: it is polled only if the loop gives way.
+    // Both futures share a task, so this one is polled only if the loop yields.
     let another = async {
         for _ in 0..3 {
             list(&client).await.expect("a listing");
@@ -172,7 +173,7 @@ async fn without_latency_a_loop_lets_others_run() {
     };
     tokio::select! {
         biased;
-        () = asked_for_ever => {}
+        () = list_forever => {}
         () = another => {}
     }
     assert_eq!(fake.count("ListShards"), 7);

@@ -1,4 +1,6 @@
-//! The fake's clock: tokio's, from a wall-clock time on. It stands still and is advanced with tokio's.
+//! The fake's clock: tokio's clock, offset to a wall-clock time.
+//!
+//! It pauses and advances when tokio's clock does.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +10,7 @@ use tokio::time::Instant;
 
 use super::model::Millis;
 
-/// 2026-01-01T00:00:00Z: the same in every run, so that sequence numbers are as well.
+/// 2026-01-01T00:00:00Z. A constant start gives the same sequence numbers in every run.
 pub(super) const DEFAULT_START: Millis = Millis(1_767_225_600_000);
 
 #[derive(Clone, Copy, Debug)]
@@ -31,14 +33,15 @@ impl Clock {
     }
 }
 
-/// The SDK's time is the fake's.
+/// Gives the SDK the fake's time.
 impl TimeSource for Clock {
     fn now(&self) -> SystemTime {
         self.now().into()
     }
 }
 
-/// Lets the SDK wait (between retries, for its timeouts) on tokio's clock, without its own runtime feature.
+/// The SDK's sleep, for retries and timeouts, on tokio's clock. With it the SDK needs no runtime
+/// feature of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokioSleep;
 

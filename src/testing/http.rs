@@ -1,4 +1,7 @@
-//! The fake as the SDK's HTTP client: no socket, no serialised HTTP, the SDK's own request and response types.
+//! The fake as the SDK's HTTP client.
+//!
+//! It takes and returns the SDK's own request and response types: it opens no socket and serialises
+//! no HTTP.
 
 use std::fmt;
 use std::future::pending;
@@ -22,7 +25,7 @@ use super::server::{Answer, Outcome, Server};
 #[derive(Clone)]
 pub(super) struct Client(pub(super) Arc<Server>);
 
-/// A connection with the timeouts of one client.
+/// A connector with the timeouts of one client.
 #[derive(Clone)]
 struct Connector {
     server: Arc<Server>,
@@ -55,9 +58,9 @@ impl HttpClient for Client {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let connector = self.clone();
-        // Nothing happens before the first poll, as with a request that is not sent.
+        // The server sees the request at the first poll: an unpolled future is an unsent request.
         HttpConnectorFuture::new(async move {
-            // The SDK's own connector, too, counts the time to connect as time to read.
+            // The read timeout covers the connect time as well, as it does in the SDK's connector.
             match connector.read_timeout {
                 Some(limit) => {
                     let timed_out = |_| Err(ConnectorError::timeout(Box::new(broken(ErrorKind::TimedOut))));
@@ -71,7 +74,7 @@ impl HttpConnector for Connector {
 
 impl Connector {
     async fn exchange(&self, mut request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        // The body is taken as if it were sent: the SDK fails a request whose body nobody takes.
+        // The SDK fails a request whose body the connector does not consume.
         let body = ByteStream::new(request.take_body()).collect().await;
         let body = body.map_err(|error| ConnectorError::user(Box::new(error)))?.into_bytes();
         let operation = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
@@ -99,8 +102,8 @@ impl Connector {
         }
     }
 
-    /// Waits for an answer. One that comes at once still lets the runtime go on: a pipeline that asks again and again
-    /// would otherwise never let anything else run.
+    /// Waits for the latency plus `more`. A wait of zero still yields to the runtime: a pipeline
+    /// that sends requests in a loop would otherwise starve every other task.
     async fn wait(&self, more: Duration) {
         let latency = self.server.settings.latency + more;
         if latency.is_zero() {

@@ -1,4 +1,4 @@
-//! What was asked of the fake.
+//! [`Request`] and the log of the requests that reached the fake.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,25 @@ use super::fake::FakeKinesis;
 use super::fault::Fault;
 use super::wire::{Read, shard_of, stream_of};
 
-/// One request that reached the fake; the SDK's retries are requests of their own.
+/// A request that reached the fake. Each attempt of the SDK's retries is a request of its own.
+///
+/// ```
+/// use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let fake = FakeKinesis::new();
+/// fake.create_stream("orders", 1);
+/// fake.client().list_shards().stream_name("orders").max_results(10).send().await?;
+///
+/// let request = &fake.requests()[0];
+/// assert_eq!(request.operation(), "ListShards");
+/// assert_eq!(request.stream_name(), Some("orders"));
+/// assert_eq!(request.body()["MaxResults"], 10);
+/// assert_eq!((request.error(), request.fault()), (None, None));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Request {
     operation: String,
@@ -30,93 +48,100 @@ impl Request {
         Self { operation, body, at, stream, shard, error: None, fault: None, read: None }
     }
 
-    /// The operation, as in AWS's API reference: `ListShards`.
+    /// Returns the operation's name as in AWS's API reference, for example `ListShards`.
     #[must_use]
     pub fn operation(&self) -> &str {
         &self.operation
     }
 
-    /// The JSON body: `request.body()["StreamName"]`.
+    /// Returns the JSON body, for example `request.body()["StreamName"]`. It is `null` if the
+    /// client sent no JSON object.
     #[must_use]
     pub fn body(&self) -> &Value {
         &self.body
     }
 
-    /// When it came, on tokio's clock.
+    /// Returns when the request arrived, on tokio's clock.
     #[must_use]
     pub fn at(&self) -> Instant {
         self.at
     }
 
-    /// The stream it was about, whether by name, by ARN, by an iterator, or by a token.
+    /// Returns the name of the stream that the request refers to: by name, by ARN, by an iterator
+    /// or by a token.
     #[must_use]
     pub fn stream_name(&self) -> Option<&str> {
         self.stream.as_deref()
     }
 
-    /// The shard it was about, for `GetShardIterator` and `GetRecords`.
+    /// Returns the id of the shard that a `GetShardIterator` or a `GetRecords` refers to.
     #[must_use]
     pub fn shard_id(&self) -> Option<&str> {
         self.shard.as_deref()
     }
 
-    /// The error code it was refused with; `None` if it was not refused.
+    /// Returns the error code of the response. Returns `None` if the request succeeded or got no
+    /// response.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 
-    /// How many records its answer gave: of a `GetRecords` whose answer came, or was to come, whole.
+    /// Returns the number of records in the response to a `GetRecords`.
+    ///
+    /// A response that a fault lost or damaged counts as zero records. One that
+    /// [`Fault::Late`] delayed counts in full, even if the client no longer waited for it.
     #[must_use]
     pub fn records_read(&self) -> usize {
         self.read.as_ref().map_or(0, |read| read.records)
     }
 
-    /// How many bytes of data and partition keys its answer gave.
+    /// Returns the number of bytes of data and partition keys in the response, under the same
+    /// conditions as [`records_read`](Self::records_read).
     #[must_use]
     pub fn bytes_read(&self) -> usize {
         self.read.as_ref().map_or(0, |read| read.bytes)
     }
 
-    /// Whether its answer was the end of a closed shard.
+    /// Returns whether the response was the end of a closed shard: it had no next iterator.
     #[must_use]
     pub fn read_the_end(&self) -> bool {
         self.read.as_ref().is_some_and(|read| read.ended)
     }
 
-    /// The fault that befell it.
+    /// Returns the fault that the request met.
     #[must_use]
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
     }
 }
 
-/// # The log of requests
+/// # The request log
 impl FakeKinesis {
-    /// Every request so far, in the order they came.
+    /// Returns every request in the log, in the order of arrival. [`Request`] has an example.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.server().state().log.clone()
     }
 
-    /// Every request so far, and forgets them.
+    /// Returns every request in the log, in the order of arrival, and clears the log.
     #[must_use]
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.server().state().log)
     }
 
-    /// Forgets the requests so far.
+    /// Clears the log.
     pub fn clear_requests(&self) {
         self.server().state().log.clear();
     }
 
-    /// How often `operation` was asked for.
+    /// Returns the number of requests of `operation` in the log.
     #[must_use]
     pub fn count(&self, operation: &str) -> usize {
         self.server().state().log.iter().filter(|request| request.operation == operation).count()
     }
 
-    /// How often each operation was asked for.
+    /// Returns the number of requests of each operation in the log.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
@@ -126,7 +151,7 @@ impl FakeKinesis {
         counts
     }
 
-    /// The bodies of every request of `operation`, in the order they came.
+    /// Returns the body of every request of `operation`, in the order of arrival.
     #[must_use]
     pub fn bodies(&self, operation: &str) -> Vec<Value> {
         let state = self.server().state();
@@ -134,14 +159,14 @@ impl FakeKinesis {
         requests.map(|request| Value::clone(&request.body)).collect()
     }
 
-    /// The requests of `operation` so far, in the order they came.
+    /// Returns every request of `operation`, in the order of arrival.
     #[must_use]
     pub fn requests_of(&self, operation: &str) -> Vec<Request> {
         let state = self.server().state();
         state.log.iter().filter(|request| request.operation == operation).cloned().collect()
     }
 
-    /// The `GetShardIterator` and `GetRecords` of one shard so far, in the order they came.
+    /// Returns every `GetShardIterator` and `GetRecords` of one shard, in the order of arrival.
     #[must_use]
     pub fn requests_of_shard(&self, stream: &str, shard_id: &str) -> Vec<Request> {
         let state = self.server().state();

@@ -1,8 +1,9 @@
 //! An in-process Kinesis for tests.
 //!
-//! [`FakeKinesis`] stands behind the real [`aws_sdk_kinesis::Client`], as its HTTP client: no socket, no server to
-//! start, no credentials, and it works under [`tokio::time::pause`], so that a test of hours takes no time. It is written
-//! from AWS's documentation and refuses what AWS refuses, with AWS's errors.
+//! [`FakeKinesis`] serves the real [`aws_sdk_kinesis::Client`] as its HTTP client, so a test needs
+//! no socket, no server and no credentials. It runs on tokio's clock: under
+//! [`tokio::time::pause`], a test of hours takes milliseconds. The fake is written from AWS's
+//! documentation and rejects what AWS rejects, with AWS's errors.
 //!
 //! ```
 //! use std::time::Duration;
@@ -19,7 +20,7 @@
 //! let first = client.list_shards().stream_name("orders").send().await?;
 //! assert_eq!(first.shards().len(), 2);
 //!
-//! // Tokens live five minutes. This test does not.
+//! // A pagination token lives for five minutes.
 //! fake.advance(Duration::from_secs(301)).await;
 //! let expired = client.list_shards().set_next_token(first.next_token).send().await.unwrap_err();
 //! assert!(matches!(expired.into_service_error(), ListShardsError::ExpiredNextTokenException(_)));
@@ -28,51 +29,57 @@
 //! # }
 //! ```
 //!
-//! # What it knows
+//! # Operations
 //!
-//! `CreateStream`, `DeleteStream`, `DescribeStream`, `DescribeStreamSummary`, `ListStreams`,
-//! `IncreaseStreamRetentionPeriod`, `DecreaseStreamRetentionPeriod`, `ListShards` (pages, tokens, every filter),
-//! `SplitShard`, `MergeShards`, `UpdateShardCount`, `UpdateMaxRecordSize`, `PutRecord`, `PutRecords`, `GetShardIterator` and `GetRecords`.
-//! Anything else is refused with `UnknownOperationException`.
+//! The fake implements `CreateStream`, `DeleteStream`, `DescribeStream`, `DescribeStreamSummary`,
+//! `ListStreams`, `IncreaseStreamRetentionPeriod`, `DecreaseStreamRetentionPeriod`, `ListShards`
+//! (pages, tokens, every filter), `SplitShard`, `MergeShards`, `UpdateShardCount`,
+//! `UpdateMaxRecordSize`, `PutRecord`, `PutRecords`, `GetShardIterator` and `GetRecords`. It
+//! rejects every other operation with `UnknownOperationException`.
 //!
 //! # Time
 //!
-//! The fake's clock is tokio's: [`FakeKinesis::now`] starts at a fixed time and moves with [`tokio::time::Instant`].
-//! Retention, tokens, iterators and arrival times follow it.
+//! The fake reads tokio's clock: [`FakeKinesis::now`] starts at a fixed time and advances with
+//! [`tokio::time::Instant`]. Retention, tokens, iterators and arrival times follow it.
 //!
-//! On a paused clock, let time pass with [`tokio::time::sleep`]: the clock goes from one timer to the next, and everything
-//! that waits for one runs in its turn. [`FakeKinesis::advance`] is one jump, during which nothing runs: it is for tests that
-//! have nothing running.
+//! On a paused clock, let time pass with [`tokio::time::sleep`]: tokio advances the clock from one
+//! timer to the next, and each task runs when its timer fires. [`FakeKinesis::advance`] is a single
+//! jump, during which no task runs, so it is for tests in which nothing else is running.
 //!
-//! Requests take no time, unless [`FakeKinesisBuilder::latency`] gives them some; what waits for a timer can only go on when
-//! nothing else can run. A pipeline that asks again and again without a pause would keep a paused clock standing, and no
-//! timeout around it would ever end.
+//! A request takes no time unless [`FakeKinesisBuilder::latency`] gives it some. Tokio advances a
+//! paused clock only while every task waits. A pipeline that sends requests without a pause
+//! therefore stops the clock, and a timeout around that pipeline never fires. A latency prevents
+//! this.
 //!
 //! # Limits
 //!
-//! AWS's limits on reads, iterators, listings and writes hold for requests, and can be switched off: see [`Limits`].
+//! AWS's limits on reads, iterators, listings and writes apply to requests. [`Limits`] switches
+//! each of them off.
 //!
 //! # Faults
 //!
-//! Anything may go wrong, by script ([`FakeKinesis::fail_next`] and its kin), by a function of the request
-//! ([`FakeKinesis::on_request`]), or by chance and a seed ([`FakeKinesis::fail_at_random`]). [`Fault`] names what. A fault that
-//! cannot befall an operation is refused with a panic.
+//! A [`Fault`] makes a request fail. A test chooses the requests by a script
+//! ([`FakeKinesis::fail_next`], [`fail_nth`](FakeKinesis::fail_nth),
+//! [`fail_times`](FakeKinesis::fail_times), [`fail_always`](FakeKinesis::fail_always)), by a
+//! function of the request ([`FakeKinesis::on_request`]), or at random from a seed
+//! ([`FakeKinesis::fail_at_random`]). A fault that cannot apply to an operation panics.
 //!
-//! The timeouts of a client's configuration hold, on tokio's clock: those for connecting and for reading, those of an attempt
-//! and of an operation.
+//! The timeouts in a client's configuration run on tokio's clock: those for connecting, for
+//! reading, for an attempt and for an operation.
 //!
-//! # The log
+//! # The request log
 //!
-//! [`FakeKinesis::requests`] is every request there was, with its time and what became of it. Beside it are counts, bodies,
-//! and what a test asserts of them: [`FakeKinesis::assert_read_rate_at_most`], [`FakeKinesis::assert_parents_read_first`],
-//! [`FakeKinesis::peak_rate`].
+//! [`FakeKinesis::requests`] returns every request, with its time and its outcome. Other methods
+//! return counts and bodies, and assert rates and order: [`FakeKinesis::assert_read_rate_at_most`],
+//! [`FakeKinesis::assert_parents_read_first`], [`FakeKinesis::peak_rate`].
 //!
-//! Calls of [`FakeKinesis`] and [`FakeStream`] themselves (`create_stream`, `split`, `put`, ...) are no requests: no limit
-//! and no fault applies to them, and they are not in the log.
+//! Methods of [`FakeKinesis`] and [`FakeStream`] (`create_stream`, `split`, `put`, ...) are not
+//! requests: no limit and no fault applies to them, and the log does not contain them.
 //!
 //! # Stores
 //!
-//! [`check_store`] and [`check_store_reopened`] check that a [`CheckpointStore`](crate::CheckpointStore) of your own keeps what it promises.
+//! [`check_store`] and [`check_store_reopened`] check that your own
+//! [`CheckpointStore`](crate::CheckpointStore) keeps the promises of the trait.
 //!
 #![doc = include_str!("chapter.md")]
 

@@ -1,9 +1,10 @@
-//! [`RandomFaults`]: faults by chance, the same ones for the same seed.
+//! [`RandomFaults`]: faults at random, the same ones for the same seed.
 
 use super::fault::Fault;
 use super::model::mix;
 
-/// Faults that befall requests by chance. The same seed and the same requests in the same order give the same faults.
+/// Faults that requests meet at random. The same seed and the same requests in the same order give
+/// the same faults.
 ///
 /// ```
 /// use kinesis_shards::testing::{FakeKinesis, Fault, RandomFaults};
@@ -20,28 +21,29 @@ pub struct RandomFaults {
 }
 
 impl RandomFaults {
-    /// No faults yet: add some with [`rate`](Self::rate).
+    /// Creates an empty set of faults; [`rate`](Self::rate) adds one.
     pub fn seeded(seed: u64) -> Self {
         Self { state: mix(seed), rates: Vec::new() }
     }
 
-    /// `fault` befalls this share of the requests, from 0 to 1, of every operation it can befall. Of two faults that
-    /// would befall one request, the one that was added first does.
+    /// Adds `fault` for a share of the requests, from 0 to 1, of every operation that the fault can
+    /// apply to. If a request draws two faults, it meets the one that was added first.
     ///
     /// # Panics
     ///
-    /// If `share` is not from 0 to 1.
+    /// Panics if `share` is not from 0 to 1.
     #[track_caller]
     pub fn rate(mut self, fault: Fault, share: f64) -> Self {
         self.rates.push((None, fault, checked(share)));
         self
     }
 
-    /// `fault` befalls this share of the requests, from 0 to 1, of one operation.
+    /// Adds `fault` for a share of the requests, from 0 to 1, of one operation.
     ///
     /// # Panics
     ///
-    /// If there is no such operation, the fault cannot befall it, or `share` is not from 0 to 1.
+    /// Panics if there is no such operation, if the fault cannot apply to it, or if `share` is not
+    /// from 0 to 1.
     #[track_caller]
     pub fn rate_of(mut self, operation: &str, fault: Fault, share: f64) -> Self {
         fault.must_befall(operation);
@@ -51,11 +53,12 @@ impl RandomFaults {
 
     pub(super) fn draw(&mut self, operation: &str) -> Option<Fault> {
         let mut drawn = None;
-        // One draw a rate, whatever befalls: a rate that is changed leaves the others' chances as they were.
-        for (of, fault, share) in &self.rates {
+        // Every rate draws a number for every request, so changing one rate leaves the draws of the
+        // others as they were.
+        for (only, fault, share) in &self.rates {
             self.state = mix(self.state);
-            let concerned = of.as_deref().is_none_or(|of| of == operation) && fault.befalls(operation);
-            if drawn.is_none() && concerned && unit(self.state) < *share {
+            let applies = only.as_deref().is_none_or(|only| only == operation) && fault.befalls(operation);
+            if drawn.is_none() && applies && unit(self.state) < *share {
                 drawn = Some(match fault {
                     Fault::OmitSomeShards(_) => Fault::OmitSomeShards(self.state),
                     Fault::ThrottleSomeEntries(_) => Fault::ThrottleSomeEntries(self.state),
@@ -69,13 +72,13 @@ impl RandomFaults {
 
 #[track_caller]
 fn checked(share: f64) -> f64 {
-    assert!((0.0..=1.0).contains(&share), "{share} is no share of the requests: it is from 0 to 1");
+    assert!((0.0..=1.0).contains(&share), "the share of requests must be from 0 to 1, not {share}");
     share
 }
 
-/// A number from 0 up to 1.
+/// Maps a random number to `0.0..1.0`.
 fn unit(random: u64) -> f64 {
-    // 32 bits are as fine as any rate needs, and an f64 holds them exactly.
+    // 32 bits are fine enough for any rate, and an f64 holds them exactly.
     f64::from(u32::try_from(random >> 32).unwrap_or(u32::MAX)) / 4_294_967_296.0
 }
 
@@ -89,13 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_is_a_sequence() {
+    fn same_seed_draws_the_same_faults() {
         assert_eq!(drawn(1), drawn(1));
         assert_ne!(drawn(1), drawn(2));
     }
 
     #[test]
-    fn rates_are_kept() {
+    fn faults_are_drawn_at_their_rates() {
         let faults = drawn(3);
         let throttled = faults.iter().flatten().filter(|fault| **fault == Fault::Throttled).count();
         let empty = faults.iter().flatten().filter(|fault| **fault == Fault::EmptyPage).count();
@@ -104,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_share_is_refused() {
+    fn share_outside_zero_to_one_panics() {
         for share in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             let add = || RandomFaults::seeded(1).rate(Fault::Throttled, share);
             assert!(std::panic::catch_unwind(add).is_err(), "{share}");
@@ -113,18 +116,18 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "GetRecord is not an operation")]
-    fn a_mistyped_operation_is_refused() {
+    fn mistyped_operation_panics() {
         let _ = RandomFaults::seeded(1).rate_of("GetRecord", Fault::Throttled, 0.5);
     }
 
     #[test]
     #[should_panic(expected = "EmptyPage cannot befall GetRecords")]
-    fn a_fault_that_would_do_nothing_is_refused() {
+    fn fault_without_effect_on_the_operation_panics() {
         let _ = RandomFaults::seeded(1).rate_of("GetRecords", Fault::EmptyPage, 0.5);
     }
 
     #[test]
-    fn a_fault_befalls_only_what_it_can() {
+    fn fault_is_drawn_only_for_operations_it_applies_to() {
         let mut faults =
             RandomFaults::seeded(1).rate(Fault::EmptyPage, 1.0).rate_of("PutRecord", Fault::NotJson, 1.0);
         assert_eq!(faults.draw("ListShards"), Some(Fault::EmptyPage));

@@ -1,4 +1,4 @@
-//! What a test may assert of the log: rates, and the order of shards.
+//! Assertions on the request log: rates, and parents read before children.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -8,141 +8,176 @@ use tokio::time::Instant;
 use super::fake::FakeKinesis;
 use super::log::Request;
 
-/// How many there were within the last second, and at most within any.
+/// The events of the last second, and the largest number of events within any second.
 #[derive(Default)]
 struct Peak {
-    within: VecDeque<Instant>,
-    most: usize,
+    last_second: VecDeque<Instant>,
+    max: usize,
 }
 
 impl Peak {
-    /// One more, no earlier than the one before.
+    /// Counts an event. Events must arrive in order.
     fn count(&mut self, at: Instant) {
-        self.within.push_back(at);
-        while self.within.front().is_some_and(|&first| at.duration_since(first) >= Duration::from_secs(1)) {
-            self.within.pop_front();
+        self.last_second.push_back(at);
+        while self
+            .last_second
+            .front()
+            .is_some_and(|&first| at.duration_since(first) >= Duration::from_secs(1))
+        {
+            self.last_second.pop_front();
         }
-        self.most = self.most.max(self.within.len());
+        self.max = self.max.max(self.last_second.len());
     }
 }
 
 fn peak(times: impl IntoIterator<Item = Instant>) -> usize {
     let mut peak = Peak::default();
     times.into_iter().for_each(|time| peak.count(time));
-    peak.most
+    peak.max
 }
 
 /// # Rates and order
 ///
-/// A rate is of any second, and of all requests: those that were refused, and those that met a fault, are among them, as
-/// AWS counts them among its own when it is asked too often.
+/// A rate is the largest number of requests within any second. It includes the rejected requests
+/// and those that met a fault, because they reach AWS too when a client sends too many.
 impl FakeKinesis {
-    /// The most requests within any second for which `of` holds.
+    /// Returns the largest number of requests within any second for which `filter` returns `true`.
     ///
     /// ```
     /// # let kinesis = kinesis_shards::testing::FakeKinesis::new();
-    /// let refused = kinesis.peak_rate(|request| request.error().is_some());
+    /// let rejected = kinesis.peak_rate(|request| request.error().is_some());
     /// let listings = kinesis.peak_rate(|request| request.operation() == "ListShards");
-    /// # assert_eq!((refused, listings), (0, 0));
+    /// # assert_eq!((rejected, listings), (0, 0));
     /// ```
     #[must_use]
-    pub fn peak_rate(&self, of: impl Fn(&Request) -> bool) -> usize {
-        peak(self.requests().iter().filter(|request| of(request)).map(Request::at))
+    pub fn peak_rate(&self, filter: impl Fn(&Request) -> bool) -> usize {
+        peak(self.requests().iter().filter(|request| filter(request)).map(Request::at))
     }
 
-    /// The most requests of each operation within any second.
+    /// Returns the largest number of requests of each operation within any second.
     #[must_use]
     pub fn peak_rates(&self) -> BTreeMap<String, usize> {
         let mut peaks = BTreeMap::<_, Peak>::new();
         for request in self.requests() {
             peaks.entry(request.operation().to_owned()).or_default().count(request.at());
         }
-        peaks.into_iter().map(|(operation, peak)| (operation, peak.most)).collect()
+        peaks.into_iter().map(|(operation, peak)| (operation, peak.max)).collect()
     }
 
-    /// The most `GetRecords` of one shard within any second.
+    /// Returns the largest number of `GetRecords` of one shard within any second.
     #[must_use]
     pub fn reads_per_second(&self, stream: &str, shard_id: &str) -> usize {
         let requests = self.requests_of_shard(stream, shard_id);
         peak(requests.iter().filter(|request| request.operation() == "GetRecords").map(Request::at))
     }
 
-    /// The bytes of data and partition keys that were read of one shard: those read twice count twice.
+    /// Returns the number of bytes of data and partition keys that were read from one shard. Bytes
+    /// that were read twice count twice.
     #[must_use]
     pub fn bytes_read(&self, stream: &str, shard_id: &str) -> usize {
         self.requests_of_shard(stream, shard_id).iter().map(Request::bytes_read).sum()
     }
 
-    /// Asserts that no shard of any stream was read more than `most` times within any second. AWS's limit is 5.
+    /// Asserts that no shard of any stream was read more than `max` times within any second. AWS's
+    /// limit is 5.
+    ///
+    /// ```
+    /// use aws_sdk_kinesis::types::ShardIteratorType;
+    /// use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fake = FakeKinesis::new();
+    /// fake.create_stream("orders", 1);
+    /// let client = fake.client();
+    /// let iterator = client.get_shard_iterator().stream_name("orders").shard_id("shardId-000000000000");
+    /// let iterator = iterator.shard_iterator_type(ShardIteratorType::Latest).send().await?;
+    /// client.get_records().set_shard_iterator(iterator.shard_iterator).send().await?;
+    /// fake.assert_read_rate_at_most(1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
-    /// If one was, with its name. Also if no `GetRecords` is in the log, for then nothing is shown: there was none, or the
-    /// log was cleared, or it is not kept.
+    /// Panics with the name of a shard that was read more often. Also panics if the log has no
+    /// `GetRecords`, because the assertion would then prove nothing: none was sent, the log was
+    /// cleared, or the fake keeps no log (see
+    /// [`log_requests`](super::FakeKinesisBuilder::log_requests)).
     #[track_caller]
-    pub fn assert_read_rate_at_most(&self, most: usize) {
-        self.assert_rate_at_most("GetRecords", "read", most);
+    pub fn assert_read_rate_at_most(&self, max: usize) {
+        self.assert_rate_at_most("GetRecords", "read", max);
     }
 
-    /// Asserts that no shard of any stream was asked for an iterator more than `most` times within any second. AWS's limit
-    /// is 5.
+    /// Asserts that no shard of any stream was asked for an iterator more than `max` times within
+    /// any second. AWS's limit is 5. See
+    /// [`assert_read_rate_at_most`](Self::assert_read_rate_at_most) for an example.
     ///
     /// # Panics
     ///
-    /// If one was, with its name; also if no `GetShardIterator` is in the log.
+    /// Panics with the name of a shard that was asked more often. Also panics if the log has no
+    /// `GetShardIterator`.
     #[track_caller]
-    pub fn assert_iterator_rate_at_most(&self, most: usize) {
-        self.assert_rate_at_most("GetShardIterator", "asked for an iterator", most);
+    pub fn assert_iterator_rate_at_most(&self, max: usize) {
+        self.assert_rate_at_most("GetShardIterator", "asked for an iterator", max);
     }
 
-    /// Asserts that no stream was listed more than `most` times within any second. AWS's limit is 1,000 `ListShards`.
+    /// Asserts that no stream was listed more than `max` times within any second. AWS's limit is
+    /// 1,000 `ListShards`. See [`assert_read_rate_at_most`](Self::assert_read_rate_at_most) for an
+    /// example.
     ///
     /// # Panics
     ///
-    /// If one was, with its name; also if no `ListShards` is in the log.
+    /// Panics with the name of a stream that was listed more often. Also panics if the log has no
+    /// `ListShards`.
     #[track_caller]
-    pub fn assert_listing_rate_at_most(&self, most: usize) {
-        self.assert_rate_at_most("ListShards", "listed", most);
+    pub fn assert_listing_rate_at_most(&self, max: usize) {
+        self.assert_rate_at_most("ListShards", "listed", max);
     }
 
-    /// In one pass, by shard or, for what is of no shard, by stream.
+    /// Asserts the rate of `operation` for each shard, or for each stream if its requests name no
+    /// shard.
     #[track_caller]
-    fn assert_rate_at_most(&self, operation: &str, done: &str, most: usize) {
-        let requests = self.shown(operation);
+    fn assert_rate_at_most(&self, operation: &str, done: &str, max: usize) {
+        let requests = self.requests_including(operation);
         let mut peaks = BTreeMap::<_, Peak>::new();
         for request in requests.iter().filter(|request| request.operation() == operation) {
             peaks.entry((request.stream_name(), request.shard_id())).or_default().count(request.at());
         }
-        for ((stream, shard), Peak { most: rate, .. }) in peaks {
-            let stream = format!("stream {}", stream.unwrap_or("of no name"));
+        for ((stream, shard), Peak { max: rate, .. }) in peaks {
+            let stream = format!("stream {}", stream.unwrap_or("without a name"));
             let what = shard.map_or(stream.clone(), |shard| format!("{shard} of {stream}"));
-            assert!(rate <= most, "{what} was {done} {rate} times within a second, not {most}");
+            assert!(rate <= max, "{what} was {done} {rate} times within a second, more than {max}");
         }
     }
 
-    /// Asserts that no shard was read before its parents had been read to their ends. A parent of which nothing was read
-    /// at all is not waited for: it may have expired, or reading began at the latest record.
+    /// Asserts that no shard was read before its parents had been read to their ends.
     ///
-    /// What counts is what came back whole: a `GetRecords` that was refused, or whose answer was lost, has read nothing.
+    /// A parent that was never read does not count: it may have expired, or reading began at the
+    /// latest record. A `GetRecords` counts only if its whole response came back: one that was
+    /// rejected, or whose response was lost or damaged, has read nothing. The
+    /// [module](super#testing-your-pipeline-across-a-reshard) has an example.
     ///
     /// # Panics
     ///
-    /// If one was, with its name. Also if no shard was read of which a parent was read as well, for then nothing is shown.
+    /// Panics with the name of a shard that was read too early. Also panics if the log has no shard
+    /// that was read together with one of its parents, because the assertion would then prove
+    /// nothing.
     #[track_caller]
     pub fn assert_parents_read_first(&self) {
-        let requests = self.shown("GetRecords");
+        let requests = self.requests_including("GetRecords");
         let reads = || {
             requests.iter().filter_map(|request| {
                 let read = request.read.as_ref()?;
                 Some((read.stream_id, request.shard_id()?, read, request.stream_name().unwrap_or_default()))
             })
         };
-        let read_at_all: HashSet<_> = reads().map(|(stream, shard, ..)| (stream, shard)).collect();
-        let (mut ended, mut begun) = (HashSet::new(), HashSet::new());
+        let was_read: HashSet<_> = reads().map(|(stream, shard, ..)| (stream, shard)).collect();
+        let (mut ended, mut started) = (HashSet::new(), HashSet::new());
         for (stream, shard, read, name) in reads() {
-            let first = begun.insert((stream, shard));
+            let first = started.insert((stream, shard));
             let parents = read.parents.iter().map(String::as_str);
-            for parent in parents.filter(|parent| first && read_at_all.contains(&(stream, *parent))) {
+            for parent in parents.filter(|parent| first && was_read.contains(&(stream, *parent))) {
                 let in_time = ended.contains(&(stream, parent));
                 assert!(in_time, "{shard} of stream {name} was read before the end of its parent {parent}");
             }
@@ -150,19 +185,19 @@ impl FakeKinesis {
                 ended.insert((stream, shard));
             }
         }
-        let families = reads().any(|(stream, _, read, _)| {
-            read.parents.iter().any(|parent| read_at_all.contains(&(stream, parent.as_str())))
+        let read_with_parent = reads().any(|(stream, _, read, _)| {
+            read.parents.iter().any(|parent| was_read.contains(&(stream, parent.as_str())))
         });
-        assert!(families, "no shard was read of which a parent was read as well: this shows nothing");
+        assert!(read_with_parent, "no shard was read together with a parent, so this proves nothing");
     }
 
-    /// The log, in which there is something of `operation`.
+    /// Returns the log, which must have a request of `operation`: an assertion on none is vacuous.
     #[track_caller]
-    fn shown(&self, operation: &str) -> Vec<Request> {
-        assert!(self.server().settings.keeps_log, "the fake keeps no log of requests: this shows nothing");
+    fn requests_including(&self, operation: &str) -> Vec<Request> {
+        assert!(self.server().settings.keeps_log, "the fake keeps no request log, so this proves nothing");
         let requests = self.requests();
         let any = requests.iter().any(|request| request.operation() == operation);
-        assert!(any, "there is no {operation} in the log of requests: this shows nothing");
+        assert!(any, "the request log has no {operation}, so this proves nothing");
         requests
     }
 }
@@ -172,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peak_is_of_any_second() {
+    fn peak_is_the_maximum_of_any_second() {
         let start = Instant::now();
         let at = |millis: &u64| start + Duration::from_millis(*millis);
         assert_eq!(peak([]), 0);
