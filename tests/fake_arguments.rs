@@ -1,5 +1,7 @@
-//! What the in-process Kinesis says of wrong arguments, through the real SDK: first what AWS's API model demands of each
-//! member, whatever else is wrong, then what the operation itself does.
+//! The in-process Kinesis's errors for invalid arguments, through the real SDK.
+//!
+//! The constraints of AWS's API model on each member come first, whatever else is wrong with the
+//! request. The rules of the operation itself follow.
 #![cfg(feature = "testing")]
 
 use std::fmt;
@@ -15,31 +17,31 @@ use aws_sdk_kinesis::types::{
 use kinesis_shards::testing::FakeKinesis;
 
 const FIRST: &str = "shardId-000000000000";
-const TAKEN: &str = "taken";
+const ACCEPTED: &str = "accepted";
 const IN_USE: &str = "ResourceInUseException";
 const INVALID: &str = "InvalidArgumentException";
 const LIMIT: &str = "LimitExceededException";
 const NOT_FOUND: &str = "ResourceNotFoundException";
 const VALIDATION: &str = "ValidationException";
 
-/// The answers so far, each with what was to come.
+/// The responses so far: the request, the error code it got, and the one expected.
 #[derive(Default)]
 struct Table(Vec<(String, String, &'static str)>);
 
 impl Table {
     fn row<T, E, R>(
         &mut self,
-        asked: impl fmt::Display,
-        answer: Result<T, SdkError<E, R>>,
+        request: impl fmt::Display,
+        response: Result<T, SdkError<E, R>>,
         expected: &'static str,
     ) where
         E: ProvideErrorMetadata,
     {
-        let got = match answer {
-            Ok(_) => TAKEN.to_owned(),
+        let got = match response {
+            Ok(_) => ACCEPTED.to_owned(),
             Err(error) => error.code().unwrap_or("no code").to_owned(),
         };
-        self.0.push((asked.to_string(), got, expected));
+        self.0.push((request.to_string(), got, expected));
     }
 
     fn check(self) {
@@ -49,7 +51,7 @@ impl Table {
             .filter(|(_, got, expected)| got != expected)
             .map(|row| format!("{row:?}"))
             .collect();
-        assert!(wrong.is_empty(), "asked, answered, expected:\n{}", wrong.join("\n"));
+        assert!(wrong.is_empty(), "request, response, expected:\n{}", wrong.join("\n"));
     }
 }
 
@@ -60,7 +62,8 @@ fn setup() -> (FakeKinesis, Client) {
     (fake, client)
 }
 
-/// The same for the name of a stream, of a shard, and for every member that holds one.
+/// Returns names and the error that each gets. They are the same for the name of a stream and the
+/// id of a shard, in every member that holds one.
 fn names() -> [(String, &'static str); 6] {
     [
         (String::new(), VALIDATION),
@@ -73,7 +76,7 @@ fn names() -> [(String, &'static str); 6] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_of_streams() {
+async fn stream_names_are_validated() {
     let (_fake, client) = setup();
     let table = &mut Table::default();
     for (name, code) in names() {
@@ -108,7 +111,7 @@ async fn names_of_streams() {
             client.describe_stream_summary().stream_name(&name).send().await,
             code,
         );
-        let code = if code == NOT_FOUND { TAKEN } else { code };
+        let code = if code == NOT_FOUND { ACCEPTED } else { code };
         let after = client.list_streams().exclusive_start_stream_name(&name).send().await;
         table.row(format!("ListStreams after {name}"), after, code);
         let create = client.create_stream().stream_name(&name).shard_count(1);
@@ -116,14 +119,14 @@ async fn names_of_streams() {
     }
     let again = client.create_stream().stream_name("orders").shard_count(1).send().await;
     table.row("CreateStream again", again, IN_USE);
-    table.row("ListShards of nothing", client.list_shards().send().await, INVALID);
+    table.row("ListShards without a stream", client.list_shards().send().await, INVALID);
     let arn = client.list_shards().stream_arn("arn:aws:kinesis:us-east-1:1:stream/orders").send().await;
-    table.row("ListShards by no ARN", arn, VALIDATION);
+    table.row("ListShards by an invalid ARN", arn, VALIDATION);
     std::mem::take(table).check();
 }
 
 #[tokio::test(start_paused = true)]
-async fn ids_of_shards() {
+async fn shard_ids_are_validated() {
     let (_fake, client) = setup();
     let table = &mut Table::default();
     let filter = |id: &str| {
@@ -140,9 +143,9 @@ async fn ids_of_shards() {
         table.row(format!("ShardToMerge {id}"), first, code);
         let second = merge.shard_to_merge(FIRST).adjacent_shard_to_merge(&id).send().await;
         table.row(format!("AdjacentShardToMerge {id}"), second, code);
-        // An id that nothing can have, but that is well-formed: what comes after it is asked for all the same.
+        // DescribeStream accepts a well-formed id that no shard can have as a start.
         let describe = client.describe_stream().stream_name("orders").exclusive_start_shard_id(&id);
-        let described = if code == NOT_FOUND { TAKEN } else { code };
+        let described = if code == NOT_FOUND { ACCEPTED } else { code };
         table.row(format!("DescribeStream after {id}"), describe.send().await, described);
         let listed = if code == NOT_FOUND { INVALID } else { code };
         let list = client.list_shards().stream_name("orders");
@@ -155,7 +158,7 @@ async fn ids_of_shards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sequence_numbers_and_timestamps() {
+async fn sequence_numbers_and_timestamps_are_validated() {
     let (fake, client) = setup();
     let (_, sequence) = fake.stream("orders").put("a", "one");
     let table = &mut Table::default();
@@ -169,17 +172,17 @@ async fn sequence_numbers_and_timestamps() {
             ("007", VALIDATION),
             ("00", VALIDATION),
             (&"9".repeat(130), VALIDATION),
-            // Numbers, but none of this stream's.
+            // Valid numbers, but not of this stream.
             (&"9".repeat(129), INVALID),
             ("0", INVALID),
             ("1", INVALID),
         ] {
-            let answer = ask(kind.clone()).starting_sequence_number(text).send().await;
-            table.row(format!("{kind} {text}"), answer, code);
+            let response = ask(kind.clone()).starting_sequence_number(text).send().await;
+            table.row(format!("{kind} {text}"), response, code);
         }
         table.row(format!("{kind} without one"), ask(kind).send().await, INVALID);
     }
-    // What the model demands comes before what the operation does.
+    // The constraints of the API model come before the rules of the operation.
     let stray = ask(ShardIteratorType::Latest).starting_sequence_number("").send().await;
     table.row("LATEST, and an empty number", stray, VALIDATION);
     let stray = ask(ShardIteratorType::Latest).starting_sequence_number(&sequence).send().await;
@@ -198,10 +201,10 @@ async fn sequence_numbers_and_timestamps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn iterators_tokens_and_limits() {
+async fn iterators_tokens_and_limits_are_validated() {
     let (_fake, client) = setup();
     let table = &mut Table::default();
-    table.row("GetRecords from nothing", client.get_records().send().await, VALIDATION);
+    table.row("GetRecords without an iterator", client.get_records().send().await, VALIDATION);
     for (iterator, code) in
         [("", VALIDATION), (&"A".repeat(513), VALIDATION), (&"A".repeat(512), INVALID), ("garbage", INVALID)]
     {
@@ -214,18 +217,19 @@ async fn iterators_tokens_and_limits() {
         let list = client.list_shards().stream_name("orders").next_token(token).send().await;
         table.row(format!("ListShards of orders, NextToken {token}"), list, code);
     }
-    table.row("ListStreams, no NextToken", client.list_streams().next_token("").send().await, VALIDATION);
+    table.row("ListStreams, empty NextToken", client.list_streams().next_token("").send().await, VALIDATION);
     let get = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
     let iterator = get.shard_iterator_type(ShardIteratorType::Latest).send().await.expect("an iterator");
     for (limit, code) in
-        [(0, VALIDATION), (-1, VALIDATION), (1, TAKEN), (10_000, TAKEN), (10_001, VALIDATION)]
+        [(0, VALIDATION), (-1, VALIDATION), (1, ACCEPTED), (10_000, ACCEPTED), (10_001, VALIDATION)]
     {
         let list = client.list_shards().stream_name("orders").max_results(limit).send().await;
         table.row(format!("ListShards, {limit}"), list, code);
         let describe = client.describe_stream().stream_name("orders").limit(limit).send().await;
         table.row(format!("DescribeStream, {limit}"), describe, code);
         table.row(format!("ListStreams, {limit}"), client.list_streams().limit(limit).send().await, code);
-        // "If you specify a value that is greater than 10,000, GetRecords throws InvalidArgumentException."
+        // "If you specify a value that is greater than 10,000, GetRecords throws
+        // InvalidArgumentException."
         let code = if limit > 10_000 { INVALID } else { code };
         let read = client.get_records().set_shard_iterator(iterator.shard_iterator.clone()).limit(limit);
         table.row(format!("GetRecords, {limit}"), read.send().await, code);
@@ -234,23 +238,23 @@ async fn iterators_tokens_and_limits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn filters() {
+async fn shard_filters_are_validated() {
     let (_fake, client) = setup();
     let table = &mut Table::default();
     for (kind, shard, time, code) in [
-        ("AFTER_SHARD_ID", true, false, TAKEN),
+        ("AFTER_SHARD_ID", true, false, ACCEPTED),
         ("AFTER_SHARD_ID", false, false, INVALID),
         ("AFTER_SHARD_ID", true, true, INVALID),
-        ("AT_LATEST", false, false, TAKEN),
+        ("AT_LATEST", false, false, ACCEPTED),
         ("AT_LATEST", true, false, INVALID),
         ("AT_LATEST", false, true, INVALID),
-        ("AT_TRIM_HORIZON", false, false, TAKEN),
+        ("AT_TRIM_HORIZON", false, false, ACCEPTED),
         ("AT_TRIM_HORIZON", false, true, INVALID),
-        ("FROM_TRIM_HORIZON", false, false, TAKEN),
+        ("FROM_TRIM_HORIZON", false, false, ACCEPTED),
         ("FROM_TRIM_HORIZON", true, false, INVALID),
-        ("AT_TIMESTAMP", false, true, TAKEN),
+        ("AT_TIMESTAMP", false, true, ACCEPTED),
         ("AT_TIMESTAMP", false, false, INVALID),
-        ("FROM_TIMESTAMP", false, true, TAKEN),
+        ("FROM_TIMESTAMP", false, true, ACCEPTED),
         ("FROM_TIMESTAMP", true, true, INVALID),
         ("SOMETIME", false, false, VALIDATION),
         ("SOMETIME", true, true, VALIDATION),
@@ -266,10 +270,10 @@ async fn filters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counts_keys_and_modes() {
+async fn counts_keys_and_modes_are_validated() {
     let (_fake, client) = setup();
     let table = &mut Table::default();
-    for (n, (count, code)) in [(0, VALIDATION), (-1, VALIDATION), (1, TAKEN)].into_iter().enumerate() {
+    for (n, (count, code)) in [(0, VALIDATION), (-1, VALIDATION), (1, ACCEPTED)].into_iter().enumerate() {
         let create = client.create_stream().stream_name(format!("new-{n}")).shard_count(count).send().await;
         table.row(format!("CreateStream, {count}"), create, code);
     }
@@ -277,8 +281,8 @@ async fn counts_keys_and_modes() {
     table.row("CreateStream without a count", none, VALIDATION);
     let mode = StreamModeDetails::builder().stream_mode(StreamMode::from("SOME")).build().expect("a mode");
     let mode = client.create_stream().stream_name("none").shard_count(1).stream_mode_details(mode);
-    table.row("CreateStream in a mode that is none", mode.send().await, VALIDATION);
-    // A count that is none is one also of a stream that is none.
+    table.row("CreateStream in an unknown mode", mode.send().await, VALIDATION);
+    // An invalid count is rejected before the stream is looked up.
     for (stream, target, code) in [
         ("orders", 0, VALIDATION),
         ("orders", -1, VALIDATION),
@@ -286,19 +290,19 @@ async fn counts_keys_and_modes() {
         ("nowhere", 1, NOT_FOUND),
         ("orders", 2, INVALID),
         ("orders", 5, LIMIT),
-        ("orders", 4, TAKEN),
+        ("orders", 4, ACCEPTED),
         ("orders", 1, LIMIT),
     ] {
         let update = client.update_shard_count().stream_name(stream).target_shard_count(target);
         let update = update.scaling_type(ScalingType::UniformScaling).send().await;
         table.row(format!("UpdateShardCount of {stream}, {target}"), update, code);
     }
-    for (hours, code) in [(0, INVALID), (-1, INVALID), (23, INVALID), (8761, INVALID), (8760, TAKEN)] {
+    for (hours, code) in [(0, INVALID), (-1, INVALID), (23, INVALID), (8761, INVALID), (8760, ACCEPTED)] {
         let longer = client.increase_stream_retention_period().stream_name("orders");
         table.row(format!("{hours} hours"), longer.retention_period_hours(hours).send().await, code);
     }
-    for (key, code) in [(0, VALIDATION), (1, TAKEN), (256, TAKEN), (257, VALIDATION)] {
-        // In characters, not in bytes.
+    for (key, code) in [(0, VALIDATION), (1, ACCEPTED), (256, ACCEPTED), (257, VALIDATION)] {
+        // The bound is in characters, not in bytes.
         let text = "ü".repeat(key);
         let put = client.put_record().stream_name("orders").partition_key(&text).data(Blob::new("d"));
         table.row(format!("PutRecord, a key of {key}"), put.send().await, code);
@@ -312,11 +316,11 @@ async fn counts_keys_and_modes() {
         ("-1", VALIDATION),
         ("key", VALIDATION),
         ("340282366920938463463374607431768211456", INVALID),
-        ("340282366920938463463374607431768211455", TAKEN),
+        ("340282366920938463463374607431768211455", ACCEPTED),
     ] {
         let put = client.put_record().stream_name("orders").partition_key("k").data(Blob::new("d"));
         table.row(format!("PutRecord, {key}"), put.explicit_hash_key(key).send().await, code);
-        let code = if code == TAKEN { INVALID } else { code };
+        let code = if code == ACCEPTED { INVALID } else { code };
         let split = client.split_shard().stream_name("orders").shard_to_split("2").new_starting_hash_key(key);
         table.row(format!("SplitShard, {key}"), split.send().await, code);
     }

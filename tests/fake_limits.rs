@@ -144,7 +144,13 @@ async fn shard_admits_a_thousand_records_a_second_and_throttles_the_rest() {
     };
     let put = async |count: usize| {
         let entries = (0..count).map(|_| entry()).collect();
-        client.put_records().stream_name("orders").set_records(Some(entries)).send().await.expect("answered")
+        client
+            .put_records()
+            .stream_name("orders")
+            .set_records(Some(entries))
+            .send()
+            .await
+            .expect("a response")
     };
     assert_eq!(put(500).await.failed_record_count(), Some(0));
     assert_eq!(put(499).await.failed_record_count(), Some(0));

@@ -1,4 +1,4 @@
-//! What a test does to streams itself, and what requests may do to them meanwhile.
+//! Changes that a test makes to streams directly, and what requests see of them.
 #![cfg(feature = "testing")]
 
 use std::time::Duration;
@@ -37,14 +37,14 @@ fn ids(shards: &[Shard]) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_on_demand_stream_is_doubled_by_the_test_and_by_no_request() {
+async fn only_the_test_reshards_an_on_demand_stream() {
     let fake = FakeKinesis::new();
     let orders = fake.create_on_demand_stream("orders");
     let client = without_retries(&fake);
     let split = client.split_shard().stream_name("orders").shard_to_split(FIRST).new_starting_hash_key("9");
-    assert_eq!(split.send().await.expect_err("refused").code(), Some("ValidationException"));
+    assert_eq!(split.send().await.expect_err("rejected").code(), Some("ValidationException"));
     let scale = client.update_shard_count().stream_name("orders").target_shard_count(8);
-    let scale = scale.scaling_type(ScalingType::UniformScaling).send().await.expect_err("refused");
+    let scale = scale.scaling_type(ScalingType::UniformScaling).send().await.expect_err("rejected");
     assert!(scale.into_service_error().is_validation_exception());
 
     let doubled = orders.double();
@@ -64,13 +64,13 @@ async fn an_on_demand_stream_is_doubled_by_the_test_and_by_no_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_transition_is_seen_by_requests() {
+async fn requests_see_a_transition() {
     let fake = FakeKinesis::builder().transition(Duration::from_secs(10)).build();
     let client = without_retries(&fake);
     client.create_stream().stream_name("orders").shard_count(1).send().await.expect("CREATING");
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Creating);
-    let refused = client.list_shards().stream_name("orders").send().await.expect_err("still CREATING");
-    assert!(refused.into_service_error().is_resource_in_use_exception());
+    let rejected = client.list_shards().stream_name("orders").send().await.expect_err("still CREATING");
+    assert!(rejected.into_service_error().is_resource_in_use_exception());
     fake.advance(Duration::from_secs(10)).await;
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Active);
 
@@ -80,27 +80,27 @@ async fn a_transition_is_seen_by_requests() {
     };
     split(FIRST, 1 << 127).await.expect("UPDATING");
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Updating);
-    let refused = split("shardId-000000000001", 1 << 126).await.expect_err("still UPDATING");
-    assert!(refused.into_service_error().is_resource_in_use_exception());
+    let rejected = split("shardId-000000000001", 1 << 126).await.expect_err("still UPDATING");
+    assert!(rejected.into_service_error().is_resource_in_use_exception());
     let put = client.put_record().stream_name("orders").partition_key("k").data(Blob::new("x"));
-    put.send().await.expect("an UPDATING stream is written to");
+    put.send().await.expect("an UPDATING stream takes writes");
     fake.advance(Duration::from_secs(10)).await;
     split("shardId-000000000001", 1 << 126).await.expect("ACTIVE again");
 
     client.delete_stream().stream_name("orders").send().await.expect("DELETING");
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Deleting);
-    let refused = client.list_shards().stream_name("orders").send().await.expect_err("DELETING");
-    assert!(refused.into_service_error().is_resource_in_use_exception());
+    let rejected = client.list_shards().stream_name("orders").send().await.expect_err("DELETING");
+    assert!(rejected.into_service_error().is_resource_in_use_exception());
     let put = client.put_record().stream_name("orders").partition_key("k").data(Blob::new("x"));
-    let refused = put.send().await.expect_err("DELETING").into_service_error();
-    assert!(refused.is_resource_not_found_exception());
+    let rejected = put.send().await.expect_err("DELETING").into_service_error();
+    assert!(rejected.is_resource_not_found_exception());
     fake.advance(Duration::from_secs(10)).await;
     let gone = client.describe_stream_summary().stream_name("orders").send().await.expect_err("gone");
     assert!(gone.into_service_error().is_resource_not_found_exception());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_test_does_itself_is_done_at_once() {
+async fn changes_of_a_test_have_no_transition() {
     let fake = FakeKinesis::builder().transition(HOUR).build();
     let orders = fake.create_stream("orders", 1);
     let client = without_retries(&fake);
@@ -111,7 +111,7 @@ async fn what_a_test_does_itself_is_done_at_once() {
     orders.merge(&low, &high);
     orders.set_retention_hours(48);
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Active);
-    // Neither does it wait for what a request has begun.
+    // Nor do they wait for a transition that a request has started.
     let open = orders.open_shards();
     let merge = client.merge_shards().stream_name("orders").shard_to_merge(&open[0]);
     merge.adjacent_shard_to_merge(&open[1]).send().await.expect("UPDATING");
@@ -131,14 +131,14 @@ async fn put(client: &Client, size: usize) -> Option<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_records_are_for_streams_that_ask_for_them() {
+async fn large_records_need_a_larger_maximum_record_size() {
     let fake = FakeKinesis::new();
     let client = without_retries(&fake);
     let create =
         |kib| client.create_stream().stream_name("orders").shard_count(1).max_record_size_in_kib(kib);
     for kib in [-1, 1023, 10_241] {
-        let refused = create(kib).send().await.expect_err("refused").into_service_error();
-        assert!(refused.is_validation_exception(), "{kib}");
+        let rejected = create(kib).send().await.expect_err("rejected").into_service_error();
+        assert!(rejected.is_validation_exception(), "{kib}");
     }
     create(10_240).send().await.expect("created");
     assert_eq!(summary(&client).await.max_record_size_in_kib(), Some(10_240));
@@ -152,8 +152,8 @@ async fn large_records_are_for_streams_that_ask_for_them() {
 
     let update = |kib| client.update_max_record_size().stream_arn(orders.arn()).max_record_size_in_kib(kib);
     for kib in [1023, 10_241] {
-        let refused = update(kib).send().await.expect_err("refused").into_service_error();
-        assert!(refused.is_validation_exception(), "{kib}");
+        let rejected = update(kib).send().await.expect_err("rejected").into_service_error();
+        assert!(rejected.is_validation_exception(), "{kib}");
     }
     update(2048).send().await.expect("updated");
     assert_eq!(summary(&client).await.max_record_size_in_kib(), Some(2048));
@@ -168,7 +168,7 @@ async fn large_records_are_for_streams_that_ask_for_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_lags_shows_what_has_expired_since() {
+async fn stale_listing_shows_shards_that_have_expired_since() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 2);
     let client = without_retries(&fake);
@@ -191,7 +191,8 @@ async fn a_listing_that_lags_shows_what_has_expired_since() {
     let before_it_expired = [shard(0, true), shard(1, false), shard(2, true), shard(3, true)];
     assert_eq!(stale(HOUR * 3 / 2).await, before_it_expired);
     assert_eq!(stale(HOUR * 5 / 2).await, [shard(0, true), shard(1, true)]);
-    // By its age, too: an hour after its retention period is over, it is still shown by a listing two hours old.
+    // A shard that expired by its age: an hour after the end of its retention period, a listing
+    // that is two hours stale still shows it.
     orders.split(FIRST);
     fake.advance(24 * HOUR + HOUR).await;
     assert_eq!(orders.shards().len(), 4);
@@ -200,7 +201,7 @@ async fn a_listing_that_lags_shows_what_has_expired_since() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trim_horizon_always_has_shards() {
+async fn trim_horizon_always_has_shards() {
     let fake = FakeKinesis::new();
     let (orders, client) = (fake.create_stream("orders", 1), without_retries(&fake));
     fake.advance(HOUR).await;
@@ -218,7 +219,7 @@ async fn the_trim_horizon_always_has_shards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_tokens_of_a_list_of_streams_are_checked() {
+async fn list_streams_tokens_are_validated() {
     let fake = FakeKinesis::new();
     for name in ["a", "b", "c"] {
         fake.create_stream(name, 1);
@@ -231,16 +232,16 @@ async fn the_tokens_of_a_list_of_streams_are_checked() {
     let second = client.list_streams().next_token(token).send().await.expect("a page");
     assert_eq!((second.stream_names(), second.has_more_streams()), (&["c".to_owned()][..], false));
     for garbage in ["garbage", "Z2FyYmFnZQ=="] {
-        let refused = client.list_streams().next_token(garbage).send().await.expect_err("refused");
-        assert!(refused.into_service_error().is_invalid_argument_exception());
+        let rejected = client.list_streams().next_token(garbage).send().await.expect_err("rejected");
+        assert!(rejected.into_service_error().is_invalid_argument_exception());
     }
     fake.advance(Duration::from_millis(1001)).await;
-    let refused = client.list_streams().next_token(token).send().await.expect_err("refused");
-    assert!(refused.into_service_error().is_expired_next_token_exception());
+    let rejected = client.list_streams().next_token(token).send().await.expect_err("rejected");
+    assert!(rejected.into_service_error().is_expired_next_token_exception());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fake_is_in_the_region_and_the_account_it_was_built_for() {
+async fn region_and_account_are_configurable() {
     let fake = FakeKinesis::builder().region("eu-central-1").account("000000000007").build();
     let orders = fake.create_stream("orders", 1);
     let arn = "arn:aws:kinesis:eu-central-1:000000000007:stream/orders";
@@ -248,16 +249,16 @@ async fn a_fake_is_in_the_region_and_the_account_it_was_built_for() {
     let client = without_retries(&fake);
     client.list_shards().stream_arn(arn).send().await.expect("listed");
     let elsewhere = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
-    let refused = client.list_shards().stream_arn(elsewhere).send().await.expect_err("refused");
-    assert!(refused.into_service_error().is_resource_not_found_exception());
-    let refused = client.list_shards().stream_name("none").send().await.expect_err("refused");
-    assert_eq!(refused.message(), Some("Stream none under account 000000000007 not found."));
+    let rejected = client.list_shards().stream_arn(elsewhere).send().await.expect_err("rejected");
+    assert!(rejected.into_service_error().is_resource_not_found_exception());
+    let rejected = client.list_shards().stream_name("none").send().await.expect_err("rejected");
+    assert_eq!(rejected.message(), Some("Stream none under account 000000000007 not found."));
     assert_eq!(client.config().region().map(AsRef::as_ref), Some("eu-central-1"));
 }
 
 #[tokio::test]
 #[should_panic(expected = "12 is no account")]
-async fn an_account_has_twelve_digits() {
+async fn account_must_have_twelve_digits() {
     let _ = FakeKinesis::builder().account("12");
 }
 
@@ -266,7 +267,7 @@ fn keys(orders: &FakeStream, shard: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_record_is_put_to_a_shard_under_any_key() {
+async fn put_to_writes_to_the_shard_under_any_partition_key() {
     let orders = FakeKinesis::new().create_stream("orders", 2);
     let open = orders.open_shards();
     for shard in &open {

@@ -1,4 +1,4 @@
-//! The in-process Kinesis through the real SDK.
+//! The in-process Kinesis's operations, through the real SDK.
 #![cfg(feature = "testing")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ async fn open_iterator(client: &Client, shard: &str, kind: ShardIteratorType) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_comes_and_goes() {
+async fn stream_is_created_described_and_deleted() {
     let fake = FakeKinesis::new();
     let client = fake.client();
     client.create_stream().stream_name("orders").shard_count(3).send().await.expect("created");
@@ -47,7 +47,7 @@ async fn a_stream_comes_and_goes() {
         .expect("created");
 
     let again =
-        client.create_stream().stream_name("orders").shard_count(1).send().await.expect_err("refused");
+        client.create_stream().stream_name("orders").shard_count(1).send().await.expect_err("rejected");
     assert!(again.into_service_error().is_resource_in_use_exception());
     let names = client.list_streams().send().await.expect("listed");
     assert_eq!(
@@ -87,7 +87,7 @@ async fn a_stream_comes_and_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn listings_have_pages_whose_token_says_it_all() {
+async fn list_shards_token_stands_alone() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 2500);
     let client = fake.client();
@@ -103,12 +103,12 @@ async fn listings_have_pages_whose_token_says_it_all() {
     assert_eq!(all, orders.shards());
 
     let beside =
-        client.list_shards().next_token(&token).stream_name("orders").send().await.expect_err("refused");
+        client.list_shards().next_token(&token).stream_name("orders").send().await.expect_err("rejected");
     assert!(matches!(beside.into_service_error(), ListShardsError::InvalidArgumentException(_)));
-    let garbage = client.list_shards().next_token("garbage").send().await.expect_err("refused");
+    let garbage = client.list_shards().next_token("garbage").send().await.expect_err("rejected");
     assert!(garbage.into_service_error().is_invalid_argument_exception());
     fake.advance(Duration::from_secs(301)).await;
-    let late = client.list_shards().next_token(&token).send().await.expect_err("refused");
+    let late = client.list_shards().next_token(&token).send().await.expect_err("rejected");
     assert!(matches!(late.into_service_error(), ListShardsError::ExpiredNextTokenException(_)));
     let errors: Vec<_> =
         fake.take_requests().iter().map(|request| request.error().map(str::to_owned)).collect();
@@ -158,27 +158,27 @@ async fn every_shard_filter_reaches_the_model() {
         expected(&[&second, &low, &high, &merged])
     );
     assert_eq!(filtered(ShardFilterType::AfterShardId, None, Some(&low)).await, expected(&[&high, &merged]));
-    let refused = Err(Some("InvalidArgumentException".to_owned()));
-    assert_eq!(filtered(ShardFilterType::AtTimestamp, None, None).await, refused);
-    assert_eq!(filtered(ShardFilterType::AfterShardId, None, None).await, refused);
-    assert_eq!(filtered(ShardFilterType::AtLatest, between, None).await, refused);
+    let rejected = Err(Some("InvalidArgumentException".to_owned()));
+    assert_eq!(filtered(ShardFilterType::AtTimestamp, None, None).await, rejected);
+    assert_eq!(filtered(ShardFilterType::AfterShardId, None, None).await, rejected);
+    assert_eq!(filtered(ShardFilterType::AtLatest, between, None).await, rejected);
     let unknown = filtered(ShardFilterType::from("NONSENSE"), None, None).await;
     assert_eq!(unknown, Err(Some("ValidationException".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]
-async fn resharding_by_requests() {
+async fn requests_reshard_a_stream() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 1);
     let client = fake.client();
     let split = |key: &str| {
         client.split_shard().stream_name("orders").shard_to_split(FIRST).new_starting_hash_key(key)
     };
-    let bad = split("1").send().await.expect_err("refused").into_service_error();
+    let bad = split("1").send().await.expect_err("rejected").into_service_error();
     assert!(matches!(bad, SplitShardError::InvalidArgumentException(_)));
     split(&(1_u128 << 127).to_string()).send().await.expect("split");
     let merge = client.merge_shards().stream_name("orders").shard_to_merge(FIRST);
-    let bad = merge.adjacent_shard_to_merge("shardId-000000000001").send().await.expect_err("refused");
+    let bad = merge.adjacent_shard_to_merge("shardId-000000000001").send().await.expect_err("rejected");
     assert!(matches!(bad.into_service_error(), MergeShardsError::InvalidArgumentException(_)));
     let scale = |target| {
         client
@@ -187,8 +187,8 @@ async fn resharding_by_requests() {
             .target_shard_count(target)
             .scaling_type(ScalingType::UniformScaling)
     };
-    // The SDK takes a LimitExceededException for throttling and tries again.
-    let bad = scale(5).send().await.expect_err("refused").into_service_error();
+    // The SDK retries a LimitExceededException, so this counts as three requests.
+    let bad = scale(5).send().await.expect_err("rejected").into_service_error();
     assert!(matches!(bad, UpdateShardCountError::LimitExceededException(_)));
     let done = scale(4).send().await.expect("scaled");
     assert_eq!((done.current_shard_count(), done.target_shard_count()), (Some(2), Some(4)));
@@ -196,19 +196,19 @@ async fn resharding_by_requests() {
     assert_eq!(fake.count("UpdateShardCount"), 4);
 }
 
-/// The `Date` of an answer.
+/// Returns the `Date` header of a response.
 async fn date(fake: &FakeKinesis) -> Option<String> {
-    let refused =
+    let rejected =
         fake.client().list_shards().stream_name("nothing").send().await.expect_err("no such stream");
-    refused.raw_response()?.headers().get("date").map(str::to_owned)
+    rejected.raw_response()?.headers().get("date").map(str::to_owned)
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_are_dated_by_the_fakes_clock_on_demand() {
+async fn date_header_shows_the_fakes_clock() {
     let fake = FakeKinesis::builder().date_header(true).build();
     assert_eq!(date(&fake).await.as_deref(), Some("Thu, 01 Jan 2026 00:00:00 GMT"));
     fake.advance(HOUR + Duration::from_millis(1999)).await;
-    // Whole seconds, and no fraction.
+    // The header has whole seconds.
     let dated = date(&fake).await;
     assert_eq!(dated.as_deref(), Some("Thu, 01 Jan 2026 01:00:01 GMT"));
     fake.client().list_streams().send().await.expect("the SDK takes the header");
@@ -216,7 +216,7 @@ async fn answers_are_dated_by_the_fakes_clock_on_demand() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn iterators_and_their_errors() {
+async fn iterators_start_where_asked_and_reject_invalid_starts() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 1);
     let (_, sequence) = orders.put("a", "one");
@@ -249,20 +249,20 @@ async fn iterators_and_their_errors() {
         ask(ShardIteratorType::AtTimestamp),
         ask(ShardIteratorType::AtTimestamp).timestamp(DateTime::from(fake.now() + HOUR)),
     ] {
-        let error = bad.send().await.expect_err("refused").into_service_error();
+        let error = bad.send().await.expect_err("rejected").into_service_error();
         assert!(matches!(error, GetShardIteratorError::InvalidArgumentException(_)), "{error:?}");
     }
     let missing = client.get_shard_iterator().stream_name("orders").shard_id("shardId-000000000009");
-    let missing = missing.shard_iterator_type(ShardIteratorType::Latest).send().await.expect_err("refused");
+    let missing = missing.shard_iterator_type(ShardIteratorType::Latest).send().await.expect_err("rejected");
     assert!(missing.into_service_error().is_resource_not_found_exception());
-    let garbage = client.get_records().shard_iterator("garbage").send().await.expect_err("refused");
+    let garbage = client.get_records().shard_iterator("garbage").send().await.expect_err("rejected");
     assert!(matches!(garbage.into_service_error(), GetRecordsError::InvalidArgumentException(_)));
     fake.advance(Duration::from_secs(301)).await;
-    let late = client.get_records().shard_iterator(&next).send().await.expect_err("refused");
+    let late = client.get_records().shard_iterator(&next).send().await.expect_err("rejected");
     assert!(matches!(late.into_service_error(), GetRecordsError::ExpiredIteratorException(_)));
 }
 
-/// Reads every shard to its end or to its tip, and follows the children the service tells of.
+/// Reads every shard to its end or its tip, and follows the child shards of each response.
 async fn read_all(fake: &FakeKinesis, client: &Client, shards: &[&str]) -> BTreeMap<String, Vec<String>> {
     let mut todo: Vec<String> = shards.iter().map(ToString::to_string).collect();
     let (mut seen, mut read) = (BTreeSet::new(), BTreeMap::new());
@@ -290,7 +290,7 @@ async fn read_all(fake: &FakeKinesis, client: &Client, shards: &[&str]) -> BTree
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_records_through_a_split_and_a_merge_and_none_lost() {
+async fn no_record_is_lost_across_a_split_and_a_merge() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 2);
     let client = fake.client();
@@ -329,7 +329,7 @@ async fn a_thousand_records_through_a_split_and_a_merge_and_none_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_closed_shard_tells_its_children() {
+async fn end_of_a_closed_shard_names_its_children() {
     for with_last_records in [true, false] {
         let fake = FakeKinesis::builder().end_with_last_records(with_last_records).build();
         let orders = fake.create_stream("orders", 1);
@@ -354,7 +354,7 @@ async fn the_end_of_a_closed_shard_tells_its_children() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retention_expires_closed_shards_and_tests_may_too() {
+async fn closed_shards_expire_by_retention_or_by_the_test() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 1);
     let (low, high) = orders.split(FIRST);
@@ -371,7 +371,7 @@ async fn retention_expires_closed_shards_and_tests_may_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_created_again_has_the_old_ids_and_new_numbers() {
+async fn recreated_stream_has_the_old_ids_and_new_sequence_numbers() {
     let fake = FakeKinesis::new();
     let old = fake.create_stream("orders", 2).shards();
     fake.delete_stream("orders");
@@ -387,12 +387,12 @@ async fn a_stream_created_again_has_the_old_ids_and_new_numbers() {
 
 #[tokio::test]
 #[should_panic(expected = "ResourceNotFoundException: Stream orders under account 123456789012 not found.")]
-async fn a_typed_call_on_nothing_panics_with_the_reason() {
+async fn call_on_a_missing_stream_panics_with_the_reason() {
     FakeKinesis::new().stream("orders").split(FIRST);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_shows_a_shard_closed_once_it_is() {
+async fn listing_shows_a_shard_as_closed_after_its_split() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 2);
     let client = fake.client();
@@ -404,7 +404,7 @@ async fn a_listing_shows_a_shard_closed_once_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_records_of_a_shard_are_what_is_read_of_it() {
+async fn records_of_a_fake_stream_equal_what_get_records_returns() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 1);
     orders.put("a", "old");

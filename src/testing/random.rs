@@ -9,7 +9,9 @@ use super::model::mix;
 /// ```
 /// use kinesis_shards::testing::{FakeKinesis, Fault, RandomFaults};
 ///
-/// let faults = RandomFaults::seeded(7).rate(Fault::Throttled, 0.1).rate_of("ListShards", Fault::EmptyPage, 0.2);
+/// let faults = RandomFaults::seeded(7)
+///     .rate(Fault::Throttled, 0.1)
+///     .rate_of("ListShards", Fault::EmptyPage, 0.2);
 /// let fake = FakeKinesis::new();
 /// fake.fail_at_random(faults);
 /// ```

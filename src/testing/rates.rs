@@ -90,8 +90,9 @@ impl FakeKinesis {
     /// let fake = FakeKinesis::new();
     /// fake.create_stream("orders", 1);
     /// let client = fake.client();
-    /// let iterator = client.get_shard_iterator().stream_name("orders").shard_id("shardId-000000000000");
-    /// let iterator = iterator.shard_iterator_type(ShardIteratorType::Latest).send().await?;
+    /// let latest = client.get_shard_iterator().shard_iterator_type(ShardIteratorType::Latest);
+    /// let latest = latest.stream_name("orders").shard_id("shardId-000000000000");
+    /// let iterator = latest.send().await?;
     /// client.get_records().set_shard_iterator(iterator.shard_iterator).send().await?;
     /// fake.assert_read_rate_at_most(1);
     /// # Ok(())

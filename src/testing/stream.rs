@@ -1,4 +1,4 @@
-//! [`FakeStream`]: one stream of the fake, to be changed by hand.
+//! [`FakeStream`]: a stream of the fake that a test changes directly.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +11,12 @@ use super::fake::must;
 use super::model::{self, Millis, NewRecord, Refusal, Service, StreamRef, Written, shard_id};
 use super::server::Server;
 
-/// One stream of a [`FakeKinesis`](super::FakeKinesis). Its calls are not requests: no limit or fault applies to
-/// them, and they are not in the log. What they do is done when they return, whatever the stream's status: a
-/// [`transition`](super::FakeKinesisBuilder::transition) is for requests. In on-demand mode, too: that is what AWS's own
-/// scaling does.
+/// A stream of a [`FakeKinesis`](super::FakeKinesis).
+///
+/// Its methods are not requests: no limit and no fault applies to them, and the log does not
+/// contain them. A change is complete when its method returns, whatever the stream's status,
+/// because a [`transition`](super::FakeKinesisBuilder::transition) applies to requests alone. The
+/// methods reshard streams in on-demand mode as well, as AWS's own scaling does.
 ///
 /// ```
 /// use kinesis_shards::testing::FakeKinesis;
@@ -30,7 +32,8 @@ use super::server::Server;
 ///
 /// # Panics
 ///
-/// Every call panics, with AWS's error, if the stream does not exist or if AWS would refuse.
+/// Every method that needs the stream panics with AWS's error if it does not exist, or if AWS would
+/// reject the change.
 #[derive(Clone)]
 pub struct FakeStream {
     server: Arc<Server>,
@@ -43,7 +46,7 @@ impl fmt::Debug for FakeStream {
     }
 }
 
-#[expect(clippy::must_use_candidate, reason = "a change is made for its own sake as well")]
+#[expect(clippy::must_use_candidate, reason = "a test may ignore the result of a change")]
 impl FakeStream {
     pub(super) fn new(server: Arc<Server>, name: &str) -> Self {
         Self { server, name: name.to_owned() }
@@ -54,39 +57,51 @@ impl FakeStream {
         must(self.server.with(|service, now| call(service, StreamRef::named(&self.name), now)))
     }
 
-    /// The stream's name.
+    /// Returns the stream's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The stream's ARN.
+    /// Returns the stream's ARN.
     ///
     /// # Panics
     ///
-    /// If the stream does not exist.
+    /// Panics if the stream does not exist.
     #[must_use]
     #[track_caller]
     pub fn arn(&self) -> String {
         self.call(|service, stream, now| service.stream(stream, now).map(|stream| stream.arn.clone()))
     }
 
-    /// Removes the stream and all that is in it. One that is created under its name again is another stream.
+    /// Deletes the stream with its shards and records. A stream that is created under the same name
+    /// later is a new stream.
     ///
     /// # Panics
     ///
-    /// If the stream does not exist.
+    /// Panics if the stream does not exist.
     #[track_caller]
     pub fn delete(&self) {
         self.call(Service::remove_stream);
     }
 
-    /// Removes the stream and makes another of its name and mode at once: with the ids of the old shards, other sequence
-    /// numbers, no records, and the retention period and the record size of a new stream.
+    /// Deletes the stream and creates a new one with the same name and mode at once. The new shards
+    /// have the ids of the old ones, but other sequence numbers and no records. Retention period
+    /// and maximum record size are those of a new stream.
+    ///
+    /// ```
+    /// use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// let orders = FakeKinesis::new().create_stream("orders", 2);
+    /// let old = orders.shards();
+    /// orders.recreate(2);
+    /// assert_eq!(orders.shards()[0].shard_id(), old[0].shard_id());
+    /// assert_ne!(orders.shards()[0], old[0]);
+    /// ```
     ///
     /// # Panics
     ///
-    /// If the stream does not exist, or `shards` is zero.
+    /// Panics if the stream does not exist, or if `shards` is zero.
     #[track_caller]
     pub fn recreate(&self, shards: u32) {
         self.call(|service, stream, now| {
@@ -96,11 +111,11 @@ impl FakeStream {
         });
     }
 
-    /// Splits a shard into equal halves; gives the ids of the lower and the upper one.
+    /// Splits a shard into equal halves and returns the ids of the lower and the upper child.
     ///
     /// # Panics
     ///
-    /// If the shard does not exist, is closed, or is too narrow to split.
+    /// Panics if the shard does not exist, is closed, or is too narrow to split.
     #[track_caller]
     pub fn split(&self, shard_id: &str) -> (String, String) {
         let middle = self.call(|service, stream, now| {
@@ -109,11 +124,13 @@ impl FakeStream {
         self.split_at(shard_id, middle)
     }
 
-    /// Splits a shard so that `hash_key` is the first of the upper child.
+    /// Splits a shard so that the upper child starts at `hash_key`, and returns the ids of the
+    /// lower and the upper child.
     ///
     /// # Panics
     ///
-    /// If the shard does not exist, is closed, or does not hold that key well inside its range.
+    /// Panics if the shard does not exist or is closed. Also panics unless `hash_key` is greater
+    /// than the shard's first key plus one and less than its last key, as AWS demands.
     #[track_caller]
     pub fn split_at(&self, shard_id: &str, hash_key: u128) -> (String, String) {
         let (low, high) =
@@ -121,12 +138,12 @@ impl FakeStream {
         (model::shard_id(low), model::shard_id(high))
     }
 
-    /// Merges two adjacent shards, named in any order; gives the id of the child. As at AWS, its `ParentShardId` is the
-    /// lower one's.
+    /// Merges two adjacent shards, given in any order, and returns the id of the child. As at AWS,
+    /// the child's `ParentShardId` is the shard with the lower hash keys.
     ///
     /// # Panics
     ///
-    /// If one does not exist or is closed, or they are not adjacent.
+    /// Panics if a shard does not exist or is closed, or if the shards are not adjacent.
     #[track_caller]
     pub fn merge(&self, shard_id: &str, adjacent_shard_id: &str) -> String {
         let child = self.call(|service, stream, now| {
@@ -140,8 +157,8 @@ impl FakeStream {
         model::shard_id(child)
     }
 
-    /// Splits every open shard into equal halves, as AWS does when it scales an on-demand stream up; gives the ids of the
-    /// open shards, in the order of their hash keys.
+    /// Splits every open shard into equal halves, as AWS does when it scales up an on-demand
+    /// stream. Returns the ids of the open shards in the order of their hash keys.
     ///
     /// ```
     /// use kinesis_shards::testing::FakeKinesis;
@@ -152,50 +169,53 @@ impl FakeStream {
     ///
     /// # Panics
     ///
-    /// If the stream does not exist, or one of its shards is too narrow to split.
+    /// Panics if the stream does not exist, or if one of its shards is too narrow to split.
     #[track_caller]
     pub fn double(&self) -> Vec<String> {
         self.call(Service::double);
         self.open_shards()
     }
 
-    /// Splits and merges until there are `count` open shards of equal width, as `UpdateShardCount` does: short-lived
-    /// shards, and merged ones that are split again, are part of it.
+    /// Splits and merges until the stream has `count` open shards of equal width, as
+    /// `UpdateShardCount` does. On the way it can create shards that it splits or merges again.
     ///
     /// # Panics
     ///
-    /// If `count` is the current one, more than its double, or less than its half.
+    /// Panics if the stream does not exist, or if `count` is the current number of open shards,
+    /// more than its double, less than its half, or more than 10,000.
     #[track_caller]
     pub fn update_shard_count(&self, count: u32) {
         self.call(|service, stream, now| service.update_shard_count(stream, count, now));
     }
 
-    /// Writes a record; gives the shard's id and the sequence number.
+    /// Writes a record and returns the shard's id and the sequence number.
     ///
     /// # Panics
     ///
-    /// If AWS would refuse the record, for its size or its key.
+    /// Panics if the stream does not exist, or if AWS would reject the record for its size or its
+    /// partition key.
     #[track_caller]
     pub fn put(&self, partition_key: &str, data: impl AsRef<[u8]>) -> (String, String) {
         self.write(partition_key, None, data.as_ref())
     }
 
-    /// Writes a record with the partition key `put_to` to the shard that is given; gives the sequence number.
+    /// Writes a record with the partition key `put_to` to the given shard and returns the sequence
+    /// number.
     ///
     /// # Panics
     ///
-    /// If the shard does not exist or is closed, or AWS would refuse the record.
+    /// Panics if the shard does not exist or is closed, or if AWS would reject the record.
     #[track_caller]
     pub fn put_to(&self, shard_id: &str, data: impl AsRef<[u8]>) -> String {
         self.put_to_with_key(shard_id, "put_to", data)
     }
 
-    /// Writes a record to the shard that is given, whatever its partition key, by an explicit hash key; gives the sequence
-    /// number.
+    /// Writes a record with the given partition key to the given shard, by an explicit hash key,
+    /// and returns the sequence number.
     ///
     /// # Panics
     ///
-    /// If the shard does not exist or is closed, or AWS would refuse the record.
+    /// Panics if the shard does not exist or is closed, or if AWS would reject the record.
     #[track_caller]
     pub fn put_to_with_key(&self, shard_id: &str, partition_key: &str, data: impl AsRef<[u8]>) -> String {
         let key = self.call(|service, stream, now| {
@@ -213,26 +233,26 @@ impl FakeStream {
         let written = self.call(|service, stream, now| service.put_records(stream, vec![record], now, false));
         match written.into_iter().next() {
             Some(Written::Stored { shard, sequence }) => (shard, sequence.to_string()),
-            _ => unreachable!("one record in, and nothing that throttles it"),
+            _ => unreachable!("a record outside of any request is never throttled"),
         }
     }
 
-    /// Drops a closed shard from every listing, as if its retention period had passed: the trim horizon is then no earlier
-    /// than its end.
+    /// Removes a closed shard from every listing, as if its retention period had passed. The trim
+    /// horizon moves to the time at which the shard closed, unless it is later already.
     ///
     /// # Panics
     ///
-    /// If the shard does not exist or is open.
+    /// Panics if the shard does not exist or is open.
     #[track_caller]
     pub fn expire(&self, shard_id: &str) {
         self.call(|service, stream, now| service.stream_mut(stream, now)?.expire_shard(shard_id, now));
     }
 
-    /// Sets the retention period, in hours.
+    /// Sets the retention period in hours. A new stream has 24.
     ///
     /// # Panics
     ///
-    /// If it is less than 24 or more than 8760.
+    /// Panics if the stream does not exist, or if `hours` is less than 24 or more than 8,760.
     #[track_caller]
     pub fn set_retention_hours(&self, hours: u32) {
         self.call(|service, stream, now| {
@@ -244,32 +264,33 @@ impl FakeStream {
         });
     }
 
-    /// Sets the size of the largest record, in KiB: 1,024 in a new stream.
+    /// Sets the maximum record size in KiB. A new stream has 1,024.
     ///
     /// # Panics
     ///
-    /// If it is less than 1,024 or more than 10,240.
+    /// Panics if the stream does not exist, or if `kib` is less than 1,024 or more than 10,240.
     #[track_caller]
     pub fn set_max_record_size(&self, kib: u32) {
         self.call(|service, stream, now| service.set_record_size(stream, kib, now));
     }
 
-    /// Every shard that is listed, open or closed, in the order of the ids.
+    /// Returns every listed shard, open or closed, in the order of the ids.
     ///
     /// # Panics
     ///
-    /// If the stream does not exist.
+    /// Panics if the stream does not exist.
     #[must_use]
     #[track_caller]
     pub fn shards(&self) -> Vec<Shard> {
         self.call(|service, stream, now| Ok(service.stream(stream, now)?.shards().map(sdk_shard).collect()))
     }
 
-    /// The ids of the open shards in the order of their hash keys: any two beside each other can be merged.
+    /// Returns the ids of the open shards in the order of their hash keys. Any two neighbours can
+    /// be merged.
     ///
     /// # Panics
     ///
-    /// If the stream does not exist.
+    /// Panics if the stream does not exist.
     #[must_use]
     #[track_caller]
     pub fn open_shards(&self) -> Vec<String> {
@@ -278,11 +299,22 @@ impl FakeStream {
         })
     }
 
-    /// The records of a shard, as `GetRecords` would give them: what a test may compare with what it has read.
+    /// Returns the records of a shard as `GetRecords` would return them, for comparison with what a
+    /// pipeline has read.
+    ///
+    /// ```
+    /// use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// let orders = FakeKinesis::new().create_stream("orders", 1);
+    /// let (shard, sequence_number) = orders.put("customer 7", "a pen");
+    /// let records = orders.records(&shard);
+    /// assert_eq!(records[0].sequence_number(), sequence_number);
+    /// assert_eq!(records[0].data().as_ref(), b"a pen");
+    /// ```
     ///
     /// # Panics
     ///
-    /// If the shard does not exist.
+    /// Panics if the shard does not exist.
     #[must_use]
     #[track_caller]
     pub fn records(&self, shard_id: &str) -> Vec<Record> {
@@ -311,7 +343,7 @@ fn sdk_shard(shard: &model::Shard) -> Shard {
         .set_hash_key_range(hash_keys.ok())
         .set_sequence_number_range(sequences.ok())
         .build()
-        .unwrap_or_else(|error| unreachable!("a shard with an id: {error}"))
+        .unwrap_or_else(|error| unreachable!("the shard has an id: {error}"))
 }
 
 fn sdk_record(record: &model::Record) -> Record {
@@ -321,5 +353,5 @@ fn sdk_record(record: &model::Record) -> Record {
         .partition_key(&record.partition_key)
         .data(Blob::new(&*record.data))
         .build()
-        .unwrap_or_else(|error| unreachable!("a record with data and a number: {error}"))
+        .unwrap_or_else(|error| unreachable!("the record has every required member: {error}"))
 }

@@ -1,4 +1,4 @@
-//! What a listing may show other than the truth: AWS's listings are eventually consistent.
+//! Faults of a listing: AWS's listings are eventually consistent, so one may differ from the truth.
 
 use std::collections::HashSet;
 
@@ -7,22 +7,22 @@ use super::shard::{Shard, shard_index};
 use super::stream::Stream;
 use super::time::Millis;
 
-/// What is wrong with one page.
+/// What is wrong with one page of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Distortion {
     #[default]
     None,
-    /// The stream as it was then, with the shards that have expired since.
+    /// The page shows the stream as it was at this time, with the shards that have expired since.
     AsOf(Millis),
-    /// Without this shard.
+    /// The page omits this shard.
     Without(String),
-    /// Without about one shard in four; which ones is up to the number.
+    /// The page omits about one shard in four. The number is the seed that picks them.
     WithoutSome(u64),
-    /// This shard is shown as open, its children as they are.
+    /// The page shows this closed shard as open, and its children unchanged.
     StillOpen(String),
-    /// Without any descendant of this shard.
+    /// The page omits every descendant of this shard.
     Childless(String),
-    /// No shards, and a token that goes on from here.
+    /// The page has no shards, and a token that continues from here.
     Empty,
 }
 
@@ -30,12 +30,12 @@ pub(crate) enum Distortion {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListedShard<'a> {
     pub(crate) shard: &'a Shard,
-    /// Its end as shown; `None` is open.
+    /// The end that the listing shows. `None` shows the shard as open.
     pub(crate) end: Option<SequenceNumber>,
     pub(super) closed: Option<Millis>,
 }
 
-/// A distortion with what it hides worked out.
+/// A fault of a listing, resolved against a stream.
 pub(super) struct View {
     distortion: Distortion,
     subject: Option<u32>,
@@ -52,7 +52,7 @@ impl View {
         };
         let mut hidden = HashSet::new();
         if let (Distortion::Childless(_), Some(subject)) = (&distortion, subject) {
-            // Children have greater indices than their parents: one pass finds all descendants.
+            // Children have greater indices than their parents, so one pass finds every descendant.
             for shard in stream.shards() {
                 if shard.parents().any(|parent| parent == subject || hidden.contains(&parent)) {
                     hidden.insert(shard.index);
@@ -62,7 +62,7 @@ impl View {
         Self { distortion, subject, hidden }
     }
 
-    /// The shards from an index on, as this view shows them.
+    /// Returns the shards from an index on, as this view shows them.
     pub(super) fn shards<'a>(&self, stream: &'a Stream, from: u32) -> impl Iterator<Item = ListedShard<'a>> {
         let mut gone = Vec::new();
         if let Distortion::AsOf(then) = self.distortion {
@@ -80,7 +80,7 @@ impl View {
         in_order.filter_map(|shard| self.of(shard))
     }
 
-    /// The shard as this view shows it, if it does.
+    /// Returns the shard as this view shows it, or `None` if the view hides it.
     fn of<'a>(&self, shard: &'a Shard) -> Option<ListedShard<'a>> {
         let (truth, open) = (
             ListedShard { shard, end: shard.end, closed: shard.closed },
@@ -104,7 +104,7 @@ impl View {
     }
 }
 
-/// `SplitMix64`: a number that looks like chance, the same for the same input.
+/// Returns a pseudorandom number that depends on the input alone (`SplitMix64`).
 pub(crate) fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,5 @@
-//! The time filters of `ListShards`, from the words of AWS's API reference: no other server here has all three right.
+//! The time filters of `ListShards`, tested against the words of AWS's API reference. None of the
+//! independent servers in this repository's tests implements all three correctly.
 
 use super::listing::{ListRequest, ShardFilter};
 use super::service::{Service, StreamRef};
@@ -12,7 +13,8 @@ const MERGED: u64 = CREATED + 2 * HOUR;
 const NOW: u64 = CREATED + 3 * HOUR;
 const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
 
-/// Shards 0 and 1; 0 is split into 2 and 3, and then 3 and 1 are merged into 4.
+/// Returns a service with shards 0 and 1. Shard 0 is split into 2 and 3, and then 3 and 1 are
+/// merged into 4.
 fn service() -> Service {
     let mut service = Service::default();
     service.create_stream("orders", Mode::Provisioned, 2, Millis(CREATED)).expect("a stream");
@@ -28,8 +30,8 @@ fn listed(service: &mut Service, filter: ShardFilter<'_>, now: u64) -> Vec<u32> 
     page.shards.iter().map(|listed| listed.shard.index).collect()
 }
 
-/// "All shards whose start timestamp is less than or equal to the given timestamp and end timestamp is greater than or
-/// equal to the given timestamp or still open."
+/// "All shards whose start timestamp is less than or equal to the given timestamp and end timestamp
+/// is greater than or equal to the given timestamp or still open."
 #[test]
 fn at_timestamp() {
     let service = &mut service();
@@ -47,8 +49,9 @@ fn at_timestamp() {
     assert_eq!(at(NOW + HOUR), [2, 4]);
 }
 
-/// "All closed shards whose end timestamp is greater than or equal to the given timestamp and also all open shards.
-/// Corrected to `TRIM_HORIZON` of the data stream if `FROM_TIMESTAMP` is less than the `TRIM_HORIZON` value."
+/// "All closed shards whose end timestamp is greater than or equal to the given timestamp and also
+/// all open shards. Corrected to `TRIM_HORIZON` of the data stream if `FROM_TIMESTAMP` is less than
+/// the `TRIM_HORIZON` value."
 #[test]
 fn from_timestamp() {
     let service = &mut service();
@@ -66,8 +69,8 @@ fn from_timestamp() {
     assert_eq!(from(0, later + HOUR), [2, 4]);
 }
 
-/// "All the shards that were open at `TRIM_HORIZON`": at the creation while the stream is young, and then at the oldest
-/// moment of which anything is kept.
+/// "All the shards that were open at `TRIM_HORIZON`": at the creation of the stream until its
+/// retention period has passed once, and then at the oldest time from which anything is kept.
 #[test]
 fn at_trim_horizon() {
     let service = &mut service();
@@ -78,14 +81,15 @@ fn at_trim_horizon() {
     assert_eq!(listed(service, ShardFilter::AtTrimHorizon, SPLIT + day + 1), [1, 2, 3]);
     assert_eq!(listed(service, ShardFilter::AtTrimHorizon, MERGED + day - 1), [1, 2, 3]);
     assert_eq!(listed(service, ShardFilter::AtTrimHorizon, MERGED + day + 1), [2, 4]);
-    // Two days of retention do not move the horizon back: what one day has dropped stays gone.
+    // A retention of two days does not move the horizon back: expired records do not return.
     service.increase_retention(ORDERS, 48, Millis(MERGED + day + 1)).expect("increased");
     assert_eq!(listed(service, ShardFilter::AtTrimHorizon, MERGED + 2 * day - 1), [2, 4]);
 }
 
-/// Each page of a filtered listing is cut from what the filter leaves, and by the moment at which the listing began.
+/// Every page of a filtered listing holds only shards that the filter selects, as of the time of
+/// the first page.
 #[test]
-fn a_listing_keeps_the_moment_it_began_at() {
+fn pages_share_the_time_of_the_first() {
     let service = &mut service();
     let first = ListRequest {
         stream: ORDERS,
@@ -93,12 +97,13 @@ fn a_listing_keeps_the_moment_it_began_at() {
         max_results: Some(1),
         ..ListRequest::default()
     };
-    let began = SPLIT + 24 * HOUR - 1;
-    let page = service.list_shards(first, Millis(began)).expect("the first page");
+    let first_time = SPLIT + 24 * HOUR - 1;
+    let page = service.list_shards(first, Millis(first_time)).expect("the first page");
     assert_eq!(page.shards.len(), 1);
     let token = page.next_token.expect("a second page");
     let next = ListRequest { next_token: Some(&token), ..ListRequest::default() };
-    let page = service.list_shards(next, Millis(began + 60_000)).expect("the second page");
-    // The horizon has passed the split by now: 2 and 3 were open at it, but not when the listing began.
+    let page = service.list_shards(next, Millis(first_time + 60_000)).expect("the second page");
+    // The horizon has passed the split by now. Shards 2 and 3 were open at the new horizon, but not
+    // at that of the first page.
     assert_eq!(page.shards.iter().map(|listed| listed.shard.index).collect::<Vec<_>>(), [1]);
 }

@@ -1,4 +1,4 @@
-//! Hash keys: 128-bit integers, cut into one contiguous range per open shard.
+//! Hash keys: 128-bit integers, divided into one contiguous range per open shard.
 
 use md5::{Digest, Md5};
 
@@ -12,25 +12,26 @@ pub(crate) struct HashRange {
 }
 
 impl HashRange {
-    /// Whether `next` begins where this range ends.
+    /// Returns whether `next` starts right after the end of this range.
     pub(crate) fn touches(self, next: Self) -> bool {
         self.end.checked_add(1) == Some(next.start)
     }
 
-    /// The two ranges on either side of `key`, which becomes the first of the upper one.
+    /// Splits the range at `key`, which becomes the start of the upper half.
     pub(crate) fn cut_at(self, key: u128) -> (Self, Self) {
         (Self { start: self.start, end: key - 1 }, Self { start: key, end: self.end })
     }
 
-    /// The key that cuts this range into two equal halves.
+    /// Returns the key that splits this range into two equal halves.
     pub(crate) fn middle(self) -> u128 {
         self.start + (self.end - self.start) / 2 + 1
     }
 
-    /// `count` equal ranges over all hash keys; the last takes the remainder.
+    /// Returns `count` equal ranges over all hash keys. The last one takes the remainder.
     pub(crate) fn uniform(count: u32) -> impl Iterator<Item = Self> {
         let count = u128::from(count.max(1));
-        // 2^128 does not fit a u128: divide 2^128 - 1 and add what the remainder yields.
+        // 2^128 does not fit a u128, so this divides 2^128 - 1. The quotient of 2^128 is one more
+        // if the remainder is the largest possible.
         let step = (u128::MAX / count).wrapping_add(u128::from(u128::MAX % count == count - 1));
         (0..count).map(move |index| Self {
             start: step.wrapping_mul(index),
@@ -39,12 +40,12 @@ impl HashRange {
     }
 }
 
-/// Where a partition key falls: its MD5, read as a big-endian integer.
+/// Returns the hash key of a partition key: its MD5 as a big-endian integer.
 pub(crate) fn hash_key_of(partition_key: &str) -> u128 {
     u128::from_be_bytes(Md5::digest(partition_key.as_bytes()).into())
 }
 
-/// A hash key as a request writes it: decimal digits without a leading zero, below 2^128.
+/// Parses the hash key of a request: decimal digits without a leading zero, below 2^128.
 pub(crate) fn parse_hash_key(text: &str, member: &str) -> Result<u128, Refusal> {
     let well_formed = text == "0"
         || (text.len() <= 39 && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uniform_ranges_are_those_of_aws() {
+    fn uniform_ranges_equal_those_of_aws() {
         let three: Vec<_> = HashRange::uniform(3).map(|range| range.start).collect();
         assert_eq!(
             three,
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn uniform_ranges_cover_everything_once() {
+    fn uniform_ranges_cover_every_key_once() {
         for count in [1, 2, 3, 5, 7, 8, 1000] {
             let ranges: Vec<_> = HashRange::uniform(count).collect();
             assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, u128::MAX));
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_halved_in_the_middle() {
+    fn middle_splits_a_range_into_halves() {
         let whole = HashRange { start: 0, end: u128::MAX };
         let (low, high) = whole.cut_at(whole.middle());
         assert_eq!(high.start, 1 << 127);
@@ -97,16 +98,16 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_key_is_hashed_by_md5() {
+    fn partition_keys_are_hashed_with_md5() {
         assert_eq!(hash_key_of(""), 0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e);
     }
 
     #[test]
-    fn hash_keys_are_decimal_and_have_128_bits() {
+    fn hash_keys_parse_as_128_bit_decimals() {
         use crate::testing::model::Code;
         assert_eq!(parse_hash_key("0", "hashKey"), Ok(0));
         assert_eq!(parse_hash_key(&u128::MAX.to_string(), "hashKey"), Ok(u128::MAX));
-        let code = |text: &str| parse_hash_key(text, "hashKey").expect_err("refused").code;
+        let code = |text: &str| parse_hash_key(text, "hashKey").expect_err("rejected").code;
         for text in ["", "00", "-1", "0x1", "1e3", &"9".repeat(40)] {
             assert_eq!(code(text), Code::Validation, "{text}");
         }

@@ -15,18 +15,25 @@ const LISTINGS: u64 = 1000;
 const WRITES: u64 = 1000;
 const WRITE_BYTES: u64 = MIB;
 
-/// Which of AWS's limits hold.
+/// The AWS limits that the fake enforces.
 ///
-/// A second is any second: what was admitted less than a second ago counts. What was refused does not.
+/// Each limit covers a sliding window of one second: a request counts for one second after it was
+/// admitted. A rejected request does not count.
 ///
-/// # What is not limited
+/// # Limits that the fake does not enforce
 ///
-/// What a test's pipeline hardly does: AWS also limits an account to 5 `CreateStream`, `DeleteStream`, `ListStreams`,
-/// `SplitShard` and `MergeShards` a second (10 `DescribeStream`, 20 `DescribeStreamSummary`), a stream to 10
-/// `UpdateShardCount` in any 24 hours, and an account to its quotas of shards, of on-demand streams, and of streams that
-/// are being made or removed. [`fail_next`](super::super::FakeKinesis::fail_next) with
-/// [`Fault::LimitExceeded`](super::super::Fault::LimitExceeded) shows what becomes of a request that meets one. That
-/// `UpdateShardCount` at most doubles and at least halves, to at most 10,000 shards, holds always.
+/// A pipeline under test rarely reaches AWS's other limits:
+///
+/// * 5 `CreateStream`, `DeleteStream`, `ListStreams`, `SplitShard` and `MergeShards` a second per
+///   account, 10 `DescribeStream` and 20 `DescribeStreamSummary`
+/// * 10 `UpdateShardCount` per stream in any 24 hours
+/// * the account's quotas of shards, of on-demand streams, and of streams that are `CREATING` or
+///   `DELETING`
+///
+/// [`fail_next`](crate::testing::FakeKinesis::fail_next) with
+/// [`Fault::LimitExceeded`](crate::testing::Fault::LimitExceeded) shows how the pipeline handles
+/// one of them. The bounds of `UpdateShardCount` itself always apply: from half to double the
+/// current number of shards, and at most 10,000.
 ///
 /// ```
 /// use kinesis_shards::testing::{FakeKinesis, Limits};
@@ -52,51 +59,60 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// All of AWS's limits.
+    /// Returns every limit in this type switched on. This is the default.
     #[must_use]
     pub fn aws() -> Self {
         Self { reads: true, read_bytes: true, iterators: true, listings: true, writes: true }
     }
 
-    /// No limit.
+    /// Returns every limit in this type switched off.
     #[must_use]
     pub fn none() -> Self {
         Self { reads: false, read_bytes: false, iterators: false, listings: false, writes: false }
     }
 
-    /// 5 `GetRecords` a second per shard, else `ProvisionedThroughputExceededException`.
+    /// Switches the limit of 5 `GetRecords` a second per shard. A request beyond it is rejected
+    /// with `ProvisionedThroughputExceededException`.
     #[must_use]
     pub fn reads(mut self, on: bool) -> Self {
         self.reads = on;
         self
     }
 
-    /// 2 MiB a second per shard, else `ProvisionedThroughputExceededException`. One answer may hold up to 10 MiB: the
-    /// shard is then blocked for as long as that takes at 2 MiB a second.
+    /// Switches the limit of 2 MiB read a second per shard. A request beyond it is rejected with
+    /// `ProvisionedThroughputExceededException`.
+    ///
+    /// One response may hold up to 10 MiB. The shard then rejects reads for as long as its bytes
+    /// take at 2 MiB a second.
     #[must_use]
     pub fn read_bytes(mut self, on: bool) -> Self {
         self.read_bytes = on;
         self
     }
 
-    /// 5 `GetShardIterator` a second per shard, else `ProvisionedThroughputExceededException`.
+    /// Switches the limit of 5 `GetShardIterator` a second per shard. A request beyond it is
+    /// rejected with `ProvisionedThroughputExceededException`.
     #[must_use]
     pub fn iterators(mut self, on: bool) -> Self {
         self.iterators = on;
         self
     }
 
-    /// 1,000 `ListShards` a second per stream, else `LimitExceededException`.
+    /// Switches the limit of 1,000 `ListShards` a second per stream. A request beyond it is
+    /// rejected with `LimitExceededException`.
     #[must_use]
     pub fn listings(mut self, on: bool) -> Self {
         self.listings = on;
         self
     }
 
-    /// 1,000 records and 1 MiB a second per shard, else `ProvisionedThroughputExceededException`: for all of a
-    /// `PutRecord`, for one entry of a `PutRecords`. A stream may be made for records of up to 10 MiB: a shard to which
-    /// nothing was written within the last second takes one, and is then blocked for as long as that takes at 1 MiB a
-    /// second.
+    /// Switches the limit of 1,000 records and 1 MiB written a second per shard. A record beyond it
+    /// fails with `ProvisionedThroughputExceededException`: the whole of a `PutRecord`, or one
+    /// entry of a `PutRecords`.
+    ///
+    /// A stream may allow records of up to 10 MiB. A shard takes one larger than 1 MiB only if
+    /// nothing was written to the shard within the last second, and then rejects writes for as long
+    /// as its bytes take at 1 MiB a second.
     #[must_use]
     pub fn writes(mut self, on: bool) -> Self {
         self.writes = on;
@@ -104,7 +120,7 @@ impl Limits {
     }
 }
 
-/// What was spent within the last second.
+/// The amounts spent within the last second.
 #[derive(Clone, Debug, Default)]
 struct Window {
     spent: VecDeque<(Millis, u64)>,
@@ -142,10 +158,10 @@ struct ShardMeter {
     writes_blocked_until: Millis,
 }
 
-/// A shard of a stream, the stream by its id.
+/// A stream's id and the index of a shard in it.
 type ShardKey = (u64, u32);
 
-/// What every stream and shard has spent.
+/// The amounts that every stream and shard has spent.
 #[derive(Clone, Debug)]
 pub(crate) struct Meters {
     pub(crate) limits: Limits,
@@ -154,7 +170,7 @@ pub(crate) struct Meters {
 }
 
 impl Default for Meters {
-    /// No limits: the model alone is not in a hurry.
+    /// Returns meters without limits, for tests of the model itself.
     fn default() -> Self {
         Self { limits: Limits::none(), shards: HashMap::new(), listings: HashMap::new() }
     }
@@ -179,7 +195,7 @@ impl Meters {
         {
             return Err(throttled("read bytes", key.1));
         }
-        // What no limit asks for is not counted, for nothing would forget it.
+        // Only an enforced limit removes old entries from its window, so nothing else is counted.
         if self.limits.reads {
             meter.reads.spend(now, 1);
         }
@@ -227,7 +243,7 @@ impl Meters {
         }
         let (meter, bytes) = (self.shards.entry(key).or_default(), bytes as u64);
         let spent = meter.write_bytes.total(now);
-        // A larger record than a second's worth needs a shard that is at rest.
+        // A record larger than a second's allowance needs an idle shard.
         let fits = spent + bytes <= WRITE_BYTES || spent == 0;
         let room = meter.writes.total(now) < WRITES && fits && now >= meter.writes_blocked_until;
         if room {
@@ -252,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn five_reads_in_any_second() {
+    fn any_second_admits_five_reads() {
         let mut meters = meters();
         let mut admitted = |now| meters.admit_read(KEY, Millis(now)).is_ok();
         assert!([0, 200, 400, 600, 800].into_iter().all(&mut admitted));
@@ -261,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_read_blocks_the_shard_for_as_long_as_it_would_have_taken() {
+    fn large_read_blocks_the_shard_in_proportion() {
         let mut meters = meters();
         meters.admit_read(KEY, Millis(0)).expect("the first");
         meters.have_read(KEY, 10 << 20, Millis(0));
@@ -271,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn small_reads_share_two_mebibytes_a_second() {
+    fn any_second_admits_two_mebibytes_of_reads() {
         let mut meters = meters();
         for now in [0, 100] {
             meters.admit_read(KEY, Millis(now)).expect("room");
@@ -282,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_records_or_a_mebibyte() {
+    fn any_second_admits_a_thousand_records_or_a_mebibyte() {
         let mut meters = meters();
         assert!((0..1000).all(|_| meters.admit_write(KEY, 1, Millis(0))));
         assert!(!meters.admit_write(KEY, 1, Millis(999)));
@@ -291,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_record_needs_a_shard_at_rest_and_blocks_it() {
+    fn large_record_needs_an_idle_shard_and_blocks_it() {
         let mut meters = meters();
         assert!(meters.admit_write(KEY, 1, Millis(0)));
         assert!(!meters.admit_write(KEY, 3 << 20, Millis(999)));
@@ -301,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_limited_is_not_remembered() {
+    fn window_without_a_limit_stays_empty() {
         let mut meters = Meters { limits: Limits::aws().reads(false), ..Meters::default() };
         for now in 0..100 {
             meters.admit_read(KEY, Millis(now)).expect("no limit");
@@ -322,11 +338,11 @@ mod tests {
     }
 
     #[test]
-    fn iterators_and_listings_have_their_own() {
+    fn iterators_and_listings_have_limits_of_their_own() {
         let mut meters = meters();
         assert_eq!((0..9).filter(|_| meters.admit_iterator(KEY, Millis(0)).is_ok()).count(), 5);
         assert_eq!((0..1500).filter(|_| meters.admit_listing(1, Millis(0)).is_ok()).count(), 1000);
-        let refused = meters.admit_listing(1, Millis(999)).expect_err("refused");
-        assert_eq!(refused.code, Code::LimitExceeded);
+        let rejected = meters.admit_listing(1, Millis(999)).expect_err("rejected");
+        assert_eq!(rejected.code, Code::LimitExceeded);
     }
 }

@@ -1,7 +1,8 @@
-//! The service as a pure state machine: no async, no HTTP, no serialisation. The time is an argument.
+//! Kinesis as a pure state machine: no async, no HTTP, no serialisation. The caller passes the
+//! time.
 //!
-//! Written from AWS's API reference. Where the reference is silent, the rule is the one that AWS has been observed
-//! to follow, and where nothing is known, the stricter one.
+//! The rules come from AWS's API reference. Where the reference is silent, the model follows what
+//! AWS has been observed to do; where no observation is known, it takes the stricter rule.
 
 mod distortion;
 #[cfg(test)]

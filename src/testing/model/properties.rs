@@ -1,4 +1,4 @@
-//! What holds of every stream, however it was resharded.
+//! Properties of every stream, however it was resharded.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None }
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Splits one of the open shards, somewhere.
+    /// Splits one of the open shards at some key.
     Split(usize, u128),
     /// Merges one of the open shards with the next.
     Merge(usize),
@@ -31,7 +31,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Takes the steps; gives the time they took and how many records were written.
+/// Takes the steps. Returns the time at the end and the number of records written.
 fn take(service: &mut Service, steps: &[Step]) -> (Millis, usize) {
     let (mut now, mut written) = (START, 0_usize);
     for step in steps {
@@ -55,7 +55,7 @@ fn take(service: &mut Service, steps: &[Step]) -> (Millis, usize) {
                     .expect("a merge of neighbours");
             }
             Step::Merge(_) => {}
-            // Out of the limits or not: both are fine.
+            // A target outside AWS's bounds is rejected, which is fine too.
             Step::Scale(target) => drop(service.update_shard_count(ORDERS, target, now)),
             Step::Put(key) => {
                 let data = written.to_be_bytes().to_vec().into();
@@ -69,7 +69,7 @@ fn take(service: &mut Service, steps: &[Step]) -> (Millis, usize) {
     (now, written)
 }
 
-/// What makes shards old, and takes them away.
+/// A step that ages shards or removes them.
 #[derive(Clone, Debug)]
 enum Age {
     Split(usize),
@@ -110,7 +110,7 @@ fn grow_older(service: &mut Service, step: &Age, now: Millis) {
             let at = shard % (open.len() - 1);
             service.merge_shards(ORDERS, &open[at].0, &open[at + 1].0, now).expect("a merge of neighbours");
         }
-        // Out of the limits or not: both are fine.
+        // A target outside AWS's bounds is rejected, which is fine too.
         Age::Scale(target) => drop(service.update_shard_count(ORDERS, target, now)),
         Age::Expire(shard) if !closed.is_empty() => {
             let stream = service.stream_mut(ORDERS, now).expect("the stream");
@@ -122,7 +122,7 @@ fn grow_older(service: &mut Service, step: &Age, now: Millis) {
     }
 }
 
-/// Whether these shards hold every hash key.
+/// Returns whether the ranges of these shards cover every hash key.
 fn cover_everything(shards: &[&Shard]) -> bool {
     let mut ranges: Vec<_> = shards.iter().map(|shard| shard.range).collect();
     ranges.sort_by_key(|range| range.start);
@@ -143,13 +143,17 @@ fn number(record: &Record) -> usize {
 
 proptest! {
     #[test]
-    fn lineage_holds(shards in 1..5_u32, steps in prop::collection::vec(step(), 0..60)) {
+    fn parents_and_children_are_consistent(
+        shards in 1..5_u32,
+        steps in prop::collection::vec(step(), 0..60),
+    ) {
         let service = &mut Service::default();
         service.create_stream("orders", Mode::Provisioned, shards, START).expect("a stream");
         let (now, _) = take(service, &steps);
         let stream = service.stream(ORDERS, now).expect("the stream");
 
-        let mut open: Vec<_> = stream.shards().filter(|shard| shard.is_open()).map(|shard| shard.range).collect();
+        let open = stream.shards().filter(|shard| shard.is_open());
+        let mut open: Vec<_> = open.map(|shard| shard.range).collect();
         open.sort_by_key(|range| range.start);
         prop_assert_eq!((open[0].start, open[open.len() - 1].end), (0, u128::MAX));
         prop_assert!(open.windows(2).all(|pair| pair[0].touches(pair[1])));
@@ -158,14 +162,18 @@ proptest! {
                 let parent = stream.shard(&shard_id(parent)).expect("not expired yet");
                 prop_assert!(parent.end.is_some_and(|end| end < child.start));
                 prop_assert!(parent.children.contains(&child.index));
-                prop_assert!(parent.range.start <= child.range.end && child.range.start <= parent.range.end);
+                prop_assert!(parent.range.start <= child.range.end);
+                prop_assert!(child.range.start <= parent.range.end);
             }
             prop_assert_eq!(child.is_open(), child.children.is_empty());
         }
     }
 
     #[test]
-    fn the_trim_horizon_has_no_holes(shards in 1..5_u32, steps in prop::collection::vec(age(), 0..40)) {
+    fn shards_at_the_trim_horizon_cover_every_key(
+        shards in 1..5_u32,
+        steps in prop::collection::vec(age(), 0..40),
+    ) {
         let service = &mut Service::default();
         service.create_stream("orders", Mode::Provisioned, shards, START).expect("a stream");
         let (mut now, mut horizon) = (START, START);
@@ -179,7 +187,8 @@ proptest! {
             let page = service.list_shards(request, now).expect("a listing");
             let listed: Vec<_> = page.shards.iter().map(|listed| listed.shard).collect();
             prop_assert!(cover_everything(&listed), "{:?} after {:?}", listed, step);
-            let before = std::mem::replace(&mut horizon, service.stream(ORDERS, now).expect("the stream").trim_horizon(now));
+            let before = horizon;
+            horizon = service.stream(ORDERS, now).expect("the stream").trim_horizon(now);
             prop_assert!(before <= horizon);
         }
     }
@@ -200,9 +209,11 @@ proptest! {
                 continue;
             }
             let start = IteratorStart::TrimHorizon;
-            let mut next = Some(service.shard_iterator(ORDERS, &shard_id(shard), start, now).expect("an iterator"));
+            let iterator = service.shard_iterator(ORDERS, &shard_id(shard), start, now);
+            let mut next = Some(iterator.expect("an iterator"));
             while let Some(iterator) = next.take() {
-                let batch = service.read(&iterator, Some(limit), Oddity::default(), now).expect("a batch");
+                let batch = service.read(&iterator, Some(limit), Oddity::default(), now);
+                let batch = batch.expect("a batch");
                 read.extend(batch.records.iter().map(|record| number(record)));
                 todo.extend(batch.children.iter().map(|child| child.index));
                 let tip = batch.behind.is_zero() && batch.records.is_empty();
@@ -214,29 +225,37 @@ proptest! {
     }
 
     #[test]
-    fn pages_add_up_to_the_whole(steps in prop::collection::vec(step(), 0..60), page in 1..9_usize, empty: bool) {
+    fn pages_list_every_shard_once(
+        steps in prop::collection::vec(step(), 0..60),
+        page in 1..9_usize,
+        empty: bool,
+    ) {
         let service = &mut Service::default();
         service.page_size = page;
         service.create_stream("orders", Mode::Provisioned, 1, START).expect("a stream");
         let (now, _) = take(service, &steps);
-        let whole: Vec<_> = service.stream(ORDERS, now).expect("the stream").shards().map(|s| s.index).collect();
+        let stream = service.stream(ORDERS, now).expect("the stream");
+        let all: Vec<_> = stream.shards().map(|shard| shard.index).collect();
         let (mut listed, mut token, mut pages) = (Vec::new(), None::<String>, 0);
         loop {
-            // Every second page may be an empty one.
-            let distortion = if empty && pages % 2 == 1 { Distortion::Empty } else { Distortion::None };
+            // With `empty`, every second page has no shards.
+            let is_empty = empty && pages % 2 == 1;
+            let distortion = if is_empty { Distortion::Empty } else { Distortion::None };
             let request = match &token {
-                Some(token) => ListRequest { next_token: Some(token), distortion, ..ListRequest::default() },
+                Some(token) => {
+                    ListRequest { next_token: Some(token), distortion, ..ListRequest::default() }
+                }
                 None => ListRequest { stream: ORDERS, distortion, ..ListRequest::default() },
             };
-            let answer = service.list_shards(request, now).expect("a page");
-            prop_assert!(answer.shards.len() <= page);
-            listed.extend(answer.shards.iter().map(|listed| listed.shard.index));
+            let response = service.list_shards(request, now).expect("a page");
+            prop_assert!(response.shards.len() <= page);
+            listed.extend(response.shards.iter().map(|listed| listed.shard.index));
             pages += 1;
-            match answer.next_token {
+            match response.next_token {
                 Some(next) => token = Some(next),
                 None => break,
             }
         }
-        prop_assert_eq!(listed, whole);
+        prop_assert_eq!(listed, all);
     }
 }

@@ -1,4 +1,4 @@
-//! The records of one shard: an append-only log whose oldest end is trimmed.
+//! The records of a shard: an append-only log that is trimmed at its oldest end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,24 +6,24 @@ use std::sync::Arc;
 use super::sequence::SequenceNumber;
 use super::time::Millis;
 
-/// One record as it is stored.
+/// A stored record.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) sequence: SequenceNumber,
     pub(crate) arrived: Millis,
     pub(crate) partition_key: String,
-    /// Shared: a record that is read a thousand times is stored once.
+    /// Shared, so that a clone of the record does not copy its bytes.
     pub(crate) data: Arc<[u8]>,
 }
 
 impl Record {
-    /// What the record counts for in every limit: its data and its key.
+    /// Returns the bytes that the record counts for in every limit: its data and its partition key.
     pub(crate) fn size(&self) -> usize {
         self.data.len() + self.partition_key.len()
     }
 }
 
-/// A log addressed by offset: the first record ever written is 0, and an offset is never reused.
+/// A log addressed by offset. The first record ever written has offset 0, and no offset is reused.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records {
     kept: VecDeque<Record>,
@@ -35,17 +35,17 @@ impl Records {
         self.kept.push_back(record);
     }
 
-    /// The offset of the oldest record that is still there.
+    /// Returns the offset of the oldest record that is not trimmed.
     pub(crate) fn first(&self) -> u64 {
         self.trimmed
     }
 
-    /// The offset the next record will have.
+    /// Returns the offset of the next record to be written.
     pub(crate) fn next(&self) -> u64 {
         self.trimmed + self.kept.len() as u64
     }
 
-    /// Drops what arrived at `horizon` or before.
+    /// Trims the records that arrived at `horizon` or before.
     pub(crate) fn trim(&mut self, horizon: Millis) {
         while self.kept.front().is_some_and(|record| record.arrived <= horizon) {
             self.kept.pop_front();
@@ -53,18 +53,18 @@ impl Records {
         }
     }
 
-    /// The records from `offset` on; those that were trimmed are passed over.
+    /// Returns the records from `offset` on, without the trimmed ones.
     pub(crate) fn from(&self, offset: u64) -> impl Iterator<Item = &Record> {
         let skip = usize::try_from(offset.saturating_sub(self.trimmed)).unwrap_or(usize::MAX);
         self.kept.range(skip.min(self.kept.len())..)
     }
 
-    /// The offset of the first record at or after `sequence`.
+    /// Returns the offset of the first record at or after `sequence`.
     pub(crate) fn at_sequence(&self, sequence: SequenceNumber) -> u64 {
         self.trimmed + self.kept.partition_point(|record| record.sequence < sequence) as u64
     }
 
-    /// The offset of the first record that arrived at or after `time`.
+    /// Returns the offset of the first record that arrived at or after `time`.
     pub(crate) fn at_time(&self, time: Millis) -> u64 {
         self.trimmed + self.kept.partition_point(|record| record.arrived < time) as u64
     }

@@ -1,8 +1,8 @@
-//! Why the service refuses a request: an AWS error code and a message.
+//! The error responses of the service: an AWS error code and a message.
 
 use std::fmt;
 
-/// The error codes the model itself gives; the names are those on the wire.
+/// The error codes of the model. [`as_str`](Self::as_str) returns the name on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     ExpiredIterator,
@@ -34,7 +34,7 @@ impl Code {
     }
 }
 
-/// A refused request.
+/// The error that a rejected request gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) code: Code,
@@ -54,7 +54,7 @@ impl Refusal {
         Self::new(Code::ResourceNotFound, message)
     }
 
-    /// A constraint of the request's shape, in the words AWS uses for it.
+    /// Creates the error for a member that breaks a constraint of AWS's API model, in AWS's words.
     pub(crate) fn constraint(value: impl fmt::Display, member: &str, constraint: &str) -> Self {
         Self::new(
             Code::Validation,

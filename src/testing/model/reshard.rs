@@ -1,4 +1,4 @@
-//! Splits, merges, and the changes of shard count that are made of them.
+//! Splits, merges, and the changes of shard count that consist of them.
 
 use super::hash_range::HashRange;
 use super::refusal::{Code, Refusal};
@@ -7,11 +7,12 @@ use super::shard::shard_id;
 use super::stream::Stream;
 use super::time::Millis;
 
-/// AWS's default for the most shards of one stream.
+/// AWS's default for the maximum number of shards of one stream.
 const MAX_SHARDS: usize = 10_000;
 
 impl Service {
-    /// Splits a shard at `key`: the lower child first, then the one that starts with `key`.
+    /// Splits a shard at `key`. Returns the lower child, and then the upper one, which starts at
+    /// `key`.
     pub(crate) fn split_shard(
         &mut self,
         stream: StreamRef<'_>,
@@ -36,7 +37,7 @@ impl Service {
         self.change(&name, now, |stream, generation| stream.split(generation, index, key, now))
     }
 
-    /// Merges two open shards of which the second's range follows the first's.
+    /// Merges two open shards. The range of `adjacent` must follow that of `shard`.
     pub(crate) fn merge_shards(
         &mut self,
         stream: StreamRef<'_>,
@@ -61,8 +62,8 @@ impl Service {
         self.change(&name, now, |stream, generation| stream.merge(generation, low, high, now))
     }
 
-    /// Uniform scaling: splits at every boundary that is missing, then merges over every one that is too many.
-    /// Gives the shard counts before and after.
+    /// Scales uniformly: splits at every missing boundary, then merges across every superfluous
+    /// one. Returns the shard counts before and after.
     pub(crate) fn update_shard_count(
         &mut self,
         stream: StreamRef<'_>,
@@ -94,13 +95,13 @@ impl Service {
         Ok((current, target))
     }
 
-    /// Splits every open shard in two, as AWS does when it scales an on-demand stream up.
+    /// Splits every open shard in two, as AWS does when it scales up an on-demand stream.
     pub(crate) fn double(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
         let stream = self.stream(stream, now)?;
         let halves: Vec<_> = stream.open_by_hash_key().map(|shard| (shard.id.clone(), shard.range)).collect();
         let name = stream.name.clone();
         if let Some((id, _)) = halves.iter().find(|(_, range)| range.end - range.start < 3) {
-            return Err(Refusal::invalid(format!("{id} of stream {name} is too narrow to be split")));
+            return Err(Refusal::invalid(format!("{id} of stream {name} is too narrow to split")));
         }
         for (id, range) in halves {
             self.split_shard(StreamRef::named(&name), &id, range.middle(), now)?;
@@ -132,7 +133,7 @@ fn open_shard(stream: &Stream, id: &str) -> Result<(u32, HashRange), Refusal> {
 }
 
 fn check_target(stream: &Stream, current: usize, target: usize) -> Result<(), Refusal> {
-    let refuse = |code, why: &str| {
+    let reject = |code, why: &str| {
         Err(Refusal::new(
             code,
             format!(
@@ -145,16 +146,16 @@ fn check_target(stream: &Stream, current: usize, target: usize) -> Result<(), Re
         return Err(Refusal::constraint(target, "targetShardCount", "have value greater than or equal to 1"));
     }
     if target > current * 2 {
-        return refuse(Code::LimitExceeded, "cannot scale up to more than double the current shard count.");
+        return reject(Code::LimitExceeded, "cannot scale up to more than double the current shard count.");
     }
     if target * 2 < current {
-        return refuse(Code::LimitExceeded, "cannot scale down below half the current shard count.");
+        return reject(Code::LimitExceeded, "cannot scale down below half the current shard count.");
     }
     if target > MAX_SHARDS {
-        return refuse(Code::LimitExceeded, "cannot scale to more than 10000 shards.");
+        return reject(Code::LimitExceeded, "cannot scale to more than 10000 shards.");
     }
     if target == current {
-        return refuse(Code::InvalidArgument, "the target is the current shard count.");
+        return reject(Code::InvalidArgument, "the target is the current shard count.");
     }
     Ok(())
 }
@@ -176,7 +177,7 @@ impl Stream {
         child
     }
 
-    /// The lowest two open shards that lie in `range`, if more than one does.
+    /// Returns the two lowest open shards that start in `range`, if more than one does.
     fn first_pair_within(&self, range: HashRange) -> Option<(u32, u32)> {
         let mut inside = self.open.range(range.start..=range.end).map(|(_, index)| *index);
         Some((inside.next()?, inside.next()?))
@@ -197,7 +198,7 @@ mod tests {
         service
     }
 
-    /// (index, parent, adjacent parent, open) of every shard.
+    /// Returns the index, the parent, the adjacent parent and whether it is open, of every shard.
     fn lineage(service: &mut Service) -> Vec<(u32, Option<u32>, Option<u32>, bool)> {
         let stream = service.stream(ORDERS, NOW).expect("the stream");
         stream
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_closes_the_shard_and_opens_two() {
+    fn split_closes_the_shard_and_opens_two() {
         let mut service = service(1);
         assert_eq!(service.split_shard(ORDERS, "shardId-000000000000", 1 << 127, NOW), Ok((1, 2)));
         assert_eq!(
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_has_two_parents_and_may_be_split_again() {
+    fn merged_shard_has_two_parents_and_can_be_split() {
         let mut service = service(2);
         assert_eq!(service.merge_shards(ORDERS, "shardId-000000000000", "shardId-000000000001", NOW), Ok(2));
         assert_eq!(lineage(&mut service)[2], (2, Some(0), Some(1), true));
@@ -240,9 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn what_aws_refuses_is_refused() {
+    fn invalid_splits_and_merges_are_rejected() {
         let mut service = service(3);
-        let code = |result: Result<u32, Refusal>| result.expect_err("refused").code;
+        let code = |result: Result<u32, Refusal>| result.expect_err("rejected").code;
         let merge = |service: &mut Service, low, high| code(service.merge_shards(ORDERS, low, high, NOW));
         assert_eq!(
             merge(&mut service, "shardId-000000000000", "shardId-000000000002"),
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn doubling_splits_every_shard_and_halving_merges_pairs() {
+    fn doubling_the_count_splits_every_shard_and_halving_merges_pairs() {
         let mut service = service(2);
         assert_eq!(service.update_shard_count(ORDERS, 4, NOW), Ok((2, 4)));
         assert_eq!(
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn uneven_counts_leave_short_lived_shards_and_uniform_ranges() {
+    fn uneven_counts_end_in_uniform_ranges() {
         let mut service = service(2);
         for target in [3, 5, 4, 7, 6, 3, 2, 1] {
             service.update_shard_count(ORDERS, target, NOW).expect("within the limits");
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_count_at_most_doubles_and_at_least_halves() {
+    fn shard_count_at_most_doubles_and_at_least_halves() {
         let mut service = service(4);
         for (target, code) in [
             (9, Code::LimitExceeded),
@@ -314,7 +315,7 @@ mod tests {
             (0, Code::Validation),
         ] {
             assert_eq!(
-                service.update_shard_count(ORDERS, target, NOW).expect_err("refused").code,
+                service.update_shard_count(ORDERS, target, NOW).expect_err("rejected").code,
                 code,
                 "{target}"
             );
@@ -322,15 +323,15 @@ mod tests {
     }
 
     #[test]
-    fn half_of_an_odd_count_is_rounded_up() {
+    fn half_of_an_odd_count_rounds_up() {
         let mut service = service(5);
-        let refused = service.update_shard_count(ORDERS, 2, NOW).expect_err("below half");
-        assert_eq!(refused.code, Code::LimitExceeded);
+        let rejected = service.update_shard_count(ORDERS, 2, NOW).expect_err("below half");
+        assert_eq!(rejected.code, Code::LimitExceeded);
         service.update_shard_count(ORDERS, 3, NOW).expect("not below half");
     }
 
     #[test]
-    fn doubling_is_one_split_of_each_open_shard() {
+    fn double_splits_each_open_shard_once() {
         let mut service = Service::default();
         service.create_stream("orders", Mode::OnDemand, 2, NOW).expect("a new stream");
         service.double(ORDERS, NOW).expect("doubled");
@@ -342,6 +343,6 @@ mod tests {
         assert_open_shards_cover_everything(&mut service);
         service.split_shard(ORDERS, "shardId-000000000002", 2, NOW).expect("the smallest split");
         assert_eq!(service.double(ORDERS, NOW).expect_err("too narrow").code, Code::InvalidArgument);
-        assert_eq!(lineage(&mut service).len(), 8, "nothing is half done");
+        assert_eq!(lineage(&mut service).len(), 8, "a rejected call changes nothing");
     }
 }

@@ -1,41 +1,45 @@
-//! Sequence numbers: 56 decimal digits that hold when the shard was made, the place in it, the time, and the shard.
+//! Sequence numbers: 56 decimal digits that encode when the shard was created, the record's place
+//! in the shard, the time and the shard.
 //!
-//! The layout is the one observed at AWS: 47 hexadecimal digits `2 CCCCCCCCC s IIIIIIIIIIIIIIII 00 TTTTTTTTT XXXXXXXX 2`
-//! (C: second the shard was made, s: low digit of X, I: place, T: second of the record, X: shard), written in decimal.
+//! The layout is the one observed at AWS: 47 hexadecimal digits
+//! `2 CCCCCCCCC s IIIIIIIIIIIIIIII 00 TTTTTTTTT XXXXXXXX 2`, written in decimal. C is the second
+//! in which the shard was created, s the low digit of X, I the place, T the second of the record,
+//! and X the shard.
 
-#![expect(clippy::cast_possible_truncation, reason = "limbs and bit fields are cut on purpose")]
+#![expect(clippy::cast_possible_truncation, reason = "limbs and bit fields are truncated on purpose")]
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Ordered as the decimal numbers are.
+/// A sequence number. The order of its fields is the order of the decimal numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SequenceNumber {
-    /// The second in which the shard was made. Unique to one generation of shards: a stream that is created again
-    /// never gives a number twice.
+    /// The second in which the shard was created. No two generations of shards share a second, so a
+    /// re-created stream never repeats a number of the old one.
     pub(crate) generation: u64,
-    /// The place within the shard; 0 is the shard's own start.
+    /// The record's place within the shard, from 1. Place 0 is the start of the shard.
     pub(crate) place: u64,
-    /// The second in which it was given.
+    /// The second in which the number was issued.
     pub(crate) second: u64,
     pub(crate) shard: u32,
 }
 
-/// The place of a closed shard's `EndingSequenceNumber`: beyond every record.
+/// The place of a closed shard's `EndingSequenceNumber`: beyond every record's.
 pub(crate) const LAST_PLACE: u64 = 0x7fff_ffff_ffff_ffff;
 const SECONDS: u64 = (1 << 36) - 1;
-/// The largest power of ten in a u64, to print and parse 19 digits at a time.
+/// The largest power of ten in a `u64`. Numbers are printed and parsed 19 digits at a time.
 const CHUNK: u128 = 10_000_000_000_000_000_000;
 
 impl SequenceNumber {
-    /// As three 64-bit limbs, the most significant first.
+    /// Encodes the number as three 64-bit limbs, the most significant first.
     fn limbs(self) -> [u64; 3] {
         let (generation, second, shard) =
             (self.generation & SECONDS, self.second & SECONDS, u64::from(self.shard));
-        // 188 bits: 4 | 36 | 4 | 64 | 8 | 36 | 32 | 4, of which the lowest 80 follow the place.
+        // 188 bits: 4 | 36 | 4 | 64 | 8 | 36 | 32 | 4. The lowest 80 follow the place.
         let low80 = u128::from(second) << 36 | u128::from(shard) << 4 | 2;
         let top44 = 2 << 40 | generation << 4 | shard & 0xf;
-        // The top 44 bits and 16 bits of the place make the first limb, the other 48 and 16 of the tail the second.
+        // The first limb is the top 44 bits and 16 bits of the place. The second is the other 48
+        // bits of the place and 16 of the tail.
         [top44 << 16 | self.place >> 48, self.place << 16 | (low80 >> 64) as u64, low80 as u64]
     }
 
@@ -48,7 +52,7 @@ impl SequenceNumber {
             second: (low80 >> 36) as u64 & SECONDS,
             shard: (low80 >> 4) as u32,
         };
-        // Anything that is not exactly what this service writes is none of its numbers.
+        // The service never wrote a number that does not encode to the same limbs again.
         (found.limbs() == limbs).then_some(found)
     }
 }
@@ -99,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_56_digits_and_come_back() {
+    fn numbers_have_56_digits_and_parse_again() {
         for number in [
             number(1_700_000_000, 0, 1_700_000_000, 0),
             number(1_700_000_000, 1, 1_700_000_001, 17),
@@ -112,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn text_sorts_as_the_numbers_do() {
+    fn text_sorts_like_the_numbers() {
         let sorted = [
             number(1_700_000_000, 0, 1_700_000_000, 3),
             number(1_700_000_000, 1, 1_700_000_009, 3),
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_service_never_wrote_is_refused() {
+    fn foreign_text_does_not_parse() {
         for text in ["", "0", "49", &"9".repeat(56), &"0".repeat(56), &"4".repeat(57), "shardId-000000000000"]
         {
             assert_eq!(text.parse::<SequenceNumber>(), Err(()), "{text}");

@@ -1,4 +1,4 @@
-//! One shard: a range of hash keys, its parents, and its records.
+//! A shard: its range of hash keys, its parents and its records.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use super::records::{Record, Records};
 use super::sequence::{LAST_PLACE, SequenceNumber};
 use super::time::Millis;
 
-/// The id of the `index`th shard of a stream.
+/// Returns the id of the shard with this index in its stream.
 pub(crate) fn shard_id(index: u32) -> String {
     format!("shardId-{index:012}")
 }
 
-/// The index in a shard's id. AWS takes any prefix, and the bare number as well.
+/// Parses the index in a shard's id. Like AWS, it accepts any prefix, and a bare number.
 pub(crate) fn shard_index(id: &str) -> Option<u32> {
     let digits = id.split_once('-').map_or(id, |(_, digits)| digits);
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
@@ -32,9 +32,9 @@ pub(crate) struct Shard {
     pub(crate) opened: Millis,
     pub(crate) closed: Option<Millis>,
     pub(crate) records: Records,
-    /// Filled when the shard closes.
+    /// Empty until the shard closes.
     pub(crate) children: Vec<u32>,
-    /// Whatever text a caller makes of the shard, so that a listing of many does not make it again.
+    /// The shard's JSON, which the wire layer caches here: listings of many shards repeat it.
     pub(crate) text: OnceCell<Box<str>>,
     last_place: u64,
 }
@@ -79,7 +79,7 @@ impl Shard {
         self.end = Some(SequenceNumber { place: LAST_PLACE, second: now.0 / 1000, ..self.start });
     }
 
-    /// Appends a record and gives its sequence number.
+    /// Appends a record and returns its sequence number.
     pub(crate) fn append(&mut self, partition_key: String, data: Arc<[u8]>, now: Millis) -> SequenceNumber {
         self.last_place += 1;
         let sequence = SequenceNumber { place: self.last_place, second: now.0 / 1000, ..self.start };
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_read_as_aws_reads_them() {
+    fn ids_parse_as_at_aws() {
         assert_eq!(shard_id(7), "shardId-000000000007");
         assert_eq!(shard_index("shardId-000000000007"), Some(7));
         assert_eq!(shard_index("7"), Some(7));

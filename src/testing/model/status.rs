@@ -1,6 +1,6 @@
-//! What a stream's status lets a request do, and how long the change that a request asks for takes.
+//! Which requests a stream's status allows, and how long a change takes that a request has made.
 //!
-//! The changes themselves know nothing of it: those that a test makes itself are complete when they return.
+//! The changes themselves ignore the status: a test's own changes are complete when they return.
 
 use super::refusal::{Code, Refusal};
 use super::service::{Service, StreamRef, not_found};
@@ -8,8 +8,11 @@ use super::stream::{Change, Mode, Status, Stream};
 use super::time::Millis;
 
 impl Service {
-    /// A stream that can be read and written: AWS answers for one that is not there yet as for one that is not. One that
-    /// is being removed may still be read and written at AWS, or may not: here it may not, which a client has to expect.
+    /// Returns a stream that takes reads and writes.
+    ///
+    /// A stream that is `CREATING` is not found, as at AWS. AWS says that one that is `DELETING`
+    /// might still take reads and writes. Here it is not found either, because a client has to
+    /// expect that.
     pub(super) fn live_stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&mut Stream, Refusal> {
         match self.stream(stream, now)?.status(now) {
             Status::Active | Status::Updating => self.stream_mut(stream, now),
@@ -17,7 +20,7 @@ impl Service {
         }
     }
 
-    /// Whether a request may change the stream: one change at a time.
+    /// Checks that a request may change the stream: AWS allows one change at a time.
     pub(crate) fn changeable(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
         let stream = self.stream(stream, now)?;
         match stream.status(now) {
@@ -34,7 +37,7 @@ impl Service {
         }
     }
 
-    /// Whether a request may change the stream's shards: those of an on-demand stream are AWS's own to change.
+    /// Checks that a request may reshard the stream: AWS alone reshards one in on-demand mode.
     pub(crate) fn reshardable(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
         self.changeable(stream, now)?;
         let stream = self.stream(stream, now)?;
@@ -48,7 +51,8 @@ impl Service {
         Ok(())
     }
 
-    /// Leaves the stream, which a request has just made or changed, in the midst of it for as long as that takes.
+    /// Puts the stream into the status of `change` for the configured transition time. A request
+    /// calls this after it has created or changed the stream.
     pub(crate) fn linger(
         &mut self,
         stream: StreamRef<'_>,
@@ -69,29 +73,29 @@ mod tests {
     const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
 
     #[test]
-    fn one_change_at_a_time_when_changes_take_time() {
+    fn stream_in_transition_rejects_another_change() {
         let mut service = Service::default();
         service.transition = std::time::Duration::from_secs(1);
         service.create_stream("orders", Mode::Provisioned, 1, NOW).expect("a new stream");
         service.reshardable(ORDERS, NOW).expect("ACTIVE");
-        service.linger(ORDERS, Change::Updating, NOW).expect("there");
+        service.linger(ORDERS, Change::Updating, NOW).expect("the stream exists");
         assert_eq!(
-            service.reshardable(ORDERS, Millis(NOW.0 + 999)).expect_err("refused").code,
+            service.reshardable(ORDERS, Millis(NOW.0 + 999)).expect_err("rejected").code,
             Code::ResourceInUse
         );
         assert!(service.live_stream(ORDERS, NOW).is_ok());
         service.reshardable(ORDERS, Millis(NOW.0 + 1000)).expect("ACTIVE again");
         for change in [Change::Creating, Change::Deleting] {
-            service.linger(ORDERS, change, NOW).expect("there");
-            assert_eq!(service.live_stream(ORDERS, NOW).expect_err("refused").code, Code::ResourceNotFound);
+            service.linger(ORDERS, change, NOW).expect("the stream exists");
+            assert_eq!(service.live_stream(ORDERS, NOW).expect_err("rejected").code, Code::ResourceNotFound);
         }
     }
 
     #[test]
-    fn no_request_reshards_an_on_demand_stream() {
+    fn requests_cannot_reshard_an_on_demand_stream() {
         let mut service = Service::default();
         service.create_stream("orders", Mode::OnDemand, 4, NOW).expect("a new stream");
         service.changeable(ORDERS, NOW).expect("ACTIVE");
-        assert_eq!(service.reshardable(ORDERS, NOW).expect_err("refused").code, Code::Validation);
+        assert_eq!(service.reshardable(ORDERS, NOW).expect_err("rejected").code, Code::Validation);
     }
 }

@@ -1,4 +1,4 @@
-//! One stream: its shards, open and closed, and what its retention period still keeps.
+//! A stream: its open shards, and the closed ones that are still within the retention period.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub(crate) enum Mode {
     OnDemand,
 }
 
-/// What the stream is in the middle of, and until when.
+/// The latest change of a stream, with the time at which it is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Creating(Millis),
@@ -44,10 +44,10 @@ impl Status {
 
 pub(crate) const MIN_RETENTION_HOURS: u32 = 24;
 pub(crate) const MAX_RETENTION_HOURS: u32 = 8760;
-/// The largest record of a stream that was not made for larger ones.
+/// The maximum record size of a new stream, unless its creation sets a larger one.
 pub(crate) const DEFAULT_RECORD_KIB: u32 = 1024;
 
-/// A shard that has expired, without its records.
+/// An expired shard, without its records.
 #[derive(Clone, Debug)]
 pub(super) struct GoneShard {
     pub(super) shard: Shard,
@@ -59,28 +59,28 @@ pub(crate) struct Stream {
     pub(crate) name: String,
     pub(crate) arn: String,
     pub(super) account: String,
-    /// Tells this stream from another that had the same name before it.
+    /// Distinguishes the streams that have had this name.
     pub(crate) id: u64,
     pub(crate) created: Millis,
     pub(crate) mode: Mode,
     pub(crate) retention_hours: u32,
-    /// The largest record, in KiB.
+    /// The maximum record size in KiB.
     pub(crate) record_kib: u32,
     pub(super) change: Change,
     pub(super) shards: BTreeMap<u32, Shard>,
-    /// The open shards by the first hash key of their range.
+    /// The open shards by the start of their range.
     pub(super) open: BTreeMap<u128, u32>,
-    /// Closed shards in the order they closed, which is the order they expire in.
+    /// The closed shards in the order they closed, which is the order in which they expire.
     closed: VecDeque<(Millis, u32)>,
-    /// What is listed no more, in the order it went: for the listings that lag behind.
+    /// The expired shards in the order they expired, for stale listings.
     pub(super) gone: VecDeque<GoneShard>,
-    /// Nothing from before this is kept, whatever the retention period is now.
+    /// The trim horizon never moves back before this time, even if the retention period grows.
     horizon: Millis,
     pub(super) next_index: u32,
 }
 
 impl Stream {
-    /// Nothing more than its shards, and `ACTIVE`.
+    /// Creates an `ACTIVE` stream with `shards` shards of equal width.
     pub(super) fn new(
         (name, arn, account): (&str, String, &str),
         id: u64,
@@ -120,7 +120,7 @@ impl Stream {
         }
     }
 
-    /// The shards that AWS lists, in the order of their ids.
+    /// Returns the shards that AWS lists, in the order of their ids.
     pub(crate) fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.shards.values()
     }
@@ -129,7 +129,8 @@ impl Stream {
         self.open.len()
     }
 
-    /// The earliest time from which anything is kept. It never goes back: what has expired is gone for good.
+    /// Returns the earliest time from which anything is kept. It never moves back: expired records
+    /// do not return.
     pub(crate) fn trim_horizon(&self, now: Millis) -> Millis {
         self.retention_start(now).max(self.horizon)
     }
@@ -142,12 +143,14 @@ impl Stream {
         Duration::from_secs(3600 * u64::from(self.retention_hours))
     }
 
-    /// Forgets the closed shards whose last possible record is past retention.
+    /// Removes the closed shards that had closed before the retention period: every record of such
+    /// a shard has expired.
     pub(super) fn expire(&mut self, now: Millis) {
         self.expire_at(now, Millis(0));
     }
 
-    /// As [`expire`](Self::expire) does; nothing has been gone since before `earliest`.
+    /// Removes shards as [`expire`](Self::expire) does, and dates their expiry no earlier than
+    /// `earliest`: a shorter retention period has no effect before it is set.
     fn expire_at(&mut self, now: Millis, earliest: Millis) {
         let (horizon, retention) = (self.retention_start(now), self.retention());
         while let Some(&(closed, index)) = self.closed.front()
@@ -156,19 +159,19 @@ impl Stream {
             self.closed.pop_front();
             self.remove_shard(index, closed.plus(retention).max(earliest));
         }
-        // No listing lags behind by more than what is kept.
+        // A stale listing lags by at most the retention period.
         while self.gone.front().is_some_and(|gone| gone.since <= horizon) {
             self.gone.pop_front();
         }
     }
 
-    /// Forgets one closed shard before its time.
+    /// Removes one closed shard before its retention period is over.
     pub(crate) fn expire_shard(&mut self, id: &str, now: Millis) -> Result<(), Refusal> {
         let shard = self.shard(id)?;
         let (index, Some(closed)) = (shard.index, shard.closed) else {
-            return Err(Refusal::invalid(format!("{id} is open: only a closed shard expires")));
+            return Err(Refusal::invalid(format!("{id} is open, and only a closed shard can expire")));
         };
-        // What was written until then is gone with it.
+        // Every record written before the shard closed counts as trimmed.
         self.horizon = self.horizon.max(closed);
         self.remove_shard(index, now);
         Ok(())
@@ -221,7 +224,7 @@ impl Stream {
 
     pub(super) fn close_shard(&mut self, index: u32, children: Vec<u32>, now: Millis) {
         if let Some(shard) = self.shards.get_mut(&index) {
-            // A child may begin at the same hash key: only this shard's own entry goes.
+            // A child may start at the same hash key and have replaced this shard's entry.
             if self.open.get(&shard.range.start) == Some(&index) {
                 self.open.remove(&shard.range.start);
             }
@@ -230,19 +233,20 @@ impl Stream {
         }
     }
 
-    /// The open shards in the order of their hash keys: each begins where the one before it ends.
+    /// Returns the open shards in the order of their hash keys. Each starts where the one before it
+    /// ends.
     pub(crate) fn open_by_hash_key(&self) -> impl Iterator<Item = &Shard> {
         self.open.values().filter_map(|index| self.shards.get(index))
     }
 
-    /// The open shard that takes `key`.
+    /// Returns the open shard whose range contains `key`.
     pub(super) fn shard_for(&mut self, key: u128) -> Option<&mut Shard> {
         let (_, index) = self.open.range(..=key).next_back()?;
         self.shards.get_mut(index)
     }
 
     pub(super) fn set_retention(&mut self, hours: u32, now: Millis) {
-        // What the old period dropped does not come back under a longer one.
+        // Records that expired under the old period do not return under a longer one.
         self.horizon = self.trim_horizon(now);
         self.trim(now);
         self.retention_hours = hours;

@@ -1,4 +1,6 @@
-//! Shard iterators and list tokens: all they know is in their text, so the service keeps none of them.
+//! Shard iterators and pagination tokens.
+//!
+//! Each carries its whole state in its text, so the service stores none of them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,47 +8,49 @@ use std::time::Duration;
 
 use super::time::Millis;
 
-/// How long an iterator and a list token live.
+/// How long a shard iterator or a pagination token is valid.
 pub(crate) const LIFETIME: Duration = Duration::from_mins(5);
 
-/// A place in a shard from which to read.
+/// The state of a shard iterator: a position in a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) issued: Millis,
-    /// Which of the streams that had this name one after another.
+    /// Distinguishes the streams that have had this name.
     pub(crate) stream_id: u64,
     pub(crate) shard: u32,
     pub(crate) offset: u64,
     pub(crate) stream: String,
 }
 
-/// What a page of a listing has left to list.
+/// The state of a `ListShards` token: the shards that the pages so far have not listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListToken {
     pub(crate) issued: Millis,
     pub(crate) stream_id: u64,
-    /// The first index that is left.
+    /// The index at which the next page starts.
     pub(crate) from: u32,
     pub(crate) selection: Selection,
     pub(crate) stream: String,
 }
 
-/// What a page of `ListStreams` has left to list.
+/// The state of a `ListStreams` token: the streams that the pages so far have not listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamsToken {
     pub(crate) issued: Millis,
-    /// The last stream that was listed.
+    /// The last stream that the pages so far have listed.
     pub(crate) after: String,
 }
 
-/// Which shards a listing names: a filter, resolved when its first page is listed.
+/// The shards that a listing selects: its filter, resolved on the first page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
     All,
-    /// Open when the stream had had so many shards: changes of one millisecond are told apart by that alone.
+    /// Shards that were open when the stream had this many shards, closed ones included. Only the
+    /// number of shards tells apart two changes within one millisecond.
     OpenOf(u32),
+    /// Shards that were open at this time.
     OpenAt(Millis),
-    /// Not closed before this time.
+    /// Shards that were not closed before this time.
     OpenSince(Millis),
 }
 
@@ -135,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_come_back_as_they_went() {
+    fn tokens_parse_from_their_text() {
         let cursor =
             Cursor { issued: Millis(5), stream_id: 9, shard: 3, offset: 77, stream: "or.ders_-1".into() };
         assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_no_token() {
+    fn garbage_does_not_parse() {
         for text in
             ["", "iterator", "iterator/x/9/3/77/orders", "list/1/2/3/some/4/orders", "list/1/2/3/all/4"]
         {

@@ -1,4 +1,4 @@
-//! `PutRecord` and `PutRecords`: which shard a record goes to, and what is too large.
+//! `PutRecord` and `PutRecords`: the shard of each record, and the bounds on sizes.
 
 use std::sync::Arc;
 
@@ -12,11 +12,12 @@ use super::time::Millis;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-/// The most that one `PutRecords` request, or one record of a stream that allows large ones, may hold.
+/// The maximum bytes of one `PutRecords` request, and of one record in a stream that allows large
+/// records.
 pub(crate) const MAX_PUT_BYTES: usize = 10 * MIB;
 const MAX_RECORDS: usize = 500;
 
-/// A record as a producer gives it.
+/// A record in a producer's request.
 #[derive(Clone, Debug)]
 pub(crate) struct NewRecord {
     pub(crate) partition_key: String,
@@ -45,45 +46,46 @@ impl NewRecord {
     }
 
     fn check_size(&self, record_kib: u32) -> Result<(), Refusal> {
-        let most = record_kib as usize * KIB;
-        if self.size() > most {
+        let max = record_kib as usize * KIB;
+        if self.size() > max {
             let size = self.size();
             return Err(Refusal::invalid(format!(
-                "The record of {size} bytes is larger than the stream's maximum record size of {most} bytes.",
+                "The record of {size} bytes is larger than the stream's maximum record size of {max} bytes.",
             )));
         }
         Ok(())
     }
 }
 
-/// Where a record went, or the shard that had no room for it.
+/// The outcome of one record: where it was stored, or why it was not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     Stored {
         shard: String,
         sequence: SequenceNumber,
     },
+    /// The shard is over one of its limits, or a fault says so.
     Throttled {
         shard: String,
     },
-    /// A fault, and the service's own.
+    /// A fault: an internal failure of the service.
     Failed,
 }
 
-/// Which entries of a `PutRecords` fail for no reason of their own.
+/// The entries of a `PutRecords` that a fault makes fail.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum FailedEntries {
     #[default]
     None,
     Throttled(Vec<usize>),
     Failed(Vec<usize>),
-    /// About one in four is throttled; which ones is up to the number.
+    /// About one entry in four is throttled. The number is the seed that picks them.
     SomeThrottled(u64),
 }
 
 impl FailedEntries {
-    /// What becomes of an entry that would go to `shard`, if it fails.
-    fn of(&self, index: usize, shard: &str) -> Option<Written> {
+    /// Returns the outcome of an entry for `shard` if the fault makes it fail.
+    fn outcome(&self, index: usize, shard: &str) -> Option<Written> {
         let throttled = match self {
             Self::Throttled(these) => these.contains(&index),
             Self::Failed(these) if these.contains(&index) => return Some(Written::Failed),
@@ -95,8 +97,8 @@ impl FailedEntries {
 }
 
 impl Service {
-    /// Writes the records. A request's are `metered`: those for which a shard has no room are throttled, and a stream that
-    /// is being made or removed takes none.
+    /// Writes the records. Those of a request are `metered`: the limits of a shard throttle them,
+    /// and a stream that is `CREATING` or `DELETING` takes none.
     pub(crate) fn put_records(
         &mut self,
         stream: StreamRef<'_>,
@@ -107,6 +109,7 @@ impl Service {
         self.put_entries(stream, records, now, metered, &FailedEntries::None)
     }
 
+    /// Writes the records as [`put_records`](Self::put_records) does, except those in `failed`.
     pub(crate) fn put_entries(
         &mut self,
         stream: StreamRef<'_>,
@@ -125,7 +128,7 @@ impl Service {
         if records.iter().map(NewRecord::size).sum::<usize>() > MAX_PUT_BYTES {
             return Err(Refusal::invalid("Records size exceeds 10 MB limit"));
         }
-        // Apart from the stream while it is borrowed, and put back whatever comes of it.
+        // The stream borrows `self`, so the meters are moved out until the records are written.
         let mut meters = std::mem::take(&mut self.meters);
         let stream = if metered { self.live_stream(stream, now) } else { self.stream_mut(stream, now) };
         let written = stream.and_then(|stream| {
@@ -149,7 +152,7 @@ fn write(
     let mut write_one = |(index, record): (usize, NewRecord)| {
         let key = record.explicit_hash_key.unwrap_or_else(|| hash_key_of(&record.partition_key));
         let shard = stream.shard_for(key).ok_or_else(|| missing(key))?;
-        if let Some(failed) = failed.of(index, &shard.id) {
+        if let Some(failed) = failed.outcome(index, &shard.id) {
             return Ok(failed);
         }
         if !admit((stream_id, shard.index), record.size()) {
@@ -182,7 +185,7 @@ mod tests {
             .iter()
             .map(|written| match written {
                 Written::Stored { shard, .. } | Written::Throttled { shard } => shard.as_str(),
-                Written::Failed => panic!("nothing fails by itself"),
+                Written::Failed => panic!("no fault was set"),
             })
             .collect()
     }
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn records_go_where_their_key_falls() {
+    fn partition_key_or_hash_key_chooses_the_shard() {
         let service = &mut service();
         // MD5("a") = 0cc1..., MD5("b") = 92eb...
         let records = vec![record("a", None, 1), record("b", None, 1), record("a", Some(u128::MAX), 1)];
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn sequence_numbers_rise_within_a_shard() {
+    fn sequence_numbers_increase_within_a_shard() {
         let service = &mut service();
         let written = put(service, (0..10).map(|_| record("a", None, 1)).collect()).expect("written");
         let numbers: Vec<_> = written
@@ -226,40 +229,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_admitted_fails_alone() {
+    fn throttled_record_fails_alone() {
         let service = &mut service();
         service.meters.limits = Limits::aws();
         let half = (1 << 19) + 1;
         let records = vec![record("a", None, half), record("b", None, half), record("a", None, half)];
-        let written = service.put_records(ORDERS, records, NOW, true).expect("answered");
+        let written = service.put_records(ORDERS, records, NOW, true).expect("a response");
         let throttled: Vec<_> =
             written.iter().map(|written| matches!(written, Written::Throttled { .. })).collect();
         assert_eq!(throttled, [false, false, true]);
     }
 
     #[test]
-    fn a_stream_takes_the_records_it_was_made_for() {
+    fn stream_takes_records_up_to_its_maximum_size() {
         let service = &mut service();
         let large = || vec![record("a", None, 10 * MIB - 1)];
-        assert_eq!(put(service, large()).expect_err("refused").code, Code::InvalidArgument);
-        for refused in [1023, 10_241] {
-            let refused = service.set_record_size(ORDERS, refused, NOW).expect_err("refused");
-            assert_eq!(refused.code, Code::Validation);
+        assert_eq!(put(service, large()).expect_err("rejected").code, Code::InvalidArgument);
+        for rejected in [1023, 10_241] {
+            let rejected = service.set_record_size(ORDERS, rejected, NOW).expect_err("rejected");
+            assert_eq!(rejected.code, Code::Validation);
         }
         service.set_record_size(ORDERS, 10_240, NOW).expect("set");
         put(service, large()).expect("written");
         service.set_record_size(ORDERS, 10_239, NOW).expect("set");
-        assert_eq!(put(service, large()).expect_err("refused").code, Code::InvalidArgument);
+        assert_eq!(put(service, large()).expect_err("rejected").code, Code::InvalidArgument);
         service.set_record_size(ORDERS, 1024, NOW).expect("set");
         put(service, vec![record("a", None, MIB - 1)]).expect("written");
     }
 
     #[test]
-    fn entries_fail_on_demand_and_are_not_written() {
+    fn faulty_entries_are_not_written() {
         let service = &mut service();
         let mut failing = |failed: &FailedEntries| {
             let records = (0..100).map(|_| record("a", None, 1)).collect();
-            let written = service.put_entries(ORDERS, records, NOW, true, failed).expect("answered");
+            let written = service.put_entries(ORDERS, records, NOW, true, failed).expect("a response");
             let throttled = |written: &Written| matches!(written, Written::Throttled { .. });
             let count = |is: &dyn Fn(&Written) -> bool| written.iter().filter(|written| is(written)).count();
             (count(&throttled), count(&|written| *written == Written::Failed), throttled(&written[7]))
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused_and_nothing_is_written() {
+    fn oversized_request_is_rejected() {
         let service = &mut service();
         let mut code =
             |records| put(service, records).map(|written| written.len()).map_err(|refusal| refusal.code);

@@ -1,5 +1,7 @@
-//! Reading a request's members, with AWS's refusals for those that are missing, of a wrong type, or not what AWS's API
-//! model demands of them. All of this comes before anything is looked up.
+//! Reads the members of a request.
+//!
+//! A member that is missing, has the wrong type, or breaks a constraint of AWS's API model gets
+//! AWS's error. As at AWS, these checks come before the service looks up a stream or a shard.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -7,12 +9,12 @@ use serde_json::Value;
 
 use crate::testing::model::{Code, Millis, Refusal, StreamRef};
 
-/// The members of a request, or of a structure in one.
+/// The members of a request, or of a structure within it.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a>(pub(super) &'a Value);
 
 impl<'a> Input<'a> {
-    /// A member that is there and not `null`.
+    /// Returns a member that is present and not `null`.
     fn get(self, name: &str) -> Option<&'a Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -21,7 +23,7 @@ impl<'a> Input<'a> {
         self.get(name)
             .map(|value| {
                 read(value).ok_or_else(|| {
-                    Refusal::new(Code::Serialization, format!("{name} has a wrong type: {value}"))
+                    Refusal::new(Code::Serialization, format!("{name} has the wrong type: {value}"))
                 })
             })
             .transpose()
@@ -29,8 +31,8 @@ impl<'a> Input<'a> {
 
     pub(super) fn text(self, name: &str) -> Result<Option<&'a str>, Refusal> {
         let text = self.typed(name, Value::as_str)?;
-        match text.zip(demanded(name)) {
-            Some((text, demanded)) => demanded.check(text, name).map(|()| Some(text)),
+        match text.zip(constraints_of(name)) {
+            Some((text, constraints)) => constraints.check(text, name).map(|()| Some(text)),
             None => Ok(text),
         }
     }
@@ -39,12 +41,8 @@ impl<'a> Input<'a> {
         self.typed(name, Value::as_i64)
     }
 
-    /// Seconds since the epoch, with a fraction.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked against the range of dates"
-    )]
+    /// Reads a timestamp in seconds since the epoch, with a fraction.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
     pub(super) fn timestamp(self, name: &str) -> Result<Option<Millis>, Refusal> {
         self.typed(name, |value| {
             let millis = (value.as_f64()? * 1000.0).round();
@@ -69,32 +67,35 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What a text must be. None is empty.
+/// The constraints of AWS's API model on a text. No text may be empty.
 #[derive(Clone, Copy)]
-struct Demanded {
+struct Constraints {
     /// In characters.
-    longest: usize,
+    max_length: usize,
     pattern: Option<Pattern>,
 }
 
 #[derive(Clone, Copy)]
 struct Pattern {
     text: &'static str,
-    fits: fn(&str) -> bool,
+    matches: fn(&str) -> bool,
 }
 
-const NAME: Demanded =
-    Demanded { longest: 128, pattern: Some(Pattern { text: "[a-zA-Z0-9_.-]+", fits: is_name }) };
-const SEQUENCE_NUMBER: Demanded =
-    Demanded { longest: 129, pattern: Some(Pattern { text: "0|([1-9]\\d{0,128})", fits: is_number }) };
-const ITERATOR: Demanded = Demanded { longest: 512, pattern: None };
-const TOKEN: Demanded = Demanded { longest: 1 << 20, pattern: None };
-const PARTITION_KEY: Demanded = Demanded { longest: 256, pattern: None };
+const NAME: Constraints =
+    Constraints { max_length: 128, pattern: Some(Pattern { text: "[a-zA-Z0-9_.-]+", matches: is_name }) };
+const SEQUENCE_NUMBER: Constraints = Constraints {
+    max_length: 129,
+    pattern: Some(Pattern { text: "0|([1-9]\\d{0,128})", matches: is_number }),
+};
+const ITERATOR: Constraints = Constraints { max_length: 512, pattern: None };
+const TOKEN: Constraints = Constraints { max_length: 1 << 20, pattern: None };
+const PARTITION_KEY: Constraints = Constraints { max_length: 256, pattern: None };
 
-/// A member is the same in every request that has it. Hash keys are in [`parse_hash_key`], ARNs in [`StreamRef`].
+/// Returns the constraints on a member, which are the same in every request that has it.
+/// [`parse_hash_key`] checks hash keys, and [`StreamRef`] checks ARNs.
 ///
 /// [`parse_hash_key`]: crate::testing::model::parse_hash_key
-fn demanded(member: &str) -> Option<Demanded> {
+fn constraints_of(member: &str) -> Option<Constraints> {
     match member {
         "AdjacentShardToMerge"
         | "ExclusiveStartShardId"
@@ -111,21 +112,21 @@ fn demanded(member: &str) -> Option<Demanded> {
     }
 }
 
-impl Demanded {
+impl Constraints {
     fn check(self, text: &str, member: &str) -> Result<(), Refusal> {
-        let refuse = |constraint: &str| {
+        let reject = |constraint: &str| {
             let (first, rest) = member.split_at(1);
             Err(Refusal::constraint(text, &format!("{}{rest}", first.to_ascii_lowercase()), constraint))
         };
         if text.is_empty() {
-            return refuse("have length greater than or equal to 1");
+            return reject("have length greater than or equal to 1");
         }
         match self.pattern {
-            Some(pattern) if !(pattern.fits)(text) => {
-                refuse(&format!("satisfy regular expression pattern: {}", pattern.text))
+            Some(pattern) if !(pattern.matches)(text) => {
+                reject(&format!("satisfy regular expression pattern: {}", pattern.text))
             }
-            _ if text.len() > self.longest && text.chars().count() > self.longest => {
-                refuse(&format!("have length less than or equal to {}", self.longest))
+            _ if text.len() > self.max_length && text.chars().count() > self.max_length => {
+                reject(&format!("have length less than or equal to {}", self.max_length))
             }
             _ => Ok(()),
         }
@@ -140,17 +141,17 @@ fn is_number(text: &str) -> bool {
     text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The value of a member that the request must have.
+/// Returns the value of a required member, or AWS's error if it is missing.
 pub(super) fn required<T>(value: Option<T>, name: &str) -> Result<T, Refusal> {
     value.ok_or_else(|| Refusal::constraint("null", name, "not be null"))
 }
 
-/// An opaque token: the text of one of the model's, so that a client cannot read it by accident.
+/// Encodes a token of the model, so that a client cannot come to depend on its text.
 pub(super) fn seal(token: &str) -> String {
     BASE64.encode(token)
 }
 
-/// The text in a token, or an empty one, which the model knows for garbage.
+/// Decodes a token. Returns an empty text for an undecodable one, which the model rejects.
 pub(super) fn unseal(token: &str) -> String {
     BASE64.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }

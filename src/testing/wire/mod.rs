@@ -1,4 +1,4 @@
-//! The protocol, `awsJson1_1`: a JSON body in, a call of the model, a JSON body out.
+//! The protocol `awsJson1_1`: reads a JSON body, calls the model, and writes a JSON body.
 
 mod input;
 mod operations;

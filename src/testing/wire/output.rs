@@ -1,4 +1,7 @@
-//! Writing answers. By hand: a listing of a thousand shards should cost no more than its text.
+//! Writes the bodies of responses.
+//!
+//! The writer is written by hand: a listing of a thousand shards should cost little more than the
+//! copy of its text.
 
 use std::fmt::{Display, Write};
 
@@ -8,13 +11,13 @@ use serde_json::Value;
 
 use crate::testing::model::{HashRange, Millis, Record, SequenceNumber, Shard, shard_id};
 
-/// A JSON object that is being written.
+/// A writer of one JSON object.
 pub(super) struct Object<'a> {
     out: &'a mut String,
     separator: char,
 }
 
-/// The text of an object whose members `write` adds.
+/// Returns the text of an object whose members `write` adds.
 pub(super) fn object(write: impl FnOnce(&mut Object<'_>)) -> String {
     let mut out = String::new();
     object_into(&mut out, write);
@@ -40,12 +43,12 @@ impl Object<'_> {
         self.out
     }
 
-    /// A number, `true`, or `false`.
+    /// Adds a number, `true` or `false`.
     pub(super) fn plain(&mut self, name: &str, value: impl Display) {
         put(self.key(name), value);
     }
 
-    /// Text that needs no escape: ids, numbers, names, tokens.
+    /// Adds a text that needs no escapes: an id, a number, a name or a token.
     pub(super) fn text(&mut self, name: &str, value: impl Display) {
         let out = self.key(name);
         out.push('"');
@@ -53,7 +56,7 @@ impl Object<'_> {
         out.push('"');
     }
 
-    /// Any text.
+    /// Adds any text, with escapes.
     pub(super) fn escaped(&mut self, name: &str, value: &str) {
         put(self.key(name), Value::from(value));
     }
@@ -109,7 +112,8 @@ fn hash_range(object: &mut Object<'_>, range: HashRange) {
     });
 }
 
-/// The shards of a listing, each with the end it is to show. A shard's text is made once, and again when it has closed.
+/// Writes the shards of a listing, each with the end to show. A shard caches its text until it
+/// closes. A listing that shows another end than the shard's own does not use the cache.
 pub(super) fn shards<'a>(
     object: &mut Object<'_>,
     shards: impl IntoIterator<Item = (&'a Shard, Option<SequenceNumber>)>,

@@ -1,4 +1,4 @@
-//! The operations on records: iterators, reads, writes.
+//! The operations on records: shard iterators, reads and writes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a request is about, whatever way it says so.
+//! The stream and the shard that a request refers to, however it names them.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn cursor(body: &Value) -> Option<Cursor> {
     unseal(text(body, "ShardIterator")?).parse().ok()
 }
 
-/// The stream's name, from the name, the ARN, the iterator, or the token.
+/// Returns the stream's name, taken from the name, the ARN, the iterator or the token.
 pub(crate) fn stream_of(body: &Value) -> Option<String> {
     let arn = || {
         text(body, "StreamARN").and_then(|arn| arn.rsplit_once("stream/")).map(|(_, name)| name.to_owned())
@@ -23,7 +23,7 @@ pub(crate) fn stream_of(body: &Value) -> Option<String> {
     name.or_else(arn).or_else(|| cursor(body).map(|cursor| cursor.stream)).or_else(token)
 }
 
-/// The shard's id, from itself or the iterator.
+/// Returns the shard's id, taken from the request or from its iterator.
 pub(crate) fn shard_of(body: &Value) -> Option<String> {
     let id = text(body, "ShardId").map(str::to_owned);
     id.or_else(|| cursor(body).map(|cursor| shard_id(cursor.shard)))
