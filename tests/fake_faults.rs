@@ -282,6 +282,24 @@ async fn broken_bodies_are_errors() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_position_is_refused_in_the_words_of_a_true_refusal() {
+    let (fake, orders, client) = one_stream();
+    let number = orders.put_to(FIRST, "1");
+    let ask = async |number: &str| {
+        let request = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
+        let request = request.shard_iterator_type(ShardIteratorType::AtSequenceNumber);
+        request.starting_sequence_number(number).send().await
+    };
+    fake.fail_next("GetShardIterator", Fault::InvalidSequenceNumber);
+    for number in [number.as_str(), &"7".repeat(56)] {
+        let error = ask(number).await.unwrap_err();
+        assert_eq!(error.code(), Some("InvalidArgumentException"));
+        assert!(error.message().unwrap().contains("StartingSequenceNumber"), "{error:?}");
+    }
+    assert!(ask(&number).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn listings_lag_omit_and_contradict() {
     let (fake, orders, client) = one_stream();
     fake.advance(Duration::from_mins(1)).await;

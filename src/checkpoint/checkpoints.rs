@@ -201,7 +201,7 @@ impl Checkpoints {
             if entry.is_held() {
                 stopped.held.push(entry.id.clone());
             }
-            match entry.checkpoint() {
+            match entry.stored() {
                 _ if !entry.is_clean() => stopped.unsaved.push(entry.id.clone()),
                 Some(checkpoint) if entry.is_opened() => {
                     stopped.checkpoints.push((entry.id.clone(), checkpoint));

@@ -16,6 +16,9 @@ pub(super) use self::saving::{Change, Failure};
 use super::Checkpoint;
 use crate::{Progress, StartPosition};
 
+/// Where a shard is read from after Kinesis has refused its checkpoint.
+pub(super) const START_OVER: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);
+
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: String,
@@ -30,6 +33,9 @@ struct State {
     checkpoint: Option<Checkpoint>,
     shard: Option<Shard>,
     children: Vec<ChildShard>,
+    /// The checkpoint that the store holds although Kinesis refused it. It stays there until a
+    /// record is acknowledged after the new start; the save of that begins with the start.
+    refused: Option<Checkpoint>,
     /// It changes when the shard is forgotten: what is acknowledged later is of another life.
     life: Life,
     /// Counts the changes.
@@ -101,6 +107,12 @@ impl Entry {
         self.lock().checkpoint.clone()
     }
 
+    /// Returns the checkpoint that the store holds once all is durable.
+    pub(super) fn stored(&self) -> Option<Checkpoint> {
+        let state = self.lock();
+        state.refused.as_ref().or(state.checkpoint.as_ref()).cloned()
+    }
+
     pub(super) fn is_clean(&self) -> bool {
         self.lock().is_clean()
     }
@@ -140,16 +152,22 @@ impl Entry {
         (want, is_start && state.start.replace(revision).is_none())
     }
 
-    /// The shard is another than it was taken for: its new life, which begins here.
-    pub(super) fn start_over(&self, life: &Life, checkpoint: Checkpoint) -> Option<(Life, Want)> {
+    /// Starts the shard over, since Kinesis refused its checkpoint, and returns its new life; `None`
+    /// if `life` is over. It is pending until that checkpoint is durable.
+    ///
+    /// Nothing is saved yet: the refusal may come from another stream of the same name.
+    pub(super) fn poll_start_over(&self, life: &Life) -> Poll<Option<Life>> {
         let mut state = self.lock();
         if !state.life.is(life) {
-            return None;
+            return Poll::Ready(None);
+        }
+        if !state.is_clean() {
+            return Poll::Pending;
         }
         state.life = Life::default();
-        state.checkpoint = Some(checkpoint);
-        let want = state.change(Due::Now);
-        Some((state.life.clone(), want))
+        let refused = state.checkpoint.replace(START_OVER);
+        state.refused = state.refused.take().or(refused);
+        Poll::Ready(Some(state.life.clone()))
     }
 
     pub(super) fn is_of(&self, life: &Life) -> bool {
@@ -205,6 +223,7 @@ impl Entry {
         state.life = Life::default();
         state.shard = None;
         state.children = Vec::new();
+        state.refused = None;
         if state.checkpoint.take().is_none() {
             return Want::Nothing;
         }

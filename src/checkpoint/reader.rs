@@ -9,11 +9,12 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
 use futures::Stream;
 use futures::stream::FusedStream;
-use tokio::time::Duration;
+use tokio::time::{Duration, Sleep, sleep};
 
 use super::ack::{Reading, UnackedRecord};
+use super::entry::Life;
 use super::resume::Resume;
-use super::{Checkpoint, CheckpointEventKind, CheckpointedShard, Checkpoints};
+use super::{CheckpointEventKind, CheckpointedShard, Checkpoints};
 use crate::records::pages::{Next, Pages};
 use crate::records::permits::RequestPermits;
 use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartPosition};
@@ -25,10 +26,19 @@ pub struct Reader {
     pages: Pages,
     /// What the last run, or the last reader, has left; none once the first record after it was seen.
     resume: Arc<Resume>,
+    /// The position that `pages` began at.
+    from: StartPosition,
+    /// How often in a row Kinesis has refused that position.
+    refusals: u32,
     state: State,
     is_paused: bool,
     ended: Option<ReaderEnd>,
 }
+
+/// A checkpoint is given up after this number of refusals in a row.
+const MAX_REFUSALS: u32 = 2;
+/// The position that was refused is asked for again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 enum State {
     /// Its start is not durable yet; or it begins at a time, and the start of another that does is not. It is not read before.
@@ -36,6 +46,10 @@ enum State {
         at_a_time: bool,
     },
     Reading,
+    /// Kinesis has refused the position once; it is asked again after this.
+    AskingAgain(Pin<Box<Sleep>>),
+    /// Kinesis has refused the position; the shard starts over once that position is durable.
+    StartingOver(ReadError),
     /// Nothing more comes; some records are not acknowledged.
     Draining(Last),
     /// All are acknowledged; that is not durable yet.
@@ -73,7 +87,7 @@ impl Reader {
         } else {
             State::Reading
         };
-        let pages = Pages::new(client, handle.offer(), from, options, permits);
+        let pages = Pages::new(client, handle.offer(), from.clone(), options, permits);
         let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
         Self {
             checkpoints,
@@ -81,6 +95,8 @@ impl Reader {
             reading,
             pages,
             resume: Arc::new(resume),
+            from,
+            refusals: 0,
             state,
             is_paused: false,
             ended: None,
@@ -137,26 +153,51 @@ impl Reader {
         self.is_paused
     }
 
-    /// Kinesis does not take the position of the checkpoint: it is that of another stream, or has expired.
-    fn start_over(&mut self, error: &ReadError) {
+    /// Takes note that Kinesis refused the position of the checkpoint, and asks again at first: one
+    /// answer may be wrong.
+    fn refuse(&mut self, error: ReadError) {
         let Some(handle) = &self.handle else { return };
+        if self.pages.is_answered() {
+            self.refusals = 0;
+        }
+        self.refusals += 1;
+        if self.refusals >= MAX_REFUSALS {
+            self.state = State::StartingOver(error);
+            return;
+        }
+        let (stream, shard, wait) = (handle.stream().name(), handle.id(), ASK_AGAIN);
         tracing::warn!(
-            stream = handle.stream().name(),
-            shard = handle.id(),
+            stream,
+            shard,
             %error,
-            "the checkpoint was refused: the shard is read from the oldest record that it holds"
+            ?wait,
+            "Kinesis refused the position of the checkpoint; it is asked for again"
         );
-        let Reading { shared, entry, life, .. } = &*self.reading;
-        let start = Checkpoint::Start(StartPosition::TrimHorizon);
-        // It may be another already: then this reader ends.
-        let Some((life, want)) = entry.start_over(life, start) else { return };
+        self.pages.options().tell_retry(handle, &error, self.refusals, wait);
+        self.state = State::AskingAgain(Box::pin(sleep(wait)));
+    }
+
+    /// Reads the shard from its oldest record. The stored checkpoint stays until a record is
+    /// acknowledged: the client may be that of another region or account.
+    fn start_over(&mut self, life: Life) {
+        if let (Some(handle), State::StartingOver(error)) = (&self.handle, &self.state) {
+            tracing::warn!(
+                stream = handle.stream().name(),
+                shard = handle.id(),
+                %error,
+                "Kinesis refused the checkpoint: the shard is read from its oldest record, and the \
+                 stored checkpoint stays until one is acknowledged; check the client's region and \
+                 account unless the stream was created again"
+            );
+        }
         self.resume.tell_gap(&self.reading, None);
-        shared.want(entry, want);
-        self.pages = self.pages.begun_again(StartPosition::TrimHorizon);
-        self.resume = Arc::default();
+        let Reading { shared, entry, .. } = &*self.reading;
         let (shared, entry) = (Arc::clone(shared), Arc::clone(entry));
+        self.from = StartPosition::TrimHorizon;
+        self.pages = self.pages.begun_again(self.from.clone());
+        self.resume = Arc::default();
         self.reading = Arc::new(Reading::new(shared, entry, life));
-        self.state = State::Starting { at_a_time: false };
+        self.state = State::Reading;
     }
 
     fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
@@ -177,7 +218,7 @@ impl Reader {
             }
             // If it is so, the shard will be forgotten, and what is lost is told then.
             Next::Expired => self.state = State::Draining(Last::Expired),
-            Next::Failed(error) if self.resume.is_refused(&error) => self.start_over(&error),
+            Next::Failed(error) if self.resume.is_refused(&error) => self.refuse(error),
             Next::Failed(error) => {
                 self.end(ReaderEnd::Failed);
                 return Poll::Ready(Some(Err(error)));
@@ -209,6 +250,18 @@ impl Reader {
                     self.state = State::Reading;
                 }
                 State::Reading => return self.poll_reading(cx),
+                State::AskingAgain(wait) => {
+                    ready!(wait.as_mut().poll(cx));
+                    self.pages = self.pages.begun_again(self.from.clone());
+                    self.state = State::Reading;
+                }
+                State::StartingOver(_) => {
+                    // Without a new life, the loop sees that the old one is over.
+                    if let Some(life) = ready!(entry.poll_start_over(&reading.life)) {
+                        self.start_over(life);
+                        return self.poll_page(cx);
+                    }
+                }
                 State::Draining(last) => {
                     let (is_settled, is_all_acknowledged) = {
                         let ledger = reading.ledger();

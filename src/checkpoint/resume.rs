@@ -73,12 +73,27 @@ impl Resume {
         reading.shared.tell_gap(&reading.entry.id, &after, first);
     }
 
-    /// Whether Kinesis has refused the position itself.
+    /// Returns whether Kinesis refused the sequence number of the checkpoint: an
+    /// `InvalidArgumentException` may be about any argument.
     pub(super) fn is_refused(&self, error: &ReadError) -> bool {
-        self.is_open.load(Ordering::Relaxed)
-            && error.operation() == "GetShardIterator"
-            && error.code() == Some("InvalidArgumentException")
+        if !self.is_open.load(Ordering::Relaxed)
+            || error.operation() != "GetShardIterator"
+            || error.code() != Some("InvalidArgumentException")
+        {
+            return false;
+        }
+        let after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((after, message)) = after.as_ref().zip(error.message()) else { return false };
+        message.contains(&after.sequence_number) || names_sequence_number(message)
     }
+}
+
+/// `StartingSequenceNumber 49... used in GetShardIterator on shard ... is invalid because it did not
+/// come from this stream.` is what AWS says; other servers write it in two words, or in lower case.
+fn names_sequence_number(message: &str) -> bool {
+    let letters = message.bytes().filter(u8::is_ascii_alphanumeric);
+    let letters: Vec<u8> = letters.map(|byte| byte.to_ascii_lowercase()).collect();
+    letters.windows(14).any(|word| word == b"sequencenumber")
 }
 
 impl After {
@@ -89,5 +104,25 @@ impl After {
             (sub, _) => sub,
         };
         compare((record.sequence_number(), sub), (&self.sequence_number, self.sub)).is_le()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_about_the_sequence_number_if_it_names_it() {
+        for message in [
+            "StartingSequenceNumber 7 used in GetShardIterator on shard s in stream t is invalid.",
+            "Invalid StartingSequenceNumber. It encodes shardId-000000000002.",
+            "the sequence number is not one of this shard",
+            "sequence_number: out of range",
+        ] {
+            assert!(names_sequence_number(message), "{message}");
+        }
+        for message in ["", "Rate exceeded", "The sequence of requests has a number too many"] {
+            assert!(!names_sequence_number(message), "{message}");
+        }
     }
 }

@@ -70,7 +70,7 @@ impl Saver {
             shared.save_after(&entry, wait);
             return;
         }
-        let outcome = entry.end_save(change.revision);
+        let outcome = entry.end_save(&change);
         shared.want(&entry, outcome.want);
         let kind = match &change.checkpoint {
             Some(checkpoint) => {

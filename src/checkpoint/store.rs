@@ -17,8 +17,12 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// * [`load`](Self::load) is called once, at the start. Nothing is ever read again.
 /// * For one shard, one call is made at a time: the next begins when the last has answered. Different shards are saved side by side, up to 16.
-/// * What is saved of a shard never goes back, until it is forgotten; with one exception. A [`Start`](Checkpoint::Start) takes the place of whatever is kept: the stream was deleted and created again, and the shard is another.
-///   (Forgetting it first would leave a moment in which a crash loses where it starts.)
+/// * What is saved of a shard never goes back, until it is forgotten; with one exception. A
+///   [`Start`](Checkpoint::Start) takes the place of whatever is kept: the stream was deleted and
+///   created again, and the shard is another. (Forgetting it first would leave a moment in which a
+///   crash loses where it starts.) Where Kinesis refuses the stored sequence number, twice in a row,
+///   that start is saved only when a record is acknowledged after it, or the shard has ended:
+///   until then the run may be one against another account or region by mistake.
 /// * A call that has not answered within [`save_timeout`](super::CheckpointOptions::save_timeout) is dropped, and counts as failed.
 ///
 /// # What it must keep

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::time::Duration;
 
-use super::{ReadEvent, ReadEventKind, ReaderEnd};
+use super::{ReadError, ReadEvent, ReadEventKind, ReaderEnd};
 use crate::ShardHandle;
 
 /// How shards are read: how often, how fast, and by whom the answers are parsed.
@@ -57,6 +57,14 @@ impl ReadOptions {
         tracing::debug!(stream = handle.stream().name(), shard = handle.id(), ?end, "a reader has ended");
         if let Some(on_event) = &self.on_event {
             let kind = ReadEventKind::Ended(end);
+            on_event(&ReadEvent { stream: handle.stream(), shard_id: handle.id(), kind });
+        }
+    }
+
+    /// Tells `on_event` that a request is sent again after `wait`, by the reader of `handle`.
+    pub(crate) fn tell_retry(&self, handle: &ShardHandle, error: &ReadError, failures: u32, wait: Duration) {
+        if let Some(on_event) = &self.on_event {
+            let kind = ReadEventKind::Retry { error, failures, wait };
             on_event(&ReadEvent { stream: handle.stream(), shard_id: handle.id(), kind });
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Pages {
     /// The last page was given. Once more is asked for, it has been taken.
     end: Option<Vec<ChildShard>>,
     lag: Option<Duration>,
+    /// A page came, with records or without.
+    is_answered: bool,
 }
 
 /// What follows. After anything but a batch, nothing does.
@@ -48,7 +50,18 @@ impl Pages {
         permits: RequestPermits,
     ) -> Self {
         let (client, opened) = (client.clone(), Opened::now(client, &offer));
-        Self { client, options, permits, offer, from, opened, source: None, end: None, lag: None }
+        Self {
+            client,
+            options,
+            permits,
+            offer,
+            from,
+            opened,
+            source: None,
+            end: None,
+            lag: None,
+            is_answered: false,
+        }
     }
 
     /// The same from there.
@@ -68,6 +81,11 @@ impl Pages {
 
     pub(crate) fn is_begun(&self) -> bool {
         self.source.is_some()
+    }
+
+    /// Returns whether Kinesis has accepted the position: a page came.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.is_answered
     }
 
     /// `MillisBehindLatest` of the last answer.
@@ -97,6 +115,7 @@ impl Pages {
             Err(Stop::Failed(error)) => return Poll::Ready(Next::Failed(error)),
         };
         self.lag = page.lag;
+        self.is_answered = true;
         if page.records.is_empty() {
             if let Some(children) = page.end {
                 return Poll::Ready(Next::End(children));

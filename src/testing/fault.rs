@@ -41,6 +41,10 @@ pub enum Fault {
     KmsNotFound,
     /// `KMSOptInRequired`.
     KmsOptInRequired,
+    /// `GetShardIterator` refuses its `StartingSequenceNumber`, in AWS's words:
+    /// `InvalidArgumentException`. A true refusal comes by itself, of a number that is not one of
+    /// the shard; this one refuses any, as the stream of another account would.
+    InvalidSequenceNumber,
     /// Any other error.
     Error {
         /// The HTTP status.
@@ -159,6 +163,12 @@ impl Fault {
             Self::KmsInvalidState => refuse(400, "KMSInvalidStateException"),
             Self::KmsNotFound => refuse(400, "KMSNotFoundException"),
             Self::KmsOptInRequired => refuse(400, "KMSOptInRequired"),
+            Self::InvalidSequenceNumber => Effect::Refuse {
+                status: 400,
+                code: Code::InvalidArgument.as_str().to_owned(),
+                message: "StartingSequenceNumber used in GetShardIterator is invalid because it did \
+                          not come from this stream.",
+            },
             Self::Error { status, code } => refuse(*status, code),
             Self::NeverAnswers => Effect::Silence,
             Self::NeverConnects => Effect::NoConnection,
@@ -199,6 +209,7 @@ impl Fault {
             Self::EmptyRead | Self::EndWithLastRecords(_) | Self::ExpiredIterator => {
                 operation == "GetRecords"
             }
+            Self::InvalidSequenceNumber => operation == "GetShardIterator",
             Self::ThrottleEntries(_) | Self::ThrottleSomeEntries(_) | Self::FailEntries(_) => {
                 operation == "PutRecords"
             }

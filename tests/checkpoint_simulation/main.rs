@@ -7,6 +7,7 @@
 //! CHECKPOINT_SIMULATION_SEED=4711 cargo test --test checkpoint_simulation       one seed, with its script
 //! ```
 //!
+//! Kinesis refuses the positions of checkpoints, once or for some time.
 //! A consumer is also built anew on the same checkpoints, its `on_event` panics, its stream is deleted and created again, and its store does not answer at all.
 //!
 //! What must hold: nothing that is owed is lost; nothing comes again whose acknowledgement is in the store; no checkpoint is saved past a record that was not acknowledged, nor over a later one; no shard is read before it is
@@ -15,6 +16,7 @@
 
 mod consumer;
 mod oracle;
+mod refusals;
 mod script;
 mod store;
 mod world;
@@ -98,6 +100,8 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
         complete,
         rebuilt,
         recreated,
+        refused,
+        started_over,
         shards,
         limited,
         spawned,
@@ -110,6 +114,7 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
     println!(
         "{rebuilt} consumers were built anew on their checkpoints, {recreated} streams were created again"
     );
+    println!("{refused} positions were refused, {started_over} shards started over with a record or an end");
     println!("{records} records, delivered {deliveries} times, {repeats} of them again, none lost");
     println!("{saves} saves, {confirmed} of them confirmed");
     (passed.into_inner(), failed.into_inner().unwrap())
@@ -128,6 +133,8 @@ impl Outcome {
         self.complete += other.complete;
         self.rebuilt += other.rebuilt;
         self.recreated += other.recreated;
+        self.refused += other.refused;
+        self.started_over += other.started_over;
         self.shards += other.shards;
         self.limited += other.limited;
         self.spawned += other.spawned;

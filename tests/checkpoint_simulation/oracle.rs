@@ -19,6 +19,10 @@ pub(crate) struct Oracle {
     gone: BTreeSet<String>,
     /// The life in which it was created again.
     recreated_in: u32,
+    /// Shards whose position was refused twice or more in this life, and whether a record of theirs
+    /// was acknowledged since.
+    refused: BTreeMap<String, bool>,
+    pub(crate) started_over: u64,
     /// A run from `Latest` owes nothing before all its first shards are remembered.
     first: Option<BTreeSet<String>>,
     pub(crate) life: u32,
@@ -61,6 +65,7 @@ impl Oracle {
     /// True for the first.
     pub(crate) fn begin_life(&mut self) -> bool {
         self.life += 1;
+        self.refused.clear();
         self.life == 1
     }
 
@@ -89,6 +94,11 @@ impl Oracle {
             durable: false,
             durable_since: 0,
         });
+    }
+
+    /// The position of its checkpoint was refused twice in this life: its reader may start over.
+    pub(crate) fn refuse(&mut self, shard: &str) {
+        self.refused.entry(shard.to_owned()).or_insert(false);
     }
 
     /// The shard is gone, with what nobody has read of it.
@@ -162,10 +172,12 @@ impl Oracle {
             return self.fail(number, format!("came from {shard}"));
         }
         // Within a life, a reader that fails hands its shard back while its records are being processed: the next reads them too.
-        if written.durable && written.durable_since != life {
+        let is_refused = self.refused.contains_key(&shard);
+        if written.durable && written.durable_since != life && !is_refused {
             return self.fail(number, "came again, though its acknowledgement is in the store");
         }
-        if !self.remembers(&shard) && self.is_listed(&shard) {
+        // The row of a refused position stays until a record was acknowledged.
+        if !self.rows.contains_key(&shard) && self.is_listed(&shard) {
             return self.fail(number, "came before its shard was remembered");
         }
         let is_open = |shard: &String| self.shards.get(shard).is_some_and(|shard| shard.is_open);
@@ -212,6 +224,9 @@ impl Oracle {
     pub(crate) fn acknowledge(&mut self, number: usize) {
         self.note(2, number as u64);
         self.records[number].acknowledged = true;
+        if let Some(is_acknowledged) = self.refused.get_mut(&self.records[number].shard) {
+            *is_acknowledged = true;
+        }
     }
 
     pub(crate) fn begin_save(&mut self, shard: &str) {
@@ -244,12 +259,17 @@ impl Oracle {
             return;
         }
         if self.stale.remove(shard) {
+            // Its reader has started over; what was acknowledged since counts.
             self.rows.remove(shard);
-        }
-        if self.recreated_in == self.life && matches!(checkpoint, Checkpoint::Start(_)) {
+        } else if self.recreated_in == self.life
+            && matches!(checkpoint, Checkpoint::Start(_))
+            && !self.refused.contains_key(shard)
+            && !matches!(self.rows.get(shard), Some(Checkpoint::Start(_)))
+        {
             self.start_over(shard);
             self.rows.remove(shard);
         }
+        self.keep_start_over(shard, checkpoint);
         let numbers = self.by_shard.get(shard).cloned().unwrap_or_default();
         let reaches = |number: &usize| match checkpoint {
             Checkpoint::End => true,
@@ -294,6 +314,27 @@ impl Oracle {
         }
     }
 
+    /// A start takes the place of a refused checkpoint once a record was acknowledged, or at the end
+    /// of the shard.
+    fn keep_start_over(&mut self, shard: &str, checkpoint: &Checkpoint) {
+        let is_over = matches!(self.rows.get(shard), Some(Checkpoint::After { .. }));
+        if !is_over || !matches!(checkpoint, Checkpoint::Start(_)) {
+            return;
+        }
+        let Some(is_acknowledged) = self.refused.get_mut(shard) else { return };
+        let is_acknowledged = std::mem::replace(is_acknowledged, false);
+        let is_open = self.shards.get(shard).is_some_and(|shard| shard.is_open);
+        if !is_acknowledged && is_open && self.recreated_in != self.life {
+            let what = "is saved over a refused checkpoint before a record was acknowledged";
+            return self.violate(format!("{shard}: {checkpoint} {what}"));
+        }
+        self.started_over += 1;
+        for number in self.by_shard.get(shard).into_iter().flatten() {
+            self.records[*number].durable = false;
+        }
+        self.rows.remove(shard);
+    }
+
     pub(crate) fn forget(&mut self, shard: &str) {
         self.rows.remove(shard);
         if self.recreated_in == self.life {
@@ -318,7 +359,11 @@ impl Oracle {
         if self.recreated_in == self.life {
             return None;
         }
-        self.records.iter().position(|record| record.owed && self.is_done_now(record) && !record.durable)
+        let is_unsaved = |record: &Written| {
+            let is_refused = self.refused.contains_key(&record.shard);
+            record.owed && self.is_done_now(record) && !record.durable && !is_refused
+        };
+        self.records.iter().position(is_unsaved)
     }
 
     fn is_done_now(&self, record: &Written) -> bool {

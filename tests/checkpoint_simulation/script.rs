@@ -54,6 +54,10 @@ pub(crate) enum Step {
     AbortReader(usize),
     /// The store does not answer `Ok` for so many milliseconds.
     Outage(u64),
+    /// Kinesis refuses the next position of a checkpoint, once.
+    RefuseOnce,
+    /// Kinesis refuses every position of a checkpoint for this many milliseconds.
+    Refuse(u64),
 }
 
 /// How the records are consumed.
@@ -97,13 +101,15 @@ impl Script {
         steps.push((1_000, Step::Start(shape(&mut rng))));
         for _ in 0..rng.u32(4..28) {
             let wait = if rng.u32(..4) == 0 { 0 } else { rng.u64(..4_000) };
-            let step = match rng.u32(..22) {
+            let step = match rng.u32(..24) {
                 0..=3 => Step::Crash(if rng.bool() { rng.u32(..60) } else { rng.u32(..600) }),
                 4 => Step::Stop(rng.u64(..8_000)),
                 5..=7 => Step::Start(shape(&mut rng)),
                 8 => Step::AbortReader(rng.usize(..8)),
                 20 => Step::Rebuild(shape(&mut rng)),
                 21 if rng.u32(..3) == 0 => Step::Recreate(rng.u32(1..4)),
+                22 => Step::RefuseOnce,
+                23 => Step::Refuse(rng.u64(..10_000)),
                 9 if setup.store_faults > 0 => Step::Outage(rng.u64(..20_000)),
                 _ => change(&mut rng),
             };

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::consumer::{Consumer, Cut};
 use crate::oracle::{Oracle, True};
+use crate::refusals::Refusals;
 use crate::script::{Script, Shape, Step};
 use crate::store::{Chance, Store};
 
@@ -37,6 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) complete: u64,
     pub(crate) rebuilt: u64,
     pub(crate) recreated: u64,
+    pub(crate) refused: u64,
+    pub(crate) started_over: u64,
     pub(crate) shards: u64,
     /// How many requests may be in flight at once is limited.
     pub(crate) limited: u64,
@@ -51,6 +54,7 @@ struct World {
     oracle: Arc<Mutex<Oracle>>,
     store: Store,
     consumer: Consumer,
+    refusals: Arc<Mutex<Refusals>>,
     life: Option<Life>,
     crashes: u64,
     stops: u64,
@@ -108,7 +112,9 @@ impl World {
             readers: Arc::default(),
         };
         let store = Store { oracle: Arc::clone(&oracle), chance: Arc::new(Mutex::new(chance)) };
+        let refusals = Refusals::hook(&kinesis, &oracle);
         Self {
+            refusals,
             kinesis,
             stream,
             store,
@@ -233,6 +239,11 @@ impl World {
                 let until = Instant::now() + Duration::from_millis(ms);
                 self.store.chance.lock().unwrap().down_until = Some(until);
             }
+            Step::RefuseOnce => self.refusals.lock().unwrap().once += 1,
+            Step::Refuse(ms) => {
+                let until = Instant::now() + Duration::from_millis(ms);
+                self.refusals.lock().unwrap().until = Some(until);
+            }
             Step::Split(_) | Step::Merge(_) => {}
         }
     }
@@ -268,6 +279,7 @@ impl World {
         if self.life.is_some() {
             return;
         }
+        self.refusals.lock().unwrap().begin_life();
         let is_first = self.oracle.lock().unwrap().begin_life();
         if is_first && self.script.setup.from_latest {
             self.oracle.lock().unwrap().begins_with(self.stream.open_shards());
@@ -376,7 +388,7 @@ impl World {
 
     async fn end(mut self, violation: Option<String>) -> Outcome {
         self.crash(0).await;
-        let Self { oracle, store, consumer, script, .. } = self;
+        let Self { oracle, store, consumer, script, refusals, .. } = self;
         let violation = violation.or(oracle.lock().unwrap().violation.clone());
         drop((store, consumer));
         let left = Arc::strong_count(&oracle) - 1;
@@ -396,6 +408,8 @@ impl World {
             complete: self.complete,
             rebuilt: self.rebuilt,
             recreated: self.recreated,
+            refused: refusals.lock().unwrap().count,
+            started_over: oracle.started_over,
             shards: oracle.shards.len() as u64,
             limited: u64::from(script.setup.concurrent_reads < usize::MAX),
             spawned: u64::from(script.setup.spawn),
@@ -421,7 +435,13 @@ fn faults(seed: u64, share: f64) -> RandomFaults {
     }
     faults
         .rate_of("ListShards", Fault::ExpiredNextToken, share)
+        .rate_of("GetShardIterator", invalid_argument(), share)
         .rate_of("GetRecords", Fault::ExpiredIterator, share)
         .rate_of("GetRecords", Fault::EmptyRead, share)
         .rate_of("GetRecords", Fault::KmsDisabled, share)
+}
+
+/// Of which the message is not about the sequence number.
+fn invalid_argument() -> Fault {
+    Fault::Error { status: 400, code: "InvalidArgumentException".to_owned() }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use futures::{Stream, StreamExt, poll};
-use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits};
 use kinesis_shards::{
     AllRecords, AllShards, Checkpoint, CheckpointEventKind, CheckpointOptions, CheckpointedShards,
     Checkpoints, MemoryStore, ReadError, ReadOptions, Record, ShardStreamExt, StartAt, StartPosition,
@@ -21,6 +21,7 @@ use self::store::{Call, Scripted};
 mod acknowledging;
 mod ends;
 mod permits;
+mod refusals;
 mod retention;
 mod rules;
 mod saving;

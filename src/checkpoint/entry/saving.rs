@@ -4,7 +4,7 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use tokio::time::{Duration, Instant};
 
 use super::super::shared::later;
-use super::{Due, Entry, State, Want};
+use super::{Due, Entry, START_OVER, State, Want};
 use crate::Checkpoint;
 
 /// A change that is to be made durable.
@@ -15,6 +15,8 @@ pub(in super::super) struct Change {
     pub(in super::super) checkpoint: Option<Checkpoint>,
     pub(in super::super) shard: Option<Shard>,
     pub(in super::super) children: Vec<ChildShard>,
+    /// The start that goes before the first checkpoint after a refused one.
+    is_start_over: bool,
 }
 
 /// How a save came out, for whoever counts.
@@ -69,21 +71,39 @@ impl Entry {
         state.records = 0;
         state.falls_due();
         let State { revision, checkpoint, shard, children, .. } = &*state;
+        if state.refused.is_some() {
+            // The new number may be less than the refused one, and only a start may go back.
+            return Some(Change {
+                revision: state.durable,
+                checkpoint: Some(START_OVER),
+                shard: shard.clone(),
+                children: Vec::new(),
+                is_start_over: true,
+            });
+        }
         Some(Change {
             revision: *revision,
             checkpoint: checkpoint.clone(),
             shard: shard.clone(),
             children: children.clone(),
+            is_start_over: false,
         })
     }
 
-    pub(in super::super) fn end_save(&self, revision: u64) -> Outcome {
+    pub(in super::super) fn end_save(&self, change: &Change) -> Outcome {
         let mut state = self.lock();
         state.saving = false;
         state.failures = 0;
+        if change.is_start_over {
+            state.refused = None;
+            state.due = Due::No;
+            // The checkpoint that was wanted follows at once.
+            let want = state.want(Due::Now);
+            return Outcome { want, started: false };
+        }
         state.overdue_since = None;
-        state.durable = revision;
-        let started = state.start.take_if(|start| *start <= revision).is_some();
+        state.durable = change.revision;
+        let started = state.start.take_if(|start| *start <= change.revision).is_some();
         // What was wanted at once meanwhile still is.
         let due = state.due.max(Due::InTime);
         state.due = Due::No;

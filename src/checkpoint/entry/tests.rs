@@ -35,7 +35,7 @@ fn an_entry_that_is_forgotten_does_not_start_over() {
     let (entry, life, _) = shared.open(&shard());
     shared.begin(&entry, &life, &shard(), start(), false);
     shared.forget(&entry.id);
-    assert!(entry.start_over(&life, start()).is_none());
+    assert!(matches!(entry.poll_start_over(&life), Poll::Ready(None)));
     assert_eq!(entry.begin(&life, &shard(), start(), true), (Want::Nothing, false));
     assert_eq!(entry.checkpoint(), None);
 }
@@ -52,7 +52,7 @@ fn a_start_that_takes_the_place_of_another_is_waited_for_once() {
     }
     let (entry, ..) = shared.open(&shard());
     let change = entry.begin_save().unwrap();
-    assert!(entry.end_save(change.revision).started);
+    assert!(entry.end_save(&change).started);
     shared.remove_start();
     assert!(!shared.has_starts());
 }

@@ -1,0 +1,53 @@
+//! Kinesis refuses the positions of checkpoints.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use kinesis_shards::testing::{FakeKinesis, Fault, Request};
+use tokio::time::Instant;
+
+use crate::oracle::Oracle;
+
+/// Which requests are refused.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    /// A shard is refused in this way at most once in each life, so that no reader starts over.
+    pub(crate) once: u32,
+    pub(crate) until: Option<Instant>,
+    /// How often each shard was refused in this life.
+    in_life: BTreeMap<String, u32>,
+    pub(crate) count: u64,
+}
+
+impl Refusals {
+    pub(crate) fn hook(kinesis: &FakeKinesis, oracle: &Arc<Mutex<Oracle>>) -> Arc<Mutex<Self>> {
+        let refusals = Arc::<Mutex<Self>>::default();
+        let (hooked, oracle) = (Arc::clone(&refusals), Arc::downgrade(oracle));
+        kinesis.on_request(move |request| hooked.lock().unwrap().next(request, &oracle));
+        refusals
+    }
+
+    fn next(&mut self, request: &Request, oracle: &Weak<Mutex<Oracle>>) -> Option<Fault> {
+        let is_of_a_number = request.body()["StartingSequenceNumber"].is_string();
+        let shard = request.shard_id().filter(|_| is_of_a_number)?;
+        let refused = self.in_life.entry(shard.to_owned()).or_default();
+        if self.until.is_none_or(|until| Instant::now() >= until) {
+            if self.once == 0 || *refused > 0 {
+                return None;
+            }
+            self.once -= 1;
+        }
+        *refused += 1;
+        self.count += 1;
+        if *refused >= 2
+            && let Some(oracle) = oracle.upgrade()
+        {
+            oracle.lock().unwrap().refuse(shard);
+        }
+        Some(Fault::InvalidSequenceNumber)
+    }
+
+    pub(crate) fn begin_life(&mut self) {
+        self.in_life.clear();
+    }
+}
