@@ -1,4 +1,4 @@
-//! The smallest real program: every shard of a stream in your AWS account, as it opens, and its records.
+//! The smallest real program: prints every shard of a stream as it opens, and its records.
 //!
 //! `cargo run --example follow -- orders`
 
@@ -9,32 +9,26 @@ use kinesis_shards::{StartAt, all_shards};
 
 #[tokio::main]
 async fn main() {
-    tracing_subscriber::fmt().init(); // listings and reads that fail are logged
+    tracing_subscriber::fmt().init(); // failed listings and reads are logged and retried
     let stream = std::env::args().nth(1).expect("usage: follow STREAM-NAME-OR-ARN");
     let client = &Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
 
     all_shards(client, stream)
         .start_at(StartAt::Latest)
         .for_each_concurrent(None, |shard| async move {
-            println!(
-                "{} opens at {:?}, after {:?}",
-                shard.id(),
-                shard.start(),
-                shard.parents().collect::<Vec<_>>()
-            );
+            let parents: Vec<_> = shard.parents().collect();
+            println!("{} opens at {:?}, after {parents:?}", shard.id(), shard.start());
             let mut records = shard.records(client);
             while let Some(record) = records.next().await {
                 match record {
-                    Ok(record) => println!(
-                        "{} {:?} {} bytes",
-                        record.shard_id(),
-                        record.partition_key(),
-                        record.data().len()
-                    ),
+                    Ok(record) => {
+                        let (shard, key) = (record.shard_id(), record.partition_key());
+                        println!("{shard} {key:?} {} bytes", record.data().len());
+                    }
                     Err(error) => eprintln!("{error}"), // the last item; the shard is offered again
                 }
             }
-            // At its end the shard is complete: its children open now.
+            // At the end of the shard the reader completes it, and its children open.
         })
         .await;
 }

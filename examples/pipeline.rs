@@ -1,6 +1,6 @@
-//! Inside a `Stream` pipeline: records beside another source of work, a few at a time, until Ctrl-C.
+//! A larger `Stream` pipeline: records beside another source, three at a time, until Ctrl-C.
 //!
-//! `cargo run --example pipeline` (on an in-process Kinesis; it ends by itself)
+//! `cargo run --example pipeline` runs on an in-process Kinesis and ends by itself.
 
 use std::time::Duration;
 
@@ -24,14 +24,18 @@ async fn main() {
     write(8..16);
     let client = kinesis.client();
 
-    let records = all_shards(&client, "orders").records(&client).map(|record| handle(record).left_future());
+    let records = all_shards(&client, "orders").records(&client);
+    let records = records.map(|record| handle(record).left_future());
     let heartbeats = IntervalStream::new(interval(Duration::from_millis(500)));
-    let heartbeats = heartbeats.map(|_| future::ready("still here".to_owned()).right_future());
-    let shutdown = future::select(tokio::signal::ctrl_c().boxed(), sleep(Duration::from_secs(3)).boxed());
+    let heartbeats = heartbeats.map(|_| future::ready("heartbeat".to_owned()).right_future());
+    let time_limit = sleep(Duration::from_secs(3));
+    let shutdown = future::select(tokio::signal::ctrl_c().boxed(), time_limit.boxed());
 
     stream::select(records, heartbeats)
-        .take_until(shutdown) // what is under way is finished
-        .buffer_unordered(3) // three at a time, as they end (`buffered` keeps their order); meanwhile no shard is read
+        .take_until(shutdown) // work in flight is finished
+        // Runs three at a time and yields each when it is done; `buffered` would keep the order.
+        // No shard is read while all three are busy.
+        .buffer_unordered(3)
         .for_each(|line| async move { println!("{line}") })
         .await;
 }
@@ -41,8 +45,9 @@ async fn handle(record: Result<Record, ReadError>) -> String {
         Ok(record) => {
             sleep(Duration::from_millis(50)).await; // ... a database, a service ...
             let key = record.partition_key().unwrap_or_default();
-            format!("{}  {key}  {}", record.shard_id(), String::from_utf8_lossy(record.data()))
+            let data = String::from_utf8_lossy(record.data());
+            format!("{}  {key}  {data}", record.shard_id())
         }
-        Err(error) => format!("{error}; the other shards go on"),
+        Err(error) => format!("{error}; retrying, the other shards go on"),
     }
 }

@@ -1,7 +1,5 @@
-//! What the examples on a stream of yours have in common.
+//! Shared by the examples that follow a real stream.
 
-mod cause;
-mod source;
-
-pub(crate) use cause::with_cause;
-pub(crate) use source::Source;
+pub(crate) mod error;
+pub(crate) mod listed;
+pub(crate) mod source;

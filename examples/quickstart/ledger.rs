@@ -1,4 +1,4 @@
-//! What was written and what was read: it prints the events as they come, and tells at the end whether all is well.
+//! The record of what was written and read. It prints each event and, at the end, a verdict.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
@@ -9,25 +9,26 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) struct Ledger {
-    begun: Instant,
+    started: Instant,
     all_read: Notify,
     entries: Mutex<Entries>,
 }
 
 #[derive(Default)]
 struct Entries {
-    /// In the order in which they opened, with what was read of each.
+    /// The shards in the order they opened, with the number of records read.
     shards: Vec<(String, usize)>,
     ended: HashSet<String>,
-    /// How many records were written of each partition key.
+    /// The number of records written with each partition key.
     written: HashMap<String, usize>,
-    /// Of each partition key, the numbers of the records in the order they were read.
+    /// The numbers of the records of each partition key, in the order they were read.
     read: BTreeMap<String, Vec<usize>>,
-    before_parent: usize,
-    writing_is_over: bool,
+    /// The number of shards that opened before a parent ended.
+    opened_early: usize,
+    is_written: bool,
 }
 
-/// The verdict on what was read of all keys.
+/// The faults found in the records of all partition keys.
 #[derive(Default, PartialEq, Debug)]
 struct Verdict {
     lost: usize,
@@ -37,24 +38,21 @@ struct Verdict {
 
 impl Ledger {
     pub(crate) fn new() -> Self {
-        Self { begun: Instant::now(), all_read: Notify::new(), entries: Mutex::default() }
+        Self { started: Instant::now(), all_read: Notify::new(), entries: Mutex::default() }
     }
 
     pub(crate) fn note(&self, text: &str) {
-        println!("{:6.2}s  {text}", self.begun.elapsed().as_secs_f64());
+        println!("{:6.2}s  {text}", self.started.elapsed().as_secs_f64());
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, Entries> {
-        self.entries.lock().expect("nobody panics while holding the ledger")
+        self.entries.lock().expect("a lock that no panic has poisoned")
     }
 
-    pub(crate) fn has_shards(&self) -> bool {
-        !self.entries().shards.is_empty()
-    }
-
-    /// A shard opens: all its parents must have ended before.
-    pub(crate) fn opens(&self, shard: &ShardHandle) {
-        let parents: Vec<String> = shard.parents().map(|(id, how)| format!("{id} ({how:?})")).collect();
+    /// Notes that a shard opens, and checks that all its parents have ended.
+    pub(crate) fn shard_opens(&self, shard: &ShardHandle) {
+        let parents = shard.parents().map(|(id, outcome)| format!("{id} ({outcome:?})"));
+        let parents: Vec<String> = parents.collect();
         let parents = if parents.is_empty() {
             "no parent".to_owned()
         } else {
@@ -63,16 +61,17 @@ impl Ledger {
         self.note(&format!("{} opens at {:?}, {parents}", shard.id(), shard.start()));
         let mut entries = self.entries();
         let known: HashSet<_> = entries.shards.iter().map(|(id, _)| id.clone()).collect();
-        let early =
-            shard.parents().filter(|(id, _)| known.contains(*id) && !entries.ended.contains(*id)).count();
-        entries.before_parent += early;
+        let is_open = |id: &str| known.contains(id) && !entries.ended.contains(id);
+        if shard.parents().any(|(id, _)| is_open(id)) {
+            entries.opened_early += 1;
+        }
         if !known.contains(shard.id()) {
             entries.shards.push((shard.id().to_owned(), 0));
         }
     }
 
-    /// Records of a shard were read.
-    pub(crate) fn reads(&self, shard: &str, batch: Batch) {
+    /// Notes the records of a batch.
+    pub(crate) fn records_read(&self, shard: &str, batch: Batch) {
         let count = batch.as_sdk().len();
         self.note(&format!("{shard}   {count:>3} records"));
         let mut entries = self.entries();
@@ -80,45 +79,46 @@ impl Ledger {
             *read += count;
         }
         for record in batch {
-            // Records that are not ours carry no number; they count as read all the same.
-            let number = std::str::from_utf8(record.data()).ok().and_then(|text| text.parse::<usize>().ok());
+            // Records of another producer have no number: only the shard's total counts them.
+            let text = std::str::from_utf8(record.data()).ok();
+            let number = text.and_then(|text| text.parse::<usize>().ok());
             let key = record.partition_key().unwrap_or_default().to_owned();
             entries.read.entry(key).or_default().extend(number);
         }
-        if entries.all_is_read() {
+        if entries.is_read() {
             self.all_read.notify_one();
         }
     }
 
-    /// A shard has been read to its end.
-    pub(crate) fn ends<'a>(&self, shard: &str, children: impl Iterator<Item = &'a str>) {
+    /// Notes that a shard was read to its end.
+    pub(crate) fn shard_ends<'a>(&self, shard: &str, children: impl Iterator<Item = &'a str>) {
         let children: Vec<&str> = children.collect();
-        let children = if children.is_empty() { "no child named".to_owned() } else { children.join(", ") };
+        let children = if children.is_empty() { "unknown".to_owned() } else { children.join(", ") };
         self.note(&format!("{shard} ends; its children: {children}"));
         self.entries().ended.insert(shard.to_owned());
     }
 
-    /// The number of the next record of a key.
+    /// Returns the number for the next record of a partition key.
     pub(crate) fn next_number(&self, key: &str) -> usize {
         *self.entries().written.entry(key.to_owned()).and_modify(|n| *n += 1).or_insert(1)
     }
 
-    /// Waits until all that was written has been read, or for 3 s, after which it counts as lost. And then a moment longer: a record that comes
-    /// once more would come late.
-    pub(crate) async fn all_read_or_late(&self) {
-        let all_is_read = {
+    /// Waits until every written record was read, for 3 s at most: those that take longer count as
+    /// lost. Then waits one more second, so that a duplicate has time to arrive.
+    pub(crate) async fn wait_until_read(&self) {
+        let is_read = {
             let mut entries = self.entries();
-            entries.writing_is_over = true;
-            entries.all_is_read()
+            entries.is_written = true;
+            entries.is_read()
         };
-        if !all_is_read {
+        if !is_read {
             let _ = timeout(Duration::from_secs(3), self.all_read.notified()).await;
         }
         sleep(Duration::from_secs(1)).await;
     }
 
-    /// What was read of each shard.
-    pub(crate) fn totals(&self) {
+    /// Prints the number of records read from each shard.
+    pub(crate) fn print_shards(&self) {
         let entries = self.entries();
         println!("\nShards in the order they opened:");
         for (shard, read) in &entries.shards {
@@ -127,9 +127,9 @@ impl Ledger {
         }
     }
 
-    /// Prints the verdict; whether all is well.
-    pub(crate) fn summary(&self) -> bool {
-        self.totals();
+    /// Prints the verdict. Returns whether there was no fault.
+    pub(crate) fn print_summary(&self) -> bool {
+        self.print_shards();
         let entries = self.entries();
         let written: usize = entries.written.values().sum();
         let read: usize = entries.read.values().map(Vec::len).sum();
@@ -138,16 +138,16 @@ impl Ledger {
         println!("  lost                            {}", verdict.lost);
         println!("  duplicated                      {}", verdict.duplicated);
         println!("  out of order within their key   {}", verdict.out_of_order);
-        println!("  shards opened before a parent   {}", entries.before_parent);
-        let well = written > 0 && verdict == Verdict::default() && entries.before_parent == 0;
-        println!("\n{}", if well { "All is well." } else { "SOMETHING IS WRONG." });
-        well
+        println!("  shards opened before a parent   {}", entries.opened_early);
+        let is_good = written > 0 && verdict == Verdict::default() && entries.opened_early == 0;
+        println!("\n{}", if is_good { "All is well." } else { "SOMETHING IS WRONG." });
+        is_good
     }
 }
 
 impl Entries {
-    fn all_is_read(&self) -> bool {
-        self.writing_is_over && self.verdict().lost == 0
+    fn is_read(&self) -> bool {
+        self.is_written && self.verdict().lost == 0
     }
 
     fn verdict(&self) -> Verdict {

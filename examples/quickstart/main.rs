@@ -1,7 +1,10 @@
-//! Watch every shard of a live, resharding stream arrive, parents first.
+//! Watches every shard of a live stream open, parents before children, across splits and merges.
 //!
-//! `cargo run --example quickstart` needs nothing: an in-process Kinesis is split and merged while it is written and read.
-//! `cargo run --example quickstart -- --stream NAME` follows a stream in your AWS account. `-- --help` tells more.
+//! `cargo run --example quickstart` needs no AWS account: an in-process Kinesis is split and merged
+//! while it is written and read.
+//!
+//! `cargo run --example quickstart -- --stream NAME` follows a stream of yours. `-- --help` lists
+//! the options.
 
 mod args;
 #[path = "../common/mod.rs"]
@@ -16,20 +19,22 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use clap::Parser;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use kinesis_shards::testing::FakeKinesis;
 use kinesis_shards::{ReadEventKind, ReadOptions, StartAt, StreamId, try_all_shards};
 
 use crate::args::Args;
-use crate::common::{Source, with_cause};
+use crate::common::error::LastError;
+use crate::common::listed::wait_until_listed;
+use crate::common::source::Source;
 use crate::ledger::Ledger;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.stream {
-        None => demo().await,
-        Some(stream) => follow(stream, &args.source).await,
+        None => Ok(demo().await),
+        Some(stream) => follow(stream, &args.source).await.map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -41,78 +46,74 @@ async fn main() -> ExitCode {
     }
 }
 
-/// On an in-process Kinesis: whether all that was written was read, once, in order.
-async fn demo() -> Result<bool, String> {
+/// Runs on an in-process Kinesis. Returns whether every record was read once and in order.
+async fn demo() -> bool {
     let kinesis = FakeKinesis::new();
     let stream = kinesis.create_stream("orders", 2);
-    println!(
-        "An in-process Kinesis, stream orders, 2 shards. It is written for 6 s, and split and merged meanwhile.\n"
-    );
+    println!("An in-process Kinesis has the stream orders with 2 shards.");
+    println!("It is written for 6 s, and split and merged meanwhile.\n");
 
     let ledger = Arc::new(Ledger::new());
-    // More often than once a second: there is something to see, and nobody else reads.
+    // More often than the default of once a second, to show more; nobody else reads the stream.
     let options = ReadOptions::new().idle_interval(Duration::from_millis(250));
     let orders = StreamId::from("orders");
-    let consumer = consume(kinesis.client(), &orders, StartAt::TrimHorizon, options, Arc::clone(&ledger));
+    let client = kinesis.client();
+    let consumer = consume(client, &orders, StartAt::TrimHorizon, options, Arc::clone(&ledger));
     let producer = async {
         producer::write_and_reshard(&kinesis.client(), &stream, &ledger).await;
-        ledger.all_read_or_late().await;
+        ledger.wait_until_read().await;
     };
-    // The stream of shards never ends by itself: what ends it is that all has been read.
+    // The stream of shards never ends by itself: the producer ends the program.
     tokio::select! {
-        result = consumer => result?,
+        () = consumer => {}
         () = producer => {}
     }
-    Ok(ledger.summary())
+    ledger.print_summary()
 }
 
-/// On a stream of the AWS account that the environment names, until Ctrl-C.
-async fn follow(stream: &StreamId, source: &Source) -> Result<bool, String> {
+/// Follows a stream in the AWS account of the environment until Ctrl-C.
+async fn follow(stream: &StreamId, source: &Source) -> Result<(), String> {
     let client = source.client(stream).await?;
-    println!("Following {stream} from {:?}. Ctrl-C ends it.\n", source.from);
+    wait_until_listed(&client, stream).await?;
+    println!("Following {stream}. Ctrl-C ends it.\n");
 
     let ledger = Arc::new(Ledger::new());
     tokio::select! {
-        result = consume(client, stream, source.from, ReadOptions::new(), Arc::clone(&ledger)) => result?,
-        stop = tokio::signal::ctrl_c() => stop.expect("Ctrl-C can be listened for"),
+        () = consume(client, stream, source.from, ReadOptions::new(), Arc::clone(&ledger)) => {}
+        signal = tokio::signal::ctrl_c() => signal.expect("a handler for Ctrl-C"),
     }
-    ledger.totals();
-    Ok(true)
+    ledger.print_shards();
+    Ok(())
 }
 
-/// Reads all shards at once, each after its parents.
+/// Reads all open shards concurrently, each after its parents.
 async fn consume(
     client: Client,
     stream: &StreamId,
     from: StartAt,
     options: ReadOptions,
     ledger: Arc<Ledger>,
-) -> Result<(), String> {
+) {
     let options = options.on_event({
-        let ledger = Arc::clone(&ledger);
+        let (ledger, last_error) = (Arc::clone(&ledger), LastError::default());
         move |event| {
             if let ReadEventKind::Retry { error, .. } = event.kind {
-                ledger.note(&format!("{}; it is tried again", with_cause(error)));
+                ledger.note(&format!("{}; retrying", last_error.describe(error)));
             }
         }
     });
     let (client, options, ledger) = (&client, &options, &*ledger);
+    let last_error = &LastError::default();
     try_all_shards(client, stream)
         .start_at(from)
-        .filter_map(|shard| async move {
+        .for_each_concurrent(None, |shard| async move {
             match shard {
-                Ok(shard) => Some(Ok(shard)),
-                // It is tried again by itself. What no retry will mend ends the program, if it never worked.
-                Err(error) if error.is_retryable() || ledger.has_shards() => {
-                    ledger.note(&format!("{}; it is tried again", with_cause(&error)));
-                    None
+                Ok(shard) => {
+                    reader::read_shard_to_end(client, shard, options.clone(), ledger).await;
                 }
-                Err(error) => Some(Err(with_cause(&error))),
+                // The stream lists the shards again by itself.
+                Err(error) => ledger.note(&format!("{}; retrying", last_error.describe(&error))),
             }
         })
-        .try_for_each_concurrent(None, |shard| async move {
-            reader::read_to_the_end(client, shard, options.clone(), ledger).await;
-            Ok(())
-        })
-        .await
+        .await;
 }

@@ -1,4 +1,4 @@
-//! Writes numbered records of sixteen keys, and reshards the stream meanwhile.
+//! Writes numbered records with sixteen partition keys, and reshards the stream meanwhile.
 
 use std::time::Duration;
 
@@ -17,16 +17,14 @@ pub(crate) async fn write_and_reshard(client: &Client, stream: &FakeStream, ledg
         for key in (0..KEYS).map(|n| format!("customer-{n:02}")) {
             let number = ledger.next_number(&key);
             let record = client.put_record().stream_name(stream.name()).partition_key(key);
-            record
-                .data(Blob::new(number.to_string()))
-                .send()
-                .await
-                .expect("the in-process Kinesis takes records");
+            let record = record.data(Blob::new(number.to_string()));
+            record.send().await.expect("the in-process Kinesis accepts the record");
         }
         match round {
             20 => {
-                let (low, high) = stream.split("shardId-000000000000");
-                ledger.note(&format!("-- Kinesis splits shardId-000000000000 into {low} and {high}"));
+                let parent = "shardId-000000000000";
+                let (low, high) = stream.split(parent);
+                ledger.note(&format!("-- Kinesis splits {parent} into {low} and {high}"));
             }
             40 => {
                 let (high, other) = ("shardId-000000000003", "shardId-000000000001");

@@ -1,34 +1,34 @@
-//! Reads one shard, from where its handle says to its end.
+//! Reads one shard to its end.
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
 use futures::StreamExt;
 use kinesis_shards::{ReadOptions, ReaderEnd, ShardHandle};
 
-use crate::common::with_cause;
+use crate::common::error::with_cause;
 use crate::ledger::Ledger;
 
-pub(crate) async fn read_to_the_end(
+pub(crate) async fn read_shard_to_end(
     client: &Client,
     shard: ShardHandle,
     options: ReadOptions,
     ledger: &Ledger,
 ) {
-    ledger.opens(&shard);
+    ledger.shard_opens(&shard);
     let id = shard.id().to_owned();
     let mut batches = shard.batches(client).with(options);
     while let Some(batch) = batches.next().await {
         match batch {
-            Ok(batch) => ledger.reads(&id, batch),
-            // The reader has ended, and the shard is offered again.
-            Err(error) => ledger.note(&format!("{}; it is tried again", with_cause(&error))),
+            Ok(batch) => ledger.records_read(&id, batch),
+            // The reader ends here, and the shard is offered again.
+            Err(error) => ledger.note(&format!("{}; retrying", with_cause(&error))),
         }
     }
     match batches.ended() {
         Some(ReaderEnd::EndOfShard { children }) => {
-            ledger.ends(&id, children.iter().map(ChildShard::shard_id));
+            ledger.shard_ends(&id, children.iter().map(ChildShard::shard_id));
         }
-        Some(ReaderEnd::Expired) => ledger.ends(&id, std::iter::empty()),
+        Some(ReaderEnd::Expired) => ledger.shard_ends(&id, std::iter::empty()),
         _ => {}
     }
 }

@@ -1,22 +1,29 @@
-//! Checkpoints in a store of one's own: `store.rs` keeps them in Redis.
+//! Checkpoints in a store of your own: `store.rs` implements one on Redis.
 //!
-//! `cargo run --example redis -- orders --redis redis://127.0.0.1/` follows a stream in your AWS account until Ctrl-C; start it again, and it goes on.
+//! `cargo run --example redis -- orders --redis redis://127.0.0.1/` follows a stream of yours until
+//! Ctrl-C. Start it again, and it continues.
 
-#[path = "../common/checkpointed.rs"]
-mod checkpointed;
 #[path = "../common/mod.rs"]
 mod common;
 mod store;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use kinesis_shards::{Checkpoints, StreamId};
+use futures::StreamExt;
+use kinesis_shards::{Checkpoints, ReadOptions, ShardStreamExt, StreamId, all_shards};
+use tracing::Level;
 
-use crate::common::{Source, with_cause};
+use crate::common::error::with_cause;
+use crate::common::listed::wait_until_listed;
+use crate::common::source::Source;
 use crate::store::RedisStore;
 
-/// Consumes a Kinesis stream with its checkpoints in Redis: stop it, start it, it goes on.
+/// How long Ctrl-C waits for records in flight and for the store.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Consumes a Kinesis stream with its checkpoints in Redis: stop it, start it, and it continues.
 #[derive(Parser)]
 #[command(name = "redis")]
 struct Args {
@@ -35,7 +42,8 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     match follow(&Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -43,10 +51,56 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn follow(args: &Args) -> Result<(), String> {
-    let client = args.source.client(&args.stream).await?;
+/// Prints every record until Ctrl-C. Returns whether everything was saved.
+async fn follow(args: &Args) -> Result<bool, String> {
+    // Failed listings, reads and saves are logged and retried.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(Level::WARN).init();
+    let Args { stream, source, .. } = args;
+    let client = source.client(stream).await?;
+    wait_until_listed(&client, stream).await?;
+
     let store = RedisStore::connect(&args.redis).await;
     let store = store.map_err(|error| format!("{}: {}", args.redis, with_cause(&*error)))?;
-    let checkpoints = Checkpoints::load(store, &args.stream).await.map_err(|error| with_cause(&error))?;
-    checkpointed::until_ctrl_c(&client, args.source.from, &checkpoints).await
+    let checkpoints = Checkpoints::load(store, stream).await.map_err(|error| with_cause(&error))?;
+    for (shard, _) in checkpoints.progress() {
+        if let Some(checkpoint) = checkpoints.get(&shard) {
+            println!("{shard}: checkpoint {checkpoint}");
+        }
+    }
+    println!("Following {stream}. Ctrl-C saves and exits.\n");
+
+    // `stop` ends the stream of records below, then waits for the last acknowledgement and save.
+    let stop = tokio::spawn({
+        let checkpoints = checkpoints.clone();
+        async move {
+            tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C");
+            checkpoints.stop(SHUTDOWN_LIMIT).await
+        }
+    });
+
+    let mut records = all_shards(&client, stream)
+        .start_at(source.from) // shards without a checkpoint
+        .checkpoints(&checkpoints) // the others continue at theirs
+        .records(&client)
+        .with(ReadOptions::new().deaggregate())
+        .auto_ack(); // taking the next record acknowledges this one
+    while let Some(record) = records.next().await {
+        match record {
+            Ok(record) => {
+                let data = String::from_utf8_lossy(record.data());
+                let (shard, sequence_number) = (record.shard_id(), record.sequence_number());
+                println!("{shard} {sequence_number} {}", data.escape_debug());
+            }
+            // This shard is offered again; the others go on.
+            Err(error) => eprintln!("{}; retrying", with_cause(&error)),
+        }
+    }
+
+    let stopped = stop.await.map_err(|error| error.to_string())?;
+    println!("\n{stopped}");
+    for (shard, checkpoint) in stopped.checkpoints() {
+        println!("{shard}: saved at {checkpoint}");
+    }
+    // What was not saved is delivered again by the next run.
+    Ok(stopped.is_complete())
 }

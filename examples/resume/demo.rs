@@ -1,56 +1,62 @@
-//! Three lives of one consumer, on an in-process Kinesis.
+//! Three runs of one consumer, on an in-process Kinesis.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use kinesis_shards::testing::{FakeKinesis, FakeStream};
-use kinesis_shards::{Checkpoints, FileStore, ReadOptions, ShardStreamExt, UnackedRecord, all_shards};
+use kinesis_shards::{
+    Checkpoints, FileStore, ReadError, ReadOptions, ShardStreamExt, UnackedRecord, all_shards,
+};
 use tokio::time::{sleep, timeout};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// How often each record came, by its number.
-type Seen = BTreeMap<u32, u32>;
+type Records = BoxStream<'static, Result<UnackedRecord, ReadError>>;
 
-/// Whether nothing was lost.
+/// How often each record was delivered, by its number.
+type Deliveries = BTreeMap<u32, u32>;
+
+/// Runs the demonstration. Returns whether no record was lost and only those in hand at the crash
+/// were delivered again.
 pub(crate) async fn run() -> Result<bool> {
     let dir = std::env::temp_dir().join(format!("resume-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let file = dir.join("checkpoints");
     let kinesis = FakeKinesis::new();
     let orders = kinesis.create_stream("orders", 2);
-    let mut seen = Seen::new();
+    let mut deliveries = Deliveries::new();
     write(&orders, 0..300);
-    println!(
-        "An in-process Kinesis, stream orders, 2 shards, 300 records. The checkpoints are in {}.\n",
-        file.display()
-    );
+    println!("An in-process Kinesis has the stream orders with 2 shards and 300 records.");
+    println!("The checkpoints are in {}.\n", file.display());
 
-    println!("The first life processes 200 of them, and crashes with 20 more in hand.");
+    println!("The first run processes 200 records and crashes with 20 more in hand.");
     let checkpoints = open(&file).await?;
     let mut records = consume(&kinesis, &checkpoints);
     for _ in 0..200 {
-        next(&mut records, &mut seen).await?.ack();
+        next(&mut records, &mut deliveries).await?.ack();
     }
     let mut in_hand = Vec::new();
     for _ in 0..20 {
-        in_hand.push(next(&mut records, &mut seen).await?);
+        in_hand.push(next(&mut records, &mut deliveries).await?);
     }
-    checkpoints.flush().await; // So that it is known what comes again. Without, it would be saved within 5 s.
+    // Makes the number of repeated records exact. Without it, the save follows within 5 s.
+    checkpoints.flush().await;
     drop((records, in_hand, checkpoints));
 
     println!("\nA shard is split, and 100 more records are written.\n");
     orders.split("shardId-000000000000");
     write(&orders, 300..400);
 
-    println!("The second life goes on from the file, reads to the end, and is stopped.");
+    println!("The second run continues from the file, reads to the end, and is stopped.");
     let checkpoints = open(&file).await?;
     let mut records = consume(&kinesis, &checkpoints);
     let mut processed = 0;
-    while let Ok(record) = timeout(Duration::from_secs(3), next(&mut records, &mut seen)).await {
+    let wait = Duration::from_secs(3);
+    while let Ok(record) = timeout(wait, next(&mut records, &mut deliveries)).await {
         record?.ack();
         processed += 1;
     }
@@ -58,17 +64,17 @@ pub(crate) async fn run() -> Result<bool> {
     println!("  {processed} records; {stopped}");
     drop((records, checkpoints));
 
-    println!("\nThe third finds nothing left to do.");
+    println!("\nThe third run finds nothing left to do.");
     let checkpoints = open(&file).await?;
     let mut records = consume(&kinesis, &checkpoints);
-    let late = timeout(Duration::from_secs(2), records.next()).await.is_ok();
+    let found_more = timeout(Duration::from_secs(2), records.next()).await.is_ok();
     drop((records, checkpoints));
     std::fs::remove_dir_all(dir)?;
 
-    let lost = (0..400).filter(|number| !seen.contains_key(number)).count();
-    let again = seen.values().filter(|times| **times > 1).count();
-    println!("\nwritten 400   lost {lost}   came again {again} (20 were in hand at the crash)");
-    Ok(lost == 0 && again == 20 && !late && stopped.is_complete())
+    let lost = (0..400).filter(|number| !deliveries.contains_key(number)).count();
+    let repeated = deliveries.values().filter(|&&times| times > 1).count();
+    println!("\nwritten 400   lost {lost}   repeated {repeated} (20 were in hand at the crash)");
+    Ok(lost == 0 && repeated == 20 && !found_more && stopped.is_complete())
 }
 
 fn write(orders: &FakeStream, numbers: std::ops::Range<u32>) {
@@ -77,30 +83,31 @@ fn write(orders: &FakeStream, numbers: std::ops::Range<u32>) {
     }
 }
 
-/// As a process does when it starts.
+/// Loads the checkpoints, as a process does when it starts.
 async fn open(file: &Path) -> Result<Checkpoints> {
-    // The life before is of the same process here: its task that saves lets go of the file in a moment.
+    // The last run was part of this process: its save task needs a moment to close the file.
     sleep(Duration::from_millis(100)).await;
     let checkpoints = Checkpoints::load(FileStore::open(file)?, "orders").await?;
-    let mut progress: Vec<_> = checkpoints.progress().collect();
-    progress.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for (shard, progress) in progress {
-        println!("  {shard}: {progress:?}");
+    let mut shards: Vec<String> = checkpoints.progress().map(|(shard, _)| shard).collect();
+    shards.sort();
+    for shard in shards {
+        if let Some(checkpoint) = checkpoints.get(&shard) {
+            println!("  {shard}: checkpoint {checkpoint}");
+        }
     }
     Ok(checkpoints)
 }
 
-type Records =
-    futures::stream::BoxStream<'static, std::result::Result<UnackedRecord, kinesis_shards::ReadError>>;
-
 fn consume(kinesis: &FakeKinesis, checkpoints: &Checkpoints) -> Records {
     let client = kinesis.client();
     let options = ReadOptions::new().idle_interval(Duration::from_millis(250));
-    all_shards(&client, "orders").checkpoints(checkpoints).records(&client).with(options).boxed()
+    let shards = all_shards(&client, "orders").checkpoints(checkpoints);
+    shards.records(&client).with(options).boxed()
 }
 
-async fn next(records: &mut Records, seen: &mut Seen) -> Result<UnackedRecord> {
-    let record = records.try_next().await?.ok_or("the stream has ended")?;
-    *seen.entry(std::str::from_utf8(record.data())?.parse()?).or_default() += 1;
+/// Takes the next record and counts its delivery.
+async fn next(records: &mut Records, deliveries: &mut Deliveries) -> Result<UnackedRecord> {
+    let record = records.try_next().await?.ok_or("the stream of records has ended")?;
+    *deliveries.entry(std::str::from_utf8(record.data())?.parse()?).or_default() += 1;
     Ok(record)
 }

@@ -1,28 +1,39 @@
-//! Stop it, start it, it goes on.
+//! A consumer with its checkpoints in a file: stop it, start it, and it continues.
 //!
-//! `cargo run --example resume` needs nothing: a consumer of an in-process Kinesis crashes, starts again from its file, and is stopped.
-//! `cargo run --example resume -- orders --file orders.checkpoints` follows a stream in your AWS account until Ctrl-C; start it again. `-- --help` tells more.
+//! `cargo run --example resume` needs no AWS account: a consumer of an in-process Kinesis crashes,
+//! restarts from its file, and is stopped.
+//!
+//! `cargo run --example resume -- orders --file orders.checkpoints` follows a stream of yours until
+//! Ctrl-C. Start it again, and it continues. `-- --help` lists the options.
 
-#[path = "../common/checkpointed.rs"]
-mod checkpointed;
 #[path = "../common/mod.rs"]
 mod common;
 mod demo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use kinesis_shards::{Checkpoints, FileStore, StreamId};
+use futures::StreamExt;
+use kinesis_shards::{Checkpoints, FileStore, ReadOptions, ShardStreamExt, StreamId, all_shards};
+use tracing::Level;
 
-use crate::common::{Source, with_cause};
+use crate::common::error::with_cause;
+use crate::common::listed::wait_until_listed;
+use crate::common::source::Source;
 
-/// Consumes a Kinesis stream with its checkpoints in a file: stop it, start it, it goes on.
+/// How long Ctrl-C waits for records in flight and for the store.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Consumes a Kinesis stream with its checkpoints in a file: stop it, start it, and it continues.
 ///
-/// Without a stream, it shows that on an in-process Kinesis, within some seconds: a consumer crashes with records in hand, another goes on from the file across a split, and a third finds nothing left to do. It exits non-zero if anything
-/// was lost.
+/// Without a stream it runs for some seconds on an in-process Kinesis: a consumer crashes with
+/// records in hand, a second one continues from the file across a split, and a third one finds
+/// nothing left to do. It exits with an error if a record was lost.
 ///
-/// With a stream, it prints its records until Ctrl-C, which saves how far each shard was read. One process at a time may use the file.
+/// With a stream it prints the records until Ctrl-C, which saves how far each shard was read. Only
+/// one process at a time can use the file.
 #[derive(Parser)]
 #[command(name = "resume")]
 struct Args {
@@ -30,7 +41,7 @@ struct Args {
     #[arg(value_name = "STREAM-NAME-OR-ARN")]
     stream: Option<StreamId>,
 
-    /// Where the checkpoints are
+    /// The file of the checkpoints
     #[arg(long, value_name = "PATH", default_value = "resume.checkpoints", requires = "stream")]
     file: PathBuf,
 
@@ -43,7 +54,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.stream {
         None => demo::run().await.map_err(|error| with_cause(&*error)),
-        Some(stream) => follow(stream, &args).await.map(|()| true),
+        Some(stream) => follow(stream, &args).await,
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -55,9 +66,54 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn follow(stream: &StreamId, args: &Args) -> Result<(), String> {
+/// Prints every record until Ctrl-C. Returns whether everything was saved.
+async fn follow(stream: &StreamId, args: &Args) -> Result<bool, String> {
+    // Failed listings, reads and saves are logged and retried.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(Level::WARN).init();
     let client = args.source.client(stream).await?;
+    wait_until_listed(&client, stream).await?;
+
     let store = FileStore::open(&args.file).map_err(|error| with_cause(&error))?;
     let checkpoints = Checkpoints::load(store, stream).await.map_err(|error| with_cause(&error))?;
-    checkpointed::until_ctrl_c(&client, args.source.from, &checkpoints).await
+    for (shard, _) in checkpoints.progress() {
+        if let Some(checkpoint) = checkpoints.get(&shard) {
+            println!("{shard}: checkpoint {checkpoint}");
+        }
+    }
+    println!("Following {stream}. Ctrl-C saves and exits.\n");
+
+    // `stop` ends the stream of records below, then waits for the last acknowledgement and save.
+    let stop = tokio::spawn({
+        let checkpoints = checkpoints.clone();
+        async move {
+            tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C");
+            checkpoints.stop(SHUTDOWN_LIMIT).await
+        }
+    });
+
+    let mut records = all_shards(&client, stream)
+        .start_at(args.source.from) // shards without a checkpoint
+        .checkpoints(&checkpoints) // the others continue at theirs
+        .records(&client)
+        .with(ReadOptions::new().deaggregate())
+        .auto_ack(); // taking the next record acknowledges this one
+    while let Some(record) = records.next().await {
+        match record {
+            Ok(record) => {
+                let data = String::from_utf8_lossy(record.data());
+                let (shard, sequence_number) = (record.shard_id(), record.sequence_number());
+                println!("{shard} {sequence_number} {}", data.escape_debug());
+            }
+            // This shard is offered again; the others go on.
+            Err(error) => eprintln!("{}; retrying", with_cause(&error)),
+        }
+    }
+
+    let stopped = stop.await.map_err(|error| error.to_string())?;
+    println!("\n{stopped}");
+    for (shard, checkpoint) in stopped.checkpoints() {
+        println!("{shard}: saved at {checkpoint}");
+    }
+    // What was not saved is delivered again by the next run.
+    Ok(stopped.is_complete())
 }

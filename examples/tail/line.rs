@@ -1,4 +1,4 @@
-//! A record as a line.
+//! One record as a line of text or JSON.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) fn text(record: &Record, lag: Option<Duration>) -> String {
     line
 }
 
-/// One line, and nothing that a terminal would obey.
+/// Escapes line breaks and everything else that would control a terminal.
 fn escape(line: &mut String, text: &str) {
     for char in text.chars() {
         if char.is_control() {

@@ -1,6 +1,7 @@
-//! `tail -f` for a Kinesis stream that is split and merged meanwhile.
+//! `tail -f` for a Kinesis stream, across splits and merges.
 //!
-//! `cargo run --example tail -- orders` prints what is written from now on to a stream in your AWS account. `-- --help` tells more.
+//! `cargo run --example tail -- orders` prints the new records of a stream in your AWS account.
+//! `-- --help` lists the options.
 
 mod args;
 #[path = "../common/mod.rs"]
@@ -12,7 +13,6 @@ mod progress;
 mod replay;
 mod units;
 
-use std::error::Error;
 use std::io;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -26,18 +26,20 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, interval_at, timeout};
 
 use crate::args::Args;
-use crate::common::with_cause;
+use crate::common::error::LastError;
+use crate::common::listed::wait_until_listed;
 use crate::console::Console;
 use crate::progress::Progress;
 use crate::replay::Replay;
 
-const PROGRESS_EVERY: Duration = Duration::from_secs(3);
-/// How long a stdout that takes nothing may hold up the end.
-const LAST_WRITE: Duration = Duration::from_secs(1);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
+/// How long a blocked stdout may delay the exit.
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Why the program ends without an error.
 enum End {
     CtrlC,
-    /// Nobody reads stdout any more.
+    /// The reader of stdout has closed it.
     Closed,
 }
 
@@ -46,77 +48,87 @@ fn main() -> ExitCode {
     let runtime = Runtime::new().expect("a runtime with timers and signals");
     let (console, mut progress) = (Console::new(), Progress::new());
     let end = runtime.block_on(tail(&args, &console, &mut progress));
-    // Not dropped: that would wait for a stdout that takes nothing.
+    // Dropping the runtime would wait for a blocked stdout.
     runtime.shutdown_background();
     match end {
-        Ok(End::CtrlC) => progress.summary(&console),
+        Ok(End::CtrlC) => progress.print_summary(&console),
         Ok(End::Closed) => console.end(),
         Err(error) => {
             console.end();
-            console.say(&format!("error: {}", with_cause(&*error)));
+            console.print(&format!("error: {error}"));
             return ExitCode::FAILURE;
         }
     }
     ExitCode::SUCCESS
 }
 
-async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result<End, Box<dyn Error>> {
-    let mut ctrl_c = pin!(tokio::signal::ctrl_c().map(|stop| stop.expect("Ctrl-C can be listened for")));
+async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result<End, String> {
+    let mut ctrl_c = pin!(tokio::signal::ctrl_c().map(|stop| stop.expect("a handler for Ctrl-C")));
     let mut closed = pin!(output::closed());
+    let connect = async {
+        let client = args.source.client(&args.stream).await?;
+        wait_until_listed(&client, &args.stream).await?;
+        Ok::<_, String>(client)
+    };
     let client = tokio::select! {
-        client = args.source.client(&args.stream) => client?,
+        client = connect => client?,
         () = &mut ctrl_c => return Ok(End::CtrlC),
     };
 
-    let shards = try_all_shards(&client, &args.stream).start_at(args.source.from).filter_map(|shard| {
-        ready(shard.map_err(|error| console.say(&format!("{}; it is tried again", with_cause(&error)))).ok())
+    let last_error = LastError::default();
+    let shards = try_all_shards(&client, &args.stream).start_at(args.source.from);
+    let shards = shards.filter_map(|shard| {
+        if let Err(error) = &shard {
+            console.print(&format!("{}; retrying", last_error.describe(error)));
+        }
+        ready(shard.ok())
     });
-    // By the page: each comes with its lag, and is one write.
-    let options = progress.watched();
+    // A batch has the lag of all its records, and is written at once.
+    let options = progress.read_options();
     let options = if args.deaggregate { options.deaggregate() } else { options };
     let mut batches = shards.batches(&client).with(options);
 
     let line = if args.json { line::json } else { line::text };
     let mut stdout = tokio::io::stdout();
     let mut replay = Replay::default();
-    let mut ticks = interval_at(Instant::now() + PROGRESS_EVERY, PROGRESS_EVERY);
+    let mut ticks = interval_at(Instant::now() + PROGRESS_INTERVAL, PROGRESS_INTERVAL);
     loop {
         let batch = tokio::select! {
-            // In this order: a stream that always has records must not keep the others waiting.
+            // The records come last: a busy stream must not starve the other branches.
             biased;
             () = &mut ctrl_c => return Ok(End::CtrlC),
             () = &mut closed => return Ok(End::Closed),
             _ = ticks.tick() => {
-                progress.tick(console, batches.lags());
+                progress.print(console, batches.lags());
                 continue;
             }
-            batch = batches.next() => batch.expect("the stream of shards never ends"),
+            batch = batches.next() => batch.expect("a stream of shards that never ends"),
         };
         let batch = match batch {
             Ok(batch) => batch,
             Err(error) => {
-                replay.failed(error.shard_id());
-                console.say(&format!("{}; the shard is tried again", with_cause(&error)));
+                replay.shard_failed(error.shard_id());
+                console.print(&format!("{}; retrying", last_error.describe(&error)));
                 continue;
             }
         };
         let lag = batch.lag();
-        let records = replay.fresh(batch);
+        let records = replay.new_records(batch);
         let lines: String = records.iter().map(|record| line(record, lag)).collect();
-        console.make_room();
+        console.hide_progress();
         let print = pin!(output::print(&mut stdout, &lines));
         let printed = match select(print, &mut ctrl_c).await {
             Either::Left((printed, _)) => printed,
             Either::Right(((), print)) => {
-                let _ = timeout(LAST_WRITE, print).await;
+                let _ = timeout(LAST_WRITE_TIMEOUT, print).await;
                 return Ok(End::CtrlC);
             }
         };
         match printed {
-            Ok(()) => progress.read(&records),
+            Ok(()) => progress.count(&records),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(End::Closed),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(format!("cannot write to stdout: {error}")),
         }
-        console.restore();
+        console.show_progress();
     }
 }

@@ -1,4 +1,4 @@
-//! stdout, which may be slow, or go away.
+//! stdout, which can be slow, and can be closed by its reader.
 
 use std::io;
 
@@ -9,7 +9,8 @@ pub(crate) async fn print(stdout: &mut Stdout, lines: &str) -> io::Result<()> {
     stdout.flush().await
 }
 
-/// Waits until nobody reads stdout any more, so that `| head` ends it also when no record comes. Only a pipe tells that.
+/// Waits until the reader of stdout closes it, so that `| head` ends the program even if no record
+/// comes. Only a pipe reports that; otherwise this waits forever.
 #[cfg(unix)]
 pub(crate) async fn closed() {
     use std::os::fd::AsFd;
@@ -17,10 +18,11 @@ pub(crate) async fn closed() {
     use tokio::io::Interest;
     use tokio::net::unix::pipe::Sender;
 
-    // Unchecked, since nothing is written here: it need not become non-blocking, for all who share it.
-    let watched = io::stdout().as_fd().try_clone_to_owned().and_then(Sender::from_owned_fd_unchecked);
-    match watched {
-        Ok(stdout) if stdout.ready(Interest::ERROR).await.is_ok() => {}
+    // Unchecked: nothing is written here, so the pipe need not become non-blocking, which would
+    // affect every process that shares it.
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    match stdout.and_then(Sender::from_owned_fd_unchecked) {
+        Ok(pipe) if pipe.ready(Interest::ERROR).await.is_ok() => {}
         _ => std::future::pending().await,
     }
 }

@@ -1,26 +1,26 @@
-//! How far it is.
+//! The progress line: how much was read, how fast, and how far behind.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kinesis_shards::{ReadEventKind, ReadOptions, Record};
 use tokio::time::Instant;
 
-use crate::common::with_cause;
+use crate::common::error::LastError;
 use crate::console::Console;
-use crate::units::{bytes, count, per_second, span};
+use crate::units::{bytes, count, lag, per_second, span};
 
 pub(crate) struct Progress {
-    begun: Instant,
-    read: Read,
-    /// When the last line was printed, and what was read until then.
-    last: (Instant, Read),
+    started: Instant,
+    total: Total,
+    /// The time of the last progress line, and the total then.
+    last: (Instant, Total),
     retries: Arc<Retries>,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Read {
+struct Total {
     records: u64,
     bytes: u64,
 }
@@ -28,71 +28,79 @@ struct Read {
 #[derive(Default)]
 struct Retries {
     count: AtomicU64,
-    /// Why, the last time. A hundred shards that fail at once are one line.
-    latest: Mutex<Option<String>>,
+    last_error: LastError,
+    /// The latest error that was not printed yet: a hundred shards that fail at once are one line.
+    unprinted: Mutex<Option<String>>,
+}
+
+impl Retries {
+    fn unprinted(&self) -> MutexGuard<'_, Option<String>> {
+        self.unprinted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Progress {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        let read = Read::default();
-        Self { begun: now, read, last: (now, read), retries: Arc::default() }
+        let total = Total::default();
+        Self { started: now, total, last: (now, total), retries: Arc::default() }
     }
 
-    /// Options by which retries are counted.
-    pub(crate) fn watched(&self) -> ReadOptions {
+    /// Returns options that count the retries.
+    pub(crate) fn read_options(&self) -> ReadOptions {
         let retries = Arc::clone(&self.retries);
         ReadOptions::new().on_event(move |event| {
             if let ReadEventKind::Retry { error, .. } = event.kind {
                 retries.count.fetch_add(1, Ordering::Relaxed);
-                *retries.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(with_cause(error));
+                *retries.unprinted() = Some(retries.last_error.describe(error));
             }
         })
     }
 
-    pub(crate) fn read(&mut self, records: &[Record]) {
+    /// Adds records to the total.
+    pub(crate) fn count(&mut self, records: &[Record]) {
         for record in records {
-            self.read.records += 1;
+            self.total.records += 1;
             let size = record.data().len() + record.partition_key().map_or(0, str::len);
-            self.read.bytes += size as u64;
+            self.total.bytes += size as u64;
         }
     }
 
-    pub(crate) fn tick<'a>(
+    pub(crate) fn print<'a>(
         &mut self,
         console: &Console,
         lags: impl Iterator<Item = (&'a str, Option<Duration>)>,
     ) {
-        let latest = self.retries.latest.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(error) = latest {
-            console.say(&format!("{error}; it is tried again"));
+        let error = self.retries.unprinted().take();
+        if let Some(error) = error {
+            console.print(&format!("{error}; retrying"));
         }
-        let (mut open, mut greatest) = (0, None);
+        let (mut open, mut greatest_lag) = (0, None);
         for (_, lag) in lags {
             open += 1;
-            greatest = greatest.max(lag);
+            greatest_lag = greatest_lag.max(lag);
         }
         let now = Instant::now();
-        let (then, before) = std::mem::replace(&mut self.last, (now, self.read));
+        let (then, before) = std::mem::replace(&mut self.last, (now, self.total));
         let per_second = |count: u64, before: u64| per_second(count - before, now - then);
         console.progress(&format!(
-            "{}, {}/s, {}/s; {} open, lag {}; {}",
-            count(self.read.records, "record", "records"),
-            per_second(self.read.records, before.records),
-            bytes(per_second(self.read.bytes, before.bytes)),
+            "{}, {}/s, {}/s; {} open, {}; {}",
+            count(self.total.records, "record", "records"),
+            per_second(self.total.records, before.records),
+            bytes(per_second(self.total.bytes, before.bytes)),
             count(open, "shard", "shards"),
-            greatest.map_or_else(|| "unknown".to_owned(), |lag| format!("up to {}", span(lag))),
+            lag(greatest_lag),
             self.retries(),
         ));
     }
 
-    pub(crate) fn summary(&self, console: &Console) {
+    pub(crate) fn print_summary(&self, console: &Console) {
         console.end();
-        console.say(&format!(
+        console.print(&format!(
             "{}, {} in {}; {}",
-            count(self.read.records, "record", "records"),
-            bytes(self.read.bytes),
-            span(self.begun.elapsed()),
+            count(self.total.records, "record", "records"),
+            bytes(self.total.bytes),
+            span(self.started.elapsed()),
             self.retries(),
         ));
     }

@@ -1,13 +1,14 @@
-//! Figures for people.
+//! Times, sizes and counts in a form for people.
 
 use std::time::Duration;
 
 use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 
-/// RFC 3339, always with milliseconds, so that columns keep their width.
+/// Formats a time in RFC 3339, always with milliseconds, so that columns are aligned.
 pub(crate) fn time(time: DateTime) -> Option<String> {
     let seconds = DateTime::from_secs(time.secs()).fmt(DateTimeFormat::DateTime).ok()?;
-    Some(format!("{}.{:03}Z", seconds.trim_end_matches('Z'), time.subsec_nanos() / 1_000_000))
+    let millis = time.subsec_nanos() / 1_000_000;
+    Some(format!("{}.{millis:03}Z", seconds.trim_end_matches('Z')))
 }
 
 pub(crate) fn span(span: Duration) -> String {
@@ -31,9 +32,18 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit)
 }
 
-/// Such as `3 records`.
-pub(crate) fn count(count: u64, what: &str, more: &str) -> String {
-    format!("{count} {}", if count == 1 { what } else { more })
+/// Formats the greatest lag of all shards, which is `None` before the first read.
+pub(crate) fn lag(greatest: Option<Duration>) -> String {
+    match greatest {
+        None => "lag unknown".to_owned(),
+        Some(Duration::ZERO) => "no lag".to_owned(),
+        Some(lag) => format!("lag up to {}", span(lag)),
+    }
+}
+
+/// Formats a count such as `3 records`.
+pub(crate) fn count(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 pub(crate) fn per_second(count: u64, time: Duration) -> u64 {

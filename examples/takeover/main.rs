@@ -1,22 +1,31 @@
-//! Goes on where a Java application of the Kinesis Client Library has stopped, from its DynamoDB table.
+//! Continues where a Java application of the Kinesis Client Library has stopped.
 //!
-//! `cargo run --example takeover -- orders --table orders-application`
+//! `cargo run --example takeover -- orders --table orders-application` reads the application's
+//! checkpoints from its DynamoDB table, and keeps its own there until Ctrl-C.
 
-#[path = "../common/checkpointed.rs"]
-mod checkpointed;
 #[path = "../common/mod.rs"]
 mod common;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use kinesis_shards::{Checkpoints, DynamoDbStore, StreamId};
+use futures::StreamExt;
+use kinesis_shards::{Checkpoints, DynamoDbStore, ReadOptions, ShardStreamExt, StreamId, all_shards};
+use tracing::Level;
 
-use crate::common::{Source, with_cause};
+use crate::common::error::with_cause;
+use crate::common::listed::wait_until_listed;
+use crate::common::source::Source;
 
-/// Consumes a Kinesis stream from where a Java application of the Kinesis Client Library has stopped, by its lease table, and leaves the table so that the application can go on from there.
+/// How long Ctrl-C waits for records in flight and for the table.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
+
+/// Consumes a Kinesis stream from where a Java application of the Kinesis Client Library has
+/// stopped, as its lease table says, and leaves the table so that the application can continue.
 ///
-/// Stop the application first. What the table does not know starts at `--from`. Ctrl-C saves how far each shard was read.
+/// Stop the application first. Shards that are not in the table start at `--from`. Ctrl-C saves how
+/// far each shard was read.
 #[derive(Parser)]
 #[command(name = "takeover")]
 struct Args {
@@ -24,11 +33,12 @@ struct Args {
     #[arg(value_name = "STREAM-NAME-OR-ARN")]
     stream: StreamId,
 
-    /// The DynamoDB table: the application's name
+    /// The DynamoDB table, which has the application's name
     #[arg(long, value_name = "TABLE")]
     table: String,
 
-    /// Another DynamoDB than AWS's, such as `http://127.0.0.1:8000`
+    /// A DynamoDB server other than AWS, such as `http://127.0.0.1:8000`; by default the server at
+    /// `--endpoint-url`
     #[arg(long, value_name = "URL")]
     dynamodb_endpoint_url: Option<String>,
 
@@ -38,8 +48,9 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match takeover(&Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    match follow(&Args::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -47,11 +58,60 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn takeover(args: &Args) -> Result<(), String> {
-    let url = args.dynamodb_endpoint_url.as_deref();
-    let config = args.source.config(&args.stream, url).await?;
+/// Prints every record until Ctrl-C. Returns whether everything was saved.
+async fn follow(args: &Args) -> Result<bool, String> {
+    // Failed listings, reads and saves are logged and retried.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(Level::WARN).init();
+    let Args { stream, source, .. } = args;
+    let client = source.client(stream).await?;
+    wait_until_listed(&client, stream).await?;
+
+    // A consumer of an emulator must not write to a table in AWS by accident.
+    let url = args.dynamodb_endpoint_url.as_ref().or(source.endpoint_url.as_ref());
+    let config = source.config(stream, url.map(String::as_str)).await?;
     let store = DynamoDbStore::new(&aws_sdk_dynamodb::Client::new(&config), &args.table);
-    let checkpoints = Checkpoints::load(store, &args.stream).await.map_err(|error| with_cause(&error))?;
-    let client = args.source.client(&args.stream).await?;
-    checkpointed::until_ctrl_c(&client, args.source.from, &checkpoints).await
+    let checkpoints = Checkpoints::load(store, stream).await.map_err(|error| with_cause(&error))?;
+    for (shard, _) in checkpoints.progress() {
+        if let Some(checkpoint) = checkpoints.get(&shard) {
+            println!("{shard}: checkpoint {checkpoint}");
+        }
+    }
+    println!("Following {stream}. Ctrl-C saves and exits.\n");
+
+    // `stop` ends the stream of records below, then waits for the last acknowledgement and save.
+    let stop = tokio::spawn({
+        let checkpoints = checkpoints.clone();
+        async move {
+            tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C");
+            checkpoints.stop(SHUTDOWN_LIMIT).await
+        }
+    });
+
+    // Reads as the Java library does, so that each can continue at any record of the other.
+    let options = ReadOptions::new().deaggregate_own_hash_range();
+    let mut records = all_shards(&client, stream)
+        .start_at(source.from) // shards without a checkpoint
+        .checkpoints(&checkpoints) // the others continue at theirs
+        .records(&client)
+        .with(options)
+        .auto_ack(); // taking the next record acknowledges this one
+    while let Some(record) = records.next().await {
+        match record {
+            Ok(record) => {
+                let data = String::from_utf8_lossy(record.data());
+                let (shard, sequence_number) = (record.shard_id(), record.sequence_number());
+                println!("{shard} {sequence_number} {}", data.escape_debug());
+            }
+            // This shard is offered again; the others go on.
+            Err(error) => eprintln!("{}; retrying", with_cause(&error)),
+        }
+    }
+
+    let stopped = stop.await.map_err(|error| error.to_string())?;
+    println!("\n{stopped}");
+    for (shard, checkpoint) in stopped.checkpoints() {
+        println!("{shard}: saved at {checkpoint}");
+    }
+    // What was not saved is delivered again by the next run.
+    Ok(stopped.is_complete())
 }

@@ -22,6 +22,7 @@ mod all;
 mod clock;
 mod ends;
 mod errors;
+mod examples;
 #[cfg(feature = "kpl")]
 mod kpl;
 mod pace;
@@ -32,10 +33,10 @@ mod rules;
 mod tail;
 mod tasks;
 
-/// Of the example `tail`, which `tail` tests.
+/// Part of the example `tail`; the module `tail` tests it.
 #[cfg(feature = "kpl")]
 #[path = "../../examples/tail/units.rs"]
-#[expect(dead_code, reason = "its progress line uses the rest")]
+#[expect(dead_code, reason = "only the progress line uses the rest")]
 mod units;
 
 const FIRST: &str = "shardId-000000000000";

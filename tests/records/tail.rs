@@ -1,4 +1,4 @@
-//! What the example `tail` prints of a record.
+//! What the example `tail` prints.
 
 use super::*;
 
@@ -33,6 +33,13 @@ async fn a_record_is_one_line_and_nothing_that_a_terminal_would_obey() {
     assert_eq!(binary.matches('\n').count(), 1);
     let binary: serde_json::Value = serde_json::from_str(&binary).unwrap();
     assert_eq!((&binary["encoding"], &binary["data"]), (&"base64".into(), &"/wA=".into()));
+}
+
+#[test]
+fn a_lag_of_zero_is_no_lag() {
+    assert_eq!(units::lag(None), "lag unknown");
+    assert_eq!(units::lag(Some(Duration::ZERO)), "no lag");
+    assert_eq!(units::lag(Some(Duration::from_secs(65))), "lag up to 1m05s");
 }
 
 #[tokio::test(start_paused = true)]
