@@ -65,7 +65,7 @@ fn an_entry_that_was_forgotten_takes_no_other_of_its_id_along() {
     shared.begin(&gone, &life, &shard(), start(), false);
     shared.forget(&gone.id);
     let change = gone.begin_save().unwrap();
-    gone.end_save(change.revision);
+    gone.end_save(&change);
     shared.drop_forgotten(&gone);
     assert!(shared.known(&gone.id).is_none());
 
