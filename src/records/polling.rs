@@ -35,7 +35,8 @@ pub(super) struct Polling {
     iterator: Option<ShardIterator>,
     pace: Pace,
     failures: u32,
-    /// Kinesis has said, last time, that there is no such shard.
+    /// The last exchange ended with Kinesis saying that there is no such shard. There is no iterator then, so the next
+    /// iterator resets it.
     was_not_found: bool,
     /// The exchange in flight, its pause before it included. It is made anew each time, so that a
     /// shard that rests takes little.
@@ -121,7 +122,6 @@ impl Polling {
         let is_behind = is_full || lag.is_some_and(|lag| !lag.is_zero());
         self.pace.page(came, bytes, is_behind, &self.options);
         self.failures = 0;
-        self.was_not_found = false;
         if let Some(last) = records.last() {
             self.from = StartPosition::After(last.sequence_number.clone());
         }
