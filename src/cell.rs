@@ -48,6 +48,11 @@ impl Cell {
         }
     }
 
+    /// Wakes the stream of shards, which looks at the shard again.
+    pub(crate) fn wake(&self) {
+        self.waiting.wake();
+    }
+
     /// Waits for the ending and takes it: the cell is as new.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Ending> {
         let mut state = self.state.load(Ordering::Acquire);

@@ -9,6 +9,7 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 
 use crate::cell::Cell;
 use crate::client_time;
+use crate::end_claim::{EndClaim, Standing};
 use crate::ending::{Ending, OnDrop, ParentOutcome};
 use crate::kinesis_time::ClockOffset;
 use crate::{StartPosition, StreamId};
@@ -51,6 +52,7 @@ pub(crate) struct Offer {
     pub(crate) parents: [Option<ParentOutcome>; 2],
     clock_offset: ClockOffset,
     cell: Cell,
+    end_claim: EndClaim,
 }
 
 impl Offer {
@@ -61,7 +63,8 @@ impl Offer {
         parents: [Option<ParentOutcome>; 2],
         clock_offset: ClockOffset,
     ) -> Self {
-        Self { shard, stream, start, parents, clock_offset, cell: Cell::default() }
+        let end_claim = EndClaim::of(&shard);
+        Self { shard, stream, start, parents, clock_offset, cell: Cell::default(), end_claim }
     }
 
     /// The same shard, with another start.
@@ -82,6 +85,37 @@ impl Offer {
     /// Waits for the handle to end. The next handle for the shard begins anew.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.cell.poll_ended(cx)
+    }
+
+    /// Claims that the shard has ended, for a reader whose response did not say so.
+    pub(crate) fn claim_end(&self) -> Standing {
+        let standing = self.end_claim.make();
+        if standing == Standing::New {
+            self.cell.wake();
+        }
+        standing
+    }
+
+    /// Withdraws that claim: the shard goes on.
+    pub(crate) fn withdraw_end(&self) {
+        self.end_claim.withdraw();
+    }
+
+    /// Hears the claim, if there is a new one. Call it after `poll_ended`, which registers the waker.
+    pub(crate) fn hears_end_claim(&self) -> bool {
+        self.end_claim.hear()
+    }
+
+    pub(crate) fn confirm_end(&self) {
+        self.end_claim.confirm();
+    }
+
+    pub(crate) fn refuse_end(&self) {
+        self.end_claim.refuse();
+    }
+
+    pub(crate) fn leave_end_claim(&self) {
+        self.end_claim.leave();
     }
 }
 

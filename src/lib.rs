@@ -226,6 +226,7 @@ mod backoff;
 mod cell;
 mod checkpoint;
 mod client_time;
+mod end_claim;
 mod ending;
 mod error;
 mod handle;

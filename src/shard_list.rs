@@ -171,6 +171,13 @@ pub(crate) fn parent_ids(shard: &Shard) -> [Option<&str>; 2] {
     [parent, adjacent]
 }
 
+/// Whether Kinesis takes no more writes to the shard: it was split or merged.
+pub(crate) fn is_closed(shard: &Shard) -> bool {
+    shard
+        .sequence_number_range()
+        .is_some_and(|range| range.ending_sequence_number().is_some_and(|end| !end.is_empty()))
+}
+
 /// Kahn's algorithm; the error is the id of a shard on a cycle or below one.
 fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
     let mut at = HashMap::with_capacity(shards.len());

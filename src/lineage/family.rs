@@ -19,7 +19,7 @@ use super::neighbourly::BuildNeighbourly;
 use super::origin::Origin;
 use super::orphans::Orphans;
 use crate::handle::Offer;
-use crate::shard_list::{Extent, parent_ids};
+use crate::shard_list::{Extent, is_closed, parent_ids};
 use crate::{ParentOutcome, ShardList, StreamId};
 
 #[derive(Debug, Default)]
@@ -56,7 +56,9 @@ pub(super) struct Family {
 pub enum WantedList {
     /// What is new: a shard was closed whose children are not known yet.
     Additions,
-    /// All shards: a partial list named a shard whose parent is not known, or showed that the stream was created again, or a reader was told that there is no such shard.
+    /// All shards: a partial list named a shard whose parent is not known, or showed that the stream
+    /// was created again; or a reader was told that there is no such shard, or got a response that may
+    /// be the end of its shard and does not say so.
     Full,
 }
 
@@ -67,6 +69,13 @@ impl Family {
     /// shard that waits for nobody goes from the list to its handle without being stored on the way.
     pub(super) fn absorb(&mut self, list: ShardList) {
         self.settle();
+        if list.is_full() && list.shards().next().is_none() {
+            // A stream has at least one shard: this list was made before it had, or is damaged.
+            tracing::warn!(stream = list.stream.name(), "a full list names no shard: it is ignored");
+            self.origin.ignore_list(&list);
+            self.wants_full |= self.doubts.is_open();
+            return;
+        }
         let full = list.is_full();
         if full {
             self.full_lists += 1;
@@ -139,6 +148,7 @@ impl Family {
                 self.end_parent(child, &id.key, outcome);
             }
         }
+        self.doubts.forget_claim(id);
         true
     }
 
@@ -197,9 +207,8 @@ impl Family {
     }
 
     #[cfg(test)]
-    pub(super) fn is_empty_inside(&self) -> bool {
-        self.members.is_empty()
-            && self.ready.is_empty()
+    pub(super) fn holds_nothing_but_members(&self) -> bool {
+        self.ready.is_empty()
             && self.orphans.is_empty()
             && self.childless.is_empty()
             && !self.doubts.is_open()
@@ -213,6 +222,9 @@ impl Family {
             if member.first_sequence.may_become(first_sequence) {
                 member.first_sequence.update(first_sequence);
                 member.named_in = self.full_lists;
+                if self.doubts.has_claims() && is_closed(&shard) {
+                    self.doubts.confirm_end(&key);
+                }
             } else {
                 // Another stream under the same name; only a full list can say what became of the other shards.
                 self.wants_full = true;

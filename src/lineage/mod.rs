@@ -196,6 +196,10 @@ where
                         this.returns.forget(&id);
                     }
                 }
+                Poll::Ready(Some(Event::EndClaimed(id, offer))) => {
+                    this.family.hear_end_claim(id.clone(), Arc::clone(&offer));
+                    this.waits.push(Wait::Parent { id, offer });
+                }
                 Poll::Ready(Some(Event::HandedBack(id, offer))) => {
                     this.waits.push(this.returns.delay(id, offer, *this.longest_return));
                 }

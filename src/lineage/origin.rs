@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::types::Shard;
 
 use crate::kinesis_time::ClockOffset;
-use crate::shard_list::parent_ids;
+use crate::shard_list::{is_closed, parent_ids};
 use crate::{ParentOutcome, Progress, ShardList, StartAt, StartPosition};
 
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Origin {
     pub(super) clock_offset: ClockOffset,
     /// There was no such stream then.
     stream_was_missing: bool,
+    /// A full list came that named no shard, and none that did.
+    began_with_nothing: bool,
     /// The earlier run knew shards that are not listed any more, so a shard whose parents are not listed either may descend from it.
     earlier_run_has_gaps: bool,
 }
@@ -53,7 +55,7 @@ impl Origin {
 
     pub(super) fn begin_list(&mut self, list: &ShardList) {
         self.began.get_or_insert(list.first_asked_at);
-        self.stream_was_missing = list.stream_was_missing;
+        self.stream_was_missing = list.stream_was_missing || self.began_with_nothing;
         self.clock_offset = list.clock_offset;
         if self.full_lists == 0 && !self.resume.is_empty() {
             let named: HashSet<_> =
@@ -65,6 +67,13 @@ impl Origin {
         }
     }
 
+    /// Notes only when the shards were first asked for: no shard can have had the list's start.
+    pub(super) fn ignore_list(&mut self, list: &ShardList) {
+        self.began.get_or_insert(list.first_asked_at);
+        self.began_with_nothing |= self.full_lists == 0;
+    }
+
+    /// Children before parents, which are last to be come to.
     fn note_passed(&mut self, list: &ShardList) {
         let past_start = std::mem::take(&mut self.past_start);
         if past_start.is_empty() {
@@ -179,11 +188,4 @@ impl Origin {
         };
         Verdict::Offer(position)
     }
-}
-
-/// Kinesis takes no more writes to it: it was split or merged.
-fn is_closed(shard: &Shard) -> bool {
-    shard
-        .sequence_number_range()
-        .is_some_and(|range| range.ending_sequence_number().is_some_and(|end| !end.is_empty()))
 }

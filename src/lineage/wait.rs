@@ -41,6 +41,8 @@ pub(super) enum Event {
     Closed(MemberId, ParentOutcome, Vec<ChildShard>),
     HandedBack(MemberId, Arc<Offer>),
     Expired(MemberId, Arc<Offer>),
+    /// The reader claims that the shard has ended. Its handle is still out.
+    EndClaimed(MemberId, Arc<Offer>),
     Again(MemberId, Arc<Offer>),
 }
 
@@ -51,10 +53,14 @@ impl Future for Wait {
         #[cfg(test)]
         tests::POLLS.with(|polls| polls.set(polls.get() + 1));
         match &mut *self {
-            Self::Parent { id, offer } => Poll::Ready(match ready!(offer.poll_ended(cx)) {
-                Ending::Closed(outcome, children) => Event::Closed(id.clone(), outcome, children),
-                Ending::HandedBack => Event::HandedBack(id.clone(), Arc::clone(offer)),
-                Ending::Expired => Event::Expired(id.clone(), Arc::clone(offer)),
+            Self::Parent { id, offer } => Poll::Ready(match offer.poll_ended(cx) {
+                Poll::Ready(Ending::Closed(outcome, children)) => {
+                    Event::Closed(id.clone(), outcome, children)
+                }
+                Poll::Ready(Ending::HandedBack) => Event::HandedBack(id.clone(), Arc::clone(offer)),
+                Poll::Ready(Ending::Expired) => Event::Expired(id.clone(), Arc::clone(offer)),
+                Poll::Pending if offer.hears_end_claim() => Event::EndClaimed(id.clone(), Arc::clone(offer)),
+                Poll::Pending => return Poll::Pending,
             }),
             Self::Delay(delay) => {
                 let delay = delay.as_mut().project();

@@ -25,6 +25,10 @@ enum Source {
     GetRecords(Box<SdkError<GetRecordsError>>),
     /// `GetShardIterator` was answered with none.
     NoIterator,
+    /// `GetRecords` was answered with neither a next iterator nor child shards.
+    UnconfirmedEnd,
+    /// Nor do the shards that are listed tell whether that was the end of the shard.
+    ListShards(Box<crate::Error>),
 }
 
 impl Source {
@@ -32,7 +36,8 @@ impl Source {
         match self {
             Self::GetShardIterator(source) => Some(&**source),
             Self::GetRecords(source) => Some(&**source),
-            Self::NoIterator => None,
+            Self::ListShards(source) => Some(&**source),
+            Self::NoIterator | Self::UnconfirmedEnd => None,
         }
     }
 
@@ -50,7 +55,7 @@ impl Source {
         match self {
             Self::GetShardIterator(source) => advice(source),
             Self::GetRecords(source) => advice(source),
-            Self::NoIterator => "",
+            Self::NoIterator | Self::UnconfirmedEnd | Self::ListShards(_) => "",
         }
     }
 }
@@ -82,6 +87,15 @@ impl ReadError {
         Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source: Source::NoIterator }
     }
 
+    pub(super) fn unconfirmed_end(stream: &StreamId, shard_id: &str) -> Self {
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source: Source::UnconfirmedEnd }
+    }
+
+    pub(super) fn list_shards(stream: &StreamId, shard_id: &str, source: crate::Error) -> Self {
+        let source = Source::ListShards(Box::new(source));
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
+    }
+
     /// The stream.
     #[must_use]
     pub fn stream(&self) -> &StreamId {
@@ -94,12 +108,14 @@ impl ReadError {
         &self.shard_id
     }
 
-    /// What was asked: `GetShardIterator` or `GetRecords`.
+    /// Returns the operation that failed: `GetShardIterator`, `GetRecords`, or `ListShards`, which is sent
+    /// only to confirm the end of a shard that no response confirms.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         match self.source {
             Source::GetShardIterator(_) | Source::NoIterator => "GetShardIterator",
-            Source::GetRecords(_) => "GetRecords",
+            Source::GetRecords(_) | Source::UnconfirmedEnd => "GetRecords",
+            Source::ListShards(_) => "ListShards",
         }
     }
 
@@ -109,7 +125,7 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => source.code(),
             Source::GetRecords(source) => source.code(),
-            Source::NoIterator => None,
+            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd => None,
         }
     }
 
@@ -119,7 +135,7 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => source.message(),
             Source::GetRecords(source) => source.message(),
-            Source::NoIterator => None,
+            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd => None,
         }
     }
 
@@ -136,8 +152,13 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => is_retryable(source),
             Source::GetRecords(source) => is_retryable(source),
-            Source::NoIterator => true,
+            Source::ListShards(source) => source.is_retryable(),
+            Source::NoIterator | Source::UnconfirmedEnd => true,
         }
+    }
+
+    pub(super) fn is_no_iterator(&self) -> bool {
+        matches!(self.source, Source::NoIterator)
     }
 
     pub(super) fn is_expired_iterator(&self) -> bool {
@@ -186,12 +207,18 @@ fn advice<E, R>(error: &SdkError<E, R>) -> &'static str {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stream, shard_id, .. } = self;
+        if let Source::ListShards(source) = &self.source {
+            return write!(f, "cannot confirm the end of shard {shard_id}: {source}");
+        }
         let operation = self.operation();
         write!(f, "{operation} of shard {shard_id} of stream {stream} failed")?;
         let Some(code) = self.code() else {
             match self.source.root() {
                 Some(root) => write!(f, ": {root}")?,
-                None => f.write_str(": the answer holds no iterator")?,
+                None if matches!(self.source, Source::UnconfirmedEnd) => f.write_str(
+                    ": the response names neither a next iterator nor child shards, and the shard is not known to be closed",
+                )?,
+                None => f.write_str(": the response holds no iterator")?,
             }
             return f.write_str(self.source.advice());
         };

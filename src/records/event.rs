@@ -30,7 +30,9 @@ pub enum ReadEventKind<'a> {
         /// `MillisBehindLatest`, if the server told it.
         lag: Option<Duration>,
     },
-    /// A request failed, was not answered within 60 s, or its iterator had expired; it is tried again. There is one event for each request: the SDK's own retries are off.
+    /// A request failed, got no response within 60 s, or its iterator had expired, or its response may be the
+    /// end of the shard and does not say so. It is retried. There is one event for each request: the SDK's
+    /// own retries are off.
     #[non_exhaustive]
     Retry {
         /// What went wrong.
@@ -48,9 +50,10 @@ pub enum ReadEventKind<'a> {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ReaderEnd {
-    /// Its last record was taken: Kinesis has closed the shard, and gave no next iterator. The handle was completed with these children.
+    /// The last record was taken, and the end of the shard is confirmed: by its children, or by a list that
+    /// shows the shard as closed. The handle was completed with these children.
     EndOfShard {
-        /// The `ChildShards` of the last answer.
+        /// The `ChildShards` of the last response; none from a server that names none.
         children: Vec<ChildShard>,
     },
     /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row, a second or more apart): its records have expired, or the stream was deleted. If the next full

@@ -14,10 +14,10 @@ use tokio::time::{Duration, Instant};
 use super::ReadError;
 use super::opened::Opened;
 use super::permits::RequestPermits;
-use super::requests::{get_records, get_shard_iterator};
-use crate::StartPosition;
+use super::requests::{get_records, get_shard_iterator, is_closed};
 use crate::client_time::now;
 use crate::handle::Offer;
+use crate::{Error, StartPosition};
 
 /// An iterator expires 300 s after the request that made it.
 const MAX_ITERATOR_AGE: Duration = Duration::from_secs(290);
@@ -31,6 +31,8 @@ pub(super) struct Exchange {
     pub(super) opened: Opened,
     pub(super) iterator: Option<ShardIterator>,
     pub(super) limit: i32,
+    /// Whether the shards are listed instead of the shard being read.
+    pub(super) lists: bool,
     pub(super) permits: RequestPermits,
 }
 
@@ -41,9 +43,16 @@ pub(super) struct ShardIterator {
     pub(super) asked_at: Instant,
 }
 
+/// What an exchange was for.
+pub(super) enum Content {
+    Records(GetRecordsOutput),
+    /// Whether the shard is listed as closed; none if it is not listed.
+    Listed(Option<bool>),
+}
+
 /// What came of an exchange.
 pub(super) struct Answer {
-    pub(super) result: Result<GetRecordsOutput, ReadError>,
+    pub(super) result: Result<Content, ReadError>,
     /// The iterator that was used for the read, if there was one.
     pub(super) iterator: Option<ShardIterator>,
     /// The position that the iterator was made for, if it is a new one.
@@ -75,6 +84,15 @@ impl Exchange {
 
     async fn send(self) -> Answer {
         let (stream, shard) = (&self.offer.stream, self.offer.shard.shard_id());
+        if self.lists {
+            let asked_at = Instant::now();
+            let listed = match is_closed(&self.client, &self.offer).await {
+                Ok(is_closed) => Ok(Content::Listed(is_closed)),
+                Err(Error::StreamNotFound { .. }) => Ok(Content::Listed(None)),
+                Err(error) => Err(ReadError::list_shards(stream, shard, error)),
+            };
+            return self.answer(listed, asked_at);
+        }
         let (mut iterator, mut made_for) = (self.iterator.clone().filter(ShardIterator::is_fit), None);
         if iterator.is_none() {
             let _one_of_many = self.permits.acquire_iterator().await;
@@ -105,11 +123,14 @@ impl Exchange {
         let asked_at = Instant::now();
         let token = iterator.as_ref().map(|iterator| iterator.token.clone()).unwrap_or_default();
         let read = get_records(self.client.clone(), Arc::clone(&self.offer), token, self.limit).await;
-        let result = read.map_err(|error| ReadError::get_records(stream, shard, error));
+        let result = match read {
+            Ok(output) => Ok(Content::Records(output)),
+            Err(error) => Err(ReadError::get_records(stream, shard, error)),
+        };
         Answer { iterator, made_for, ..self.answer(result, asked_at) }
     }
 
-    fn answer(&self, result: Result<GetRecordsOutput, ReadError>, asked_at: Instant) -> Answer {
+    fn answer(&self, result: Result<Content, ReadError>, asked_at: Instant) -> Answer {
         let (came, came_at) = (Instant::now(), now(&self.client));
         Answer { result, iterator: None, made_for: None, asked_at, came, came_at }
     }

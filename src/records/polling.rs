@@ -10,7 +10,7 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Duration, Instant};
 
 use super::event::ReadEventKind;
-use super::exchange::{Answer, Exchange, ShardIterator};
+use super::exchange::{Answer, Content, Exchange, ShardIterator};
 use super::opened::Opened;
 use super::pace::Pace;
 use super::permits::RequestPermits;
@@ -18,8 +18,18 @@ use super::source::{Page, Source, Stop};
 use super::{ReadError, ReadEvent, ReadOptions};
 use crate::StartPosition;
 use crate::client_time::now;
+use crate::end_claim::Standing;
 use crate::handle::Offer;
 use crate::task::Task;
+
+/// So many unconfirmed ends in a row are believed of a shard that was known to be closed when they
+/// were requested: of a server that says that nothing is left, and of one that does not say that.
+const ENDS_AT_THE_TIP: u32 = 1;
+const ENDS_OF_UNKNOWN_LAG: u32 = 7;
+/// After so many, the reader lists the shards itself: if the stream of shards has not heard its claim,
+/// and if no list that the stream of shards got has confirmed the claim.
+const ENDS_UNHEARD: u32 = 4;
+const ENDS_HEARD: u32 = 20;
 
 /// A client's clock may be so far ahead of Kinesis's. With more, AWS refuses its signatures.
 const SKEW: Duration = Duration::from_mins(5);
@@ -38,6 +48,12 @@ pub(super) struct Polling {
     /// The last exchange ended with Kinesis saying that there is no such shard. There is no iterator then, so the next
     /// iterator resets it.
     was_not_found: bool,
+    /// How many responses in a row may have been the end of the shard without saying so.
+    unconfirmed_ends: u32,
+    /// How many of them were requested when the shard was known to be closed; none while it is not.
+    ends_when_closed: Option<u32>,
+    /// Whether the next request lists the shards, to confirm the end.
+    lists_next: bool,
     /// The exchange in flight, its pause before it included. It is made anew each time, so that a
     /// shard that rests takes little.
     request: Option<BoxFuture<'static, Answer>>,
@@ -54,6 +70,8 @@ impl Polling {
         permits: RequestPermits,
         opened: Opened,
     ) -> Self {
+        // An earlier reader of the shard may have left a claim.
+        offer.withdraw_end();
         Self {
             client,
             from,
@@ -65,6 +83,9 @@ impl Polling {
             pace: Pace::default(),
             failures: 0,
             was_not_found: false,
+            unconfirmed_ends: 0,
+            ends_when_closed: None,
+            lists_next: false,
             request: None,
             answer: None,
         }
@@ -79,6 +100,7 @@ impl Polling {
             opened: self.opened,
             iterator: self.iterator.take(),
             limit: self.options.max_records,
+            lists: self.lists_next,
             permits: self.permits.clone(),
         };
         let answer = exchange.run(self.pace.next());
@@ -107,32 +129,98 @@ impl Polling {
         answer
     }
 
+    /// None if the response says nothing that can be believed: the request is made again.
     fn take_records(
         &mut self,
         asked_at: Instant,
         came: Instant,
         received_at: SystemTime,
         output: GetRecordsOutput,
-    ) -> Page {
+    ) -> Result<Option<Page>, Stop> {
         let GetRecordsOutput { records, next_shard_iterator, millis_behind_latest, child_shards, .. } =
             output;
         let lag = millis_behind_latest.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+        let next_iterator = next_shard_iterator.filter(|iterator| !iterator.is_empty());
+        let children = child_shards.unwrap_or_default();
+        let is_unconfirmed = next_iterator.is_none() && children.is_empty();
+        if is_unconfirmed && records.is_empty() {
+            let has_ended = self.doubt_end(self.unconfirmed_end(), lag)?;
+            return Ok(has_ended.then(|| Page::end_of_closed_shard(received_at)));
+        }
         let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
         let is_full = i32::try_from(records.len()).is_ok_and(|len| len >= self.options.max_records);
         let is_behind = is_full || lag.is_some_and(|lag| !lag.is_zero());
         self.pace.page(came, bytes, is_behind, &self.options);
         self.failures = 0;
+        self.go_on();
         if let Some(last) = records.last() {
             self.from = StartPosition::After(last.sequence_number.clone());
         }
-        self.iterator = next_shard_iterator.map(|token| ShardIterator { token, asked_at });
-        let end = self.iterator.is_none().then(|| child_shards.unwrap_or_default());
-        if end.is_none() && self.options.runtime.is_some() {
-            // One page ahead.
+        self.iterator = next_iterator.map(|token| ShardIterator { token, asked_at });
+        let end = (self.iterator.is_none() && !is_unconfirmed).then_some(children);
+        let page_event = ReadEventKind::Page { records: records.len(), bytes, lag };
+        if is_unconfirmed {
+            self.tell(page_event);
+            self.doubt_end(self.unconfirmed_end(), lag)?;
+            self.read_ahead();
+        } else {
+            if end.is_none() {
+                self.read_ahead();
+            }
+            self.tell(page_event);
+        }
+        Ok(Some(Page { records, lag, received_at, end }))
+    }
+
+    /// Begins to read one page ahead, in a task.
+    fn read_ahead(&mut self) {
+        if self.options.runtime.is_some() {
             self.request = Some(self.ask());
         }
-        self.tell(ReadEventKind::Page { records: records.len(), bytes, lag });
-        Page { records, lag, received_at, end }
+    }
+
+    fn unconfirmed_end(&self) -> ReadError {
+        ReadError::unconfirmed_end(&self.offer.stream, self.offer.shard.shard_id())
+    }
+
+    /// Forgets the ends that were not confirmed: the shard goes on.
+    fn go_on(&mut self) {
+        if self.unconfirmed_ends > 0 {
+            self.unconfirmed_ends = 0;
+            self.ends_when_closed = None;
+            self.lists_next = false;
+            self.offer.withdraw_end();
+        }
+    }
+
+    /// Counts a response that may be the end of the shard and does not say so; true if it is the end.
+    ///
+    /// An end is confirmed by its child shards. Some servers name none, so a list of shards decides. The
+    /// response must be repeated after that: it may be damaged, or from before the shard was closed.
+    fn doubt_end(&mut self, error: ReadError, lag: Option<Duration>) -> Result<bool, Stop> {
+        self.iterator = None;
+        self.unconfirmed_ends = self.unconfirmed_ends.saturating_add(1);
+        self.ends_when_closed = self.ends_when_closed.map(|ends| ends.saturating_add(1));
+        let ends = self.unconfirmed_ends;
+        let enough = if lag == Some(Duration::ZERO) { ENDS_AT_THE_TIP } else { ENDS_OF_UNKNOWN_LAG };
+        match self.offer.claim_end() {
+            Standing::Closed if self.ends_when_closed >= Some(enough) => return Ok(true),
+            Standing::Closed => self.ends_when_closed = self.ends_when_closed.or(Some(0)),
+            Standing::Unheard if ends >= ENDS_UNHEARD => self.lists_next = true,
+            _ => self.lists_next = ends >= ENDS_HEARD,
+        }
+        self.fail(error)?;
+        Ok(false)
+    }
+
+    /// Takes the reader's own list: whether it shows the shard as closed, if it names the shard.
+    fn take_list(&mut self, is_closed: Option<bool>) -> Result<(), Stop> {
+        self.lists_next = false;
+        if is_closed.ok_or(Stop::Expired)? {
+            self.offer.confirm_end();
+            self.ends_when_closed = self.ends_when_closed.or(Some(0));
+        }
+        Ok(())
     }
 
     /// Sees to it that the request is made again, if there is hope.
@@ -190,12 +278,22 @@ impl Source for Polling {
                 self.take_iterator(made_for);
             }
             match result {
-                Ok(output) => return Poll::Ready(Ok(self.take_records(asked_at, came, came_at, output))),
+                Ok(Content::Records(output)) => {
+                    if let Some(page) = self.take_records(asked_at, came, came_at, output)? {
+                        return Poll::Ready(Ok(page));
+                    }
+                }
+                Ok(Content::Listed(is_closed)) => self.take_list(is_closed)?,
                 Err(error) => {
                     if self.iterator.is_none() {
                         self.from = self.opened.not_latest(self.from.clone());
                     }
-                    self.fail(error)?;
+                    // Of a shard that is closed it may mean that nothing is left.
+                    if !error.is_no_iterator() {
+                        self.fail(error)?;
+                    } else if self.doubt_end(error, None)? {
+                        return Poll::Ready(Ok(Page::end_of_closed_shard(came_at)));
+                    }
                 }
             }
         }

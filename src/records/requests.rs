@@ -9,9 +9,11 @@ use aws_sdk_kinesis::error::SdkError;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 
+use crate::Error;
 use crate::StartPosition;
 use crate::handle::Offer;
 use crate::patience::patiently;
+use crate::shard_lists::is_listed_as_closed;
 
 pub(super) async fn get_shard_iterator(
     client: Client,
@@ -19,7 +21,10 @@ pub(super) async fn get_shard_iterator(
     from: StartPosition,
 ) -> Result<Option<String>, SdkError<GetShardIteratorError>> {
     let request = crate::handle::get_shard_iterator(&client, &offer, &from);
-    Ok(patiently(request.customize().config_override(once()).send()).await??.shard_iterator)
+    Ok(patiently(request.customize().config_override(once()).send())
+        .await??
+        .shard_iterator
+        .filter(|token| !token.is_empty()))
 }
 
 pub(super) async fn get_records(
@@ -31,6 +36,12 @@ pub(super) async fn get_records(
     let (_, arn) = offer.stream.name_or_arn();
     let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(limit);
     patiently(request.customize().config_override(once()).send()).await?
+}
+
+/// Whether the shard is listed as closed; none if it is not listed. Sent only when an end has to be
+/// confirmed and the stream of shards does not list.
+pub(super) async fn is_closed(client: &Client, offer: &Offer) -> Result<Option<bool>, Error> {
+    is_listed_as_closed(client, &offer.stream, offer.shard.shard_id()).await
 }
 
 /// The SDK's own retries would hide failures, come too soon for a shard's limits, and ask for LATEST a second time.

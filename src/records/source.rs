@@ -20,6 +20,13 @@ pub(super) struct Page {
     pub(super) end: Option<Vec<ChildShard>>,
 }
 
+impl Page {
+    /// The end of a shard that a list shows as closed, and of which no response names the children.
+    pub(super) fn end_of_closed_shard(received_at: SystemTime) -> Self {
+        Self { records: Vec::new(), lag: None, received_at, end: Some(Vec::new()) }
+    }
+}
+
 /// Why no page will come any more.
 #[derive(Debug)]
 pub(super) enum Stop {

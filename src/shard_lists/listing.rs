@@ -25,6 +25,8 @@ pub(super) enum Ask {
 /// AWS gives 1,000 shards a page, and a stream has far fewer than ten million: past this a server counts in circles.
 const MOST_PAGES: usize = 10_000;
 const MOST_EMPTY_PAGES_IN_A_ROW: usize = 1_000;
+/// What is wrong with a full list without a shard.
+pub(super) const NO_SHARDS: &str = "it names no shard";
 /// How often a listing is begun again because its token had expired, before that is an error.
 const MOST_RESTARTS: usize = 3;
 
@@ -37,6 +39,10 @@ pub(super) async fn list(
     let mut restarts = 0;
     loop {
         match pages(client, stream, ask, time).await {
+            // A stream has at least one shard: this one is being created or deleted.
+            Ok(pages) if pages.len() == 0 && !matches!(ask, Ask::After(_)) => {
+                return Err(Error::malformed(stream, NO_SHARDS));
+            }
             Ok(pages) => return Ok(pages),
             Err(PageError::TokenExpired(_)) if restarts < MOST_RESTARTS => {
                 restarts += 1;

@@ -16,11 +16,11 @@ use futures::{FutureExt, Stream};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_stream::wrappers::IntervalStream;
 
-use self::listing::{Ask, list};
+use self::listing::{Ask, NO_SHARDS, list};
 use crate::backoff::backoff;
 use crate::client_time::now;
 use crate::kinesis_time::{ClockOffset, KinesisTime};
-use crate::shard_list::Extent;
+use crate::shard_list::{Extent, is_closed};
 use crate::{Error, ShardList, StreamId};
 
 const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);
@@ -109,7 +109,7 @@ pub struct ShardLists {
     first_asked_at: Option<SystemTime>,
     /// As the first answer told it: the clock may be set right later.
     first_offset: Option<ClockOffset>,
-    /// Kinesis knew no such stream, and no list has come since.
+    /// Kinesis knew no such stream, or no shard of it, and no list has come since.
     was_missing: bool,
     failures: u32,
     /// From the last failure to the next attempt.
@@ -290,7 +290,11 @@ impl ShardLists {
 
     /// Sets the time of the next attempt.
     fn note_failure(&mut self, error: &Error) {
-        let is_missing = matches!(error, Error::StreamNotFound { .. });
+        let is_missing = match error {
+            Error::StreamNotFound { .. } => true,
+            Error::MalformedList { reason, .. } => reason == NO_SHARDS,
+            _ => false,
+        };
         self.full_next |= is_missing;
         self.was_missing |= is_missing;
         self.retry_in = backoff(FIRST_RETRY, self.every, self.failures);
@@ -299,6 +303,17 @@ impl ShardLists {
             ticks.as_mut().reset_after(self.retry_in);
         }
     }
+}
+
+/// Whether Kinesis lists the shard as closed now; none if it does not list the shard.
+pub(crate) async fn is_listed_as_closed(
+    client: &Client,
+    stream: &StreamId,
+    shard_id: &str,
+) -> Result<Option<bool>, Error> {
+    let pages = list(client, stream, &Ask::Everything, &KinesisTime::default()).await?;
+    let shard = pages.into_shards().find(|shard| shard.shard_id() == shard_id);
+    Ok(shard.map(|shard| is_closed(&shard)))
 }
 
 async fn one_list(

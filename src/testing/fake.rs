@@ -138,6 +138,17 @@ impl FakeKinesisBuilder {
         self
     }
 
+    /// Sets whether the end of a closed shard names its children (`ChildShards`), as AWS's does. Some
+    /// servers that stand in for Kinesis name none.
+    ///
+    /// # Default
+    ///
+    /// `true`
+    pub fn child_shards(mut self, named: bool) -> Self {
+        self.service.child_shards = named;
+        self
+    }
+
     /// Which of AWS's limits hold for requests.
     ///
     /// # Default

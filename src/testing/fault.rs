@@ -88,6 +88,11 @@ pub enum Fault {
     EmptyPage,
     /// `GetRecords` gives no records this time, though there may be some.
     EmptyRead,
+    /// `GetRecords` gives neither a next iterator nor child shards with its records, although the shard
+    /// goes on.
+    NoNextIterator,
+    /// `ListShards` gives a list without a shard, although the stream has some.
+    NoShards,
     /// `GetRecords` gives the last records of a closed shard together with its end (no next iterator, and the child
     /// shards), or the end comes in one more answer: as [`FakeKinesisBuilder::end_with_last_records`] says for all
     /// requests, for one alone.
@@ -186,6 +191,8 @@ impl Fault {
             Self::NoChildrenYet(id) => list(Distortion::Childless(id.clone())),
             Self::EmptyPage => list(Distortion::Empty),
             Self::EmptyRead => read(Oddity { dry: true, ..Oddity::default() }),
+            Self::NoNextIterator => read(Oddity { cut: true, ..Oddity::default() }),
+            Self::NoShards => Effect::Answer(r#"{"Shards":[]}"#.to_owned()),
             Self::EndWithLastRecords(with_last_records) => {
                 read(Oddity { end_with_last_records: Some(*with_last_records), ..Oddity::default() })
             }
@@ -204,9 +211,10 @@ impl Fault {
             | Self::OmitSomeShards(_)
             | Self::ParentStillOpen(_)
             | Self::NoChildrenYet(_)
-            | Self::EmptyPage => operation == "ListShards",
+            | Self::EmptyPage
+            | Self::NoShards => operation == "ListShards",
             Self::ExpiredNextToken => matches!(operation, "ListShards" | "ListStreams"),
-            Self::EmptyRead | Self::EndWithLastRecords(_) | Self::ExpiredIterator => {
+            Self::EmptyRead | Self::NoNextIterator | Self::EndWithLastRecords(_) | Self::ExpiredIterator => {
                 operation == "GetRecords"
             }
             Self::InvalidSequenceNumber => operation == "GetShardIterator",

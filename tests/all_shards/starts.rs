@@ -110,3 +110,38 @@ async fn a_shard_handed_back_under_latest_comes_back_from_when_the_run_began() {
     again.abandon();
     assert_eq!(shards.next().await.unwrap().start(), &StartPosition::Timestamp(began));
 }
+
+/// A stream has at least one shard: a list without any is from before it had.
+#[tokio::test(start_paused = true)]
+async fn a_full_list_without_a_shard_is_listed_again_and_is_not_where_the_run_begins() {
+    for start in [StartAt::Latest, StartAt::TrimHorizon] {
+        let (kinesis, stream) = setup(1);
+        let client = kinesis.client();
+        stream.split(ZERO);
+        kinesis.fail_times("ListShards", 3, Fault::NoShards);
+        let began = kinesis.now();
+        let mut shards = try_all_shards(&client, "orders").start_at(start);
+        for _ in 0..3 {
+            let error = shards.next().await.unwrap().unwrap_err();
+            assert!(error.is_retryable() && error.to_string().contains("it names no shard"), "{error}");
+        }
+        let shard = shards.next().await.unwrap().unwrap();
+        // The stream may have been created meanwhile, so nothing written since is skipped.
+        let since = StartPosition::Timestamp(began.into());
+        let expected = if start == StartAt::Latest { since } else { StartPosition::TrimHorizon };
+        assert_eq!((shard.id(), shard.start()), (ZERO, &expected));
+    }
+}
+
+/// Nor does a later one make all shards unlisted.
+#[tokio::test(start_paused = true)]
+async fn a_later_full_list_without_a_shard_forgets_nothing() {
+    let (kinesis, _stream) = setup(2);
+    let client = kinesis.client();
+    let mut shards =
+        all_shards(&client, "orders").poll_interval(SECOND * 20).full_listing_interval(SECOND * 60);
+    let _out: Vec<_> = shards.by_ref().take(2).collect().await;
+    kinesis.fail_times("ListShards", 20, Fault::NoShards);
+    assert!(within(SECOND * 60 * 60, &mut shards).await.is_empty());
+    assert_eq!(shards.tracked(), 2);
+}

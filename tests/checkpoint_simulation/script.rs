@@ -12,10 +12,13 @@ pub(crate) struct Script {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches, each by itself")]
 pub(crate) struct Setup {
     pub(crate) shards: u32,
     pub(crate) from_latest: bool,
     pub(crate) end_with_last_records: bool,
+    /// Whether the end of a shard names its children.
+    pub(crate) child_shards: bool,
     pub(crate) page: u16,
     /// Of readers of all shards: how many requests are in flight at most.
     pub(crate) concurrent_reads: usize,
@@ -93,6 +96,7 @@ impl Script {
             store_faults: some(&mut rng, 400),
             drops: if rng.u32(..3) == 0 { rng.u32(1..150) } else { 0 },
             panics: if rng.u32(..4) == 0 { rng.u32(1..300) } else { 0 },
+            child_shards: rng.u32(..4) > 0,
         };
         let mut steps = Vec::new();
         for _ in 0..rng.u32(..4) {

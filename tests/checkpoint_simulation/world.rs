@@ -90,7 +90,10 @@ pub(crate) fn play(script: &Script) -> Outcome {
 impl World {
     fn new(script: Script) -> Self {
         let setup = &script.setup;
-        let kinesis = FakeKinesis::builder().end_with_last_records(setup.end_with_last_records).build();
+        let kinesis = FakeKinesis::builder()
+            .end_with_last_records(setup.end_with_last_records)
+            .child_shards(setup.child_shards)
+            .build();
         let stream = kinesis.create_stream("orders", setup.shards);
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
         let config = kinesis.config().timeout_config(timeouts).retry_config(RetryConfig::disabled());
@@ -438,6 +441,11 @@ fn faults(seed: u64, share: f64) -> RandomFaults {
         .rate_of("GetShardIterator", invalid_argument(), share)
         .rate_of("GetRecords", Fault::ExpiredIterator, share)
         .rate_of("GetRecords", Fault::EmptyRead, share)
+        .rate_of("GetRecords", Fault::NoNextIterator, share)
+        .rate_of("GetRecords", Fault::Body("{}".to_owned()), share)
+        .rate_of("GetRecords", Fault::Body(String::new()), share)
+        .rate_of("GetShardIterator", Fault::Body("{}".to_owned()), share)
+        .rate_of("ListShards", Fault::NoShards, share)
         .rate_of("GetRecords", Fault::KmsDisabled, share)
 }
 

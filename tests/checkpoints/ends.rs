@@ -234,3 +234,24 @@ async fn end_marks_are_kept_for_as_long_as_kinesis_lists_the_shard_also_if_the_r
     nothing_for(&mut records, Duration::from_mins(30)).await;
     assert_eq!(world.store.get(FIRST), None);
 }
+
+/// Neither when a response says nothing, nor before a list has shown the shard as closed.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_not_confirmed_is_not_saved() {
+    let world = World::new(1);
+    world.put(0..2);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    for record in take(&mut records, 2).await {
+        record.ack();
+    }
+    for body in ["", "{}", r#"{"Records":[],"NextShardIterator":null,"MillisBehindLatest":0}"#] {
+        world.kinesis.fail_times("GetRecords", 12, Fault::Body(body.to_owned()));
+        nothing_for(&mut records, Duration::from_mins(5)).await;
+    }
+    world.put(2..3);
+    assert_eq!(number(&next(&mut records).await.ack()), 2);
+    let is_end = |call: &Call| matches!(call, Call::Save(Checkpoint::End));
+    assert!(!world.store.calls(FIRST).iter().any(is_end));
+    assert_ne!(world.store.get(FIRST), Some(Checkpoint::End));
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use futures::future::ready;
+use futures::future::{self, ready};
 use futures::stream::FusedStream;
 use futures::{FutureExt, Stream, StreamExt, poll};
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits};
@@ -32,6 +32,7 @@ mod rules;
 #[cfg(feature = "kpl")]
 mod tail;
 mod tasks;
+mod unconfirmed;
 
 /// Part of the example `tail`; the module `tail` tests it.
 #[cfg(feature = "kpl")]

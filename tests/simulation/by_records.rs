@@ -17,6 +17,12 @@ use crate::oracle::Oracle;
 use crate::reader::{Held, Scripted, named};
 use crate::script::{End, Reading as Setting, Stop, Visit};
 
+/// A reader that may be at the end of its shard wants a list.
+fn claims_end(event: &ReadEventKind<'_>) -> bool {
+    let ReadEventKind::Retry { error, .. } = event else { return false };
+    error.code().is_none() && error.to_string().contains("the response")
+}
+
 fn options(consumer: &Consumer, visit: &Visit) -> ReadOptions {
     let options = ReadOptions::new()
         .idle_interval(Duration::from_millis(visit.idle_ms))
@@ -81,7 +87,14 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
     }
     let Some(handle) = held.into_handle() else { return };
     consumer.oracle.lock().unwrap().open(id, handle.start(), consumer.kinesis.now());
-    let batches = handle.batches(&consumer.client).with(options(&consumer, &visit));
+    let oracle = Arc::clone(&consumer.oracle);
+    let options = options(&consumer, &visit).on_event(move |event| {
+        let mut oracle = oracle.lock().unwrap();
+        if claims_end(&event.kind) && oracle.is_current(life) {
+            oracle.life.requests.allow();
+        }
+    });
+    let batches = handle.batches(&consumer.client).with(options);
     let mut reading = Reading { consumer: Arc::clone(&consumer), life, id, batches };
     let mut reads = 0;
     loop {
@@ -114,8 +127,11 @@ pub(crate) async fn read_all(consumer: Arc<Consumer>, life: u32, offers: Offers)
     let visit = consumer.visits.first().unwrap_or(&Visit::FAITHFUL);
     let oracle = Arc::clone(&consumer.oracle);
     let options = options(&consumer, visit).on_event(move |event| {
-        let ReadEventKind::Ended(end) = event.kind else { return };
         let mut oracle = oracle.lock().unwrap();
+        if claims_end(&event.kind) && oracle.is_current(life) {
+            oracle.life.requests.allow();
+        }
+        let ReadEventKind::Ended(end) = event.kind else { return };
         if let Some(id) = id_of(&oracle, event.shard_id).filter(|_| oracle.is_current(life)) {
             has_ended(&mut oracle, id, end);
         }

@@ -95,6 +95,15 @@ impl Life {
         self.began_before_stream |= self.full_lists == 0;
     }
 
+    pub(crate) fn latest(&self) -> Option<SystemTime> {
+        self.latest
+    }
+
+    /// Whether the last page of a full list came, and no page had a shard.
+    pub(crate) fn hears_no_shard(&self) -> bool {
+        self.extent != Extent::Additions && self.pages.is_empty()
+    }
+
     /// Takes in a page; after the last, gives the shards that a `Latest` run counts as finished.
     pub(crate) fn hear_page(&mut self, shards: Vec<Shown>, is_last: bool, truth: &Truth) -> Vec<Id> {
         self.pages.extend(shards);

@@ -196,6 +196,11 @@ impl Oracle {
         if let Err(why) = self.life.offer(id, handle.start(), &parents, &self.rules, &self.truth) {
             self.violate(format!("shard {id} was offered although {why}"));
         }
+        if let (Some(latest), StartPosition::Timestamp(began)) = (self.life.latest(), handle.start()) {
+            // The first list named no shard, so the run begins at a time: what was written before is not owed.
+            let began = SystemTime::try_from(*began).unwrap_or(SystemTime::UNIX_EPOCH);
+            self.ledger.excuse(|of, written| of == id && written < began.min(latest));
+        }
         let known = self.memory.entry(id).or_insert_with(|| Progress::At(handle.start().clone()));
         if *known == Progress::At(StartPosition::Latest)
             && let StartPosition::Timestamp(began) = handle.start()

@@ -115,6 +115,7 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
             }
             continue;
         };
+        let was_closed = !consumer.oracle.lock().unwrap().truth.is_open(id);
         let read = consumer.client.get_records().shard_iterator(&from).limit(visit.limit).send().await;
         let batch = match read {
             Ok(batch) => batch,
@@ -137,7 +138,12 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
         iterator = batch.next_shard_iterator;
         if iterator.is_none() {
             let children = batch.child_shards.unwrap_or_default();
-            return end(held, &visit, children).await;
+            if !children.is_empty() || was_closed && batch.millis_behind_latest == Some(0) {
+                return end(held, &visit, children).await;
+            }
+            // The response says nothing.
+            sleep(Duration::from_secs(1)).await;
+            continue;
         }
         if is_empty {
             // Nothing is written any more while draining.

@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) shards: u32,
     pub(crate) page_size: usize,
     pub(crate) end_with_last_records: bool,
+    /// Whether the end of a shard names its children.
+    pub(crate) child_shards: bool,
     pub(crate) poll_ms: u64,
     pub(crate) full_ms: u64,
     pub(crate) on_drop: OnDrop,
@@ -253,6 +255,7 @@ fn setup(rng: &mut Rng) -> Setup {
         remembers: rng.bool(),
         fault_rate: 0,
         handles_outlive: rng.bool(),
+        child_shards: rng.u32(..4) > 0,
     }
 }
 
@@ -337,9 +340,12 @@ pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
         kinds.push(Fault::ResourceNotFound);
     }
     match operation {
-        LISTING => kinds.extend([Fault::EmptyPage, Fault::ExpiredNextToken]),
+        LISTING => kinds.extend([Fault::EmptyPage, Fault::ExpiredNextToken, Fault::NoShards]),
         READING => kinds.extend([
             Fault::EmptyRead,
+            Fault::NoNextIterator,
+            Fault::Body("{}".to_owned()),
+            Fault::Body(String::new()),
             Fault::ExpiredIterator,
             Fault::KmsThrottling,
             Fault::KmsDisabled,
@@ -348,7 +354,7 @@ pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
             Fault::KmsNotFound,
             Fault::KmsOptInRequired,
         ]),
-        _ => {}
+        _ => kinds.push(Fault::Body("{}".to_owned())),
     }
     kinds
 }

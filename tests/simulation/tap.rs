@@ -104,6 +104,10 @@ impl UnderWay {
         let shards: Option<Vec<Listed>> =
             body["Shards"].as_array().and_then(|shards| shards.iter().map(listed).collect());
         let Some(shards) = shards else { return Answer::Failed };
+        if shards.is_empty() && next.is_null() && self.oracle.lock().unwrap().life.hears_no_shard() {
+            // A full list without a shard is as good as none.
+            return Answer::NoStream;
+        }
         self.oracle.lock().unwrap().hear_page(self.life, shards, next.is_null());
         if next.is_null() { Answer::LastPage } else { Answer::Page }
     }

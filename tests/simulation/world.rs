@@ -80,6 +80,7 @@ impl World {
         let kinesis = FakeKinesis::builder()
             .page_size(setup.page_size)
             .end_with_last_records(setup.end_with_last_records)
+            .child_shards(setup.child_shards)
             .build();
         let stream = create(&kinesis, setup, setup.shards);
         let is_listing_fault = |step: &Step| matches!(step, Step::Fault(LISTING, ..));

@@ -1,9 +1,13 @@
-//! Shards of which a reader was told that they do not exist: they have expired, or the client that reads is not that of the stream, or they are so new
-//! that not all of Kinesis knows them. The next full list decides.
+//! What a reader was told and the next full list decides.
+//!
+//! A shard that is said not to exist has expired, or the client that reads it is not that of the
+//! stream, or it is so new that not all of Kinesis knows it. A shard whose end a reader claims has
+//! ended, or a response was damaged.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::super::key::ShardKey;
 use super::super::member::MemberId;
 use super::Family;
 use crate::ParentOutcome;
@@ -13,6 +17,23 @@ use crate::handle::Offer;
 pub(super) struct Doubts {
     open: Vec<Doubt>,
     judged: VecDeque<Judged>,
+    claims: Vec<Claim>,
+}
+
+/// The claim of a reader that its shard has ended.
+#[derive(Debug)]
+struct Claim {
+    id: MemberId,
+    offer: Arc<Offer>,
+    /// The number of the first full list that was begun after the claim.
+    judged_in: u32,
+}
+
+/// A claim that is dropped before a list has judged it is left to its reader.
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.offer.leave_end_claim();
+    }
 }
 
 #[derive(Debug)]
@@ -32,7 +53,27 @@ pub(in crate::lineage) struct Judged {
 
 impl Doubts {
     pub(super) fn is_open(&self) -> bool {
-        !self.open.is_empty()
+        !self.open.is_empty() || self.has_claims()
+    }
+
+    pub(super) fn has_claims(&self) -> bool {
+        !self.claims.is_empty()
+    }
+
+    /// A list showed that the shard is closed.
+    pub(super) fn confirm_end(&mut self, key: &ShardKey) {
+        self.claims.retain(|claim| {
+            let is_it = claim.id.key == *key;
+            if is_it {
+                claim.offer.confirm_end();
+            }
+            !is_it
+        });
+    }
+
+    /// The shard was closed: its claim needs no list.
+    pub(super) fn forget_claim(&mut self, id: &MemberId) {
+        self.claims.retain(|claim| claim.id != *id);
     }
 
     /// The next full list will have been begun after all doubts there are.
@@ -40,11 +81,15 @@ impl Doubts {
         for doubt in &mut self.open {
             doubt.judged_in = doubt.judged_in.min(full_lists + 1);
         }
+        for claim in &mut self.claims {
+            claim.judged_in = claim.judged_in.min(full_lists + 1);
+        }
     }
 
     pub(super) fn retain(&mut self, stays: impl Fn(&MemberId) -> bool) {
         self.open.retain(|doubt| stays(&doubt.id));
         self.judged.retain(|judged| stays(&judged.id));
+        self.claims.retain(|claim| stays(&claim.id));
     }
 }
 
@@ -60,11 +105,34 @@ impl Family {
         true
     }
 
+    /// A reader claims that its shard has ended. It waits for the answer, and retries meanwhile.
+    pub(in crate::lineage) fn hear_end_claim(&mut self, id: MemberId, offer: Arc<Offer>) {
+        if self.member(&id).is_none() {
+            offer.refuse_end();
+            return;
+        }
+        self.wants_full = true;
+        self.doubts.claims.push(Claim { id, offer, judged_in: self.full_lists + 2 });
+    }
+
+    /// Judges the claims that the list just taken has left: it showed no such shard as closed.
+    fn judge_claims(&mut self) {
+        let full_lists = self.full_lists;
+        for claim in std::mem::take(&mut self.doubts.claims) {
+            if claim.judged_in > full_lists {
+                self.doubts.claims.push(claim);
+                continue;
+            }
+            claim.offer.refuse_end();
+        }
+    }
+
     /// A full list is through.
     pub(super) fn judge(&mut self) {
         if !self.doubts.is_open() {
             return;
         }
+        self.judge_claims();
         let full_lists = self.full_lists;
         for doubt in std::mem::take(&mut self.doubts.open) {
             if doubt.judged_in > full_lists {
@@ -79,6 +147,7 @@ impl Family {
 
     /// No list will come any more.
     pub(in crate::lineage) fn judge_without_list(&mut self) {
+        self.doubts.claims.clear();
         let open = self.doubts.open.drain(..);
         self.doubts.judged.extend(open.map(|Doubt { id, offer, .. }| Judged { id, offer, is_listed: false }));
     }

@@ -89,8 +89,8 @@ fn of_a_stream_that_was_created_again_nothing_is_left() {
     driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")]);
     let new = driven.one();
     assert_eq!(new.shard().sequence_number_range().unwrap().starting_sequence_number(), "211");
-    driven.list(vec![]);
-    driven.list(vec![]);
+    driven.list(vec![shard_from(1, &[0], "212")]);
+    driven.list(vec![shard_from(1, &[0], "212")]);
     driven.nothing();
     new.complete();
     assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed]);

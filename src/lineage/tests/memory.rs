@@ -20,16 +20,36 @@ fn a_shard_is_forgotten_after_two_full_lists_without_it_and_not_after_a_short_on
     driven.list(vec![shard(1, &[0])]);
     driven.nothing();
     assert_eq!(driven.lineage.tracked(), 1);
-    driven.list(vec![]);
-    driven.list(vec![]);
-    driven.list(vec![]);
+    driven.list(vec![shard(2, &[])]);
+    let other = driven.one();
+    driven.list(vec![shard(2, &[])]);
+    driven.list(vec![shard(2, &[])]);
     driven.nothing();
-    assert_eq!(driven.lineage.tracked(), 1, "a shard that is out is never forgotten");
+    assert_eq!(driven.lineage.tracked(), 2, "a shard that is out is never forgotten");
     child.complete();
     driven.nothing();
+    driven.list(vec![shard(2, &[])]);
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 1);
+    drop(other);
+}
+
+#[test]
+fn a_full_list_without_a_shard_changes_nothing() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    driven.one().complete();
+    let child = driven.one();
+    for _ in 0..4 {
+        driven.list(vec![]);
+    }
+    driven.nothing();
+    assert_eq!(driven.lineage.tracked(), 2, "no shard counts as unlisted");
+    child.expire();
+    driven.nothing();
+    assert_eq!(driven.wanted(), Some(WantedList::Full));
     driven.list(vec![]);
     driven.nothing();
-    assert_eq!(driven.lineage.tracked(), 0);
+    assert_eq!(driven.wanted(), Some(WantedList::Full), "that list has not answered");
 }
 
 #[test]

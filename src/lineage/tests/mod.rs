@@ -1,6 +1,7 @@
 //! The combinator by itself: hand-made lists in, wake-ups and polls counted.
 
 mod children;
+mod claims;
 mod doubt;
 mod ending;
 mod handed_back;

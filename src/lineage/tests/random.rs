@@ -3,13 +3,12 @@
 mod starts;
 mod world;
 
-use std::collections::BTreeSet;
-
 use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::Shard;
 use proptest::prelude::*;
 
 use self::world::World;
-use crate::StartAt;
+use crate::{ParentOutcome, ShardList, StartAt};
 
 /// One thing that happens; the numbers pick among what there is.
 #[derive(Debug, Clone, Copy)]
@@ -124,11 +123,14 @@ proptest! {
 
         // All are closed, and the last two full lists named what is not expired: just that is remembered.
         prop_assert_eq!(world.family.len(), world.listed().len());
-        let none = BTreeSet::new();
-        world.list(true, &none, 0)?;
-        world.list(true, &none, 0)?;
-        prop_assert!(!world.take()?);
-        prop_assert_eq!(world.family.len(), 0);
-        prop_assert!(world.family.is_empty_inside(), "{:?}", world.family);
+        let other = || ShardList::full("orders", vec![Shard::builder().shard_id("other").build().unwrap()]).unwrap();
+        world.family.absorb(other());
+        let (id, _) = world.family.next_ready().unwrap();
+        world.family.close(&id, ParentOutcome::Completed, Vec::new());
+        world.family.absorb(other());
+        prop_assert!(world.family.next_ready().is_none());
+        prop_assert_eq!(world.family.len(), 1);
+        world.family.listing_begins(true);
+        prop_assert!(world.family.holds_nothing_but_members(), "{:?}", world.family);
     }
 }

@@ -246,3 +246,22 @@ fn a_child_whose_parent_was_read_while_the_first_list_is_taken_in_does_not_start
         assert_start(&driven.ready(), &[(1, TrimHorizon)]);
     }
 }
+
+#[test]
+fn a_full_list_without_a_shard_is_not_the_first() {
+    for start in [StartAt::Latest, StartAt::TrimHorizon] {
+        let mut driven = Driven::new(|lineage| lineage.start_at(start));
+        let empty = full(vec![]).unwrap();
+        let began = empty.first_asked_at;
+        driven.send(Ok(empty));
+        driven.nothing();
+        driven.list(vec![closed(shard(0, &[])), shard(1, &[0]), shard(2, &[])]);
+        // The stream may have been created since: nothing that was written after the run began is skipped.
+        let since = StartPosition::Timestamp(began.into());
+        let expected = if start == StartAt::Latest { since } else { StartPosition::TrimHorizon };
+        let ready = driven.ready();
+        let starts: Vec<_> = ready.iter().map(|handle| handle.start().clone()).collect();
+        assert_eq!(starts, [expected.clone(), expected]);
+        drop(ready);
+    }
+}

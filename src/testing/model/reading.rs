@@ -31,6 +31,8 @@ pub(crate) enum IteratorStart<'a> {
 pub(crate) struct Oddity {
     /// No records, although there may be some.
     pub(crate) dry: bool,
+    /// Neither a next iterator nor child shards.
+    pub(crate) cut: bool,
     /// Whether the last records of a closed shard come with its end, if not as the service has it.
     pub(crate) end_with_last_records: Option<bool>,
 }
@@ -43,6 +45,7 @@ pub(crate) struct ReadBatch<'a> {
     /// Whose records they are.
     pub(crate) shard: &'a Shard,
     pub(crate) records: Vec<&'a Record>,
+    pub(crate) ended: bool,
     /// `None` at the end of a closed shard.
     pub(crate) next_iterator: Option<String>,
     pub(crate) behind: Duration,
@@ -120,12 +123,15 @@ impl Service {
         let with_last_records = odd.end_with_last_records.unwrap_or(self.end_with_last_records);
         let may_end = !odd.dry && (with_last_records || records.is_empty());
         let ended = !shard.is_open() && left.is_none() && may_end;
-        let children = shard.children.iter().filter(|_| ended).filter_map(|child| stream.shards.get(child));
+        let names_children = ended && self.child_shards && !odd.cut;
+        let children =
+            shard.children.iter().filter(|_| names_children).filter_map(|child| stream.shards.get(child));
         Ok(ReadBatch {
             stream_id: stream.id,
             shard,
             records,
-            next_iterator: (!ended).then(|| cursor(stream, shard.index, next, now)),
+            ended,
+            next_iterator: (!ended && !odd.cut).then(|| cursor(stream, shard.index, next, now)),
             behind,
             children: children.collect(),
         })

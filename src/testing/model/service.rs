@@ -88,6 +88,8 @@ pub(crate) struct Service {
     pub(crate) transition: Duration,
     /// Whether a closed shard ends with its last records, or in one more, empty answer.
     pub(crate) end_with_last_records: bool,
+    /// Whether the end of a closed shard names its children.
+    pub(crate) child_shards: bool,
     /// The most shards in one answer to `ListShards`.
     pub(crate) page_size: usize,
     pub(crate) meters: Meters,
@@ -102,6 +104,7 @@ impl Default for Service {
             last_generation: 0,
             transition: Duration::ZERO,
             end_with_last_records: true,
+            child_shards: true,
             page_size: 1000,
             meters: Meters::default(),
         }

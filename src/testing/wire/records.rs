@@ -68,12 +68,13 @@ pub(super) fn get_records(
         parents: batch.shard.parents().map(shard_id).collect(),
         records: batch.records.len(),
         bytes: batch.records.iter().map(|record| record.size()).sum(),
-        ended: batch.next_iterator.is_none(),
+        ended: batch.ended,
     };
     let body = object(|object| {
         object.list("Records", batch.records, output::record);
         match batch.next_iterator {
             Some(next) => object.text("NextShardIterator", seal(&next)),
+            None if batch.children.is_empty() => object.plain("NextShardIterator", "null"),
             None => object.list("ChildShards", batch.children, output::child_shard),
         }
         object.plain("MillisBehindLatest", batch.behind.as_millis());

@@ -15,6 +15,8 @@ pub(super) struct Starts {
     named: BTreeMap<usize, Progress>,
     full_lists: usize,
     pub(super) began: Option<SystemTime>,
+    /// A full list without a shard came before the first list.
+    began_with_nothing: bool,
     /// Of the shards that start anywhere else than at the horizon.
     expected: BTreeMap<usize, StartPosition>,
     /// Closed before the run, or finished by an earlier one.
@@ -30,6 +32,7 @@ impl Starts {
             named: BTreeMap::new(),
             full_lists: 0,
             began: None,
+            began_with_nothing: false,
             expected: BTreeMap::new(),
             skipped: BTreeSet::new(),
             uncertain: BTreeSet::new(),
@@ -41,6 +44,11 @@ impl Starts {
         let progress = if finished { Progress::Finished } else { Progress::At(after) };
         self.named.insert(n, progress.clone());
         progress
+    }
+
+    pub(super) fn ignore_list(&mut self, first_asked_at: SystemTime) {
+        self.began.get_or_insert(first_asked_at);
+        self.began_with_nothing |= self.full_lists == 0;
     }
 
     /// A list is taken in by a family that knows these shards. Parents have smaller numbers than their children.
@@ -90,6 +98,10 @@ impl Starts {
                     match self.start {
                         _ if follows => {}
                         StartAt::TrimHorizon => {}
+                        StartAt::Latest if self.began_with_nothing => {
+                            let began = self.began.expect("it is set by that list");
+                            self.expected.insert(n, StartPosition::Timestamp(began.into()));
+                        }
                         StartAt::Latest if !shards[n].open => {
                             before_the_run.insert(n);
                             self.skipped.insert(n);

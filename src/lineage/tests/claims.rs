@@ -1,0 +1,86 @@
+//! Readers that claim that their shard has ended.
+
+use super::*;
+
+use crate::end_claim::Standing;
+
+#[test]
+fn a_claim_wants_a_full_list_and_is_confirmed_by_one_that_shows_the_shard_closed() {
+    let mut driven = Driven::with(vec![shard(0, &[])]);
+    let handle = driven.one();
+    driven.wakes();
+    assert_eq!(handle.offer().claim_end(), Standing::New);
+    assert_eq!(driven.wakes(), 1);
+    driven.nothing();
+    assert_eq!(driven.wanted(), Some(WantedList::Full));
+    assert_eq!((driven.wanted(), handle.offer().claim_end()), (None, Standing::Heard));
+    driven.list(vec![closed(shard(0, &[])), shard(1, &[0])]);
+    driven.nothing();
+    assert_eq!(handle.offer().claim_end(), Standing::Closed);
+    assert_eq!(driven.wanted(), None);
+    handle.complete();
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed]);
+}
+
+#[test]
+fn a_claim_is_refused_by_a_full_list_that_was_requested_after_it() {
+    let mut driven = Driven::with(vec![shard(0, &[])]);
+    let handle = driven.one();
+    let _ = handle.offer().claim_end();
+    driven.nothing();
+    // This list may be older than the claim.
+    driven.list(vec![shard(0, &[])]);
+    driven.nothing();
+    assert_eq!(handle.offer().claim_end(), Standing::Heard);
+    assert_eq!(driven.wanted(), Some(WantedList::Full), "still");
+    driven.list(vec![shard(0, &[])]);
+    driven.nothing();
+    assert_eq!(driven.wanted(), None, "a refused claim asks for no more lists");
+    assert_eq!(handle.offer().claim_end(), Standing::New, "the next claim is another");
+    driven.nothing();
+    assert_eq!(driven.wanted(), Some(WantedList::Full));
+    driven.list(vec![shard(1, &[])]);
+    assert_eq!(driven.ready().len(), 1);
+    assert_eq!(handle.offer().claim_end(), Standing::New, "a list that does not name the shard says nothing");
+}
+
+#[test]
+fn without_lists_to_come_a_claim_is_left_to_its_reader() {
+    let mut driven = Driven::with(vec![shard(0, &[])]);
+    let handle = driven.one();
+    let _ = handle.offer().claim_end();
+    driven.nothing();
+    driven.lists = None;
+    driven.nothing();
+    assert_eq!(handle.offer().claim_end(), Standing::Unheard);
+    driven.nothing();
+    handle.complete();
+    assert!(matches!(driven.poll(), Poll::Ready(None)));
+}
+
+#[test]
+fn a_lineage_that_is_dropped_leaves_its_claims() {
+    let mut driven = Driven::with(vec![shard(0, &[])]);
+    let handle = driven.one();
+    let _ = handle.offer().claim_end();
+    driven.nothing();
+    assert_eq!(handle.offer().claim_end(), Standing::Heard);
+    drop(driven);
+    assert_eq!(handle.offer().claim_end(), Standing::Unheard);
+}
+
+#[test]
+fn a_shard_that_was_closed_needs_no_answer() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    let handle = driven.one();
+    let _ = handle.offer().claim_end();
+    driven.nothing();
+    assert_eq!(driven.wanted(), Some(WantedList::Full));
+    handle.complete();
+    let child = driven.one();
+    // That list came before the claim: a claim that still waited would ask for one more.
+    driven.list(vec![closed(shard(0, &[])), shard(1, &[0])]);
+    driven.nothing();
+    assert_eq!(driven.wanted(), None);
+    child.complete();
+}

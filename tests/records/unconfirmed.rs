@@ -1,0 +1,264 @@
+//! Responses that say nothing: whether a shard has ended is confirmed before it is believed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_sdk_kinesis::types::Shard;
+use futures::stream;
+use kinesis_shards::{Error, ShardList, WantedList, parents_first};
+
+use super::*;
+
+/// What such a response may look like on the wire.
+const NOTHING: [&str; 4] = [
+    "",
+    "{}",
+    r#"{"Records":[],"NextShardIterator":null,"MillisBehindLatest":0}"#,
+    r#"{"Records":[],"NextShardIterator":"","ChildShards":[]}"#,
+];
+
+fn counted() -> (ReadOptions, Arc<AtomicUsize>) {
+    let retries = Arc::new(AtomicUsize::new(0));
+    let options = ReadOptions::new().on_event({
+        let retries = Arc::clone(&retries);
+        move |event| {
+            if let ReadEventKind::Retry { error, failures, .. } = event.kind {
+                assert!(failures > 0 && error.is_retryable(), "{error}");
+                retries.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    (options, retries)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_shard_is_read_on_after_a_response_that_says_nothing() {
+    for body in NOTHING {
+        for times in [1, 12] {
+            let (kinesis, orders, client) = fake(1);
+            put(&orders, 0..4);
+            let (options, retries) = counted();
+            let records = all_shards(&client, "orders").records(&client);
+            let mut records = pin!(records.with(options.max_records(2)));
+            assert_eq!(take(&mut records, 2).await, [0, 1]);
+            kinesis.fail_times("GetRecords", times, Fault::Body(body.to_owned()));
+            assert_eq!(take(&mut records, 2).await, [2, 3], "after {body}");
+            assert_eq!(retries.load(Ordering::SeqCst), times, "each is told as a retry: {body}");
+            put(&orders, 4..5);
+            assert_eq!(take(&mut records, 1).await, [4]);
+            let sent = kinesis.bodies("GetRecords");
+            assert!(sent.iter().all(|sent| sent["ShardIterator"] != ""), "{body}");
+            // The pauses grow: a full list after each claim, and none when it is over.
+            let listings = kinesis.count("ListShards");
+            assert!((2..=times + 2).contains(&listings), "{listings} after {body}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_come_without_a_next_iterator_are_delivered_and_read_on() {
+    let (kinesis, orders, client) = fake(1);
+    put(&orders, 0..4);
+    kinesis.fail_times("GetRecords", 2, Fault::NoNextIterator);
+    let (options, retries) = counted();
+    let records = all_shards(&client, "orders").records(&client);
+    let mut records = pin!(records.with(options.max_records(2)));
+    assert_eq!(take(&mut records, 4).await, [0, 1, 2, 3]);
+    assert_eq!(retries.load(Ordering::SeqCst), 2);
+    put(&orders, 4..5);
+    assert_eq!(take(&mut records, 1).await, [4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_shard_that_is_not_read_to_its_end_is_read_on() {
+    for body in NOTHING {
+        let (kinesis, orders, client) = fake(1);
+        put(&orders, 0..4);
+        orders.split(FIRST);
+        let mut records =
+            pin!(all_shards(&client, "orders").records(&client).with(ReadOptions::new().max_records(2)));
+        assert_eq!(take(&mut records, 2).await, [0, 1]);
+        // The list has shown the shard as closed.
+        kinesis.fail_next("GetRecords", Fault::Body(body.to_owned()));
+        assert_eq!(take(&mut records, 2).await, [2, 3], "after {body}");
+    }
+}
+
+/// Some servers name no children.
+#[tokio::test(start_paused = true)]
+async fn an_end_without_child_shards_is_confirmed_by_a_list() {
+    for (with_last_records, spawns) in [(false, false), (true, false), (true, true)] {
+        let kinesis = FakeKinesis::builder().end_with_last_records(with_last_records).child_shards(false);
+        let (kinesis, orders, client) = fake_with(kinesis.build(), 1);
+        put(&orders, 0..3);
+        let (mut options, retries) = counted();
+        if spawns {
+            options = options.spawn_on(tokio::runtime::Handle::current());
+        }
+        let mut records = pin!(all_shards(&client, "orders").records(&client).with(options));
+        assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
+        orders.put_to(FIRST, "3");
+        let (low, high) = orders.split(FIRST);
+        orders.put_to(&low, "4");
+        orders.put_to(&high, "5");
+        let mut taken = take(&mut records, 3).await;
+        taken[1..].sort_unstable();
+        assert_eq!(taken, [3, 4, 5]);
+        assert!(retries.load(Ordering::SeqCst) >= 1, "the first such response is not believed");
+        kinesis.assert_parents_read_first();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_list_does_not_confirm_an_end() {
+    let kinesis = FakeKinesis::builder().child_shards(false).build();
+    let (kinesis, orders, client) = fake_with(kinesis, 1);
+    put(&orders, 0..1);
+    let mut records = pin!(all_shards(&client, "orders").records(&client));
+    assert_eq!(take(&mut records, 1).await, [0]);
+    let (low, _) = orders.split(FIRST);
+    orders.put_to(&low, "1");
+    kinesis.fail_times("ListShards", 3, Fault::StaleListing(Duration::from_hours(1)));
+    assert_eq!(take(&mut records, 1).await, [1]);
+    kinesis.assert_parents_read_first();
+}
+
+/// `take` polls the stream of shards no more.
+#[tokio::test(start_paused = true)]
+async fn a_reader_whose_stream_of_shards_is_not_polled_lists_by_itself() {
+    for is_dropped in [false, true] {
+        let kinesis = FakeKinesis::builder().child_shards(false).build();
+        let (kinesis, orders, client) = fake_with(kinesis, 1);
+        put(&orders, 0..3);
+        let mut shards = Some(all_shards(&client, "orders"));
+        let mut records = shards.as_mut().unwrap().next().await.unwrap().records(&client);
+        if is_dropped {
+            drop(shards.take());
+        }
+        assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
+        kinesis.fail_times("GetRecords", 6, Fault::Body("{}".to_owned()));
+        assert!(timeout(Duration::from_mins(5), records.next()).await.is_err(), "the shard is open");
+        kinesis.clear_requests();
+        orders.split(FIRST);
+        assert!(timeout(Duration::from_mins(5), records.next()).await.expect("an end").is_none());
+        assert_eq!(records.ended(), Some(&ReaderEnd::EndOfShard { children: vec![] }));
+        assert_eq!(kinesis.count("ListShards"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_cannot_be_confirmed_is_an_error() {
+    let kinesis = FakeKinesis::builder().child_shards(false).build();
+    let (kinesis, orders, client) = fake_with(kinesis, 1);
+    let mut records = first(all_shards(&client, "orders")).await.records(&client);
+    orders.split(FIRST);
+    kinesis.fail_always("ListShards", Fault::AccessDenied);
+    let error = timeout(Duration::from_mins(5), records.next()).await.unwrap().unwrap().unwrap_err();
+    assert_eq!((error.operation(), error.is_retryable()), ("ListShards", false));
+    let text = error.to_string();
+    assert!(text.starts_with("cannot confirm the end of shard shardId-000000000000:"), "{text}");
+    assert!(text.contains("kinesis:ListShards"), "{text}");
+    assert!(records.next().await.is_none());
+    assert_eq!(records.ended(), Some(&ReaderEnd::Failed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_unlisted_when_its_end_is_in_question_has_expired() {
+    let kinesis = FakeKinesis::builder().child_shards(false).build();
+    let (kinesis, orders, client) = fake_with(kinesis, 1);
+    let mut records = first(all_shards(&client, "orders")).await.records(&client);
+    kinesis.fail_always("GetRecords", Fault::Body("{}".to_owned()));
+    kinesis.fail_always("GetShardIterator", Fault::Body(r#"{"ShardIterator":"x"}"#.to_owned()));
+    orders.split(FIRST);
+    orders.expire(FIRST);
+    assert!(timeout(Duration::from_mins(5), records.next()).await.unwrap().is_none());
+    assert_eq!(records.ended(), Some(&ReaderEnd::Expired));
+}
+
+/// Lists of the user's own, without the permission to list.
+#[tokio::test(start_paused = true)]
+async fn lists_of_the_users_own_confirm_an_end() {
+    let kinesis = FakeKinesis::builder().child_shards(false).build();
+    let (kinesis, orders, client) = fake_with(kinesis, 1);
+    kinesis.fail_always("ListShards", Fault::AccessDenied);
+    put(&orders, 0..2);
+    let lists = stream::unfold(orders.clone(), |orders: FakeStream| async move {
+        sleep(Duration::from_secs(2)).await;
+        let list: Result<ShardList, Error> = ShardList::full("orders", orders.shards());
+        Some((list, orders))
+    });
+    let mut shards = pin!(parents_first(lists));
+    let mut records = shards.next().await.unwrap().unwrap().records(&client);
+    assert_eq!(take(&mut records, 2).await, [0, 1]);
+    orders.split(FIRST);
+    let children = async {
+        let parents = |shard: ShardHandle| shard.parents().map(|(_, how)| how).collect::<Vec<_>>();
+        for _ in 0..2 {
+            assert_eq!(parents(shards.next().await.unwrap().unwrap()), [ParentOutcome::Completed]);
+        }
+    };
+    let end = async {
+        assert!(records.next().await.is_none());
+        assert_eq!(records.ended(), Some(&ReaderEnd::EndOfShard { children: vec![] }));
+    };
+    timeout(Duration::from_mins(5), future::join(end, children)).await.expect("an end, and the children");
+    assert_eq!(kinesis.count("ListShards"), 0);
+}
+
+/// A list that is fixed, and has shown the shard as closed.
+#[tokio::test(start_paused = true)]
+async fn a_fixed_list_that_shows_the_shard_closed_confirms_its_end() {
+    let kinesis = FakeKinesis::builder().child_shards(false).build();
+    let (kinesis, orders, client) = fake_with(kinesis, 1);
+    put(&orders, 0..2);
+    orders.split(FIRST);
+    let list: Result<ShardList, Error> = ShardList::full("orders", orders.shards());
+    let mut shards = pin!(parents_first(stream::iter([list])));
+    let mut records = shards.next().await.unwrap().unwrap().records(&client);
+    assert_eq!(take(&mut records, 2).await, [0, 1]);
+    assert!(timeout(Duration::from_mins(1), records.next()).await.unwrap().is_none());
+    assert!(matches!(records.ended(), Some(ReaderEnd::EndOfShard { .. })));
+    assert_eq!(kinesis.count("ListShards"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_wants_a_full_list() {
+    let (kinesis, orders, client) = fake(1);
+    let shards: Vec<Shard> = orders.shards();
+    let lists = stream::iter([ShardList::full("orders", shards)]).chain(stream::pending());
+    let mut shards = pin!(parents_first::<_, Error>(lists));
+    let mut records = shards.next().await.unwrap().unwrap().records(&client);
+    kinesis.fail_always("GetRecords", Fault::Body("{}".to_owned()));
+    assert!(timeout(Duration::from_secs(1), records.next()).await.is_err());
+    assert!(poll!(shards.next()).is_pending());
+    assert_eq!(shards.as_mut().wanted(), Some(WantedList::Full));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_shard_of_which_there_is_no_iterator_ends_and_its_children_open() {
+    for body in ["{}", "", r#"{"ShardIterator":null}"#, r#"{"ShardIterator":""}"#] {
+        let (kinesis, orders, client) = fake(1);
+        let (low, _) = orders.split(FIRST);
+        orders.put_to(&low, "1");
+        let body = body.to_owned();
+        kinesis.on_request(move |request| {
+            let is_it = request.operation() == "GetShardIterator" && request.body()["ShardId"] == FIRST;
+            is_it.then(|| Fault::Body(body.clone()))
+        });
+        let mut records = pin!(all_shards(&client, "orders").records(&client));
+        assert_eq!(take(&mut records, 1).await, [1]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_shard_of_which_there_is_no_iterator_is_asked_again() {
+    for body in ["{}", "", r#"{"ShardIterator":null}"#, r#"{"ShardIterator":""}"#] {
+        let (kinesis, orders, client) = fake(1);
+        put(&orders, 0..1);
+        kinesis.fail_times("GetShardIterator", 12, Fault::Body(body.to_owned()));
+        let (options, retries) = counted();
+        let mut records = pin!(all_shards(&client, "orders").records(&client).with(options));
+        assert_eq!(take(&mut records, 1).await, [0], "{body}");
+        assert_eq!(retries.load(Ordering::SeqCst), 12);
+        assert!(kinesis.bodies("GetRecords").iter().all(|body| body["ShardIterator"] != ""));
+    }
+}
