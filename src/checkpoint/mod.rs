@@ -3,6 +3,7 @@
 mod ack;
 mod auto_ack;
 mod checkpoints;
+mod children;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod entry;

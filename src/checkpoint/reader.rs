@@ -8,10 +8,12 @@ use std::task::{Context, Poll, ready};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
 use futures::Stream;
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FusedStream;
 use tokio::time::{Duration, Sleep, sleep};
 
 use super::ack::{Reading, UnackedRecord};
+use super::children::children_of;
 use super::entry::Life;
 use super::resume::Resume;
 use super::{CheckpointEventKind, CheckpointedShard, Checkpoints};
@@ -21,6 +23,7 @@ use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartP
 
 pub struct Reader {
     checkpoints: Checkpoints,
+    client: Client,
     handle: Option<ShardHandle>,
     reading: Arc<Reading>,
     pages: Pages,
@@ -52,6 +55,8 @@ enum State {
     StartingOver(ReadError),
     /// Nothing more comes; some records are not acknowledged.
     Draining(Last),
+    /// All are acknowledged, and the end has named no children: they are listed.
+    Listing(BoxFuture<'static, Vec<ChildShard>>),
     /// All are acknowledged; that is not durable yet.
     Finishing(Vec<ChildShard>),
 }
@@ -91,6 +96,7 @@ impl Reader {
         let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
         Self {
             checkpoints,
+            client: client.clone(),
             handle: Some(handle),
             reading,
             pages,
@@ -273,11 +279,21 @@ impl Reader {
                     match last {
                         Last::Expired => self.end(ReaderEnd::Expired),
                         Last::End(_) if !is_all_acknowledged => self.end(ReaderEnd::Unacknowledged),
+                        Last::End(children) if children.is_empty() => {
+                            let Some(handle) = &self.handle else { return Poll::Ready(None) };
+                            let children = children_of(self.client.clone(), handle.offer());
+                            self.state = State::Listing(children.boxed());
+                        }
                         Last::End(children) => {
                             reading.finish(children);
                             self.state = State::Finishing(std::mem::take(children));
                         }
                     }
+                }
+                State::Listing(children) => {
+                    let children = ready!(children.as_mut().poll(cx));
+                    reading.finish(&children);
+                    self.state = State::Finishing(children);
                 }
                 State::Finishing(children) => {
                     ready!(entry.poll_durable(cx));

@@ -141,7 +141,8 @@ pub struct Save<'a> {
     pub shard: &'a Shard,
     /// What to keep.
     pub checkpoint: &'a Checkpoint,
-    /// With [`Checkpoint::End`], the shard's children, if Kinesis named them.
+    /// With [`Checkpoint::End`], the shard's children: those that Kinesis named at its end, or that it
+    /// lists. Empty if neither names any.
     pub children: &'a [ChildShard],
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::future::BoxFuture;
 use futures::stream::FusedStream;
 use futures::{FutureExt, Stream};
@@ -20,7 +21,7 @@ use self::listing::{Ask, NO_SHARDS, list};
 use crate::backoff::backoff;
 use crate::client_time::now;
 use crate::kinesis_time::{ClockOffset, KinesisTime};
-use crate::shard_list::{Extent, is_closed};
+use crate::shard_list::{Extent, is_closed, parent_ids};
 use crate::{Error, ShardList, StreamId};
 
 const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);
@@ -314,6 +315,24 @@ pub(crate) async fn is_listed_as_closed(
     let pages = list(client, stream, &Ask::Everything, &KinesisTime::default()).await?;
     let shard = pages.into_shards().find(|shard| shard.shard_id() == shard_id);
     Ok(shard.map(|shard| is_closed(&shard)))
+}
+
+/// Lists the children of a shard. As they are newer, their ids follow its own.
+pub(crate) async fn list_children(
+    client: &Client,
+    stream: &StreamId,
+    shard_id: &str,
+) -> Result<Vec<ChildShard>, Error> {
+    let ask = Ask::After(shard_id.to_owned());
+    let pages = list(client, stream, &ask, &KinesisTime::default()).await?;
+    let as_child = |shard: Shard| {
+        let parents = parent_ids(&shard);
+        let parents = parents.contains(&Some(shard_id)).then_some(parents)?;
+        let parents = parents.into_iter().flatten().map(str::to_owned).collect();
+        let child = ChildShard::builder().set_parent_shards(Some(parents)).shard_id(shard.shard_id);
+        child.set_hash_key_range(shard.hash_key_range).build().ok()
+    };
+    Ok(pages.into_shards().filter_map(as_child).collect())
 }
 
 async fn one_list(

@@ -34,7 +34,15 @@ struct World {
 
 impl World {
     fn new(shards: u32) -> Self {
-        let kinesis = FakeKinesis::new();
+        Self::of(FakeKinesis::new(), shards)
+    }
+
+    /// On a server whose ends name no children.
+    fn without_children(shards: u32) -> Self {
+        Self::of(FakeKinesis::builder().child_shards(false).build(), shards)
+    }
+
+    fn of(kinesis: FakeKinesis, shards: u32) -> Self {
         kinesis.set_limits(Limits::none());
         let orders = kinesis.create_stream("orders", shards);
         Self { kinesis, orders, table: Table::default() }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_kinesis::types::Shard;
 use fastrand::Rng;
+use kinesis_shards::testing::Fault;
 
 use super::table::Rows;
 use super::*;
@@ -112,6 +113,35 @@ async fn the_child_of_a_merge_has_no_row_before_both_of_its_parents_have() {
     assert_eq!(watched.deferred, [id(4)].into());
 }
 
+/// The library does not look for the children of a shard that is finished.
+#[tokio::test(start_paused = true)]
+async fn the_rows_of_children_that_no_end_names_are_created_from_a_list() {
+    let world = World::without_children(1);
+    let watched = watch(&world);
+    world.orders.put_to(&id(0), "0");
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    assert_eq!(text(&next(&mut records).await.ack()), "0");
+    // The lists that confirm the end and name the children fail at first.
+    let (left, right) = world.orders.split(&id(0));
+    world.orders.put_to(&left, "1");
+    world.orders.put_to(&right, "2");
+    world.kinesis.fail_times("ListShards", 3, Fault::LimitExceeded);
+    let seen = shards_read(&mut records).await;
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    let row = world.table.row(&id(0)).unwrap();
+    assert_eq!(row["checkpoint"]["S"], "SHARD_END");
+    let mut children = row["childShardIds"]["SS"].as_array().unwrap().clone();
+    children.sort_by_key(ToString::to_string);
+    assert_eq!(children, [left.as_str(), right.as_str()]);
+    for child in [&left, &right] {
+        let row = world.table.row(child).unwrap();
+        assert_eq!(row["parentShardId"]["SS"], serde_json::json!([id(0)]));
+        assert!(row.contains_key("startingHashKey"), "{row:?}");
+    }
+    assert_eq!(watched.lock().unwrap().wrong, [""; 0]);
+}
+
 /// As an earlier version left it, and as the library leaves it that has read some or all of 4.
 #[tokio::test(start_paused = true)]
 async fn a_parent_that_has_no_row_yet_is_read_though_its_child_was_begun() {
@@ -207,7 +237,8 @@ fn after_each_write_a_row_of_a_merge_implies_those_of_its_parents() {
 
 async fn random(seed: u64) -> usize {
     let mut rng = Rng::with_seed(seed);
-    let world = World::new(rng.u32(1..4));
+    let shards = rng.u32(1..4);
+    let world = if rng.bool() { World::new(shards) } else { World::without_children(shards) };
     let watched = watch(&world);
     let mut ledger = Ledger::default();
     for _ in 0..30 {
@@ -218,7 +249,7 @@ async fn random(seed: u64) -> usize {
     let mut chance = rng.fork();
     world.table.on_request(move |operation, _| {
         let is_hit = operation != "Scan" && chance.u32(..4) < throttled;
-        is_hit.then_some(Fault::Throttled)
+        is_hit.then_some(table::Fault::Throttled)
     });
     while ledger.done.len() < ledger.written.len() {
         lives += 1;

@@ -1,0 +1,39 @@
+//! The children of a shard whose end names none.
+
+use std::sync::Arc;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::ChildShard;
+use tokio::time::{Duration, sleep};
+
+use crate::backoff::backoff;
+use crate::handle::Offer;
+use crate::shard_lists::list_children;
+
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// Returns the children of a shard that has ended, by a list of the shards.
+///
+/// They are saved with its end, or before it: a consumer of the Kinesis Client Library that takes over
+/// does not look for the children of a shard that is finished. A listing that fails is tried again, as
+/// the children are not offered without one either; what only a person can mend leaves them out.
+pub(super) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildShard> {
+    let (stream, shard) = (&*offer.stream, offer.shard.shard_id());
+    let mut failures = 0;
+    loop {
+        let error = match list_children(&client, stream, shard).await {
+            Ok(children) => return children,
+            Err(error) => error,
+        };
+        let stream = stream.name();
+        if !error.is_retryable() {
+            tracing::warn!(stream, shard, %error, "the shard ends, its children are not known");
+            return Vec::new();
+        }
+        let wait = backoff(FIRST_RETRY, LAST_RETRY, failures);
+        tracing::warn!(stream, shard, %error, ?wait, "cannot list the children of a shard; retrying");
+        failures += 1;
+        sleep(wait).await;
+    }
+}
