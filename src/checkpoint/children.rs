@@ -15,9 +15,10 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 
 /// Returns the children of a shard that has ended, by a list of the shards.
 ///
-/// They are saved with its end, or before it: a consumer of the Kinesis Client Library that takes over
-/// does not look for the children of a shard that is finished. A listing that fails is tried again, as
-/// the children are not offered without one either; what only a person can mend leaves them out.
+/// They are saved with its end, or before it: a consumer of the Kinesis Client Library that takes
+/// over does not look for the children of a shard that is finished. A listing that fails is tried
+/// again, as the children are not offered without one either; what only a person can mend leaves
+/// them out.
 pub(super) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildShard> {
     let (stream, shard) = (&*offer.stream, offer.shard.shard_id());
     let mut failures = 0;
@@ -32,7 +33,7 @@ pub(super) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildS
             return Vec::new();
         }
         let wait = backoff(FIRST_RETRY, LAST_RETRY, failures);
-        tracing::warn!(stream, shard, %error, ?wait, "cannot list the children of a shard; retrying");
+        tracing::warn!(stream, shard, %error, ?wait, "cannot list the children; retrying");
         failures += 1;
         sleep(wait).await;
     }

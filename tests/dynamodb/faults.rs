@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// One write in eight gets through. A write of a row that is known to exist would take the place of one
-/// that is needed.
+/// One write in eight gets through. A write of a row that is known to exist would take the place of
+/// one that is needed.
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_shard_is_saved_where_one_write_in_eight_gets_through() {
     let world = World::new(1);
@@ -76,7 +76,8 @@ async fn a_row_that_was_found_to_exist_is_not_written_again() {
     assert_eq!((writes(&left), writes(&right)), (1, 1));
 }
 
-/// The row is another than it was: the refusal says how it is, so that nothing has to be read for it.
+/// The row is another than it was: the refusal says how it is, so that nothing has to be read for
+/// it.
 #[tokio::test(start_paused = true)]
 async fn a_write_that_is_refused_tells_the_row() {
     let world = World::new(1);

@@ -1,5 +1,5 @@
-//! `DynamoDbStore` with what goes wrong: throttling, silence, and responses that say nothing; and what
-//! its table says, after each write, to a Kinesis Client Library that takes over.
+//! `DynamoDbStore` with what goes wrong: throttling, silence, and responses that say nothing; and
+//! what its table says, after each write, to a Kinesis Client Library that takes over.
 #![cfg(all(feature = "testing", feature = "dynamodb"))]
 
 use std::error::Error;

@@ -1,6 +1,6 @@
-//! What the table says across splits and merges. The Kinesis Client Library takes a parent without a
-//! row for finished: a child of a merge whose row stands there before those of both parents would be
-//! read before one of them.
+//! What the table says across splits and merges. The Kinesis Client Library takes a parent without
+//! a row for finished: a child of a merge whose row stands there before those of both parents would
+//! be read before one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -219,8 +219,8 @@ fn change(world: &World, rng: &mut Rng, ledger: &mut Ledger) {
     }
 }
 
-/// Random streams, and consumers that are dropped at any time: the table is right after each write, and
-/// every record comes after those of its shard's ancestors.
+/// Random streams, and consumers that are dropped at any time: the table is right after each write,
+/// and every record comes after those of its shard's ancestors.
 #[test]
 fn after_each_write_a_row_of_a_merge_implies_those_of_its_parents() {
     let mut deferred = 0;

@@ -1,8 +1,8 @@
 //! A DynamoDB with one table, behind the real SDK: as much of it as `DynamoDbStore` uses.
 //!
-//! The stores' suite (`tests/stores`) runs the same store against servers that are not this crate's.
-//! What those cannot do is here: throttle each write but one in eight, answer nothing, and look at the
-//! table after each write, all on a paused clock.
+//! The stores' suite (`tests/stores`) runs the same store against servers that are not this
+//! crate's. What those cannot do is here: throttle each write but one in eight, answer nothing, and
+//! look at the table after each write, all on a paused clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -50,8 +50,9 @@ use crate::StreamId;
 /// * A row at `LATEST` that the KCL has not come to a record of begins at the tip, as the KCL would. One at `AT_TIMESTAMP` begins at the trim horizon: the KCL keeps the time in its configuration.
 /// * A shard of a run from a time or from `Latest`, of which no record was acknowledged yet, is left at `TRIM_HORIZON`, with the time in an attribute of this crate: this crate goes on from the time, and a KCL begins with the oldest record, since it would take any other time from its own
 ///   configuration.
-/// * The end of a shard is written as the KCL does: first the rows of its children, then `SHARD_END` with
-///   their ids. The KCL takes a parent without a row for finished. So the child of a merge gets its row
+/// * The end of a shard is written as the KCL does: first the rows of its children, then
+///   `SHARD_END` with their ids. Where an end names no children, they are listed before it is
+///   saved. The KCL takes a parent without a row for finished. So the child of a merge gets its row
 ///   only once both of its parents have one, and until then the KCL does not begin it either.
 /// * An ancestor without a row counts as finished once a record of its descendant was processed, as the
 ///   KCL deletes the rows of finished shards; but not while one of its own ancestors is unfinished.

@@ -1,8 +1,8 @@
 //! The requests to DynamoDB. Each of them ends, and no response is believed that says nothing.
 //!
-//! Every response of DynamoDB to these requests has a body with members, except that of `GetItem` for a
-//! row that does not exist. A proxy, a gateway or an emulator that answers `200` with an empty body
-//! would otherwise turn a table into an empty one, or a write into one that took place.
+//! Every response of DynamoDB to these requests has a body with members, except that of `GetItem`
+//! for a row that does not exist. A proxy, a gateway or an emulator that answers `200` with an
+//! empty body would otherwise turn a table into an empty one, or a write into one that took place.
 
 use aws_sdk_dynamodb::Error as SdkError;
 use aws_sdk_dynamodb::config::http::HttpResponse;
@@ -88,8 +88,9 @@ impl DynamoDbStore {
 
     /// Reads a page of the table: its rows, and where the next page begins.
     ///
-    /// A response without `Items`, or with another number of them than its `Count`, is not believed: an
-    /// empty table is one with no `Items` and a `Count` of 0, and the run would start over.
+    /// A response without `Items`, or with another number of them than its `Count`, is not
+    /// believed: an empty table is one with no `Items` and a `Count` of 0, and the run would start
+    /// over.
     pub(super) async fn scan_page(
         &self,
         from: Option<Item>,
@@ -121,7 +122,8 @@ impl DynamoDbStore {
 
     /// Creates a row, unless there is one.
     ///
-    /// `UpdateItem` creates rows too, and unlike that of `PutItem`, its response shows what was written.
+    /// `UpdateItem` creates rows too, and unlike that of `PutItem`, its response shows what was
+    /// written.
     pub(super) async fn create(&self, mut row: Item) -> Result<Written, DynamoDbStoreError> {
         let key = row.remove(LEASE_KEY).unwrap_or_else(|| text(""));
         let set: Vec<_> = row.keys().map(|name| format!("{name} = :{name}")).collect();
