@@ -59,28 +59,28 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns every limit in this type switched on. This is the default.
+    /// Returns the limits with each of them enabled, which is the default.
     #[must_use]
     pub fn aws() -> Self {
         Self { reads: true, read_bytes: true, iterators: true, listings: true, writes: true }
     }
 
-    /// Returns every limit in this type switched off.
+    /// Returns the limits with each of them disabled.
     #[must_use]
     pub fn none() -> Self {
         Self { reads: false, read_bytes: false, iterators: false, listings: false, writes: false }
     }
 
-    /// Switches the limit of 5 `GetRecords` a second per shard. A request beyond it is rejected
-    /// with `ProvisionedThroughputExceededException`.
+    /// Enables or disables the limit of 5 `GetRecords` a second per shard. A request beyond it is
+    /// rejected with `ProvisionedThroughputExceededException`.
     #[must_use]
     pub fn reads(mut self, on: bool) -> Self {
         self.reads = on;
         self
     }
 
-    /// Switches the limit of 2 MiB read a second per shard. A request beyond it is rejected with
-    /// `ProvisionedThroughputExceededException`.
+    /// Enables or disables the limit of 2 MiB read a second per shard. A request beyond it is
+    /// rejected with `ProvisionedThroughputExceededException`.
     ///
     /// One response may hold up to 10 MiB. The shard then rejects reads for as long as its bytes
     /// take at 2 MiB a second.
@@ -90,25 +90,25 @@ impl Limits {
         self
     }
 
-    /// Switches the limit of 5 `GetShardIterator` a second per shard. A request beyond it is
-    /// rejected with `ProvisionedThroughputExceededException`.
+    /// Enables or disables the limit of 5 `GetShardIterator` a second per shard. A request beyond
+    /// it is rejected with `ProvisionedThroughputExceededException`.
     #[must_use]
     pub fn iterators(mut self, on: bool) -> Self {
         self.iterators = on;
         self
     }
 
-    /// Switches the limit of 1,000 `ListShards` a second per stream. A request beyond it is
-    /// rejected with `LimitExceededException`.
+    /// Enables or disables the limit of 1,000 `ListShards` a second per stream. A request beyond it
+    /// is rejected with `LimitExceededException`.
     #[must_use]
     pub fn listings(mut self, on: bool) -> Self {
         self.listings = on;
         self
     }
 
-    /// Switches the limit of 1,000 records and 1 MiB written a second per shard. A record beyond it
-    /// fails with `ProvisionedThroughputExceededException`: the whole of a `PutRecord`, or one
-    /// entry of a `PutRecords`.
+    /// Enables or disables the limit of 1,000 records and 1 MiB written a second per shard. A
+    /// record beyond it fails with `ProvisionedThroughputExceededException`: the whole of a
+    /// `PutRecord`, or one entry of a `PutRecords`.
     ///
     /// A stream may allow records of up to 10 MiB. A shard takes one larger than 1 MiB only if
     /// nothing was written to the shard within the last second, and then rejects writes for as long

@@ -143,8 +143,8 @@ impl Stream {
         Duration::from_secs(3600 * u64::from(self.retention_hours))
     }
 
-    /// Removes the closed shards that had closed before the retention period: every record of such
-    /// a shard has expired.
+    /// Removes the shards that closed before the start of the retention period: all their records
+    /// have expired.
     pub(super) fn expire(&mut self, now: Millis) {
         self.expire_at(now, Millis(0));
     }

@@ -1,6 +1,6 @@
 //! Writes the bodies of responses.
 //!
-//! The writer is written by hand: a listing of a thousand shards should cost little more than the
+//! The JSON is written by hand, so that a listing of a thousand shards costs little more than a
 //! copy of its text.
 
 use std::fmt::{Display, Write};
