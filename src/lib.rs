@@ -234,6 +234,7 @@ mod kinesis_time;
 mod lineage;
 mod patience;
 mod records;
+mod runtime;
 mod sdk_error;
 mod shard_list;
 mod shard_lists;

@@ -17,6 +17,13 @@ impl<T: Send + 'static> Task<T> {
     }
 }
 
+impl<T> Task<T> {
+    /// Returns the id of the runtime that the task runs in.
+    pub(crate) fn runtime(&self) -> Id {
+        self.runtime
+    }
+}
+
 /// Panics if the task has, or if its runtime has shut down before what waits for it.
 impl<T> Future for Task<T> {
     type Output = T;

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use tokio::time::{Duration, timeout_at};
+use tokio::runtime::Handle;
+use tokio::time::{Duration, timeout, timeout_at};
 
 use super::saver::Saver;
-use super::shared::{Shared, are_durable, later};
+use super::shared::{SAVER_GRACE, Shared, are_durable, later};
 use super::{Checkpoint, CheckpointOptions, CheckpointStore, CheckpointedShard, StoreError};
+use crate::runtime::Timer;
 use crate::task::Task;
 use crate::{Progress, ShardHandle, StartPosition, StreamId};
 
@@ -20,7 +22,8 @@ use crate::{Progress, ShardHandle, StartPosition, StreamId};
 /// It is loaded once, at the start, given to [`AllShards::checkpoints`](crate::AllShards::checkpoints), and [stopped](Self::stop) at the end. Clones are of the same.
 ///
 /// While one of its clones, or a stream made with it, lives, a task saves what is acknowledged; it is aborted with the last of them, and what it had not saved comes again.
-/// It runs in the runtime that the checkpoints were loaded in; should that be shut down, in the one that they are used in next.
+/// It runs in the runtime that the checkpoints were loaded in. Should that be shut down, or make no
+/// progress for 5 s, the task moves to the runtime in which the checkpoints are used, with a warning.
 /// One `Checkpoints` is for one consumer of the stream: two that share a store, each with its own, overwrite each other's.
 #[derive(Clone)]
 pub struct Checkpoints {
@@ -33,7 +36,8 @@ impl Checkpoints {
     ///
     /// # Errors
     ///
-    /// If the store cannot tell. Nothing is begun then, so that nothing starts over.
+    /// If the store fails, or gives no answer within 60 s. Nothing is begun then, so that nothing
+    /// starts over.
     ///
     /// # Panics
     ///
@@ -49,7 +53,8 @@ impl Checkpoints {
     ///
     /// # Errors
     ///
-    /// If the store cannot tell.
+    /// If the store fails, or gives no answer within
+    /// [`load_timeout`](CheckpointOptions::load_timeout).
     ///
     /// # Panics
     ///
@@ -60,9 +65,14 @@ impl Checkpoints {
         options: CheckpointOptions,
     ) -> Result<Self, LoadError> {
         let (stream, store) = (stream.into(), Arc::new(store));
-        let loaded = match store.load(&stream).await {
-            Ok(loaded) => loaded,
-            Err(source) => return Err(LoadError { stream, source }),
+        let limit = options.load_timeout;
+        let loaded = match timeout(limit, store.load(&stream)).await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(source)) => return Err(LoadError { stream, source }),
+            Err(_) => {
+                let source = format!("the store gave no answer within {limit:?}").into();
+                return Err(LoadError { stream, source });
+            }
         };
         tracing::debug!(stream = stream.name(), shards = loaded.len(), "checkpoints loaded");
         let shared = Arc::new(Shared::new(stream, store, options, loaded));
@@ -70,19 +80,38 @@ impl Checkpoints {
         Ok(Self { shared, saver: Arc::new(Mutex::new(saver)) })
     }
 
-    /// The task that saves ends with the runtime that it runs in. If this is another, it goes on here.
+    /// Spawns the task that saves in this runtime, if it ended with the runtime it ran in, or if that
+    /// is not driven.
     pub(super) fn keep_saving(&self) {
-        if self.shared.has_saver() {
+        let shared = &self.shared;
+        if shared.has_saver() && !shared.is_saver_late() {
             return;
         }
         let mut saver = self.saver.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.shared.has_saver() {
-            tracing::warn!(
-                stream = self.shared.stream.name(),
-                "the runtime in which checkpoints were saved was shut down: they are saved in this one"
-            );
-            *saver = Saver::spawn(&self.shared);
-            self.shared.hurry();
+        let what = if !shared.has_saver() {
+            "was shut down"
+        } else if shared.is_saver_late() && is_elsewhere(&saver) && shared.stop_saver() {
+            "is not driven"
+        } else {
+            return;
+        };
+        tracing::warn!(
+            stream = shared.stream.name(),
+            "the runtime in which checkpoints were saved {what}: they are saved in this one"
+        );
+        *saver = Saver::spawn(shared);
+        shared.hurry();
+    }
+
+    /// As [`keep_saving`](Self::keep_saving), for those who wait for the store. The task is woken to
+    /// look again where the checkpoints are saved in another runtime.
+    pub(super) fn watch_saving(&self, watch: &mut Timer, cx: &mut Context<'_>) {
+        loop {
+            self.keep_saving();
+            let is_elsewhere = is_elsewhere(&self.saver.lock().unwrap_or_else(PoisonError::into_inner));
+            if !is_elsewhere || watch.poll(cx, SAVER_GRACE).is_pending() {
+                return;
+            }
         }
     }
 
@@ -146,9 +175,10 @@ impl Checkpoints {
     pub async fn flush(&self) {
         self.shared.hurry();
         let (slot, mut unsaved) = (self.shared.quiet.join(), self.shared.unsaved());
+        let mut watch = Timer::default();
         poll_fn(|cx| {
             slot.register(cx.waker());
-            self.keep_saving();
+            self.watch_saving(&mut watch, cx);
             if are_durable(&mut unsaved) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -227,6 +257,10 @@ impl Checkpoints {
         });
         starts.min_by_key(|start| (start.secs(), start.subsec_nanos()))
     }
+}
+
+fn is_elsewhere(saver: &Task<()>) -> bool {
+    Handle::try_current().is_ok_and(|here| here.id() != saver.runtime())
 }
 
 impl fmt::Debug for Checkpoints {

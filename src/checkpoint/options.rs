@@ -9,6 +9,7 @@ use super::CheckpointEvent;
 #[derive(Clone)]
 #[must_use = "options do nothing until they are given to Checkpoints::load_with"]
 pub struct CheckpointOptions {
+    pub(super) load_timeout: Duration,
     pub(super) save_interval: Duration,
     pub(super) save_records: u32,
     pub(super) save_timeout: Duration,
@@ -22,12 +23,29 @@ impl CheckpointOptions {
     /// The defaults, as each setter names them.
     pub fn new() -> Self {
         Self {
+            load_timeout: Duration::from_mins(1),
             save_interval: Duration::from_secs(5),
             save_records: 1_000,
             save_timeout: Duration::from_secs(30),
             store_outage_limit: Some(Duration::from_mins(5)),
             on_event: None,
         }
+    }
+
+    /// Fails [`Checkpoints::load_with`](super::Checkpoints::load_with) if the store gives no answer
+    /// within this time.
+    ///
+    /// # Default
+    ///
+    /// 60 s
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn load_timeout(self, timeout: Duration) -> Self {
+        assert!(!timeout.is_zero(), "load_timeout is zero: no store would be in time");
+        Self { load_timeout: timeout, ..self }
     }
 
     /// How long after an acknowledgement its shard's checkpoint is saved, at the latest; what is acknowledged meanwhile is saved with it. The start and the end of a shard are saved
@@ -95,6 +113,7 @@ impl Default for CheckpointOptions {
 impl fmt::Debug for CheckpointOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CheckpointOptions")
+            .field("load_timeout", &self.load_timeout)
             .field("save_interval", &self.save_interval)
             .field("save_records", &self.save_records)
             .field("save_timeout", &self.save_timeout)

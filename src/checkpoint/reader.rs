@@ -10,7 +10,7 @@ use aws_sdk_kinesis::types::ChildShard;
 use futures::Stream;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FusedStream;
-use tokio::time::{Duration, Sleep, sleep};
+use tokio::time::Duration;
 
 use super::ack::{Reading, UnackedRecord};
 use super::children::children_of;
@@ -19,6 +19,7 @@ use super::resume::Resume;
 use super::{CheckpointEventKind, CheckpointedShard, Checkpoints};
 use crate::records::pages::{Next, Pages};
 use crate::records::permits::RequestPermits;
+use crate::runtime::Timer;
 use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartPosition};
 
 pub struct Reader {
@@ -34,6 +35,8 @@ pub struct Reader {
     /// How often in a row Kinesis has refused that position.
     refusals: u32,
     state: State,
+    /// Of who waits for the store: see `Checkpoints::watch_saving`.
+    watch: Timer,
     is_paused: bool,
     ended: Option<ReaderEnd>,
 }
@@ -50,7 +53,7 @@ enum State {
     },
     Reading,
     /// Kinesis has refused the position once; it is asked again after this.
-    AskingAgain(Pin<Box<Sleep>>),
+    AskingAgain(Timer),
     /// Kinesis has refused the position; the shard starts over once that position is durable.
     StartingOver(ReadError),
     /// Nothing more comes; some records are not acknowledged.
@@ -104,6 +107,7 @@ impl Reader {
             from,
             refusals: 0,
             state,
+            watch: Timer::default(),
             is_paused: false,
             ended: None,
         }
@@ -180,7 +184,7 @@ impl Reader {
             "Kinesis refused the position of the checkpoint; it is asked for again"
         );
         self.pages.options().tell_retry(handle, &error, self.refusals, wait);
-        self.state = State::AskingAgain(Box::pin(sleep(wait)));
+        self.state = State::AskingAgain(Timer::default());
     }
 
     /// Reads the shard from its oldest record. The stored checkpoint stays until a record is
@@ -210,6 +214,7 @@ impl Reader {
         if self.is_out_of_store(cx) {
             // What was sent is awaited, without its permit, and kept until the store is back.
             self.pages.poll_in_flight(cx);
+            self.checkpoints.watch_saving(&mut self.watch, cx);
             return Poll::Pending;
         }
         match ready!(self.pages.poll_next(cx)) {
@@ -234,7 +239,11 @@ impl Reader {
     }
 
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
-        self.checkpoints.keep_saving();
+        if matches!(self.state, State::Reading) {
+            self.checkpoints.keep_saving();
+        } else {
+            self.checkpoints.watch_saving(&mut self.watch, cx);
+        }
         let reading = Arc::clone(&self.reading);
         let Reading { shared, entry, .. } = &*reading;
         loop {
@@ -257,7 +266,7 @@ impl Reader {
                 }
                 State::Reading => return self.poll_reading(cx),
                 State::AskingAgain(wait) => {
-                    ready!(wait.as_mut().poll(cx));
+                    ready!(wait.poll(cx, ASK_AGAIN));
                     self.pages = self.pages.begun_again(self.from.clone());
                     self.state = State::Reading;
                 }

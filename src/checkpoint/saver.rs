@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout};
 
 use super::entry::{Change, Entry, Failure};
-use super::shared::Shared;
+use super::shared::{Shared, later};
 use super::{CheckpointEventKind, Save, StoreError};
 use crate::backoff::backoff;
 use crate::task::Task;
@@ -23,6 +23,7 @@ const LAST_RETRY: Duration = Duration::from_secs(10);
 /// Runs until it is dropped, or its runtime is shut down. What it is doing then may or may not become durable.
 pub(super) struct Saver {
     shared: Arc<Shared>,
+    number: u64,
     saves: FuturesUnordered<BoxFuture<'static, Saved>>,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -37,8 +38,9 @@ impl Saver {
     /// In the runtime that this is called in.
     pub(super) fn spawn(shared: &Arc<Shared>) -> Task<()> {
         let runtime = Handle::current();
-        shared.saver_begins();
-        let saver = Self { shared: Arc::clone(shared), saves: FuturesUnordered::new(), timer: None };
+        let number = shared.saver_begins();
+        let shared = Arc::clone(shared);
+        let saver = Self { shared, number, saves: FuturesUnordered::new(), timer: None };
         Task::spawn(&runtime, saver)
     }
 
@@ -116,7 +118,7 @@ async fn apply(shared: &Shared, entry: &Entry, change: &Change) -> Result<(), St
 impl Drop for Saver {
     fn drop(&mut self) {
         self.saves.clear();
-        self.shared.saver_ends();
+        self.shared.saver_ends(self.number);
     }
 }
 
@@ -124,7 +126,9 @@ impl Future for Saver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.shared.saver.register(cx.waker());
+        let shared = Arc::clone(&self.shared);
+        let Some(_in_charge) = shared.saver_polls(self.number) else { return Poll::Ready(()) };
+        shared.saver.register(cx.waker());
         loop {
             while let Poll::Ready(Some(saved)) = self.saves.poll_next_unpin(cx) {
                 self.end(saved);
@@ -135,10 +139,15 @@ impl Future for Saver {
                 // They are polled before this waits.
                 continue;
             }
-            match &mut self.timer {
-                Some(timer) => ready!(timer.as_mut().poll(cx)),
-                None => return Poll::Pending,
+            if let Some(timer) = &mut self.timer
+                && timer.as_mut().poll(cx).is_ready()
+            {
+                continue;
             }
+            let answered = (!self.saves.is_empty()).then(|| later(shared.options.save_timeout));
+            let due = self.timer.as_ref().map(|timer| timer.deadline());
+            shared.saver_rests(answered.into_iter().chain(due).min());
+            return Poll::Pending;
         }
     }
 }

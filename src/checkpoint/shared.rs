@@ -23,6 +23,11 @@ pub(super) struct Shared {
     queue: Mutex<Queue>,
     pub(super) saver: AtomicWaker,
     has_saver: AtomicBool,
+    /// The number of the saver that is in charge. It is locked while that is polled, so that another
+    /// takes over only between its polls.
+    saver_number: Mutex<u64>,
+    /// When the saver is to be polled again, at the latest.
+    saver_due: Mutex<Option<Instant>>,
     /// Shards that are to be read from the tip, or from a time, and whose start is not durable yet. None that begins so is read before all are: otherwise a crash would leave some of them named
     /// and some not, and the next run would start those at its own, later tip.
     starts: AtomicUsize,
@@ -34,6 +39,10 @@ pub(super) struct Shared {
     /// Those who wait for nothing to be in flight, or for something to be durable.
     pub(super) quiet: Waiters,
 }
+
+/// A saver that is not polled for this time after it should have been is taken for one whose runtime
+/// is not driven.
+pub(super) const SAVER_GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 struct Queue {
@@ -82,6 +91,8 @@ impl Shared {
             queue: Mutex::default(),
             saver: AtomicWaker::new(),
             has_saver: AtomicBool::new(false),
+            saver_number: Mutex::default(),
+            saver_due: Mutex::default(),
             starts: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -170,6 +181,11 @@ impl Shared {
                 return;
             }
         }
+        self.wake_saver();
+    }
+
+    fn wake_saver(&self) {
+        self.saver_rests(Some(Instant::now()));
         self.saver.wake();
     }
 
@@ -177,7 +193,7 @@ impl Shared {
         if let Some(at) = entry.due_in(wait)
             && lock(&self.queue).put(at, Arc::clone(entry))
         {
-            self.saver.wake();
+            self.wake_saver();
         }
     }
 
@@ -259,16 +275,59 @@ impl Shared {
         self.has_saver.load(Ordering::SeqCst)
     }
 
-    pub(super) fn saver_begins(&self) {
+    /// Returns the number of a new saver.
+    pub(super) fn saver_begins(&self) -> u64 {
+        let mut number = lock(&self.saver_number);
+        *number += 1;
+        *lock(&self.saver_due) = None;
         self.has_saver.store(true, Ordering::SeqCst);
+        *number
     }
 
-    /// What it was doing may or may not have become durable. Whoever waits for it makes another.
-    pub(super) fn saver_ends(&self) {
+    /// A saver is polled: it is in charge for as long as it holds this. `None` if another took over.
+    pub(super) fn saver_polls(&self, number: u64) -> Option<MutexGuard<'_, u64>> {
+        let in_charge = lock(&self.saver_number);
+        if *in_charge != number {
+            return None;
+        }
+        *lock(&self.saver_due) = None;
+        Some(in_charge)
+    }
+
+    /// The saver is to be polled again by then.
+    pub(super) fn saver_rests(&self, until: Option<Instant>) {
+        let mut due = lock(&self.saver_due);
+        *due = due.into_iter().chain(until).min();
+    }
+
+    /// Returns whether the saver should have been polled for some time.
+    pub(super) fn is_saver_late(&self) -> bool {
+        lock(&self.saver_due).is_some_and(|due| Instant::now() > due + SAVER_GRACE)
+    }
+
+    /// Takes the charge from the saver; false if it is being polled.
+    pub(super) fn stop_saver(&self) -> bool {
+        let Ok(mut number) = self.saver_number.try_lock() else { return false };
+        *number += 1;
+        self.lose_saves();
+        true
+    }
+
+    fn lose_saves(&self) {
         for entry in self.entries() {
             entry.lose_save();
         }
+    }
+
+    /// What it was doing may or may not have become durable. Whoever waits for it makes another.
+    pub(super) fn saver_ends(&self, number: u64) {
+        let in_charge = lock(&self.saver_number);
+        if *in_charge != number {
+            return;
+        }
+        self.lose_saves();
         self.has_saver.store(false, Ordering::SeqCst);
+        drop(in_charge);
         self.quiet.wake();
         self.wake_readers();
     }

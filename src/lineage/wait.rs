@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::types::ChildShard;
 use tokio::task::coop::unconstrained;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::member::MemberId;
 use crate::ending::{Ending, ParentOutcome};
 use crate::handle::Offer;
+use crate::runtime::LastRuntime;
 
 /// One of the futures in the lineage's `FuturesUnordered`.
 #[derive(Debug)]
@@ -31,8 +32,10 @@ pub(super) enum Wait {
 pub(super) struct Delay {
     id: MemberId,
     offer: Arc<Offer>,
+    until: Instant,
     #[pin]
     sleep: Sleep,
+    runtime: LastRuntime,
 }
 
 /// What came to pass.
@@ -63,7 +66,10 @@ impl Future for Wait {
                 Poll::Pending => return Poll::Pending,
             }),
             Self::Delay(delay) => {
-                let delay = delay.as_mut().project();
+                let mut delay = delay.as_mut().project();
+                if delay.runtime.has_changed() {
+                    delay.sleep.set(sleep_until(*delay.until));
+                }
                 ready!(Pin::new(&mut unconstrained(delay.sleep)).poll(cx));
                 Poll::Ready(Event::Again(delay.id.clone(), Arc::clone(delay.offer)))
             }
@@ -97,7 +103,10 @@ impl Returns {
         let delay = FIRST_DELAY.saturating_mul(1 << entry.times.min(20)).min(most);
         entry.times += 1;
         entry.offered_again = now + delay;
-        Wait::Delay(Box::pin(Delay { id, offer, sleep: sleep(delay) }))
+        let (until, mut runtime) = (now + delay, LastRuntime::default());
+        // The timer is that of the runtime in which the shard is handed back.
+        runtime.has_changed();
+        Wait::Delay(Box::pin(Delay { id, offer, until, sleep: sleep_until(until), runtime }))
     }
 
     pub(super) fn forget(&mut self, id: &MemberId) {

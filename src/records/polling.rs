@@ -20,6 +20,7 @@ use crate::StartPosition;
 use crate::client_time::now;
 use crate::end_claim::Standing;
 use crate::handle::Offer;
+use crate::runtime::LastRuntime;
 use crate::task::Task;
 
 /// So many unconfirmed ends in a row are believed of a shard that was known to be closed when they
@@ -59,6 +60,7 @@ pub(super) struct Polling {
     request: Option<BoxFuture<'static, Answer>>,
     /// What came of it, while nobody takes the page.
     answer: Option<Answer>,
+    runtime: LastRuntime,
 }
 
 impl Polling {
@@ -88,6 +90,7 @@ impl Polling {
             lists_next: false,
             request: None,
             answer: None,
+            runtime: LastRuntime::default(),
         }
     }
 
@@ -119,6 +122,11 @@ impl Polling {
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
         if let Some(answer) = self.answer.take() {
             return Poll::Ready(answer);
+        }
+        let is_elsewhere = self.runtime.has_changed() && self.options.runtime.is_none();
+        if is_elsewhere && self.request.take().is_some() {
+            // Its timers are those of the other runtime. It may have been answered there.
+            self.from = self.opened.not_latest(self.from.clone());
         }
         // It is dropped if it panics: the next poll begins another.
         let mut request = self.request.take().unwrap_or_else(|| self.ask());

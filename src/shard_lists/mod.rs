@@ -21,6 +21,7 @@ use self::listing::{Ask, NO_SHARDS, list};
 use crate::backoff::backoff;
 use crate::client_time::now;
 use crate::kinesis_time::{ClockOffset, KinesisTime};
+use crate::runtime::LastRuntime;
 use crate::shard_list::{Extent, is_closed, parent_ids};
 use crate::{Error, ShardList, StreamId};
 
@@ -71,6 +72,7 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, every: Duration
         from: None,
         look_back: false,
         ticks: None,
+        runtime: LastRuntime::default(),
         listing: None,
         begun: None,
         greatest: None,
@@ -98,6 +100,7 @@ pub struct ShardLists {
     look_back: bool,
     /// Made by the first poll: an interval needs a runtime.
     ticks: Option<IntervalStream>,
+    runtime: LastRuntime,
     listing: Option<BoxFuture<'static, Result<ShardList, Error>>>,
     /// That one, or the last.
     begun: Option<Begun>,
@@ -360,6 +363,10 @@ impl Stream for ShardLists {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         let every = this.every;
+        if this.runtime.has_changed() {
+            // Their timers are those of the other runtime.
+            (this.ticks, this.listing) = (None, None);
+        }
         let ticks = this.ticks.get_or_insert_with(|| {
             let mut interval = interval(every);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -24,6 +24,7 @@ mod permits;
 mod refusals;
 mod retention;
 mod rules;
+mod runtimes;
 mod saving;
 mod starting;
 mod stopping;
