@@ -75,7 +75,11 @@ impl CheckpointStore for RedisStore {
     }
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.write(save.stream, save.shard_id(), Some(save.checkpoint.to_string())).boxed()
+        async move {
+            save.checkpoint.validate()?;
+            self.write(save.stream, save.shard_id(), Some(save.checkpoint.to_string())).await
+        }
+        .boxed()
     }
 
     fn forget<'a>(

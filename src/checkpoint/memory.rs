@@ -45,6 +45,9 @@ impl CheckpointStore for MemoryStore {
     }
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        if let Err(error) = save.checkpoint.validate() {
+            return ready(Err(error.into())).boxed();
+        }
         self.with(|streams| {
             let shards = streams.entry(save.stream.name().to_owned()).or_default();
             shards.insert(save.shard_id().to_owned(), save.checkpoint.clone());

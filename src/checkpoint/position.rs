@@ -57,6 +57,36 @@ pub(super) fn compare_sequence_numbers(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
+impl Checkpoint {
+    /// Checks that the text of this checkpoint can be parsed again.
+    ///
+    /// A [`CheckpointStore`](super::CheckpointStore) calls it before it saves, so that a sequence number that some
+    /// server made up is refused now, and does not keep the consumer from starting next time.
+    ///
+    /// ```
+    /// use kinesis_shards::Checkpoint;
+    ///
+    /// let after = |number: &str| Checkpoint::After { sequence_number: number.into(), sub_sequence_number: None };
+    /// assert!(after("49590338271490256608").validate().is_ok());
+    /// assert!(after("record-7").validate().is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ParseCheckpointError`] if a sequence number in it is not a decimal number.
+    pub fn validate(&self) -> Result<(), ParseCheckpointError> {
+        match self {
+            Self::After { sequence_number: number, .. }
+            | Self::Start(StartPosition::At(number) | StartPosition::After(number))
+                if !is_number(number) =>
+            {
+                Err(ParseCheckpointError { text: self.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl From<Checkpoint> for Progress {
     fn from(checkpoint: Checkpoint) -> Self {
         match checkpoint {
@@ -162,6 +192,24 @@ mod tests {
             for (j, b) in all.iter().enumerate() {
                 assert_eq!(compare(*a, *b), i.cmp(&j), "{a:?} {b:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_valid_if_and_only_if_its_text_reads_as_itself() {
+        let numbers =
+            ["", "0", "7", "record-7", "7 1", " 7", "7 ", "-7", "+7", "7.0", "٣", "SHARD_END", "LATEST"];
+        let of = |number: &str| {
+            [
+                after(number, None),
+                after(number, Some(3)),
+                Checkpoint::Start(StartPosition::At(number.to_owned())),
+                Checkpoint::Start(StartPosition::After(number.to_owned())),
+            ]
+        };
+        for checkpoint in numbers.into_iter().flat_map(of) {
+            let reads_as_itself = checkpoint.to_string().parse() == Ok(checkpoint.clone());
+            assert_eq!(checkpoint.validate().is_ok(), reads_as_itself, "{checkpoint:?}");
         }
     }
 

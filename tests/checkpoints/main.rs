@@ -20,6 +20,7 @@ use self::store::{Call, Scripted};
 
 mod acknowledging;
 mod ends;
+mod numbers;
 mod permits;
 mod refusals;
 mod retention;

@@ -271,7 +271,11 @@ impl CheckpointStore for DynamoDbStore {
     }
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move { Ok(self.write(save).await?) }.boxed()
+        async move {
+            save.checkpoint.validate()?;
+            Ok(self.write(save).await?)
+        }
+        .boxed()
     }
 
     fn forget<'a>(

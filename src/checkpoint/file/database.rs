@@ -1,16 +1,19 @@
 //! The database in the file, and the lock on it.
 
+use std::any::Any;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redb::backends::FileBackend;
-use redb::{BackendError, Builder, DatabaseError, StorageBackend};
+use redb::{BackendError, Builder, DatabaseError, StorageBackend, StorageError};
 
-use super::error::Kind;
+use super::error::{Kind, Lost};
+use super::identity::Identity;
 
 /// A database, opened anew after an error: redb takes no more calls once the disk has failed, though that may have been full for a moment only.
 #[derive(Debug)]
@@ -34,6 +37,10 @@ impl Database {
         for _ in 0..ATTEMPTS {
             match file.open() {
                 Ok(database) => {
+                    #[cfg(test)]
+                    if !file.disk.syncs() {
+                        return Ok(Self { file, open: Mutex::new(Some(database)) });
+                    }
                     sync_folder(path)?;
                     return Ok(Self { file, open: Mutex::new(Some(database)) });
                 }
@@ -53,21 +60,40 @@ impl Database {
         &self.file
     }
 
-    /// Calls this with the database. The call after one that has failed opens it anew.
+    /// Calls `f` with the database. The call after one that failed or panicked opens the database again.
     pub(super) fn with<T>(
         &self,
         f: impl FnOnce(&redb::Database) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
         let mut open = lock(&self.open);
-        // Should it panic, the database is gone too.
         let database = match open.take() {
             Some(database) => database,
             None => self.file.open()?,
         };
-        let done = f(&database)?;
-        *open = Some(database);
-        Ok(done)
+        let done = catch(|| f(&database)).unwrap_or_else(|panic| Err(panic.into()));
+        if done.is_ok() {
+            *open = Some(database);
+        } else if let Err(panic) = catch(|| drop(database)) {
+            tracing::debug!(error = %panic, "a database that had failed was not closed");
+        }
+        done
     }
+
+    /// Checks that the path still names the open file.
+    pub(super) fn check_identity(&self) -> Result<(), Lost> {
+        self.file.identity.check()
+    }
+}
+
+/// Turns a panic of redb into an error: some damage it notices only by its own assertions.
+fn catch<T>(f: impl FnOnce() -> T) -> Result<T, StorageError> {
+    catch_unwind(AssertUnwindSafe(f))
+        .map_err(|panic| StorageError::Corrupted(format!("redb panicked: {}", message_of(&*panic))))
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,6 +113,7 @@ fn sync_folder(path: &Path) -> Result<(), io::Error> {
 #[derive(Debug)]
 pub(super) struct LockedFile {
     file: FileBackend,
+    identity: Identity,
     locked: Mutex<Vec<Range>>,
     #[cfg(test)]
     pub(super) disk: tests::Disk,
@@ -104,9 +131,11 @@ const MOST_OF_A_NEW_ONE: u64 = 1 << 24;
 impl LockedFile {
     pub(super) fn new(path: &Path) -> Result<Self, Kind> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let identity = Identity::of(&file, path)?;
         let file = FileBackend::new(file).map_err(|error| Kind::Database(Box::new(error.into())))?;
         Ok(Self {
             file,
+            identity,
             locked: Mutex::default(),
             #[cfg(test)]
             disk: tests::Disk::default(),
@@ -114,8 +143,14 @@ impl LockedFile {
     }
 
     /// An empty file is made into a database; one of another kind is not.
+    /// Every page is verified: redb trusts a file that was closed, and may panic on a damaged one.
     fn open(self: &Arc<Self>) -> Result<redb::Database, DatabaseError> {
-        let create = || Builder::new().create_with_backend(Storage(Arc::clone(self)));
+        let create = || {
+            let mut builder = Builder::new();
+            builder.set_check_integrity_on_open(true);
+            catch(|| builder.create_with_backend(Storage(Arc::clone(self))))
+                .unwrap_or_else(|panic| Err(panic.into()))
+        };
         match create() {
             // It has the lock.
             Err(DatabaseError::Storage(_)) if self.is_unfinished()? => {
@@ -165,6 +200,10 @@ impl StorageBackend for Storage {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
+        #[cfg(test)]
+        if !self.0.disk.syncs() {
+            return Ok(());
+        }
         #[cfg(test)]
         self.0.disk.change()?;
         self.0.file.sync_data()

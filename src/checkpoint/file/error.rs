@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +22,22 @@ pub(super) enum Kind {
     Database(Box<redb::Error>),
     /// One commit may be that of many.
     Commit(Arc<redb::Error>),
+    Lost(Lost),
+}
+
+/// Why a file that is open is not the one at its path.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lost {
+    Removed,
+    Replaced,
+    /// The path could not be looked up.
+    Unknown(std::io::ErrorKind),
+}
+
+impl From<Lost> for Kind {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
 }
 
 impl From<std::io::Error> for Kind {
@@ -45,6 +62,32 @@ impl FileStoreError {
     pub fn is_in_use(&self) -> bool {
         matches!(self.kind, Kind::InUse)
     }
+
+    /// Returns whether the file is not a database, or is damaged. Its content was left as it is.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        let error = match &self.kind {
+            Kind::Database(error) => &**error,
+            Kind::Commit(error) => &**error,
+            Kind::Row { .. } => return true,
+            Kind::InUse | Kind::Lost(_) => return false,
+        };
+        match error {
+            redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => true,
+            // The file ends in the middle of a page.
+            redb::Error::Io(error) => {
+                matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns whether the file was removed or replaced while the store had it open, so that a checkpoint in it would
+    /// be lost when the process ends.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self.kind, Kind::Lost(Lost::Removed | Lost::Replaced))
+    }
 }
 
 impl fmt::Display for FileStoreError {
@@ -58,10 +101,21 @@ impl fmt::Display for FileStoreError {
             Kind::Row { shard_id, error } => {
                 write!(f, "the checkpoint of shard {shard_id} in {path} is not understood: {error}")
             }
-            Kind::Database(error) => {
-                write!(f, "the checkpoints in {path} cannot be used; the file was left as it is: {error}")
+            Kind::Database(error) if self.is_damaged() => write!(
+                f,
+                "the checkpoints in {path} are damaged; restore the file, or remove it to start over: {error}"
+            ),
+            Kind::Database(error) => write!(f, "cannot use the checkpoints in {path}: {error}"),
+            Kind::Commit(error) => write!(f, "cannot write the checkpoints in {path}: {error}"),
+            Kind::Lost(Lost::Removed) => {
+                write!(f, "the file {path} was removed while it was open; restart the consumer")
             }
-            Kind::Commit(error) => write!(f, "the checkpoints in {path} could not be written: {error}"),
+            Kind::Lost(Lost::Replaced) => {
+                write!(f, "the file {path} was replaced while it was open; restart the consumer")
+            }
+            Kind::Lost(Lost::Unknown(kind)) => {
+                write!(f, "cannot check that {path} is still the file that was opened: {kind}")
+            }
         }
     }
 }
@@ -69,7 +123,7 @@ impl fmt::Display for FileStoreError {
 impl std::error::Error for FileStoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
-            Kind::InUse => None,
+            Kind::InUse | Kind::Lost(_) => None,
             Kind::Row { error, .. } => Some(error),
             Kind::Database(error) => Some(&**error),
             Kind::Commit(error) => Some(&**error),

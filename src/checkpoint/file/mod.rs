@@ -2,12 +2,13 @@
 
 mod database;
 mod error;
+mod identity;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, FutureExt, ready};
 use redb::{ReadableDatabase, TableDefinition, TableError};
 use tokio::task::spawn_blocking;
 
@@ -27,6 +28,16 @@ const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::ne
 /// time; clones of the store share it.
 ///
 /// After an error of the disk (it was full, say) the next call opens the database anew, without letting go of the file meanwhile.
+///
+/// # Damage
+///
+/// Each page of the file has a checksum, and all are verified when the file is opened: a damaged file is refused, and
+/// its checkpoints are left as they are. Where the process before was killed, the last commit may be damaged as if it had been cut short:
+/// then the commit before it counts, and some records come again. An empty file counts as none.
+///
+/// A file that is removed, replaced or moved away while it is open confirms nothing any more: `load`, `save` and
+/// `forget` fail ([`FileStoreError::is_lost`]), until the same file is at its path again. On systems other than Unix
+/// only a file that is no longer there is noticed, not one that was replaced.
 ///
 /// ```
 /// use kinesis_shards::{Checkpoints, FileStore};
@@ -54,12 +65,15 @@ pub struct FileStore {
 impl FileStore {
     /// Opens the file, or makes it if there is none. Its folder must be there. One that a process was making when it was killed is made anew.
     ///
-    /// It blocks for a few milliseconds; for longer if the process before has crashed, and the file is looked over; and for up to half a second if the file is in use, in case that is just ending. A store that was given to
-    /// [`Checkpoints`](crate::Checkpoints) is let go of when the task that saves has ended, a moment after the last clone of these is dropped.
+    /// It blocks while the whole file is read and verified, a few milliseconds for each MiB; and for up to half a
+    /// second if the file is in use, in case its user is just ending. A store that was given to
+    /// [`Checkpoints`](crate::Checkpoints) is closed when the task that saves has ended, a moment after the last clone
+    /// of these is dropped.
     ///
     /// # Errors
     ///
-    /// If another process, or another store of this one, has it open; if it is no database, or is damaged, in which case it is left as it is; if it cannot be read and written.
+    /// If another process, or another store of this one, has it open; if it is not a database, or is damaged
+    /// ([`FileStoreError::is_damaged`]); if it cannot be read and written.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileStoreError> {
         let path: Arc<Path> = path.as_ref().into();
         let database = Database::open(&path).map_err(|kind| FileStoreError::new(&path, kind))?;
@@ -80,6 +94,7 @@ impl FileStore {
     fn read(&self, stream: &str) -> Result<Vec<(String, Checkpoint)>, StoreError> {
         let rows = self.database.with(|database| rows(database, stream));
         let rows = rows.map_err(|error| FileStoreError::new(&self.path, Kind::Database(Box::new(error))))?;
+        self.database.check_identity().map_err(|lost| FileStoreError::new(&self.path, lost.into()))?;
         let checkpoints = rows.into_iter().map(|(shard_id, text)| match text.parse() {
             Ok(checkpoint) => Ok((shard_id, checkpoint)),
             Err(error) => Err(FileStoreError::new(&self.path, Kind::Row { shard_id, error }).into()),
@@ -89,7 +104,7 @@ impl FileStore {
 
     async fn write(&self, change: Change) -> Result<(), StoreError> {
         let written = self.writer.write(change).await;
-        written.map_err(|error| Box::new(FileStoreError::new(&self.path, Kind::Commit(error))) as StoreError)
+        written.map_err(|failure| FileStoreError::new(&self.path, failure.into()).into())
     }
 }
 
@@ -122,6 +137,9 @@ impl CheckpointStore for FileStore {
     }
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        if let Err(error) = save.checkpoint.validate() {
+            return ready(Err(error.into())).boxed();
+        }
         let checkpoint = Some(save.checkpoint.to_string());
         self.write(Change::new(save.stream, save.shard_id(), checkpoint)).boxed()
     }
@@ -135,5 +153,7 @@ impl CheckpointStore for FileStore {
     }
 }
 
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod tests;

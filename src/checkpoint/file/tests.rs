@@ -7,16 +7,16 @@ use super::database::LockedFile;
 use super::*;
 
 /// A folder of its own.
-struct Dir(PathBuf);
+pub(super) struct Dir(pub(super) PathBuf);
 
 impl Dir {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("kinesis-shards-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.0.join("checkpoints")
     }
 }
@@ -27,7 +27,11 @@ impl Drop for Dir {
     }
 }
 
-async fn save(store: &FileStore, shard_id: &str, checkpoint: Checkpoint) -> Result<(), StoreError> {
+pub(super) async fn save(
+    store: &FileStore,
+    shard_id: &str,
+    checkpoint: Checkpoint,
+) -> Result<(), StoreError> {
     let stream = StreamId::from("orders");
     let shard = Shard::builder().shard_id(shard_id).build().unwrap();
     store.save(Save::new(&stream, &shard, &checkpoint)).await
@@ -108,8 +112,8 @@ async fn a_save_that_is_dropped_harms_no_other() {
     assert_eq!(loaded[0].1.to_string(), "99");
 }
 
-/// A store on a disk that takes so many changes.
-fn open_on(path: &Path, changes: usize) -> Result<FileStore, Kind> {
+/// Opens a store on a disk that takes this many changes.
+pub(super) fn open_on(path: &Path, changes: usize) -> Result<FileStore, Kind> {
     let file = LockedFile::new(path)?;
     file.disk.takes(changes);
     Ok(FileStore::of(path.into(), Database::open_in(file, path)?))

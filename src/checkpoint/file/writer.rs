@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 
 use super::CHECKPOINTS;
 use super::database::Database;
+use super::error::{Kind, Lost};
 use crate::StreamId;
 
 /// Changes queue up while a commit is under way; the next takes them all.
@@ -24,7 +25,23 @@ struct Queue {
     commits: u64,
 }
 
-type Outcome = Result<(), Arc<redb::Error>>;
+type Outcome = Result<(), Failure>;
+
+/// Why a change was not made. One commit may be that of many.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    Commit(Arc<redb::Error>),
+    Lost(Lost),
+}
+
+impl From<Failure> for Kind {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Commit(error) => Self::Commit(error),
+            Failure::Lost(lost) => Self::Lost(lost),
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Change {
@@ -61,7 +78,7 @@ impl Writer {
             // It ends with the last change.
             spawn_blocking(move || turn.take());
         }
-        async move { outcome.await.unwrap_or_else(|_| Err(Arc::new(shut_down()))) }
+        async move { outcome.await.unwrap_or_else(|_| Err(Failure::Commit(Arc::new(shut_down())))) }
     }
 
     fn commit_all(&self) {
@@ -75,15 +92,18 @@ impl Writer {
             if changes.is_empty() {
                 return;
             }
-            let outcome = self.commit(&changes).map_err(Arc::new);
+            let outcome = self.commit(&changes);
             for (_, sender) in changes {
                 let _ = sender.send(outcome.clone());
             }
         }
     }
 
-    fn commit(&self, changes: &[(Change, oneshot::Sender<Outcome>)]) -> Result<(), redb::Error> {
-        self.database.with(|database| commit(database, changes))
+    /// What is written to a file that the path no longer names would be lost with the process: it is not confirmed.
+    fn commit(&self, changes: &[(Change, oneshot::Sender<Outcome>)]) -> Outcome {
+        let written = self.database.with(|database| commit(database, changes));
+        written.map_err(|error| Failure::Commit(Arc::new(error)))?;
+        self.database.check_identity().map_err(Failure::Lost)
     }
 
     #[cfg(test)]

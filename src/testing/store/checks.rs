@@ -3,7 +3,7 @@
 use tokio::time::{Duration, sleep};
 
 use super::probe::{CHILDREN, Probe, Rows, Until};
-use super::samples::{after, ids, kinds, many, nth};
+use super::samples::{after, ids, invalid_kinds, kinds, many, nth};
 use crate::{Checkpoint, CheckpointStore, StartPosition, StreamId};
 
 /// More than a page of most stores.
@@ -17,6 +17,7 @@ type Confirmed = Vec<(StreamId, Rows)>;
 pub(super) async fn run<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     unknown(probe).await;
     every_kind(probe).await;
+    invalid(probe).await;
     overwriting(probe).await;
     streams_apart(probe).await;
     name_and_arn(probe).await;
@@ -83,6 +84,20 @@ async fn every_kind<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
         expected.insert(id, checkpoint.clone());
     }
     is(probe, &stream, &expected, promise).await;
+}
+
+async fn invalid<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
+    let stream = probe.stream("-invalid");
+    let promise = "a checkpoint that cannot be loaded again is refused by save, and the one before stays";
+    let kept = rows([(FIRST, nth(1))]);
+    probe.save(&stream, FIRST, &nth(1), promise).await;
+    for (kind, checkpoint) in invalid_kinds() {
+        let promise = format!("{promise} ({kind})");
+        for id in [FIRST, SECOND] {
+            probe.save_invalid(&stream, id, &checkpoint, &promise).await;
+            is(probe, &stream, &kept, &promise).await;
+        }
+    }
 }
 
 async fn overwriting<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {

@@ -71,6 +71,23 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
         self.answer("save", promise, self.store.save(save)).await;
     }
 
+    /// Saves a checkpoint that the store must refuse.
+    pub(super) async fn save_invalid(
+        &self,
+        stream: &StreamId,
+        id: &str,
+        checkpoint: &Checkpoint,
+        promise: &str,
+    ) {
+        self.note(stream, id);
+        let shard = shard(id);
+        let save = self.store.save(Save::new(stream, &shard, checkpoint));
+        let Ok(answer) = timeout(ANSWERS_WITHIN, save).await else {
+            panic!("{promise}: save did not answer within {ANSWERS_WITHIN:?}");
+        };
+        assert!(answer.is_err(), "{promise}: save confirmed {checkpoint:?}");
+    }
+
     pub(super) async fn save_all(&self, stream: &StreamId, rows: &Rows, promise: &str) {
         let saves = rows.iter().map(|(id, checkpoint)| self.save(stream, id, checkpoint, promise));
         stream::iter(saves).for_each_concurrent(AT_ONCE, |save| save).await;

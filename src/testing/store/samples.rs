@@ -45,6 +45,20 @@ pub(super) fn kinds() -> Vec<(&'static str, Checkpoint)> {
     ]
 }
 
+/// Checkpoints whose sequence numbers are not numbers, as some servers that imitate Kinesis make them up.
+pub(super) fn invalid_kinds() -> Vec<(&'static str, Checkpoint)> {
+    vec![
+        ("an empty sequence number", after("", None)),
+        ("an empty sequence number with a sub-sequence number", after("", Some(0))),
+        ("a sequence number with letters", after("record-7", None)),
+        ("a sequence number that is the word for an end", after("SHARD_END", None)),
+        ("a sequence number with a blank", after("7 1", None)),
+        ("a negative sequence number", after("-7", Some(1))),
+        ("AT_SEQUENCE_NUMBER without a number", Checkpoint::Start(StartPosition::At(String::new()))),
+        ("AFTER_SEQUENCE_NUMBER with letters", Checkpoint::Start(StartPosition::After("0x7".to_owned()))),
+    ]
+}
+
 /// Shards' ids as Kinesis allows them: up to 128 letters, digits, `_`, `.` and `-`.
 pub(super) fn ids() -> Vec<String> {
     let mut ids: Vec<String> = [

@@ -25,6 +25,7 @@ enum How {
     MixesStreamsByPrefix,
     KeysByArn,
     KeepsTheFirst,
+    ConfirmsWhatCannotBeLoaded,
     CutsNumbersToU128,
     LosesSubSequenceNumbers,
     RoundsTimestamps,
@@ -42,12 +43,13 @@ enum How {
     RefusesToStartOver,
 }
 
-const ALL: [How; 18] = [
+const ALL: [How; 19] = [
     How::ForgetsNothing,
     How::ForgetsTheStream,
     How::MixesStreamsByPrefix,
     How::KeysByArn,
     How::KeepsTheFirst,
+    How::ConfirmsWhatCannotBeLoaded,
     How::CutsNumbersToU128,
     How::LosesSubSequenceNumbers,
     How::RoundsTimestamps,
@@ -122,6 +124,9 @@ impl CheckpointStore for Broken {
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
+            if self.how != How::ConfirmsWhatCannotBeLoaded {
+                save.checkpoint.validate()?;
+            }
             let (key, checkpoint) = (self.key(save.stream, save.shard_id()), self.spoil(save.checkpoint));
             let late = Late::new(self, How::SavesLate, &key, Some(&checkpoint));
             tokio::task::yield_now().await;

@@ -1,24 +1,43 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
-/// A disk that takes so many changes more.
+/// A disk that takes this many more changes, and then is full, or panics.
 #[derive(Debug)]
-pub(in crate::checkpoint::file) struct Disk(AtomicUsize);
+pub(in crate::checkpoint::file) struct Disk {
+    changes: AtomicUsize,
+    panics: AtomicBool,
+    syncs: AtomicBool,
+}
 
 impl Default for Disk {
     fn default() -> Self {
-        Self(AtomicUsize::new(usize::MAX))
+        let changes = AtomicUsize::new(usize::MAX);
+        Self { changes, panics: AtomicBool::new(false), syncs: AtomicBool::new(true) }
     }
 }
 
 impl Disk {
     pub(in crate::checkpoint::file) fn takes(&self, changes: usize) {
-        self.0.store(changes, Ordering::SeqCst);
+        self.changes.store(changes, Ordering::SeqCst);
+    }
+
+    /// From now on it panics where it would be full.
+    pub(in crate::checkpoint::file) fn panics(&self) {
+        self.panics.store(true, Ordering::SeqCst);
+    }
+
+    pub(in crate::checkpoint::file) fn never_syncs(&self) {
+        self.syncs.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) fn syncs(&self) -> bool {
+        self.syncs.load(Ordering::SeqCst)
     }
 
     pub(super) fn change(&self) -> io::Result<()> {
-        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let left = self.changes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(left.is_ok() || !self.panics.load(Ordering::SeqCst), "the disk panics, as it was told to");
         left.map(drop).map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
     }
 }
