@@ -99,7 +99,8 @@ impl ShardList {
             let greatest_id = last.map(|shard| shard.shard_id.clone());
             (pages.shards, greatest_id)
         } else {
-            let shards: Vec<Shard> = pages.into_shards().collect();
+            let mut shards: Vec<Shard> = pages.into_shards().collect();
+            unite_repeats(&mut shards);
             let greatest_id = shards.iter().map(Shard::shard_id).max().map(str::to_owned);
             let sorted = sort_parents_first(shards)
                 .map_err(|id| Error::malformed(&stream, format!("{id} is its own ancestor")))?;
@@ -122,7 +123,8 @@ impl ShardList {
 pub(crate) struct Pages {
     shards: Vec<Vec<Shard>>,
     has_nameless: bool,
-    /// As AWS lists them: ids ascend, and a child's is above its parents'. No table is needed to see that.
+    /// As AWS lists them: ids ascend, none comes twice, and a child's is above its parents'. No
+    /// table is needed to see that.
     in_order: bool,
 }
 
@@ -140,8 +142,7 @@ impl Pages {
         for shard in &page {
             let id = shard.shard_id();
             self.has_nameless |= id.is_empty();
-            self.in_order &=
-                last <= id && !parent_ids(shard).into_iter().flatten().any(|parent| parent >= id);
+            self.in_order &= last < id && !parent_ids(shard).into_iter().flatten().any(|parent| parent >= id);
             last = id;
         }
         if !page.is_empty() {
@@ -176,6 +177,33 @@ pub(crate) fn is_closed(shard: &Shard) -> bool {
     shard
         .sequence_number_range()
         .is_some_and(|range| range.ending_sequence_number().is_some_and(|end| !end.is_empty()))
+}
+
+/// Gives the first mention of each shard the parents that only a later mention names. A third
+/// parent is left out.
+fn unite_repeats(shards: &mut [Shard]) {
+    let mut first_at = HashMap::with_capacity(shards.len());
+    let mut repeats = Vec::new();
+    for (i, shard) in shards.iter().enumerate() {
+        let first = *first_at.entry(shard.shard_id()).or_insert(i);
+        if first != i {
+            repeats.push((first, i));
+        }
+    }
+    for (first, repeat) in repeats {
+        let [parent, adjacent] = parent_ids(&shards[repeat]).map(|id| id.map(str::to_owned));
+        for id in [parent, adjacent].into_iter().flatten() {
+            let known = parent_ids(&shards[first]);
+            if known.contains(&Some(&id)) {
+                continue;
+            }
+            match known {
+                [None, _] => shards[first].parent_shard_id = Some(id),
+                [_, None] => shards[first].adjacent_parent_shard_id = Some(id),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Kahn's algorithm; the error is the id of a shard on a cycle or below one.
@@ -267,6 +295,24 @@ mod tests {
     fn a_shard_twice_in_one_list_is_no_cycle() {
         let twice = vec![shard("1", &["0"]), shard("0", &[]), shard("1", &["0"])];
         assert_eq!(ids(&ShardList::full("s", twice).unwrap()), ["0", "1", "1"]);
+    }
+
+    #[test]
+    fn the_first_mention_of_a_shard_has_the_parents_of_all() {
+        for (mentions, parents) in [
+            ([&[][..], &["0"], &["0"]], [Some("0"), None]),
+            ([&["0"], &[], &["1"]], [Some("0"), Some("1")]),
+            ([&["", "0"], &["0"], &["1", "0"]], [Some("1"), Some("0")]),
+            ([&[], &["0", "1"], &["7"]], [Some("0"), Some("1")]),
+        ] {
+            let list = [&[][..], &mentions].concat();
+            let list = list.into_iter().map(|parents| shard("2", parents));
+            let list = list.chain([shard("1", &[]), shard("0", &[])]).collect();
+            let list = ShardList::full("s", list).unwrap();
+            let two = list.shards().find(|shard| shard.shard_id() == "2").unwrap();
+            assert_eq!(parent_ids(two), parents);
+            assert_eq!(ids(&list)[2..], ["2"; 3]);
+        }
     }
 
     #[test]

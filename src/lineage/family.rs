@@ -1,9 +1,11 @@
 //! Who is whose parent, what is offered, closed, forgotten. Pure: no async, no I/O, no clock.
 
+mod cycles;
 mod doubt;
 mod kinship;
 mod recreation;
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::iter::Flatten;
 use std::sync::Arc;
@@ -11,13 +13,14 @@ use std::vec::IntoIter;
 
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
+use self::cycles::LateLink;
 use self::doubt::Doubts;
 pub(super) use self::doubt::Judged;
 use super::key::{FirstSequence, ShardKey};
 use super::member::{Member, MemberId, Serial, State};
-use super::neighbourly::BuildNeighbourly;
 use super::origin::Origin;
 use super::orphans::Orphans;
+use super::sequential_hasher::BuildSequential;
 use crate::handle::Offer;
 use crate::shard_list::{Extent, is_closed, parent_ids};
 use crate::{ParentOutcome, ShardList, StreamId};
@@ -27,7 +30,7 @@ pub(super) struct Family {
     pub(super) origin: Origin,
     /// Set by the first list.
     stream: Option<Arc<StreamId>>,
-    members: HashMap<ShardKey, Member, BuildNeighbourly>,
+    members: HashMap<ShardKey, Member, BuildSequential>,
     /// What is left of the last list.
     unseen: Option<Flatten<IntoIter<Vec<Shard>>>>,
     /// How much that list speaks of.
@@ -38,6 +41,8 @@ pub(super) struct Family {
     /// How many wait for a parent.
     waiting: usize,
     orphans: Orphans,
+    /// Links to late parents that may be part of a cycle.
+    late_links: Vec<LateLink>,
     /// Closed since the last listing began, with no child known.
     childless: Vec<ShardKey>,
     /// A closing named a child that makes no sense.
@@ -99,7 +104,9 @@ impl Family {
 
     /// The next shard to hand out.
     pub(super) fn next_ready(&mut self) -> Option<(MemberId, Arc<Offer>)> {
-        while self.ready.is_empty() && self.see_next() {}
+        // A cycle can only be complete, and keep a shard from being ready, once the list is
+        // through.
+        while self.ready.is_empty() && (self.see_next() || self.cut_cycles()) {}
         self.ready.pop_front()
     }
 
@@ -127,10 +134,12 @@ impl Family {
     }
 
     /// Closes an offered shard: the children that waited for it alone become ready, as do those named in `children`.
-    pub(super) fn close(&mut self, id: &MemberId, outcome: ParentOutcome, children: Vec<ChildShard>) {
+    pub(super) fn close(&mut self, id: &MemberId, outcome: ParentOutcome, mut children: Vec<ChildShard>) {
         if !self.end(id, outcome) {
             return;
         }
+        // Of a child that is named twice, the one that names more of its parents counts.
+        children.sort_by_key(|child| Reverse(child.parent_shards.len()));
         for child in children {
             self.wants_additions |= !self.see_child(&id.key, child);
         }
@@ -210,6 +219,7 @@ impl Family {
     pub(super) fn holds_nothing_but_members(&self) -> bool {
         self.ready.is_empty()
             && self.orphans.is_empty()
+            && self.late_links.is_empty()
             && self.childless.is_empty()
             && !self.doubts.is_open()
             && self.waiting == 0

@@ -3,9 +3,9 @@
 mod family;
 mod key;
 mod member;
-mod neighbourly;
 mod origin;
 mod orphans;
+mod sequential_hasher;
 mod setters;
 mod wait;
 
@@ -151,7 +151,10 @@ impl<S> Lineage<S> {
 
     /// The ids of shards that were forgotten: Kinesis lists them no more, or the stream was deleted and created again.
     pub(crate) fn forgotten(&mut self) -> Vec<String> {
-        self.family.forgotten.as_mut().map(std::mem::take).unwrap_or_default()
+        let mut ids = self.family.forgotten.as_mut().map(std::mem::take).unwrap_or_default();
+        // The tables that they come from are in no order.
+        ids.sort_unstable();
+        ids
     }
 
     /// The source of the lists, to be set.

@@ -10,30 +10,36 @@ use crate::shard_list::parent_ids;
 
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
-    by_parent: HashMap<ShardKey, Vec<ShardKey>>,
+    /// The children of each missing parent, with their order: many may have one.
+    by_parent: HashMap<ShardKey, HashMap<ShardKey, u64>>,
+    added: u64,
 }
 
 impl Orphans {
     pub(super) fn add(&mut self, child: ShardKey, parent: ShardKey) {
-        self.by_parent.entry(parent).or_default().push(child);
+        self.added += 1;
+        self.by_parent.entry(parent).or_default().insert(child, self.added);
     }
 
-    /// The shards that this one is a late parent of.
+    /// Takes the shards that this one is a late parent of, in the order in which they were listed.
     pub(super) fn of(&mut self, parent: &ShardKey) -> Vec<ShardKey> {
         if self.by_parent.is_empty() {
             return Vec::new();
         }
-        self.by_parent.remove(parent).unwrap_or_default()
+        let children = self.by_parent.remove(parent).unwrap_or_default();
+        let mut children: Vec<_> = children.into_iter().collect();
+        children.sort_unstable_by_key(|(_, order)| *order);
+        children.into_iter().map(|(child, _)| child).collect()
     }
 
-    /// The child waits no more.
+    /// Removes a child that waits no more.
     pub(super) fn remove(&mut self, child: &ShardKey, shard: &Shard) {
         if self.by_parent.is_empty() {
             return;
         }
         for parent in parent_ids(shard).into_iter().flatten() {
             if let Entry::Occupied(mut children) = self.by_parent.entry(ShardKey::from(parent)) {
-                children.get_mut().retain(|other| other != child);
+                children.get_mut().remove(child);
                 if children.get().is_empty() {
                     children.remove();
                 }

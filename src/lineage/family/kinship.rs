@@ -1,6 +1,5 @@
 //! Who waits for whom.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use aws_sdk_kinesis::types::Shard;
@@ -9,6 +8,7 @@ use super::super::key::{FirstSequence, ShardKey};
 use super::super::member::{Member, MemberId, Parent, State, Waiting};
 use super::super::origin::Verdict;
 use super::Family;
+use super::cycles::LateLink;
 use crate::ParentOutcome;
 use crate::handle::Offer;
 use crate::shard_list::parent_ids;
@@ -91,13 +91,10 @@ impl Family {
 
     /// A parent that was not listed when its child was: the child waits for it after all, if it still waits.
     fn reunite(&mut self, late: &ShardKey, child: &ShardKey) {
-        if self.waits_for(late, child) {
-            // It would be its own ancestor.
-            return;
-        }
         let Some(parent) = self.members.get_mut(late) else { return };
         parent.has_child = true;
         let link = parent.state.as_parent(late.clone());
+        let waits = matches!(parent.state, State::Waiting(_));
         let Some(State::Waiting(waiting)) = self.members.get_mut(child).map(|member| &mut member.state)
         else {
             return;
@@ -110,23 +107,10 @@ impl Family {
         if let Some(children) = self.members.get_mut(late).and_then(|parent| parent.state.children()) {
             children.push(child.clone());
         }
-    }
-
-    /// Whether `ancestor` must close before `key` may.
-    fn waits_for(&self, key: &ShardKey, ancestor: &ShardKey) -> bool {
-        let mut seen = HashSet::new();
-        let mut next = vec![key];
-        while let Some(key) = next.pop() {
-            if key == ancestor {
-                return true;
-            }
-            if let Some(State::Waiting(waiting)) = self.members.get(key).map(|member| &member.state)
-                && seen.insert(key)
-            {
-                next.extend(waiting.open_parents());
-            }
+        if waits {
+            // It may wait for the child, which would be its own ancestor.
+            self.late_links.push(LateLink { parent: late.clone(), child: child.clone() });
         }
-        false
     }
 
     pub(super) fn end_parent(&mut self, child: ShardKey, parent: &ShardKey, outcome: ParentOutcome) {

@@ -36,6 +36,7 @@ impl Family {
         self.doubts.retain(|id| stay.contains(&id.key));
         self.childless.retain(|key| stay.contains(key));
         self.orphans = Orphans::default();
+        self.late_links = Vec::new();
         self.waiting = 0;
     }
 

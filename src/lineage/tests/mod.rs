@@ -2,6 +2,7 @@
 
 mod children;
 mod claims;
+mod cost;
 mod doubt;
 mod ending;
 mod handed_back;

@@ -1,0 +1,128 @@
+//! A hasher that keeps consecutive numbers beside each other in a table.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Builds [`SequentialHasher`]s with one random key, so that nobody can choose ids of shards that
+/// collide.
+#[derive(Clone, Debug)]
+pub(super) struct BuildSequential {
+    key: u64,
+}
+
+impl Default for BuildSequential {
+    fn default() -> Self {
+        Self { key: RandomState::new().hash_one(0_u64) }
+    }
+}
+
+impl BuildHasher for BuildSequential {
+    type Hasher = SequentialHasher;
+
+    fn build_hasher(&self) -> SequentialHasher {
+        SequentialHasher(self.key)
+    }
+}
+
+/// Shards that are listed together have consecutive numbers, and so are in the processor's cache
+/// together. To spread each of them over the table would cost a cache miss per shard, several times
+/// what else is done for it. So numbers go into the table in runs: the place of a run is random,
+/// and the numbers of a run follow each other.
+#[derive(Debug)]
+pub(super) struct SequentialHasher(u64);
+
+/// How many consecutive numbers stay together. Few enough that two runs at one place do not make a
+/// long way.
+const RUN: u64 = 64;
+/// An odd number whose bits look random: the golden ratio's.
+const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl Hasher for SequentialHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = fold(self.0 ^ u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        let (run, offset) = (n / RUN, n % RUN);
+        // The table takes a place from the low bits, and a tag for a first comparison from the
+        // seven highest.
+        self.0 = fold(self.0 ^ run).wrapping_add(offset) ^ (offset << 57);
+    }
+}
+
+/// Each bit of the product's halves depends on bits of the whole number.
+fn fold(n: u64) -> u64 {
+    let product = u128::from(n ^ MULTIPLIER.rotate_left(32)) * u128::from(MULTIPLIER);
+    #[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+    let halves = (product as u64, (product >> 64) as u64);
+    halves.0 ^ halves.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many groups of 16 places the standard library's table looks at, in all, to put in these
+    /// numbers: as it probes, with places for 8 numbers in 7.
+    fn groups_probed(numbers: &[u64]) -> usize {
+        let places = (numbers.len() * 8).div_ceil(7).next_power_of_two();
+        let mask = u64::try_from(places - 1).unwrap();
+        let build = BuildSequential::default();
+        let mut taken = vec![false; places];
+        let mut probed = 0;
+        for number in numbers {
+            let mut at = usize::try_from(build.hash_one(number) & mask).unwrap();
+            for stride in 1.. {
+                probed += 1;
+                if let Some(free) = (at..at + 16).map(|place| place % places).find(|place| !taken[*place]) {
+                    taken[free] = true;
+                    break;
+                }
+                at = (at + 16 * stride) % places;
+            }
+        }
+        probed
+    }
+
+    #[test]
+    fn no_pattern_of_numbers_makes_the_table_slow() {
+        for count in [1_000, 14_000, 28_000] {
+            for step in (0..40).map(|shift| 1_u64 << shift).chain([3, 63, 64, 65, 1_000, 999_999]) {
+                let numbers: Vec<u64> = (0..count).map(|n| 7 + n * step).collect();
+                let probed = groups_probed(&numbers);
+                assert!(probed < 6 * numbers.len(), "{count} numbers, {step} apart: {probed} groups");
+            }
+            // As shards are split again and again: many families with gaps.
+            let numbers: Vec<u64> = (0..count).map(|n| n + (n / 100) * 10_000).collect();
+            assert!(groups_probed(&numbers) < 6 * numbers.len());
+        }
+    }
+
+    #[test]
+    fn consecutive_numbers_are_beside_each_other_and_tags_tell_them_apart() {
+        let build = BuildSequential::default();
+        let hashes: Vec<u64> = (0..64_000_u64).map(|n| build.hash_one(n)).collect();
+        let mask = (1 << 20) - 1;
+        let beside = |pair: &&[u64]| (pair[1] & mask) == (pair[0] & mask) + 1;
+        let beside = hashes.windows(2).filter(beside).count();
+        assert!(beside > 62_500, "{beside}");
+        let same_tag = hashes.windows(2).filter(|pair| pair[0] >> 57 == pair[1] >> 57).count();
+        assert!(same_tag < 100, "{same_tag}");
+    }
+
+    #[test]
+    fn two_tables_hash_differently() {
+        let [a, b] = [BuildSequential::default(), BuildSequential::default()];
+        let same = (0..1_000_u64).filter(|n| a.hash_one(n) == b.hash_one(n)).count();
+        assert!(same < 10, "{same}");
+        let same = (0..1_000_u64).filter(|n| a.hash_one(n.to_string()) == b.hash_one(n.to_string())).count();
+        assert!(same < 10, "{same}");
+    }
+}
