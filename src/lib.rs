@@ -218,7 +218,8 @@
 //!
 //! * `file`: `FileStore`, checkpoints in a file. It brings in `redb`, which has no dependencies of its own.
 //! * `dynamodb`: `DynamoDbStore`, checkpoints in a table of the Kinesis Client Library. It brings in `aws-sdk-dynamodb`.
-//! * `kpl`: [`ReadOptions::deaggregate`](ReadOptions) splits the records that the Kinesis Producer Library packs into one. It brings in `prost`.
+//! * `kpl`: [`ReadOptions::deaggregate`](ReadOptions) splits the records that the Kinesis Producer
+//!   Library packs into one.
 //! * `testing`: `kinesis_shards::testing`, an in-process Kinesis to test a pipeline on.
 
 mod all_shards;

@@ -60,8 +60,9 @@ pub(super) fn compare_sequence_numbers(a: &str, b: &str) -> Ordering {
 impl Checkpoint {
     /// Checks that the text of this checkpoint can be parsed again.
     ///
-    /// A [`CheckpointStore`](super::CheckpointStore) calls it before it saves, so that a sequence number that some
-    /// server made up is refused now, and does not keep the consumer from starting next time.
+    /// A [`CheckpointStore`](super::CheckpointStore) calls it before it saves, so that a sequence
+    /// number that some server made up is refused now, and does not keep the consumer from starting
+    /// next time.
     ///
     /// ```
     /// use kinesis_shards::Checkpoint;

@@ -29,8 +29,8 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// * When `save` or `forget` has answered `Ok`, it is durable: it survives a crash of this process, and of whatever else the store is to survive. A shard's children are opened on the strength of that.
 /// * When one has answered `Err`, or was dropped, either may be: the same or a later one is saved again. But what failed must not take effect *after* a later call for the same shard.
-/// * A checkpoint that is not [valid](Checkpoint::validate) is refused by `save`: one that was confirmed and cannot be
-///   loaded would keep the consumer from starting.
+/// * A checkpoint that is not [valid](Checkpoint::validate) is refused by `save`: one that was
+///   confirmed and cannot be loaded would keep the consumer from starting.
 /// * It should answer soon. Until it does, or the time is up, the shard is not saved again, and one of the 16 places is taken.
 ///
 /// `kinesis_shards::testing::check_store` runs all of this on your store.
@@ -95,8 +95,8 @@ pub trait CheckpointStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// If it is not known to be durable, or is not [valid](Checkpoint::validate). It is tried again, with what is then
-    /// the newest.
+    /// If it is not known to be durable, or is not [valid](Checkpoint::validate). It is tried
+    /// again, with what is then the newest.
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Forgets the shard: Kinesis does not list it any more. That nothing is known of it is no error.

@@ -8,7 +8,7 @@ use tokio::time::Duration;
 
 use super::Record;
 #[cfg(feature = "kpl")]
-use super::kpl::Deaggregation;
+use super::kpl::{Deaggregation, UserRecords};
 use crate::StreamId;
 use crate::handle::Offer;
 
@@ -71,7 +71,7 @@ impl IntoIterator for Batch {
             #[cfg(feature = "kpl")]
             deaggregation: self.deaggregation,
             #[cfg(feature = "kpl")]
-            user_records: Vec::new().into_iter(),
+            user_records: None,
         }
     }
 }
@@ -96,7 +96,7 @@ pub struct BatchRecords {
     deaggregation: Deaggregation,
     /// Of the aggregated record that was met last.
     #[cfg(feature = "kpl")]
-    user_records: std::vec::IntoIter<Record>,
+    user_records: Option<Box<UserRecords>>,
 }
 
 impl BatchRecords {
@@ -113,11 +113,12 @@ impl BatchRecords {
     #[cfg(feature = "kpl")]
     fn next_deaggregated(&mut self) -> Option<Record> {
         loop {
-            if let Some(user_record) = self.user_records.next() {
+            if let Some(user_record) = self.user_records.as_mut().and_then(Iterator::next) {
                 return Some(user_record);
             }
+            self.user_records = None;
             match self.deaggregation.user_records(self.records.next()?, &self.offer) {
-                Ok(user_records) => self.user_records = user_records.into_iter(),
+                Ok(user_records) => self.user_records = Some(Box::new(user_records)),
                 Err(record) => return Some(self.as_it_is(record)),
             }
         }
@@ -142,7 +143,8 @@ impl Iterator for BatchRecords {
     fn size_hint(&self) -> (usize, Option<usize>) {
         #[cfg(feature = "kpl")]
         if self.deaggregation != Deaggregation::Off {
-            return (self.user_records.len(), None);
+            let user_records = self.user_records.as_ref().filter(|records| records.is_exact());
+            return (user_records.map_or(0, |records| records.left()), None);
         }
         self.records.size_hint()
     }

@@ -1,19 +1,22 @@
 //! Records that the Kinesis Producer Library has packed into one: its `aggregation-format.md`.
 
+mod aggregate;
+mod wire;
+
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use aws_sdk_kinesis::types;
 use bytes::Bytes;
 use md5::{Digest, Md5};
-use prost::Message;
 
+use self::aggregate::Aggregate;
 use super::Record;
 use super::record::AGGREGATED;
 use crate::handle::Offer;
 
 const CHECKSUM: usize = 16;
-/// Kinesis takes no partition key that is longer, in characters. A long one that many user records share would be copied for each: a record of 1 MiB could come to many GiB.
-const LONGEST_KEY: usize = 256;
 
 /// What is done about aggregated records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(super) enum Deaggregation {
 }
 
 /// Which of an aggregated record's user records a record is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct UserRecord {
     pub(super) sub_sequence_number: u64,
     pub(super) explicit_hash_key: Option<String>,
@@ -35,29 +38,17 @@ pub(super) struct UserRecord {
     pub(super) data: Bytes,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct AggregatedRecord {
-    #[prost(string, repeated, tag = "1")]
-    partition_key_table: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    explicit_hash_key_table: Vec<String>,
-    #[prost(message, repeated, tag = "3")]
-    records: Vec<Packed>,
-}
-
-/// Those that the format requires are optional here, so that it is seen when they are missing.
-#[derive(Clone, PartialEq, Message)]
-struct Packed {
-    #[prost(uint64, optional, tag = "1")]
-    partition_key_index: Option<u64>,
-    #[prost(uint64, optional, tag = "2")]
-    explicit_hash_key_index: Option<u64>,
-    #[prost(bytes = "bytes", optional, tag = "3")]
-    data: Option<Bytes>,
+/// The user records of one aggregated record, unpacked as they are taken.
+pub(super) struct UserRecords {
+    /// The aggregated record without its data.
+    record: types::Record,
+    offer: Arc<Offer>,
+    aggregate: Aggregate,
+    own_range: Option<RangeInclusive<u128>>,
 }
 
 impl Deaggregation {
-    /// The user records of an aggregated record.
+    /// Returns the user records of an aggregated record.
     ///
     /// # Errors
     ///
@@ -67,23 +58,16 @@ impl Deaggregation {
         self,
         mut record: types::Record,
         offer: &Arc<Offer>,
-    ) -> Result<Vec<Record>, types::Record> {
+    ) -> Result<UserRecords, types::Record> {
         let data = record.data.as_ref();
         if self == Self::Off || data.len() < AGGREGATED.len() + CHECKSUM || !data.starts_with(&AGGREGATED) {
             return Err(record);
         }
         let data = Bytes::from(std::mem::replace(&mut record.data, Vec::new().into()).into_inner());
-        match unpack(&data) {
-            Ok(user_records) => {
-                let user_records = user_records.into_iter().filter(|(partition_key, user)| {
-                    self != Self::OwnRange || is_in_range(partition_key, user, offer)
-                });
-                let like = |(partition_key, user_record)| {
-                    let mut record = record.clone();
-                    record.partition_key = Some(partition_key);
-                    Record { sdk: record, offer: Arc::clone(offer), user: Some(Box::new(user_record)) }
-                };
-                Ok(user_records.map(like).collect())
+        match check(&data) {
+            Ok(aggregate) => {
+                let own_range = (self == Self::OwnRange).then(|| hash_key_range(offer)).flatten();
+                Ok(UserRecords { record, offer: Arc::clone(offer), aggregate, own_range })
             }
             Err(reason) => {
                 tracing::warn!(
@@ -101,44 +85,63 @@ impl Deaggregation {
     }
 }
 
-fn unpack(data: &Bytes) -> Result<Vec<(String, UserRecord)>, &'static str> {
+fn check(data: &Bytes) -> Result<Aggregate, &'static str> {
     let message = data.slice(AGGREGATED.len()..data.len() - CHECKSUM);
     if Md5::digest(&message)[..] != data[data.len() - CHECKSUM..] {
-        return Err("the checksum is another");
+        return Err("checksum mismatch");
     }
-    let aggregated = AggregatedRecord::decode(message).map_err(|_| "it is no AggregatedRecord")?;
-    let at = |table: &[String], index: u64| {
-        let entry = usize::try_from(index).ok().and_then(|index| table.get(index));
-        entry.cloned().ok_or("an index points outside its table")
-    };
-    let AggregatedRecord { partition_key_table, explicit_hash_key_table, records } = aggregated;
-    if records.is_empty() {
-        return Err("there are no user records in it");
-    }
-    let is_too_long = |key: &String| key.chars().nth(LONGEST_KEY).is_some();
-    if partition_key_table.iter().chain(&explicit_hash_key_table).any(is_too_long) {
-        return Err("a key is longer than 256 characters");
-    }
-    let records = records.into_iter().zip(0..).map(|(packed, sub_sequence_number)| {
-        let key = packed.partition_key_index.ok_or("a user record has no partition key")?;
-        let explicit = packed.explicit_hash_key_index;
-        let explicit_hash_key = explicit.map(|index| at(&explicit_hash_key_table, index)).transpose()?;
-        let data = packed.data.ok_or("a user record has no data")?;
-        Ok((at(&partition_key_table, key)?, UserRecord { sub_sequence_number, explicit_hash_key, data }))
-    });
-    records.collect()
+    Aggregate::new(message)
 }
 
-/// Whether Kinesis would have put it into this shard: as it does it, by the explicit hash key, or by the MD5 of the partition key.
-fn is_in_range(partition_key: &str, user_record: &UserRecord, offer: &Offer) -> bool {
-    let Some(range) = offer.shard.hash_key_range() else { return true };
-    let (Ok(first), Ok(last)) = (range.starting_hash_key().parse(), range.ending_hash_key().parse()) else {
-        return true;
-    };
+impl UserRecords {
+    /// How many are left, before those of other hash ranges are left out.
+    pub(super) fn left(&self) -> usize {
+        self.aggregate.left()
+    }
+
+    /// Whether all that are left come out.
+    pub(super) fn is_exact(&self) -> bool {
+        self.own_range.is_none()
+    }
+}
+
+impl Iterator for UserRecords {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        loop {
+            let (partition_key, user_record) = self.aggregate.next()?;
+            if self.own_range.as_ref().is_none_or(|range| is_in_range(&partition_key, &user_record, range)) {
+                let mut record = self.record.clone();
+                record.partition_key = Some(partition_key);
+                let offer = Arc::clone(&self.offer);
+                return Some(Record { sdk: record, offer, user: Some(Box::new(user_record)) });
+            }
+        }
+    }
+}
+
+impl fmt::Debug for UserRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserRecords").field("left", &self.left()).finish_non_exhaustive()
+    }
+}
+
+/// The shard's range of hash keys; `None` if the server does not say.
+fn hash_key_range(offer: &Offer) -> Option<RangeInclusive<u128>> {
+    let range = offer.shard.hash_key_range()?;
+    Some(range.starting_hash_key().parse().ok()?..=range.ending_hash_key().parse().ok()?)
+}
+
+/// Whether Kinesis would have put it into a shard of this range: as it does it, by the explicit
+/// hash key, or by the MD5 of the partition key.
+fn is_in_range(partition_key: &str, user_record: &UserRecord, range: &RangeInclusive<u128>) -> bool {
     let explicit = user_record.explicit_hash_key.as_ref().and_then(|key| key.parse::<u128>().ok());
     let key = explicit.unwrap_or_else(|| u128::from_be_bytes(Md5::digest(partition_key).into()));
-    (first..=last).contains(&key)
+    range.contains(&key)
 }
 
+#[cfg(test)]
+mod former;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! Files that were damaged while they were closed, or removed or replaced while they were open; and panics of redb.
+//! Files that were damaged while they were closed, or removed or replaced while they were open; and
+//! panics of redb.
 
 use fastrand::Rng;
 
@@ -17,8 +18,8 @@ async fn load(store: &FileStore) -> Result<Rows, StoreError> {
     store.load(&"orders".into()).await
 }
 
-/// Saves all shards three times over, and returns the bytes of the file before the last save, as if the process had
-/// been killed then, and once it is closed.
+/// Saves all shards three times over, and returns the bytes of the file before the last save, as if
+/// the process had been killed then, and once it is closed.
 async fn make(dir: &Dir) -> [Vec<u8>; 2] {
     let store = FileStore::open(dir.file()).unwrap();
     let mut killed = Vec::new();
@@ -50,13 +51,15 @@ fn open_unsynced(path: &Path) -> Result<FileStore, FileStoreError> {
     open().map_err(|kind| FileStoreError::new(path, kind))
 }
 
-/// How many pages there are, in redb's header. It is corrected while the file of a process that was killed is opened.
+/// How many pages there are, in redb's header. It is corrected while the file of a process that was
+/// killed is opened.
 const COUNTS: std::ops::Range<usize> = 24..32;
 
-/// Opens a file with these bytes: either it is refused, with a clear error, and left as it is; or all that is read of
-/// it is among `may_be`.
+/// Opens a file with these bytes: either it is refused, with a clear error, and left as it is; or
+/// all that is read of it is among `may_be`.
 async fn open_damaged(path: &Path, bytes: &[u8], may_be: &[&Rows], outcomes: &mut Outcomes, damage: &str) {
-    // Another file each time: the thread of the last commit to the one before may hold that for a moment yet.
+    // Another file each time: the thread of the last commit to the one before may hold that for a
+    // moment yet.
     let _ = std::fs::remove_file(path);
     std::fs::write(path, bytes).unwrap();
     match open_unsynced(path) {
@@ -81,7 +84,8 @@ async fn open_damaged(path: &Path, bytes: &[u8], may_be: &[&Rows], outcomes: &mu
     }
 }
 
-/// Flips one bit of most of these bytes: those of the header, and by chance, half of them where something is.
+/// Flips one bit of most of these bytes: those of the header, and by chance, half of them where
+/// something is.
 fn flips(file: &[u8], rng: &mut Rng) -> Vec<(usize, u8)> {
     let used: Vec<usize> = (0..file.len()).filter(|at| file[*at] != 0).collect();
     let mut flips: Vec<_> = (0..320).map(|at| (at, rng.u8(..8))).collect();

@@ -60,7 +60,8 @@ impl Database {
         &self.file
     }
 
-    /// Calls `f` with the database. The call after one that failed or panicked opens the database again.
+    /// Calls `f` with the database. The call after one that failed or panicked opens the database
+    /// again.
     pub(super) fn with<T>(
         &self,
         f: impl FnOnce(&redb::Database) -> Result<T, redb::Error>,

@@ -8,8 +8,8 @@ use super::error::Lost;
 
 /// The path of an open file, and on Unix its device and inode.
 ///
-/// The system keeps an open file alive when it is removed or replaced, and takes writes to it that nobody will ever
-/// read. The inode cannot be that of another file while this one is open.
+/// The system keeps an open file alive when it is removed or replaced, and takes writes to it that
+/// nobody will ever read. The inode cannot be that of another file while this one is open.
 #[derive(Debug)]
 pub(super) struct Identity {
     /// Absolute: the process may change its working directory.
@@ -33,7 +33,8 @@ impl Identity {
     }
 }
 
-/// What tells two files apart. The link count adds nothing: a path that names the inode is a link to it.
+/// What tells two files apart. The link count adds nothing: a path that names the inode is a link
+/// to it.
 #[cfg(unix)]
 #[derive(Debug, PartialEq, Eq)]
 struct FileId {
@@ -50,7 +51,8 @@ impl FileId {
     }
 }
 
-/// The standard library tells files apart only on Unix: elsewhere a file is only known to be there or not.
+/// The standard library tells files apart only on Unix: elsewhere a file is only known to be there
+/// or not.
 #[cfg(not(unix))]
 #[derive(Debug, PartialEq, Eq)]
 struct FileId;

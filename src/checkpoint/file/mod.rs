@@ -31,13 +31,15 @@ const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::ne
 ///
 /// # Damage
 ///
-/// Each page of the file has a checksum, and all are verified when the file is opened: a damaged file is refused, and
-/// its checkpoints are left as they are. Where the process before was killed, the last commit may be damaged as if it had been cut short:
-/// then the commit before it counts, and some records come again. An empty file counts as none.
+/// Each page of the file has a checksum, and all are verified when the file is opened: a damaged
+/// file is refused, and its checkpoints are left as they are. Where the process before was killed,
+/// the last commit may be damaged as if it had been cut short: then the commit before it counts,
+/// and some records come again. An empty file counts as none.
 ///
-/// A file that is removed, replaced or moved away while it is open confirms nothing any more: `load`, `save` and
-/// `forget` fail ([`FileStoreError::is_lost`]), until the same file is at its path again. On systems other than Unix
-/// only a file that is no longer there is noticed, not one that was replaced.
+/// A file that is removed, replaced or moved away while it is open confirms nothing any more:
+/// `load`, `save` and `forget` fail ([`FileStoreError::is_lost`]), until the same file is at its
+/// path again. On systems other than Unix only a file that is no longer there is noticed, not one
+/// that was replaced.
 ///
 /// ```
 /// use kinesis_shards::{Checkpoints, FileStore};
@@ -65,15 +67,15 @@ pub struct FileStore {
 impl FileStore {
     /// Opens the file, or makes it if there is none. Its folder must be there. One that a process was making when it was killed is made anew.
     ///
-    /// It blocks while the whole file is read and verified, a few milliseconds for each MiB; and for up to half a
-    /// second if the file is in use, in case its user is just ending. A store that was given to
-    /// [`Checkpoints`](crate::Checkpoints) is closed when the task that saves has ended, a moment after the last clone
-    /// of these is dropped.
+    /// It blocks while the whole file is read and verified, a few milliseconds for each MiB; and
+    /// for up to half a second if the file is in use, in case its user is just ending. A store that
+    /// was given to [`Checkpoints`](crate::Checkpoints) is closed when the task that saves has
+    /// ended, a moment after the last clone of these is dropped.
     ///
     /// # Errors
     ///
-    /// If another process, or another store of this one, has it open; if it is not a database, or is damaged
-    /// ([`FileStoreError::is_damaged`]); if it cannot be read and written.
+    /// If another process, or another store of this one, has it open; if it is not a database, or
+    /// is damaged ([`FileStoreError::is_damaged`]); if it cannot be read and written.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileStoreError> {
         let path: Arc<Path> = path.as_ref().into();
         let database = Database::open(&path).map_err(|kind| FileStoreError::new(&path, kind))?;

@@ -99,7 +99,8 @@ impl Writer {
         }
     }
 
-    /// What is written to a file that the path no longer names would be lost with the process: it is not confirmed.
+    /// What is written to a file that the path no longer names would be lost with the process: it
+    /// is not confirmed.
     fn commit(&self, changes: &[(Change, oneshot::Sender<Outcome>)]) -> Outcome {
         let written = self.database.with(|database| commit(database, changes));
         written.map_err(|error| Failure::Commit(Arc::new(error)))?;

@@ -1,6 +1,8 @@
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{HashKeyRange, Shard};
 
+use super::aggregate::MARK_EVERY;
+use super::wire::steps;
 use super::*;
 use crate::kinesis_time::ClockOffset;
 use crate::{ParentOutcome, StartPosition, StreamId};
@@ -29,7 +31,7 @@ fn offer(first: u128, last: u128) -> Arc<Offer> {
 }
 
 fn all(data: &[u8]) -> Vec<Record> {
-    Deaggregation::All.user_records(record(data), &offer(0, u128::MAX)).unwrap()
+    Deaggregation::All.user_records(record(data), &offer(0, u128::MAX)).unwrap().collect()
 }
 
 #[test]
@@ -165,7 +167,7 @@ fn user_records_of_another_hash_range_are_dropped_only_on_request() {
     let half = u128::MAX / 2;
     let count = |how: Deaggregation, first, last| {
         let records = how.user_records(record(THREE), &offer(first, last)).unwrap();
-        records.iter().map(|record| record.sub_sequence_number().unwrap()).collect::<Vec<_>>()
+        records.map(|record| record.sub_sequence_number().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(count(Deaggregation::All, half + 1, u128::MAX), [0, 1, 2]);
     let first = u128::from_be_bytes(Md5::digest("customer 1").into());
@@ -173,4 +175,57 @@ fn user_records_of_another_hash_range_are_dropped_only_on_request() {
     assert_eq!(count(Deaggregation::OwnRange, 0, 0), [1]);
     assert_eq!(count(Deaggregation::OwnRange, u128::MAX, u128::MAX), [2]);
     assert_eq!(count(Deaggregation::OwnRange, 0, u128::MAX), [0, 1, 2]);
+}
+
+/// A message of as many empty user records as there is room for.
+fn bomb(len: usize) -> Vec<u8> {
+    let mut message = b"\x0a\x00".to_vec();
+    while message.len() + 6 <= len {
+        message.extend(b"\x1a\x04\x08\x00\x1a\x00");
+    }
+    message
+}
+
+#[test]
+fn the_work_for_each_user_record_has_a_bound_and_the_whole_is_linear() {
+    let group = |fields: usize| [&[0x4b][..], &b"\x50\x00".repeat(fields), &[0x4c]].concat();
+    let records = |count: usize, key: &[u8]| [b"\x1a\x05\x08", key, b"\x1a\x00"].concat().repeat(count);
+    let keys = b"\x0a\x01k".repeat(16_384);
+    // Each names the key before the last of 16,384.
+    let far = records(20_000, b"\xfe\x7f");
+    for message in [
+        bomb(1 << 20),
+        [&keys[..], &far].concat(),
+        [&far[..], &keys].concat(),
+        // Between two keys there is a group that is long to skip, and before them fields of no use.
+        [&keys[..16_383 * 3], &group(100_000), b"\x0a\x01k", &far].concat(),
+        [&b"\x50\x00".repeat(100_000)[..], &keys, &far].concat(),
+        [&b"\x0a\x01k".repeat(16_383)[..], &records(20_000, b"\xfe\x7f"), b"\x0a\x01k"].concat(),
+    ] {
+        steps::take();
+        let data = aggregated(&message);
+        let offer = offer(0, u128::MAX);
+        let mut records = Deaggregation::All.user_records(record(&data), &offer).unwrap();
+        let checked = steps::take();
+        assert!(checked <= message.len() / 2 + 1, "{checked} steps to check {} bytes", message.len());
+        let count = records.left();
+        let mut greatest = Vec::new();
+        while records.next().is_some() {
+            greatest.push(steps::take());
+        }
+        assert_eq!(greatest.len(), count);
+        // To find the first, or the one after a group, all that stands before it is skipped once.
+        greatest.sort_unstable();
+        assert!(greatest[count - 3] <= 2 * (MARK_EVERY + 8), "{:?}", &greatest[count - 3..]);
+        assert!(greatest[count - 1] <= message.len(), "{greatest:?}");
+    }
+}
+
+#[test]
+fn what_is_kept_beside_a_message_is_at_most_a_fifth_of_it() {
+    for message in [bomb(1 << 20), [b"\x0a\x00".repeat(300_000), bomb(1 << 10)].concat()] {
+        let aggregate = Aggregate::new(message.clone().into()).unwrap();
+        assert!(aggregate.bytes_of_marks() * 5 <= message.len(), "{}", aggregate.bytes_of_marks());
+    }
+    assert_eq!(Aggregate::new(bomb(100).into()).unwrap().bytes_of_marks(), 0, "a short one needs none");
 }

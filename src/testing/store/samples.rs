@@ -45,7 +45,8 @@ pub(super) fn kinds() -> Vec<(&'static str, Checkpoint)> {
     ]
 }
 
-/// Checkpoints whose sequence numbers are not numbers, as some servers that imitate Kinesis make them up.
+/// Checkpoints whose sequence numbers are not numbers, as some servers that imitate Kinesis make
+/// them up.
 pub(super) fn invalid_kinds() -> Vec<(&'static str, Checkpoint)> {
     vec![
         ("an empty sequence number", after("", None)),

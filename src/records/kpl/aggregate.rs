@@ -1,0 +1,190 @@
+//! An aggregated record's message: `AggregatedRecord` of the Kinesis Producer Library's
+//! `aggregation-format.md`.
+//!
+//! A message of a few bytes a user record can come from anybody who may write to the stream. So it
+//! is checked as a whole before the first user record comes out, but never unpacked as a whole:
+//! what is kept beside it is at most a fifth of its size, and the work for each user record has a
+//! bound.
+
+use bytes::Bytes;
+
+use super::UserRecord;
+use super::wire::{Fields, Malformed, Value};
+
+// Of AggregatedRecord.
+const PARTITION_KEYS: u32 = 1;
+const EXPLICIT_HASH_KEYS: u32 = 2;
+const RECORDS: u32 = 3;
+// Of Record.
+const PARTITION_KEY_INDEX: u32 = 1;
+const EXPLICIT_HASH_KEY_INDEX: u32 = 2;
+const DATA: u32 = 3;
+
+/// Kinesis takes no partition key that is longer, in characters. A long one that many user records
+/// share would be copied for each: a record of 1 MiB could come to many GiB.
+const MAX_KEY_CHARS: usize = 256;
+
+/// How many fields are read at most to find a key from the mark before it.
+pub(super) const MARK_EVERY: usize = 32;
+
+/// A message that was checked, and how far its user records were taken.
+pub(super) struct Aggregate {
+    message: Bytes,
+    marks: Vec<Mark>,
+    /// Where the next user record is looked for.
+    at: usize,
+    taken: u64,
+    records: u64,
+}
+
+/// A place between two fields: the keys of a table are found from the last mark before them.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    at: u32,
+    partition_keys: u32,
+    explicit_hash_keys: u32,
+}
+
+/// A user record as it is packed.
+#[derive(Default)]
+struct Packed<'a> {
+    partition_key: Option<u64>,
+    explicit_hash_key: Option<u64>,
+    data: Option<&'a [u8]>,
+}
+
+impl From<Malformed> for &'static str {
+    fn from(_: Malformed) -> Self {
+        "it is not an AggregatedRecord"
+    }
+}
+
+impl Aggregate {
+    /// Checks the whole message, in one pass.
+    pub(super) fn new(message: Bytes) -> Result<Self, &'static str> {
+        let mut marks = Vec::new();
+        let mut here = Mark::default();
+        let (mut records, mut steps) = (0, 0);
+        // The greatest index into each table: that may follow the user records.
+        let (mut partition_key, mut explicit_hash_key) = (None, None);
+        let mut is_too_long = false;
+        let mut fields = Fields::of(&message);
+        while let Some((tag, value)) = fields.next()? {
+            match (tag, value) {
+                (PARTITION_KEYS, Value::Bytes(key)) => {
+                    is_too_long |= is_longer_than_a_key(key)?;
+                    here.partition_keys += 1;
+                }
+                (EXPLICIT_HASH_KEYS, Value::Bytes(key)) => {
+                    is_too_long |= is_longer_than_a_key(key)?;
+                    here.explicit_hash_keys += 1;
+                }
+                (RECORDS, Value::Bytes(record)) => {
+                    let packed = Packed::read(record)?;
+                    packed.data.ok_or("a user record has no data")?;
+                    let index = packed.partition_key.ok_or("a user record has no partition key")?;
+                    partition_key = partition_key.max(Some(index));
+                    explicit_hash_key = explicit_hash_key.max(packed.explicit_hash_key);
+                    records += 1;
+                }
+                (PARTITION_KEYS | EXPLICIT_HASH_KEYS | RECORDS, _) => return Err(Malformed.into()),
+                _ => {}
+            }
+            if fields.steps >= steps + MARK_EVERY {
+                steps = fields.steps;
+                here.at = u32::try_from(message.len() - fields.left()).map_err(|_| Malformed)?;
+                marks.push(here);
+            }
+        }
+        if records == 0 {
+            return Err("there are no user records in it");
+        }
+        if is_too_long {
+            return Err("a key is longer than 256 characters");
+        }
+        let is_outside = |index: Option<u64>, keys: u32| index.is_some_and(|index| index >= u64::from(keys));
+        if is_outside(partition_key, here.partition_keys)
+            || is_outside(explicit_hash_key, here.explicit_hash_keys)
+        {
+            return Err("an index points outside its table");
+        }
+        marks.shrink_to_fit();
+        Ok(Self { message, marks, at: 0, taken: 0, records })
+    }
+
+    /// How many user records were not taken yet.
+    pub(super) fn left(&self) -> usize {
+        usize::try_from(self.records - self.taken).unwrap_or(usize::MAX)
+    }
+
+    /// Takes the next user record, with its partition key.
+    pub(super) fn next(&mut self) -> Option<(String, UserRecord)> {
+        let mut fields = Fields::of(&self.message[self.at..]);
+        let record = loop {
+            if let (RECORDS, Value::Bytes(record)) = fields.next().ok()?? {
+                break record;
+            }
+        };
+        let packed = Packed::read(record).ok()?;
+        let explicit_hash_key = packed.explicit_hash_key;
+        let user_record = UserRecord {
+            sub_sequence_number: self.taken,
+            explicit_hash_key: explicit_hash_key.and_then(|index| self.key(EXPLICIT_HASH_KEYS, index)),
+            data: self.message.slice_ref(packed.data?),
+        };
+        let partition_key = self.key(PARTITION_KEYS, packed.partition_key?)?;
+        self.at = self.message.len() - fields.left();
+        self.taken += 1;
+        Some((partition_key, user_record))
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_of_marks(&self) -> usize {
+        self.marks.capacity() * size_of::<Mark>()
+    }
+
+    /// Finds the key at this index of the table.
+    fn key(&self, table: u32, index: u64) -> Option<String> {
+        let before = |mark: &Mark| {
+            u64::from(if table == PARTITION_KEYS { mark.partition_keys } else { mark.explicit_hash_keys })
+        };
+        let after = self.marks.partition_point(|mark| before(mark) <= index);
+        let mark = after.checked_sub(1).map_or(Mark::default(), |at| self.marks[at]);
+        let mut left = index - before(&mark);
+        let mut fields = Fields::of(&self.message[usize::try_from(mark.at).ok()?..]);
+        loop {
+            match fields.next().ok()?? {
+                (tag, Value::Bytes(key)) if tag == table => {
+                    if left == 0 {
+                        return std::str::from_utf8(key).ok().map(str::to_owned);
+                    }
+                    left -= 1;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl<'a> Packed<'a> {
+    /// Reads a user record. Of a field that is there twice, the last counts.
+    fn read(record: &'a [u8]) -> Result<Self, Malformed> {
+        let mut packed = Self::default();
+        let mut fields = Fields::of_nested(record);
+        while let Some((tag, value)) = fields.next()? {
+            match (tag, value) {
+                (PARTITION_KEY_INDEX, Value::Varint(index)) => packed.partition_key = Some(index),
+                (EXPLICIT_HASH_KEY_INDEX, Value::Varint(index)) => packed.explicit_hash_key = Some(index),
+                (DATA, Value::Bytes(data)) => packed.data = Some(data),
+                (PARTITION_KEY_INDEX | EXPLICIT_HASH_KEY_INDEX | DATA, _) => return Err(Malformed),
+                _ => {}
+            }
+        }
+        Ok(packed)
+    }
+}
+
+fn is_longer_than_a_key(key: &[u8]) -> Result<bool, Malformed> {
+    let key = std::str::from_utf8(key).map_err(|_| Malformed)?;
+    Ok(key.len() > MAX_KEY_CHARS && key.chars().nth(MAX_KEY_CHARS).is_some())
+}
