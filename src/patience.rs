@@ -13,11 +13,18 @@ use tokio::time::{Duration, Instant, Sleep, sleep};
 /// Only the time counts in which it is polled: a consumer that was busy for long finds its answer, and does not lose it. So the time is
 /// counted in ticks, each of which begins when the one before was seen.
 pub(crate) fn patiently<F: Future>(request: F) -> Patiently<F> {
-    Patiently { request, tick: None, ticks: 0 }
+    patiently_for(PATIENCE, request)
+}
+
+/// Waits for a request's answer for this many seconds at the most, of which only the time counts in
+/// which it is polled.
+pub(crate) fn patiently_for<F: Future>(seconds: u32, request: F) -> Patiently<F> {
+    Patiently { request, tick: None, ticks_left: seconds }
 }
 
 const TICK: Duration = Duration::from_secs(1);
-const TICKS: u32 = 60;
+/// In seconds.
+pub(crate) const PATIENCE: u32 = 60;
 
 #[pin_project]
 pub(crate) struct Patiently<F> {
@@ -26,7 +33,7 @@ pub(crate) struct Patiently<F> {
     /// Made when it is first needed: many an answer is there at once.
     #[pin]
     tick: Option<Sleep>,
-    ticks: u32,
+    ticks_left: u32,
 }
 
 /// No answer came.
@@ -47,8 +54,8 @@ impl<F: Future> Future for Patiently<F> {
                 continue;
             };
             ready!(tick.as_mut().poll(cx));
-            *this.ticks += 1;
-            if *this.ticks == TICKS {
+            *this.ticks_left = this.ticks_left.saturating_sub(1);
+            if *this.ticks_left == 0 {
                 return Poll::Ready(Err(NoAnswer));
             }
             tick.reset(Instant::now() + TICK);
@@ -58,7 +65,7 @@ impl<F: Future> Future for Patiently<F> {
 
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer came within {} s", TICK.as_secs() * u64::from(TICKS))
+        write!(f, "no answer came within {PATIENCE} s")
     }
 }
 

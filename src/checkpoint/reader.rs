@@ -356,6 +356,10 @@ impl Iterator for UnackedPage {
             }
         }
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, self.records.size_hint().1)
+    }
 }
 
 impl FusedIterator for UnackedPage {}

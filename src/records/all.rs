@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use aws_sdk_kinesis::Client;
 use futures::Stream;
@@ -10,7 +10,7 @@ use futures::stream::FusedStream;
 use pin_project::pin_project;
 use tokio::time::Duration;
 
-use super::flatten::FlattenPages;
+use super::merge::MergeRecords;
 use super::readable::{Open, Read, ReadShard};
 use super::reader_set::ReaderSet;
 use super::{Batch, ReadError, ReadOptions};
@@ -43,7 +43,8 @@ pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
     /// All records of all shards, one by one.
     ///
     /// The shards are read side by side, each from its [`start`](ShardHandle::start). Records of one partition key come in the order in which they were written, also across splits
-    /// and merges: a child opens when the last record of its parents was taken. Between shards there is no order.
+    /// and merges: a child opens when the last record of its parents was taken. Between shards there is no order: those with records in hand take turns, see
+    /// [`max_run`](AllRecords::max_run).
     ///
     /// The stream ends when the stream of shards has ended and every shard in hand is read to its end.
     ///
@@ -57,7 +58,7 @@ pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
     ///
     /// Polling it panics outside a tokio runtime with its time driver enabled.
     fn records(self, client: &Client) -> AllRecords<Self> {
-        AllRecords { records: FlattenPages::new(Readers::new(self, client)) }
+        AllRecords { records: MergeRecords::new(Readers::new(self, client)) }
     }
 
     /// All records of all shards, a page of one shard at a time. The shards take turns.
@@ -102,25 +103,33 @@ impl<S: Stream<Item: ReadShard>> Readers<S> {
         Self { reader_set: self.reader_set.max_concurrent_reads(reads), ..self }
     }
 
-    fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
-        self.reader_set.readers().filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
+    pub(super) fn readers(&self) -> impl Iterator<Item = &<S::Item as Open>::Reader> {
+        self.reader_set.readers()
     }
-}
 
-impl<S: Stream<Item: ReadShard>> Stream for Readers<S> {
-    type Item = Result<<S::Item as Open>::Page, ReadError>;
+    pub(super) fn is_terminated(&self) -> bool {
+        self.reader_set.is_terminated()
+    }
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    /// Yields the next page, and sets its reader aside until it is [resumed](Self::resume).
+    pub(super) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Next<S::Item>>> {
         let this = self.project();
         let (client, options) = (this.client, this.options);
         this.reader_set.poll_next(cx, |shard, permits| shard.open(client, Arc::clone(options), permits))
     }
+
+    pub(super) fn resume(self: Pin<&mut Self>, reader: <S::Item as Open>::Reader) {
+        self.project().reader_set.resume(reader);
+    }
 }
 
-impl<S: Stream<Item: ReadShard>> FusedStream for Readers<S> {
-    fn is_terminated(&self) -> bool {
-        self.reader_set.is_terminated()
-    }
+/// A page or an error, and the reader that it came from.
+pub(super) type Next<H> = (Result<<H as Open>::Page, ReadError>, <H as Open>::Reader);
+
+fn lags<'a, R: Read + 'a>(
+    readers: impl Iterator<Item = &'a R>,
+) -> impl Iterator<Item = (&'a str, Option<Duration>)> {
+    readers.filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
 }
 
 /// All records of a stream of shards, by the page: see [`ShardStreamExt::batches`].
@@ -169,7 +178,7 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
 
     /// Each shard that is being read, or waits for its turn, and its [lag](super::Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
-        self.readers.lags()
+        lags(self.readers.readers())
     }
 }
 
@@ -177,7 +186,12 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
     type Item = Result<Batch, ReadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.project().readers.poll_next(cx)
+        let mut readers = self.project().readers;
+        let next = ready!(readers.as_mut().poll_next(cx));
+        Poll::Ready(next.map(|(page, reader)| {
+            readers.resume(reader);
+            page
+        }))
     }
 }
 
@@ -202,7 +216,7 @@ impl<S: Stream<Item = ShardHandle>> std::fmt::Debug for AllBatches<S> {
 #[pin_project]
 pub struct AllRecords<S: Stream<Item: ReadShard>> {
     #[pin]
-    records: FlattenPages<Readers<S>, <S::Item as Open>::Page>,
+    records: MergeRecords<S>,
 }
 
 impl<S: Stream<Item: ReadShard>> AllRecords<S> {
@@ -225,14 +239,31 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
         self.map(|readers| readers.max_concurrent_reads(reads))
     }
 
+    /// Delivers at most `records` records of one shard in a row, while another shard has records too.
+    ///
+    /// Shards that have records in hand take turns, so that a shard with a large page, or one that is
+    /// far behind, does not hold up the others. User records of aggregated records count each.
+    ///
+    /// # Default
+    ///
+    /// 100.
+    ///
+    /// # Panics
+    ///
+    /// If `records` is zero.
+    #[track_caller]
+    pub fn max_run(self, records: usize) -> Self {
+        Self { records: self.records.max_run(records) }
+    }
+
     /// Each shard that is being read, or waits for its turn, and its [lag](super::Batches::lag).
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
-        self.records.batches.lags()
+        lags(self.records.readers())
     }
 
     #[track_caller]
     fn map(self, set: impl FnOnce(Readers<S>) -> Readers<S>) -> Self {
-        Self { records: self.records.map_batches(set) }
+        Self { records: self.records.map_readers(set) }
     }
 }
 
@@ -257,6 +288,6 @@ impl<S: Stream<Item: ReadShard>> FusedStream for AllRecords<S> {
 
 impl<S: Stream<Item: ReadShard>> std::fmt::Debug for AllRecords<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AllRecords").field("options", &self.records.batches.options).finish_non_exhaustive()
+        f.debug_struct("AllRecords").field("options", &self.records.inner().options).finish_non_exhaustive()
     }
 }

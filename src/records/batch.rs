@@ -88,7 +88,6 @@ impl fmt::Debug for Batch {
 }
 
 /// The records of a [`Batch`], one by one.
-#[derive(Debug)]
 pub struct BatchRecords {
     records: std::vec::IntoIter<types::Record>,
     offer: Arc<Offer>,
@@ -151,3 +150,14 @@ impl Iterator for BatchRecords {
 }
 
 impl FusedIterator for BatchRecords {}
+
+/// Without the records' data.
+impl fmt::Debug for BatchRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchRecords")
+            .field("stream", &self.offer.stream.name())
+            .field("shard_id", &self.offer.shard.shard_id())
+            .field("records", &self.records.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -12,14 +12,12 @@ use crate::sdk_error::{DENIED, EXPIRED, PERMANENT};
 ///
 /// As a stream's item it is one that does not pass by itself: [`is_retryable`](Self::is_retryable) is false, the reader has ended, and its shard was handed back. The others are tried
 /// again for ever, and are seen by [`on_event`](super::ReadOptions::on_event) alone.
-#[derive(Debug)]
 pub struct ReadError {
     stream: StreamId,
     shard_id: String,
     source: Source,
 }
 
-#[derive(Debug)]
 enum Source {
     GetShardIterator(Box<SdkError<GetShardIteratorError>>),
     GetRecords(Box<SdkError<GetRecordsError>>),
@@ -165,6 +163,16 @@ impl ReadError {
         self.code() == Some("ExpiredIteratorException")
     }
 
+    /// Whether a page did not arrive in time, or not whole.
+    pub(super) fn is_of_a_page_that_was_lost(&self) -> bool {
+        let Source::GetRecords(source) = &self.source else { return false };
+        match &**source {
+            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+            SdkError::DispatchFailure(failure) => failure.is_timeout(),
+            _ => false,
+        }
+    }
+
     pub(super) fn is_not_found(&self) -> bool {
         self.code() == Some("ResourceNotFoundException")
     }
@@ -201,6 +209,19 @@ fn advice<E, R>(error: &SdkError<E, R>) -> &'static str {
         }
         SdkError::ResponseError(_) => ": the answer could not be read",
         _ => "",
+    }
+}
+
+/// Without the response: that of a read may hold the data of records.
+impl fmt::Debug for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadError")
+            .field("stream", &self.stream.name())
+            .field("shard_id", &self.shard_id)
+            .field("operation", &self.operation())
+            .field("code", &self.code())
+            .field("error", &format_args!("{self}"))
+            .finish_non_exhaustive()
     }
 }
 

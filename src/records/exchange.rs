@@ -13,6 +13,7 @@ use tokio::time::{Duration, Instant};
 
 use super::ReadError;
 use super::opened::Opened;
+use super::page_limit::PageLimit;
 use super::permits::RequestPermits;
 use super::requests::{get_records, get_shard_iterator, is_closed};
 use crate::client_time::now;
@@ -30,9 +31,9 @@ pub(super) struct Exchange {
     pub(super) from: StartPosition,
     pub(super) opened: Opened,
     pub(super) iterator: Option<ShardIterator>,
-    pub(super) limit: i32,
     /// Whether the shards are listed instead of the shard being read.
     pub(super) lists: bool,
+    pub(super) limit: PageLimit,
     pub(super) permits: RequestPermits,
 }
 

@@ -116,11 +116,6 @@ impl<S, P: IntoIterator> FlattenPages<S, P> {
         };
         Poll::Ready(Ok(()))
     }
-
-    #[track_caller]
-    pub(crate) fn map_batches(self, map: impl FnOnce(S) -> S) -> Self {
-        Self { batches: map(self.batches), in_hand: self.in_hand }
-    }
 }
 
 impl<S, P: IntoIterator, E> Stream for FlattenPages<S, P>

@@ -9,9 +9,11 @@ mod exchange;
 mod flatten;
 #[cfg(feature = "kpl")]
 mod kpl;
+mod merge;
 mod opened;
 mod options;
 mod pace;
+mod page_limit;
 pub(crate) mod pages;
 pub(crate) mod permits;
 mod polling;

@@ -1,12 +1,13 @@
 use std::fmt;
 use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio::time::Duration;
 
 use super::{ReadError, ReadEvent, ReadEventKind, ReaderEnd};
-use crate::ShardHandle;
+use crate::{ShardHandle, StreamId};
 
 /// How shards are read: how often, how fast, and by whom the answers are parsed.
 ///
@@ -36,6 +37,9 @@ pub struct ReadOptions {
     pub(super) deaggregation: super::kpl::Deaggregation,
 }
 
+/// About 30 years, as long as tokio's timers go.
+const MAX_INTERVAL: Duration = Duration::from_hours(24 * 365 * 30);
+
 type OnEvent = dyn Fn(&ReadEvent<'_>) + Send + Sync;
 
 impl ReadOptions {
@@ -55,18 +59,23 @@ impl ReadOptions {
 
     pub(crate) fn tell_end(&self, handle: &ShardHandle, end: &ReaderEnd) {
         tracing::debug!(stream = handle.stream().name(), shard = handle.id(), ?end, "a reader has ended");
-        if let Some(on_event) = &self.on_event {
-            let kind = ReadEventKind::Ended(end);
-            on_event(&ReadEvent { stream: handle.stream(), shard_id: handle.id(), kind });
+        self.tell(handle.stream(), handle.id(), ReadEventKind::Ended(end));
+    }
+
+    /// Calls `on_event`. A panic in it must not lose the page that it is told of, which is read but not
+    /// yet delivered.
+    pub(super) fn tell(&self, stream: &StreamId, shard_id: &str, kind: ReadEventKind<'_>) {
+        let Some(on_event) = &self.on_event else { return };
+        let event = ReadEvent { stream, shard_id, kind };
+        if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
+            let stream = stream.name();
+            tracing::error!(stream, shard = shard_id, ?event.kind, "on_event panicked; the event is lost");
         }
     }
 
     /// Tells `on_event` that a request is sent again after `wait`, by the reader of `handle`.
     pub(crate) fn tell_retry(&self, handle: &ShardHandle, error: &ReadError, failures: u32, wait: Duration) {
-        if let Some(on_event) = &self.on_event {
-            let kind = ReadEventKind::Retry { error, failures, wait };
-            on_event(&ReadEvent { stream: handle.stream(), shard_id: handle.id(), kind });
-        }
+        self.tell(handle.stream(), handle.id(), ReadEventKind::Retry { error, failures, wait });
     }
 
     /// Whether anybody wants to know how large a page is.
@@ -77,20 +86,24 @@ impl ReadOptions {
     /// How long after the answer to a read that reached the tip of the shard the next begins, less a random tenth; the first such pause is a random part of it. While a shard is
     /// behind it is read on at once, within the limits below.
     ///
+    /// An interval of more than 30 years counts as 30 years.
+    ///
     /// # Default
     ///
     /// 1 s
     pub fn idle_interval(self, interval: Duration) -> Self {
-        Self { idle_interval: interval, ..self }
+        Self { idle_interval: interval.min(MAX_INTERVAL), ..self }
     }
 
     /// The least time between the answer to a read of a shard and the beginning of the next. AWS allows 5 a second, for all applications together. Zero is no limit: for servers that have none.
+    ///
+    /// An interval of more than 30 years counts as 30 years.
     ///
     /// # Default
     ///
     /// 200 ms
     pub fn min_read_interval(self, interval: Duration) -> Self {
-        Self { min_read_interval: interval, ..self }
+        Self { min_read_interval: interval.min(MAX_INTERVAL), ..self }
     }
 
     /// After a page came, the shard is not read again before it has earned that page's data and partition keys, and a twentieth more to be safe, at so many bytes a second. AWS allows 2 MiB, for all
@@ -155,6 +168,7 @@ impl ReadOptions {
     }
 
     /// Calls this for whatever happens while reading: for metrics. It is called within the reader's poll; it should be quick.
+    /// A panic in it is caught and logged: no record is lost by it.
     ///
     /// ```
     /// use std::sync::Arc;

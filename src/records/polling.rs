@@ -13,9 +13,10 @@ use super::event::ReadEventKind;
 use super::exchange::{Answer, Content, Exchange, ShardIterator};
 use super::opened::Opened;
 use super::pace::Pace;
+use super::page_limit::PageLimit;
 use super::permits::RequestPermits;
 use super::source::{Page, Source, Stop};
-use super::{ReadError, ReadEvent, ReadOptions};
+use super::{ReadError, ReadOptions};
 use crate::StartPosition;
 use crate::client_time::now;
 use crate::end_claim::Standing;
@@ -45,6 +46,7 @@ pub(super) struct Polling {
     opened: Opened,
     iterator: Option<ShardIterator>,
     pace: Pace,
+    limit: PageLimit,
     failures: u32,
     /// The last exchange ended with Kinesis saying that there is no such shard. There is no iterator then, so the next
     /// iterator resets it.
@@ -74,6 +76,7 @@ impl Polling {
     ) -> Self {
         // An earlier reader of the shard may have left a claim.
         offer.withdraw_end();
+        let limit = PageLimit::new(options.max_records);
         Self {
             client,
             from,
@@ -83,6 +86,7 @@ impl Polling {
             permits,
             iterator: None,
             pace: Pace::default(),
+            limit,
             failures: 0,
             was_not_found: false,
             unconfirmed_ends: 0,
@@ -102,8 +106,8 @@ impl Polling {
             from: self.from.clone(),
             opened: self.opened,
             iterator: self.iterator.take(),
-            limit: self.options.max_records,
             lists: self.lists_next,
+            limit: self.limit,
             permits: self.permits.clone(),
         };
         let answer = exchange.run(self.pace.next());
@@ -156,7 +160,8 @@ impl Polling {
             return Ok(has_ended.then(|| Page::end_of_closed_shard(received_at)));
         }
         let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
-        let is_full = i32::try_from(records.len()).is_ok_and(|len| len >= self.options.max_records);
+        let is_full = self.limit.is_full(records.len());
+        self.limit.arrived(records.len(), came - asked_at);
         let is_behind = is_full || lag.is_some_and(|lag| !lag.is_zero());
         self.pace.page(came, bytes, is_behind, &self.options);
         self.failures = 0;
@@ -270,9 +275,7 @@ impl Polling {
     }
 
     fn tell(&self, kind: ReadEventKind<'_>) {
-        if let Some(on_event) = &self.options.on_event {
-            on_event(&ReadEvent { stream: &self.offer.stream, shard_id: self.offer.shard.shard_id(), kind });
-        }
+        self.options.tell(&self.offer.stream, self.offer.shard.shard_id(), kind);
     }
 }
 
@@ -293,6 +296,9 @@ impl Source for Polling {
                 }
                 Ok(Content::Listed(is_closed)) => self.take_list(is_closed)?,
                 Err(error) => {
+                    if error.is_of_a_page_that_was_lost() {
+                        self.limit.lost(came - asked_at);
+                    }
                     if self.iterator.is_none() {
                         self.from = self.opened.not_latest(self.from.clone());
                     }

@@ -4,27 +4,28 @@ use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures::stream::{Fuse, FusedStream, SelectAll};
+use futures::stream::{Fuse, FusedStream, FuturesUnordered, StreamFuture};
 use futures::{Stream, StreamExt};
 use pin_project::pin_project;
 
 use super::permits::RequestPermits;
 
-/// After as many shards in one poll, the readers get theirs: a source that is always ready must not hold the task.
-const MOST_SHARDS_A_POLL: usize = 256;
+/// A poll takes at most this many shards before it polls the readers: a source that is always ready
+/// must not hold the task.
+const MAX_SHARDS_A_POLL: usize = 256;
 
 /// For each shard of `S` a reader, `R`.
 #[pin_project]
 pub(crate) struct ReaderSet<S: Stream, R> {
     #[pin]
     shards: Fuse<S>,
-    readers: SelectAll<R>,
+    readers: FuturesUnordered<StreamFuture<R>>,
     permits: RequestPermits,
 }
 
 impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
     pub(crate) fn new(shards: S) -> Self {
-        Self { shards: shards.fuse(), readers: SelectAll::new(), permits: RequestPermits::of_many() }
+        Self { shards: shards.fuse(), readers: FuturesUnordered::new(), permits: RequestPermits::of_many() }
     }
 
     #[track_caller]
@@ -33,38 +34,51 @@ impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
         Self { permits: self.permits.at_most(reads.get()), ..self }
     }
 
+    /// The readers that are not [set aside](Self::poll_next).
     pub(crate) fn readers(&self) -> impl Iterator<Item = &R> {
-        self.readers.iter()
+        self.readers.iter().filter_map(StreamFuture::get_ref)
     }
 
     pub(crate) fn is_terminated(&self) -> bool {
         self.shards.is_terminated() && self.readers.is_empty()
     }
 
-    /// Each reader is made when its shard comes, also if it has to wait for its turn, so that none begins later than it should.
+    /// Yields the next item, and sets its reader aside: it is not polled again before it is
+    /// [resumed](Self::resume).
+    ///
+    /// Each reader is made when its shard comes, also if it has to wait for a permit, so that none
+    /// begins later than it should.
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut open: impl FnMut(S::Item, RequestPermits) -> R,
-    ) -> Poll<Option<R::Item>> {
+    ) -> Poll<Option<(R::Item, R)>> {
         let mut this = self.project();
         let mut opened = 0;
-        while opened < MOST_SHARDS_A_POLL
+        while opened < MAX_SHARDS_A_POLL
             && let Poll::Ready(Some(shard)) = this.shards.as_mut().poll_next(cx)
         {
-            this.readers.push(open(shard, this.permits.clone()));
+            this.readers.push(open(shard, this.permits.clone()).into_future());
             opened += 1;
         }
-        match this.readers.poll_next_unpin(cx) {
-            Poll::Ready(Some(item)) => return Poll::Ready(Some(item)),
-            // The set of readers says so when it is empty; the next shard may come at any time.
-            Poll::Ready(None) if this.shards.is_terminated() => return Poll::Ready(None),
-            Poll::Ready(None) | Poll::Pending => {}
+        loop {
+            match this.readers.poll_next_unpin(cx) {
+                Poll::Ready(Some((Some(item), reader))) => return Poll::Ready(Some((item, reader))),
+                Poll::Ready(Some((None, _ended))) => {}
+                // The set of readers says so when it is empty; the next shard may come at any time.
+                Poll::Ready(None) if this.shards.is_terminated() => return Poll::Ready(None),
+                Poll::Ready(None) | Poll::Pending => break,
+            }
         }
-        if opened == MOST_SHARDS_A_POLL {
+        if opened == MAX_SHARDS_A_POLL {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// Takes a reader back. Its next item comes from the next poll on.
+    pub(crate) fn resume(self: Pin<&mut Self>, reader: R) {
+        self.project().readers.push(reader.into_future());
     }
 }
 
@@ -85,8 +99,8 @@ mod tests {
                     stream::pending::<()>()
                 })
             });
-            assert_eq!(next.now_or_never(), None);
-            assert_eq!(opened, polls * MOST_SHARDS_A_POLL);
+            assert!(next.now_or_never().is_none());
+            assert_eq!(opened, polls * MAX_SHARDS_A_POLL);
         }
     }
 
@@ -94,10 +108,11 @@ mod tests {
     async fn a_source_with_more_than_a_pollful_is_taken_in_without_another_wake() {
         let mut reader_set = std::pin::pin!(ReaderSet::new(stream::iter(0..1_000)));
         let mut seen = 0;
-        while let Some(()) =
+        while let Some(((), reader)) =
             future::poll_fn(|cx| reader_set.as_mut().poll_next(cx, |_, _| stream::once(future::ready(()))))
                 .await
         {
+            reader_set.as_mut().resume(reader);
             seen += 1;
         }
         assert_eq!(seen, 1_000);

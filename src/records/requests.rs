@@ -9,10 +9,11 @@ use aws_sdk_kinesis::error::SdkError;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 
+use super::page_limit::PageLimit;
 use crate::Error;
 use crate::StartPosition;
 use crate::handle::Offer;
-use crate::patience::patiently;
+use crate::patience::{patiently, patiently_for};
 use crate::shard_lists::is_listed_as_closed;
 
 pub(super) async fn get_shard_iterator(
@@ -31,11 +32,15 @@ pub(super) async fn get_records(
     client: Client,
     offer: Arc<Offer>,
     iterator: String,
-    limit: i32,
+    PageLimit { records, seconds, .. }: PageLimit,
 ) -> Result<GetRecordsOutput, SdkError<GetRecordsError>> {
     let (_, arn) = offer.stream.name_or_arn();
-    let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(limit);
-    patiently(request.customize().config_override(once()).send()).await?
+    let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(records);
+    let response = patiently_for(seconds, request.customize().config_override(once()).send()).await;
+    match response {
+        Ok(response) => response,
+        Err(_) => Err(SdkError::timeout_error(format!("no answer came within {seconds} s"))),
+    }
 }
 
 /// Whether the shard is listed as closed; none if it is not listed. Sent only when an end has to be

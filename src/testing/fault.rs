@@ -62,6 +62,24 @@ pub enum Fault {
     /// The request is carried out at once; its answer takes this long, beside the fake's
     /// [`latency`](super::FakeKinesisBuilder::latency).
     Late(Duration),
+    /// The request is carried out at once; its answer comes at this many bytes a second, as on a slow line. Zero is one.
+    ///
+    /// ```
+    /// use kinesis_shards::testing::{FakeKinesis, Fault};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fake = FakeKinesis::new();
+    /// fake.create_stream("orders", 10);
+    /// fake.fail_next("ListShards", Fault::SlowBody(100));
+    ///
+    /// let begun = tokio::time::Instant::now();
+    /// fake.client().list_shards().stream_name("orders").send().await?;
+    /// assert!(begun.elapsed().as_secs() > 10);
+    /// # Ok(())
+    /// # }
+    /// ```
+    SlowBody(u32),
     /// The connection cannot be made: the request is not carried out.
     ConnectionRefused,
     /// The connection breaks before the answer: the request *is* carried out.
@@ -129,6 +147,7 @@ pub(super) enum Effect {
 #[derive(Clone, Copy)]
 pub(super) enum Damage {
     Late(Duration),
+    Slow(u32),
     Lost,
     Truncated,
     NotJson,
@@ -180,6 +199,7 @@ impl Fault {
             Self::ConnectionRefused => Effect::Unreachable,
             Self::Body(body) => Effect::Answer(body.clone()),
             Self::Late(by) => Effect::Damage(Damage::Late(*by)),
+            Self::SlowBody(rate) => Effect::Damage(Damage::Slow(*rate)),
             Self::ConnectionReset => Effect::Damage(Damage::Lost),
             Self::TruncatedBody => Effect::Damage(Damage::Truncated),
             Self::NotJson => Effect::Damage(Damage::NotJson),
@@ -238,6 +258,7 @@ impl Fault {
             | Self::NeverAnswers
             | Self::NeverConnects
             | Self::Late(_)
+            | Self::SlowBody(_)
             | Self::ConnectionRefused
             | Self::ConnectionReset => true,
         }

@@ -122,7 +122,7 @@ impl Server {
         let outcome = match request.fault.as_ref().map(|fault| fault.effect(operation, now)) {
             None => done(carry_out(Twist::default())),
             Some(Effect::Twist(twist)) => done(carry_out(twist)),
-            Some(Effect::Damage(damage @ Damage::Late(_))) => {
+            Some(Effect::Damage(damage @ (Damage::Late(_) | Damage::Slow(_)))) => {
                 done(carry_out(Twist::default())).damaged(damage)
             }
             Some(Effect::Damage(damage)) => {
@@ -161,6 +161,10 @@ impl Outcome {
         match damage {
             Damage::Lost => return Self::Lost,
             Damage::Late(by) => after = by,
+            Damage::Slow(rate) => {
+                let millis = answer.body.len() as u64 * 1_000 / u64::from(rate.max(1));
+                after = Duration::from_millis(millis);
+            }
             // What was refused all the same keeps its error.
             _ if answer.error.is_some() => {}
             Damage::Truncated => {

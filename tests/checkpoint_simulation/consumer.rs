@@ -24,6 +24,7 @@ pub(crate) struct Consumer {
     pub(crate) oracle: Arc<Mutex<Oracle>>,
     pub(crate) options: ReadOptions,
     pub(crate) concurrent_reads: usize,
+    pub(crate) run: usize,
     pub(crate) start_at: StartAt,
     /// In thousandths, the records that are dropped without acknowledgement.
     pub(crate) drops: u32,
@@ -46,7 +47,7 @@ impl Consumer {
             _ => {}
         }
         let records = shards.records(&self.client).with(self.options.clone());
-        let records = records.max_concurrent_reads(self.concurrent_reads);
+        let records = records.max_concurrent_reads(self.concurrent_reads).max_run(self.run);
         match shape {
             Shape::Loop => async move { self.one_by_one(records.auto_ack()).await }.boxed(),
             Shape::Concurrent(n) => async move { self.side_by_side(records, n).await }.boxed(),

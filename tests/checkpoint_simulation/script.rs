@@ -22,6 +22,8 @@ pub(crate) struct Setup {
     pub(crate) page: u16,
     /// Of readers of all shards: how many requests are in flight at most.
     pub(crate) concurrent_reads: usize,
+    /// Of readers of all shards: how many records of one come in a row.
+    pub(crate) run: usize,
     /// The readers read in tasks: of the same runtime, whose one thread takes them in the same order each time.
     pub(crate) spawn: bool,
     pub(crate) save_ms: u64,
@@ -88,6 +90,7 @@ impl Script {
             end_with_last_records: rng.bool(),
             page: if rng.bool() { 1_000 } else { rng.u16(1..5) },
             concurrent_reads: if rng.bool() { usize::MAX } else { rng.usize(1..4) },
+            run: if rng.bool() { 100 } else { rng.usize(1..4) },
             spawn: rng.bool(),
             save_ms: [0, 200, 1_000, 5_000][rng.usize(..4)],
             save_records: if rng.bool() { 1_000 } else { rng.u32(1..6) },
@@ -142,7 +145,7 @@ impl Script {
             }
             size /= 2;
         }
-        let plainer: [fn(&mut Setup); 8] = [
+        let plainer: [fn(&mut Setup); 9] = [
             |setup| setup.panics = 0,
             |setup| setup.kinesis_faults = 0,
             |setup| setup.store_faults = 0,
@@ -150,6 +153,7 @@ impl Script {
             |setup| setup.from_latest = false,
             |setup| setup.shards = 1,
             |setup| setup.concurrent_reads = usize::MAX,
+            |setup| setup.run = 100,
             |setup| setup.spawn = false,
         ];
         for plain in plainer {

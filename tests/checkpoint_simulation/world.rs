@@ -109,6 +109,7 @@ impl World {
             oracle: Arc::clone(&oracle),
             options: if setup.spawn { options.spawn_on(Handle::current()) } else { options },
             concurrent_reads: setup.concurrent_reads,
+            run: setup.run,
             start_at: if setup.from_latest { StartAt::Latest } else { StartAt::TrimHorizon },
             drops: setup.drops,
             detached: Arc::default(),

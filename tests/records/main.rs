@@ -23,12 +23,15 @@ mod clock;
 mod ends;
 mod errors;
 mod examples;
+mod hostile;
 #[cfg(feature = "kpl")]
 mod kpl;
+mod merge;
 mod pace;
 mod permits;
 mod retries;
 mod rules;
+mod slow;
 #[cfg(feature = "kpl")]
 mod tail;
 mod tasks;

@@ -169,7 +169,7 @@ fn assert_each_is_read_once_a_round(kinesis: &FakeKinesis, shards: usize) {
 /// A round takes longer than an iterator lives, and so do two requests of each shard.
 #[tokio::test(start_paused = true)]
 async fn with_one_permit_every_shard_is_read_in_every_round_however_long_it_takes() {
-    for (shards, latency, time) in [(7, 50, Duration::from_hours(24)), (60, 10, Duration::from_hours(4))] {
+    for (shards, latency, time) in [(7, 50, Duration::from_hours(6)), (60, 10, Duration::from_hours(4))] {
         for runtime in [None, Some(tokio::runtime::Handle::current())] {
             let (kinesis, orders, client) = fake(shards);
             kinesis.on_request(move |request| {
@@ -192,7 +192,7 @@ async fn with_one_permit_every_shard_is_read_in_every_round_however_long_it_take
             }
             assert_eq!(taken.len(), shards as usize);
             for (shard, numbers) in taken {
-                assert!(numbers.len() > 5, "{shard}: {} records", numbers.len());
+                assert!(numbers.len() > 3, "{shard}: {} records", numbers.len());
                 assert!(numbers.iter().copied().eq((0..).take(numbers.len())), "{shard}: {numbers:?}");
             }
             assert_each_is_read_once_a_round(&kinesis, shards as usize);

@@ -157,8 +157,8 @@ pub(crate) async fn read_all(consumer: Arc<Consumer>, life: u32, offers: Offers)
             linger().await;
         }
     } else {
-        let records =
-            offers.records(&consumer.client).with(options).max_concurrent_reads(setup.max_concurrent_reads);
+        let records = offers.records(&consumer.client).with(options).max_run(setup.run);
+        let records = records.max_concurrent_reads(setup.max_concurrent_reads);
         let mut records = pin!(records);
         while let Some(next) = records.next().await {
             next.iter().for_each(take);

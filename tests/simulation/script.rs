@@ -40,6 +40,8 @@ pub(crate) struct Setup {
     /// Of readers of all shards: how many are read at once, and what the consumer takes for itself after a page or a record.
     pub(crate) max_concurrent_reads: usize,
     pub(crate) consumer_ms: u64,
+    /// Of `ShardStreamExt::records`: how many records of one shard come in a row.
+    pub(crate) run: usize,
     /// The crate's readers read in tasks: of the same runtime, whose one thread takes them in the same order each time.
     pub(crate) spawn: bool,
     /// The SDK tries listings again by itself.
@@ -250,6 +252,7 @@ fn setup(rng: &mut Rng) -> Setup {
         reading,
         max_concurrent_reads: if rng.bool() { usize::MAX } else { rng.usize(1..4) },
         consumer_ms: if rng.bool() { 0 } else { rng.u64(..500) },
+        run: if rng.bool() { 100 } else { rng.usize(1..4) },
         spawn: reading != Reading::Own && rng.bool(),
         sdk_retries: rng.bool(),
         remembers: rng.bool(),
@@ -342,6 +345,8 @@ pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
     match operation {
         LISTING => kinds.extend([Fault::EmptyPage, Fault::ExpiredNextToken, Fault::NoShards]),
         READING => kinds.extend([
+            Fault::SlowBody(20),
+            Fault::SlowBody(2_000),
             Fault::EmptyRead,
             Fault::NoNextIterator,
             Fault::Body("{}".to_owned()),

@@ -187,7 +187,7 @@ fn plainer(step: &Step) -> Vec<Step> {
     }
 }
 
-const PLAINER: [fn(&mut Script); 21] = [
+const PLAINER: [fn(&mut Script); 22] = [
     |script| script.setup.fault_rate = 0,
     |script| script.setup.on_demand = false,
     |script| script.setup.shards = 1,
@@ -204,6 +204,7 @@ const PLAINER: [fn(&mut Script); 21] = [
     |script| script.setup.spawn = false,
     |script| script.setup.consumer_ms = 0,
     |script| script.setup.max_concurrent_reads = usize::MAX,
+    |script| script.setup.run = 100,
     |script| script.setup.on_drop = OnDrop::Close,
     |script| script.setup.end_with_last_records = true,
     |script| script.setup.handles_outlive = false,

@@ -1,0 +1,143 @@
+//! The records of many shards, which take turns.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::Stream;
+use futures::stream::FusedStream;
+use pin_project::pin_project;
+
+use super::ReadError;
+use super::all::Readers;
+use super::readable::{Open, ReadShard};
+
+/// No shard waits for more than this many records of another in a row.
+const DEFAULT_MAX_RUN: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
+
+/// The records of all shards of `S`, one by one.
+///
+/// A page is delivered in runs of at most `max_run` records: after each run, pages that came meanwhile
+/// join the line, the shard goes to its end, and the next shard's run begins. A shard's reader is set
+/// aside while its page is in hand, so that a shard is read on, or ends, only when the last record of
+/// its page was taken.
+#[pin_project]
+pub(crate) struct MergeRecords<S: Stream<Item: ReadShard>> {
+    #[pin]
+    readers: Readers<S>,
+    /// The page whose run it is.
+    current: Option<InHand<S::Item>>,
+    /// How many records are left of the run.
+    left: usize,
+    /// The pages that wait for their run.
+    waiting: VecDeque<InHand<S::Item>>,
+    max_run: NonZeroUsize,
+}
+
+/// A page that is not delivered to its end, and the reader that it came from.
+struct InHand<H: ReadShard> {
+    records: <H::Page as IntoIterator>::IntoIter,
+    reader: H::Reader,
+}
+
+impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
+    pub(super) fn new(readers: Readers<S>) -> Self {
+        Self { readers, current: None, left: 0, waiting: VecDeque::new(), max_run: DEFAULT_MAX_RUN }
+    }
+
+    #[track_caller]
+    pub(super) fn max_run(self, records: usize) -> Self {
+        let max_run = NonZeroUsize::new(records).expect("max_run is 0: no record would ever be delivered");
+        Self { max_run, ..self }
+    }
+
+    #[track_caller]
+    pub(super) fn map_readers(self, map: impl FnOnce(Readers<S>) -> Readers<S>) -> Self {
+        Self { readers: map(self.readers), ..self }
+    }
+
+    pub(super) fn inner(&self) -> &Readers<S> {
+        &self.readers
+    }
+
+    /// The readers that are open, those whose page is in hand included.
+    pub(super) fn readers(&self) -> impl Iterator<Item = &<S::Item as Open>::Reader> {
+        let in_hand = self.current.iter().chain(&self.waiting).map(|in_hand| &in_hand.reader);
+        in_hand.chain(self.readers.readers())
+    }
+
+    /// Begins the next run; `None` is the end of the stream.
+    fn poll_run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), ReadError>>> {
+        let mut this = self.project();
+        let mut paused = None;
+        if let Some(in_hand) = this.current.take() {
+            if *this.left > 0 || in_hand.records.size_hint().1 == Some(0) {
+                // Its page is exhausted, and let go of before the next is awaited.
+                this.readers.as_mut().resume(in_hand.reader);
+            } else {
+                paused = Some(in_hand);
+            }
+        }
+        *this.left = this.max_run.get();
+        // One page a run joins the line, so that a run's end is never much work.
+        let next = this.readers.as_mut().poll_next(cx);
+        let has_ended = matches!(next, Poll::Ready(None));
+        let mut failed = None;
+        match next {
+            Poll::Ready(Some((Ok(page), reader))) => {
+                this.waiting.push_back(InHand { records: page.into_iter(), reader });
+            }
+            Poll::Ready(Some((Err(error), reader))) => {
+                this.readers.resume(reader);
+                failed = Some(error);
+            }
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        this.waiting.extend(paused);
+        if let Some(error) = failed {
+            return Poll::Ready(Some(Err(error)));
+        }
+        *this.current = this.waiting.pop_front();
+        match this.current {
+            Some(_) => Poll::Ready(Some(Ok(()))),
+            None if has_ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<S: Stream<Item: ReadShard>> Stream for MergeRecords<S> {
+    type Item = Result<<S::Item as Open>::Record, ReadError>;
+
+    // A record that is in hand comes at the price of a vector's next.
+    #[inline]
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let this = self.as_mut().project();
+            if *this.left > 0
+                && let Some(in_hand) = this.current
+                && let Some(record) = in_hand.records.next()
+            {
+                *this.left -= 1;
+                return Poll::Ready(Some(Ok(record)));
+            }
+            match ready!(self.as_mut().poll_run(cx)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let in_hand = self.current.iter().chain(&self.waiting);
+        (in_hand.map(|in_hand| in_hand.records.size_hint().0).sum(), None)
+    }
+}
+
+impl<S: Stream<Item: ReadShard>> FusedStream for MergeRecords<S> {
+    fn is_terminated(&self) -> bool {
+        self.current.is_none() && self.waiting.is_empty() && self.readers.is_terminated()
+    }
+}

@@ -1,0 +1,138 @@
+//! How the records of many shards are merged: shards with records in hand take turns.
+
+use kinesis_shards::{Checkpoints, MemoryStore, UnackedRecord};
+use tokio::runtime::Handle;
+
+use super::*;
+
+/// So many shards with so many records each, and no limits.
+fn full(shards: u32, records: u32) -> (FakeKinesis, Client) {
+    let (kinesis, orders, client) = fake(shards);
+    kinesis.set_limits(Limits::none());
+    for shard in 0..shards {
+        for number in 0..records {
+            orders.put_to(&format!("shardId-{shard:012}"), number.to_string());
+        }
+    }
+    (kinesis, client)
+}
+
+/// What came of each shard, and what must hold of it.
+#[derive(Default)]
+struct Taken {
+    shards: BTreeMap<String, u32>,
+    /// How many records have come of one shard in a row.
+    run: (String, usize),
+    longest: usize,
+}
+
+impl Taken {
+    fn take(&mut self, record: &Record) {
+        let count = self.shards.entry(record.shard_id().to_owned()).or_default();
+        assert_eq!(number(record), *count, "{}", record.shard_id());
+        *count += 1;
+        if self.run.0 != record.shard_id() {
+            self.run = (record.shard_id().to_owned(), 0);
+        }
+        self.run.1 += 1;
+        self.longest = self.longest.max(self.run.1);
+    }
+}
+
+/// Takes all records at 15 ms each.
+async fn run_lengths(
+    records: impl Stream<Item = Result<Record, ReadError>>,
+    shards: usize,
+    each: u32,
+) -> (usize, usize) {
+    let mut records = pin!(records);
+    let mut taken = Taken::default();
+    // Until all shards have records in hand.
+    while taken.shards.len() < shards {
+        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        taken.take(&record);
+        sleep(Duration::from_millis(15)).await;
+    }
+    let before: u32 = taken.shards.values().sum();
+    taken.longest = 0;
+    while taken.shards.values().all(|count| *count < each) {
+        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        taken.take(&record);
+        sleep(Duration::from_millis(15)).await;
+    }
+    let longest = taken.longest;
+    while taken.shards.values().any(|count| *count < each) {
+        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        taken.take(&record);
+    }
+    (before as usize, longest)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_shard_waits_for_more_than_a_run_of_another() {
+    for runtime in [None, Some(Handle::current())] {
+        for run in [None, Some(7), Some(2_000)] {
+            let (_, client) = full(3, 2_024);
+            let options = runtime.clone().into_iter().fold(ReadOptions::new(), ReadOptions::spawn_on);
+            let records = all_shards(&client, "orders").records(&client).with(options.clone());
+            let records = run.into_iter().fold(records, kinesis_shards::AllRecords::max_run);
+            let (before, longest) = run_lengths(records, 3, 2_024).await;
+            let run = run.unwrap_or(100);
+            assert!(longest <= run, "{longest} records in a row with runs of {run}");
+            // A reader needs a few polls for its first page, and the others are polled between two runs.
+            assert!(before <= 5 * run, "{before} records before each shard had its first");
+
+            let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await.unwrap();
+            let records = all_shards(&client, "orders").checkpoints(&checkpoints).records(&client);
+            let records = records.with(options).max_run(run);
+            let records = records.map(|record| record.map(UnackedRecord::ack));
+            let (before, longest) = run_lengths(records, 3, 2_024).await;
+            assert!(longest <= run && before <= 5 * run, "{longest}, {before}");
+        }
+    }
+}
+
+/// Shards that come while a large page is in hand are not kept waiting for its end.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_opens_late_is_read_at_once() {
+    let (kinesis, orders, client) = fake(2);
+    kinesis.set_limits(Limits::none());
+    for number in 0..5_000 {
+        orders.put_to("shardId-000000000001", number.to_string());
+    }
+    put(&orders, 0..1);
+    let (left, _) = orders.split(FIRST);
+    orders.put_to(&left, "0");
+    let mut records = all_shards(&client, "orders").records(&client);
+    for taken in 0.. {
+        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        if record.shard_id() == left {
+            assert!(taken < 1_500, "{taken} records came before the child's");
+            break;
+        }
+        sleep(Duration::from_millis(15)).await;
+    }
+}
+
+/// A page in hand is all that a shard reads.
+#[tokio::test(start_paused = true)]
+async fn a_shard_with_records_in_hand_is_not_read_on() {
+    let (kinesis, client) = full(3, 400);
+    let options = ReadOptions::new().max_records(200);
+    let mut records = all_shards(&client, "orders").records(&client).with(options).max_run(10);
+    for taken in 0..590 {
+        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        assert!(number(&record) < 200, "after {taken} records");
+        assert_eq!(records.lags().count(), 3, "those whose page is in hand as well");
+    }
+    assert_eq!(kinesis.count("GetRecords"), 3);
+    let (least, _) = records.size_hint();
+    assert_eq!(least, 10);
+}
+
+#[tokio::test]
+#[should_panic(expected = "max_run is 0")]
+async fn no_records_in_a_row_are_refused() {
+    let (_, _, client) = fake(1);
+    let _ = all_shards(&client, "orders").records(&client).max_run(0);
+}
