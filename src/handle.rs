@@ -51,6 +51,8 @@ pub(crate) struct Offer {
     /// How the parent and the adjacent parent ended, where there are such.
     pub(crate) parents: [Option<ParentOutcome>; 2],
     clock_offset: ClockOffset,
+    /// The start is a time that the run found out for `LATEST`, not one that the user gave.
+    pub(crate) is_estimate: bool,
     cell: Cell,
     end_claim: EndClaim,
 }
@@ -64,7 +66,13 @@ impl Offer {
         clock_offset: ClockOffset,
     ) -> Self {
         let end_claim = EndClaim::of(&shard);
-        Self { shard, stream, start, parents, clock_offset, cell: Cell::default(), end_claim }
+        let cell = Cell::default();
+        Self { shard, stream, start, parents, clock_offset, is_estimate: false, cell, end_claim }
+    }
+
+    /// The same, whose start is an estimate or not.
+    pub(crate) fn estimated(self, is_estimate: bool) -> Self {
+        Self { is_estimate, ..self }
     }
 
     /// The same shard, with another start.

@@ -17,11 +17,20 @@ use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClockOffset(i32);
 
+/// AWS refuses signatures of clients whose clocks are off by more.
+pub(crate) const MAX_SKEW: Duration = Duration::from_mins(5);
+
 impl ClockOffset {
+    /// Returns the offset that a `Date` tells.
+    ///
+    /// A `Date` further ahead of the client than [`MAX_SKEW`] is not believed: it would put the start of a
+    /// run at a time that is still to come. One that is far behind is harmless: it only makes a run begin
+    /// earlier.
     fn between(client: SystemTime, kinesis: SystemTime) -> Self {
         let millis = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
         // Rounded towards the past.
         Self(match kinesis.duration_since(client) {
+            Ok(ahead) if ahead > MAX_SKEW => 0,
             Ok(ahead) => millis(ahead),
             Err(behind) => (-millis(behind.duration())).saturating_sub(1),
         })
@@ -89,6 +98,10 @@ mod tests {
             for client in [kinesis + off, kinesis - off] {
                 let told = ClockOffset::between(client, kinesis).by_kinesis(client);
                 assert!(told <= kinesis, "{off:?}");
+                if client < kinesis && off > MAX_SKEW {
+                    assert_eq!(told, client, "such a date is not believed");
+                    continue;
+                }
                 assert!(kinesis.duration_since(told).unwrap() <= Duration::from_millis(2), "{off:?}");
             }
         }

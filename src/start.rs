@@ -26,6 +26,8 @@ pub enum StartAt {
     /// The crate's own readers use a `LATEST` iterator only if it came within a second of the reader being made. If it was later, failed or was lost, they ask
     /// for what was written since the reader was made, by Kinesis's clock: how far the client's is off is learned from the `Date` of each `ListShards` answer, and rounded so that nothing is skipped.
     /// So they may begin with what was written a second or so before.
+    /// Where the `Date` is ahead of the shard's clock, Kinesis refuses such a time once, and they ask for what was written
+    /// from five minutes before it. A `Date` that is further ahead of the client is not believed.
     Latest,
     /// What was written at this time or later.
     Timestamp(DateTime),

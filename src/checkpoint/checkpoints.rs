@@ -155,7 +155,7 @@ impl Checkpoints {
     #[track_caller]
     pub fn shard(&self, handle: ShardHandle, client: &Client) -> CheckpointedShard {
         self.assert_are_of(handle.stream());
-        CheckpointedShard::new(handle, self, client)
+        CheckpointedShard::new(handle, self, client, false)
     }
 
     /// Forgets a shard, also in the store, as is done with those that Kinesis does not list any more.

@@ -170,6 +170,16 @@ impl Entry {
         Poll::Ready(Some(state.life.clone()))
     }
 
+    /// The shard starts earlier than was known, if no record of it was acknowledged yet.
+    pub(super) fn start_earlier(&self, life: &Life, start: StartPosition) -> Want {
+        let mut state = self.lock();
+        if !state.life.is(life) || !matches!(state.checkpoint, Some(Checkpoint::Start(_))) {
+            return Want::Nothing;
+        }
+        state.checkpoint = Some(Checkpoint::Start(start));
+        state.change(Due::Now)
+    }
+
     pub(super) fn is_of(&self, life: &Life) -> bool {
         self.lock().life.is(life)
     }

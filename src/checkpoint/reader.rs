@@ -95,7 +95,8 @@ impl Reader {
         } else {
             State::Reading
         };
-        let pages = Pages::new(client, handle.offer(), from.clone(), options, permits);
+        let pages =
+            Pages::new(client, handle.offer(), from.clone(), options, permits).estimated(shard.is_estimate);
         let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
         Self {
             checkpoints,
@@ -217,7 +218,13 @@ impl Reader {
             self.checkpoints.watch_saving(&mut self.watch, cx);
             return Poll::Pending;
         }
-        match ready!(self.pages.poll_next(cx)) {
+        let next = self.pages.poll_next(cx);
+        if let Some(start) = self.pages.take_earlier_start() {
+            self.from = start.clone();
+            let Reading { shared, entry, life, .. } = &*self.reading;
+            shared.want(entry, entry.start_earlier(life, start));
+        }
+        match ready!(next) {
             Next::Batch(batch) => {
                 let (records, reading) = (batch.into_iter(), Arc::clone(&self.reading));
                 let resume = Arc::clone(&self.resume);

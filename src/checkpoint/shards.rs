@@ -31,12 +31,21 @@ pub struct CheckpointedShard {
     pub(super) from: StartPosition,
     pub(super) resume: Resume,
     pub(super) is_finished: bool,
+    /// It starts at a time that was found out for `LATEST`.
+    pub(super) is_estimate: bool,
     /// No record was acknowledged yet: where it starts must be durable before it is read.
     pub(super) is_start: bool,
 }
 
 impl CheckpointedShard {
-    pub(super) fn new(handle: ShardHandle, checkpoints: &Checkpoints, client: &Client) -> Self {
+    /// `from_latest`: any time that a shard of this run starts at was found out for `LATEST`, by it or
+    /// by an earlier run.
+    pub(super) fn new(
+        handle: ShardHandle,
+        checkpoints: &Checkpoints,
+        client: &Client,
+        from_latest: bool,
+    ) -> Self {
         let shared = checkpoints.shared();
         let (entry, life, checkpoint) = shared.open(handle.shard());
         let mut from = match &checkpoint {
@@ -53,7 +62,9 @@ impl CheckpointedShard {
             let is_at_a_time = matches!(from, StartPosition::Timestamp(_));
             shared.begin(&entry, &life, handle.shard(), Checkpoint::Start(from.clone()), is_at_a_time);
         }
+        let is_estimate = is_at_the_tip || from_latest || handle.offer().is_estimate;
         Self {
+            is_estimate: is_estimate && matches!(from, StartPosition::Timestamp(_)),
             handle: handle.reoffered_on_drop(),
             checkpoints: checkpoints.clone(),
             entry,
@@ -118,6 +129,8 @@ pub struct CheckpointedShards<S: Resumable> {
     opened: VecDeque<S::Checkpointed>,
     /// The run begins at a time. Then none of its shards is read before all that it begins with are remembered: so they are opened together.
     together: bool,
+    /// It begins at `Latest`, or where an earlier run did that has not come to a record.
+    from_latest: bool,
     stopped: Arc<AtomicWaker>,
     has_ended: bool,
 }
@@ -211,6 +224,7 @@ impl<S: Resumable> CheckpointedShards<S> {
     #[track_caller]
     fn new(shards: S, checkpoints: &Checkpoints) -> Self {
         checkpoints.assert_are_of(shards.stream());
+        let from_latest = shards.start() == StartAt::Latest;
         let shards = match (shards.start(), checkpoints.earliest_start()) {
             // The run began then, and a shard may have been seen by nobody since.
             (StartAt::Latest, Some(since)) => shards.start_from(StartAt::Timestamp(since)),
@@ -220,6 +234,7 @@ impl<S: Resumable> CheckpointedShards<S> {
         Self {
             client: shards.client(),
             together: shards.start() != StartAt::TrimHorizon,
+            from_latest,
             shards,
             checkpoints: checkpoints.clone(),
             opened: VecDeque::new(),
@@ -248,7 +263,7 @@ impl<S: Resumable + Unpin> Stream for CheckpointedShards<S> {
             for id in this.shards.as_mut().get_mut().forgotten() {
                 checkpoints.shared().expire(&id);
             }
-            let open = |handle| CheckpointedShard::new(handle, checkpoints, this.client);
+            let open = |handle| CheckpointedShard::new(handle, checkpoints, this.client, *this.from_latest);
             match shard {
                 Poll::Ready(Some(shard)) => this.opened.push_back(S::open(shard, open)),
                 Poll::Ready(None) => {

@@ -167,7 +167,12 @@ impl Family {
             return false;
         }
         let start = self.origin.again(&offer.start);
-        let offer = if start == offer.start { offer } else { Arc::new(offer.again(start)) };
+        let offer = if start == offer.start {
+            offer
+        } else {
+            let is_estimate = self.origin.is_estimate(&start);
+            Arc::new(offer.again(start).estimated(is_estimate))
+        };
         self.ready.push_back((id, offer));
         true
     }

@@ -163,6 +163,13 @@ impl Origin {
         }
     }
 
+    /// Returns whether a start is the time that [`again`](Self::again) puts for `Latest`.
+    pub(super) fn is_estimate(&self, start: &StartPosition) -> bool {
+        self.start_at == StartAt::Latest
+            && matches!(start, StartPosition::Timestamp(_))
+            && *start == self.again(&StartPosition::Latest)
+    }
+
     /// Where the shard starts. It follows a reader if this run reads a parent of it, or an earlier one may have.
     pub(super) fn decide(&mut self, shard: &Shard, follows_a_reader: bool) -> Verdict {
         if self.resume.is_empty() {

@@ -21,6 +21,8 @@ pub(crate) struct Pages {
     permits: RequestPermits,
     offer: Arc<Offer>,
     from: StartPosition,
+    /// It is a time that was found out for `LATEST`.
+    is_estimate: bool,
     opened: Opened,
     /// Made with the first poll.
     source: Option<Polling>,
@@ -50,7 +52,9 @@ impl Pages {
         permits: RequestPermits,
     ) -> Self {
         let (client, opened) = (client.clone(), Opened::now(client, &offer));
+        let is_estimate = offer.is_estimate;
         Self {
+            is_estimate,
             client,
             options,
             permits,
@@ -69,6 +73,16 @@ impl Pages {
         let (offer, options, permits) =
             (Arc::clone(&self.offer), Arc::clone(&self.options), self.permits.clone());
         Self::new(&self.client, offer, from, options, permits)
+    }
+
+    /// The same, whose start was found out for `LATEST`, or was not.
+    pub(crate) fn estimated(self, is_estimate: bool) -> Self {
+        Self { is_estimate, ..self }
+    }
+
+    /// Returns the earlier time from which the shard is read since Kinesis refused its start, once.
+    pub(crate) fn take_earlier_start(&mut self) -> Option<StartPosition> {
+        self.source.as_mut()?.take_earlier_start()
     }
 
     pub(crate) fn options(&self) -> &ReadOptions {
@@ -107,7 +121,8 @@ impl Pages {
         let source = self.source.get_or_insert_with(|| {
             let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
             let (options, permits) = (Arc::clone(&self.options), self.permits.clone());
-            Polling::new(client, offer, self.from.clone(), options, permits, self.opened)
+            let from = self.from.clone();
+            Polling::new(client, offer, from, options, permits, self.opened).estimated(self.is_estimate)
         });
         let page = match ready!(source.poll_page(cx)) {
             Ok(page) => page,

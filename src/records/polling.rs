@@ -21,6 +21,7 @@ use crate::StartPosition;
 use crate::client_time::now;
 use crate::end_claim::Standing;
 use crate::handle::Offer;
+use crate::kinesis_time::MAX_SKEW;
 use crate::runtime::LastRuntime;
 use crate::task::Task;
 
@@ -33,9 +34,6 @@ const ENDS_OF_UNKNOWN_LAG: u32 = 7;
 const ENDS_UNHEARD: u32 = 4;
 const ENDS_HEARD: u32 = 20;
 
-/// A client's clock may be so far ahead of Kinesis's. With more, AWS refuses its signatures.
-const SKEW: Duration = Duration::from_mins(5);
-
 pub(super) struct Polling {
     client: Client,
     offer: Arc<Offer>,
@@ -44,6 +42,10 @@ pub(super) struct Polling {
     /// Where the next iterator begins, should that in hand be lost: after the last record that was read.
     from: StartPosition,
     opened: Opened,
+    /// `from` is `LATEST`, or a time that was found out for it.
+    is_estimate: bool,
+    /// Where the shard is read from since its start was refused.
+    earlier_start: Option<StartPosition>,
     iterator: Option<ShardIterator>,
     pace: Pace,
     limit: PageLimit,
@@ -77,7 +79,10 @@ impl Polling {
         // An earlier reader of the shard may have left a claim.
         offer.withdraw_end();
         let limit = PageLimit::new(options.max_records);
+        let is_estimate = from == StartPosition::Latest;
         Self {
+            is_estimate,
+            earlier_start: None,
             client,
             from,
             opened,
@@ -96,6 +101,15 @@ impl Polling {
             answer: None,
             runtime: LastRuntime::default(),
         }
+    }
+
+    /// The same, whose start was found out for `LATEST`, or was not.
+    pub(super) fn estimated(self, is_estimate: bool) -> Self {
+        Self { is_estimate: self.is_estimate || is_estimate, ..self }
+    }
+
+    pub(super) fn take_earlier_start(&mut self) -> Option<StartPosition> {
+        self.earlier_start.take()
     }
 
     /// Begins the next exchange, in this task or in one of its own.
@@ -247,7 +261,7 @@ impl Polling {
         self.was_not_found = not_found;
         if not_found || error.is_expired_iterator() {
             self.iterator = None;
-        } else if !error.is_retryable() && !self.is_ahead_of_kinesis(&error) {
+        } else if !error.is_retryable() && !self.start_earlier(&error) && !self.is_ahead_of_kinesis(&error) {
             return Err(Stop::Failed(error));
         }
         let wait =
@@ -263,6 +277,21 @@ impl Polling {
         Ok(())
     }
 
+    /// Kinesis refused a time that was found out for `LATEST`: the clock that told it is ahead of the
+    /// shard's. Waiting for that time would skip what is written until then, so the shard is read from
+    /// before it by as much as a clock may be off. Returns whether it was such a time, once.
+    fn start_earlier(&mut self, error: &ReadError) -> bool {
+        let StartPosition::Timestamp(refused) = self.from else { return false };
+        let is_refused =
+            error.operation() == "GetShardIterator" && error.code() == Some("InvalidArgumentException");
+        let earlier = SystemTime::try_from(refused).ok().and_then(|from| from.checked_sub(MAX_SKEW));
+        let Some(earlier) = earlier.filter(|_| is_refused && self.is_estimate) else { return false };
+        self.is_estimate = false;
+        self.from = StartPosition::Timestamp(earlier.into());
+        self.earlier_start = Some(self.from.clone());
+        true
+    }
+
     /// Kinesis refuses a timestamp that is to come: by the clock of a client that is ahead of it, now is one.
     fn is_ahead_of_kinesis(&self, error: &ReadError) -> bool {
         let StartPosition::Timestamp(from) = self.from else { return false };
@@ -270,8 +299,8 @@ impl Polling {
         let now = now(&self.client);
         self.iterator.is_none()
             && error.code() == Some("InvalidArgumentException")
-            && from < now + SKEW
-            && now < from + SKEW
+            && from < now + MAX_SKEW
+            && now < from + MAX_SKEW
     }
 
     fn tell(&self, kind: ReadEventKind<'_>) {

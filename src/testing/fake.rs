@@ -183,6 +183,25 @@ impl FakeKinesisBuilder {
         self
     }
 
+    /// Sets how far the HTTP header `Date` is ahead of the fake's clock, in whole seconds, as that of a
+    /// front end whose clock is not the shards'. Answers have the header then.
+    ///
+    /// # Default
+    ///
+    /// Zero.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// let fake = FakeKinesis::builder().date_ahead(Duration::from_secs(90)).build();
+    /// ```
+    pub fn date_ahead(mut self, ahead: Duration) -> Self {
+        self.settings.date_header = true;
+        self.settings.date_ahead = ahead;
+        self
+    }
+
     /// The fake, without streams.
     #[must_use]
     pub fn build(self) -> FakeKinesis {
@@ -213,7 +232,12 @@ impl FakeKinesis {
 
     /// A Kinesis with other than the default settings.
     pub fn builder() -> FakeKinesisBuilder {
-        let settings = Settings { keeps_log: true, date_header: false, latency: Duration::ZERO };
+        let settings = Settings {
+            keeps_log: true,
+            date_header: false,
+            date_ahead: Duration::ZERO,
+            latency: Duration::ZERO,
+        };
         let builder = FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), settings };
         builder.limits(Limits::aws())
     }

@@ -30,6 +30,7 @@ pub(super) struct Server {
 pub(super) struct Settings {
     pub(super) keeps_log: bool,
     pub(super) date_header: bool,
+    pub(super) date_ahead: Duration,
     pub(super) latency: Duration,
 }
 
@@ -69,7 +70,8 @@ impl Server {
 
     /// The header `Date` of an answer that is given now, if answers have one.
     pub(super) fn date(&self) -> Option<String> {
-        let seconds = i64::try_from(self.clock.now().0 / 1000).ok()?;
+        let ahead = i64::try_from(self.settings.date_ahead.as_secs()).ok()?;
+        let seconds = i64::try_from(self.clock.now().0 / 1000).ok()?.saturating_add(ahead);
         let date = || DateTime::from_secs(seconds).fmt(Format::HttpDate).ok();
         self.settings.date_header.then(date).flatten()
     }

@@ -135,3 +135,82 @@ async fn when_the_run_began_is_told_by_the_first_answer() {
     put(&kinesis.create_stream("orders", 1), 0..3);
     assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
 }
+
+/// A front end whose clock is ahead of the shards', by as much as is believed and by more.
+fn front_end_ahead(ahead: Duration) -> (FakeKinesis, FakeStream, Client) {
+    let kinesis = FakeKinesis::builder().date_ahead(ahead).build();
+    fake_with(kinesis, 1)
+}
+
+const AHEAD: [Duration; 4] =
+    [Duration::from_secs(2), Duration::from_secs(90), Duration::from_secs(299), Duration::from_hours(1)];
+
+/// How often a time was refused.
+fn refused(kinesis: &FakeKinesis) -> usize {
+    let requests = kinesis.requests();
+    requests.iter().filter(|request| request.error() == Some("InvalidArgumentException")).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_that_is_ahead_skips_nothing() {
+    for ahead in AHEAD {
+        let (kinesis, orders, client) = front_end_ahead(ahead);
+        kinesis.fail_next("GetShardIterator", Fault::ServiceUnavailable);
+        let records = all_shards(&client, "orders").start_at(StartAt::Latest).records(&client);
+        let mut records = pin!(records);
+        for number in 0..20 {
+            put(&orders, number..number + 1);
+            assert!(number > 0 || timeout(Duration::from_millis(10), records.next()).await.is_err());
+            assert_eq!(take(&mut records, 1).await, [number], "{ahead:?}");
+        }
+        assert!(refused(&kinesis) <= 1, "{ahead:?}: refused {} times", refused(&kinesis));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_that_is_ahead_skips_nothing_of_a_shard_that_is_handed_back() {
+    for ahead in AHEAD {
+        let (_, orders, client) = front_end_ahead(ahead);
+        let mut shards = all_shards(&client, "orders").start_at(StartAt::Latest);
+        let mut records = shards.next().await.unwrap().records(&client);
+        assert!(timeout(Duration::from_secs(1), records.next()).await.is_err());
+        put(&orders, 0..2);
+        drop(records);
+        let again = shards.next().await.unwrap();
+        assert_eq!(take(again.records(&client), 2).await, [0, 1], "{ahead:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_that_is_ahead_skips_nothing_of_a_run_with_checkpoints() {
+    for ahead in AHEAD {
+        let (kinesis, orders, client) = front_end_ahead(ahead);
+        let store = kinesis_shards::MemoryStore::new();
+        let run = async || {
+            let checkpoints = kinesis_shards::Checkpoints::load(store.clone(), "orders").await.unwrap();
+            let shards = all_shards(&client, "orders").start_at(StartAt::Latest);
+            (checkpoints.clone(), shards.checkpoints(&checkpoints).records(&client).auto_ack())
+        };
+        let (checkpoints, mut records) = run().await;
+        assert!(timeout(Duration::from_secs(2), records.next()).await.is_err());
+        assert!(checkpoints.stop(Duration::from_secs(5)).await.is_complete());
+        put(&orders, 0..3);
+        // The second run begins where the first did, which was stopped before its first record.
+        let (_, mut records) = run().await;
+        assert_eq!(take(&mut records, 3).await, [0, 1, 2], "{ahead:?}");
+        assert!(refused(&kinesis) <= 1, "{ahead:?}: refused {} times", refused(&kinesis));
+    }
+}
+
+/// A time that the user has given is another thing: it is waited for, and nothing before it is read.
+#[tokio::test(start_paused = true)]
+async fn a_time_of_the_users_is_kept() {
+    let (kinesis, orders, client) = front_end_ahead(Duration::from_secs(90));
+    put(&orders, 0..3);
+    let since = kinesis.now() + Duration::from_mins(1);
+    let shards = all_shards(&client, "orders").start_at(StartAt::Timestamp(since.into()));
+    let mut records = pin!(shards.records(&client));
+    assert!(timeout(Duration::from_secs(90), records.next()).await.is_err());
+    put(&orders, 3..4);
+    assert_eq!(take(&mut records, 1).await, [3]);
+}

@@ -47,6 +47,8 @@ async fn an_on_event_that_panics_loses_no_page() {
 
 #[tokio::test(start_paused = true)]
 async fn the_longest_intervals_are_as_long_as_can_be() {
+    // The first pause is a random part of the interval.
+    fastrand::seed(1);
     for options in [
         ReadOptions::new().idle_interval(Duration::MAX),
         ReadOptions::new().min_read_interval(Duration::MAX),
@@ -57,7 +59,7 @@ async fn the_longest_intervals_are_as_long_as_can_be() {
         let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options.clone());
         assert_eq!(take(&mut records, 1).await, [0]);
         put(&orders, 1..2);
-        assert!(timeout(Duration::from_hours(24 * 365), records.next()).await.is_err());
+        assert!(timeout(Duration::from_hours(24), records.next()).await.is_err());
         assert_eq!(kinesis.count("GetRecords"), 1);
         // A failure waits as long.
         kinesis.fail_next("GetRecords", Fault::Throttled);

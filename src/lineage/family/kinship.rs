@@ -39,7 +39,9 @@ impl Family {
             Verdict::Closed(outcome) => State::Closed(outcome),
             Verdict::Offer(start) => {
                 let outcomes = parents.each_ref().map(Parent::outcome);
-                let offer = Arc::new(Offer::new(shard, stream, start, outcomes, self.origin.clock_offset));
+                let is_estimate = self.origin.is_estimate(&start);
+                let offer = Offer::new(shard, stream, start, outcomes, self.origin.clock_offset);
+                let offer = Arc::new(offer.estimated(is_estimate));
                 if waits {
                     self.wait(&key, &parents, &offer.shard);
                     State::Waiting(Box::new(Waiting { offer, parents, children: Vec::new() }))
