@@ -1,4 +1,4 @@
-//! What a [`CheckpointStore`] promises, checked.
+//! Tests of the promises that a [`CheckpointStore`] makes.
 
 mod checks;
 mod probe;
@@ -13,9 +13,11 @@ use futures::future::FutureExt;
 use self::probe::Probe;
 use crate::CheckpointStore;
 
-/// Runs all that [`CheckpointStore`] promises on a store: put it into your store's tests.
+/// Checks a store against every promise of [`CheckpointStore`]. Call it in the tests of your store.
 ///
-/// It uses streams of its own, whose names begin with `kinesis-shards-check-` and a random number, and forgets them at the end, also when it fails: a server that others use will do. It saves some 2,000 shards, 16 at a time.
+/// The check uses streams of its own, whose names start with `kinesis-shards-check-` and a random
+/// number, and forgets their shards at the end, even if a promise was broken. It can therefore run
+/// against a shared server. It saves about 2,000 shards, up to 16 at a time.
 ///
 /// ```
 /// use kinesis_shards::MemoryStore;
@@ -29,8 +31,9 @@ use crate::CheckpointStore;
 ///
 /// # Panics
 ///
-/// If the store breaks a promise; the message says which, or that a call did not answer within a minute. Also outside a tokio runtime with its time driver enabled. Do not pause tokio's clock for a store that waits
-/// for a socket: that minute would be over at once.
+/// Panics if the store breaks a promise, and names the promise. Also panics if a call takes more
+/// than a minute, and outside a tokio runtime with its time driver enabled. Do not pause tokio's
+/// clock for a store that waits for a socket, because that minute would then pass at once.
 pub async fn check_store<S: CheckpointStore + ?Sized>(store: &S) {
     let probe = Probe::new(store, fastrand::u64(..));
     let outcome = AssertUnwindSafe(checks::run(&probe)).catch_unwind().await;
@@ -40,8 +43,12 @@ pub async fn check_store<S: CheckpointStore + ?Sized>(store: &S) {
     }
 }
 
-/// As [`check_store`], and that what was confirmed is there after reopening. `open` opens the store: always the same one. Between two calls the store it gave last is dropped; nothing of a file is written then that was not
-/// confirmed before. For a store behind a server, let it also kill and restart the server.
+/// Checks a store as [`check_store`] does, and that it still has all confirmed saves after it is
+/// reopened.
+///
+/// `open` opens the same store each time. The check drops the store that the previous call returned
+/// before it calls `open` again; the last call to that store was confirmed, so no write to a file
+/// is in flight. For a store behind a server, `open` can also kill and restart the server.
 ///
 /// ```
 /// # #[cfg(feature = "file")]
@@ -62,7 +69,7 @@ pub async fn check_store<S: CheckpointStore + ?Sized>(store: &S) {
 ///
 /// # Panics
 ///
-/// As [`check_store`].
+/// Panics as [`check_store`] does.
 pub async fn check_store_reopened<S: CheckpointStore>(mut open: impl AsyncFnMut() -> S) {
     let store = open().await;
     check_store(&store).await;

@@ -1,27 +1,27 @@
-//! What is saved: each is what some store gets wrong.
+//! Checkpoints and shard ids to save. Each is one that some store gets wrong.
 
 use aws_sdk_kinesis::primitives::DateTime;
 
 use super::probe::Rows;
 use crate::{Checkpoint, StartPosition};
 
-/// As long as Kinesis's numbers are.
+/// A sequence number as long as Kinesis's.
 pub(super) const LONG: &str = "49590338271490256608559692538361571095921575989136588898";
 
 pub(super) fn after(sequence_number: impl Into<String>, sub: Option<u64>) -> Checkpoint {
     Checkpoint::After { sequence_number: sequence_number.into(), sub_sequence_number: sub }
 }
 
-/// The `n`th of a shard that is read.
+/// Returns a checkpoint after the `n`th record of a shard.
 pub(super) fn nth(n: usize) -> Checkpoint {
     after(format!("4959033827149025660855969253836157109592157598{n:010}"), None)
 }
 
-/// Every kind of checkpoint, by what is particular about it.
+/// Returns every kind of checkpoint, each with a description.
 pub(super) fn kinds() -> Vec<(&'static str, Checkpoint)> {
     let at =
         |secs, nanos| Checkpoint::Start(StartPosition::Timestamp(DateTime::from_secs_and_nanos(secs, nanos)));
-    // AWS's own pattern for them allows 129 digits.
+    // AWS's pattern for sequence numbers allows 129 digits.
     let longest = format!("{}7", "1234567890123456".repeat(8));
     vec![
         ("TRIM_HORIZON", Checkpoint::Start(StartPosition::TrimHorizon)),
@@ -45,8 +45,8 @@ pub(super) fn kinds() -> Vec<(&'static str, Checkpoint)> {
     ]
 }
 
-/// Checkpoints whose sequence numbers are not numbers, as some servers that imitate Kinesis make
-/// them up.
+/// Returns checkpoints with invalid sequence numbers, such as some servers that imitate Kinesis
+/// issue.
 pub(super) fn invalid_kinds() -> Vec<(&'static str, Checkpoint)> {
     vec![
         ("an empty sequence number", after("", None)),
@@ -60,7 +60,7 @@ pub(super) fn invalid_kinds() -> Vec<(&'static str, Checkpoint)> {
     ]
 }
 
-/// Shards' ids as Kinesis allows them: up to 128 letters, digits, `_`, `.` and `-`.
+/// Returns shard ids that Kinesis allows: up to 128 letters, digits, `_`, `.` and `-`.
 pub(super) fn ids() -> Vec<String> {
     let mut ids: Vec<String> = [
         "shardId-000000000000",
@@ -88,7 +88,7 @@ pub(super) fn ids() -> Vec<String> {
     ids
 }
 
-/// So many shards, each elsewhere.
+/// Returns `count` shards, each with another checkpoint.
 pub(super) fn many(count: usize) -> Rows {
     (0..count).map(|n| (format!("shardId-{n:012}"), nth(n))).collect()
 }

@@ -1,4 +1,4 @@
-//! It bites: stores that break one promise each, and are found out.
+//! Tests of the checks: each store here breaks one promise, and a check must find it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use crate::{Checkpoint, MemoryStore, Save, StoreError, StreamId};
 
 type Rows = BTreeMap<(String, String), Checkpoint>;
 
-/// Keeps rows in a map, but for what is wrong with it.
+/// A store that keeps its rows in a map, and breaks one promise.
 #[derive(Clone)]
 struct Broken {
     rows: Arc<Mutex<Rows>>,
@@ -19,27 +19,27 @@ struct Broken {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
-    NotAtAll,
+    Correct,
     ForgetsNothing,
     ForgetsTheStream,
     MixesStreamsByPrefix,
     KeysByArn,
-    KeepsTheFirst,
-    ConfirmsWhatCannotBeLoaded,
-    CutsNumbersToU128,
+    KeepsTheFirstSave,
+    ConfirmsInvalidCheckpoints,
+    TruncatesNumbersToU128,
     LosesSubSequenceNumbers,
     RoundsTimestamps,
-    LoadsAThousand,
-    IgnoresCaseOfShards,
-    ErrsOnWhatIsUnknown,
-    ErrsOnForgettingTwice,
-    KeepsOnlyMemory,
-    /// A call that is dropped takes effect some time after.
+    LoadsOnlyAThousand,
+    IgnoresCaseOfShardIds,
+    FailsForAnUnknownStream,
+    FailsToForgetTwice,
+    KeepsNothingOnDisk,
+    /// A dropped save takes effect later.
     SavesLate,
     ForgetsLate,
-    /// It reads all, and writes all.
-    LosesWhatIsSavedMeanwhile,
-    BeginsChildrenAnew,
+    /// A save reads all rows, and later writes all rows.
+    LosesConcurrentSaves,
+    RestartsChildren,
     RefusesToStartOver,
 }
 
@@ -48,20 +48,20 @@ const ALL: [How; 19] = [
     How::ForgetsTheStream,
     How::MixesStreamsByPrefix,
     How::KeysByArn,
-    How::KeepsTheFirst,
-    How::ConfirmsWhatCannotBeLoaded,
-    How::CutsNumbersToU128,
+    How::KeepsTheFirstSave,
+    How::ConfirmsInvalidCheckpoints,
+    How::TruncatesNumbersToU128,
     How::LosesSubSequenceNumbers,
     How::RoundsTimestamps,
-    How::LoadsAThousand,
-    How::IgnoresCaseOfShards,
-    How::ErrsOnWhatIsUnknown,
-    How::ErrsOnForgettingTwice,
-    How::KeepsOnlyMemory,
+    How::LoadsOnlyAThousand,
+    How::IgnoresCaseOfShardIds,
+    How::FailsForAnUnknownStream,
+    How::FailsToForgetTwice,
+    How::KeepsNothingOnDisk,
     How::SavesLate,
     How::ForgetsLate,
-    How::LosesWhatIsSavedMeanwhile,
-    How::BeginsChildrenAnew,
+    How::LosesConcurrentSaves,
+    How::RestartsChildren,
     How::RefusesToStartOver,
 ];
 
@@ -72,14 +72,14 @@ impl Broken {
 
     fn key(&self, stream: &StreamId, shard_id: &str) -> (String, String) {
         let stream = if self.how == How::KeysByArn { stream.to_string() } else { stream.name().to_owned() };
-        let is_blind = self.how == How::IgnoresCaseOfShards;
+        let is_blind = self.how == How::IgnoresCaseOfShardIds;
         (stream, if is_blind { shard_id.to_lowercase() } else { shard_id.to_owned() })
     }
 
     fn spoil(&self, checkpoint: &Checkpoint) -> Checkpoint {
         let mut checkpoint = checkpoint.clone();
         match (&mut checkpoint, self.how) {
-            (Checkpoint::After { sequence_number, .. }, How::CutsNumbersToU128) => {
+            (Checkpoint::After { sequence_number, .. }, How::TruncatesNumbersToU128) => {
                 let number = sequence_number.parse::<u128>().unwrap_or(u128::MAX);
                 *sequence_number = number.to_string();
             }
@@ -106,7 +106,7 @@ impl CheckpointStore for Broken {
             How::MixesStreamsByPrefix => of.starts_with(&asked),
             _ => of == asked,
         };
-        let most = if self.how == How::LoadsAThousand { 1_000 } else { usize::MAX };
+        let most = if self.how == How::LoadsOnlyAThousand { 1_000 } else { usize::MAX };
         let rows: Vec<_> = rows
             .into_iter()
             .filter(|((of, _), _)| is_of(of))
@@ -114,8 +114,8 @@ impl CheckpointStore for Broken {
             .take(most)
             .collect();
         async move {
-            if rows.is_empty() && self.how == How::ErrsOnWhatIsUnknown {
-                return Err("there is no such stream".into());
+            if rows.is_empty() && self.how == How::FailsForAnUnknownStream {
+                return Err("unknown stream".into());
             }
             Ok(rows)
         }
@@ -124,7 +124,7 @@ impl CheckpointStore for Broken {
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
-            if self.how != How::ConfirmsWhatCannotBeLoaded {
+            if self.how != How::ConfirmsInvalidCheckpoints {
                 save.checkpoint.validate()?;
             }
             let (key, checkpoint) = (self.key(save.stream, save.shard_id()), self.spoil(save.checkpoint));
@@ -132,21 +132,21 @@ impl CheckpointStore for Broken {
             tokio::task::yield_now().await;
             late.cancel();
             let mut read = self.rows.lock().unwrap().clone();
-            if self.how == How::LosesWhatIsSavedMeanwhile {
+            if self.how == How::LosesConcurrentSaves {
                 tokio::task::yield_now().await;
             } else {
                 read.clone_from(&self.rows.lock().unwrap());
             }
             match (self.how, read.get(&key)) {
-                (How::KeepsTheFirst, Some(_)) => return Ok(()),
+                (How::KeepsTheFirstSave, Some(_)) => return Ok(()),
                 (How::RefusesToStartOver, Some(Checkpoint::After { .. } | Checkpoint::End))
                     if matches!(checkpoint, Checkpoint::Start(_)) =>
                 {
-                    return Err("it goes back".into());
+                    return Err("the checkpoint moves back".into());
                 }
                 _ => {}
             }
-            if self.how == How::BeginsChildrenAnew {
+            if self.how == How::RestartsChildren {
                 for child in save.children {
                     let begin = Checkpoint::Start(crate::StartPosition::TrimHorizon);
                     read.insert(self.key(save.stream, child.shard_id()), begin);
@@ -173,7 +173,7 @@ impl CheckpointStore for Broken {
             match self.how {
                 How::ForgetsNothing => {}
                 How::ForgetsTheStream => rows.retain(|(of, _), _| *of != key.0),
-                How::ErrsOnForgettingTwice if !rows.contains_key(&key) => return Err("not found".into()),
+                How::FailsToForgetTwice if !rows.contains_key(&key) => return Err("not found".into()),
                 _ => {
                     rows.remove(&key);
                 }
@@ -184,7 +184,7 @@ impl CheckpointStore for Broken {
     }
 }
 
-/// What a call has sent on its way, should it be dropped.
+/// The change that a call makes later if it is dropped.
 struct Late(Option<(Arc<Mutex<Rows>>, Key, Option<Checkpoint>)>);
 
 type Key = (String, String);
@@ -214,25 +214,25 @@ impl Drop for Late {
     }
 }
 
-async fn is_found_out(how: How) -> bool {
+async fn fails_the_check(how: How) -> bool {
     let store = Broken::new(how);
     let check = check_store_reopened(async || match how {
-        How::KeepsOnlyMemory => Broken::new(how),
+        How::KeepsNothingOnDisk => Broken::new(how),
         _ => store.clone(),
     });
     AssertUnwindSafe(check).catch_unwind().await.is_err()
 }
 
 #[tokio::test]
-async fn a_store_that_breaks_a_promise_is_found_out() {
+async fn broken_store_fails_the_check() {
     for how in ALL {
-        assert!(is_found_out(how).await, "{how:?} is not");
+        assert!(fails_the_check(how).await, "the check passes {how:?}");
     }
 }
 
 #[tokio::test]
-async fn a_store_that_keeps_them_passes() {
-    assert!(!is_found_out(How::NotAtAll).await);
+async fn correct_store_passes_the_check() {
+    assert!(!fails_the_check(How::Correct).await);
     check_store(&MemoryStore::new()).await;
     let store: Box<dyn CheckpointStore> = Box::new(MemoryStore::new());
     check_store(&*store).await;
@@ -240,8 +240,8 @@ async fn a_store_that_keeps_them_passes() {
 }
 
 #[tokio::test]
-async fn it_leaves_nothing_behind() {
-    let store = Broken::new(How::NotAtAll);
+async fn check_leaves_no_rows_behind() {
+    let store = Broken::new(How::Correct);
     check_store(&store).await;
     assert_eq!(*store.rows.lock().unwrap(), Rows::new());
 }
