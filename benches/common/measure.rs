@@ -1,20 +1,23 @@
-//! Time.
+//! Wall time.
 
 use std::time::Instant;
 
-/// How many times as long as `b` does `a` take: the median over pairs of runs, each pair run one after the other, so that the
-/// machine's wandering meets both alike. Each gives what it took, in seconds per thing done.
+/// Returns how many times as long as `b` the run `a` takes: the median over pairs of runs. Each run
+/// returns its seconds per item.
+///
+/// The runs of a pair follow each other, so that the speed of the machine, which drifts, is about
+/// the same for both.
 pub(crate) fn ratio(pairs: usize, mut a: impl FnMut() -> f64, mut b: impl FnMut() -> f64) -> f64 {
-    // The first touch of memory is not counted.
+    // A warm-up: the first touch of memory is slow.
     let _ = a() + b();
     median((0..pairs).map(|_| a() / b()).collect())
 }
 
-/// The seconds that each of `things` took.
-pub(crate) fn each<T>(things: usize, run: impl FnOnce() -> T) -> f64 {
-    let begun = Instant::now();
+/// Runs `run`, which processes `items` items, and returns the seconds per item.
+pub(crate) fn seconds_per_item<T>(items: usize, run: impl FnOnce() -> T) -> f64 {
+    let start = Instant::now();
     run();
-    begun.elapsed().as_secs_f64() / count(things)
+    start.elapsed().as_secs_f64() / to_f64(items)
 }
 
 fn median(mut ratios: Vec<f64>) -> f64 {
@@ -22,8 +25,7 @@ fn median(mut ratios: Vec<f64>) -> f64 {
     ratios[ratios.len() / 2]
 }
 
-/// Exact for all that is counted here.
 #[expect(clippy::cast_precision_loss, reason = "the counts are far below 2^52")]
-pub(crate) fn count(n: usize) -> f64 {
-    n as f64
+pub(crate) fn to_f64(count: usize) -> f64 {
+    count as f64
 }

@@ -1,7 +1,8 @@
-//! What the benches share.
+//! Shared by the benches.
 
 pub(crate) mod canned;
 pub(crate) mod canned_records;
-pub(crate) mod load;
+pub(crate) mod canned_shards;
 pub(crate) mod measure;
 pub(crate) mod table;
+pub(crate) mod workload;

@@ -1,20 +1,24 @@
-//! Allocations, and what is on the heap.
+//! The heap, counted by the allocator of this program.
 
-use stats_alloc::Stats;
+use std::alloc::System;
 
-use crate::HEAP;
-use crate::measure::count;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
 
-/// The number of allocations that a run makes; to grow one is one more.
+use crate::common::measure::to_f64;
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Returns the number of allocations that a run makes. A reallocation counts as one.
 pub(crate) fn allocations<T>(run: impl FnOnce() -> T) -> f64 {
     let before = HEAP.stats();
     run();
     let made = HEAP.stats() - before;
-    count(made.allocations + made.reallocations)
+    to_f64(made.allocations + made.reallocations)
 }
 
-/// The bytes on the heap now.
-pub(crate) fn heap() -> f64 {
+/// Returns the bytes that are allocated now.
+pub(crate) fn allocated_bytes() -> f64 {
     let Stats { bytes_allocated, bytes_deallocated, .. } = HEAP.stats();
-    count(bytes_allocated - bytes_deallocated)
+    to_f64(bytes_allocated - bytes_deallocated)
 }

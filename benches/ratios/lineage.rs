@@ -1,4 +1,5 @@
-//! Children released by their parents: no more for each of many than for each of few, and little more than a root.
+//! The cost of a child that its parents release: it must not grow with the number of shards, and
+//! must be little more than that of a root.
 
 use std::hint::black_box;
 
@@ -6,46 +7,53 @@ use aws_sdk_kinesis::types::Shard;
 use futures::{FutureExt, StreamExt, stream};
 use kinesis_shards::{Error, ShardHandle, ShardList, parents_first};
 
+use crate::common::measure::{ratio, seconds_per_item, to_f64};
+use crate::common::table::Table;
 use crate::instructions;
-use crate::measure::{count, each, ratio};
-use crate::table::Table;
 
-/// No parents at all; a binary tree of splits; one long chain; as many parents as children, all released at once.
+/// The shapes of the lineage: no parents at all; a binary tree of splits; one long chain; as many
+/// parents as children, all of them released at once.
 pub(crate) const SHAPES: [&str; 4] = ["roots", "tree", "chain", "burst"];
 const FEW: usize = 1_000;
 const MANY: usize = 100_000;
+/// The shards of a run under valgrind, which is slow.
+const COUNTED: usize = 20_000;
 const PAIRS: usize = 15;
 
-pub(crate) fn cases(table: &mut Table) {
+pub(crate) fn measure(table: &mut Table) {
     Table::heading("Lineage: cost of a shard that is released by its parent's completion");
     for shape in &SHAPES[1..] {
-        // Few shards are done over and over, so that both sides of a pair take as long.
-        let flat = ratio(PAIRS, lists(shape, MANY, 1), lists(shape, FEW, MANY / FEW));
-        table.row(&format!("{shape}: each of {MANY} / each of {FEW}: wall time"), 1.3, flat);
-        let roots = ratio(PAIRS, lists(shape, MANY, 1), lists("roots", MANY, 1));
-        table.row(&format!("{shape}: each of {MANY} / a root of {MANY}: wall time"), 2.0, roots);
+        // The small list is released many times, so that both runs of a pair take as long.
+        let growth = ratio(PAIRS, timed(shape, MANY, 1), timed(shape, FEW, MANY / FEW));
+        table.row(&format!("{shape}: each of {MANY} / each of {FEW}: wall time"), 1.3, growth);
+        let beside_root = ratio(PAIRS, timed(shape, MANY, 1), timed("roots", MANY, 1));
+        let what = format!("{shape}: each of {MANY} / a root of {MANY}: wall time");
+        table.row(&what, 2.0, beside_root);
     }
     for shape in &SHAPES[1..] {
-        let flat = per_shard(shape, 20_000).zip(per_shard(shape, FEW)).map(|(many, few)| many / few);
-        table.row_if_any(&format!("{shape}: each of 20000 / each of {FEW}: instructions"), 1.3, flat);
-        let roots =
-            per_shard(shape, 20_000).zip(per_shard("roots", 20_000)).map(|(child, root)| child / root);
-        table.row_if_any(&format!("{shape}: each of 20000 / a root of 20000: instructions"), 2.0, roots);
+        let each = instructions_per_shard(shape, COUNTED);
+        let divide = |(a, b)| a / b;
+        let growth = each.zip(instructions_per_shard(shape, FEW)).map(divide);
+        let what = format!("{shape}: each of {COUNTED} / each of {FEW}: instructions");
+        table.valgrind_row(&what, 1.3, growth);
+        let beside_root = each.zip(instructions_per_shard("roots", COUNTED)).map(divide);
+        let what = format!("{shape}: each of {COUNTED} / a root of {COUNTED}: instructions");
+        table.valgrind_row(&what, 2.0, beside_root);
     }
 }
 
-/// The instructions of one shard, without those of the list: both runs make it, copy it twice and drop the copies.
-fn per_shard(shape: &str, n: usize) -> Option<f64> {
-    // The second run goes through the lineage twice, the first once.
+/// Returns the instructions for one shard, without those for the list: the difference of two runs
+/// that both make the list and two copies of it. The first releases one copy, the second both.
+fn instructions_per_shard(shape: &str, n: usize) -> Option<f64> {
     let (once, twice) = (instructions::count(shape, n)?, instructions::count(shape, n + TWICE)?);
-    Some((twice - once) / count(n))
+    Some((twice - once) / to_f64(n))
 }
 
-/// Added to a number of shards: go through both copies of the list.
+/// Added to the number of shards, it makes [`run_counted`] release both copies.
 const TWICE: usize = 1_000_000_000;
 
-/// The runs of which valgrind counts the instructions.
-pub(crate) fn counted(shape: &str, n: usize) {
+/// Runs a case whose instructions valgrind counts.
+pub(crate) fn run_counted(shape: &str, n: usize) {
     let (n, is_twice) = if n > TWICE { (n - TWICE, true) } else { (n, false) };
     let list = list(shape, n);
     release(black_box(list.clone()));
@@ -57,12 +65,12 @@ pub(crate) fn counted(shape: &str, n: usize) {
     }
 }
 
-/// Goes through a list so many times; the copies are made before it is timed.
-fn lists(shape: &str, n: usize, times: usize) -> impl FnMut() -> f64 {
+/// Returns a run that releases a list `times` times. Copying the list is not timed.
+fn timed(shape: &str, n: usize, times: usize) -> impl FnMut() -> f64 {
     let list = list(shape, n);
     move || {
         let copies = vec![list.clone(); times];
-        each(n * times, || copies.into_iter().for_each(release))
+        seconds_per_item(n * times, || copies.into_iter().for_each(release))
     }
 }
 
@@ -75,22 +83,23 @@ fn list(shape: &str, n: usize) -> ShardList {
             _ => None,
         };
         let id = |i| format!("shardId-{i:012}");
-        Shard::builder().shard_id(id(i)).set_parent_shard_id(parent.map(id)).build().expect("a shard")
+        let shard = Shard::builder().shard_id(id(i)).set_parent_shard_id(parent.map(id));
+        shard.build().expect("a shard")
     });
-    ShardList::full("orders", shards.collect()).expect("a sound list")
+    ShardList::full("orders", shards.collect()).expect("a valid list")
 }
 
-/// Takes all that is ready, completes it, and so on to the end.
+/// Takes and completes every ready shard until none is left.
 fn release(list: ShardList) {
     let mut shards = parents_first(stream::iter([Ok::<_, Error>(list)]));
-    let mut out = Vec::<ShardHandle>::new();
+    let mut open = Vec::<ShardHandle>::new();
     loop {
         while let Some(Some(shard)) = shards.next().now_or_never() {
-            out.push(shard.expect("a shard"));
+            open.push(shard.expect("a shard"));
         }
-        if out.is_empty() {
+        if open.is_empty() {
             return;
         }
-        out.drain(..).for_each(ShardHandle::complete);
+        open.drain(..).for_each(ShardHandle::complete);
     }
 }

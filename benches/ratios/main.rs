@@ -1,9 +1,11 @@
-//! What the crate costs beside what the SDK costs anyway: `cargo bench` prints one table.
+//! The cost of the crate beside the cost of the SDK alone: `cargo bench` prints one table.
 //!
-//! Every figure is a ratio within this run, or a count: machines differ, and wander. `cargo bench -- --check` fails if a
-//! figure is over its limit; `cargo bench -- --quick` leaves out the million shards.
+//! Every figure is a count or a ratio within one run, since the speed of machines differs and
+//! drifts. Wall times are medians of interleaved runs; instructions are counted by valgrind, if it
+//! is installed.
 //!
-//! Wall time is the median of interleaved runs. Instructions are counted by valgrind, if it is installed.
+//! `cargo bench -- --check` fails if a figure is over its limit. `cargo bench -- --quick` leaves
+//! out the streams of a million shards.
 
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "the benches share it, and each uses a part")]
@@ -18,31 +20,38 @@ mod steady;
 
 use std::process::ExitCode;
 
-use common::{measure, table};
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-use table::Table;
-
-#[global_allocator]
-static HEAP: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+use crate::common::table::Table;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(case) = args.iter().position(|arg| arg == instructions::COUNT) {
-        instructions::run(&args[case + 1..]);
+    // These two are how the program calls itself.
+    if let Some(at) = args.iter().position(|arg| arg == instructions::COUNT) {
+        run_counted(&args[at + 1..]);
         return ExitCode::SUCCESS;
     }
-    if let Some(case) = args.iter().position(|arg| arg == listing::TIME) {
-        listing::time(&args[case + 1..]);
+    if let Some(at) = args.iter().position(|arg| arg == listing::TIME) {
+        listing::run_timed(&args[at + 1..]);
         return ExitCode::SUCCESS;
     }
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
 
     let mut table = Table::new();
-    listing::cases(&mut table, has("--quick"));
-    lineage::cases(&mut table);
-    steady::cases(&mut table);
-    memory::cases(&mut table);
-    records::cases(&mut table);
-    let over = table.finish();
-    if has("--check") && over > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    listing::measure(&mut table, has("--quick"));
+    lineage::measure(&mut table);
+    steady::measure(&mut table);
+    memory::measure(&mut table);
+    records::measure(&mut table);
+    let over_limit = table.finish();
+    if has("--check") && over_limit > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Runs the case whose instructions valgrind counts: `--count CASE N`.
+fn run_counted(args: &[String]) {
+    let [case, n] = args else { panic!("usage: {} CASE N", instructions::COUNT) };
+    let n = n.parse().expect("a number");
+    if lineage::SHAPES.contains(&case.as_str()) {
+        lineage::run_counted(case, n);
+    } else {
+        listing::run_counted(case, n);
+    }
 }

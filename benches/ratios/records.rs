@@ -1,53 +1,56 @@
-//! What reading takes of the heap, beside the bare `GetRecords` loop.
+//! The heap that reading takes, beside the bare loop over `GetRecords`.
 
 use std::time::Duration;
 
 use futures::{StreamExt, future, stream};
 use kinesis_shards::{ReadOptions, ShardHandle, ShardStreamExt};
 use tokio::runtime::Builder;
+use tokio::time::sleep;
 
 use crate::common::canned_records::CannedRecords;
-use crate::common::load::{Load, bare, handles, ours};
-use crate::heap::{allocations, heap};
-use crate::measure::count;
-use crate::table::Table;
+use crate::common::measure::to_f64;
+use crate::common::table::Table;
+use crate::common::workload::{Workload, handles, read_bare, read_records};
+use crate::heap::{allocated_bytes, allocations};
 
-const IDLE: usize = 10_000;
-
-pub(crate) fn cases(table: &mut Table) {
+pub(crate) fn measure(table: &mut Table) {
     Table::heading("Reading: the heap");
-    per_record(table);
-    idle(table);
+    measure_allocations(table);
+    measure_idle_shards(table);
 }
 
-/// What pages of many records take more than pages of few, of which there are as many; the rest is each request's.
-fn per_record(table: &mut Table) {
+/// Compares large and small pages, as many of each: the difference has no share of the requests.
+fn measure_allocations(table: &mut Table) {
     const PAGES: usize = 10;
+    const SMALL: usize = 10;
+    const LARGE: usize = 10_000;
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let more = |records| {
-        let load = Load { shards: 1, pages: PAGES, records, bytes: 100 };
-        let client = load.client();
-        let ours = || runtime.block_on(ours(&client, load, ReadOptions::new()));
-        let bare = || runtime.block_on(bare(&client, load));
+    let extra_allocations = |records| {
+        let workload = Workload { shards: 1, pages: PAGES, records, bytes: 100 };
+        let client = workload.client();
+        let ours = || runtime.block_on(read_records(&client, workload, ReadOptions::new()));
+        let bare = || runtime.block_on(read_bare(&client, workload));
         allocations(ours) - allocations(bare)
     };
-    let (few, many) = (10, 10_000);
-    let (of_few, of_many) = (more(few), more(many));
-    let per_record = (of_many - of_few) / count((many - few) * PAGES);
-    table.row("our allocations per record, on pages of 10000", 0.0, per_record);
-    Table::note("our allocations per page", (of_many - per_record * count(many * PAGES)) / count(PAGES));
+    let (of_small, of_large) = (extra_allocations(SMALL), extra_allocations(LARGE));
+    let per_record = (of_large - of_small) / to_f64((LARGE - SMALL) * PAGES);
+    table.row(&format!("our allocations per record, on pages of {LARGE}"), 0.0, per_record);
+    let per_page = (of_large - per_record * to_f64(LARGE * PAGES)) / to_f64(PAGES);
+    Table::note("our allocations per page", per_page);
 }
 
-fn idle(table: &mut Table) {
+fn measure_idle_shards(table: &mut Table) {
+    const SHARDS: usize = 10_000;
     let client = CannedRecords::idle().client();
-    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let shards: Vec<ShardHandle> = handles(IDLE).take(IDLE).collect().await;
-        let before = heap();
-        let mut batches = Box::pin(stream::iter(shards).chain(stream::pending()).batches(&client));
-        let pause = tokio::time::sleep(Duration::from_secs(3));
-        future::select(batches.next(), Box::pin(pause)).await;
-        let kept = (heap() - before) / count(IDLE);
-        table.row("heap bytes per idle shard, of 10000", 2_000.0, kept);
+        let shards: Vec<ShardHandle> = handles(SHARDS).take(SHARDS).collect().await;
+        let before = allocated_bytes();
+        let shards = stream::iter(shards).chain(stream::pending());
+        let mut batches = Box::pin(shards.batches(&client));
+        future::select(batches.next(), Box::pin(sleep(Duration::from_secs(3)))).await;
+        let per_shard = (allocated_bytes() - before) / to_f64(SHARDS);
+        table.row(&format!("heap bytes per idle shard, of {SHARDS}"), 2_000.0, per_shard);
     });
 }
