@@ -1,4 +1,4 @@
-//! A store of one's own: Redis, with one hash for each stream.
+//! A store of your own: Redis, with one hash for each stream.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,11 +9,17 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client};
 use tokio::sync::Mutex;
 
-/// What Redis confirms is as durable as it is configured to be: run it with `appendonly yes` and `appendfsync always`, or what it loses in a crash comes again.
+/// Checkpoints in Redis.
+///
+/// They are as durable as Redis is configured to be. Run it with `appendonly yes` and `appendfsync
+/// always`: the records after a checkpoint that Redis loses in a crash are delivered again.
 pub(crate) struct RedisStore {
     connection: ConnectionManager,
-    /// A write that has failed may still be on its way, through a connection that was given up, or of a process that was killed. So each names its turn, by stream, and Redis refuses
-    /// those of an earlier turn than the last that was taken: by loading, and after a failure.
+    /// The current turn, by the key of the stream.
+    ///
+    /// A failed write may still arrive, from a closed connection or a killed process, and must not
+    /// undo a later one. So each write names its turn, and Redis refuses all but the latest turn. A
+    /// new turn begins with each load and after each failed write.
     turns: Mutex<HashMap<String, u64>>,
 }
 
@@ -24,7 +30,8 @@ if ARGV[3] then redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]) else redis.call('H
 
 impl RedisStore {
     pub(crate) async fn connect(url: &str) -> Result<Self, StoreError> {
-        let config = ConnectionManagerConfig::new().set_response_timeout(Some(Duration::from_secs(5)));
+        let timeout = Some(Duration::from_secs(5));
+        let config = ConnectionManagerConfig::new().set_response_timeout(timeout);
         let connection = Client::open(url)?.get_connection_manager_with_config(config).await?;
         Ok(Self { connection, turns: Mutex::default() })
     }
