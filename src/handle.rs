@@ -1,11 +1,13 @@
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
+use futures::task::AtomicWaker;
 
 use crate::cell::Cell;
 use crate::client_time;
@@ -55,6 +57,9 @@ pub(crate) struct Offer {
     pub(crate) is_estimate: bool,
     cell: Cell,
     end_claim: EndClaim,
+    /// The stream was created again: what has the shard's id now is another shard.
+    is_gone: AtomicBool,
+    reader: AtomicWaker,
 }
 
 impl Offer {
@@ -66,8 +71,18 @@ impl Offer {
         clock_offset: ClockOffset,
     ) -> Self {
         let end_claim = EndClaim::of(&shard);
-        let cell = Cell::default();
-        Self { shard, stream, start, parents, clock_offset, is_estimate: false, cell, end_claim }
+        Self {
+            shard,
+            stream,
+            start,
+            parents,
+            clock_offset,
+            is_estimate: false,
+            cell: Cell::default(),
+            end_claim,
+            is_gone: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        }
     }
 
     /// The same, whose start is an estimate or not.
@@ -93,6 +108,18 @@ impl Offer {
     /// Waits for the handle to end. The next handle for the shard begins anew.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Ending> {
         self.cell.poll_ended(cx)
+    }
+
+    /// Tells the reader that the shard is gone, with the stream that it was of.
+    pub(crate) fn bury(&self) {
+        self.is_gone.store(true, Ordering::Release);
+        self.reader.wake();
+    }
+
+    /// Whether the shard is gone. Registers the reader's waker.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> bool {
+        self.reader.register(cx.waker());
+        self.is_gone.load(Ordering::Acquire)
     }
 
     /// Claims that the shard has ended, for a reader whose response did not say so.

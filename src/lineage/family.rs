@@ -72,19 +72,23 @@ impl Family {
     ///
     /// The shards are looked at one by one, as they are taken: parents come first in a list, so nothing that follows is needed to judge one, and a
     /// shard that waits for nobody goes from the list to its handle without being stored on the way.
-    pub(super) fn absorb(&mut self, list: ShardList) {
+    ///
+    /// True if the list shows that the stream was created again.
+    pub(super) fn absorb(&mut self, list: ShardList) -> bool {
         self.settle();
         if list.is_full() && list.shards().next().is_none() {
             // A stream has at least one shard: this list was made before it had, or is damaged.
             tracing::warn!(stream = list.stream.name(), "a full list names no shard: it is ignored");
             self.origin.ignore_list(&list);
             self.wants_full |= self.doubts.is_open();
-            return;
+            return false;
         }
+        let mut is_recreated = false;
         let full = list.is_full();
         if full {
             self.full_lists += 1;
-            if self.is_recreated(&list) {
+            is_recreated = self.is_recreated(&list);
+            if is_recreated {
                 tracing::info!(
                     stream = list.stream.name(),
                     "the stream was deleted and created again: its shards are new"
@@ -100,6 +104,7 @@ impl Family {
         }
         self.unseen = Some(pages.into_iter().flatten());
         self.extent = extent;
+        is_recreated
     }
 
     /// The next shard to hand out.
@@ -175,6 +180,11 @@ impl Family {
         };
         self.ready.push_back((id, offer));
         true
+    }
+
+    /// False for a shard of a stream that is gone.
+    pub(super) fn holds(&self, id: &MemberId) -> bool {
+        self.members.get(&id.key).is_some_and(|member| member.serial == id.serial)
     }
 
     /// None for a shard of a stream that is gone, though a new one may have its key.

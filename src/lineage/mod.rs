@@ -251,11 +251,24 @@ where
             match ready!(this.lists.as_mut().poll_next(cx)) {
                 Some(Ok(list)) => {
                     lists_taken += 1;
-                    this.family.absorb(list);
+                    if this.family.absorb(list) {
+                        bury_the_gone(this.waits, this.family);
+                    }
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => *this.lists_ended = true,
             }
+        }
+    }
+}
+
+/// Tells the readers of a stream that was created again that their shards are gone.
+fn bury_the_gone(waits: &FuturesUnordered<Wait>, family: &Family) {
+    for wait in waits {
+        if let Wait::Parent { id, offer } = wait
+            && !family.holds(id)
+        {
+            offer.bury();
         }
     }
 }

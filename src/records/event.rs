@@ -56,7 +56,7 @@ pub enum ReaderEnd {
         /// The `ChildShards` of the last response; none from a server that names none.
         children: Vec<ChildShard>,
     },
-    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row, a second or more apart): its records have expired, or the stream was deleted. If the next full
+    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row, a second or more apart): its records have expired, or the stream was deleted, or created again. If the next full
     /// listing, which is asked for at once, does not name the shard either, it is closed, and its children are told [`Unlisted`](crate::ParentOutcome::Unlisted). If it does, the shard is offered again, with a
     /// warning in the log: the client may be that of another region or account.
     Expired,

@@ -311,6 +311,16 @@ impl Polling {
 impl Source for Polling {
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>> {
         loop {
+            // What is read by its id from now on is of another stream, which has readers of its own.
+            if self.offer.poll_gone(cx) {
+                let (stream, shard) = (self.offer.stream.name(), self.offer.shard.shard_id());
+                tracing::warn!(
+                    stream,
+                    shard,
+                    "the stream was created again: the reader of its old shard ends"
+                );
+                return Poll::Ready(Err(Stop::Expired));
+            }
             let answer = ready!(self.poll_answer(cx));
             let Answer { result, iterator, made_for, asked_at, came, came_at } = answer;
             self.iterator = iterator;

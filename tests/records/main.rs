@@ -10,7 +10,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use futures::future::{self, ready};
 use futures::stream::FusedStream;
-use futures::{FutureExt, Stream, StreamExt, poll};
+use futures::{FutureExt, Stream, StreamExt, poll, stream};
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits};
 use kinesis_shards::{
     OnDrop, ParentOutcome, ReadError, ReadEventKind, ReadOptions, ReaderEnd, Record, ShardHandle,
@@ -29,6 +29,7 @@ mod kpl;
 mod merge;
 mod pace;
 mod permits;
+mod recreated;
 mod retries;
 mod rules;
 mod slow;

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_kinesis::types::Shard;
-use futures::stream;
 use kinesis_shards::{Error, ShardList, WantedList, parents_first};
 
 use super::*;

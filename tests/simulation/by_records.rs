@@ -73,6 +73,11 @@ impl Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         let mut oracle = self.consumer.oracle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(readers) = oracle.reading.get_mut(&self.id) {
+            *readers -= 1;
+        }
+        let is_gone = self.id.generation != oracle.truth.generation;
+        oracle.ended_with_stream += u64::from(is_gone && self.batches.ended() == Some(&ReaderEnd::Expired));
         if self.batches.ended().is_none() && oracle.is_current(self.life) {
             oracle.abandon(self.id);
         }
@@ -95,6 +100,7 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
         }
     });
     let batches = handle.batches(&consumer.client).with(options);
+    *consumer.oracle.lock().unwrap().reading.entry(id).or_default() += 1;
     let mut reading = Reading { consumer: Arc::clone(&consumer), life, id, batches };
     let mut reads = 0;
     loop {

@@ -22,6 +22,7 @@ impl Figures {
         sum.deliveries += outcome.deliveries;
         sum.requests += outcome.requests;
         sum.lives += outcome.lives;
+        sum.ended_with_stream += outcome.ended_with_stream;
         sum.simulated += outcome.simulated;
         for (fault, times) in &outcome.faults {
             *sum.faults.entry(fault.clone()).or_default() += times;
@@ -33,6 +34,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Outcome { shards, offers, records, deliveries, requests, lives, simulated, faults, .. } =
             &self.sum;
+        let ended_with_stream = self.sum.ended_with_stream;
         let simulated = Duration::from_secs(simulated.as_secs());
         let met: u64 = faults.values().sum();
         let restarts = lives.saturating_sub(self.seeds);
@@ -42,6 +44,7 @@ impl fmt::Display for Figures {
             "{shards} shards, offered {offers} times; {records} records, delivered {deliveries} times"
         )?;
         writeln!(f, "{requests} requests, {met} faults, {restarts} restarts")?;
+        writeln!(f, "{ended_with_stream} readers ended with a stream that was created again")?;
         let kinds: &BTreeMap<String, u64> = faults;
         let kinds: Vec<_> = kinds.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
         write!(f, "faults by kind: {}", kinds.join(", "))

@@ -44,6 +44,10 @@ pub(crate) struct Oracle {
     /// Of the crate's readers: when each was made, and the record that it gave last.
     opened: BTreeMap<Id, SystemTime>,
     last: BTreeMap<Id, usize>,
+    /// The shards that readers of the crate read now, each by itself, and how many such readers ended with
+    /// a stream that was gone.
+    pub(crate) reading: BTreeMap<Id, u32>,
+    pub(crate) ended_with_stream: u64,
     /// When each shard was offered, by the number in its id.
     pub(crate) offered: Vec<(Instant, u64)>,
     pub(crate) last_offered: Id,
@@ -77,6 +81,8 @@ impl Oracle {
             turns: BTreeMap::new(),
             opened: BTreeMap::new(),
             last: BTreeMap::new(),
+            reading: BTreeMap::new(),
+            ended_with_stream: 0,
             offered: Vec::new(),
             last_offered: Id { generation: 0, index: 0 },
             recreated: Vec::new(),
@@ -321,6 +327,10 @@ impl Oracle {
                 State::Out if !self.truth.is_open(*id) => return Some(format!("shard {id} is still out")),
                 State::Out | State::Closed(..) => {}
             }
+        }
+        let mut reading = self.reading.iter().filter(|(_, readers)| **readers > 0);
+        if let Some((id, _)) = reading.find(|(id, _)| id.generation != self.truth.generation) {
+            return Some(format!("shard {id} is read although its stream is gone"));
         }
         if let Some(id) = self.truth.listed(self.since).find(|id| !self.life.members.contains_key(id)) {
             return Some(format!("shard {id} was never offered, nor named by a list"));

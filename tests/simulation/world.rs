@@ -39,6 +39,7 @@ pub(crate) struct Outcome {
     pub(crate) deliveries: u64,
     pub(crate) requests: u64,
     pub(crate) lives: u64,
+    pub(crate) ended_with_stream: u64,
     pub(crate) simulated: Duration,
     pub(crate) faults: BTreeMap<String, u64>,
 }
@@ -230,6 +231,7 @@ impl World {
             deliveries: oracle.ledger.delivered,
             requests: requests.len() as u64,
             lives: u64::from(oracle.life.number),
+            ended_with_stream: oracle.ended_with_stream,
             simulated,
             faults,
         }
