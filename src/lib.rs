@@ -266,4 +266,4 @@ pub use records::{
 pub use shard_list::ShardList;
 pub use shard_lists::{ShardLists, shard_lists};
 pub use start::{Progress, StartAt, StartPosition};
-pub use stream_id::StreamId;
+pub use stream_id::{AmbiguousStream, StreamId};

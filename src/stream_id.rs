@@ -39,6 +39,52 @@ impl StreamId {
         self.0.starts_with("arn:").then_some(self.0.as_str())
     }
 
+    /// Returns the ARN if this is one, else the name: the key of the stream in a store of
+    /// checkpoints.
+    ///
+    /// No response that this crate asks for tells the ARN of a stream, so it is known only if it was
+    /// given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Checks that the checkpoints of this stream can be told from those that a store keeps. `kept`
+    /// are the [keys](Self::as_str) of the streams that it has checkpoints of.
+    ///
+    /// Two ARNs of one name are two streams. A bare name and an ARN of that name may be one stream,
+    /// or two in different regions or accounts: a stream that has no checkpoints yet is refused
+    /// beside the other. For [`CheckpointStore::load`](crate::CheckpointStore::load).
+    ///
+    /// ```
+    /// use kinesis_shards::StreamId;
+    ///
+    /// let (ireland, ohio) = (
+    ///     "arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
+    ///     "arn:aws:kinesis:us-east-2:123456789012:stream/orders",
+    /// );
+    /// assert!(StreamId::from(ireland).check_beside([ohio, "payments"]).is_ok());
+    /// assert!(StreamId::from("orders").check_beside([ohio, "payments"]).is_err());
+    /// assert!(StreamId::from("orders").check_beside([ohio, "orders"]).is_ok());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If this stream is not among them, and one of them may be this stream by another name.
+    pub fn check_beside<'a>(&self, kept: impl IntoIterator<Item = &'a str>) -> Result<(), AmbiguousStream> {
+        let mut other = None;
+        for kept in kept {
+            if kept == self.as_str() {
+                return Ok(());
+            }
+            let kept = Self::from(kept);
+            if kept.name() == self.name() && kept.arn().is_some() != self.arn().is_some() {
+                other = Some(kept);
+            }
+        }
+        other.map_or(Ok(()), |kept| Err(AmbiguousStream { stream: self.clone(), kept }))
+    }
+
     /// The two request parameters of which exactly one is set: `StreamName`, `StreamARN`.
     pub(crate) fn name_or_arn(&self) -> (Option<String>, Option<String>) {
         match self.arn() {
@@ -75,6 +121,24 @@ impl StreamId {
             return Err("a stream's name is made of letters, digits, '_', '.' and '-'");
         }
         Ok(())
+    }
+}
+
+/// A store keeps checkpoints of a stream that may be the one asked for, or another of its name: see
+/// [`StreamId::check_beside`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store keeps checkpoints of {kept}, which may be another stream than {stream}: {}", self.advice())]
+pub struct AmbiguousStream {
+    stream: StreamId,
+    kept: StreamId,
+}
+
+impl AmbiguousStream {
+    fn advice(&self) -> &'static str {
+        match self.stream.arn() {
+            Some(_) => "load them by the name if they are of this stream, or use another store",
+            None => "name the stream by its ARN",
+        }
     }
 }
 
@@ -123,6 +187,30 @@ mod tests {
         ] {
             assert!(good.parse::<StreamId>().is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn a_bare_name_is_told_from_arns_only_by_its_own_checkpoints() {
+        let (here, there) = (
+            "arn:aws:kinesis:us-east-1:123456789012:stream/orders",
+            "arn:aws:kinesis:us-east-1:210987654321:stream/orders",
+        );
+        let check = |stream: &str, kept: &[&str]| StreamId::from(stream).check_beside(kept.iter().copied());
+        for (stream, kept) in [
+            ("orders", &[][..]),
+            ("orders", &["orders"]),
+            ("orders", &["order", "orders2", "arn:aws:kinesis:us-east-1:123456789012:stream/orders2"]),
+            ("orders", &[here, "orders"]),
+            (here, &[there]),
+            (here, &["orders", here]),
+            (here, &["orders2"]),
+        ] {
+            assert_eq!(check(stream, kept), Ok(()), "{stream} {kept:?}");
+        }
+        let by_name = check("orders", &["a", here]).unwrap_err().to_string();
+        assert!(by_name.contains(here) && by_name.contains("by its ARN"), "{by_name}");
+        let by_arn = check(here, &["orders", there]).unwrap_err().to_string();
+        assert!(by_arn.contains("of orders,") && by_arn.contains("by the name"), "{by_arn}");
     }
 
     #[test]

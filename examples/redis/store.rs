@@ -26,7 +26,8 @@ pub(crate) struct RedisStore {
 /// The turn stands in the hash too, in the place of a shard without a name.
 const WRITE: &str =
     "if redis.call('HGET', KEYS[1], '') ~= ARGV[1] then return redis.error_reply('STALE turn') end
-if ARGV[3] then redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]) else redis.call('HDEL', KEYS[1], ARGV[2]) end";
+if ARGV[4] then redis.call('SADD', KEYS[2], ARGV[4]) end
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]) else redis.call('HDEL', KEYS[1], ARGV[2]) end";
 
 impl RedisStore {
     pub(crate) async fn connect(url: &str) -> Result<Self, StoreError> {
@@ -47,12 +48,34 @@ impl RedisStore {
         Ok(turn)
     }
 
+    /// Each shard's checkpoint, as text.
+    async fn rows(&self, stream: &StreamId) -> Result<HashMap<String, String>, StoreError> {
+        let mut rows: HashMap<String, String> = self.connection.clone().hgetall(key(stream)).await?;
+        rows.remove("");
+        Ok(rows)
+    }
+
+    /// Fails if what is kept of another stream of this name may be of this one.
+    async fn check_namesakes(&self, stream: &StreamId) -> Result<(), StoreError> {
+        let others: Vec<String> = match stream.arn() {
+            Some(_) => vec![stream.name().to_owned()],
+            None => self.connection.clone().smembers(arns(stream)).await?,
+        };
+        for other in others {
+            if !self.rows(&other.as_str().into()).await?.is_empty() {
+                stream.check_beside([other.as_str()])?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sets the shard's field, or removes it.
     async fn write(&self, stream: &StreamId, shard: &str, value: Option<String>) -> Result<(), StoreError> {
         let key = key(stream);
         let turn = self.turn(&key, None).await?;
         let mut write = redis::cmd("EVAL");
-        write.arg(WRITE).arg(1).arg(&key).arg(turn).arg(shard).arg(value);
+        write.arg(WRITE).arg(2).arg(&key).arg(arns(stream)).arg(turn).arg(shard);
+        write.arg(value.unwrap_or_default()).arg(stream.arn());
         let written = write.exec_async(&mut self.connection.clone()).await;
         if written.is_err() {
             self.turn(&key, Some(turn)).await?;
@@ -62,7 +85,12 @@ impl RedisStore {
 }
 
 fn key(stream: &StreamId) -> String {
-    format!("kinesis-shards:{}", stream.name())
+    format!("kinesis-shards:{stream}")
+}
+
+/// The ARNs that streams of this name were saved by. No stream's name holds a colon.
+fn arns(stream: &StreamId) -> String {
+    format!("kinesis-shards:{}:arns", stream.name())
 }
 
 impl CheckpointStore for RedisStore {
@@ -74,8 +102,10 @@ impl CheckpointStore for RedisStore {
             let key = key(stream);
             let last = self.turns.lock().await.get(&key).copied();
             self.turn(&key, last).await?;
-            let mut rows: HashMap<String, String> = self.connection.clone().hgetall(key).await?;
-            rows.remove("");
+            let rows = self.rows(stream).await?;
+            if rows.is_empty() {
+                self.check_namesakes(stream).await?;
+            }
             rows.into_iter().map(|(shard, checkpoint)| Ok((shard, checkpoint.parse()?))).collect()
         }
         .boxed()

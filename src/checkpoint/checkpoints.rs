@@ -24,7 +24,10 @@ use crate::{Progress, ShardHandle, StartPosition, StreamId};
 /// While one of its clones, or a stream made with it, lives, a task saves what is acknowledged; it is aborted with the last of them, and what it had not saved comes again.
 /// It runs in the runtime that the checkpoints were loaded in. Should that be shut down, or make no
 /// progress for 5 s, the task moves to the runtime in which the checkpoints are used, with a warning.
-/// One `Checkpoints` is for one consumer of the stream: two that share a store, each with its own, overwrite each other's.
+/// One `Checkpoints` is for one consumer of the stream: a shard is read by one reader at a time, also
+/// where two `Checkpoints` share a store in one process. The second reader of a shard is refused with
+/// an error ([`ReadError::is_in_use`](crate::ReadError::is_in_use)). Two processes that share a store
+/// overwrite each other's checkpoints.
 #[derive(Clone)]
 pub struct Checkpoints {
     shared: Arc<Shared>,
@@ -117,7 +120,7 @@ impl Checkpoints {
 
     #[track_caller]
     pub(super) fn assert_are_of(&self, stream: &StreamId) {
-        let own = &self.shared.stream;
+        let own = self.shared.learn(stream);
         let is_same = match (own.arn(), stream.arn()) {
             (Some(a), Some(b)) => a == b,
             _ => own.name() == stream.name(),

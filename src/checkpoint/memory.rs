@@ -9,6 +9,9 @@ use super::{Checkpoint, CheckpointStore, Save, StoreError};
 use crate::StreamId;
 
 /// Keeps checkpoints in memory: for tests, and for what need not survive the process. Clones share what they keep.
+///
+/// Streams are told apart by their ARN, or by the bare name where no ARN was given: see
+/// [`StreamId::check_beside`].
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     streams: Arc<Mutex<BTreeMap<String, BTreeMap<String, Checkpoint>>>>,
@@ -21,7 +24,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// What is kept of a shard.
+    /// Returns what is kept of a shard of the stream with this name or ARN, as it was loaded.
     #[must_use]
     pub fn get(&self, stream: &str, shard_id: &str) -> Option<Checkpoint> {
         self.with(|streams| streams.get(stream)?.get(shard_id).cloned())
@@ -38,10 +41,12 @@ impl CheckpointStore for MemoryStore {
         stream: &'a StreamId,
     ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
         let rows = self.with(|streams| {
-            let shards = streams.get(stream.name()).into_iter().flatten();
-            shards.map(|(shard, checkpoint)| (shard.clone(), checkpoint.clone())).collect()
+            let kept = streams.iter().filter(|(_, shards)| !shards.is_empty());
+            stream.check_beside(kept.map(|(of, _)| of.as_str()))?;
+            let shards = streams.get(stream.as_str()).into_iter().flatten();
+            Ok(shards.map(|(shard, checkpoint)| (shard.clone(), checkpoint.clone())).collect())
         });
-        ready(Ok(rows)).boxed()
+        ready(rows).boxed()
     }
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -49,7 +54,7 @@ impl CheckpointStore for MemoryStore {
             return ready(Err(error.into())).boxed();
         }
         self.with(|streams| {
-            let shards = streams.entry(save.stream.name().to_owned()).or_default();
+            let shards = streams.entry(save.stream.as_str().to_owned()).or_default();
             shards.insert(save.shard_id().to_owned(), save.checkpoint.clone());
         });
         ready(Ok(())).boxed()
@@ -61,10 +66,14 @@ impl CheckpointStore for MemoryStore {
         shard_id: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.with(|streams| {
-            if let Some(shards) = streams.get_mut(stream.name()) {
+            if let Some(shards) = streams.get_mut(stream.as_str()) {
                 shards.remove(shard_id);
             }
         });
         ready(Ok(())).boxed()
+    }
+
+    fn identity(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.streams).addr())
     }
 }

@@ -4,6 +4,7 @@ mod ack;
 mod auto_ack;
 mod checkpoints;
 mod children;
+mod claims;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod entry;

@@ -14,16 +14,18 @@ use tokio::time::Duration;
 
 use super::ack::{Reading, UnackedRecord};
 use super::children::children_of;
+use super::claims::Claim;
 use super::entry::Life;
 use super::resume::Resume;
 use super::{CheckpointEventKind, CheckpointedShard, Checkpoints};
 use crate::records::pages::{Next, Pages};
 use crate::records::permits::RequestPermits;
-use crate::runtime::Timer;
+use crate::runtime::{LastRuntime, Timer};
 use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartPosition};
 
 pub struct Reader {
     checkpoints: Checkpoints,
+    claim: Option<Claim>,
     client: Client,
     handle: Option<ShardHandle>,
     reading: Arc<Reading>,
@@ -47,6 +49,8 @@ const MAX_REFUSALS: u32 = 2;
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 enum State {
+    /// Another reader has the shard.
+    InUse,
     /// Its start is not durable yet; or it begins at a time, and the start of another that does is not. It is not read before.
     Starting {
         at_a_time: bool,
@@ -59,7 +63,7 @@ enum State {
     /// Nothing more comes; some records are not acknowledged.
     Draining(Last),
     /// All are acknowledged, and the end has named no children: they are listed.
-    Listing(BoxFuture<'static, Vec<ChildShard>>),
+    Listing(BoxFuture<'static, Vec<ChildShard>>, LastRuntime),
     /// All are acknowledged; that is not durable yet.
     Finishing(Vec<ChildShard>),
 }
@@ -85,9 +89,11 @@ impl Reader {
         options: Arc<ReadOptions>,
         permits: RequestPermits,
     ) -> Self {
-        let CheckpointedShard { handle, checkpoints, entry, life, from, resume, .. } = shard;
+        let CheckpointedShard { claim, handle, checkpoints, entry, life, from, resume, .. } = shard;
         let at_a_time = matches!(from, StartPosition::Latest | StartPosition::Timestamp(_));
-        let state = if shard.is_finished {
+        let state = if claim.is_none() {
+            State::InUse
+        } else if shard.is_finished {
             // Its end may not be durable yet, if another reader came to it.
             State::Finishing(Vec::new())
         } else if shard.is_start {
@@ -100,6 +106,7 @@ impl Reader {
         let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
         Self {
             checkpoints,
+            claim,
             client: client.clone(),
             handle: Some(handle),
             reading,
@@ -134,6 +141,7 @@ impl Reader {
     fn end(&mut self, end: ReaderEnd) {
         let Some(handle) = self.handle.take() else { return };
         self.reading.end();
+        self.claim = None;
         self.pages.options().tell_end(&handle, &end);
         match &end {
             ReaderEnd::EndOfShard { children } => handle.complete_with(children.clone()),
@@ -264,6 +272,11 @@ impl Reader {
                 return Poll::Ready(None);
             }
             match &mut self.state {
+                State::InUse => {
+                    let error = ReadError::in_use(&shared.stream, &entry.id);
+                    self.end(ReaderEnd::Failed);
+                    return Poll::Ready(Some(Err(error)));
+                }
                 State::Starting { at_a_time } => {
                     ready!(entry.poll_durable(cx));
                     if *at_a_time && shared.has_starts() {
@@ -298,7 +311,7 @@ impl Reader {
                         Last::End(children) if children.is_empty() => {
                             let Some(handle) = &self.handle else { return Poll::Ready(None) };
                             let children = children_of(self.client.clone(), handle.offer());
-                            self.state = State::Listing(children.boxed());
+                            self.state = State::Listing(children.boxed(), LastRuntime::default());
                         }
                         Last::End(children) => {
                             reading.finish(children);
@@ -306,7 +319,12 @@ impl Reader {
                         }
                     }
                 }
-                State::Listing(children) => {
+                State::Listing(children, runtime) => {
+                    if runtime.has_changed()
+                        && let Some(handle) = &self.handle
+                    {
+                        *children = children_of(self.client.clone(), handle.offer()).boxed();
+                    }
                     let children = ready!(children.as_mut().poll(cx));
                     reading.finish(&children);
                     self.state = State::Finishing(children);

@@ -11,6 +11,7 @@ use futures::stream::FusedStream;
 use futures::task::AtomicWaker;
 use pin_project::pin_project;
 
+use super::claims::Claim;
 use super::entry::{Entry, Life};
 use super::resume::Resume;
 use super::{Checkpoint, Checkpoints};
@@ -24,6 +25,8 @@ use crate::{
 /// Dropping it hands the shard back, whatever [`OnDrop`](crate::OnDrop) says.
 #[must_use = "a shard that is dropped is handed back"]
 pub struct CheckpointedShard {
+    /// Before the handle: whoever is offered the shard next finds it free. None if another has it.
+    pub(super) claim: Option<Claim>,
     pub(super) handle: ShardHandle,
     pub(super) checkpoints: Checkpoints,
     pub(super) entry: Arc<Entry>,
@@ -47,6 +50,7 @@ impl CheckpointedShard {
         from_latest: bool,
     ) -> Self {
         let shared = checkpoints.shared();
+        let claim = shared.claims.claim(handle.id());
         let (entry, life, checkpoint) = shared.open(handle.shard());
         let mut from = match &checkpoint {
             Some(Checkpoint::After { sequence_number, .. }) => StartPosition::At(sequence_number.clone()),
@@ -58,13 +62,14 @@ impl CheckpointedShard {
             // What is remembered of the tip is the time: a LATEST that is asked for later would skip what came in between.
             from = StartPosition::Timestamp(handle.offer().now(client).into());
         }
-        if checkpoint.is_none() || is_at_the_tip {
+        if claim.is_some() && (checkpoint.is_none() || is_at_the_tip) {
             let is_at_a_time = matches!(from, StartPosition::Timestamp(_));
             shared.begin(&entry, &life, handle.shard(), Checkpoint::Start(from.clone()), is_at_a_time);
         }
         let is_estimate = is_at_the_tip || from_latest || handle.offer().is_estimate;
         Self {
             is_estimate: is_estimate && matches!(from, StartPosition::Timestamp(_)),
+            claim,
             handle: handle.reoffered_on_drop(),
             checkpoints: checkpoints.clone(),
             entry,

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aws_sdk_kinesis::types::Shard;
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
+use super::claims::Claims;
 use super::entry::{Entry, Life, Want};
 use super::waiters::Waiters;
 use super::{Checkpoint, CheckpointEvent, CheckpointEventKind, CheckpointOptions, CheckpointStore};
@@ -18,6 +19,9 @@ pub(super) struct Shared {
     pub(super) stream: StreamId,
     pub(super) store: Arc<dyn CheckpointStore>,
     pub(super) options: CheckpointOptions,
+    pub(super) claims: Arc<Claims>,
+    /// The ARN that the stream was first named by, of checkpoints loaded by the bare name.
+    arn: OnceLock<StreamId>,
     /// In order, so that a simulation comes out the same each time.
     entries: Mutex<BTreeMap<String, Arc<Entry>>>,
     queue: Mutex<Queue>,
@@ -84,6 +88,8 @@ impl Shared {
             (id, entry)
         });
         Self {
+            claims: Claims::of(store.identity(), &stream),
+            arn: OnceLock::new(),
             stream,
             store,
             options,
@@ -99,6 +105,18 @@ impl Shared {
             stopped: Waiters::default(),
             quiet: Waiters::default(),
         }
+    }
+
+    /// Returns the ARN of the stream, or its name where no ARN was told: `other` is the stream by what
+    /// its shards are read by, which may tell it.
+    pub(super) fn learn(&self, other: &StreamId) -> &StreamId {
+        if self.stream.arn().is_some() {
+            return &self.stream;
+        }
+        if other.arn().is_some() && other.name() == self.stream.name() {
+            return self.arn.get_or_init(|| other.clone());
+        }
+        self.arn.get().unwrap_or(&self.stream)
     }
 
     /// A reader is to begin: the shard's entry, its life, and the checkpoint it begins at.
@@ -148,6 +166,7 @@ impl Shared {
     }
 
     pub(super) fn forget(&self, id: &str) {
+        self.claims.revoke(id);
         if let Some(entry) = self.known(id) {
             self.want(&entry, entry.forget());
             self.drop_forgotten(&entry);

@@ -31,6 +31,9 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 /// * When one has answered `Err`, or was dropped, either may be: the same or a later one is saved again. But what failed must not take effect *after* a later call for the same shard.
 /// * A checkpoint that is not [valid](Checkpoint::validate) is refused by `save`: one that was
 ///   confirmed and cannot be loaded would keep the consumer from starting.
+/// * Two streams of one name, in two regions or accounts, are told apart by their ARNs: the key of a
+///   stream is [`StreamId::as_str`]. A bare name beside an ARN of that name, or the other way round,
+///   is refused when it is loaded: [`StreamId::check_beside`] tells.
 /// * It should answer soon. Until it does, or the time is up, the shard is not saved again, and one of the 16 places is taken.
 ///
 /// `kinesis_shards::testing::check_store` runs all of this on your store.
@@ -50,7 +53,8 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 ///     fn load<'a>(&'a self, stream: &'a StreamId) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
 ///         async move {
 ///             let rows = self.0.lock().unwrap();
-///             let rows = rows.iter().filter(|((of, _), _)| of == stream.name());
+///             stream.check_beside(rows.keys().map(|(of, _)| of.as_str()))?;
+///             let rows = rows.iter().filter(|((of, _), _)| of == stream.as_str());
 ///             rows.map(|((_, shard), checkpoint)| Ok((shard.clone(), checkpoint.parse()?))).collect()
 ///         }
 ///         .boxed()
@@ -59,7 +63,7 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 ///     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
 ///         async move {
 ///             save.checkpoint.validate()?;
-///             let key = (save.stream.name().to_owned(), save.shard_id().to_owned());
+///             let key = (save.stream.as_str().to_owned(), save.shard_id().to_owned());
 ///             self.0.lock().unwrap().insert(key, save.checkpoint.to_string());
 ///             Ok(())
 ///         }
@@ -68,7 +72,7 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 ///
 ///     fn forget<'a>(&'a self, stream: &'a StreamId, shard_id: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
 ///         async move {
-///             self.0.lock().unwrap().remove(&(stream.name().to_owned(), shard_id.to_owned()));
+///             self.0.lock().unwrap().remove(&(stream.as_str().to_owned(), shard_id.to_owned()));
 ///             Ok(())
 ///         }
 ///         .boxed()
@@ -106,10 +110,21 @@ pub trait CheckpointStore: Send + Sync {
     /// If it is not known to be gone. It is tried again.
     fn forget<'a>(&'a self, stream: &'a StreamId, shard_id: &'a str)
     -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Returns a number that this store shares with its clones, and with no other store of the
+    /// process, such as the address of what they share. By it, a second reader of a shard is refused
+    /// also if it has [`Checkpoints`](super::Checkpoints) of its own.
+    ///
+    /// # Default
+    ///
+    /// `None`: it is not known. Of a store in an [`Arc`], the address.
+    fn identity(&self) -> Option<usize> {
+        None
+    }
 }
 
 macro_rules! forward {
-    ($pointer:ty) => {
+    ($pointer:ty, $identity:expr) => {
         impl<S: CheckpointStore + ?Sized> CheckpointStore for $pointer {
             fn load<'a>(
                 &'a self,
@@ -129,17 +144,21 @@ macro_rules! forward {
             ) -> BoxFuture<'a, Result<(), StoreError>> {
                 (**self).forget(stream, shard_id)
             }
+
+            fn identity(&self) -> Option<usize> {
+                (**self).identity().or_else(|| $identity(self))
+            }
         }
     };
 }
-forward!(Arc<S>);
-forward!(Box<S>);
+forward!(Arc<S>, |store: &Self| Some(Arc::as_ptr(store).cast::<()>().addr()));
+forward!(Box<S>, |_| None);
 
 /// A checkpoint that is to be kept.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Save<'a> {
-    /// The stream. Use its [name](StreamId::name) as the key, so that it may be told by its name or its ARN.
+    /// The stream, as it was loaded. Use [`StreamId::as_str`] as the key.
     pub stream: &'a StreamId,
     /// The shard, as Kinesis described it.
     pub shard: &'a Shard,

@@ -27,6 +27,8 @@ enum Source {
     UnconfirmedEnd,
     /// Nor do the shards that are listed tell whether that was the end of the shard.
     ListShards(Box<crate::Error>),
+    /// Another reader has the shard, with the same checkpoints. Nothing was asked.
+    InUse,
 }
 
 impl Source {
@@ -35,7 +37,7 @@ impl Source {
             Self::GetShardIterator(source) => Some(&**source),
             Self::GetRecords(source) => Some(&**source),
             Self::ListShards(source) => Some(&**source),
-            Self::NoIterator | Self::UnconfirmedEnd => None,
+            Self::NoIterator | Self::UnconfirmedEnd | Self::InUse => None,
         }
     }
 
@@ -53,7 +55,7 @@ impl Source {
         match self {
             Self::GetShardIterator(source) => advice(source),
             Self::GetRecords(source) => advice(source),
-            Self::NoIterator | Self::UnconfirmedEnd | Self::ListShards(_) => "",
+            Self::NoIterator | Self::UnconfirmedEnd | Self::ListShards(_) | Self::InUse => "",
         }
     }
 }
@@ -94,6 +96,18 @@ impl ReadError {
         Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
     }
 
+    pub(crate) fn in_use(stream: &StreamId, shard_id: &str) -> Self {
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source: Source::InUse }
+    }
+
+    /// Returns whether another reader has the shard already, with the same
+    /// [`Checkpoints`](crate::Checkpoints) or with others of the same store. Nothing was asked of
+    /// Kinesis. The shard is abandoned, and is offered again after a delay.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        matches!(self.source, Source::InUse)
+    }
+
     /// The stream.
     #[must_use]
     pub fn stream(&self) -> &StreamId {
@@ -111,7 +125,7 @@ impl ReadError {
     #[must_use]
     pub fn operation(&self) -> &'static str {
         match self.source {
-            Source::GetShardIterator(_) | Source::NoIterator => "GetShardIterator",
+            Source::GetShardIterator(_) | Source::NoIterator | Source::InUse => "GetShardIterator",
             Source::GetRecords(_) | Source::UnconfirmedEnd => "GetRecords",
             Source::ListShards(_) => "ListShards",
         }
@@ -123,7 +137,7 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => source.code(),
             Source::GetRecords(source) => source.code(),
-            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd => None,
+            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd | Source::InUse => None,
         }
     }
 
@@ -133,7 +147,7 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => source.message(),
             Source::GetRecords(source) => source.message(),
-            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd => None,
+            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd | Source::InUse => None,
         }
     }
 
@@ -152,6 +166,7 @@ impl ReadError {
             Source::GetRecords(source) => is_retryable(source),
             Source::ListShards(source) => source.is_retryable(),
             Source::NoIterator | Source::UnconfirmedEnd => true,
+            Source::InUse => false,
         }
     }
 
@@ -230,6 +245,12 @@ impl fmt::Display for ReadError {
         let Self { stream, shard_id, .. } = self;
         if let Source::ListShards(source) = &self.source {
             return write!(f, "cannot confirm the end of shard {shard_id}: {source}");
+        }
+        if self.is_in_use() {
+            return write!(
+                f,
+                "shard {shard_id} of stream {stream} is being read already, with checkpoints of the same store: read it once, or use another store"
+            );
         }
         let operation = self.operation();
         write!(f, "{operation} of shard {shard_id} of stream {stream} failed")?;

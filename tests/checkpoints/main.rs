@@ -20,6 +20,7 @@ use self::store::{Call, Scripted};
 
 mod acknowledging;
 mod ends;
+mod namesakes;
 mod numbers;
 mod permits;
 mod refusals;

@@ -1,6 +1,6 @@
 //! The suite that any store passes, on each store and the real thing behind it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::future::{BoxFuture, FutureExt};
 use kinesis_shards::testing::check_store_reopened;
@@ -15,7 +15,12 @@ pub(crate) async fn run(kept: Kept) -> Result<(), String> {
     match kept {
         Kept::Ministack | Kept::Moto => {
             let client = stores::dynamodb(place.name());
-            check_store_reopened(async || Tables { client: client.clone(), stores: Mutex::default() }).await;
+            check_store_reopened(async || Tables {
+                client: client.clone(),
+                stores: Mutex::default(),
+                saved: Mutex::default(),
+            })
+            .await;
         }
         _ => {
             let open = async || kept.open(place.name()).await.expect("it opens");
@@ -29,19 +34,21 @@ pub(crate) async fn run(kept: Kept) -> Result<(), String> {
 struct Tables {
     client: aws_sdk_dynamodb::Client,
     stores: Mutex<HashMap<String, DynamoDbStore>>,
+    /// The streams and shards that were saved, and not forgotten.
+    saved: Mutex<HashSet<(String, String)>>,
 }
 
 impl Tables {
     /// The store of a stream has loaded before it saves, as a consumer's has.
     async fn of(&self, stream: &StreamId) -> Result<DynamoDbStore, StoreError> {
         let mut stores = self.stores.lock().await;
-        if let Some(store) = stores.get(stream.name()) {
+        if let Some(store) = stores.get(stream.as_str()) {
             return Ok(store.clone());
         }
-        let store = DynamoDbStore::new(&self.client, stream.name());
+        let store = DynamoDbStore::new(&self.client, stream.as_str().replace([':', '/'], "_"));
         store.create_table_if_missing().await?;
         store.load(stream).await?;
-        stores.insert(stream.name().to_owned(), store.clone());
+        stores.insert(stream.as_str().to_owned(), store.clone());
         Ok(store)
     }
 }
@@ -51,11 +58,21 @@ impl CheckpointStore for Tables {
         &'a self,
         stream: &'a StreamId,
     ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
-        async move { self.of(stream).await?.load(stream).await }.boxed()
+        async move {
+            let saved = self.saved.lock().await.clone();
+            stream.check_beside(saved.iter().map(|(of, _)| of.as_str()))?;
+            self.of(stream).await?.load(stream).await
+        }
+        .boxed()
     }
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move { self.of(save.stream).await?.save(save).await }.boxed()
+        async move {
+            let key = (save.stream.as_str().to_owned(), save.shard_id().to_owned());
+            self.saved.lock().await.insert(key);
+            self.of(save.stream).await?.save(save).await
+        }
+        .boxed()
     }
 
     fn forget<'a>(
@@ -63,6 +80,11 @@ impl CheckpointStore for Tables {
         stream: &'a StreamId,
         shard_id: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move { self.of(stream).await?.forget(stream, shard_id).await }.boxed()
+        async move {
+            let key = (stream.as_str().to_owned(), shard_id.to_owned());
+            self.saved.lock().await.remove(&key);
+            self.of(stream).await?.forget(stream, shard_id).await
+        }
+        .boxed()
     }
 }

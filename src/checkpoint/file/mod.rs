@@ -23,6 +23,8 @@ use crate::StreamId;
 const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("checkpoints");
 
 /// Keeps checkpoints in one file, of as many streams as you like: for a consumer that runs on one machine.
+/// Streams are told apart by their ARN, or by the bare name where no ARN was given: see
+/// [`StreamId::check_beside`].
 ///
 /// The file is a [redb](https://docs.rs/redb) database. What is confirmed is on the disk (`fsync`), whenever the process or the machine goes down. Saves that wait for the disk at the same time share one commit. One process has the file at a
 /// time; clones of the store share it.
@@ -93,10 +95,16 @@ impl FileStore {
         &self.path
     }
 
-    fn read(&self, stream: &str) -> Result<Vec<(String, Checkpoint)>, StoreError> {
-        let rows = self.database.with(|database| rows(database, stream));
-        let rows = rows.map_err(|error| FileStoreError::new(&self.path, Kind::Database(Box::new(error))))?;
+    fn read(&self, stream: &StreamId) -> Result<Vec<(String, Checkpoint)>, StoreError> {
+        let read = self.database.with(|database| {
+            let rows = rows(database, stream.as_str())?;
+            let others = if rows.is_empty() { streams(database)? } else { Vec::new() };
+            Ok((rows, others))
+        });
+        let (rows, others) =
+            read.map_err(|error| FileStoreError::new(&self.path, Kind::Database(Box::new(error))))?;
         self.database.check_identity().map_err(|lost| FileStoreError::new(&self.path, lost.into()))?;
+        stream.check_beside(others.iter().map(String::as_str))?;
         let checkpoints = rows.into_iter().map(|(shard_id, text)| match text.parse() {
             Ok(checkpoint) => Ok((shard_id, checkpoint)),
             Err(error) => Err(FileStoreError::new(&self.path, Kind::Row { shard_id, error }).into()),
@@ -129,12 +137,31 @@ fn rows(database: &redb::Database, stream: &str) -> Result<Vec<(String, String)>
     Ok(rows)
 }
 
+/// The key of each stream.
+fn streams(database: &redb::Database) -> Result<Vec<String>, redb::Error> {
+    let table = match database.begin_read()?.open_table(CHECKPOINTS) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut streams = Vec::new();
+    let mut after = String::new();
+    while let Some(row) = table.range((after.as_str(), "")..)?.next() {
+        let (key, _) = row?;
+        let (stream, _) = key.value();
+        // The first text after all that begin with this key.
+        after = format!("{stream}\0");
+        streams.push(stream.to_owned());
+    }
+    Ok(streams)
+}
+
 impl CheckpointStore for FileStore {
     fn load<'a>(
         &'a self,
         stream: &'a StreamId,
     ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
-        let (store, stream) = (self.clone(), stream.name().to_owned());
+        let (store, stream) = (self.clone(), stream.clone());
         async move { spawn_blocking(move || store.read(&stream)).await? }.boxed()
     }
 
@@ -152,6 +179,10 @@ impl CheckpointStore for FileStore {
         shard_id: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.write(Change::new(stream, shard_id, None)).boxed()
+    }
+
+    fn identity(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.database).addr())
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Change {
 
 impl Change {
     pub(super) fn new(stream: &StreamId, shard_id: &str, checkpoint: Option<String>) -> Self {
-        Self { stream: stream.name().to_owned(), shard_id: shard_id.to_owned(), checkpoint }
+        Self { stream: stream.as_str().to_owned(), shard_id: shard_id.to_owned(), checkpoint }
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) async fn run<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     invalid_checkpoints(probe).await;
     overwriting(probe).await;
     streams_apart(probe).await;
+    namesakes(probe).await;
     name_and_arn(probe).await;
     shards_apart(probe).await;
     forgetting(probe).await;
@@ -156,19 +157,55 @@ async fn assert_all_load<S: CheckpointStore + ?Sized>(
     }
 }
 
+fn arn(region: &str, account: &str, name: &StreamId) -> StreamId {
+    StreamId::from(format!("arn:aws:kinesis:{region}:{account}:stream/{}", name.name()))
+}
+
+async fn namesakes<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
+    let promise = "streams of one name in two regions or accounts are kept apart";
+    let name = probe.stream("-namesakes");
+    let places =
+        [("eu-west-1", "123456789012"), ("us-east-1", "123456789012"), ("eu-west-1", "210987654321")];
+    let mut streams = Vec::new();
+    for (region, account) in places {
+        let stream = arn(region, account, &name);
+        assert_loads(probe, &stream, &Rows::new(), promise).await;
+        let expected = rows([(FIRST, nth(2 * streams.len())), (SECOND, nth(2 * streams.len() + 1))]);
+        probe.save_all(&stream, &expected, promise).await;
+        streams.push((stream, expected));
+    }
+    assert_all_load(probe, &streams, promise).await;
+    probe.forget_all(&streams[1].0, &streams[1].1, promise).await;
+    streams[1].1.clear();
+    assert_all_load(probe, &streams, promise).await;
+}
+
 async fn name_and_arn<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
-    let promise = "a stream's name and its ARN refer to the same stream";
-    let name = probe.stream("-by-name");
-    let arn = StreamId::from(format!("arn:aws:kinesis:eu-west-1:123456789012:stream/{}", name.name()));
-    probe.save(&name, FIRST, &nth(1), promise).await;
-    assert_loads(probe, &arn, &rows([(FIRST, nth(1))]), promise).await;
-    probe.save(&arn, FIRST, &nth(2), promise).await;
-    probe.save(&arn, SECOND, &nth(3), promise).await;
-    assert_loads(probe, &name, &rows([(FIRST, nth(2)), (SECOND, nth(3))]), promise).await;
-    probe.forget(&arn, FIRST, promise).await;
-    probe.forget(&name, SECOND, promise).await;
+    let promise = "a bare name beside an ARN of that name is refused";
+    let name = probe.stream("-by-arn");
+    let by_arn = arn("eu-west-1", "123456789012", &name);
+    probe.save(&by_arn, FIRST, &nth(1), promise).await;
+    assert_refused(probe, &name, promise).await;
+    assert_loads(probe, &by_arn, &rows([(FIRST, nth(1))]), promise).await;
+    probe.forget(&by_arn, FIRST, promise).await;
+    let promise = "a bare name is not refused beside an ARN whose shards are all forgotten";
     assert_loads(probe, &name, &Rows::new(), promise).await;
-    assert_loads(probe, &arn, &Rows::new(), promise).await;
+
+    let promise = "an ARN beside the bare name is refused";
+    let name = probe.stream("-by-name");
+    let by_arn = arn("eu-west-1", "123456789012", &name);
+    probe.save(&name, FIRST, &nth(1), promise).await;
+    assert_refused(probe, &by_arn, promise).await;
+    assert_loads(probe, &name, &rows([(FIRST, nth(1))]), promise).await;
+    let promise = "a stream that has checkpoints of its own is not refused";
+    probe.save(&by_arn, FIRST, &nth(2), promise).await;
+    assert_loads(probe, &by_arn, &rows([(FIRST, nth(2))]), promise).await;
+    assert_loads(probe, &name, &rows([(FIRST, nth(1))]), promise).await;
+}
+
+async fn assert_refused<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>, stream: &StreamId, promise: &str) {
+    let loaded = probe.try_load(stream, promise).await;
+    assert!(loaded.is_err(), "{promise}: load of {stream} gives {loaded:?}; it was to fail");
 }
 
 async fn shards_apart<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {

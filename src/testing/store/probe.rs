@@ -60,6 +60,15 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
         rows
     }
 
+    pub(super) async fn try_load(
+        &self,
+        stream: &StreamId,
+        promise: &str,
+    ) -> Result<Vec<(String, Checkpoint)>, StoreError> {
+        let load = async { Ok(self.store.load(stream).await) };
+        self.expect_ok("load", promise, load).await
+    }
+
     pub(super) async fn save(&self, stream: &StreamId, id: &str, checkpoint: &Checkpoint, promise: &str) {
         self.track(stream, id);
         if *checkpoint == Checkpoint::End {
@@ -141,7 +150,7 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
     /// Forgets every shard that was saved. It ignores errors, because a check has reported them.
     pub(super) async fn clean_up(&self) {
         let mut used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
-        used.sort_by(|(a, a_id), (b, b_id)| (a.name(), a_id).cmp(&(b.name(), b_id)));
+        used.sort_by(|(a, a_id), (b, b_id)| (a.as_str(), a_id).cmp(&(b.as_str(), b_id)));
         used.dedup();
         let forgets = used.iter().map(|(stream, id)| timeout(CALL_TIMEOUT, self.store.forget(stream, id)));
         stream::iter(forgets)

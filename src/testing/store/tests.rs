@@ -23,7 +23,8 @@ enum How {
     ForgetsNothing,
     ForgetsTheStream,
     MixesStreamsByPrefix,
-    KeysByArn,
+    KeysByName,
+    KeepsABareNameBesideAnArn,
     KeepsTheFirstSave,
     ConfirmsInvalidCheckpoints,
     TruncatesNumbersToU128,
@@ -43,11 +44,12 @@ enum How {
     RefusesToStartOver,
 }
 
-const ALL: [How; 19] = [
+const ALL: [How; 20] = [
     How::ForgetsNothing,
     How::ForgetsTheStream,
     How::MixesStreamsByPrefix,
-    How::KeysByArn,
+    How::KeysByName,
+    How::KeepsABareNameBesideAnArn,
     How::KeepsTheFirstSave,
     How::ConfirmsInvalidCheckpoints,
     How::TruncatesNumbersToU128,
@@ -71,7 +73,8 @@ impl Broken {
     }
 
     fn key(&self, stream: &StreamId, shard_id: &str) -> (String, String) {
-        let stream = if self.how == How::KeysByArn { stream.to_string() } else { stream.name().to_owned() };
+        let stream = if self.how == How::KeysByName { stream.name() } else { stream.as_str() };
+        let stream = stream.to_owned();
         let is_blind = self.how == How::IgnoresCaseOfShardIds;
         (stream, if is_blind { shard_id.to_lowercase() } else { shard_id.to_owned() })
     }
@@ -114,6 +117,10 @@ impl CheckpointStore for Broken {
             .take(most)
             .collect();
         async move {
+            if self.how != How::KeepsABareNameBesideAnArn {
+                let kept: Vec<_> = self.rows.lock().unwrap().keys().map(|(of, _)| of.clone()).collect();
+                stream.check_beside(kept.iter().map(String::as_str))?;
+            }
             if rows.is_empty() && self.how == How::FailsForAnUnknownStream {
                 return Err("unknown stream".into());
             }
