@@ -163,6 +163,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_kept_behind_the_first_of_several_that_are_dropped() {
+        let mut ledger = ledger_of(9);
+        ledger.acknowledge(3, "3", None);
+        assert!(ledger.give_up(6));
+        assert_eq!(ledger.remembers(), 1, "the prefix may still come to it");
+        assert!(!ledger.give_up(1));
+        assert_eq!(ledger.remembers(), 0);
+        ledger.acknowledge(5, "5", None);
+        assert!(!ledger.give_up(8));
+        ledger.acknowledge(7, "7", None);
+        assert_eq!(ledger.remembers(), 0);
+    }
+
+    #[test]
     fn one_that_is_stuck_costs_nothing_for_those_that_follow_it() {
         let mut ledger = ledger_of(100_000);
         for number in 1..50_000 {
