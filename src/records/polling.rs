@@ -50,8 +50,8 @@ pub(super) struct Polling {
     pace: Pace,
     limit: PageLimit,
     failures: u32,
-    /// The last exchange ended with Kinesis saying that there is no such shard. There is no iterator then, so the next
-    /// iterator resets it.
+    /// The last exchange ended with Kinesis saying that there is no such shard. There is no
+    /// iterator then, so the next iterator resets it.
     was_not_found: bool,
     /// How many responses in a row may have been the end of the shard without saying so.
     unconfirmed_ends: u32,

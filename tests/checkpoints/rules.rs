@@ -1,4 +1,5 @@
-//! Rules of which each is one line of the crate: each of these tests fails if that line is left out.
+//! Rules of which each is one line of the crate: each of these tests fails if that line is left
+//! out.
 
 use futures::future::{BoxFuture, FutureExt};
 use kinesis_shards::{CheckpointStore, Progress, Save, StoreError, StreamId};
@@ -15,7 +16,8 @@ async fn remember(world: &World, shard_id: &str, checkpoint: Checkpoint) {
     world.store.memory.save(Save::new(&"orders".into(), shard, &checkpoint)).await.unwrap();
 }
 
-/// Two shards of the earlier run began at different times, and the start of a third was not saved: it may have begun as early as the first.
+/// Two shards of the earlier run began at different times, and the start of a third was not saved:
+/// it may have begun as early as the first.
 #[tokio::test(start_paused = true)]
 async fn a_shard_whose_start_is_not_known_starts_with_the_earliest() {
     let world = World::new(3);
@@ -35,7 +37,8 @@ async fn a_shard_whose_start_is_not_known_starts_with_the_earliest() {
     assert_eq!(number(&next(&mut records).await.ack()), 7);
 }
 
-/// The KCL counts a record that is not aggregated as user record 0. Of one that is, more may follow.
+/// The KCL counts a record that is not aggregated as user record 0. Of one that is, more may
+/// follow.
 #[cfg(feature = "kpl")]
 #[tokio::test(start_paused = true)]
 async fn an_aggregate_of_which_the_first_user_record_was_acknowledged_comes_again_whole() {
@@ -87,7 +90,8 @@ async fn a_stop_ends_a_stream_of_shards_at_once() {
     drop(shard);
 }
 
-/// Neither at the time that is due for what was acknowledged meanwhile, nor after the failures' pause.
+/// Neither at the time that is due for what was acknowledged meanwhile, nor after the failures'
+/// pause.
 #[tokio::test(start_paused = true)]
 async fn a_save_that_is_wanted_while_another_is_in_flight_follows_at_once() {
     let world = World::new(1);

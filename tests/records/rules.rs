@@ -1,4 +1,5 @@
-//! Rules of which each is one line of the crate: each of these tests fails if that line is left out.
+//! Rules of which each is one line of the crate: each of these tests fails if that line is left
+//! out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -53,7 +54,8 @@ async fn a_stream_that_is_named_by_its_arn_is_read_by_its_arn() {
     }
 }
 
-/// A page of as many records as were asked for has more behind it, whatever `MillisBehindLatest` says.
+/// A page of as many records as were asked for has more behind it, whatever `MillisBehindLatest`
+/// says.
 #[tokio::test(start_paused = true)]
 async fn after_a_full_page_the_reader_does_not_rest() {
     let (kinesis, orders, client) = fake(1);

@@ -1,4 +1,5 @@
-//! The SDK's client for a server on this machine, how many requests it sent, and how a request is sent that the server throttles.
+//! The SDK's client for a server on this machine, how many requests it sent, and how a request is
+//! sent that the server throttles.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,8 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 
 /// How long to wait before a throttled request is sent again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Longer than any busy machine takes to accept a connection: no test depends on how soon a server answers.
+/// Longer than any busy machine takes to accept a connection: no test depends on how soon a server
+/// answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_mins(5);
 
 pub(crate) fn local_client(port: u16) -> Client {
@@ -44,12 +46,14 @@ pub(crate) fn counting(client: &Client) -> (Client, Requests) {
     (Client::from_conf(config.build()), requests)
 }
 
-/// Whether the server refused a request only because others came just before it: the same request succeeds later.
+/// Whether the server refused a request only because others came just before it: the same request
+/// succeeds later.
 pub(crate) fn is_throttled(error: &impl ProvideErrorMetadata) -> bool {
     let message = error.message().unwrap_or_default().to_lowercase();
     match error.code() {
         Some("ProvisionedThroughputExceededException" | "ThrottlingException") => true,
-        // The code also stands for limits that waiting does not change, such as the shards of an account.
+        // The code also stands for limits that waiting does not change, such as the shards of an
+        // account.
         Some("LimitExceededException") => {
             ["rate exceeded", "rate limit exceeded", "concurrently"].iter().any(|text| message.contains(text))
         }

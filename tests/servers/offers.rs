@@ -78,7 +78,8 @@ impl Offers {
         }
     }
 
-    /// Polls until so many `ListShards` were answered in all; they bring neither a shard nor an error, and no other is sent.
+    /// Polls until so many `ListShards` were answered in all; they bring neither a shard nor an
+    /// error, and no other is sent.
     pub(crate) async fn nothing_but(&mut self, list_shards: usize) {
         while self.requests.answered_list_shards() < list_shards {
             let pause = Duration::from_millis(5);

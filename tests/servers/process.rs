@@ -19,8 +19,8 @@ use crate::kind::Kind;
 const READY_WITHIN: Duration = Duration::from_mins(10);
 /// How long a server that is starting may keep one request before it is asked again.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Below those that Linux, macOS and Windows give to outgoing connections: nobody takes the port of a server that is about to start,
-/// or to start again.
+/// Below those that Linux, macOS and Windows give to outgoing connections: nobody takes the port of
+/// a server that is about to start, or to start again.
 const PORTS: RangeInclusive<u16> = 10_000..=30_000;
 const STARTS: usize = 10;
 const LOGS_ARE_KEPT: Duration = Duration::from_hours(24);

@@ -24,7 +24,8 @@ const FIRST: &str = "shardId-000000000000";
 
 /// Longer than anything takes here, on whatever machine: what takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// A lease that was moved is left alone for less than this in each of these tests, on whatever machine.
+/// A lease that was moved is left alone for less than this in each of these tests, on whatever
+/// machine.
 const FAILOVER: Duration = Duration::from_hours(1);
 
 fn s(text: &str) -> AttributeValue {

@@ -18,7 +18,8 @@ pub(crate) const ERROR: &str = "error";
 pub(crate) struct Answer {
     pub(crate) fields: BTreeMap<String, String>,
     pub(crate) items: BTreeMap<(String, String), BTreeMap<String, String>>,
-    /// The request came too soon after others. It says nothing of the call: that is to be sent again.
+    /// The request came too soon after others. It says nothing of the call: that is to be sent
+    /// again.
     pub(crate) is_throttled: bool,
 }
 

@@ -94,7 +94,8 @@ pub(crate) async fn run(kind: Kind, verbose: bool, servers: &Servers) -> Result<
     Err(report.into())
 }
 
-/// The differences between the fake and such a server as is the fake itself, in the scripts of these seeds.
+/// The differences between the fake and such a server as is the fake itself, in the scripts of
+/// these seeds.
 pub(crate) async fn from_itself(server: &FakeKinesis, seeds: Range<u64>) -> String {
     let client = server.client();
     let scripts = seeds.map(|seed| Script::new(Kind::Fake, &client, seed).run());

@@ -306,8 +306,9 @@ impl Script {
         self.result.unknown.push(Unknown { what, where_ });
     }
 
-    /// Whether the last record that the server gave may have come in the same millisecond as the last one of its shard: in the
-    /// same `PutRecords`, or by a request that was sent less than a millisecond after the answer to the other.
+    /// Whether the last record that the server gave may have come in the same millisecond as the
+    /// last one of its shard: in the same `PutRecords`, or by a request that was sent less than a
+    /// millisecond after the answer to the other.
     fn ends_in_the_last_moment(&self, shard: &str, shards: &[Shard], answer: &Answer) -> bool {
         if !shards.iter().any(|known| known.shard_id() == shard) {
             return false;

@@ -33,7 +33,8 @@ impl Side {
         }
     }
 
-    /// A call that changes something is one request, and one that is several requests changes nothing: it can begin again.
+    /// A call that changes something is one request, and one that is several requests changes
+    /// nothing: it can begin again.
     async fn carry_out_once(&mut self, call: &Call, marks: &[DateTime]) -> Answer {
         let answer = match call {
             Call::ChangeRetention { stream, hours, longer } => {
