@@ -9,6 +9,14 @@ use super::canned::{client, string_field};
 
 pub(crate) struct CannedRecords(Arc<Vec<Bytes>>);
 
+/// The end of the last page. It names a child, since an end without any must be confirmed by a list; the
+/// child is that of no shard here, so it is not read.
+const END: &str = concat!(
+    r#"null,"ChildShards":[{"ShardId":"shardId-000000999999","#,
+    r#""ParentShards":["shardId-000000999998"],"#,
+    r#""HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"}}]"#
+);
+
 impl CannedRecords {
     /// Creates closed shards of `pages` pages, each with `records` records of `bytes` bytes.
     pub(crate) fn new(pages: usize, records: usize, bytes: usize) -> Self {
@@ -31,7 +39,7 @@ impl CannedRecords {
             // An iterator is the number of its page.
             let (next, behind) = match n + 1 {
                 next if next < pages => (format!(r#""{next}""#), 1_000),
-                _ => ("null".to_owned(), 0),
+                _ => (END.to_owned(), 0),
             };
             format!(
                 concat!(
