@@ -244,6 +244,9 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
     /// Shards that have records in hand take turns, so that a shard with a large page, or one that is
     /// far behind, does not hold up the others. User records of aggregated records count each.
     ///
+    /// While shards take turns, the page of each is in memory: see
+    /// [`max_records`](ReadOptions::max_records) for its size. With 10,000, pages are delivered whole.
+    ///
     /// # Default
     ///
     /// 100.

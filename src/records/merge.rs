@@ -70,35 +70,30 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
     /// Begins the next run; `None` is the end of the stream.
     fn poll_run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), ReadError>>> {
         let mut this = self.project();
-        let mut paused = None;
-        if let Some(in_hand) = this.current.take() {
-            if *this.left > 0 || in_hand.records.size_hint().1 == Some(0) {
-                // Its page is exhausted, and let go of before the next is awaited.
-                this.readers.as_mut().resume(in_hand.reader);
-            } else {
-                paused = Some(in_hand);
-            }
+        let is_exhausted = |in_hand: &InHand<S::Item>| in_hand.records.size_hint().1 == Some(0);
+        // A run that is not over has met the end of its page.
+        if let Some(in_hand) = this.current.take_if(|in_hand| *this.left > 0 || is_exhausted(in_hand)) {
+            // The page is let go of before the next is awaited.
+            this.readers.as_mut().resume(in_hand.reader);
         }
         *this.left = this.max_run.get();
         // One page a run joins the line, so that a run's end is never much work.
         let next = this.readers.as_mut().poll_next(cx);
         let has_ended = matches!(next, Poll::Ready(None));
-        let mut failed = None;
         match next {
             Poll::Ready(Some((Ok(page), reader))) => {
                 this.waiting.push_back(InHand { records: page.into_iter(), reader });
             }
             Poll::Ready(Some((Err(error), reader))) => {
                 this.readers.resume(reader);
-                failed = Some(error);
+                return Poll::Ready(Some(Err(error)));
             }
             Poll::Ready(None) | Poll::Pending => {}
         }
-        this.waiting.extend(paused);
-        if let Some(error) = failed {
-            return Poll::Ready(Some(Err(error)));
+        if let Some(first) = this.waiting.pop_front() {
+            // Nothing is moved while one shard alone has records in hand.
+            this.waiting.extend(this.current.replace(first));
         }
-        *this.current = this.waiting.pop_front();
         match this.current {
             Some(_) => Poll::Ready(Some(Ok(()))),
             None if has_ended => Poll::Ready(None),

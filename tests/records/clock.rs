@@ -194,6 +194,7 @@ async fn a_date_that_is_ahead_skips_nothing_of_a_run_with_checkpoints() {
         let (checkpoints, mut records) = run().await;
         assert!(timeout(Duration::from_secs(2), records.next()).await.is_err());
         assert!(checkpoints.stop(Duration::from_secs(5)).await.is_complete());
+        drop((records, checkpoints));
         put(&orders, 0..3);
         // The second run begins where the first did, which was stopped before its first record.
         let (_, mut records) = run().await;
