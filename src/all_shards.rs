@@ -9,11 +9,15 @@ use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
 
-use crate::lineage::DEFAULT_POLL_INTERVAL;
-use crate::{
-    Error, Lineage, OnDrop, Progress, ShardHandle, ShardLists, StartAt, StreamId, WantedList, parents_first,
-    shard_lists,
-};
+use crate::lineage::graph::ListRequest;
+use crate::lineage::{DEFAULT_POLL_INTERVAL, ParentsFirst, parents_first};
+use crate::listing::error::ListError;
+use crate::listing::shard_lists;
+use crate::listing::shard_lists::ShardLists;
+use crate::shard::handle::ShardHandle;
+use crate::shard::outcome::OnDrop;
+use crate::shard::position::{Progress, StartAt};
+use crate::shard::stream_id::StreamId;
 
 /// Stream of [`all_shards`].
 #[must_use = "streams do nothing unless polled"]
@@ -24,7 +28,7 @@ pub struct AllShards {
 /// Stream of [`try_all_shards`].
 #[must_use = "streams do nothing unless polled"]
 pub struct TryAllShards {
-    lineage: Lineage<ShardLists>,
+    lineage: ParentsFirst<ShardLists>,
 }
 
 impl TryAllShards {
@@ -36,10 +40,12 @@ impl TryAllShards {
 /// The setters, the same for both streams.
 macro_rules! setters {
     () => {
-        /// How often the shards are listed. Each such listing is one request, however many shards the stream has. It is also the longest
-        /// delay between attempts while listing fails, and before a shard that was handed back is offered again.
+        /// How often the shards are listed. Each such listing is one request, however many shards
+        /// the stream has. It is also the longest delay between attempts while listing fails, and
+        /// before a shard that was handed back is offered again.
         ///
-        /// Children are rarely found by it: closing a shard lists at once, unless its children are known.
+        /// Children are rarely found by it: closing a shard lists at once, unless its children are
+        /// known.
         ///
         /// # Default
         ///
@@ -47,18 +53,20 @@ macro_rules! setters {
         ///
         /// # Panics
         ///
-        /// If `interval` is zero, and after the first poll. One of more than 30 years counts as 30 years.
+        /// If `interval` is zero, and after the first poll. One of more than 30 years counts as 30
+        /// years.
         #[must_use = "a setter gives back the stream that it has set"]
         #[track_caller]
         pub fn poll_interval(mut self, interval: Duration) -> Self {
             let lineage = self.lineage_mut();
-            lineage.lists_mut().set_every(interval);
-            lineage.set_longest_return(interval);
+            lineage.lists_mut().set_interval(interval);
+            lineage.set_max_reoffer_delay(interval);
             self
         }
 
-        /// How often the listing asks for all shards instead of those that are new: it catches what a partial listing cannot, and lets
-        /// expired shards be forgotten. It takes one request for every 1,000 shards.
+        /// How often the listing asks for all shards instead of those that are new: it catches what
+        /// a partial listing cannot, and lets expired shards be forgotten. It takes one request for
+        /// every 1,000 shards.
         ///
         /// # Default
         ///
@@ -70,7 +78,7 @@ macro_rules! setters {
         #[must_use = "a setter gives back the stream that it has set"]
         #[track_caller]
         pub fn full_listing_interval(mut self, interval: Duration) -> Self {
-            self.lineage_mut().lists_mut().set_full_every(interval);
+            self.lineage_mut().lists_mut().set_full_interval(interval);
             self
         }
 
@@ -98,12 +106,15 @@ macro_rules! setters {
 
         /// Goes on from what an earlier run left: how far it came with each shard, by shard id.
         ///
-        /// It wins over [`start_at`](Self::start_at). A shard that is named starts where it says, closed or open, or is not offered
-        /// at all if it was [`Finished`](Progress::Finished); what descends from a named shard and is not named itself starts at
-        /// `TrimHorizon`, also under [`StartAt::Latest`]. Remember a shard as finished for as long as Kinesis lists it.
+        /// It wins over [`start_at`](Self::start_at). A shard that is named starts where it says,
+        /// closed or open, or is not offered at all if it was [`Finished`](Progress::Finished);
+        /// what descends from a named shard and is not named itself starts at `TrimHorizon`, also
+        /// under [`StartAt::Latest`]. Remember a shard as finished for as long as Kinesis lists it.
         ///
-        /// An entry is used by the first shard that bears its id. A stream that was deleted and created again *between* two runs, or before the
-        /// second full listing of this one, has the same shard ids, and Kinesis says nothing by which the two could be told apart here: start it without `resume`.
+        /// An entry is used by the first shard that bears its id. A stream that was deleted and
+        /// created again *between* two runs, or before the second full listing of this one, has the
+        /// same shard ids, and Kinesis says nothing by which the two could be told apart here:
+        /// start it without `resume`.
         ///
         /// # Default
         ///
@@ -114,7 +125,8 @@ macro_rules! setters {
         /// After the first poll.
         ///
         /// ```
-        /// use kinesis_shards::{Progress, StartAt, StartPosition, all_shards};
+        /// use kinesis_shards::{StartAt, all_shards};
+        /// use kinesis_shards::shard::{Progress, StartPosition};
         ///
         /// # fn example(client: &aws_sdk_kinesis::Client) {
         /// let last = "49590338271490256608559692538361571095921575989136588898".to_owned();
@@ -129,8 +141,8 @@ macro_rules! setters {
         pub fn resume(mut self, progress: impl IntoIterator<Item = (String, Progress)>) -> Self {
             let lineage = self.lineage_mut();
             lineage.set_resume(progress);
-            let look_back = lineage.is_resumed();
-            lineage.lists_mut().set_look_back(look_back);
+            let include_closed = lineage.is_resumed();
+            lineage.lists_mut().set_include_closed(include_closed);
             self
         }
 
@@ -150,7 +162,8 @@ macro_rules! setters {
             self
         }
 
-        /// How many shards are remembered: those that wait or are out, and those closed that may still be listed.
+        /// How many shards are remembered: those that wait or are out, and those closed that may
+        /// still be listed.
         #[must_use]
         pub fn tracked(&self) -> usize {
             self.lineage().tracked()
@@ -161,11 +174,11 @@ macro_rules! setters {
 impl AllShards {
     setters!();
 
-    pub(crate) fn lineage(&self) -> &Lineage<ShardLists> {
+    pub(crate) fn lineage(&self) -> &ParentsFirst<ShardLists> {
         &self.shards.lineage
     }
 
-    pub(crate) fn lineage_mut(&mut self) -> &mut Lineage<ShardLists> {
+    pub(crate) fn lineage_mut(&mut self) -> &mut ParentsFirst<ShardLists> {
         &mut self.shards.lineage
     }
 }
@@ -173,17 +186,17 @@ impl AllShards {
 impl TryAllShards {
     setters!();
 
-    pub(crate) fn lineage(&self) -> &Lineage<ShardLists> {
+    pub(crate) fn lineage(&self) -> &ParentsFirst<ShardLists> {
         &self.lineage
     }
 
-    pub(crate) fn lineage_mut(&mut self) -> &mut Lineage<ShardLists> {
+    pub(crate) fn lineage_mut(&mut self) -> &mut ParentsFirst<ShardLists> {
         &mut self.lineage
     }
 }
 
 impl Stream for TryAllShards {
-    type Item = Result<ShardHandle, Error>;
+    type Item = Result<ShardHandle, ListError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut lineage = Pin::new(&mut self.lineage);
@@ -192,15 +205,18 @@ impl Stream for TryAllShards {
             if let Poll::Ready(shard) = lineage.as_mut().poll_next(cx) {
                 return Poll::Ready(shard);
             }
-            // One listing at a time: what is closed while one is under way is looked at again when that has come.
+            // One listing at a time: what is closed while one is under way is looked at again when
+            // that has come.
             if let Some(listing) = lineage.get_ref().under_way() {
                 if before != Some(listing) {
                     lineage.as_mut().listing_begins(listing.is_full);
                 }
                 return Poll::Pending;
             }
-            match lineage.as_mut().wanted() {
-                Some(wanted) => lineage.as_mut().get_pin_mut().list_now(wanted == WantedList::Full),
+            match lineage.as_mut().take_list_request() {
+                Some(wanted) => {
+                    lineage.as_mut().get_pin_mut().list_now(wanted == ListRequest::Full)
+                }
                 None => return Poll::Pending,
             }
         }
@@ -254,16 +270,18 @@ impl fmt::Debug for TryAllShards {
     }
 }
 
-/// Every shard of a stream, each one once, and each after its parents, as [`all_shards`] does, with each failed listing as one `Err`.
+/// Every shard of a stream, each one once, and each after its parents, as [`all_shards`] does, with
+/// each failed listing as one `Err`.
 ///
-/// After an `Err` poll on: the stream never ends by itself, and the next attempt follows on a schedule that
-/// [`shard_lists`](crate::shard_lists()) describes. It tells a mistyped name or a revoked permission from silence:
+/// After an `Err` poll on: the stream never ends by itself, and the next attempt follows on a
+/// schedule that [`shard_lists`](crate::listing::shard_lists()) describes. It tells a mistyped name
+/// or a revoked permission from silence:
 ///
 /// ```no_run
 /// use futures::StreamExt;
-/// use kinesis_shards::{Error, try_all_shards};
+/// use kinesis_shards::{ListError, try_all_shards};
 ///
-/// # async fn example(client: &aws_sdk_kinesis::Client) -> Result<(), Error> {
+/// # async fn example(client: &aws_sdk_kinesis::Client) -> Result<(), ListError> {
 /// let mut shards = try_all_shards(client, "ordres");
 /// while let Some(shard) = shards.next().await {
 ///     match shard {
@@ -277,7 +295,7 @@ impl fmt::Debug for TryAllShards {
 ///
 /// # Errors
 ///
-/// See [`Error`]. None of them touches a handle that is out.
+/// See [`ListError`]. None of them touches a handle that is out.
 ///
 /// # Panics
 ///
@@ -292,9 +310,11 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 
 /// Every shard of a stream, each one once, and each after its parents.
 ///
-/// The shards are listed every 30 seconds, and at once when a shard is closed whose children are not known. A shard is offered as a [`ShardHandle`] when all its parents
-/// are closed; completing or dropping the handle closes it. A listing that fails is logged (`tracing`, level `WARN`) and tried again; [`try_all_shards`]
-/// yields it instead. The stream never ends by itself: stop with `take_until`, or by dropping it.
+/// The shards are listed every 30 seconds, and at once when a shard is closed whose children are
+/// not known. A shard is offered as a [`ShardHandle`] when all its parents are closed; completing
+/// or dropping the handle closes it. A listing that fails is logged (`tracing`, level `WARN`) and
+/// tried again; [`try_all_shards`] yields it instead. The stream never ends by itself: stop with
+/// `take_until`, or by dropping it.
 ///
 /// ```no_run
 /// use aws_config::BehaviorVersion;
@@ -316,9 +336,11 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 ///
 /// # It works only while it is polled
 ///
-/// Nothing runs in the background: no task is spawned, and the shards are listed only while the stream is polled. So do not wait for one shard's end between two polls:
-/// `while let Some(shard) = shards.next().await { read(shard).await }` never leaves the first open shard. Read shards concurrently, with
-/// `for_each_concurrent` as above, a [`JoinSet`](tokio::task::JoinSet), `flat_map_unordered` or the like.
+/// Nothing runs in the background: no task is spawned, and the shards are listed only while the
+/// stream is polled. So do not wait for one shard's end between two polls: `while let Some(shard) =
+/// shards.next().await { read(shard).await }` never leaves the first open shard. Read shards
+/// concurrently, with `for_each_concurrent` as above, a [`JoinSet`](tokio::task::JoinSet),
+/// `flat_map_unordered` or the like.
 ///
 /// # Panics
 ///
@@ -326,8 +348,8 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing: all state lives in the stream. Dropping the stream frees everything; handles that
-/// outlive it close into the void.
+/// Dropping `next()` loses nothing: all state lives in the stream. Dropping the stream frees
+/// everything; handles that outlive it close into the void.
 pub fn all_shards(client: &Client, stream: impl Into<StreamId>) -> AllShards {
     AllShards { shards: try_all_shards(client, stream) }
 }

@@ -36,11 +36,15 @@ async fn an_aggregate_of_many_small_user_records_takes_the_memory_of_the_record(
     orders.put_to("shardId-000000000000", bomb.as_slice());
     let client = fake.client();
     let options = ReadOptions::new().deaggregate().idle_interval(Duration::from_secs(1));
-    let mut records = all_shards(&client, "orders").records(&client).with(options);
+    let mut records = all_shards(&client, "orders").records(&client).with_options(options);
 
     let before = live();
     let first = records.next().await.unwrap().unwrap();
-    assert_eq!((first.sub_sequence_number(), first.data().len()), (Some(0), 0), "the checksum is right");
+    assert_eq!(
+        (first.sub_sequence_number(), first.data().len()),
+        (Some(0), 0),
+        "the checksum is right"
+    );
     let held = live() - before;
     assert!(held < 6 * bomb.len(), "{held} bytes are held while the first is in hand");
 

@@ -11,8 +11,8 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{
-    PutRecordsRequestEntry, ScalingType, ShardFilter, ShardFilterType, ShardIteratorType, StreamMode,
-    StreamModeDetails,
+    PutRecordsRequestEntry, ScalingType, ShardFilter, ShardFilterType, ShardIteratorType,
+    StreamMode, StreamModeDetails,
 };
 use kinesis_shards::testing::FakeKinesis;
 
@@ -81,11 +81,16 @@ async fn stream_names_are_validated() {
     let table = &mut Table::default();
     for (name, code) in names() {
         let put = client.put_record().partition_key("k").data(Blob::new("d"));
-        let get = client.get_shard_iterator().shard_id(FIRST).shard_iterator_type(ShardIteratorType::Latest);
+        let get = client
+            .get_shard_iterator()
+            .shard_id(FIRST)
+            .shard_iterator_type(ShardIteratorType::Latest);
         let split = client.split_shard().shard_to_split(FIRST).new_starting_hash_key("5");
         let merge = client.merge_shards().shard_to_merge(FIRST).adjacent_shard_to_merge(FIRST);
-        let update =
-            client.update_shard_count().target_shard_count(4).scaling_type(ScalingType::UniformScaling);
+        let update = client
+            .update_shard_count()
+            .target_shard_count(4)
+            .scaling_type(ScalingType::UniformScaling);
         let increase = client.increase_stream_retention_period().retention_period_hours(48);
         let decrease = client.decrease_stream_retention_period().retention_period_hours(24);
         table.row(format!("PutRecord {name}"), put.stream_name(&name).send().await, code);
@@ -93,9 +98,21 @@ async fn stream_names_are_validated() {
         table.row(format!("SplitShard {name}"), split.stream_name(&name).send().await, code);
         table.row(format!("MergeShards {name}"), merge.stream_name(&name).send().await, code);
         table.row(format!("UpdateShardCount {name}"), update.stream_name(&name).send().await, code);
-        table.row(format!("IncreaseRetention {name}"), increase.stream_name(&name).send().await, code);
-        table.row(format!("DecreaseRetention {name}"), decrease.stream_name(&name).send().await, code);
-        table.row(format!("ListShards {name}"), client.list_shards().stream_name(&name).send().await, code);
+        table.row(
+            format!("IncreaseRetention {name}"),
+            increase.stream_name(&name).send().await,
+            code,
+        );
+        table.row(
+            format!("DecreaseRetention {name}"),
+            decrease.stream_name(&name).send().await,
+            code,
+        );
+        table.row(
+            format!("ListShards {name}"),
+            client.list_shards().stream_name(&name).send().await,
+            code,
+        );
         table.row(
             format!("DeleteStream {name}"),
             client.delete_stream().stream_name(&name).send().await,
@@ -120,7 +137,8 @@ async fn stream_names_are_validated() {
     let again = client.create_stream().stream_name("orders").shard_count(1).send().await;
     table.row("CreateStream again", again, IN_USE);
     table.row("ListShards without a stream", client.list_shards().send().await, INVALID);
-    let arn = client.list_shards().stream_arn("arn:aws:kinesis:us-east-1:1:stream/orders").send().await;
+    let arn =
+        client.list_shards().stream_arn("arn:aws:kinesis:us-east-1:1:stream/orders").send().await;
     table.row("ListShards by an invalid ARN", arn, VALIDATION);
     std::mem::take(table).check();
 }
@@ -130,7 +148,11 @@ async fn shard_ids_are_validated() {
     let (_fake, client) = setup();
     let table = &mut Table::default();
     let filter = |id: &str| {
-        ShardFilter::builder().r#type(ShardFilterType::AfterShardId).shard_id(id).build().expect("a type")
+        ShardFilter::builder()
+            .r#type(ShardFilterType::AfterShardId)
+            .shard_id(id)
+            .build()
+            .expect("a type")
     };
     for (id, code) in names() {
         let get = client.get_shard_iterator().stream_name("orders").shard_id(&id);
@@ -162,8 +184,9 @@ async fn sequence_numbers_and_timestamps_are_validated() {
     let (fake, client) = setup();
     let (_, sequence) = fake.stream("orders").put("a", "one");
     let table = &mut Table::default();
-    let ask =
-        |kind| client.get_shard_iterator().stream_name("orders").shard_id("1").shard_iterator_type(kind);
+    let ask = |kind| {
+        client.get_shard_iterator().stream_name("orders").shard_id("1").shard_iterator_type(kind)
+    };
     for kind in [ShardIteratorType::AtSequenceNumber, ShardIteratorType::AfterSequenceNumber] {
         for (text, code) in [
             ("", VALIDATION),
@@ -187,9 +210,14 @@ async fn sequence_numbers_and_timestamps_are_validated() {
     table.row("LATEST, and an empty number", stray, VALIDATION);
     let stray = ask(ShardIteratorType::Latest).starting_sequence_number(&sequence).send().await;
     table.row("LATEST, and a number", stray, INVALID);
-    let unknown = ask(ShardIteratorType::from("SOMEWHERE")).starting_sequence_number(&sequence).send().await;
+    let unknown =
+        ask(ShardIteratorType::from("SOMEWHERE")).starting_sequence_number(&sequence).send().await;
     table.row("an unknown type, and a number", unknown, VALIDATION);
-    table.row("AT_TIMESTAMP without one", ask(ShardIteratorType::AtTimestamp).send().await, INVALID);
+    table.row(
+        "AT_TIMESTAMP without one",
+        ask(ShardIteratorType::AtTimestamp).send().await,
+        INVALID,
+    );
     let stream = ask(ShardIteratorType::AtTimestamp).stream_name("no spaces").send().await;
     table.row("AT_TIMESTAMP without one, and no stream's name", stream, VALIDATION);
     let none = client.get_shard_iterator().stream_name("orders").shard_id("1").send().await;
@@ -205,9 +233,12 @@ async fn iterators_tokens_and_limits_are_validated() {
     let (_fake, client) = setup();
     let table = &mut Table::default();
     table.row("GetRecords without an iterator", client.get_records().send().await, VALIDATION);
-    for (iterator, code) in
-        [("", VALIDATION), (&"A".repeat(513), VALIDATION), (&"A".repeat(512), INVALID), ("garbage", INVALID)]
-    {
+    for (iterator, code) in [
+        ("", VALIDATION),
+        (&"A".repeat(513), VALIDATION),
+        (&"A".repeat(512), INVALID),
+        ("garbage", INVALID),
+    ] {
         let read = client.get_records().shard_iterator(iterator).send().await;
         table.row(format!("GetRecords from {iterator}"), read, code);
     }
@@ -217,9 +248,14 @@ async fn iterators_tokens_and_limits_are_validated() {
         let list = client.list_shards().stream_name("orders").next_token(token).send().await;
         table.row(format!("ListShards of orders, NextToken {token}"), list, code);
     }
-    table.row("ListStreams, empty NextToken", client.list_streams().next_token("").send().await, VALIDATION);
+    table.row(
+        "ListStreams, empty NextToken",
+        client.list_streams().next_token("").send().await,
+        VALIDATION,
+    );
     let get = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator = get.shard_iterator_type(ShardIteratorType::Latest).send().await.expect("an iterator");
+    let iterator =
+        get.shard_iterator_type(ShardIteratorType::Latest).send().await.expect("an iterator");
     for (limit, code) in
         [(0, VALIDATION), (-1, VALIDATION), (1, ACCEPTED), (10_000, ACCEPTED), (10_001, VALIDATION)]
     {
@@ -227,11 +263,16 @@ async fn iterators_tokens_and_limits_are_validated() {
         table.row(format!("ListShards, {limit}"), list, code);
         let describe = client.describe_stream().stream_name("orders").limit(limit).send().await;
         table.row(format!("DescribeStream, {limit}"), describe, code);
-        table.row(format!("ListStreams, {limit}"), client.list_streams().limit(limit).send().await, code);
+        table.row(
+            format!("ListStreams, {limit}"),
+            client.list_streams().limit(limit).send().await,
+            code,
+        );
         // "If you specify a value that is greater than 10,000, GetRecords throws
         // InvalidArgumentException."
         let code = if limit > 10_000 { INVALID } else { code };
-        let read = client.get_records().set_shard_iterator(iterator.shard_iterator.clone()).limit(limit);
+        let read =
+            client.get_records().set_shard_iterator(iterator.shard_iterator.clone()).limit(limit);
         table.row(format!("GetRecords, {limit}"), read.send().await, code);
     }
     std::mem::take(table).check();
@@ -263,7 +304,10 @@ async fn shard_filters_are_validated() {
         let filter = ShardFilter::builder().r#type(ShardFilterType::from(kind));
         let filter = filter.set_shard_id(shard.then(|| FIRST.to_owned()));
         let filter = filter.set_timestamp(time.then(|| DateTime::from_secs(1_000_000_000)));
-        let list = client.list_shards().stream_name("orders").shard_filter(filter.build().expect("a type"));
+        let list = client
+            .list_shards()
+            .stream_name("orders")
+            .shard_filter(filter.build().expect("a type"));
         table.row(format!("{kind}, shard {shard}, time {time}"), list.send().await, code);
     }
     std::mem::take(table).check();
@@ -273,13 +317,17 @@ async fn shard_filters_are_validated() {
 async fn counts_keys_and_modes_are_validated() {
     let (_fake, client) = setup();
     let table = &mut Table::default();
-    for (n, (count, code)) in [(0, VALIDATION), (-1, VALIDATION), (1, ACCEPTED)].into_iter().enumerate() {
-        let create = client.create_stream().stream_name(format!("new-{n}")).shard_count(count).send().await;
+    for (n, (count, code)) in
+        [(0, VALIDATION), (-1, VALIDATION), (1, ACCEPTED)].into_iter().enumerate()
+    {
+        let create =
+            client.create_stream().stream_name(format!("new-{n}")).shard_count(count).send().await;
         table.row(format!("CreateStream, {count}"), create, code);
     }
     let none = client.create_stream().stream_name("none").send().await;
     table.row("CreateStream without a count", none, VALIDATION);
-    let mode = StreamModeDetails::builder().stream_mode(StreamMode::from("SOME")).build().expect("a mode");
+    let mode =
+        StreamModeDetails::builder().stream_mode(StreamMode::from("SOME")).build().expect("a mode");
     let mode = client.create_stream().stream_name("none").shard_count(1).stream_mode_details(mode);
     table.row("CreateStream in an unknown mode", mode.send().await, VALIDATION);
     // An invalid count is rejected before the stream is looked up.
@@ -297,17 +345,25 @@ async fn counts_keys_and_modes_are_validated() {
         let update = update.scaling_type(ScalingType::UniformScaling).send().await;
         table.row(format!("UpdateShardCount of {stream}, {target}"), update, code);
     }
-    for (hours, code) in [(0, INVALID), (-1, INVALID), (23, INVALID), (8761, INVALID), (8760, ACCEPTED)] {
+    for (hours, code) in
+        [(0, INVALID), (-1, INVALID), (23, INVALID), (8761, INVALID), (8760, ACCEPTED)]
+    {
         let longer = client.increase_stream_retention_period().stream_name("orders");
-        table.row(format!("{hours} hours"), longer.retention_period_hours(hours).send().await, code);
+        table.row(
+            format!("{hours} hours"),
+            longer.retention_period_hours(hours).send().await,
+            code,
+        );
     }
     for (key, code) in [(0, VALIDATION), (1, ACCEPTED), (256, ACCEPTED), (257, VALIDATION)] {
         // The bound is in characters, not in bytes.
         let text = "ü".repeat(key);
-        let put = client.put_record().stream_name("orders").partition_key(&text).data(Blob::new("d"));
+        let put =
+            client.put_record().stream_name("orders").partition_key(&text).data(Blob::new("d"));
         table.row(format!("PutRecord, a key of {key}"), put.send().await, code);
         let entry = PutRecordsRequestEntry::builder().partition_key(&text).data(Blob::new("d"));
-        let put = client.put_records().stream_name("orders").records(entry.build().expect("a record"));
+        let put =
+            client.put_records().stream_name("orders").records(entry.build().expect("a record"));
         table.row(format!("PutRecords, a key of {key}"), put.send().await, code);
     }
     for (key, code) in [
@@ -321,7 +377,11 @@ async fn counts_keys_and_modes_are_validated() {
         let put = client.put_record().stream_name("orders").partition_key("k").data(Blob::new("d"));
         table.row(format!("PutRecord, {key}"), put.explicit_hash_key(key).send().await, code);
         let code = if code == ACCEPTED { INVALID } else { code };
-        let split = client.split_shard().stream_name("orders").shard_to_split("2").new_starting_hash_key(key);
+        let split = client
+            .split_shard()
+            .stream_name("orders")
+            .shard_to_split("2")
+            .new_starting_hash_key(key);
         table.row(format!("SplitShard, {key}"), split.send().await, code);
     }
     std::mem::take(table).check();

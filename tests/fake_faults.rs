@@ -44,7 +44,9 @@ fn is_open(shard: &Shard) -> bool {
 }
 
 /// The code of an error, and whether it is one of the operation's own in the SDK.
-fn told<E: ProvideErrorMetadata + Debug, R: Debug>(error: SdkError<E, R>) -> (Option<String>, bool) {
+fn told<E: ProvideErrorMetadata + Debug, R: Debug>(
+    error: SdkError<E, R>,
+) -> (Option<String>, bool) {
     match error {
         SdkError::ServiceError(error) => {
             let error = error.into_err();
@@ -68,9 +70,16 @@ async fn refused(client: &Client, operation: &str) -> (Option<String>, bool) {
         }
         "GetShardIterator" => {
             let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-            told(ask.shard_iterator_type(ShardIteratorType::Latest).send().await.expect_err("a fault"))
+            told(
+                ask.shard_iterator_type(ShardIteratorType::Latest)
+                    .send()
+                    .await
+                    .expect_err("a fault"),
+            )
         }
-        "GetRecords" => told(client.get_records().shard_iterator("any").send().await.expect_err("a fault")),
+        "GetRecords" => {
+            told(client.get_records().shard_iterator("any").send().await.expect_err("a fault"))
+        }
         "PutRecord" => {
             let put = client.put_record().stream_name("orders").partition_key("k");
             told(put.data(Blob::new("x")).send().await.expect_err("a fault"))
@@ -84,7 +93,11 @@ async fn refused(client: &Client, operation: &str) -> (Option<String>, bool) {
 }
 
 fn entry(data: &str) -> PutRecordsRequestEntry {
-    PutRecordsRequestEntry::builder().partition_key("k").data(Blob::new(data)).build().expect("complete")
+    PutRecordsRequestEntry::builder()
+        .partition_key("k")
+        .data(Blob::new(data))
+        .build()
+        .expect("complete")
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,9 +258,18 @@ async fn a_hook_that_is_replaced_may_call_the_fake_as_it_goes() {
 
 async fn read_all(client: &Client) -> Vec<String> {
     let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator = ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
-    let read = client.get_records().set_shard_iterator(iterator.shard_iterator).send().await.expect("read");
-    read.records().iter().map(|record| String::from_utf8_lossy(record.data().as_ref()).into_owned()).collect()
+    let iterator =
+        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+    let read = client
+        .get_records()
+        .set_shard_iterator(iterator.shard_iterator)
+        .send()
+        .await
+        .expect("read");
+    read.records()
+        .iter()
+        .map(|record| String::from_utf8_lossy(record.data().as_ref()).into_owned())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,7 +281,10 @@ async fn a_connection_that_breaks_may_have_carried_the_request() {
     fake.fail_next("PutRecord", Fault::ConnectionReset);
     assert!(matches!(put("carried out").await.expect_err("reset"), SdkError::DispatchFailure(_)));
     fake.fail_next("PutRecord", Fault::ConnectionRefused);
-    assert!(matches!(put("not carried out").await.expect_err("refused"), SdkError::DispatchFailure(_)));
+    assert!(matches!(
+        put("not carried out").await.expect_err("refused"),
+        SdkError::DispatchFailure(_)
+    ));
     assert_eq!(read_all(&client).await, ["carried out"]);
 }
 
@@ -267,7 +292,8 @@ async fn a_connection_that_breaks_may_have_carried_the_request() {
 async fn broken_bodies_are_errors() {
     let (fake, _, client) = one_stream();
     let no_id = r#"{"Shards":[{"HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"}}]}"#;
-    for fault in [Fault::TruncatedBody, Fault::NotJson, Fault::WrongTypes, Fault::Body("[]".into())] {
+    for fault in [Fault::TruncatedBody, Fault::NotJson, Fault::WrongTypes, Fault::Body("[]".into())]
+    {
         fake.fail_next("ListShards", fault.clone());
         let error = list(&client).await.map(|listed| format!("{listed:?}"));
         assert!(matches!(error, Err(SdkError::ResponseError(_))), "{fault:?}: {error:?}");
@@ -330,8 +356,13 @@ async fn listings_lag_omit_and_contradict() {
 
     let filter = ShardFilter::builder().r#type(ShardFilterType::AtLatest).build().expect("a type");
     fake.fail_next("ListShards", Fault::StaleListing(Duration::from_secs(3)));
-    let latest =
-        client.list_shards().stream_name("orders").shard_filter(filter).send().await.expect("a listing");
+    let latest = client
+        .list_shards()
+        .stream_name("orders")
+        .shard_filter(filter)
+        .send()
+        .await
+        .expect("a listing");
     assert_eq!(ids(latest.shards()), [&low, &high]);
     assert_eq!(listed(&client).await, truth);
 }
@@ -358,16 +389,28 @@ async fn an_empty_read_loses_nothing() {
     orders.split(FIRST);
     fake.fail_next("GetRecords", Fault::EmptyRead);
     let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator = ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
-    let empty = client.get_records().set_shard_iterator(iterator.shard_iterator).send().await.expect("read");
+    let iterator =
+        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+    let empty = client
+        .get_records()
+        .set_shard_iterator(iterator.shard_iterator)
+        .send()
+        .await
+        .expect("read");
     assert!(empty.records().is_empty() && empty.millis_behind_latest() > Some(0));
-    let read = client.get_records().set_shard_iterator(empty.next_shard_iterator).send().await.expect("read");
+    let read = client
+        .get_records()
+        .set_shard_iterator(empty.next_shard_iterator)
+        .send()
+        .await
+        .expect("read");
     assert_eq!((read.records().len(), read.child_shards().len()), (1, 2));
 }
 
 async fn reads_to_the_end(fake: &FakeKinesis, client: &Client) -> Vec<usize> {
     let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator = ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+    let iterator =
+        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
     let (mut next, mut records) = (iterator.shard_iterator, Vec::new());
     while let Some(iterator) = next {
         let read = client.get_records().shard_iterator(iterator).send().await.expect("read");
@@ -391,8 +434,11 @@ async fn the_end_of_a_shard_comes_with_its_last_records_or_later() {
         fake.fail_next("GetRecords", Fault::EndWithLastRecords(!with_last_records));
         assert_ne!(reads_to_the_end(&fake, &client).await, usual);
         assert_eq!(reads_to_the_end(&fake, &client).await, usual);
-        let chance =
-            RandomFaults::seeded(1).rate_of("GetRecords", Fault::EndWithLastRecords(!with_last_records), 0.5);
+        let chance = RandomFaults::seeded(1).rate_of(
+            "GetRecords",
+            Fault::EndWithLastRecords(!with_last_records),
+            0.5,
+        );
         fake.fail_at_random(chance);
         let mut seen = [0, 0];
         for _ in 0..20 {
@@ -407,7 +453,12 @@ async fn some_entries_of_a_put_fail_and_the_others_are_written() {
     let (fake, _, client) = one_stream();
     let put = async || {
         let put = client.put_records().stream_name("orders");
-        put.records(entry("0")).records(entry("1")).records(entry("2")).send().await.expect("answered")
+        put.records(entry("0"))
+            .records(entry("1"))
+            .records(entry("2"))
+            .send()
+            .await
+            .expect("answered")
     };
     fake.fail_next("PutRecords", Fault::ThrottleEntries(vec![0, 2]));
     let done = put().await;
@@ -415,7 +466,8 @@ async fn some_entries_of_a_put_fail_and_the_others_are_written() {
     let codes: Vec<_> = done.records().iter().map(|entry| entry.error_code()).collect();
     let throttled = Some("ProvisionedThroughputExceededException");
     assert_eq!(codes, [throttled, None, throttled]);
-    let message = "Rate exceeded for shard shardId-000000000000 in stream orders under account 123456789012.";
+    let message =
+        "Rate exceeded for shard shardId-000000000000 in stream orders under account 123456789012.";
     assert_eq!(done.records()[0].error_message(), Some(message));
     fake.fail_next("PutRecords", Fault::FailEntries(vec![1]));
     let done = put().await;
@@ -437,8 +489,11 @@ async fn a_hook_sees_every_request_and_may_act_on_the_fake() {
     let (hooked, done) = (orders.clone(), Arc::new(AtomicBool::new(false)));
     let first_time = Arc::clone(&done);
     fake.on_request(move |request| {
-        let second_page = request.operation() == "ListShards" && request.body().get("NextToken").is_some();
-        if second_page && request.stream_name() == Some("orders") && !first_time.swap(true, Ordering::Relaxed)
+        let second_page =
+            request.operation() == "ListShards" && request.body().get("NextToken").is_some();
+        if second_page
+            && request.stream_name() == Some("orders")
+            && !first_time.swap(true, Ordering::Relaxed)
         {
             hooked.split("shardId-000000000001");
         }
@@ -454,7 +509,8 @@ async fn a_hook_sees_every_request_and_may_act_on_the_fake() {
     assert_eq!(shards, orders.shards());
     assert_eq!(shards.len(), 4);
     fake.fail_always("ListStreams", Fault::InternalFailure);
-    let error = client.list_streams().send().await.expect_err("the hook's fault, before the script's");
+    let error =
+        client.list_streams().send().await.expect_err("the hook's fault, before the script's");
     assert_eq!(error.code(), Some("AccessDeniedException"));
     assert_eq!(fake.bodies("ListShards")[0]["StreamName"], "orders");
     assert!(fake.bodies("ListShards")[1].get("StreamName").is_none());
@@ -471,17 +527,24 @@ async fn a_stream_recreated_under_an_iterator_and_a_token() {
     let page = list(&client).await.expect("a page");
     orders.put("k", "x");
     let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator = ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+    let iterator =
+        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
     orders.recreate(2);
-    let read =
-        client.get_records().set_shard_iterator(iterator.shard_iterator).send().await.expect_err("gone");
+    let read = client
+        .get_records()
+        .set_shard_iterator(iterator.shard_iterator)
+        .send()
+        .await
+        .expect_err("gone");
     assert!(read.into_service_error().is_resource_not_found_exception());
     let next = client.list_shards().set_next_token(page.next_token).send().await.expect_err("gone");
     assert!(next.into_service_error().is_resource_not_found_exception());
     let new = orders.shards();
     assert_eq!(ids(&old), ids(&new));
     assert!(
-        old.iter().zip(&new).all(|(old, new)| old.sequence_number_range() != new.sequence_number_range())
+        old.iter()
+            .zip(&new)
+            .all(|(old, new)| old.sequence_number_range() != new.sequence_number_range())
     );
 }
 

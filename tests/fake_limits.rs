@@ -18,8 +18,11 @@ fn without_retries(fake: &FakeKinesis) -> Client {
 
 async fn trim_horizon(client: &Client) -> String {
     let iterator = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator =
-        iterator.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+    let iterator = iterator
+        .shard_iterator_type(ShardIteratorType::TrimHorizon)
+        .send()
+        .await
+        .expect("an iterator");
     iterator.shard_iterator.expect("always given")
 }
 
@@ -92,8 +95,9 @@ async fn read_of_ten_mebibytes_blocks_the_shard_for_five_seconds() {
 async fn sdk_retries_past_a_limit_on_a_paused_clock() {
     let fake = FakeKinesis::new();
     fake.create_stream("orders", 1);
-    let client =
-        Client::from_conf(fake.config().retry_config(RetryConfig::standard().with_max_attempts(10)).build());
+    let client = Client::from_conf(
+        fake.config().retry_config(RetryConfig::standard().with_max_attempts(10)).build(),
+    );
     let iterator = trim_horizon(&client).await;
     for _ in 0..20 {
         read(&client, &iterator).await.expect("a retry is admitted");
@@ -140,7 +144,11 @@ async fn shard_admits_a_thousand_records_a_second_and_throttles_the_rest() {
     let orders = fake.create_stream("orders", 1);
     let client = without_retries(&fake);
     let entry = || {
-        PutRecordsRequestEntry::builder().partition_key("k").data(Blob::new("x")).build().expect("complete")
+        PutRecordsRequestEntry::builder()
+            .partition_key("k")
+            .data(Blob::new("x"))
+            .build()
+            .expect("complete")
     };
     let put = async |count: usize| {
         let entries = (0..count).map(|_| entry()).collect();

@@ -19,7 +19,8 @@ fn one_stream() -> (FakeKinesis, FakeStream, Client) {
 
 async fn iterator(client: &Client, shard: &str) -> Option<String> {
     let ask = client.get_shard_iterator().stream_name("orders").shard_id(shard);
-    let iterator = ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+    let iterator =
+        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
     iterator.shard_iterator
 }
 
@@ -33,7 +34,13 @@ async fn read(client: &Client, shard: &str) {
 async fn finish(client: &Client, shard: &str) {
     let mut next = iterator(client, shard).await;
     while let Some(iterator) = next {
-        next = client.get_records().shard_iterator(iterator).send().await.expect("read").next_shard_iterator;
+        next = client
+            .get_records()
+            .shard_iterator(iterator)
+            .send()
+            .await
+            .expect("read")
+            .next_shard_iterator;
     }
 }
 
@@ -49,7 +56,11 @@ async fn rates_count_every_request() {
     fake.fail_nth("GetRecords", 2, Fault::ConnectionReset);
     read(&client, FIRST).await;
     read(&client, FIRST).await;
-    assert_eq!(fake.bytes_read("orders", FIRST), 3 * 6, "a rejected or lost response reads nothing");
+    assert_eq!(
+        fake.bytes_read("orders", FIRST),
+        3 * 6,
+        "a rejected or lost response reads nothing"
+    );
     assert_eq!(fake.requests_of("GetRecords").iter().map(Request::records_read).sum::<usize>(), 3);
     fake.advance(Duration::from_secs(1)).await;
     read(&client, FIRST).await;
@@ -67,8 +78,8 @@ async fn rates_count_every_request() {
 
 /// Returns the panic message of an assertion that fails.
 fn message(assert: impl FnOnce()) -> String {
-    let panic =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(assert)).expect_err("the assertion fails");
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(assert))
+        .expect_err("the assertion fails");
     panic
         .downcast_ref::<String>()
         .cloned()

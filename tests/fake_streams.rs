@@ -8,7 +8,8 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{
-    ScalingType, Shard, ShardFilter, ShardFilterType, StreamDescriptionSummary, StreamMode, StreamStatus,
+    ScalingType, Shard, ShardFilter, ShardFilterType, StreamDescriptionSummary, StreamMode,
+    StreamStatus,
 };
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault};
 
@@ -21,14 +22,20 @@ fn without_retries(fake: &FakeKinesis) -> Client {
 }
 
 async fn summary(client: &Client) -> StreamDescriptionSummary {
-    let summary = client.describe_stream_summary().stream_name("orders").send().await.expect("described");
+    let summary =
+        client.describe_stream_summary().stream_name("orders").send().await.expect("described");
     summary.stream_description_summary.expect("always given")
 }
 
 async fn listed(client: &Client, filter: ShardFilterType) -> Vec<String> {
     let filter = ShardFilter::builder().r#type(filter).build().expect("a type");
-    let listed =
-        client.list_shards().stream_name("orders").shard_filter(filter).send().await.expect("listed");
+    let listed = client
+        .list_shards()
+        .stream_name("orders")
+        .shard_filter(filter)
+        .send()
+        .await
+        .expect("listed");
     ids(listed.shards())
 }
 
@@ -41,7 +48,8 @@ async fn only_the_test_reshards_an_on_demand_stream() {
     let fake = FakeKinesis::new();
     let orders = fake.create_on_demand_stream("orders");
     let client = without_retries(&fake);
-    let split = client.split_shard().stream_name("orders").shard_to_split(FIRST).new_starting_hash_key("9");
+    let split =
+        client.split_shard().stream_name("orders").shard_to_split(FIRST).new_starting_hash_key("9");
     assert_eq!(split.send().await.expect_err("rejected").code(), Some("ValidationException"));
     let scale = client.update_shard_count().stream_name("orders").target_shard_count(8);
     let scale = scale.scaling_type(ScalingType::UniformScaling).send().await.expect_err("rejected");
@@ -69,7 +77,8 @@ async fn requests_see_a_transition() {
     let client = without_retries(&fake);
     client.create_stream().stream_name("orders").shard_count(1).send().await.expect("CREATING");
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Creating);
-    let rejected = client.list_shards().stream_name("orders").send().await.expect_err("still CREATING");
+    let rejected =
+        client.list_shards().stream_name("orders").send().await.expect_err("still CREATING");
     assert!(rejected.into_service_error().is_resource_in_use_exception());
     fake.advance(Duration::from_secs(10)).await;
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Active);
@@ -95,7 +104,8 @@ async fn requests_see_a_transition() {
     let rejected = put.send().await.expect_err("DELETING").into_service_error();
     assert!(rejected.is_resource_not_found_exception());
     fake.advance(Duration::from_secs(10)).await;
-    let gone = client.describe_stream_summary().stream_name("orders").send().await.expect_err("gone");
+    let gone =
+        client.describe_stream_summary().stream_name("orders").send().await.expect_err("gone");
     assert!(gone.into_service_error().is_resource_not_found_exception());
 }
 
@@ -126,7 +136,11 @@ async fn changes_of_a_test_have_no_transition() {
 }
 
 async fn put(client: &Client, size: usize) -> Option<String> {
-    let put = client.put_record().stream_name("orders").partition_key("k").data(Blob::new(vec![7; size - 1]));
+    let put = client
+        .put_record()
+        .stream_name("orders")
+        .partition_key("k")
+        .data(Blob::new(vec![7; size - 1]));
     put.send().await.err().and_then(|error| error.code().map(str::to_owned))
 }
 
@@ -134,8 +148,9 @@ async fn put(client: &Client, size: usize) -> Option<String> {
 async fn large_records_need_a_larger_maximum_record_size() {
     let fake = FakeKinesis::new();
     let client = without_retries(&fake);
-    let create =
-        |kib| client.create_stream().stream_name("orders").shard_count(1).max_record_size_in_kib(kib);
+    let create = |kib| {
+        client.create_stream().stream_name("orders").shard_count(1).max_record_size_in_kib(kib)
+    };
     for kib in [-1, 1023, 10_241] {
         let rejected = create(kib).send().await.expect_err("rejected").into_service_error();
         assert!(rejected.is_validation_exception(), "{kib}");
@@ -147,10 +162,12 @@ async fn large_records_need_a_larger_maximum_record_size() {
     fake.advance(Duration::from_secs(10)).await;
     assert_eq!(put(&client, 1).await, None);
     let orders = fake.stream("orders");
-    let sizes: Vec<_> = orders.records(FIRST).iter().map(|record| record.data().as_ref().len()).collect();
+    let sizes: Vec<_> =
+        orders.records(FIRST).iter().map(|record| record.data().as_ref().len()).collect();
     assert_eq!(sizes, [10 * MIB - 1, 0]);
 
-    let update = |kib| client.update_max_record_size().stream_arn(orders.arn()).max_record_size_in_kib(kib);
+    let update =
+        |kib| client.update_max_record_size().stream_arn(orders.arn()).max_record_size_in_kib(kib);
     for kib in [1023, 10_241] {
         let rejected = update(kib).send().await.expect_err("rejected").into_service_error();
         assert!(rejected.is_validation_exception(), "{kib}");
@@ -160,8 +177,10 @@ async fn large_records_need_a_larger_maximum_record_size() {
     assert_eq!(put(&client, 2 * MIB + 1).await.as_deref(), Some("InvalidArgumentException"));
 
     fake.create_stream("others", 1);
-    let others = client.describe_stream_summary().stream_name("others").send().await.expect("described");
-    let others = others.stream_description_summary.and_then(|summary| summary.max_record_size_in_kib);
+    let others =
+        client.describe_stream_summary().stream_name("others").send().await.expect("described");
+    let others =
+        others.stream_description_summary.and_then(|summary| summary.max_record_size_in_kib);
     assert_eq!(others, Some(1024));
     fake.stream("others").set_max_record_size(5000);
     fake.stream("others").put("k", vec![0; 4 * MIB]);
@@ -176,9 +195,15 @@ async fn stale_listing_shows_shards_that_have_expired_since() {
         fake.fail_next("ListShards", Fault::StaleListing(ago));
         let listed = client.list_shards().stream_name("orders").send().await.expect("listed");
         let open = |shard: &Shard| {
-            shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none())
+            shard
+                .sequence_number_range()
+                .is_some_and(|range| range.ending_sequence_number().is_none())
         };
-        listed.shards().iter().map(|shard| (shard.shard_id().to_owned(), open(shard))).collect::<Vec<_>>()
+        listed
+            .shards()
+            .iter()
+            .map(|shard| (shard.shard_id().to_owned(), open(shard)))
+            .collect::<Vec<_>>()
     };
     let shard = |index: u32, open| (format!("shardId-{index:012}"), open);
     fake.advance(HOUR).await;
@@ -232,7 +257,8 @@ async fn list_streams_tokens_are_validated() {
     let second = client.list_streams().next_token(token).send().await.expect("a page");
     assert_eq!((second.stream_names(), second.has_more_streams()), (&["c".to_owned()][..], false));
     for garbage in ["garbage", "Z2FyYmFnZQ=="] {
-        let rejected = client.list_streams().next_token(garbage).send().await.expect_err("rejected");
+        let rejected =
+            client.list_streams().next_token(garbage).send().await.expect_err("rejected");
         assert!(rejected.into_service_error().is_invalid_argument_exception());
     }
     fake.advance(Duration::from_millis(1001)).await;

@@ -33,7 +33,10 @@ async fn list(client: &Client) -> Result<ListShardsOutput, SdkError<ListShardsEr
 }
 
 /// Sends a listing that meets `fault` and returns its error and how long it took.
-async fn list_with(timeouts: Option<TimeoutConfig>, fault: Fault) -> (SdkError<ListShardsError>, Duration) {
+async fn list_with(
+    timeouts: Option<TimeoutConfig>,
+    fault: Fault,
+) -> (SdkError<ListShardsError>, Duration) {
     let fake = fake();
     let client = without_retries(&fake, timeouts);
     fake.fail_next("ListShards", fault);
@@ -109,9 +112,16 @@ async fn client_without_a_timeout_waits_forever() {
 #[tokio::test(start_paused = true)]
 async fn late_response_can_still_be_in_time() {
     let fake = fake();
-    let client = without_retries(&fake, Some(TimeoutConfig::builder().read_timeout(2 * SECOND).build()));
+    let client =
+        without_retries(&fake, Some(TimeoutConfig::builder().read_timeout(2 * SECOND).build()));
     fake.fail_next("PutRecord", Fault::Late(3 * SECOND));
-    let put = client.put_record().stream_name("orders").partition_key("k").data(Blob::new("x")).send().await;
+    let put = client
+        .put_record()
+        .stream_name("orders")
+        .partition_key("k")
+        .data(Blob::new("x"))
+        .send()
+        .await;
     put.expect_err("too late");
     fake.fail_next("ListShards", Fault::Late(SECOND));
     let start = Instant::now();
@@ -130,7 +140,11 @@ async fn latency_delays_the_response_and_not_the_effect() {
         sleep(Duration::from_millis(10)).await;
         orders.split(FIRST);
     });
-    assert_eq!(listed.expect("a listing").shards().len(), 1, "the listing took effect before the split");
+    assert_eq!(
+        listed.expect("a listing").shards().len(),
+        1,
+        "the listing took effect before the split"
+    );
     assert_eq!(start.elapsed(), Duration::from_millis(20));
     fake.fail_next("ListShards", Fault::Late(SECOND));
     list(&client).await.expect("a listing");
@@ -142,7 +156,8 @@ async fn latency_delays_the_response_and_not_the_effect() {
 
 #[tokio::test(start_paused = true)]
 async fn latency_lets_a_paused_clock_advance_during_a_busy_loop() {
-    let fake = FakeKinesis::builder().latency(Duration::from_millis(5)).limits(Limits::none()).build();
+    let fake =
+        FakeKinesis::builder().latency(Duration::from_millis(5)).limits(Limits::none()).build();
     fake.create_stream("orders", 1);
     let client = fake.client();
     let list_forever = async {

@@ -14,8 +14,8 @@ use aws_sdk_kinesis::operation::split_shard::SplitShardError;
 use aws_sdk_kinesis::operation::update_shard_count::UpdateShardCountError;
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{
-    PutRecordsRequestEntry, ScalingType, Shard, ShardFilter, ShardFilterType, ShardIteratorType, StreamMode,
-    StreamModeDetails, StreamStatus,
+    PutRecordsRequestEntry, ScalingType, Shard, ShardFilter, ShardFilterType, ShardIteratorType,
+    StreamMode, StreamModeDetails, StreamStatus,
 };
 use kinesis_shards::testing::FakeKinesis;
 
@@ -37,7 +37,8 @@ async fn stream_is_created_described_and_deleted() {
     let fake = FakeKinesis::new();
     let client = fake.client();
     client.create_stream().stream_name("orders").shard_count(3).send().await.expect("created");
-    let on_demand = StreamModeDetails::builder().stream_mode(StreamMode::OnDemand).build().expect("complete");
+    let on_demand =
+        StreamModeDetails::builder().stream_mode(StreamMode::OnDemand).build().expect("complete");
     client
         .create_stream()
         .stream_name("clicks")
@@ -46,8 +47,13 @@ async fn stream_is_created_described_and_deleted() {
         .await
         .expect("created");
 
-    let again =
-        client.create_stream().stream_name("orders").shard_count(1).send().await.expect_err("rejected");
+    let again = client
+        .create_stream()
+        .stream_name("orders")
+        .shard_count(1)
+        .send()
+        .await
+        .expect_err("rejected");
     assert!(again.into_service_error().is_resource_in_use_exception());
     let names = client.list_streams().send().await.expect("listed");
     assert_eq!(
@@ -60,7 +66,8 @@ async fn stream_is_created_described_and_deleted() {
     let rest = client.list_streams().set_next_token(first.next_token).send().await.expect("listed");
     assert_eq!(rest.stream_names(), ["orders"]);
 
-    let summary = client.describe_stream_summary().stream_name("clicks").send().await.expect("described");
+    let summary =
+        client.describe_stream_summary().stream_name("clicks").send().await.expect("described");
     let summary = summary.stream_description_summary().expect("always given");
     assert_eq!(summary.open_shard_count(), 4);
     assert_eq!(summary.stream_status(), &StreamStatus::Active);
@@ -79,8 +86,13 @@ async fn stream_is_created_described_and_deleted() {
     assert_eq!(whole.retention_period_hours(), 48);
 
     client.delete_stream().stream_arn(&arn).send().await.expect("deleted");
-    let gone =
-        client.list_shards().stream_name("clicks").send().await.expect_err("gone").into_service_error();
+    let gone = client
+        .list_shards()
+        .stream_name("clicks")
+        .send()
+        .await
+        .expect_err("gone")
+        .into_service_error();
     assert!(gone.is_resource_not_found_exception());
     assert!(gone.message().expect("a message").contains("clicks"));
     assert_eq!(fake.counts()["CreateStream"], 3);
@@ -94,16 +106,28 @@ async fn list_shards_token_stands_alone() {
     let first = client.list_shards().stream_name("orders").send().await.expect("a page");
     assert_eq!(first.shards().len(), 1000);
     let token = first.next_token().expect("more").to_owned();
-    let second = client.list_shards().next_token(&token).max_results(10_000).send().await.expect("a page");
+    let second =
+        client.list_shards().next_token(&token).max_results(10_000).send().await.expect("a page");
     assert_eq!(second.shards()[0].shard_id(), "shardId-000000001000");
-    let third = client.list_shards().set_next_token(second.next_token).send().await.expect("a page");
+    let third =
+        client.list_shards().set_next_token(second.next_token).send().await.expect("a page");
     assert_eq!((third.shards().len(), third.next_token()), (500, None));
-    let all: Vec<_> =
-        first.shards.into_iter().chain(second.shards).flatten().chain(third.shards.expect("more")).collect();
+    let all: Vec<_> = first
+        .shards
+        .into_iter()
+        .chain(second.shards)
+        .flatten()
+        .chain(third.shards.expect("more"))
+        .collect();
     assert_eq!(all, orders.shards());
 
-    let beside =
-        client.list_shards().next_token(&token).stream_name("orders").send().await.expect_err("rejected");
+    let beside = client
+        .list_shards()
+        .next_token(&token)
+        .stream_name("orders")
+        .send()
+        .await
+        .expect_err("rejected");
     assert!(matches!(beside.into_service_error(), ListShardsError::InvalidArgumentException(_)));
     let garbage = client.list_shards().next_token("garbage").send().await.expect_err("rejected");
     assert!(garbage.into_service_error().is_invalid_argument_exception());
@@ -131,13 +155,19 @@ async fn every_shard_filter_reaches_the_model() {
     fake.advance(HOUR).await;
     let client = fake.client();
     let filtered = |kind, time: Option<DateTime>, shard: Option<&str>| {
-        let filter =
-            ShardFilter::builder().r#type(kind).set_timestamp(time).set_shard_id(shard.map(str::to_owned));
-        let request =
-            client.list_shards().stream_name("orders").shard_filter(filter.build().expect("a type"));
+        let filter = ShardFilter::builder()
+            .r#type(kind)
+            .set_timestamp(time)
+            .set_shard_id(shard.map(str::to_owned));
+        let request = client
+            .list_shards()
+            .stream_name("orders")
+            .shard_filter(filter.build().expect("a type"));
         async move {
             let page = request.send().await.map_err(|error| error.code().map(str::to_owned))?;
-            Ok::<_, Option<String>>(ids(page.shards()).into_iter().map(str::to_owned).collect::<Vec<_>>())
+            Ok::<_, Option<String>>(
+                ids(page.shards()).into_iter().map(str::to_owned).collect::<Vec<_>>(),
+            )
         }
     };
     let between = Some(DateTime::from(split + HOUR / 2));
@@ -148,7 +178,10 @@ async fn every_shard_filter_reaches_the_model() {
         filtered(ShardFilterType::AtTrimHorizon, None, None).await,
         expected(&[&FIRST.to_owned(), &second])
     );
-    assert_eq!(filtered(ShardFilterType::FromTrimHorizon, None, None).await.map(|ids| ids.len()), Ok(5));
+    assert_eq!(
+        filtered(ShardFilterType::FromTrimHorizon, None, None).await.map(|ids| ids.len()),
+        Ok(5)
+    );
     assert_eq!(
         filtered(ShardFilterType::AtTimestamp, between, None).await,
         expected(&[&second, &low, &high])
@@ -157,7 +190,10 @@ async fn every_shard_filter_reaches_the_model() {
         filtered(ShardFilterType::FromTimestamp, between, None).await,
         expected(&[&second, &low, &high, &merged])
     );
-    assert_eq!(filtered(ShardFilterType::AfterShardId, None, Some(&low)).await, expected(&[&high, &merged]));
+    assert_eq!(
+        filtered(ShardFilterType::AfterShardId, None, Some(&low)).await,
+        expected(&[&high, &merged])
+    );
     let rejected = Err(Some("InvalidArgumentException".to_owned()));
     assert_eq!(filtered(ShardFilterType::AtTimestamp, None, None).await, rejected);
     assert_eq!(filtered(ShardFilterType::AfterShardId, None, None).await, rejected);
@@ -178,7 +214,8 @@ async fn requests_reshard_a_stream() {
     assert!(matches!(bad, SplitShardError::InvalidArgumentException(_)));
     split(&(1_u128 << 127).to_string()).send().await.expect("split");
     let merge = client.merge_shards().stream_name("orders").shard_to_merge(FIRST);
-    let bad = merge.adjacent_shard_to_merge("shardId-000000000001").send().await.expect_err("rejected");
+    let bad =
+        merge.adjacent_shard_to_merge("shardId-000000000001").send().await.expect_err("rejected");
     assert!(matches!(bad.into_service_error(), MergeShardsError::InvalidArgumentException(_)));
     let scale = |target| {
         client
@@ -198,8 +235,13 @@ async fn requests_reshard_a_stream() {
 
 /// Returns the `Date` header of a response.
 async fn date(fake: &FakeKinesis) -> Option<String> {
-    let rejected =
-        fake.client().list_shards().stream_name("nothing").send().await.expect_err("no such stream");
+    let rejected = fake
+        .client()
+        .list_shards()
+        .stream_name("nothing")
+        .send()
+        .await
+        .expect_err("no such stream");
     rejected.raw_response()?.headers().get("date").map(str::to_owned)
 }
 
@@ -236,9 +278,13 @@ async fn iterators_start_where_asked_and_reject_invalid_starts() {
     });
     assert_eq!(read.millis_behind_latest(), Some(0));
 
-    let ask =
-        |kind| client.get_shard_iterator().stream_name("orders").shard_id(FIRST).shard_iterator_type(kind);
-    let after = ask(ShardIteratorType::AfterSequenceNumber).starting_sequence_number(&sequence).send().await;
+    let ask = |kind| {
+        client.get_shard_iterator().stream_name("orders").shard_id(FIRST).shard_iterator_type(kind)
+    };
+    let after = ask(ShardIteratorType::AfterSequenceNumber)
+        .starting_sequence_number(&sequence)
+        .send()
+        .await;
     let after = after.expect("an iterator").shard_iterator.expect("always given");
     let read = client.get_records().shard_iterator(after).send().await.expect("read");
     assert_eq!(read.records().len(), 1);
@@ -252,10 +298,13 @@ async fn iterators_start_where_asked_and_reject_invalid_starts() {
         let error = bad.send().await.expect_err("rejected").into_service_error();
         assert!(matches!(error, GetShardIteratorError::InvalidArgumentException(_)), "{error:?}");
     }
-    let missing = client.get_shard_iterator().stream_name("orders").shard_id("shardId-000000000009");
-    let missing = missing.shard_iterator_type(ShardIteratorType::Latest).send().await.expect_err("rejected");
+    let missing =
+        client.get_shard_iterator().stream_name("orders").shard_id("shardId-000000000009");
+    let missing =
+        missing.shard_iterator_type(ShardIteratorType::Latest).send().await.expect_err("rejected");
     assert!(missing.into_service_error().is_resource_not_found_exception());
-    let garbage = client.get_records().shard_iterator("garbage").send().await.expect_err("rejected");
+    let garbage =
+        client.get_records().shard_iterator("garbage").send().await.expect_err("rejected");
     assert!(matches!(garbage.into_service_error(), GetRecordsError::InvalidArgumentException(_)));
     fake.advance(Duration::from_secs(301)).await;
     let late = client.get_records().shard_iterator(&next).send().await.expect_err("rejected");
@@ -263,7 +312,11 @@ async fn iterators_start_where_asked_and_reject_invalid_starts() {
 }
 
 /// Reads every shard to its end or its tip, and follows the child shards of each response.
-async fn read_all(fake: &FakeKinesis, client: &Client, shards: &[&str]) -> BTreeMap<String, Vec<String>> {
+async fn read_all(
+    fake: &FakeKinesis,
+    client: &Client,
+    shards: &[&str],
+) -> BTreeMap<String, Vec<String>> {
     let mut todo: Vec<String> = shards.iter().map(ToString::to_string).collect();
     let (mut seen, mut read) = (BTreeSet::new(), BTreeMap::new());
     while let Some(shard) = todo.pop() {
@@ -273,7 +326,13 @@ async fn read_all(fake: &FakeKinesis, client: &Client, shards: &[&str]) -> BTree
         let records: &mut Vec<String> = read.entry(shard.clone()).or_default();
         let mut next = Some(open_iterator(client, &shard, ShardIteratorType::TrimHorizon).await);
         while let Some(iterator) = next.take() {
-            let batch = client.get_records().shard_iterator(iterator).limit(100).send().await.expect("read");
+            let batch = client
+                .get_records()
+                .shard_iterator(iterator)
+                .limit(100)
+                .send()
+                .await
+                .expect("read");
             records.extend(
                 batch
                     .records()
@@ -341,13 +400,20 @@ async fn end_of_a_closed_shard_names_its_children() {
         assert_eq!(read.records().len(), 1);
         if !with_last_records {
             assert!(read.child_shards().is_empty());
-            read =
-                client.get_records().set_shard_iterator(read.next_shard_iterator).send().await.expect("read");
+            read = client
+                .get_records()
+                .set_shard_iterator(read.next_shard_iterator)
+                .send()
+                .await
+                .expect("read");
             assert!(read.records().is_empty());
         }
         assert_eq!(read.next_shard_iterator(), None);
-        let children: Vec<_> =
-            read.child_shards().iter().map(|child| (child.shard_id(), child.parent_shards())).collect();
+        let children: Vec<_> = read
+            .child_shards()
+            .iter()
+            .map(|child| (child.shard_id(), child.parent_shards()))
+            .collect();
         let parents = [FIRST.to_owned()];
         assert_eq!(children, [(low.as_str(), &parents[..]), (high.as_str(), &parents[..])]);
     }
@@ -386,7 +452,9 @@ async fn recreated_stream_has_the_old_ids_and_new_sequence_numbers() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "ResourceNotFoundException: Stream orders under account 123456789012 not found.")]
+#[should_panic(
+    expected = "ResourceNotFoundException: Stream orders under account 123456789012 not found."
+)]
 async fn call_on_a_missing_stream_panics_with_the_reason() {
     FakeKinesis::new().stream("orders").split(FIRST);
 }

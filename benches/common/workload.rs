@@ -6,7 +6,9 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::Shard;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt, future, stream};
-use kinesis_shards::{Error, ReadOptions, ShardHandle, ShardList, ShardStreamExt, parents_first};
+use kinesis_shards::lineage::parents_first;
+use kinesis_shards::listing::ShardList;
+use kinesis_shards::{ListError, ReadOptions, ShardHandle, ShardStreamExt};
 
 use super::canned_records::CannedRecords;
 
@@ -42,7 +44,7 @@ pub(crate) fn handles(shards: usize) -> impl Stream<Item = ShardHandle> {
     let shard = |n| Shard::builder().shard_id(format!("shardId-{n:012}")).build();
     let shards = (0..shards).map(|n| shard(n).expect("a shard"));
     let lists = stream::iter([ShardList::full("orders", shards.collect())]);
-    parents_first(lists).map(|shard: Result<_, Error>| shard.expect("a shard"))
+    parents_first(lists).map(|shard: Result<_, ListError>| shard.expect("a shard"))
 }
 
 /// Removes the pauses between reads: the canned Kinesis has no limits.
@@ -53,7 +55,7 @@ fn without_pauses(options: ReadOptions) -> ReadOptions {
 /// Reads the workload with the crate, record by record.
 pub(crate) async fn read_records(client: &Client, workload: Workload, options: ReadOptions) {
     let shards = handles(workload.shards);
-    let mut all = Box::pin(shards.records(client).with(without_pauses(options)));
+    let mut all = Box::pin(shards.records(client).with_options(without_pauses(options)));
     let (mut records, mut bytes) = (0, 0);
     while let Some(record) = all.next().await {
         records += 1;
@@ -65,7 +67,7 @@ pub(crate) async fn read_records(client: &Client, workload: Workload, options: R
 /// Reads the workload with the crate, page by page.
 pub(crate) async fn read_batches(client: &Client, workload: Workload) {
     let shards = handles(workload.shards);
-    let mut all = Box::pin(shards.batches(client).with(without_pauses(ReadOptions::new())));
+    let mut all = Box::pin(shards.batches(client).with_options(without_pauses(ReadOptions::new())));
     let (mut records, mut bytes) = (0, 0);
     while let Some(batch) = all.next().await {
         for record in batch.expect("a batch") {

@@ -5,7 +5,9 @@ use std::hint::black_box;
 
 use aws_sdk_kinesis::types::Shard;
 use futures::{FutureExt, StreamExt, stream};
-use kinesis_shards::{Error, ShardHandle, ShardList, parents_first};
+use kinesis_shards::lineage::parents_first;
+use kinesis_shards::listing::ShardList;
+use kinesis_shards::{ListError, ShardHandle};
 
 use crate::common::measure::{ratio, seconds_per_item, to_f64};
 use crate::common::table::Table;
@@ -21,7 +23,7 @@ const COUNTED: usize = 20_000;
 const PAIRS: usize = 15;
 
 pub(crate) fn measure(table: &mut Table) {
-    Table::heading("Lineage: cost of a shard that is released by its parent's completion");
+    Table::heading("ParentsFirst: cost of a shard that is released by its parent's completion");
     for shape in &SHAPES[1..] {
         // The small list is released many times, so that both runs of a pair take as long.
         let growth = ratio(PAIRS, timed(shape, MANY, 1), timed(shape, FEW, MANY / FEW));
@@ -91,7 +93,7 @@ fn list(shape: &str, n: usize) -> ShardList {
 
 /// Takes and completes every ready shard until none is left.
 fn release(list: ShardList) {
-    let mut shards = parents_first(stream::iter([Ok::<_, Error>(list)]));
+    let mut shards = parents_first(stream::iter([Ok::<_, ListError>(list)]));
     let mut open = Vec::<ShardHandle>::new();
     loop {
         while let Some(Some(shard)) = shards.next().now_or_never() {

@@ -3,7 +3,9 @@
 use aws_sdk_kinesis::types::Shard;
 use futures::channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures::{FutureExt, StreamExt};
-use kinesis_shards::{Error, Lineage, ShardHandle, ShardList, parents_first};
+use kinesis_shards::lineage::{ParentsFirst, parents_first};
+use kinesis_shards::listing::ShardList;
+use kinesis_shards::{ListError, ShardHandle};
 
 use crate::common::measure::to_f64;
 use crate::common::table::Table;
@@ -13,8 +15,8 @@ const SHARDS: usize = 100_000;
 /// The shards that stay open in the second case.
 const OPEN: usize = 10;
 
-type Lists = UnboundedSender<Result<ShardList, Error>>;
-type Shards = Lineage<UnboundedReceiver<Result<ShardList, Error>>>;
+type Lists = UnboundedSender<Result<ShardList, ListError>>;
+type Shards = ParentsFirst<UnboundedReceiver<Result<ShardList, ListError>>>;
 
 pub(crate) fn measure(table: &mut Table) {
     Table::heading(&format!("Heap kept, in bytes per shard, of {SHARDS} shards"));

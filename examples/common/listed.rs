@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use futures::StreamExt;
-use kinesis_shards::{StreamId, shard_lists};
+use kinesis_shards::StreamId;
+use kinesis_shards::listing::shard_lists;
 
 use super::error::{LastError, with_cause};
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use kinesis_shards::{Batch, ShardHandle};
+use kinesis_shards::ShardHandle;
+use kinesis_shards::records::Batch;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 

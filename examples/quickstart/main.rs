@@ -20,8 +20,9 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use clap::Parser;
 use futures::StreamExt;
+use kinesis_shards::records::ReadEventKind;
 use kinesis_shards::testing::FakeKinesis;
-use kinesis_shards::{ReadEventKind, ReadOptions, StartAt, StreamId, try_all_shards};
+use kinesis_shards::{ReadOptions, StartAt, StreamId, try_all_shards};
 
 use crate::args::Args;
 use crate::common::error::LastError;

@@ -3,7 +3,8 @@
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
 use futures::StreamExt;
-use kinesis_shards::{ReadOptions, ReaderEnd, ShardHandle};
+use kinesis_shards::records::EndReason;
+use kinesis_shards::{ReadOptions, ShardHandle};
 
 use crate::common::error::with_cause;
 use crate::ledger::Ledger;
@@ -16,7 +17,7 @@ pub(crate) async fn read_shard_to_end(
 ) {
     ledger.shard_opens(&shard);
     let id = shard.id().to_owned();
-    let mut batches = shard.batches(client).with(options);
+    let mut batches = shard.batches(client).with_options(options);
     while let Some(batch) = batches.next().await {
         match batch {
             Ok(batch) => ledger.records_read(&id, batch),
@@ -25,10 +26,10 @@ pub(crate) async fn read_shard_to_end(
         }
     }
     match batches.ended() {
-        Some(ReaderEnd::EndOfShard { children }) => {
+        Some(EndReason::EndOfShard { children }) => {
             ledger.shard_ends(&id, children.iter().map(ChildShard::shard_id));
         }
-        Some(ReaderEnd::Expired) => ledger.shard_ends(&id, std::iter::empty()),
+        Some(EndReason::Expired) => ledger.shard_ends(&id, std::iter::empty()),
         _ => {}
     }
 }

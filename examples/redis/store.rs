@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use kinesis_shards::{Checkpoint, CheckpointStore, Save, StoreError, StreamId};
+use kinesis_shards::StreamId;
+use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, Save, StoreError};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands, Client};
 use tokio::sync::Mutex;
@@ -50,7 +51,8 @@ impl RedisStore {
 
     /// Each shard's checkpoint, as text.
     async fn rows(&self, stream: &StreamId) -> Result<HashMap<String, String>, StoreError> {
-        let mut rows: HashMap<String, String> = self.connection.clone().hgetall(key(stream)).await?;
+        let mut rows: HashMap<String, String> =
+            self.connection.clone().hgetall(key(stream)).await?;
         rows.remove("");
         Ok(rows)
     }
@@ -70,7 +72,12 @@ impl RedisStore {
     }
 
     /// Sets the shard's field, or removes it.
-    async fn write(&self, stream: &StreamId, shard: &str, value: Option<String>) -> Result<(), StoreError> {
+    async fn write(
+        &self,
+        stream: &StreamId,
+        shard: &str,
+        value: Option<String>,
+    ) -> Result<(), StoreError> {
         let key = key(stream);
         let turn = self.turn(&key, None).await?;
         let mut write = redis::cmd("EVAL");

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use kinesis_shards::checkpoint::UnackedRecord;
 use kinesis_shards::testing::{FakeKinesis, FakeStream};
-use kinesis_shards::{
-    Checkpoints, FileStore, ReadError, ReadOptions, ShardStreamExt, UnackedRecord, all_shards,
-};
+use kinesis_shards::{Checkpoints, FileStore, ReadError, ReadOptions, ShardStreamExt, all_shards};
 use tokio::time::{sleep, timeout};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -60,7 +59,7 @@ pub(crate) async fn run() -> Result<bool> {
         record?.ack();
         processed += 1;
     }
-    let stopped = checkpoints.stop(Duration::from_secs(5)).await;
+    let stopped = checkpoints.shutdown(Duration::from_secs(5)).await;
     println!("  {processed} records; {stopped}");
     drop((records, checkpoints));
 
@@ -102,7 +101,7 @@ fn consume(kinesis: &FakeKinesis, checkpoints: &Checkpoints) -> Records {
     let client = kinesis.client();
     let options = ReadOptions::new().idle_interval(Duration::from_millis(250));
     let shards = all_shards(&client, "orders").checkpoints(checkpoints);
-    shards.records(&client).with(options).boxed()
+    shards.records(&client).with_options(options).boxed()
 }
 
 /// Takes the next record and counts its delivery.

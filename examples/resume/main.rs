@@ -87,7 +87,7 @@ async fn follow(stream: &StreamId, args: &Args) -> Result<bool, String> {
         let checkpoints = checkpoints.clone();
         async move {
             tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C");
-            checkpoints.stop(SHUTDOWN_LIMIT).await
+            checkpoints.shutdown(SHUTDOWN_LIMIT).await
         }
     });
 
@@ -95,7 +95,7 @@ async fn follow(stream: &StreamId, args: &Args) -> Result<bool, String> {
         .start_at(args.source.from) // shards without a checkpoint
         .checkpoints(&checkpoints) // the others continue at theirs
         .records(&client)
-        .with(ReadOptions::new().deaggregate())
+        .with_options(ReadOptions::new().deaggregate())
         .auto_ack(); // taking the next record acknowledges this one
     while let Some(record) = records.next().await {
         match record {

@@ -86,7 +86,7 @@ async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result
     // A batch has the lag of all its records, and is written at once.
     let options = progress.read_options();
     let options = if args.deaggregate { options.deaggregate() } else { options };
-    let mut batches = shards.batches(&client).with(options);
+    let mut batches = shards.batches(&client).with_options(options);
 
     let line = if args.json { line::json } else { line::text };
     let mut stdout = tokio::io::stdout();

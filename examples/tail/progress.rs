@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kinesis_shards::{ReadEventKind, ReadOptions, Record};
+use kinesis_shards::records::ReadEventKind;
+use kinesis_shards::{ReadOptions, Record};
 use tokio::time::Instant;
 
 use crate::common::error::LastError;

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use kinesis_shards::{Batch, Record};
+use kinesis_shards::Record;
+use kinesis_shards::records::Batch;
 
 #[derive(Default)]
 pub(crate) struct Replay {

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use futures::StreamExt;
-use kinesis_shards::{Checkpoints, DynamoDbStore, ReadOptions, ShardStreamExt, StreamId, all_shards};
+use kinesis_shards::{
+    Checkpoints, DynamoDbStore, ReadOptions, ShardStreamExt, StreamId, all_shards,
+};
 use tracing::Level;
 
 use crate::common::error::with_cause;
@@ -83,7 +85,7 @@ async fn follow(args: &Args) -> Result<bool, String> {
         let checkpoints = checkpoints.clone();
         async move {
             tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C");
-            checkpoints.stop(SHUTDOWN_LIMIT).await
+            checkpoints.shutdown(SHUTDOWN_LIMIT).await
         }
     });
 
@@ -93,7 +95,7 @@ async fn follow(args: &Args) -> Result<bool, String> {
         .start_at(source.from) // shards without a checkpoint
         .checkpoints(&checkpoints) // the others continue at theirs
         .records(&client)
-        .with(options)
+        .with_options(options)
         .auto_ack(); // taking the next record acknowledges this one
     while let Some(record) = records.next().await {
         match record {

@@ -7,15 +7,15 @@ use futures::Stream;
 use futures::stream::FusedStream;
 use pin_project::pin_project;
 
-use super::UnackedRecord;
-use super::ack::{Token, sub_sequence_number};
-use crate::Record;
+use crate::checkpoint::acker::{AckToken, UnackedRecord, sub_sequence_number};
+use crate::records::record::Record;
 
-/// Acknowledges each record when the next is asked for: for the simple loop, that processes one record after the other.
+/// Acknowledges each record when the next is asked for: for the simple loop, that processes one
+/// record after the other.
 ///
 /// ```
 /// use futures::TryStreamExt;
-/// use kinesis_shards::{ShardStreamExt, Checkpoints, MemoryStore, all_shards};
+/// use kinesis_shards::{Checkpoints, MemoryStore, ShardStreamExt, all_shards};
 /// # use kinesis_shards::testing::FakeKinesis;
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -28,7 +28,7 @@ use crate::Record;
 /// # let stop = checkpoints.clone();
 /// # tokio::spawn(async move {
 /// #     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
-/// #     assert_eq!(stop.stop(std::time::Duration::from_secs(1)).await.unacknowledged(), 0);
+/// #     assert_eq!(stop.shutdown(std::time::Duration::from_secs(1)).await.unacknowledged(), 0);
 /// # });
 /// while let Some(record) = records.try_next().await? {
 ///     println!("{}: {} bytes", record.sequence_number(), record.data().len());
@@ -37,12 +37,14 @@ use crate::Record;
 /// # }
 /// ```
 ///
-/// A record is acknowledged as soon as the stream is *polled* again. Do not put a combinator over it that asks for more before it is done with what it has: `buffer_unordered`, `chunks`, `peekable`, a channel. For these, acknowledge each
-/// record by itself.
+/// A record is acknowledged as soon as the stream is *polled* again. Do not put a combinator over
+/// it that asks for more before it is done with what it has: `buffer_unordered`, `chunks`,
+/// `peekable`, a channel. For these, acknowledge each record by itself.
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing, but as it was polled, the record before is acknowledged. The record that was taken last before the stream is dropped is not, and comes again.
+/// Dropping `next()` loses nothing, but as it was polled, the record before is acknowledged. The
+/// record that was taken last before the stream is dropped is not, and comes again.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 #[pin_project]
@@ -52,16 +54,17 @@ pub struct AutoAck<S> {
     last: Last,
 }
 
-/// The record that was taken last. The text is kept between records, so that nothing is allocated for each.
+/// The record that was taken last. The text is kept between records, so that nothing is allocated
+/// for each.
 #[derive(Default)]
 struct Last {
-    token: Option<Token>,
+    token: Option<AckToken>,
     sequence_number: String,
     sub_sequence_number: Option<u64>,
 }
 
 impl<S> AutoAck<S> {
-    pub(super) fn new(records: S) -> Self {
+    pub(crate) fn new(records: S) -> Self {
         Self { records, last: Last::default() }
     }
 

@@ -10,28 +10,36 @@ use aws_sdk_kinesis::primitives::DateTime;
 use tokio::runtime::Handle;
 use tokio::time::{Duration, timeout, timeout_at};
 
-use super::saver::Saver;
-use super::shared::{SAVER_GRACE, Shared, are_durable, later};
-use super::{Checkpoint, CheckpointOptions, CheckpointStore, CheckpointedShard, StoreError};
-use crate::runtime::Timer;
-use crate::task::Task;
-use crate::{Progress, ShardHandle, StartPosition, StreamId};
+use crate::checkpoint::options::CheckpointOptions;
+use crate::checkpoint::save_task::SaveTask;
+use crate::checkpoint::shards::CheckpointedShard;
+use crate::checkpoint::shared::{SAVER_GRACE, Shared, are_durable, later};
+use crate::checkpoint::store::{CheckpointStore, StoreError};
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::handle::ShardHandle;
+use crate::shard::position::{Progress, StartPosition};
+use crate::shard::stream_id::StreamId;
+use crate::util::abort_on_drop::AbortOnDrop;
+use crate::util::runtime::Timer;
 
 /// How far each shard of one stream was processed, and the store that keeps it.
 ///
-/// It is loaded once, at the start, given to [`AllShards::checkpoints`](crate::AllShards::checkpoints), and [stopped](Self::stop) at the end. Clones are of the same.
+/// It is loaded once, at the start, given to
+/// [`AllShards::checkpoints`](crate::AllShards::checkpoints), and [stopped](Self::shutdown) at the
+/// end. Clones are of the same.
 ///
-/// While one of its clones, or a stream made with it, lives, a task saves what is acknowledged; it is aborted with the last of them, and what it had not saved comes again.
-/// It runs in the runtime that the checkpoints were loaded in. Should that be shut down, or make no
-/// progress for 5 s, the task moves to the runtime in which the checkpoints are used, with a warning.
-/// One `Checkpoints` is for one consumer of the stream: a shard is read by one reader at a time, also
-/// where two `Checkpoints` share a store in one process. The second reader of a shard is refused with
-/// an error ([`ReadError::is_in_use`](crate::ReadError::is_in_use)). Two processes that share a store
+/// While one of its clones, or a stream made with it, lives, a task saves what is acknowledged; it
+/// is aborted with the last of them, and what it had not saved comes again. It runs in the runtime
+/// that the checkpoints were loaded in. Should that be shut down, or make no progress for 5 s, the
+/// task moves to the runtime in which the checkpoints are used, with a warning. One `Checkpoints`
+/// is for one consumer of the stream: a shard is read by one reader at a time, also where two
+/// `Checkpoints` share a store in one process. The second reader of a shard is refused with an
+/// error ([`ReadError::is_in_use`](crate::ReadError::is_in_use)). Two processes that share a store
 /// overwrite each other's checkpoints.
 #[derive(Clone)]
 pub struct Checkpoints {
     shared: Arc<Shared>,
-    saver: Arc<Mutex<Task<()>>>,
+    saver: Arc<Mutex<AbortOnDrop<()>>>,
 }
 
 impl Checkpoints {
@@ -79,13 +87,13 @@ impl Checkpoints {
         };
         tracing::debug!(stream = stream.name(), shards = loaded.len(), "checkpoints loaded");
         let shared = Arc::new(Shared::new(stream, store, options, loaded));
-        let saver = Saver::spawn(&shared);
+        let saver = SaveTask::spawn(&shared);
         Ok(Self { shared, saver: Arc::new(Mutex::new(saver)) })
     }
 
-    /// Spawns the task that saves in this runtime, if it ended with the runtime it ran in, or if that
-    /// is not driven.
-    pub(super) fn keep_saving(&self) {
+    /// Spawns the task that saves in this runtime, if it ended with the runtime it ran in, or if
+    /// that is not driven.
+    pub(crate) fn keep_saving(&self) {
         let shared = &self.shared;
         if shared.has_saver() && !shared.is_saver_late() {
             return;
@@ -102,16 +110,17 @@ impl Checkpoints {
             stream = shared.stream.name(),
             "the runtime in which checkpoints were saved {what}: they are saved in this one"
         );
-        *saver = Saver::spawn(shared);
+        *saver = SaveTask::spawn(shared);
         shared.hurry();
     }
 
-    /// As [`keep_saving`](Self::keep_saving), for those who wait for the store. The task is woken to
-    /// look again where the checkpoints are saved in another runtime.
-    pub(super) fn watch_saving(&self, watch: &mut Timer, cx: &mut Context<'_>) {
+    /// As [`keep_saving`](Self::keep_saving), for those who wait for the store. The task is woken
+    /// to look again where the checkpoints are saved in another runtime.
+    pub(crate) fn watch_saving(&self, watch: &mut Timer, cx: &mut Context<'_>) {
         loop {
             self.keep_saving();
-            let is_elsewhere = is_elsewhere(&self.saver.lock().unwrap_or_else(PoisonError::into_inner));
+            let is_elsewhere =
+                is_elsewhere(&self.saver.lock().unwrap_or_else(PoisonError::into_inner));
             if !is_elsewhere || watch.poll(cx, SAVER_GRACE).is_pending() {
                 return;
             }
@@ -119,16 +128,19 @@ impl Checkpoints {
     }
 
     #[track_caller]
-    pub(super) fn assert_are_of(&self, stream: &StreamId) {
+    pub(crate) fn assert_are_of(&self, stream: &StreamId) {
         let own = self.shared.learn(stream);
         let is_same = match (own.arn(), stream.arn()) {
             (Some(a), Some(b)) => a == b,
             _ => own.name() == stream.name(),
         };
-        assert!(is_same, "these are the checkpoints of stream {own}, and the shards are of stream {stream}");
+        assert!(
+            is_same,
+            "these are the checkpoints of stream {own}, and the shards are of stream {stream}"
+        );
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -144,29 +156,37 @@ impl Checkpoints {
         self.shared.known(shard_id)?.checkpoint()
     }
 
-    /// How far each shard was processed, for [`Lineage::resume`](crate::Lineage::resume): for a chain that is not made by [`all_shards`](crate::all_shards()).
+    /// How far each shard was processed, for
+    /// [`ParentsFirst::resume`](crate::lineage::ParentsFirst::resume): for a chain that is not made
+    /// by [`all_shards`](crate::all_shards()).
     pub fn progress(&self) -> impl Iterator<Item = (String, Progress)> {
-        self.shared.entries().into_iter().filter_map(|entry| Some((entry.id.clone(), entry.progress()?)))
+        self.shared
+            .entries()
+            .into_iter()
+            .filter_map(|entry| Some((entry.id.clone(), entry.progress()?)))
     }
 
-    /// A shard with its checkpoint, for a chain that is not made by [`all_shards`](crate::all_shards()). Of a shard that is not known, the start is remembered;
+    /// A shard with its checkpoint, for a chain that is not made by
+    /// [`all_shards`](crate::all_shards()). Of a shard that is not known, the start is remembered;
     /// the client tells the time of it, if that is the tip.
     ///
     /// # Panics
     ///
     /// If the shard is of another stream.
     #[track_caller]
-    pub fn shard(&self, handle: ShardHandle, client: &Client) -> CheckpointedShard {
+    pub fn open(&self, handle: ShardHandle, client: &Client) -> CheckpointedShard {
         self.assert_are_of(handle.stream());
         CheckpointedShard::new(handle, self, client, false)
     }
 
-    /// Forgets a shard, also in the store, as is done with those that Kinesis does not list any more.
+    /// Forgets a shard, also in the store, as is done with those that Kinesis does not list any
+    /// more.
     pub fn forget(&self, shard_id: &str) {
         self.shared.forget(shard_id);
     }
 
-    /// Saves all that was acknowledged by now, and waits until the store has confirmed it, however long that takes.
+    /// Saves all that was acknowledged by now, and waits until the store has confirmed it, however
+    /// long that takes.
     ///
     /// # Panics
     ///
@@ -187,10 +207,14 @@ impl Checkpoints {
         .await;
     }
 
-    /// Stops the consumer: reading ends, what is in flight is waited for, and all that was acknowledged is saved.
+    /// Stops the consumer: reading ends, what is in flight is waited for, and all that was
+    /// acknowledged is saved.
     ///
-    /// Every stream of records and of shards that was made with these checkpoints ends: it gives `None`, so that loops and pipelines over it run out by themselves. Then this waits until every record that was delivered
-    /// is acknowledged or dropped, and until the store has confirmed all: for `limit` in all. So the pipeline must be polled meanwhile: call this from another task, or beside it.
+    /// Every stream of records and of shards that was made with these checkpoints ends: it gives
+    /// `None`, so that loops and pipelines over it run out by themselves. Then this waits until
+    /// every record that was delivered is acknowledged or dropped, and until the store has
+    /// confirmed all: for `limit` in all. So the pipeline must be polled meanwhile: call this from
+    /// another task, or beside it.
     ///
     /// What is left over at the limit is in the answer, and comes again with the next run.
     ///
@@ -199,7 +223,7 @@ impl Checkpoints {
     /// # async fn example(checkpoints: kinesis_shards::Checkpoints, pipeline: impl Future<Output = ()>) {
     /// let stop = tokio::spawn(async move {
     ///     tokio::signal::ctrl_c().await.unwrap();
-    ///     checkpoints.stop(Duration::from_secs(30)).await
+    ///     checkpoints.shutdown(Duration::from_secs(30)).await
     /// });
     /// pipeline.await; // It ends because its records do.
     /// println!("{}", stop.await.unwrap());
@@ -209,7 +233,7 @@ impl Checkpoints {
     /// # Cancel safety
     ///
     /// It may be dropped: reading has ended, and saving goes on.
-    pub async fn stop(&self, limit: Duration) -> Stopped {
+    pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
         let shared = &self.shared;
         shared.stop();
         let deadline = later(limit);
@@ -222,7 +246,7 @@ impl Checkpoints {
         // A store that is quick has its chance even where nothing else was left of the time.
         let _ = timeout_at(deadline.max(later(limit / 10)), self.flush()).await;
         let unacknowledged = if settled.is_ok() { 0 } else { shared.in_flight() };
-        let mut stopped = Stopped {
+        let mut stopped = ShutdownReport {
             stream: shared.stream.clone(),
             checkpoints: Vec::new(),
             unsaved: Vec::new(),
@@ -246,23 +270,25 @@ impl Checkpoints {
     }
 
     /// The shards of which a record was processed.
-    pub(super) fn past_start(&self) -> Vec<String> {
-        let is_past = |checkpoint| matches!(checkpoint, Some(Checkpoint::After { .. } | Checkpoint::End));
+    pub(crate) fn past_start(&self) -> Vec<String> {
+        let is_past =
+            |checkpoint| matches!(checkpoint, Some(Checkpoint::After { .. } | Checkpoint::End));
         let entries = self.shared.entries().into_iter();
         entries.filter(|entry| is_past(entry.checkpoint())).map(|entry| entry.id.clone()).collect()
     }
 
     /// Where the run began that has not come to any record yet in one of its shards.
-    pub(super) fn earliest_start(&self) -> Option<DateTime> {
-        let starts = self.shared.entries().into_iter().filter_map(|entry| match entry.checkpoint() {
-            Some(Checkpoint::Start(StartPosition::Timestamp(start))) => Some(start),
-            _ => None,
-        });
+    pub(crate) fn earliest_start(&self) -> Option<DateTime> {
+        let starts =
+            self.shared.entries().into_iter().filter_map(|entry| match entry.checkpoint() {
+                Some(Checkpoint::Start(StartPosition::Timestamp(start))) => Some(start),
+                _ => None,
+            });
         starts.min_by_key(|start| (start.secs(), start.subsec_nanos()))
     }
 }
 
-fn is_elsewhere(saver: &Task<()>) -> bool {
+fn is_elsewhere(saver: &AbortOnDrop<()>) -> bool {
     Handle::try_current().is_ok_and(|here| here.id() != saver.runtime())
 }
 
@@ -295,10 +321,10 @@ impl LoadError {
     }
 }
 
-/// What [`Checkpoints::stop`] came to.
+/// What [`Checkpoints::shutdown`] came to.
 #[derive(Clone, Debug)]
 #[must_use = "it says whether all was saved"]
-pub struct Stopped {
+pub struct ShutdownReport {
     stream: StreamId,
     checkpoints: Vec<(String, Checkpoint)>,
     unsaved: Vec<String>,
@@ -306,8 +332,9 @@ pub struct Stopped {
     unacknowledged: usize,
 }
 
-impl Stopped {
-    /// Whether nothing comes again that was delivered; save where the stream was deleted and created again meanwhile, whose first records may.
+impl ShutdownReport {
+    /// Whether nothing comes again that was delivered; save where the stream was deleted and
+    /// created again meanwhile, whose first records may.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unsaved.is_empty() && self.held.is_empty() && self.unacknowledged == 0
@@ -325,8 +352,9 @@ impl Stopped {
         &self.unsaved
     }
 
-    /// The ids of the shards whose checkpoint stays before a record that was dropped without acknowledgement, or was still being processed: it and all that was delivered after it come again,
-    /// acknowledged or not.
+    /// The ids of the shards whose checkpoint stays before a record that was dropped without
+    /// acknowledgement, or was still being processed: it and all that was delivered after it come
+    /// again, acknowledged or not.
     #[must_use]
     pub fn held(&self) -> &[String] {
         &self.held
@@ -339,7 +367,7 @@ impl Stopped {
     }
 }
 
-impl fmt::Display for Stopped {
+impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stream {}: shards saved: {}", self.stream.name(), self.checkpoints.len())?;
         if !self.unsaved.is_empty() {
@@ -350,7 +378,10 @@ impl fmt::Display for Stopped {
         }
         if !self.held.is_empty() {
             let held = self.held.join(", ");
-            write!(f, "; what follows the first record that was not acknowledged comes again, of {held}")?;
+            write!(
+                f,
+                "; what follows the first record that was not acknowledged comes again, of {held}"
+            )?;
         }
         Ok(())
     }

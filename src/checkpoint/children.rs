@@ -6,12 +6,12 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::{Duration, sleep};
 
-use crate::backoff::backoff;
-use crate::handle::Offer;
-use crate::shard_lists::list_children;
+use crate::listing::shard_lists::list_children;
+use crate::shard::handle::Offer;
+use crate::util::backoff::backoff;
 
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LAST_RETRY: Duration = Duration::from_secs(30);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(200);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 /// Returns the children of a shard that has ended, by a list of the shards.
 ///
@@ -19,7 +19,7 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 /// over does not look for the children of a shard that is finished. A listing that fails is tried
 /// again, as the children are not offered without one either; what only a person can mend leaves
 /// them out.
-pub(super) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildShard> {
+pub(crate) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildShard> {
     let (stream, shard) = (&*offer.stream, offer.shard.shard_id());
     let mut failures = 0;
     loop {
@@ -32,7 +32,7 @@ pub(super) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildS
             tracing::warn!(stream, shard, %error, "the shard ends, its children are not known");
             return Vec::new();
         }
-        let wait = backoff(FIRST_RETRY, LAST_RETRY, failures);
+        let wait = backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY, failures);
         tracing::warn!(stream, shard, %error, ?wait, "cannot list the children; retrying");
         failures += 1;
         sleep(wait).await;

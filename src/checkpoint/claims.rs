@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::StreamId;
+use crate::shard::stream_id::StreamId;
 
 /// The shards of one stream that are being read with the checkpoints of one store.
 #[derive(Debug, Default)]
-pub(super) struct Claims(Mutex<Held>);
+pub(crate) struct Claims(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
@@ -18,7 +18,7 @@ struct Held {
 
 /// The right to read one shard, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     claims: Arc<Claims>,
     shard: String,
     number: u64,
@@ -34,7 +34,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Claims {
     /// Returns the claims of this stream in the store, which every `Checkpoints` of both shares. A
     /// store without an identity is taken for one of its own.
-    pub(super) fn of(store: Option<usize>, stream: &StreamId) -> Arc<Self> {
+    pub(crate) fn of(store: Option<usize>, stream: &StreamId) -> Arc<Self> {
         let Some(store) = store else { return Arc::default() };
         let mut all = lock(&CLAIMS);
         all.retain(|(.., claims)| claims.strong_count() > 0);
@@ -48,7 +48,7 @@ impl Claims {
     }
 
     /// Claims a shard; `None` while another reader has it.
-    pub(super) fn claim(self: &Arc<Self>, shard: &str) -> Option<Claim> {
+    pub(crate) fn claim(self: &Arc<Self>, shard: &str) -> Option<Claim> {
         let mut held = lock(&self.0);
         if held.shards.contains_key(shard) {
             return None;
@@ -60,7 +60,7 @@ impl Claims {
     }
 
     /// Takes the claim from whoever has it: the shard was forgotten, and that reader ends.
-    pub(super) fn revoke(&self, shard: &str) {
+    pub(crate) fn revoke(&self, shard: &str) {
         lock(&self.0).shards.remove(shard);
     }
 }
@@ -99,7 +99,9 @@ mod tests {
         let address = usize::MAX;
         let claims = of(Some(address), "orders");
         assert!(Arc::ptr_eq(&claims, &of(Some(address), "orders")));
-        for other in [of(Some(address), "payments"), of(Some(address - 1), "orders"), of(None, "orders")] {
+        for other in
+            [of(Some(address), "payments"), of(Some(address - 1), "orders"), of(None, "orders")]
+        {
             assert!(!Arc::ptr_eq(&claims, &other));
         }
         let _claim = claims.claim("a");

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::{BoxFuture, FutureExt, ready};
 
-use super::{Checkpoint, CheckpointStore, Save, StoreError};
-use crate::StreamId;
+use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::stream_id::StreamId;
 
-/// Keeps checkpoints in memory: for tests, and for what need not survive the process. Clones share what they keep.
+/// Keeps checkpoints in memory: for tests, and for what need not survive the process. Clones share
+/// what they keep.
 ///
 /// Streams are told apart by their ARN, or by the bare name where no ARN was given: see
 /// [`StreamId::check_beside`].
@@ -30,7 +32,10 @@ impl MemoryStore {
         self.with(|streams| streams.get(stream)?.get(shard_id).cloned())
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, BTreeMap<String, Checkpoint>>) -> T) -> T {
+    fn with<T>(
+        &self,
+        f: impl FnOnce(&mut BTreeMap<String, BTreeMap<String, Checkpoint>>) -> T,
+    ) -> T {
         f(&mut self.streams.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,32 +1,32 @@
 //! Remembering how far each shard was processed.
 
-mod ack;
-mod auto_ack;
-mod checkpoints;
-mod children;
-mod claims;
+pub(crate) mod ack_window;
+pub(crate) mod acker;
+pub(crate) mod auto_ack;
+pub(crate) mod checkpoints;
+pub(crate) mod children;
+pub(crate) mod claims;
 #[cfg(feature = "dynamodb")]
-mod dynamodb;
-mod entry;
-mod event;
+pub(crate) mod dynamodb;
+pub(crate) mod event;
 #[cfg(feature = "file")]
-mod file;
-mod ledger;
-mod memory;
-mod options;
-mod position;
-mod reader;
-mod records;
-mod resume;
-mod saver;
-mod shards;
-mod shared;
-mod store;
-mod waiters;
+pub(crate) mod file;
+pub(crate) mod memory;
+pub(crate) mod options;
+pub(crate) mod reader;
+pub(crate) mod records;
+pub(crate) mod resume;
+pub(crate) mod save_task;
+pub(crate) mod shard_state;
+pub(crate) mod shards;
+pub(crate) mod shared;
+pub(crate) mod store;
+pub(crate) mod value;
+pub(crate) mod waiters;
 
-pub use ack::{Ack, UnackedRecord};
+pub use acker::{Acker, UnackedRecord};
 pub use auto_ack::AutoAck;
-pub use checkpoints::{Checkpoints, LoadError, Stopped};
+pub use checkpoints::{Checkpoints, LoadError, ShutdownReport};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{DynamoDbStore, DynamoDbStoreError};
 pub use event::{CheckpointEvent, CheckpointEventKind};
@@ -34,6 +34,6 @@ pub use event::{CheckpointEvent, CheckpointEventKind};
 pub use file::{FileStore, FileStoreError};
 pub use memory::MemoryStore;
 pub use options::CheckpointOptions;
-pub use position::{Checkpoint, ParseCheckpointError};
 pub use shards::{CheckpointedShard, CheckpointedShards};
 pub use store::{CheckpointStore, Save, StoreError};
+pub use value::{Checkpoint, ParseCheckpointError};

@@ -3,18 +3,18 @@ use std::sync::Arc;
 
 use tokio::time::Duration;
 
-use super::CheckpointEvent;
+use crate::checkpoint::event::CheckpointEvent;
 
 /// How often checkpoints are saved, and what happens if they cannot be.
 #[derive(Clone)]
 #[must_use = "options do nothing until they are given to Checkpoints::load_with"]
 pub struct CheckpointOptions {
-    pub(super) load_timeout: Duration,
-    pub(super) save_interval: Duration,
-    pub(super) save_records: u32,
-    pub(super) save_timeout: Duration,
-    pub(super) store_outage_limit: Option<Duration>,
-    pub(super) on_event: Option<Arc<OnEvent>>,
+    pub(crate) load_timeout: Duration,
+    pub(crate) save_interval: Duration,
+    pub(crate) save_records: u32,
+    pub(crate) save_timeout: Duration,
+    pub(crate) store_outage_limit: Option<Duration>,
+    pub(crate) on_event: Option<Arc<OnEvent>>,
 }
 
 type OnEvent = dyn Fn(&CheckpointEvent<'_>) + Send + Sync;
@@ -48,8 +48,9 @@ impl CheckpointOptions {
         Self { load_timeout: timeout, ..self }
     }
 
-    /// How long after an acknowledgement its shard's checkpoint is saved, at the latest; what is acknowledged meanwhile is saved with it. The start and the end of a shard are saved
-    /// at once. Zero saves after each acknowledgement, as fast as the store answers.
+    /// How long after an acknowledgement its shard's checkpoint is saved, at the latest; what is
+    /// acknowledged meanwhile is saved with it. The start and the end of a shard are saved at once.
+    /// Zero saves after each acknowledgement, as fast as the store answers.
     ///
     /// # Default
     ///
@@ -58,7 +59,9 @@ impl CheckpointOptions {
         Self { save_interval: interval, ..self }
     }
 
-    /// A shard's checkpoint is saved before the interval is over once so many of its records were acknowledged: at most this many, and those acknowledged while the store answers, are repeated after a crash.
+    /// A shard's checkpoint is saved before the interval is over once so many of its records were
+    /// acknowledged: at most this many, and those acknowledged while the store answers, are
+    /// repeated after a crash.
     ///
     /// # Default
     ///
@@ -73,7 +76,8 @@ impl CheckpointOptions {
         Self { save_records: records, ..self }
     }
 
-    /// A save that the store has not answered by then is dropped and counts as failed, so that other shards have their turn: 16 are saved at a time. It may have taken effect, or may not.
+    /// A save that the store has not answered by then is dropped and counts as failed, so that
+    /// other shards have their turn: 16 are saved at a time. It may have taken effect, or may not.
     ///
     /// # Default
     ///
@@ -88,8 +92,9 @@ impl CheckpointOptions {
         Self { save_timeout: timeout, ..self }
     }
 
-    /// A shard of which nothing could be saved for so long after it was due is not read on until the store is back. Meanwhile the others go on, and nothing is lost; `None` reads on for as long as it takes, and
-    /// after a crash repeats as much.
+    /// A shard of which nothing could be saved for so long after it was due is not read on until
+    /// the store is back. Meanwhile the others go on, and nothing is lost; `None` reads on for as
+    /// long as it takes, and after a crash repeats as much.
     ///
     /// # Default
     ///
@@ -98,7 +103,8 @@ impl CheckpointOptions {
         Self { store_outage_limit: limit.into(), ..self }
     }
 
-    /// Calls this for whatever happens to checkpoints: for metrics and alarms. It should be quick. If it panics, that is logged, and nothing else comes of it.
+    /// Calls this for whatever happens to checkpoints: for metrics and alarms. It should be quick.
+    /// If it panics, that is logged, and nothing else comes of it.
     pub fn on_event(self, on_event: impl Fn(&CheckpointEvent<'_>) + Send + Sync + 'static) -> Self {
         Self { on_event: Some(Arc::new(on_event)), ..self }
     }

@@ -12,25 +12,33 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FusedStream;
 use tokio::time::Duration;
 
-use super::ack::{Reading, UnackedRecord};
-use super::children::children_of;
-use super::claims::Claim;
-use super::entry::Life;
-use super::resume::Resume;
-use super::{CheckpointEventKind, CheckpointedShard, Checkpoints};
-use crate::records::pages::{Next, Pages};
+use crate::checkpoint::acker::{ReadSession, UnackedRecord};
+use crate::checkpoint::checkpoints::Checkpoints;
+use crate::checkpoint::children::children_of;
+use crate::checkpoint::claims::Claim;
+use crate::checkpoint::event::CheckpointEventKind;
+use crate::checkpoint::resume::Resume;
+use crate::checkpoint::shard_state::Incarnation;
+use crate::checkpoint::shards::CheckpointedShard;
+use crate::records::batch::BatchRecords;
+use crate::records::error::ReadError;
+use crate::records::event::EndReason;
+use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
-use crate::runtime::{LastRuntime, Timer};
-use crate::{BatchRecords, ReadError, ReadOptions, ReaderEnd, ShardHandle, StartPosition};
+use crate::records::shard_reader::{Next, ShardReader};
+use crate::shard::handle::ShardHandle;
+use crate::shard::position::StartPosition;
+use crate::util::runtime::{LastRuntime, Timer};
 
 pub struct Reader {
     checkpoints: Checkpoints,
     claim: Option<Claim>,
     client: Client,
     handle: Option<ShardHandle>,
-    reading: Arc<Reading>,
-    pages: Pages,
-    /// What the last run, or the last reader, has left; none once the first record after it was seen.
+    session: Arc<ReadSession>,
+    pages: ShardReader,
+    /// What the last run, or the last reader, has left; none once the first record after it was
+    /// seen.
     resume: Arc<Resume>,
     /// The position that `pages` began at.
     from: StartPosition,
@@ -40,7 +48,7 @@ pub struct Reader {
     /// Of who waits for the store: see `Checkpoints::watch_saving`.
     watch: Timer,
     is_paused: bool,
-    ended: Option<ReaderEnd>,
+    ended: Option<EndReason>,
 }
 
 /// A checkpoint is given up after this number of refusals in a row.
@@ -51,7 +59,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 enum State {
     /// Another reader has the shard.
     InUse,
-    /// Its start is not durable yet; or it begins at a time, and the start of another that does is not. It is not read before.
+    /// Its start is not durable yet; or it begins at a time, and the start of another that does is
+    /// not. It is not read before.
     Starting {
         at_a_time: bool,
     },
@@ -78,18 +87,20 @@ enum Last {
 /// The records of a page that are to be delivered.
 pub struct UnackedPage {
     records: BatchRecords,
-    reading: Arc<Reading>,
+    session: Arc<ReadSession>,
     resume: Arc<Resume>,
 }
 
 impl Reader {
-    pub(super) fn new(
+    pub(crate) fn new(
         shard: CheckpointedShard,
         client: &Client,
         options: Arc<ReadOptions>,
         permits: RequestPermits,
     ) -> Self {
-        let CheckpointedShard { claim, handle, checkpoints, entry, life, from, resume, .. } = shard;
+        let CheckpointedShard {
+            claim, handle, checkpoints, entry, incarnation, from, resume, ..
+        } = shard;
         let at_a_time = matches!(from, StartPosition::Latest | StartPosition::Timestamp(_));
         let state = if claim.is_none() {
             State::InUse
@@ -101,15 +112,16 @@ impl Reader {
         } else {
             State::Reading
         };
-        let pages =
-            Pages::new(client, handle.offer(), from.clone(), options, permits).estimated(shard.is_estimate);
-        let reading = Arc::new(Reading::new(Arc::clone(checkpoints.shared()), entry, life));
+        let pages = ShardReader::new(client, handle.offer(), from.clone(), options, permits)
+            .estimated(shard.is_estimate);
+        let session =
+            Arc::new(ReadSession::new(Arc::clone(checkpoints.shared()), entry, incarnation));
         Self {
             checkpoints,
             claim,
             client: client.clone(),
             handle: Some(handle),
-            reading,
+            session,
             pages,
             resume: Arc::new(resume),
             from,
@@ -121,31 +133,31 @@ impl Reader {
         }
     }
 
-    pub(super) fn set_options(&mut self, options: Arc<ReadOptions>) {
+    pub(crate) fn set_options(&mut self, options: Arc<ReadOptions>) {
         assert!(!self.pages.is_begun(), "set the options before the first poll");
         self.pages.set_options(options);
     }
 
-    pub(super) fn lag(&self) -> Option<Duration> {
+    pub(crate) fn lag(&self) -> Option<Duration> {
         self.pages.lag()
     }
 
-    pub(super) fn shard_id(&self) -> Option<&str> {
+    pub(crate) fn shard_id(&self) -> Option<&str> {
         self.handle.as_ref().map(ShardHandle::id)
     }
 
-    pub(super) fn ended(&self) -> Option<&ReaderEnd> {
+    pub(crate) fn ended(&self) -> Option<&EndReason> {
         self.ended.as_ref()
     }
 
-    fn end(&mut self, end: ReaderEnd) {
+    fn end(&mut self, end: EndReason) {
         let Some(handle) = self.handle.take() else { return };
-        self.reading.end();
+        self.session.end();
         self.claim = None;
         self.pages.options().tell_end(&handle, &end);
         match &end {
-            ReaderEnd::EndOfShard { children } => handle.complete_with(children.clone()),
-            ReaderEnd::Expired => handle.expire(),
+            EndReason::EndOfShard { children } => handle.complete_with(children.clone()),
+            EndReason::Expired => handle.expire(),
             _ => handle.abandon(),
         }
         self.ended = Some(end);
@@ -153,7 +165,7 @@ impl Reader {
 
     /// Whether nothing could be saved for longer than is allowed: then no more is read.
     fn is_out_of_store(&mut self, cx: &mut Context<'_>) -> bool {
-        let Reading { shared, entry, .. } = &*self.reading;
+        let ReadSession { shared, entry, .. } = &*self.session;
         entry.reader.register(cx.waker());
         let unsaved = entry.unsaved_for();
         let limit = shared.options.store_outage_limit;
@@ -198,7 +210,7 @@ impl Reader {
 
     /// Reads the shard from its oldest record. The stored checkpoint stays until a record is
     /// acknowledged: the client may be that of another region or account.
-    fn start_over(&mut self, life: Life) {
+    fn start_over(&mut self, incarnation: Incarnation) {
         if let (Some(handle), State::StartingOver(error)) = (&self.handle, &self.state) {
             tracing::warn!(
                 stream = handle.stream().name(),
@@ -209,17 +221,20 @@ impl Reader {
                  account unless the stream was created again"
             );
         }
-        self.resume.tell_gap(&self.reading, None);
-        let Reading { shared, entry, .. } = &*self.reading;
+        self.resume.tell_gap(&self.session, None);
+        let ReadSession { shared, entry, .. } = &*self.session;
         let (shared, entry) = (Arc::clone(shared), Arc::clone(entry));
         self.from = StartPosition::TrimHorizon;
         self.pages = self.pages.begun_again(self.from.clone());
         self.resume = Arc::default();
-        self.reading = Arc::new(Reading::new(shared, entry, life));
+        self.session = Arc::new(ReadSession::new(shared, entry, incarnation));
         self.state = State::Reading;
     }
 
-    fn poll_reading(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
+    fn poll_reading(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<UnackedPage, ReadError>>> {
         if self.is_out_of_store(cx) {
             // What was sent is awaited, without its permit, and kept until the store is back.
             self.pages.poll_in_flight(cx);
@@ -229,24 +244,24 @@ impl Reader {
         let next = self.pages.poll_next(cx);
         if let Some(start) = self.pages.take_earlier_start() {
             self.from = start.clone();
-            let Reading { shared, entry, life, .. } = &*self.reading;
-            shared.want(entry, entry.start_earlier(life, start));
+            let ReadSession { shared, entry, incarnation, .. } = &*self.session;
+            shared.want(entry, entry.start_earlier(incarnation, start));
         }
         match ready!(next) {
             Next::Batch(batch) => {
-                let (records, reading) = (batch.into_iter(), Arc::clone(&self.reading));
+                let (records, session) = (batch.into_iter(), Arc::clone(&self.session));
                 let resume = Arc::clone(&self.resume);
-                return Poll::Ready(Some(Ok(UnackedPage { records, reading, resume })));
+                return Poll::Ready(Some(Ok(UnackedPage { records, session, resume })));
             }
             Next::End(children) => {
-                self.resume.end(&self.reading);
+                self.resume.end(&self.session);
                 self.state = State::Draining(Last::End(children));
             }
             // If it is so, the shard will be forgotten, and what is lost is told then.
             Next::Expired => self.state = State::Draining(Last::Expired),
             Next::Failed(error) if self.resume.is_refused(&error) => self.refuse(error),
             Next::Failed(error) => {
-                self.end(ReaderEnd::Failed);
+                self.end(EndReason::Failed);
                 return Poll::Ready(Some(Err(error)));
             }
         }
@@ -259,22 +274,23 @@ impl Reader {
         } else {
             self.checkpoints.watch_saving(&mut self.watch, cx);
         }
-        let reading = Arc::clone(&self.reading);
-        let Reading { shared, entry, .. } = &*reading;
+        let session = Arc::clone(&self.session);
+        let ReadSession { shared, entry, .. } = &*session;
         loop {
             if self.handle.is_none() {
                 return Poll::Ready(None);
             }
             entry.reader.register(cx.waker());
-            // Or the stream was created again, and the shard is another: that has a reader of its own.
-            if shared.is_stopping() || !entry.is_of(&reading.life) {
-                self.end(ReaderEnd::Dropped);
+            // Or the stream was created again, and the shard is another: that has a reader of its
+            // own.
+            if shared.is_stopping() || !entry.is_of(&session.incarnation) {
+                self.end(EndReason::Dropped);
                 return Poll::Ready(None);
             }
             match &mut self.state {
                 State::InUse => {
                     let error = ReadError::in_use(&shared.stream, &entry.id);
-                    self.end(ReaderEnd::Failed);
+                    self.end(EndReason::Failed);
                     return Poll::Ready(Some(Err(error)));
                 }
                 State::Starting { at_a_time } => {
@@ -291,30 +307,30 @@ impl Reader {
                     self.state = State::Reading;
                 }
                 State::StartingOver(_) => {
-                    // Without a new life, the loop sees that the old one is over.
-                    if let Some(life) = ready!(entry.poll_start_over(&reading.life)) {
-                        self.start_over(life);
+                    // Without a new incarnation, the loop sees that the old one is over.
+                    if let Some(incarnation) = ready!(entry.poll_start_over(&session.incarnation)) {
+                        self.start_over(incarnation);
                         return self.poll_page(cx);
                     }
                 }
                 State::Draining(last) => {
                     let (is_settled, is_all_acknowledged) = {
-                        let ledger = reading.ledger();
-                        (ledger.is_settled(), ledger.is_all_acknowledged())
+                        let window = session.window();
+                        (window.is_settled(), window.is_all_acknowledged())
                     };
                     if !is_settled {
                         return Poll::Pending;
                     }
                     match last {
-                        Last::Expired => self.end(ReaderEnd::Expired),
-                        Last::End(_) if !is_all_acknowledged => self.end(ReaderEnd::Unacknowledged),
+                        Last::Expired => self.end(EndReason::Expired),
+                        Last::End(_) if !is_all_acknowledged => self.end(EndReason::Unacknowledged),
                         Last::End(children) if children.is_empty() => {
                             let Some(handle) = &self.handle else { return Poll::Ready(None) };
                             let children = children_of(self.client.clone(), handle.offer());
                             self.state = State::Listing(children.boxed(), LastRuntime::default());
                         }
                         Last::End(children) => {
-                            reading.finish(children);
+                            session.finish(children);
                             self.state = State::Finishing(std::mem::take(children));
                         }
                     }
@@ -326,13 +342,13 @@ impl Reader {
                         *children = children_of(self.client.clone(), handle.offer()).boxed();
                     }
                     let children = ready!(children.as_mut().poll(cx));
-                    reading.finish(&children);
+                    session.finish(&children);
                     self.state = State::Finishing(children);
                 }
                 State::Finishing(children) => {
                     ready!(entry.poll_durable(cx));
                     let children = std::mem::take(children);
-                    self.end(ReaderEnd::EndOfShard { children });
+                    self.end(EndReason::EndOfShard { children });
                 }
             }
         }
@@ -355,7 +371,7 @@ impl FusedStream for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.end(ReaderEnd::Dropped);
+        self.end(EndReason::Dropped);
     }
 }
 
@@ -376,8 +392,8 @@ impl Iterator for UnackedPage {
     fn next(&mut self) -> Option<UnackedRecord> {
         loop {
             let record = self.records.next()?;
-            if !self.resume.passes_over(&record, &self.reading) {
-                return self.reading.deliver(record);
+            if !self.resume.passes_over(&record, &self.session) {
+                return self.session.deliver(record);
             }
         }
     }

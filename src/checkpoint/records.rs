@@ -6,11 +6,16 @@ use aws_sdk_kinesis::Client;
 use futures::Stream;
 use tokio::time::Duration;
 
-use super::reader::{Reader, UnackedPage};
-use super::{AutoAck, CheckpointedShard, UnackedRecord};
+use crate::checkpoint::acker::UnackedRecord;
+use crate::checkpoint::auto_ack::AutoAck;
+use crate::checkpoint::reader::{Reader, UnackedPage};
+use crate::checkpoint::shards::CheckpointedShard;
+use crate::records::all::AllRecords;
+use crate::records::event::EndReason;
+use crate::records::flatten::Records;
+use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
-use crate::records::readable::{Open, Read};
-use crate::{AllRecords, ReadOptions, ReaderEnd, Records};
+use crate::records::read_shard::sealed::{Open, Read};
 
 impl Open for CheckpointedShard {
     type Record = UnackedRecord;
@@ -35,7 +40,7 @@ impl Read for Reader {
         Self::shard_id(self)
     }
 
-    fn ended(&self) -> Option<&ReaderEnd> {
+    fn ended(&self) -> Option<&EndReason> {
         Self::ended(self)
     }
 }

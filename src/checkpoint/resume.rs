@@ -1,18 +1,18 @@
 //! Going on after a checkpoint.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use super::Checkpoint;
-use super::ack::{Reading, sub_sequence_number};
-use super::position::{compare, compare_sequence_numbers};
-use crate::{ReadError, Record};
+use crate::checkpoint::acker::{ReadSession, sub_sequence_number};
+use crate::checkpoint::value::{Checkpoint, compare, compare_sequence_numbers};
+use crate::records::error::ReadError;
+use crate::records::record::Record;
 
-/// A shard is read on from the very record that its checkpoint names, as the Kinesis Client Library does it, and what was acknowledged is passed over: the user records of an aggregated
-/// record up to the one that was. If that record does not come, it has expired, and maybe more with it.
+/// A shard is read on from the very record that its checkpoint names, as the Kinesis Client Library
+/// does it, and what was acknowledged is passed over: the user records of an aggregated record up
+/// to the one that was. If that record does not come, it has expired, and maybe more with it.
 #[derive(Debug, Default)]
-pub(super) struct Resume {
+pub(crate) struct Resume {
     is_open: AtomicBool,
     after: Mutex<Option<After>>,
 }
@@ -26,7 +26,7 @@ struct After {
 }
 
 impl Resume {
-    pub(super) fn after(checkpoint: &Checkpoint) -> Self {
+    pub(crate) fn after(checkpoint: &Checkpoint) -> Self {
         let Checkpoint::After { sequence_number, sub_sequence_number: sub } = checkpoint else {
             return Self::default();
         };
@@ -35,7 +35,7 @@ impl Resume {
     }
 
     /// Whether the record was acknowledged before.
-    pub(super) fn passes_over(&self, record: &Record, reading: &Reading) -> bool {
+    pub(crate) fn passes_over(&self, record: &Record, session: &ReadSession) -> bool {
         if !self.is_open.load(Ordering::Relaxed) {
             return false;
         }
@@ -49,33 +49,33 @@ impl Resume {
         let is_found = resume.is_found;
         drop(after);
         if !is_found {
-            self.tell_gap(reading, Some(record.sequence_number()));
+            self.tell_gap(session, Some(record.sequence_number()));
         }
         self.is_open.store(false, Ordering::Relaxed);
         false
     }
 
     /// The shard has ended.
-    pub(super) fn end(&self, reading: &Reading) {
+    pub(crate) fn end(&self, session: &ReadSession) {
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
         let is_missing = after.as_ref().is_some_and(|after| !after.is_found);
         drop(after);
         if is_missing {
-            self.tell_gap(reading, None);
+            self.tell_gap(session, None);
         }
     }
 
     /// The record that the checkpoint names is gone.
-    pub(super) fn tell_gap(&self, reading: &Reading, first: Option<&str>) {
+    pub(crate) fn tell_gap(&self, session: &ReadSession, first: Option<&str>) {
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(After { sequence_number, sub, .. }) = after else { return };
         let after = Checkpoint::After { sequence_number, sub_sequence_number: sub };
-        reading.shared.tell_gap(&reading.entry.id, &after, first);
+        session.shared.tell_gap(&session.entry.id, &after, first);
     }
 
     /// Returns whether Kinesis refused the sequence number of the checkpoint: an
     /// `InvalidArgumentException` may be about any argument.
-    pub(super) fn is_refused(&self, error: &ReadError) -> bool {
+    pub(crate) fn is_refused(&self, error: &ReadError) -> bool {
         if !self.is_open.load(Ordering::Relaxed)
             || error.operation() != "GetShardIterator"
             || error.code() != Some("InvalidArgumentException")
@@ -88,8 +88,9 @@ impl Resume {
     }
 }
 
-/// `StartingSequenceNumber 49... used in GetShardIterator on shard ... is invalid because it did not
-/// come from this stream.` is what AWS says; other servers write it in two words, or in lower case.
+/// `StartingSequenceNumber 49... used in GetShardIterator on shard ... is invalid because it did
+/// not come from this stream.` is what AWS says; other servers write it in two words, or in lower
+/// case.
 fn names_sequence_number(message: &str) -> bool {
     let letters = message.bytes().filter(u8::is_ascii_alphanumeric);
     let letters: Vec<u8> = letters.map(|byte| byte.to_ascii_lowercase()).collect();
@@ -99,7 +100,8 @@ fn names_sequence_number(message: &str) -> bool {
 impl After {
     fn covers(&self, record: &Record) -> bool {
         let sub = match (sub_sequence_number(record), self.sub) {
-            // The Kinesis Client Library numbers a record that is not aggregated 0. One that is, but is not split here, may have user records that are not done.
+            // The Kinesis Client Library numbers a record that is not aggregated 0. One that is,
+            // but is not split here, may have user records that are not done.
             (None, Some(0)) if !record.is_aggregated() => Some(0),
             (sub, _) => sub,
         };

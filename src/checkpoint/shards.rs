@@ -11,39 +11,44 @@ use futures::stream::FusedStream;
 use futures::task::AtomicWaker;
 use pin_project::pin_project;
 
-use super::claims::Claim;
-use super::entry::{Entry, Life};
-use super::resume::Resume;
-use super::{Checkpoint, Checkpoints};
-use crate::{
-    AllShards, Error, Progress, Records, ShardHandle, StartAt, StartPosition, StreamId, TryAllShards,
-};
+use crate::all_shards::{AllShards, TryAllShards};
+use crate::checkpoint::checkpoints::Checkpoints;
+use crate::checkpoint::claims::Claim;
+use crate::checkpoint::resume::Resume;
+use crate::checkpoint::shard_state::{Incarnation, ShardState};
+use crate::checkpoint::value::Checkpoint;
+use crate::listing::error::ListError;
+use crate::records::flatten::Records;
+use crate::shard::handle::ShardHandle;
+use crate::shard::position::{Progress, StartAt, StartPosition};
+use crate::shard::stream_id::StreamId;
 
 /// A shard, and its checkpoint: to be read from there, with [`records`](Self::records).
 ///
-/// It is made by [`CheckpointedShards`], or from any handle by [`Checkpoints::shard`]. From then on the shard is remembered: where it starts is being saved.
-/// Dropping it hands the shard back, whatever [`OnDrop`](crate::OnDrop) says.
+/// It is made by [`CheckpointedShards`], or from any handle by [`Checkpoints::open`]. From then on
+/// the shard is remembered: where it starts is being saved. Dropping it hands the shard back,
+/// whatever [`OnDrop`](crate::OnDrop) says.
 #[must_use = "a shard that is dropped is handed back"]
 pub struct CheckpointedShard {
     /// Before the handle: whoever is offered the shard next finds it free. None if another has it.
-    pub(super) claim: Option<Claim>,
-    pub(super) handle: ShardHandle,
-    pub(super) checkpoints: Checkpoints,
-    pub(super) entry: Arc<Entry>,
-    pub(super) life: Life,
-    pub(super) from: StartPosition,
-    pub(super) resume: Resume,
-    pub(super) is_finished: bool,
+    pub(crate) claim: Option<Claim>,
+    pub(crate) handle: ShardHandle,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) entry: Arc<ShardState>,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) from: StartPosition,
+    pub(crate) resume: Resume,
+    pub(crate) is_finished: bool,
     /// It starts at a time that was found out for `LATEST`.
-    pub(super) is_estimate: bool,
+    pub(crate) is_estimate: bool,
     /// No record was acknowledged yet: where it starts must be durable before it is read.
-    pub(super) is_start: bool,
+    pub(crate) is_start: bool,
 }
 
 impl CheckpointedShard {
-    /// `from_latest`: any time that a shard of this run starts at was found out for `LATEST`, by it or
-    /// by an earlier run.
-    pub(super) fn new(
+    /// `from_latest`: any time that a shard of this run starts at was found out for `LATEST`, by it
+    /// or by an earlier run.
+    pub(crate) fn new(
         handle: ShardHandle,
         checkpoints: &Checkpoints,
         client: &Client,
@@ -51,20 +56,29 @@ impl CheckpointedShard {
     ) -> Self {
         let shared = checkpoints.shared();
         let claim = shared.claims.claim(handle.id());
-        let (entry, life, checkpoint) = shared.open(handle.shard());
+        let (entry, incarnation, checkpoint) = shared.open(handle.shard());
         let mut from = match &checkpoint {
-            Some(Checkpoint::After { sequence_number, .. }) => StartPosition::At(sequence_number.clone()),
+            Some(Checkpoint::After { sequence_number, .. }) => {
+                StartPosition::At(sequence_number.clone())
+            }
             Some(Checkpoint::Start(position)) => position.clone(),
             None | Some(Checkpoint::End) => handle.start().clone(),
         };
         let is_at_the_tip = from == StartPosition::Latest;
         if is_at_the_tip {
-            // What is remembered of the tip is the time: a LATEST that is asked for later would skip what came in between.
+            // What is remembered of the tip is the time: a LATEST that is asked for later would
+            // skip what came in between.
             from = StartPosition::Timestamp(handle.offer().now(client).into());
         }
         if claim.is_some() && (checkpoint.is_none() || is_at_the_tip) {
             let is_at_a_time = matches!(from, StartPosition::Timestamp(_));
-            shared.begin(&entry, &life, handle.shard(), Checkpoint::Start(from.clone()), is_at_a_time);
+            shared.begin(
+                &entry,
+                &incarnation,
+                handle.shard(),
+                Checkpoint::Start(from.clone()),
+                is_at_a_time,
+            );
         }
         let is_estimate = is_at_the_tip || from_latest || handle.offer().is_estimate;
         Self {
@@ -73,7 +87,7 @@ impl CheckpointedShard {
             handle: handle.reoffered_on_drop(),
             checkpoints: checkpoints.clone(),
             entry,
-            life,
+            incarnation,
             from,
             resume: checkpoint.as_ref().map(Resume::after).unwrap_or_default(),
             is_finished: checkpoint == Some(Checkpoint::End),
@@ -92,7 +106,9 @@ impl CheckpointedShard {
         &self.handle
     }
 
-    /// Where it is read from: the record of its checkpoint, or where it starts. Instead of [`Latest`](StartPosition::Latest), that is the time, by Kinesis's clock and up to a second or so early.
+    /// Where it is read from: the record of its checkpoint, or where it starts. Instead of
+    /// [`Latest`](StartPosition::Latest), that is the time, by Kinesis's clock and up to a second
+    /// or so early.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
         &self.from
@@ -100,7 +116,8 @@ impl CheckpointedShard {
 
     /// Its records, each to be acknowledged, from its checkpoint to its end.
     ///
-    /// The stream ends, and the shard's children open, when all records were acknowledged and the store has confirmed the end of the shard.
+    /// The stream ends, and the shard's children open, when all records were acknowledged and the
+    /// store has confirmed the end of the shard.
     pub fn records(self, client: &Client) -> Records<Self> {
         Records::new(self, client)
     }
@@ -117,7 +134,7 @@ impl std::fmt::Debug for CheckpointedShard {
 
 /// A stream of shards, each with its checkpoint: see [`AllShards::checkpoints`].
 ///
-/// It ends when the checkpoints are [stopped](Checkpoints::stop).
+/// It ends when the checkpoints are [stopped](Checkpoints::shutdown).
 ///
 /// # Cancel safety
 ///
@@ -132,7 +149,8 @@ pub struct CheckpointedShards<S: Resumable> {
     checkpoints: Checkpoints,
     /// Those that are remembered, and were not taken yet.
     opened: VecDeque<S::Checkpointed>,
-    /// The run begins at a time. Then none of its shards is read before all that it begins with are remembered: so they are opened together.
+    /// The run begins at a time. Then none of its shards is read before all that it begins with are
+    /// remembered: so they are opened together.
     together: bool,
     /// It begins at `Latest`, or where an earlier run did that has not come to a record.
     from_latest: bool,
@@ -141,7 +159,12 @@ pub struct CheckpointedShards<S: Resumable> {
 }
 
 mod sealed {
-    use super::{CheckpointedShard, Client, Progress, ShardHandle, StartAt, Stream, StreamId};
+    use crate::checkpoint::shards::CheckpointedShard;
+    use crate::shard::handle::ShardHandle;
+    use crate::shard::position::{Progress, StartAt};
+    use crate::shard::stream_id::StreamId;
+    use aws_sdk_kinesis::Client;
+    use futures::Stream;
 
     /// What can be resumed, and tells what it has forgotten.
     pub trait Resumable: Stream + Sized {
@@ -181,7 +204,11 @@ macro_rules! resumable {
                 self.start_at(start)
             }
 
-            fn resume_from(mut self, progress: Vec<(String, Progress)>, past_start: Vec<String>) -> Self {
+            fn resume_from(
+                mut self,
+                progress: Vec<(String, Progress)>,
+                past_start: Vec<String>,
+            ) -> Self {
                 self.lineage_mut().tell_forgotten();
                 self.lineage_mut().resume_past(past_start);
                 self.resume(progress)
@@ -202,15 +229,20 @@ macro_rules! resumable {
         impl $shards {
             /// Each shard with its checkpoint: the run goes on where the last has stopped.
             ///
-            /// It [resumes](Self::resume) from what `checkpoints` has loaded, so that what was read to its end is not offered again, and the children of a shard wait for what is truly unfinished.
-            /// Where a record of a shard was processed, all its ancestors are finished: those of which no checkpoint is left are not read again (the Kinesis Client Library
-            /// removes that of a finished shard before Kinesis stops listing it).
-            /// What Kinesis does not list any more is removed from the store. Where the run begins is as [`start_at`](Self::start_at) says, for a first run and for shards that no checkpoint knows; of a
-            /// run from [`StartAt::Latest`] that has not come to a record yet, the time of its beginning is remembered.
+            /// It [resumes](Self::resume) from what `checkpoints` has loaded, so that what was read
+            /// to its end is not offered again, and the children of a shard wait for what is truly
+            /// unfinished. Where a record of a shard was processed, all its ancestors are finished:
+            /// those of which no checkpoint is left are not read again (the Kinesis Client Library
+            /// removes that of a finished shard before Kinesis stops listing it). What Kinesis does
+            /// not list any more is removed from the store. Where the run begins is as
+            /// [`start_at`](Self::start_at) says, for a first run and for shards that no checkpoint
+            /// knows; of a run from [`StartAt::Latest`] that has not come to a record yet, the time
+            /// of its beginning is remembered.
             ///
             /// # Panics
             ///
-            /// If the stream was polled already, and if the checkpoints are those of another stream.
+            /// If the stream was polled already, and if the checkpoints are those of another
+            /// stream.
             #[track_caller]
             pub fn checkpoints(self, checkpoints: &Checkpoints) -> CheckpointedShards<Self> {
                 CheckpointedShards::new(self, checkpoints)
@@ -219,7 +251,7 @@ macro_rules! resumable {
     };
 }
 resumable!(AllShards, CheckpointedShard, apply);
-resumable!(TryAllShards, Result<CheckpointedShard, Error>, Result::map);
+resumable!(TryAllShards, Result<CheckpointedShard, ListError>, Result::map);
 
 fn apply<T, U>(value: T, f: impl FnOnce(T) -> U) -> U {
     f(value)
@@ -268,7 +300,9 @@ impl<S: Resumable + Unpin> Stream for CheckpointedShards<S> {
             for id in this.shards.as_mut().get_mut().forgotten() {
                 checkpoints.shared().expire(&id);
             }
-            let open = |handle| CheckpointedShard::new(handle, checkpoints, this.client, *this.from_latest);
+            let open = |handle| {
+                CheckpointedShard::new(handle, checkpoints, this.client, *this.from_latest)
+            };
             match shard {
                 Poll::Ready(Some(shard)) => this.opened.push_back(S::open(shard, open)),
                 Poll::Ready(None) => {

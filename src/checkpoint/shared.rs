@@ -9,55 +9,59 @@ use aws_sdk_kinesis::types::Shard;
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
-use super::claims::Claims;
-use super::entry::{Entry, Life, Want};
-use super::waiters::Waiters;
-use super::{Checkpoint, CheckpointEvent, CheckpointEventKind, CheckpointOptions, CheckpointStore};
-use crate::StreamId;
+use crate::checkpoint::claims::Claims;
+use crate::checkpoint::event::{CheckpointEvent, CheckpointEventKind};
+use crate::checkpoint::options::CheckpointOptions;
+use crate::checkpoint::shard_state::{Incarnation, ShardState, Want};
+use crate::checkpoint::store::CheckpointStore;
+use crate::checkpoint::value::Checkpoint;
+use crate::checkpoint::waiters::Waiters;
+use crate::shard::stream_id::StreamId;
 
-pub(super) struct Shared {
-    pub(super) stream: StreamId,
-    pub(super) store: Arc<dyn CheckpointStore>,
-    pub(super) options: CheckpointOptions,
-    pub(super) claims: Arc<Claims>,
+pub(crate) struct Shared {
+    pub(crate) stream: StreamId,
+    pub(crate) store: Arc<dyn CheckpointStore>,
+    pub(crate) options: CheckpointOptions,
+    pub(crate) claims: Arc<Claims>,
     /// The ARN that the stream was first named by, of checkpoints loaded by the bare name.
     arn: OnceLock<StreamId>,
     /// In order, so that a simulation comes out the same each time.
-    entries: Mutex<BTreeMap<String, Arc<Entry>>>,
+    entries: Mutex<BTreeMap<String, Arc<ShardState>>>,
     queue: Mutex<Queue>,
-    pub(super) saver: AtomicWaker,
+    pub(crate) saver: AtomicWaker,
     has_saver: AtomicBool,
-    /// The number of the saver that is in charge. It is locked while that is polled, so that another
-    /// takes over only between its polls.
+    /// The number of the saver that is in charge. It is locked while that is polled, so that
+    /// another takes over only between its polls.
     saver_number: Mutex<u64>,
     /// When the saver is to be polled again, at the latest.
     saver_due: Mutex<Option<Instant>>,
-    /// Shards that are to be read from the tip, or from a time, and whose start is not durable yet. None that begins so is read before all are: otherwise a crash would leave some of them named
+    /// Shards that are to be read from the tip, or from a time, and whose start is not durable yet.
+    /// None that begins so is read before all are: otherwise a crash would leave some of them named
     /// and some not, and the next run would start those at its own, later tip.
     starts: AtomicUsize,
     /// Records that were delivered, and neither acknowledged nor dropped.
     in_flight: AtomicUsize,
     stopping: AtomicBool,
     /// Those who wait for the end.
-    pub(super) stopped: Waiters,
+    pub(crate) stopped: Waiters,
     /// Those who wait for nothing to be in flight, or for something to be durable.
-    pub(super) quiet: Waiters,
+    pub(crate) quiet: Waiters,
 }
 
-/// A saver that is not polled for this time after it should have been is taken for one whose runtime
-/// is not driven.
-pub(super) const SAVER_GRACE: Duration = Duration::from_secs(5);
+/// A saver that is not polled for this time after it should have been is taken for one whose
+/// runtime is not driven.
+pub(crate) const SAVER_GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 struct Queue {
-    now: VecDeque<Arc<Entry>>,
-    in_time: BTreeMap<(Instant, u64), Arc<Entry>>,
+    now: VecDeque<Arc<ShardState>>,
+    in_time: BTreeMap<(Instant, u64), Arc<ShardState>>,
     next: u64,
 }
 
 impl Queue {
     /// True if it is now the first.
-    fn put(&mut self, at: Instant, entry: Arc<Entry>) -> bool {
+    fn put(&mut self, at: Instant, entry: Arc<ShardState>) -> bool {
         let key = (at, self.next);
         self.next += 1;
         self.in_time.insert(key, entry);
@@ -66,7 +70,7 @@ impl Queue {
 }
 
 /// So much later, or never.
-pub(super) fn later(wait: Duration) -> Instant {
+pub(crate) fn later(wait: Duration) -> Instant {
     const NEVER: Duration = Duration::from_hours(24 * 365 * 30);
     let now = Instant::now();
     now.checked_add(wait).unwrap_or(now + NEVER)
@@ -77,14 +81,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(
+    pub(crate) fn new(
         stream: StreamId,
         store: Arc<dyn CheckpointStore>,
         options: CheckpointOptions,
         loaded: Vec<(String, Checkpoint)>,
     ) -> Self {
         let entries = loaded.into_iter().map(|(id, checkpoint)| {
-            let entry = Arc::new(Entry::new(id.clone(), Some(checkpoint)));
+            let entry = Arc::new(ShardState::new(id.clone(), Some(checkpoint)));
             (id, entry)
         });
         Self {
@@ -107,9 +111,9 @@ impl Shared {
         }
     }
 
-    /// Returns the ARN of the stream, or its name where no ARN was told: `other` is the stream by what
-    /// its shards are read by, which may tell it.
-    pub(super) fn learn(&self, other: &StreamId) -> &StreamId {
+    /// Returns the ARN of the stream, or its name where no ARN was told: `other` is the stream by
+    /// what its shards are read by, which may tell it.
+    pub(crate) fn learn(&self, other: &StreamId) -> &StreamId {
         if self.stream.arn().is_some() {
             return &self.stream;
         }
@@ -119,22 +123,25 @@ impl Shared {
         self.arn.get().unwrap_or(&self.stream)
     }
 
-    /// A reader is to begin: the shard's entry, its life, and the checkpoint it begins at.
-    pub(super) fn open(&self, shard: &Shard) -> (Arc<Entry>, Life, Option<Checkpoint>) {
+    /// A reader is to begin: the shard's entry, its incarnation, and the checkpoint it begins at.
+    pub(crate) fn open(&self, shard: &Shard) -> (Arc<ShardState>, Incarnation, Option<Checkpoint>) {
         let mut entries = lock(&self.entries);
         let id = shard.shard_id();
-        let entry = entries.get(id).map_or_else(|| Arc::new(Entry::new(id.to_owned(), None)), Arc::clone);
+        let entry = entries
+            .get(id)
+            .map_or_else(|| Arc::new(ShardState::new(id.to_owned(), None)), Arc::clone);
         // Under the lock, so that the entry is not dropped as one of which nothing is known.
-        let (life, checkpoint) = entry.open(shard);
+        let (incarnation, checkpoint) = entry.open(shard);
         entries.entry(id.to_owned()).or_insert_with(|| Arc::clone(&entry));
-        (entry, life, checkpoint)
+        (entry, incarnation, checkpoint)
     }
 
-    /// It is to be read from here for the first time. `is_start`: those that begin at a time wait for it to be durable.
-    pub(super) fn begin(
+    /// It is to be read from here for the first time. `is_start`: those that begin at a time wait
+    /// for it to be durable.
+    pub(crate) fn begin(
         &self,
-        entry: &Arc<Entry>,
-        life: &Life,
+        entry: &Arc<ShardState>,
+        incarnation: &Incarnation,
         shard: &Shard,
         checkpoint: Checkpoint,
         is_start: bool,
@@ -143,29 +150,29 @@ impl Shared {
             // Before the saver can know of it.
             self.starts.fetch_add(1, Ordering::SeqCst);
         }
-        let (want, is_one_more) = entry.begin(life, shard, checkpoint, is_start);
+        let (want, is_one_more) = entry.begin(incarnation, shard, checkpoint, is_start);
         if is_start && !is_one_more {
             self.remove_start();
         }
         self.want(entry, want);
     }
 
-    pub(super) fn known(&self, id: &str) -> Option<Arc<Entry>> {
+    pub(crate) fn known(&self, id: &str) -> Option<Arc<ShardState>> {
         lock(&self.entries).get(id).cloned()
     }
 
     /// What is not durable is saved now.
-    pub(super) fn hurry(&self) {
+    pub(crate) fn hurry(&self) {
         for entry in self.entries() {
             self.want(&entry, entry.hurry());
         }
     }
 
-    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+    pub(crate) fn entries(&self) -> Vec<Arc<ShardState>> {
         lock(&self.entries).values().cloned().collect()
     }
 
-    pub(super) fn forget(&self, id: &str) {
+    pub(crate) fn forget(&self, id: &str) {
         self.claims.revoke(id);
         if let Some(entry) = self.known(id) {
             self.want(&entry, entry.forget());
@@ -174,7 +181,7 @@ impl Shared {
     }
 
     /// Kinesis does not list it any more: what was not read of it by then is lost.
-    pub(super) fn expire(&self, id: &str) {
+    pub(crate) fn expire(&self, id: &str) {
         let checkpoint = self.known(id).and_then(|entry| entry.checkpoint());
         if let Some(after) = checkpoint.filter(|checkpoint| *checkpoint != Checkpoint::End) {
             self.tell_gap(id, &after, None);
@@ -183,15 +190,17 @@ impl Shared {
     }
 
     /// An entry of which nothing is known is not kept.
-    pub(super) fn drop_forgotten(&self, entry: &Arc<Entry>) {
+    pub(crate) fn drop_forgotten(&self, entry: &Arc<ShardState>) {
         let mut entries = lock(&self.entries);
-        if entry.is_forgotten() && entries.get(&entry.id).is_some_and(|known| Arc::ptr_eq(known, entry)) {
+        if entry.is_forgotten()
+            && entries.get(&entry.id).is_some_and(|known| Arc::ptr_eq(known, entry))
+        {
             entries.remove(&entry.id);
         }
     }
 
     /// Asks the saver for what a change wants.
-    pub(super) fn want(&self, entry: &Arc<Entry>, want: Want) {
+    pub(crate) fn want(&self, entry: &Arc<ShardState>, want: Want) {
         match want {
             Want::Nothing => return,
             Want::Now => lock(&self.queue).now.push_back(Arc::clone(entry)),
@@ -208,7 +217,7 @@ impl Shared {
         self.saver.wake();
     }
 
-    pub(super) fn save_after(&self, entry: &Arc<Entry>, wait: Duration) {
+    pub(crate) fn save_after(&self, entry: &Arc<ShardState>, wait: Duration) {
         if let Some(at) = entry.due_in(wait)
             && lock(&self.queue).put(at, Arc::clone(entry))
         {
@@ -217,7 +226,7 @@ impl Shared {
     }
 
     /// What is to be saved now, or the time of the next.
-    pub(super) fn next(&self) -> Result<Arc<Entry>, Option<Instant>> {
+    pub(crate) fn next(&self) -> Result<Arc<ShardState>, Option<Instant>> {
         let mut queue = lock(&self.queue);
         if let Some(entry) = queue.now.pop_front() {
             return Ok(entry);
@@ -236,14 +245,14 @@ impl Shared {
         Err(None)
     }
 
-    pub(super) fn remove_start(&self) {
+    pub(crate) fn remove_start(&self) {
         if self.starts.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.wake_readers();
         }
     }
 
     /// Whether a reader that begins at a time is to wait. Its waker is registered.
-    pub(super) fn has_starts(&self) -> bool {
+    pub(crate) fn has_starts(&self) -> bool {
         self.starts.load(Ordering::SeqCst) > 0
     }
 
@@ -253,8 +262,9 @@ impl Shared {
         }
     }
 
-    /// Counts one more, unless all is stopped. It is counted before that is looked at, and `stop` looks the other way round: so none slips past it.
-    pub(super) fn add_in_flight(&self) -> bool {
+    /// Counts one more, unless all is stopped. It is counted before that is looked at, and `stop`
+    /// looks the other way round: so none slips past it.
+    pub(crate) fn add_in_flight(&self) -> bool {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
         let is_stopping = self.is_stopping();
         if is_stopping {
@@ -263,39 +273,39 @@ impl Shared {
         !is_stopping
     }
 
-    pub(super) fn remove_in_flight(&self) {
+    pub(crate) fn remove_in_flight(&self) {
         let was = self.in_flight.fetch_sub(1, Ordering::SeqCst);
         if was == 1 && self.is_stopping() {
             self.quiet.wake();
         }
     }
 
-    pub(super) fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.stopped.wake();
         self.wake_readers();
     }
 
     /// What is not durable now, for `are_durable`.
-    pub(super) fn unsaved(&self) -> Vec<(Arc<Entry>, u64)> {
-        let unsaved = |entry: Arc<Entry>| entry.unsaved().map(|revision| (entry, revision));
+    pub(crate) fn unsaved(&self) -> Vec<(Arc<ShardState>, u64)> {
+        let unsaved = |entry: Arc<ShardState>| entry.unsaved().map(|revision| (entry, revision));
         self.entries().into_iter().filter_map(unsaved).collect()
     }
 
-    pub(super) fn has_saver(&self) -> bool {
+    pub(crate) fn has_saver(&self) -> bool {
         self.has_saver.load(Ordering::SeqCst)
     }
 
     /// Returns the number of a new saver.
-    pub(super) fn saver_begins(&self) -> u64 {
+    pub(crate) fn saver_begins(&self) -> u64 {
         let mut number = lock(&self.saver_number);
         *number += 1;
         *lock(&self.saver_due) = None;
@@ -303,8 +313,9 @@ impl Shared {
         *number
     }
 
-    /// A saver is polled: it is in charge for as long as it holds this. `None` if another took over.
-    pub(super) fn saver_polls(&self, number: u64) -> Option<MutexGuard<'_, u64>> {
+    /// A saver is polled: it is in charge for as long as it holds this. `None` if another took
+    /// over.
+    pub(crate) fn saver_polls(&self, number: u64) -> Option<MutexGuard<'_, u64>> {
         let in_charge = lock(&self.saver_number);
         if *in_charge != number {
             return None;
@@ -314,18 +325,18 @@ impl Shared {
     }
 
     /// The saver is to be polled again by then.
-    pub(super) fn saver_rests(&self, until: Option<Instant>) {
+    pub(crate) fn saver_rests(&self, until: Option<Instant>) {
         let mut due = lock(&self.saver_due);
         *due = due.into_iter().chain(until).min();
     }
 
     /// Returns whether the saver should have been polled for some time.
-    pub(super) fn is_saver_late(&self) -> bool {
+    pub(crate) fn is_saver_late(&self) -> bool {
         lock(&self.saver_due).is_some_and(|due| Instant::now() > due + SAVER_GRACE)
     }
 
     /// Takes the charge from the saver; false if it is being polled.
-    pub(super) fn stop_saver(&self) -> bool {
+    pub(crate) fn stop_saver(&self) -> bool {
         let Ok(mut number) = self.saver_number.try_lock() else { return false };
         *number += 1;
         self.lose_saves();
@@ -339,7 +350,7 @@ impl Shared {
     }
 
     /// What it was doing may or may not have become durable. Whoever waits for it makes another.
-    pub(super) fn saver_ends(&self, number: u64) {
+    pub(crate) fn saver_ends(&self, number: u64) {
         let in_charge = lock(&self.saver_number);
         if *in_charge != number {
             return;
@@ -351,17 +362,18 @@ impl Shared {
         self.wake_readers();
     }
 
-    pub(super) fn tell(&self, shard_id: &str, kind: CheckpointEventKind<'_>) {
+    pub(crate) fn tell(&self, shard_id: &str, kind: CheckpointEventKind<'_>) {
         let Some(on_event) = &self.options.on_event else { return };
         let event = CheckpointEvent { stream: &self.stream, shard_id, kind };
-        // It is not to take along the task that saves, nor who drops a record while it panics itself.
+        // It is not to take along the task that saves, nor who drops a record while it panics
+        // itself.
         if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
             let stream = self.stream.name();
             tracing::error!(stream, shard = shard_id, ?event.kind, "on_event panicked: what it was told is lost");
         }
     }
 
-    pub(super) fn tell_gap(&self, shard: &str, after: &Checkpoint, first: Option<&str>) {
+    pub(crate) fn tell_gap(&self, shard: &str, after: &Checkpoint, first: Option<&str>) {
         let stream = self.stream.name();
         tracing::warn!(
             stream,
@@ -375,7 +387,7 @@ impl Shared {
 }
 
 /// Whether these are durable by now.
-pub(super) fn are_durable(unsaved: &mut Vec<(Arc<Entry>, u64)>) -> bool {
+pub(crate) fn are_durable(unsaved: &mut Vec<(Arc<ShardState>, u64)>) -> bool {
     // From the end, so that each is looked at once, and none that was found.
     while unsaved.last().is_some_and(|(entry, revision)| entry.is_durable(*revision)) {
         unsaved.pop();

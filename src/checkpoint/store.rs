@@ -5,36 +5,43 @@ use std::sync::Arc;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::future::BoxFuture;
 
-use super::Checkpoint;
-use crate::StreamId;
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::stream_id::StreamId;
 
 /// Why a store could not do what it was asked for.
 pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Keeps the checkpoints of streams: [`MemoryStore`](super::MemoryStore), `FileStore` and `DynamoDbStore` do, and a store of your own is some 30 lines.
+/// Keeps the checkpoints of streams: [`MemoryStore`](super::MemoryStore), `FileStore` and
+/// `DynamoDbStore` do, and a store of your own is some 30 lines.
 ///
 /// # What is promised to it
 ///
 /// * [`load`](Self::load) is called once, at the start. Nothing is ever read again.
-/// * For one shard, one call is made at a time: the next begins when the last has answered. Different shards are saved side by side, up to 16.
+/// * For one shard, one call is made at a time: the next begins when the last has answered.
+///   Different shards are saved side by side, up to 16.
 /// * What is saved of a shard never goes back, until it is forgotten; with one exception. A
 ///   [`Start`](Checkpoint::Start) takes the place of whatever is kept: the stream was deleted and
 ///   created again, and the shard is another. (Forgetting it first would leave a moment in which a
-///   crash loses where it starts.) Where Kinesis refuses the stored sequence number, twice in a row,
-///   that start is saved only when a record is acknowledged after it, or the shard has ended:
+///   crash loses where it starts.) Where Kinesis refuses the stored sequence number, twice in a
+///   row, that start is saved only when a record is acknowledged after it, or the shard has ended:
 ///   until then the run may be one against another account or region by mistake.
-/// * A call that has not answered within [`save_timeout`](super::CheckpointOptions::save_timeout) is dropped, and counts as failed.
+/// * A call that has not answered within [`save_timeout`](super::CheckpointOptions::save_timeout)
+///   is dropped, and counts as failed.
 ///
 /// # What it must keep
 ///
-/// * When `save` or `forget` has answered `Ok`, it is durable: it survives a crash of this process, and of whatever else the store is to survive. A shard's children are opened on the strength of that.
-/// * When one has answered `Err`, or was dropped, either may be: the same or a later one is saved again. But what failed must not take effect *after* a later call for the same shard.
+/// * When `save` or `forget` has answered `Ok`, it is durable: it survives a crash of this process,
+///   and of whatever else the store is to survive. A shard's children are opened on the strength of
+///   that.
+/// * When one has answered `Err`, or was dropped, either may be: the same or a later one is saved
+///   again. But what failed must not take effect *after* a later call for the same shard.
 /// * A checkpoint that is not [valid](Checkpoint::validate) is refused by `save`: one that was
 ///   confirmed and cannot be loaded would keep the consumer from starting.
-/// * Two streams of one name, in two regions or accounts, are told apart by their ARNs: the key of a
-///   stream is [`StreamId::as_str`]. A bare name beside an ARN of that name, or the other way round,
-///   is refused when it is loaded: [`StreamId::check_beside`] tells.
-/// * It should answer soon. Until it does, or the time is up, the shard is not saved again, and one of the 16 places is taken.
+/// * Two streams of one name, in two regions or accounts, are told apart by their ARNs: the key of
+///   a stream is [`StreamId::as_str`]. A bare name beside an ARN of that name, or the other way
+///   round, is refused when it is loaded: [`StreamId::check_beside`] tells.
+/// * It should answer soon. Until it does, or the time is up, the shard is not saved again, and one
+///   of the 16 places is taken.
 ///
 /// `kinesis_shards::testing::check_store` runs all of this on your store.
 ///
@@ -43,7 +50,8 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 /// use std::sync::Mutex;
 ///
 /// use futures::future::{BoxFuture, FutureExt};
-/// use kinesis_shards::{Checkpoint, CheckpointStore, Save, StoreError, StreamId};
+/// use kinesis_shards::StreamId;
+/// use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, Save, StoreError};
 ///
 /// /// Anything that maps text to text.
 /// #[derive(Default)]
@@ -85,11 +93,14 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 /// # }
 /// ```
 pub trait CheckpointStore: Send + Sync {
-    /// All that is kept of the stream: each shard's id and checkpoint, in any order. Nothing, if it is not known. The [children](Save::children) that an end has named may be among them, at the trim horizon.
+    /// All that is kept of the stream: each shard's id and checkpoint, in any order. Nothing, if it
+    /// is not known. The [children](Save::children) that an end has named may be among them, at the
+    /// trim horizon.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or is not understood. An error here keeps the consumer from starting, so that it does not start over.
+    /// If it cannot be read, or is not understood. An error here keeps the consumer from starting,
+    /// so that it does not start over.
     fn load<'a>(
         &'a self,
         stream: &'a StreamId,
@@ -103,17 +114,21 @@ pub trait CheckpointStore: Send + Sync {
     /// again, with what is then the newest.
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Forgets the shard: Kinesis does not list it any more. That nothing is known of it is no error.
+    /// Forgets the shard: Kinesis does not list it any more. That nothing is known of it is no
+    /// error.
     ///
     /// # Errors
     ///
     /// If it is not known to be gone. It is tried again.
-    fn forget<'a>(&'a self, stream: &'a StreamId, shard_id: &'a str)
-    -> BoxFuture<'a, Result<(), StoreError>>;
+    fn forget<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        shard_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Returns a number that this store shares with its clones, and with no other store of the
-    /// process, such as the address of what they share. By it, a second reader of a shard is refused
-    /// also if it has [`Checkpoints`](super::Checkpoints) of its own.
+    /// process, such as the address of what they share. By it, a second reader of a shard is
+    /// refused also if it has [`Checkpoints`](super::Checkpoints) of its own.
     ///
     /// # Default
     ///
@@ -164,8 +179,8 @@ pub struct Save<'a> {
     pub shard: &'a Shard,
     /// What to keep.
     pub checkpoint: &'a Checkpoint,
-    /// With [`Checkpoint::End`], the shard's children: those that Kinesis named at its end, or that it
-    /// lists. Empty if neither names any.
+    /// With [`Checkpoint::End`], the shard's children: those that Kinesis named at its end, or that
+    /// it lists. Empty if neither names any.
     pub children: &'a [ChildShard],
 }
 

@@ -6,11 +6,11 @@ use futures::task::AtomicWaker;
 
 /// Each has one waker, however often it is polled, and by whomever; it is gone with who waits.
 #[derive(Debug, Default)]
-pub(super) struct Waiters(Mutex<Vec<Weak<AtomicWaker>>>);
+pub(crate) struct Waiters(Mutex<Vec<Weak<AtomicWaker>>>);
 
 impl Waiters {
     /// Somebody who waits: register with it, and then look whether it is so.
-    pub(super) fn join(&self) -> Arc<AtomicWaker> {
+    pub(crate) fn join(&self) -> Arc<AtomicWaker> {
         let slot = Arc::<AtomicWaker>::default();
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|slot| slot.strong_count() > 0);
@@ -18,7 +18,7 @@ impl Waiters {
         slot
     }
 
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for slot in slots.iter().filter_map(Weak::upgrade) {
             slot.wake();

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use aws_sdk_kinesis::types::Shard;
 use rustc_hash::FxBuildHasher;
 
-/// A shard's id. AWS's own form, `shardId-` and twelve digits, is kept as its number and takes no allocation;
-/// any other is shared between the places that hold it.
+/// A shard's id. AWS's own form, `shardId-` and twelve digits, is kept as its number and takes no
+/// allocation; any other is shared between the places that hold it.
 #[derive(Debug, Clone, Eq)]
-pub(super) enum ShardKey {
+pub(crate) enum ShardKey {
     Numbered(u64),
     Named(Arc<String>),
 }
@@ -30,17 +30,17 @@ impl PartialEq for ShardKey {
 /// How often two keys are compared, by each thread: what a table or a search costs, whatever the
 /// machine.
 #[cfg(test)]
-pub(super) mod comparisons {
+pub(crate) mod comparisons {
     use std::cell::Cell;
 
     thread_local!(static COMPARISONS: Cell<usize> = const { Cell::new(0) });
 
-    pub(super) fn count() {
+    pub(crate) fn count() {
         COMPARISONS.set(COMPARISONS.get() + 1);
     }
 
-    /// Returns how many there were since the last call.
-    pub(in crate::lineage) fn take() -> usize {
+    /// ReofferBackoff how many there were since the last call.
+    pub(crate) fn take() -> usize {
         COMPARISONS.take()
     }
 }
@@ -57,8 +57,9 @@ impl Hash for ShardKey {
 
 impl From<&str> for ShardKey {
     fn from(id: &str) -> Self {
-        let digits =
-            id.strip_prefix("shardId-").filter(|digits| digits.len() == 12 && !digits.starts_with('+'));
+        let digits = id
+            .strip_prefix("shardId-")
+            .filter(|digits| digits.len() == 12 && !digits.starts_with('+'));
         let number = digits.and_then(|digits| digits.parse().ok());
         number.map_or_else(|| Self::Named(Arc::new(id.to_owned())), Self::Numbered)
     }
@@ -73,20 +74,22 @@ impl fmt::Display for ShardKey {
     }
 }
 
-/// Tells two shards of one id apart by their `StartingSequenceNumber`s, of which only a hash is kept.
+/// Tells two shards of one id apart by their `StartingSequenceNumber`s, of which only a hash is
+/// kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FirstSequence(u64);
+pub(crate) struct FirstSequence(u64);
 
 impl FirstSequence {
-    const UNTOLD: Self = Self(0);
-    /// Some servers say `0` until a shard's first record gives it a number: once told, it is the same shard still.
+    const UNKNOWN: Self = Self(0);
+    /// Some servers say `0` until a shard's first record gives it a number: once told, it is the
+    /// same shard still.
     const ZERO: Self = Self(1);
 
-    pub(super) fn of(shard: &Shard) -> Self {
+    pub(crate) fn of(shard: &Shard) -> Self {
         match shard.sequence_number_range() {
-            None => Self::UNTOLD,
+            None => Self::UNKNOWN,
             Some(range) => match range.starting_sequence_number() {
-                "" => Self::UNTOLD,
+                "" => Self::UNKNOWN,
                 "0" => Self::ZERO,
                 number => Self(FxBuildHasher.hash_one(number).max(2)),
             },
@@ -94,16 +97,16 @@ impl FirstSequence {
     }
 
     /// Whether a shard that began with `self` may be the one now listed with `now`.
-    pub(super) fn may_become(self, now: Self) -> bool {
-        self == now || now == Self::UNTOLD || self == Self::UNTOLD || self == Self::ZERO
+    pub(crate) fn is_compatible_with(self, now: Self) -> bool {
+        self == now || now == Self::UNKNOWN || self == Self::UNKNOWN || self == Self::ZERO
     }
 
-    pub(super) fn is_told(self) -> bool {
-        self != Self::UNTOLD && self != Self::ZERO
+    pub(crate) fn is_told(self) -> bool {
+        self != Self::UNKNOWN && self != Self::ZERO
     }
 
-    pub(super) fn update(&mut self, now: Self) {
-        if now != Self::UNTOLD {
+    pub(crate) fn update(&mut self, now: Self) {
+        if now != Self::UNKNOWN {
             *self = now;
         }
     }
@@ -136,8 +139,9 @@ mod tests {
     #[test]
     fn only_a_number_that_was_told_and_changed_makes_another_shard() {
         let at = |number: Option<&str>| {
-            let range =
-                number.map(|n| SequenceNumberRange::builder().starting_sequence_number(n).build().unwrap());
+            let range = number.map(|n| {
+                SequenceNumberRange::builder().starting_sequence_number(n).build().unwrap()
+            });
             FirstSequence::of(
                 &Shard::builder().shard_id("s").set_sequence_number_range(range).build().unwrap(),
             )
@@ -151,7 +155,7 @@ mod tests {
             (Some("7"), Some("8"), false),
             (Some("1"), Some("0"), false),
         ] {
-            assert_eq!(at(old).may_become(at(new)), same, "{old:?} then {new:?}");
+            assert_eq!(at(old).is_compatible_with(at(new)), same, "{old:?} then {new:?}");
         }
     }
 }

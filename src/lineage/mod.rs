@@ -1,13 +1,13 @@
 //! The combinator under it all: lists of shards in, shards out, parents first.
 
-mod family;
-mod key;
-mod member;
-mod origin;
-mod orphans;
-mod sequential_hasher;
-mod setters;
-mod wait;
+pub(crate) mod graph;
+pub(crate) mod key;
+pub(crate) mod late_parents;
+pub(crate) mod node;
+pub(crate) mod sequential_hasher;
+pub(crate) mod setters;
+pub(crate) mod start_policy;
+pub(crate) mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -21,38 +21,48 @@ use std::time::Duration;
 use futures::stream::{FusedStream, FuturesUnordered};
 use futures::{Stream, StreamExt};
 
-pub use self::family::WantedList;
-use self::family::{Family, Judged};
-use self::wait::{Event, Returns, Wait};
-use crate::handle::Offer;
-use crate::{OnDrop, ShardHandle, ShardList, StartAt};
+pub use self::graph::ListRequest;
+use crate::lineage::graph::ShardGraph;
+use crate::lineage::graph::not_found::Resolved;
+use crate::lineage::wait::{Event, ReofferBackoff, Wait};
+use crate::listing::shard_list::ShardList;
+use crate::shard::handle::{Offer, ShardHandle};
+use crate::shard::outcome::OnDrop;
+use crate::shard::position::StartAt;
 
 pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(30);
-/// After as many lists in one poll, others get their turn: a source that is always ready must not hold the task.
-const MOST_LISTS_A_POLL: usize = 32;
+/// After as many lists in one poll, others get their turn: a source that is always ready must not
+/// hold the task.
+const MAX_LISTS_PER_POLL: usize = 32;
 
 /// Offers the shards that `lists` name, each one once, and each after its parents.
 ///
-/// This is [`all_shards`](crate::all_shards) without its way to list shards: bring your own (a cache, another API, a fixed list where there is no
-/// permission for `ListShards`), or [`shard_lists`](crate::shard_lists()). The ordering contract at the [crate's root](crate#the-ordering-contract) holds.
+/// This is [`all_shards`](crate::all_shards) without its way to list shards: bring your own (a
+/// cache, another API, a fixed list where there is no permission for `ListShards`), or
+/// [`shard_lists`](crate::listing::shard_lists()). The ordering contract at the [crate's
+/// root](crate#the-ordering-contract) holds.
 ///
-/// The stream ends when `lists` has ended and every handle too, for good: one that is out may yet be handed back, or name children. So collecting the
-/// handles without ending them waits for ever; end each while the stream is polled, as `for_each_concurrent` does.
+/// The stream ends when `lists` has ended and every handle too, for good: one that is out may yet
+/// be handed back, or name children. So collecting the handles without ending them waits for ever;
+/// end each while the stream is polled, as `for_each_concurrent` does.
 ///
 /// An `Err` of `lists` is passed on, and what comes after it is taken as if it had not been.
 ///
 /// # Panics
 ///
-/// Polling it panics outside a tokio runtime with its time driver enabled when a shard has been handed back.
+/// Polling it panics outside a tokio runtime with its time driver enabled when a shard has been
+/// handed back.
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing: all state lives in the [`Lineage`].
+/// Dropping `next()` loses nothing: all state lives in the [`ParentsFirst`].
 ///
 /// ```
 /// use aws_sdk_kinesis::types::Shard;
 /// use futures::{StreamExt, TryStreamExt, stream};
-/// use kinesis_shards::{Error, ShardList, parents_first};
+/// use kinesis_shards::ListError;
+/// use kinesis_shards::lineage::parents_first;
+/// use kinesis_shards::listing::ShardList;
 ///
 /// # futures::executor::block_on(async {
 /// let parent = Shard::builder().shard_id("shardId-000000000000").build().unwrap();
@@ -70,20 +80,20 @@ const MOST_LISTS_A_POLL: usize = 32;
 /// child.complete();
 ///
 /// assert!(shards.next().await.is_none());
-/// # Ok::<(), Error>(()) }).unwrap();
+/// # Ok::<(), ListError>(()) }).unwrap();
 /// ```
-pub fn parents_first<S, E>(lists: S) -> Lineage<S>
+pub fn parents_first<S, E>(lists: S) -> ParentsFirst<S>
 where
     S: Stream<Item = Result<ShardList, E>>,
 {
-    Lineage {
+    ParentsFirst {
         lists,
         lists_ended: false,
-        family: Family::default(),
+        graph: ShardGraph::default(),
         waits: FuturesUnordered::new(),
-        returns: Returns::default(),
+        returns: ReofferBackoff::default(),
         on_drop: OnDrop::default(),
-        longest_return: DEFAULT_POLL_INTERVAL,
+        max_reoffer_delay: DEFAULT_POLL_INTERVAL,
         polled: false,
         ended: false,
     }
@@ -92,39 +102,40 @@ where
 /// Stream of [`parents_first`].
 #[pin_project::pin_project]
 #[must_use = "streams do nothing unless polled"]
-pub struct Lineage<S> {
+pub struct ParentsFirst<S> {
     #[pin]
     lists: S,
     lists_ended: bool,
-    family: Family,
+    graph: ShardGraph,
     waits: FuturesUnordered<Wait>,
-    returns: Returns,
+    returns: ReofferBackoff,
     on_drop: OnDrop,
-    longest_return: Duration,
+    max_reoffer_delay: Duration,
     polled: bool,
     ended: bool,
 }
 
-impl<S> Lineage<S> {
-    /// Of what [`resume`](Self::resume) names, the shards of which a record was processed: by then all their ancestors were finished, also
-    /// those that are not named.
+impl<S> ParentsFirst<S> {
+    /// Of what [`resume`](Self::resume) names, the shards of which a record was processed: by then
+    /// all their ancestors were finished, also those that are not named.
     pub(crate) fn resume_past(&mut self, past_start: impl IntoIterator<Item = String>) {
-        self.family.origin.resume_past(past_start);
+        self.graph.start_policy.resume_past(past_start);
     }
 
-    /// The list that would help now, for a source that can be asked to list: after a poll that was `Pending`, ask, and begin that listing.
-    /// Each want is told once. That this is asked, and how often, is up to the source: the lineage never waits for it.
+    /// The list that would help now, for a source that can be asked to list: after a poll that was
+    /// `Pending`, ask, and begin that listing. Each want is told once. That this is asked, and how
+    /// often, is up to the source: the lineage never waits for it.
     #[must_use]
-    pub fn wanted(self: Pin<&mut Self>) -> Option<WantedList> {
-        let family = self.project().family;
-        let wanted = family.wanted()?;
-        family.listing_begins(wanted == WantedList::Full);
+    pub fn take_list_request(self: Pin<&mut Self>) -> Option<ListRequest> {
+        let graph = self.project().graph;
+        let wanted = graph.take_list_request()?;
+        graph.listing_begins(wanted == ListRequest::Full);
         Some(wanted)
     }
 
     /// A listing that nobody was asked for has begun after all that was polled.
     pub(crate) fn listing_begins(self: Pin<&mut Self>, full: bool) {
-        self.project().family.listing_begins(full);
+        self.project().graph.listing_begins(full);
     }
 
     /// The source of the lists.
@@ -138,20 +149,22 @@ impl<S> Lineage<S> {
         self.project().lists
     }
 
-    /// How many shards are remembered: those that wait or are out, and those closed that may still be listed.
+    /// How many shards are remembered: those that wait or are out, and those closed that may still
+    /// be listed.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        self.family.len()
+        self.graph.len()
     }
 
     /// From now on, [`forgotten`](Self::forgotten) tells what is forgotten.
     pub(crate) fn tell_forgotten(&mut self) {
-        self.family.forgotten.get_or_insert_default();
+        self.graph.forgotten.get_or_insert_default();
     }
 
-    /// The ids of shards that were forgotten: Kinesis lists them no more, or the stream was deleted and created again.
+    /// The ids of shards that were forgotten: Kinesis lists them no more, or the stream was deleted
+    /// and created again.
     pub(crate) fn forgotten(&mut self) -> Vec<String> {
-        let mut ids = self.family.forgotten.as_mut().map(std::mem::take).unwrap_or_default();
+        let mut ids = self.graph.forgotten.as_mut().map(std::mem::take).unwrap_or_default();
         // The tables that they come from are in no order.
         ids.sort_unstable();
         ids
@@ -163,15 +176,15 @@ impl<S> Lineage<S> {
     }
 
     pub(crate) fn start(&self) -> StartAt {
-        self.family.origin.start_at
+        self.graph.start_policy.start_at
     }
 
     pub(crate) fn is_resumed(&self) -> bool {
-        self.family.origin.is_resumed()
+        self.graph.start_policy.is_resumed()
     }
 }
 
-impl<S, E> Stream for Lineage<S>
+impl<S, E> Stream for ParentsFirst<S>
 where
     S: Stream<Item = Result<ShardList, E>>,
 {
@@ -185,50 +198,52 @@ where
         }
         let mut lists_taken = 0;
         loop {
-            // First the waits: what has ended may set its children free. That the set is empty says nothing: the next shard that
-            // is offered fills it again. One event at a time, since each shard that is offered brings one at the most.
+            // First the waits: what has ended may set its children free. That the set is empty says
+            // nothing: the next shard that is offered fills it again. One event at a time, since
+            // each shard that is offered brings one at the most.
             let event = this.waits.poll_next_unpin(cx);
             let is_event = matches!(event, Poll::Ready(Some(_)));
             match event {
                 Poll::Ready(Some(Event::Closed(id, outcome, children))) => {
                     this.returns.forget(&id);
-                    this.family.close(&id, outcome, children);
+                    this.graph.close(&id, outcome, children);
                 }
                 Poll::Ready(Some(Event::Expired(id, offer))) => {
-                    if !this.family.doubt(id.clone(), offer) {
+                    if !this.graph.not_found(id.clone(), offer) {
                         this.returns.forget(&id);
                     }
                 }
                 Poll::Ready(Some(Event::EndClaimed(id, offer))) => {
-                    this.family.hear_end_claim(id.clone(), Arc::clone(&offer));
+                    this.graph.hear_end_claim(id.clone(), Arc::clone(&offer));
                     this.waits.push(Wait::Parent { id, offer });
                 }
-                Poll::Ready(Some(Event::HandedBack(id, offer))) => {
-                    this.waits.push(this.returns.delay(id, offer, *this.longest_return));
+                Poll::Ready(Some(Event::Abandoned(id, offer))) => {
+                    this.waits.push(this.returns.delay(id, offer, *this.max_reoffer_delay));
                 }
                 Poll::Ready(Some(Event::Again(id, offer))) => {
-                    if !this.family.offer_again(id.clone(), offer) {
+                    if !this.graph.offer_again(id.clone(), offer) {
                         this.returns.forget(&id);
                     }
                 }
                 Poll::Ready(None) | Poll::Pending => {}
             }
 
-            // Then what is ready, so that all that one list brought is out before the next is asked for.
-            if let Some((id, offer)) = this.family.next_ready() {
+            // Then what is ready, so that all that one list brought is out before the next is asked
+            // for.
+            if let Some((id, offer)) = this.graph.next_ready() {
                 this.waits.push(Wait::Parent { id, offer: Arc::clone(&offer) });
                 return Poll::Ready(Some(Ok(ShardHandle::new(offer, *this.on_drop))));
             }
             if *this.lists_ended {
-                this.family.judge_without_list();
+                this.graph.resolve_without_list();
             }
-            if let Some(Judged { id, offer, is_listed }) = this.family.next_judged() {
+            if let Some(Resolved { id, offer, is_listed }) = this.graph.next_resolved() {
                 if is_listed {
-                    warn_of_doubt(&offer);
-                    this.waits.push(this.returns.delay(id, offer, *this.longest_return));
+                    warn_still_listed(&offer);
+                    this.waits.push(this.returns.delay(id, offer, *this.max_reoffer_delay));
                 } else {
                     this.returns.forget(&id);
-                    this.family.close_unlisted(&id);
+                    this.graph.close_unlisted(&id);
                 }
                 continue;
             }
@@ -244,15 +259,15 @@ where
                 // A handle that is out may be handed back, or name its children.
                 return Poll::Pending;
             }
-            if lists_taken == MOST_LISTS_A_POLL {
+            if lists_taken == MAX_LISTS_PER_POLL {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             match ready!(this.lists.as_mut().poll_next(cx)) {
                 Some(Ok(list)) => {
                     lists_taken += 1;
-                    if this.family.absorb(list) {
-                        bury_the_gone(this.waits, this.family);
+                    if this.graph.absorb(list) {
+                        retire_gone(this.waits, this.graph);
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -263,17 +278,17 @@ where
 }
 
 /// Tells the readers of a stream that was created again that their shards are gone.
-fn bury_the_gone(waits: &FuturesUnordered<Wait>, family: &Family) {
+fn retire_gone(waits: &FuturesUnordered<Wait>, graph: &ShardGraph) {
     for wait in waits {
         if let Wait::Parent { id, offer } = wait
-            && !family.holds(id)
+            && !graph.holds(id)
         {
-            offer.bury();
+            offer.retire();
         }
     }
 }
 
-fn warn_of_doubt(offer: &Offer) {
+fn warn_still_listed(offer: &Offer) {
     tracing::warn!(
         stream = offer.stream.name(),
         shard = offer.shard.shard_id(),
@@ -281,7 +296,7 @@ fn warn_of_doubt(offer: &Offer) {
     );
 }
 
-impl<S, E> FusedStream for Lineage<S>
+impl<S, E> FusedStream for ParentsFirst<S>
 where
     S: Stream<Item = Result<ShardList, E>>,
 {
@@ -290,9 +305,9 @@ where
     }
 }
 
-impl<S> fmt::Debug for Lineage<S> {
+impl<S> fmt::Debug for ParentsFirst<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lineage")
+        f.debug_struct("ParentsFirst")
             .field("tracked", &self.tracked())
             .field("out", &self.waits.len())
             .field("lists_ended", &self.lists_ended)

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 /// Builds [`SequentialHasher`]s with one random key, so that nobody can choose ids of shards that
 /// collide.
 #[derive(Clone, Debug)]
-pub(super) struct BuildSequential {
+pub(crate) struct BuildSequential {
     key: u64,
 }
 
@@ -28,7 +28,7 @@ impl BuildHasher for BuildSequential {
 /// what else is done for it. So numbers go into the table in runs: the place of a run is random,
 /// and the numbers of a run follow each other.
 #[derive(Debug)]
-pub(super) struct SequentialHasher(u64);
+pub(crate) struct SequentialHasher(u64);
 
 /// How many consecutive numbers stay together. Few enough that two runs at one place do not make a
 /// long way.
@@ -81,7 +81,9 @@ mod tests {
             let mut at = usize::try_from(build.hash_one(number) & mask).unwrap();
             for stride in 1.. {
                 probed += 1;
-                if let Some(free) = (at..at + 16).map(|place| place % places).find(|place| !taken[*place]) {
+                if let Some(free) =
+                    (at..at + 16).map(|place| place % places).find(|place| !taken[*place])
+                {
                     taken[free] = true;
                     break;
                 }
@@ -97,7 +99,10 @@ mod tests {
             for step in (0..40).map(|shift| 1_u64 << shift).chain([3, 63, 64, 65, 1_000, 999_999]) {
                 let numbers: Vec<u64> = (0..count).map(|n| 7 + n * step).collect();
                 let probed = groups_probed(&numbers);
-                assert!(probed < 6 * numbers.len(), "{count} numbers, {step} apart: {probed} groups");
+                assert!(
+                    probed < 6 * numbers.len(),
+                    "{count} numbers, {step} apart: {probed} groups"
+                );
             }
             // As shards are split again and again: many families with gaps.
             let numbers: Vec<u64> = (0..count).map(|n| n + (n / 100) * 10_000).collect();
@@ -122,7 +127,9 @@ mod tests {
         let [a, b] = [BuildSequential::default(), BuildSequential::default()];
         let same = (0..1_000_u64).filter(|n| a.hash_one(n) == b.hash_one(n)).count();
         assert!(same < 10, "{same}");
-        let same = (0..1_000_u64).filter(|n| a.hash_one(n.to_string()) == b.hash_one(n.to_string())).count();
+        let same = (0..1_000_u64)
+            .filter(|n| a.hash_one(n.to_string()) == b.hash_one(n.to_string()))
+            .count();
         assert!(same < 10, "{same}");
     }
 }

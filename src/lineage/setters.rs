@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::Lineage;
-use crate::{OnDrop, Progress, StartAt};
+use crate::lineage::ParentsFirst;
+use crate::shard::outcome::OnDrop;
+use crate::shard::position::{Progress, StartAt};
 
-impl<S> Lineage<S> {
+impl<S> ParentsFirst<S> {
     /// Where the run begins; see [`StartAt`].
     ///
     /// # Default
@@ -51,8 +52,8 @@ impl<S> Lineage<S> {
         self
     }
 
-    /// The longest delay before a shard that was handed back is offered again: it grows from 100 ms to this while the same shard
-    /// keeps coming back.
+    /// The longest delay before a shard that was handed back is offered again: it grows from 100 ms
+    /// to this while the same shard keeps coming back.
     ///
     /// # Default
     ///
@@ -60,23 +61,24 @@ impl<S> Lineage<S> {
     ///
     /// # Panics
     ///
-    /// If `delay` is zero: a shard that cannot be read would come back for ever, without a pause. And after the first poll.
+    /// If `delay` is zero: a shard that cannot be read would come back for ever, without a pause.
+    /// And after the first poll.
     #[track_caller]
-    pub fn longest_return(mut self, delay: Duration) -> Self {
-        self.set_longest_return(delay);
+    pub fn max_reoffer_delay(mut self, delay: Duration) -> Self {
+        self.set_max_reoffer_delay(delay);
         self
     }
 
     #[track_caller]
     pub(crate) fn set_start_at(&mut self, start: StartAt) {
         self.assert_unpolled("start_at");
-        self.family.origin.start_at = start;
+        self.graph.start_policy.start_at = start;
     }
 
     #[track_caller]
     pub(crate) fn set_resume(&mut self, progress: impl IntoIterator<Item = (String, Progress)>) {
         self.assert_unpolled("resume");
-        self.family.origin.resume(progress);
+        self.graph.start_policy.resume(progress);
     }
 
     #[track_caller]
@@ -86,10 +88,10 @@ impl<S> Lineage<S> {
     }
 
     #[track_caller]
-    pub(crate) fn set_longest_return(&mut self, delay: Duration) {
-        self.assert_unpolled("longest_return");
+    pub(crate) fn set_max_reoffer_delay(&mut self, delay: Duration) {
+        self.assert_unpolled("max_reoffer_delay");
         assert!(!delay.is_zero(), "the longest return is zero: it must be at least 1 ns");
-        self.longest_return = delay;
+        self.max_reoffer_delay = delay;
     }
 
     #[track_caller]

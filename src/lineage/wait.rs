@@ -1,5 +1,5 @@
-//! What the lineage waits for once a shard is out: that its handle ends, so that its children may be offered, and that a
-//! shard that was handed back may be offered again.
+//! What the lineage waits for once a shard is out: that its handle ends, so that its children may
+//! be offered, and that a shard that was handed back may be offered again.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,25 +12,26 @@ use aws_sdk_kinesis::types::ChildShard;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::member::MemberId;
-use crate::ending::{Ending, ParentOutcome};
-use crate::handle::Offer;
-use crate::runtime::LastRuntime;
+use crate::lineage::node::NodeId;
+use crate::shard::handle::Offer;
+use crate::shard::outcome::{HandleOutcome, ParentOutcome};
+use crate::util::runtime::LastRuntime;
 
 /// One of the futures in the lineage's `FuturesUnordered`.
 #[derive(Debug)]
-pub(super) enum Wait {
-    /// For a shard that is out, and may be a parent. It takes no part in tokio's cooperative budget, as tokio's own oneshot does:
-    /// that makes a set of thousands that are released together quadratic.
-    Parent { id: MemberId, offer: Arc<Offer> },
+pub(crate) enum Wait {
+    /// For a shard that is out, and may be a parent. It takes no part in tokio's cooperative
+    /// budget, as tokio's own oneshot does: that makes a set of thousands that are released
+    /// together quadratic.
+    Parent { id: NodeId, offer: Arc<Offer> },
     /// For a shard that was handed back. Outside that budget too.
     Delay(Pin<Box<Delay>>),
 }
 
 #[pin_project::pin_project]
 #[derive(Debug)]
-pub(super) struct Delay {
-    id: MemberId,
+pub(crate) struct Delay {
+    id: NodeId,
     offer: Arc<Offer>,
     until: Instant,
     #[pin]
@@ -40,13 +41,13 @@ pub(super) struct Delay {
 
 /// What came to pass.
 #[derive(Debug)]
-pub(super) enum Event {
-    Closed(MemberId, ParentOutcome, Vec<ChildShard>),
-    HandedBack(MemberId, Arc<Offer>),
-    Expired(MemberId, Arc<Offer>),
+pub(crate) enum Event {
+    Closed(NodeId, ParentOutcome, Vec<ChildShard>),
+    Abandoned(NodeId, Arc<Offer>),
+    Expired(NodeId, Arc<Offer>),
     /// The reader claims that the shard has ended. Its handle is still out.
-    EndClaimed(MemberId, Arc<Offer>),
-    Again(MemberId, Arc<Offer>),
+    EndClaimed(NodeId, Arc<Offer>),
+    Again(NodeId, Arc<Offer>),
 }
 
 impl Future for Wait {
@@ -57,12 +58,18 @@ impl Future for Wait {
         tests::POLLS.with(|polls| polls.set(polls.get() + 1));
         match &mut *self {
             Self::Parent { id, offer } => Poll::Ready(match offer.poll_ended(cx) {
-                Poll::Ready(Ending::Closed(outcome, children)) => {
+                Poll::Ready(HandleOutcome::Closed(outcome, children)) => {
                     Event::Closed(id.clone(), outcome, children)
                 }
-                Poll::Ready(Ending::HandedBack) => Event::HandedBack(id.clone(), Arc::clone(offer)),
-                Poll::Ready(Ending::Expired) => Event::Expired(id.clone(), Arc::clone(offer)),
-                Poll::Pending if offer.hears_end_claim() => Event::EndClaimed(id.clone(), Arc::clone(offer)),
+                Poll::Ready(HandleOutcome::Abandoned) => {
+                    Event::Abandoned(id.clone(), Arc::clone(offer))
+                }
+                Poll::Ready(HandleOutcome::Expired) => {
+                    Event::Expired(id.clone(), Arc::clone(offer))
+                }
+                Poll::Pending if offer.hears_end_claim() => {
+                    Event::EndClaimed(id.clone(), Arc::clone(offer))
+                }
                 Poll::Pending => return Poll::Pending,
             }),
             Self::Delay(delay) => {
@@ -79,8 +86,8 @@ impl Future for Wait {
 
 /// How often each shard was handed back, of those that were.
 #[derive(Debug, Default)]
-pub(super) struct Returns {
-    of: HashMap<MemberId, Return>,
+pub(crate) struct ReofferBackoff {
+    of: HashMap<NodeId, Return>,
 }
 
 #[derive(Debug)]
@@ -91,10 +98,11 @@ struct Return {
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
-impl Returns {
-    /// The wait before a shard that was handed back is offered again: it doubles from 100 ms up to `most` while the shard keeps
-    /// coming back, and begins anew once it was held for longer than `most`.
-    pub(super) fn delay(&mut self, id: MemberId, offer: Arc<Offer>, most: Duration) -> Wait {
+impl ReofferBackoff {
+    /// The wait before a shard that was handed back is offered again: it doubles from 100 ms up to
+    /// `most` while the shard keeps coming back, and begins anew once it was held for longer than
+    /// `most`.
+    pub(crate) fn delay(&mut self, id: NodeId, offer: Arc<Offer>, most: Duration) -> Wait {
         let now = Instant::now();
         let entry = self.of.entry(id.clone()).or_insert(Return { times: 0, offered_again: now });
         if now.saturating_duration_since(entry.offered_again) > most {
@@ -109,7 +117,7 @@ impl Returns {
         Wait::Delay(Box::pin(Delay { id, offer, until, sleep: sleep_until(until), runtime }))
     }
 
-    pub(super) fn forget(&mut self, id: &MemberId) {
+    pub(crate) fn forget(&mut self, id: &NodeId) {
         if !self.of.is_empty() {
             self.of.remove(id);
         }
@@ -117,10 +125,10 @@ impl Returns {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        pub(in crate::lineage) static POLLS: Cell<u64> = const { Cell::new(0) };
+        pub(crate) static POLLS: Cell<u64> = const { Cell::new(0) };
     }
 }

@@ -10,11 +10,14 @@ use futures::stream::FusedStream;
 use pin_project::pin_project;
 use tokio::time::Duration;
 
-use super::merge::MergeRecords;
-use super::readable::{Open, Read, ReadShard};
-use super::reader_set::ReaderSet;
-use super::{Batch, ReadError, ReadOptions};
-use crate::ShardHandle;
+use crate::records::batch::Batch;
+use crate::records::error::ReadError;
+use crate::records::merge::MergeRecords;
+use crate::records::options::ReadOptions;
+use crate::records::read_shard::ReadShard;
+use crate::records::read_shard::sealed::{Open, Read};
+use crate::records::reader_set::ReaderSet;
+use crate::shard::handle::ShardHandle;
 
 /// Reads the shards of any stream of [`ShardHandle`]s.
 ///
@@ -42,17 +45,21 @@ use crate::ShardHandle;
 pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
     /// All records of all shards, one by one.
     ///
-    /// The shards are read side by side, each from its [`start`](ShardHandle::start). Records of one partition key come in the order in which they were written, also across splits
-    /// and merges: a child opens when the last record of its parents was taken. Between shards there is no order: those with records in hand take turns, see
-    /// [`max_run`](AllRecords::max_run).
+    /// The shards are read side by side, each from its [`start`](ShardHandle::start). Records of
+    /// one partition key come in the order in which they were written, also across splits and
+    /// merges: a child opens when the last record of its parents was taken. Between shards there is
+    /// no order: those with records in hand take permits, see [`max_run`](AllRecords::max_run).
     ///
-    /// The stream ends when the stream of shards has ended and every shard in hand is read to its end.
+    /// The stream ends when the stream of shards has ended and every shard in hand is read to its
+    /// end.
     ///
-    /// It works only while it is polled: a consumer that takes long for a record keeps all shards waiting, and loses nothing. See [`ReadOptions::spawn_on`] for reading on meanwhile.
+    /// It works only while it is polled: a consumer that takes long for a record keeps all shards
+    /// waiting, and loses nothing. See [`ReadOptions::spawn_on`] for reading on meanwhile.
     ///
     /// # Errors
     ///
-    /// A shard that cannot be read is one `Err`, and is handed back to the stream of shards; the others go on. See [`ShardHandle::records`].
+    /// A shard that cannot be read is one `Err`, and is handed back to the stream of shards; the
+    /// others go on. See [`ShardHandle::records`].
     ///
     /// # Panics
     ///
@@ -61,7 +68,7 @@ pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
         AllRecords { records: MergeRecords::new(Readers::new(self, client)) }
     }
 
-    /// All records of all shards, a page of one shard at a time. The shards take turns.
+    /// All records of all shards, a page of one shard at a time. The shards take permits.
     ///
     /// # Errors
     ///
@@ -94,7 +101,7 @@ impl<S: Stream<Item: ReadShard>> Readers<S> {
         Self { reader_set: ReaderSet::new(shards), client: client.clone(), options: Arc::default() }
     }
 
-    fn with(self, options: ReadOptions) -> Self {
+    fn with_options(self, options: ReadOptions) -> Self {
         Self { options: Arc::new(options), ..self }
     }
 
@@ -103,28 +110,32 @@ impl<S: Stream<Item: ReadShard>> Readers<S> {
         Self { reader_set: self.reader_set.max_concurrent_reads(reads), ..self }
     }
 
-    pub(super) fn readers(&self) -> impl Iterator<Item = &<S::Item as Open>::Reader> {
+    pub(crate) fn readers(&self) -> impl Iterator<Item = &<S::Item as Open>::Reader> {
         self.reader_set.readers()
     }
 
-    pub(super) fn is_terminated(&self) -> bool {
+    pub(crate) fn is_terminated(&self) -> bool {
         self.reader_set.is_terminated()
     }
 
     /// Yields the next page, and sets its reader aside until it is [resumed](Self::resume).
-    pub(super) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Next<S::Item>>> {
+    pub(crate) fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Next<S::Item>>> {
         let this = self.project();
         let (client, options) = (this.client, this.options);
-        this.reader_set.poll_next(cx, |shard, permits| shard.open(client, Arc::clone(options), permits))
+        this.reader_set
+            .poll_next(cx, |shard, permits| shard.open(client, Arc::clone(options), permits))
     }
 
-    pub(super) fn resume(self: Pin<&mut Self>, reader: <S::Item as Open>::Reader) {
+    pub(crate) fn resume(self: Pin<&mut Self>, reader: <S::Item as Open>::Reader) {
         self.project().reader_set.resume(reader);
     }
 }
 
 /// A page or an error, and the reader that it came from.
-pub(super) type Next<H> = (Result<<H as Open>::Page, ReadError>, <H as Open>::Reader);
+pub(crate) type Next<H> = (Result<<H as Open>::Page, ReadError>, <H as Open>::Reader);
 
 fn lags<'a, R: Read + 'a>(
     readers: impl Iterator<Item = &'a R>,
@@ -146,21 +157,22 @@ pub struct AllBatches<S: Stream<Item = ShardHandle>> {
 
 impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
     /// Reads with these options. They hold for the shards that open from now on.
-    pub fn with(self, options: ReadOptions) -> Self {
-        Self { readers: self.readers.with(options) }
+    pub fn with_options(self, options: ReadOptions) -> Self {
+        Self { readers: self.readers.with_options(options) }
     }
 
-    /// Bounds the requests in flight: at most `reads` shards ask for an iterator, or are read, at once.
+    /// Bounds the requests in flight: at most `reads` shards ask for an iterator, or are read, at
+    /// once.
     ///
-    /// All shards stay open and take turns: a shard whose next read is due waits for its turn, in the
-    /// order in which the reads fell due, and each shard that waits is read before any is read twice. A
-    /// shard takes no turn while it rests at its tip, pauses after a failure, or has records that nobody
-    /// has taken yet. A shard that starts at `Latest` and waits for its turn skips nothing: it is read
-    /// from the time at which it was offered.
+    /// All shards stay open and take permits: a shard whose next read is due waits for its turn, in
+    /// the order in which the reads fell due, and each shard that waits is read before any is read
+    /// twice. A shard takes no turn while it rests at its tip, pauses after a failure, or has
+    /// records that nobody has taken yet. A shard that starts at `Latest` and waits for its turn
+    /// skips nothing: it is read from the time at which it was offered.
     ///
     /// It bounds requests, not memory: each shard may hold one page, and one more with
-    /// [`spawn_on`](ReadOptions::spawn_on). See [`max_records`](ReadOptions::max_records) for the size of
-    /// a page.
+    /// [`spawn_on`](ReadOptions::spawn_on). See [`max_records`](ReadOptions::max_records) for the
+    /// size of a page.
     ///
     /// It holds for the shards that open from now on: set it before the first poll.
     ///
@@ -221,8 +233,8 @@ pub struct AllRecords<S: Stream<Item: ReadShard>> {
 
 impl<S: Stream<Item: ReadShard>> AllRecords<S> {
     /// Reads with these options. They hold for the shards that open from now on.
-    pub fn with(self, options: ReadOptions) -> Self {
-        self.map(|readers| readers.with(options))
+    pub fn with_options(self, options: ReadOptions) -> Self {
+        self.map(|readers| readers.with_options(options))
     }
 
     /// Bounds the requests in flight: see [`AllBatches::max_concurrent_reads`].
@@ -239,10 +251,12 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
         self.map(|readers| readers.max_concurrent_reads(reads))
     }
 
-    /// Delivers at most `records` records of one shard in a row, while another shard has records too.
+    /// Delivers at most `records` records of one shard in a row, while another shard has records
+    /// too.
     ///
-    /// Shards that have records in hand take turns, so that a shard with a large page, or one that is
-    /// far behind, does not hold up the others. User records of aggregated records count each.
+    /// Shards that have records in hand take permits, so that a shard with a large page, or one
+    /// that is far behind, does not hold up the others. User records of aggregated records count
+    /// each.
     ///
     /// While shards take turns, the page of each is in memory: see
     /// [`max_records`](ReadOptions::max_records) for its size. With 10,000, pages are delivered whole.
@@ -291,6 +305,8 @@ impl<S: Stream<Item: ReadShard>> FusedStream for AllRecords<S> {
 
 impl<S: Stream<Item: ReadShard>> std::fmt::Debug for AllRecords<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AllRecords").field("options", &self.records.inner().options).finish_non_exhaustive()
+        f.debug_struct("AllRecords")
+            .field("options", &self.records.inner().options)
+            .finish_non_exhaustive()
     }
 }

@@ -6,20 +6,20 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::types;
 use tokio::time::Duration;
 
-use super::Record;
 #[cfg(feature = "kpl")]
-use super::kpl::{Deaggregation, UserRecords};
-use crate::StreamId;
-use crate::handle::Offer;
+use crate::records::kpl::{Deaggregation, UserRecords};
+use crate::records::record::Record;
+use crate::shard::handle::Offer;
+use crate::shard::stream_id::StreamId;
 
 /// The records of one shard that one read gave: at least one, in the order of the shard.
 pub struct Batch {
-    pub(super) records: Vec<types::Record>,
-    pub(super) offer: Arc<Offer>,
-    pub(super) lag: Option<Duration>,
-    pub(super) received_at: SystemTime,
+    pub(crate) records: Vec<types::Record>,
+    pub(crate) offer: Arc<Offer>,
+    pub(crate) lag: Option<Duration>,
+    pub(crate) received_at: SystemTime,
     #[cfg(feature = "kpl")]
-    pub(super) deaggregation: Deaggregation,
+    pub(crate) deaggregation: Deaggregation,
 }
 
 impl Batch {
@@ -35,7 +35,8 @@ impl Batch {
         &self.offer.stream
     }
 
-    /// `MillisBehindLatest`: how far the end of this batch is behind the tip of the shard; zero if nothing followed it then. `None` if the server did not tell.
+    /// `MillisBehindLatest`: how far the end of this batch is behind the tip of the shard; zero if
+    /// nothing followed it then. `None` if the server did not tell.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         self.lag

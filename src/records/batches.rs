@@ -7,10 +7,13 @@ use futures::Stream;
 use futures::stream::FusedStream;
 use tokio::time::Duration;
 
-use super::pages::{Next, Pages};
-use super::permits::RequestPermits;
-use super::{Batch, ReadError, ReadOptions, ReaderEnd};
-use crate::ShardHandle;
+use crate::records::batch::Batch;
+use crate::records::error::ReadError;
+use crate::records::event::EndReason;
+use crate::records::options::ReadOptions;
+use crate::records::permits::RequestPermits;
+use crate::records::shard_reader::{Next, ShardReader};
+use crate::shard::handle::ShardHandle;
 
 /// A shard's records as a stream of [`Batch`]es, in order: see [`ShardHandle::batches`].
 ///
@@ -19,24 +22,25 @@ use crate::ShardHandle;
 /// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle.
 #[must_use = "streams do nothing unless polled, and a reader that is dropped hands its shard back"]
 pub struct Batches {
-    pages: Pages,
+    shard_reader: ShardReader,
     state: State,
 }
 
 enum State {
     Reading(ShardHandle),
-    Ended(ReaderEnd),
+    Ended(EndReason),
 }
 
 impl Batches {
-    pub(super) fn new(
+    pub(crate) fn new(
         handle: ShardHandle,
         client: &Client,
         options: Arc<ReadOptions>,
         permits: RequestPermits,
     ) -> Self {
-        let pages = Pages::new(client, handle.offer(), handle.start().clone(), options, permits);
-        Self { pages, state: State::Reading(handle) }
+        let shard_reader =
+            ShardReader::new(client, handle.offer(), handle.start().clone(), options, permits);
+        Self { shard_reader, state: State::Reading(handle) }
     }
 
     /// Reads with these options.
@@ -45,22 +49,23 @@ impl Batches {
     ///
     /// If the stream was polled already.
     #[track_caller]
-    pub fn with(mut self, options: ReadOptions) -> Self {
+    pub fn with_options(mut self, options: ReadOptions) -> Self {
         self.set_options(Arc::new(options));
         self
     }
 
     #[track_caller]
-    pub(super) fn set_options(&mut self, options: Arc<ReadOptions>) {
-        assert!(!self.pages.is_begun(), "set the options before the first poll");
-        self.pages.set_options(options);
+    pub(crate) fn set_options(&mut self, options: Arc<ReadOptions>) {
+        assert!(!self.shard_reader.is_begun(), "set the options before the first poll");
+        self.shard_reader.set_options(options);
     }
 
-    /// `MillisBehindLatest` of the last answer: how far what was read was behind the tip of the shard then. It does not grow while reads fail, or while nobody polls. `None` before the first
-    /// answer, and if the server does not tell.
+    /// `MillisBehindLatest` of the last answer: how far what was read was behind the tip of the
+    /// shard then. It does not grow while reads fail, or while nobody polls. `None` before the
+    /// first answer, and if the server does not tell.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
-        self.pages.lag()
+        self.shard_reader.lag()
     }
 
     /// The id of the shard; `None` once the reader has ended.
@@ -74,7 +79,7 @@ impl Batches {
 
     /// Why the reader has ended; `None` while it has not.
     #[must_use]
-    pub fn ended(&self) -> Option<&ReaderEnd> {
+    pub fn ended(&self) -> Option<&EndReason> {
         match &self.state {
             State::Ended(end) => Some(end),
             State::Reading(_) => None,
@@ -82,13 +87,13 @@ impl Batches {
     }
 
     /// Ends the handle as the reader has ended.
-    fn end(&mut self, end: ReaderEnd) {
+    fn end(&mut self, end: EndReason) {
         let state = std::mem::replace(&mut self.state, State::Ended(end.clone()));
         let State::Reading(handle) = state else { return };
-        self.pages.options().tell_end(&handle, &end);
+        self.shard_reader.options().tell_end(&handle, &end);
         match end {
-            ReaderEnd::EndOfShard { children } => handle.complete_with(children),
-            ReaderEnd::Expired => handle.expire(),
+            EndReason::EndOfShard { children } => handle.complete_with(children),
+            EndReason::Expired => handle.expire(),
             _ => handle.abandon(),
         }
     }
@@ -102,11 +107,11 @@ impl Stream for Batches {
         if let State::Ended(_) = this.state {
             return Poll::Ready(None);
         }
-        let (end, last) = match ready!(this.pages.poll_next(cx)) {
+        let (end, last) = match ready!(this.shard_reader.poll_next(cx)) {
             Next::Batch(batch) => return Poll::Ready(Some(Ok(batch))),
-            Next::End(children) => (ReaderEnd::EndOfShard { children }, None),
-            Next::Expired => (ReaderEnd::Expired, None),
-            Next::Failed(error) => (ReaderEnd::Failed, Some(Err(error))),
+            Next::End(children) => (EndReason::EndOfShard { children }, None),
+            Next::Expired => (EndReason::Expired, None),
+            Next::Failed(error) => (EndReason::Failed, Some(Err(error))),
         };
         this.end(end);
         Poll::Ready(last)
@@ -121,7 +126,7 @@ impl FusedStream for Batches {
 
 impl Drop for Batches {
     fn drop(&mut self) {
-        self.end(ReaderEnd::Dropped);
+        self.end(EndReason::Dropped);
     }
 }
 

@@ -5,13 +5,14 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 
-use crate::StreamId;
-use crate::sdk_error::{DENIED, EXPIRED, PERMANENT};
+use crate::shard::stream_id::StreamId;
+use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT};
 
 /// Why a shard could not be read.
 ///
-/// As a stream's item it is one that does not pass by itself: [`is_retryable`](Self::is_retryable) is false, the reader has ended, and its shard was handed back. The others are tried
-/// again for ever, and are seen by [`on_event`](super::ReadOptions::on_event) alone.
+/// As a stream's item it is one that does not pass by itself: [`is_retryable`](Self::is_retryable)
+/// is false, the reader has ended, and its shard was handed back. The others are tried again for
+/// ever, and are seen by [`on_event`](super::ReadOptions::on_event) alone.
 pub struct ReadError {
     stream: StreamId,
     shard_id: String,
@@ -26,7 +27,7 @@ enum Source {
     /// `GetRecords` was answered with neither a next iterator nor child shards.
     UnconfirmedEnd,
     /// Nor do the shards that are listed tell whether that was the end of the shard.
-    ListShards(Box<crate::Error>),
+    ListShards(Box<crate::listing::error::ListError>),
     /// Another reader has the shard, with the same checkpoints. Nothing was asked.
     InUse,
 }
@@ -69,7 +70,7 @@ const THROTTLED: [&str; 5] = [
 ];
 
 impl ReadError {
-    pub(super) fn get_shard_iterator(
+    pub(crate) fn get_shard_iterator(
         stream: &StreamId,
         shard_id: &str,
         source: SdkError<GetShardIteratorError>,
@@ -78,20 +79,32 @@ impl ReadError {
         Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
     }
 
-    pub(super) fn get_records(stream: &StreamId, shard_id: &str, source: SdkError<GetRecordsError>) -> Self {
+    pub(crate) fn get_records(
+        stream: &StreamId,
+        shard_id: &str,
+        source: SdkError<GetRecordsError>,
+    ) -> Self {
         let source = Source::GetRecords(Box::new(source));
         Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
     }
 
-    pub(super) fn no_iterator(stream: &StreamId, shard_id: &str) -> Self {
+    pub(crate) fn no_iterator(stream: &StreamId, shard_id: &str) -> Self {
         Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source: Source::NoIterator }
     }
 
-    pub(super) fn unconfirmed_end(stream: &StreamId, shard_id: &str) -> Self {
-        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source: Source::UnconfirmedEnd }
+    pub(crate) fn unconfirmed_end(stream: &StreamId, shard_id: &str) -> Self {
+        Self {
+            stream: stream.clone(),
+            shard_id: shard_id.to_owned(),
+            source: Source::UnconfirmedEnd,
+        }
     }
 
-    pub(super) fn list_shards(stream: &StreamId, shard_id: &str, source: crate::Error) -> Self {
+    pub(crate) fn list_shards(
+        stream: &StreamId,
+        shard_id: &str,
+        source: crate::listing::error::ListError,
+    ) -> Self {
         let source = Source::ListShards(Box::new(source));
         Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
     }
@@ -120,8 +133,8 @@ impl ReadError {
         &self.shard_id
     }
 
-    /// Returns the operation that failed: `GetShardIterator`, `GetRecords`, or `ListShards`, which is sent
-    /// only to confirm the end of a shard that no response confirms.
+    /// Returns the operation that failed: `GetShardIterator`, `GetRecords`, or `ListShards`, which
+    /// is sent only to confirm the end of a shard that no response confirms.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         match self.source {
@@ -137,7 +150,9 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => source.code(),
             Source::GetRecords(source) => source.code(),
-            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd | Source::InUse => None,
+            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd | Source::InUse => {
+                None
+            }
         }
     }
 
@@ -147,7 +162,9 @@ impl ReadError {
         match &self.source {
             Source::GetShardIterator(source) => source.message(),
             Source::GetRecords(source) => source.message(),
-            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd | Source::InUse => None,
+            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd | Source::InUse => {
+                None
+            }
         }
     }
 
@@ -157,8 +174,10 @@ impl ReadError {
         self.code().is_some_and(|code| THROTTLED.contains(&code))
     }
 
-    /// Whether the same request may succeed later with nobody doing anything: throttling, 5xx, timeouts, a broken connection or answer, credentials or an iterator that have expired.
-    /// Not so a missing permission, a KMS key that is disabled, or a request that Kinesis calls invalid.
+    /// Whether the same request may succeed later with nobody doing anything: throttling, 5xx,
+    /// timeouts, a broken connection or answer, credentials or an iterator that have expired. Not
+    /// so a missing permission, a KMS key that is disabled, or a request that Kinesis calls
+    /// invalid.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match &self.source {
@@ -170,16 +189,16 @@ impl ReadError {
         }
     }
 
-    pub(super) fn is_no_iterator(&self) -> bool {
+    pub(crate) fn is_no_iterator(&self) -> bool {
         matches!(self.source, Source::NoIterator)
     }
 
-    pub(super) fn is_expired_iterator(&self) -> bool {
+    pub(crate) fn is_expired_iterator(&self) -> bool {
         self.code() == Some("ExpiredIteratorException")
     }
 
     /// Whether a page did not arrive in time, or not whole.
-    pub(super) fn is_of_a_page_that_was_lost(&self) -> bool {
+    pub(crate) fn is_of_a_page_that_was_lost(&self) -> bool {
         let Source::GetRecords(source) = &self.source else { return false };
         match &**source {
             SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
@@ -188,7 +207,7 @@ impl ReadError {
         }
     }
 
-    pub(super) fn is_not_found(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
         self.code() == Some("ResourceNotFoundException")
     }
 }
@@ -215,7 +234,8 @@ fn advice<E, R>(error: &SdkError<E, R>) -> &'static str {
         SdkError::ConstructionFailure(_) => {
             ": the request could not be made; check the client's region, endpoint and credentials"
         }
-        // Not of the connection: the SDK could not find or sign with credentials, or knows no endpoint.
+        // Not of the connection: the SDK could not find or sign with credentials, or knows no
+        // endpoint.
         SdkError::DispatchFailure(failure) if failure.is_other() => {
             ": the request could not be sent; check the client's credentials (is there a provider, and does it answer?), region and TLS"
         }

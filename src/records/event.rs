@@ -1,10 +1,11 @@
 use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::Duration;
 
-use super::ReadError;
-use crate::StreamId;
+use crate::records::error::ReadError;
+use crate::shard::stream_id::StreamId;
 
-/// Something that happened while a shard was read; see [`ReadOptions::on_event`](super::ReadOptions::on_event).
+/// Something that happened while a shard was read; see
+/// [`ReadOptions::on_event`](super::ReadOptions::on_event).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ReadEvent<'a> {
@@ -30,9 +31,9 @@ pub enum ReadEventKind<'a> {
         /// `MillisBehindLatest`, if the server told it.
         lag: Option<Duration>,
     },
-    /// A request failed, got no response within 60 s, or its iterator had expired, or its response may be the
-    /// end of the shard and does not say so. It is retried. There is one event for each request: the SDK's
-    /// own retries are off.
+    /// A request failed, got no response within 60 s, or its iterator had expired, or its response
+    /// may be the end of the shard and does not say so. It is retried. There is one event for each
+    /// request: the SDK's own retries are off.
     #[non_exhaustive]
     Retry {
         /// What went wrong.
@@ -43,27 +44,33 @@ pub enum ReadEventKind<'a> {
         wait: Duration,
     },
     /// The reader has ended.
-    Ended(&'a ReaderEnd),
+    Ended(&'a EndReason),
 }
 
 /// Why a shard's reader ended.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum ReaderEnd {
-    /// The last record was taken, and the end of the shard is confirmed: by its children, or by a list that
-    /// shows the shard as closed. The handle was completed with these children.
+pub enum EndReason {
+    /// The last record was taken, and the end of the shard is confirmed: by its children, or by a
+    /// list that shows the shard as closed. The handle was completed with these children.
     EndOfShard {
         /// The `ChildShards` of the last response; none from a server that names none.
         children: Vec<ChildShard>,
     },
-    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row, a second or more apart): its records have expired, or the stream was deleted, or created again. If the next full
-    /// listing, which is asked for at once, does not name the shard either, it is closed, and its children are told [`Unlisted`](crate::ParentOutcome::Unlisted). If it does, the shard is offered again, with a
-    /// warning in the log: the client may be that of another region or account.
+    /// Kinesis does not know the shard any more (`ResourceNotFoundException`, twice in a row, a
+    /// second or more apart): its records have expired, or the stream was deleted, or created
+    /// again. If the next full listing, which is asked for at once, does not name the shard either,
+    /// it is closed, and its children are told [`Unlisted`](crate::shard::ParentOutcome::Unlisted).
+    /// If it does, the shard is offered again, with a warning in the log: the client may be that of
+    /// another region or account.
     Expired,
-    /// Its last record was taken, but one was dropped without acknowledgement. The handle was abandoned: the shard is read again from its checkpoint.
+    /// Its last record was taken, but one was dropped without acknowledgement. The handle was
+    /// abandoned: the shard is read again from its checkpoint.
     Unacknowledged,
-    /// An error that does not pass by itself. The last item was that error; the handle was abandoned.
+    /// An error that does not pass by itself. The last item was that error; the handle was
+    /// abandoned.
     Failed,
-    /// The reader was dropped before the end, or was [stopped](crate::Checkpoints::stop). The handle was abandoned.
+    /// The reader was dropped before the end, or was [stopped](crate::Checkpoints::shutdown). The
+    /// handle was abandoned.
     Dropped,
 }

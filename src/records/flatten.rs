@@ -9,17 +9,23 @@ use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
 
-use super::permits::RequestPermits;
-use super::readable::{Read, ReadShard};
-use super::{ReadError, ReadOptions, ReaderEnd};
-use crate::ShardHandle;
+use crate::records::error::ReadError;
+use crate::records::event::EndReason;
+use crate::records::options::ReadOptions;
+use crate::records::permits::RequestPermits;
+use crate::records::read_shard::ReadShard;
+use crate::records::read_shard::sealed::Read;
+use crate::shard::handle::ShardHandle;
 
-/// A shard's records, one by one, in order: see [`ShardHandle::records`](crate::ShardHandle::records), and
-/// [`CheckpointedShard::records`](crate::CheckpointedShard::records), whose records are to be acknowledged.
+/// A shard's records, one by one, in order: see
+/// [`ShardHandle::records`](crate::ShardHandle::records), and
+/// [`CheckpointedShard::records`](crate::checkpoint::CheckpointedShard::records), whose records are
+/// to be acknowledged.
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what was acknowledged stays so.
+/// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what
+/// was acknowledged stays so.
 #[must_use = "streams do nothing unless polled, and a reader that is dropped hands its shard back"]
 pub struct Records<H: ReadShard = ShardHandle> {
     records: FlattenPages<H::Reader, H::Page>,
@@ -27,7 +33,13 @@ pub struct Records<H: ReadShard = ShardHandle> {
 
 impl<H: ReadShard> Records<H> {
     pub(crate) fn new(shard: H, client: &Client) -> Self {
-        Self { records: FlattenPages::new(shard.open(client, Arc::default(), RequestPermits::default())) }
+        Self {
+            records: FlattenPages::new(shard.open(
+                client,
+                Arc::default(),
+                RequestPermits::default(),
+            )),
+        }
     }
 
     /// Reads with these options.
@@ -36,12 +48,13 @@ impl<H: ReadShard> Records<H> {
     ///
     /// If the stream was polled already.
     #[track_caller]
-    pub fn with(mut self, options: ReadOptions) -> Self {
+    pub fn with_options(mut self, options: ReadOptions) -> Self {
         self.records.batches.set_options(Arc::new(options));
         self
     }
 
-    /// `MillisBehindLatest` of the last answer: how far the end of the page that the last record came with was behind the tip of the shard then. It does not grow while reads fail, or while
+    /// `MillisBehindLatest` of the last answer: how far the end of the page that the last record
+    /// came with was behind the tip of the shard then. It does not grow while reads fail, or while
     /// nobody polls. `None` before the first answer, and if the server does not tell.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
@@ -56,7 +69,7 @@ impl<H: ReadShard> Records<H> {
 
     /// Why the reader has ended; `None` while it has not.
     #[must_use]
-    pub fn ended(&self) -> Option<&ReaderEnd> {
+    pub fn ended(&self) -> Option<&EndReason> {
         self.records.batches.ended()
     }
 }

@@ -1,7 +1,7 @@
 //! Records that the Kinesis Producer Library has packed into one: its `aggregation-format.md`.
 
-mod aggregate;
-mod wire;
+pub(crate) mod aggregate;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,16 +11,15 @@ use aws_sdk_kinesis::types;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
-use self::aggregate::Aggregate;
-use super::Record;
-use super::record::AGGREGATED;
-use crate::handle::Offer;
+use crate::records::kpl::aggregate::Aggregate;
+use crate::records::record::{AGGREGATED, Record};
+use crate::shard::handle::Offer;
 
 const CHECKSUM: usize = 16;
 
 /// What is done about aggregated records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Deaggregation {
+pub(crate) enum Deaggregation {
     #[default]
     Off,
     /// They come out as their user records.
@@ -31,15 +30,15 @@ pub(super) enum Deaggregation {
 
 /// Which of an aggregated record's user records a record is.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct UserRecord {
-    pub(super) sub_sequence_number: u64,
-    pub(super) explicit_hash_key: Option<String>,
+pub(crate) struct UserRecord {
+    pub(crate) sub_sequence_number: u64,
+    pub(crate) explicit_hash_key: Option<String>,
     /// A part of the aggregated record's data, not a copy.
-    pub(super) data: Bytes,
+    pub(crate) data: Bytes,
 }
 
 /// The user records of one aggregated record, unpacked as they are taken.
-pub(super) struct UserRecords {
+pub(crate) struct UserRecords {
     /// The aggregated record without its data.
     record: types::Record,
     offer: Arc<Offer>,
@@ -54,13 +53,16 @@ impl Deaggregation {
     ///
     /// Any other record comes back as it is, and so does a broken one.
     #[expect(clippy::result_large_err, reason = "a record that comes back is moved, not made")]
-    pub(super) fn user_records(
+    pub(crate) fn user_records(
         self,
         mut record: types::Record,
         offer: &Arc<Offer>,
     ) -> Result<UserRecords, types::Record> {
         let data = record.data.as_ref();
-        if self == Self::Off || data.len() < AGGREGATED.len() + CHECKSUM || !data.starts_with(&AGGREGATED) {
+        if self == Self::Off
+            || data.len() < AGGREGATED.len() + CHECKSUM
+            || !data.starts_with(&AGGREGATED)
+        {
             return Err(record);
         }
         let data = Bytes::from(std::mem::replace(&mut record.data, Vec::new().into()).into_inner());
@@ -95,12 +97,12 @@ fn check(data: &Bytes) -> Result<Aggregate, &'static str> {
 
 impl UserRecords {
     /// How many are left, before those of other hash ranges are left out.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.aggregate.left()
     }
 
     /// Whether all that are left come out.
-    pub(super) fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         self.own_range.is_none()
     }
 }
@@ -111,7 +113,11 @@ impl Iterator for UserRecords {
     fn next(&mut self) -> Option<Record> {
         loop {
             let (partition_key, user_record) = self.aggregate.next()?;
-            if self.own_range.as_ref().is_none_or(|range| is_in_range(&partition_key, &user_record, range)) {
+            if self
+                .own_range
+                .as_ref()
+                .is_none_or(|range| is_in_range(&partition_key, &user_record, range))
+            {
                 let mut record = self.record.clone();
                 record.partition_key = Some(partition_key);
                 let offer = Arc::clone(&self.offer);
@@ -135,13 +141,17 @@ fn hash_key_range(offer: &Offer) -> Option<RangeInclusive<u128>> {
 
 /// Whether Kinesis would have put it into a shard of this range: as it does it, by the explicit
 /// hash key, or by the MD5 of the partition key.
-fn is_in_range(partition_key: &str, user_record: &UserRecord, range: &RangeInclusive<u128>) -> bool {
+fn is_in_range(
+    partition_key: &str,
+    user_record: &UserRecord,
+    range: &RangeInclusive<u128>,
+) -> bool {
     let explicit = user_record.explicit_hash_key.as_ref().and_then(|key| key.parse::<u128>().ok());
     let key = explicit.unwrap_or_else(|| u128::from_be_bytes(Md5::digest(partition_key).into()));
     range.contains(&key)
 }
 
 #[cfg(test)]
-mod former;
+pub(crate) mod former;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The records of many shards, which take turns.
+//! The records of many shards, which take permits.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -9,19 +9,20 @@ use futures::Stream;
 use futures::stream::FusedStream;
 use pin_project::pin_project;
 
-use super::ReadError;
-use super::all::Readers;
-use super::readable::{Open, ReadShard};
+use crate::records::all::Readers;
+use crate::records::error::ReadError;
+use crate::records::read_shard::ReadShard;
+use crate::records::read_shard::sealed::Open;
 
 /// No shard waits for more than this many records of another in a row.
 const DEFAULT_MAX_RUN: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
 
 /// The records of all shards of `S`, one by one.
 ///
-/// A page is delivered in runs of at most `max_run` records: after each run, pages that came meanwhile
-/// join the line, the shard goes to its end, and the next shard's run begins. A shard's reader is set
-/// aside while its page is in hand, so that a shard is read on, or ends, only when the last record of
-/// its page was taken.
+/// A page is delivered in runs of at most `max_run` records: after each run, pages that came
+/// meanwhile join the line, the shard goes to its end, and the next shard's run begins. A shard's
+/// reader is set aside while its page is in hand, so that a shard is read on, or ends, only when
+/// the last record of its page was taken.
 #[pin_project]
 pub(crate) struct MergeRecords<S: Stream<Item: ReadShard>> {
     #[pin]
@@ -42,27 +43,28 @@ struct InHand<H: ReadShard> {
 }
 
 impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
-    pub(super) fn new(readers: Readers<S>) -> Self {
+    pub(crate) fn new(readers: Readers<S>) -> Self {
         Self { readers, current: None, left: 0, waiting: VecDeque::new(), max_run: DEFAULT_MAX_RUN }
     }
 
     #[track_caller]
-    pub(super) fn max_run(self, records: usize) -> Self {
-        let max_run = NonZeroUsize::new(records).expect("max_run is 0: no record would ever be delivered");
+    pub(crate) fn max_run(self, records: usize) -> Self {
+        let max_run =
+            NonZeroUsize::new(records).expect("max_run is 0: no record would ever be delivered");
         Self { max_run, ..self }
     }
 
     #[track_caller]
-    pub(super) fn map_readers(self, map: impl FnOnce(Readers<S>) -> Readers<S>) -> Self {
+    pub(crate) fn map_readers(self, map: impl FnOnce(Readers<S>) -> Readers<S>) -> Self {
         Self { readers: map(self.readers), ..self }
     }
 
-    pub(super) fn inner(&self) -> &Readers<S> {
+    pub(crate) fn inner(&self) -> &Readers<S> {
         &self.readers
     }
 
     /// The readers that are open, those whose page is in hand included.
-    pub(super) fn readers(&self) -> impl Iterator<Item = &<S::Item as Open>::Reader> {
+    pub(crate) fn readers(&self) -> impl Iterator<Item = &<S::Item as Open>::Reader> {
         let in_hand = self.current.iter().chain(&self.waiting).map(|in_hand| &in_hand.reader);
         in_hand.chain(self.readers.readers())
     }

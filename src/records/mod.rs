@@ -1,27 +1,22 @@
 //! Reading one shard, and many.
 
-mod all;
-mod batch;
-mod batches;
-mod error;
-mod event;
-mod exchange;
-mod flatten;
+pub(crate) mod all;
+pub(crate) mod batch;
+pub(crate) mod batches;
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod flatten;
 #[cfg(feature = "kpl")]
-mod kpl;
-mod merge;
-mod opened;
-mod options;
-mod pace;
-mod page_limit;
-pub(crate) mod pages;
+pub(crate) mod kpl;
+pub(crate) mod merge;
+pub(crate) mod options;
+pub(crate) mod page_limit;
 pub(crate) mod permits;
-mod polling;
-pub(crate) mod readable;
-mod reader_set;
-mod record;
-mod requests;
-mod source;
+pub(crate) mod read_shard;
+pub(crate) mod reader_set;
+pub(crate) mod record;
+pub(crate) mod shard_reader;
+pub(crate) mod source;
 
 use std::sync::Arc;
 
@@ -31,24 +26,28 @@ pub use all::{AllBatches, AllRecords, ShardStreamExt};
 pub use batch::{Batch, BatchRecords};
 pub use batches::Batches;
 pub use error::ReadError;
-pub use event::{ReadEvent, ReadEventKind, ReaderEnd};
+pub use event::{EndReason, ReadEvent, ReadEventKind};
 pub use flatten::Records;
 pub use options::ReadOptions;
-pub use readable::ReadShard;
+pub use read_shard::ReadShard;
 pub use record::Record;
 
-use self::permits::RequestPermits;
-use crate::ShardHandle;
+use crate::records::permits::RequestPermits;
+use crate::shard::handle::ShardHandle;
 
 impl ShardHandle {
     /// The shard's records, one by one, from its [`start`](Self::start) to its end.
     ///
-    /// The stream ends when the last record of a shard that Kinesis has closed was taken, and the next was asked for: then the handle is completed, with the children that Kinesis named, and they
-    /// open. A reader that is dropped before never closes its shard, whatever [`OnDrop`](crate::OnDrop) says: it [abandons](Self::abandon) the handle, so the shard is offered again from where it started.
+    /// The stream ends when the last record of a shard that Kinesis has closed was taken, and the
+    /// next was asked for: then the handle is completed, with the children that Kinesis named, and
+    /// they open. A reader that is dropped before never closes its shard, whatever
+    /// [`OnDrop`](crate::OnDrop) says: it [abandons](Self::abandon) the handle, so the shard is
+    /// offered again from where it started.
     ///
     /// ```
     /// use futures::{StreamExt, TryStreamExt};
-    /// use kinesis_shards::{ReadError, ReaderEnd, all_shards};
+    /// use kinesis_shards::{ReadError, all_shards};
+    /// use kinesis_shards::records::EndReason;
     /// # use kinesis_shards::testing::FakeKinesis;
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -69,7 +68,7 @@ impl ShardHandle {
     ///             }
     ///         }
     ///         println!("{:?}", records.ended());
-    /// #       assert!(matches!(records.ended(), Some(ReaderEnd::EndOfShard { children }) if children.len() == 2));
+    /// #       assert!(matches!(records.ended(), Some(EndReason::EndOfShard { children }) if children.len() == 2));
     ///     })
     ///     .await;
     /// # }
@@ -77,8 +76,11 @@ impl ShardHandle {
     ///
     /// # Errors
     ///
-    /// An item is an error if the shard cannot be read until somebody does something about it: access denied, a KMS key that is disabled, a request that Kinesis calls invalid. It is the last item,
-    /// and the handle is abandoned. All other failures are tried again for ever: a throttled, failed or unanswered read with the same iterator, and an expired iterator is made anew after the last record read.
+    /// An item is an error if the shard cannot be read until somebody does something about it:
+    /// access denied, a KMS key that is disabled, a request that Kinesis calls invalid. It is the
+    /// last item, and the handle is abandoned. All other failures are tried again for ever: a
+    /// throttled, failed or unanswered read with the same iterator, and an expired iterator is made
+    /// anew after the last record read.
     ///
     /// # Panics
     ///
@@ -91,7 +93,8 @@ impl ShardHandle {
         Records::new(self, client)
     }
 
-    /// The shard's records by the page, as Kinesis gives them; empty pages are left out. All that is said of [`records`](Self::records) holds.
+    /// The shard's records by the page, as Kinesis gives them; empty pages are left out. All that
+    /// is said of [`records`](Self::records) holds.
     ///
     /// # Errors
     ///

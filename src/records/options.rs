@@ -6,13 +6,15 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::time::Duration;
 
-use super::{ReadError, ReadEvent, ReadEventKind, ReaderEnd};
-use crate::{ShardHandle, StreamId};
+use crate::records::error::ReadError;
+use crate::records::event::{EndReason, ReadEvent, ReadEventKind};
+use crate::shard::handle::ShardHandle;
+use crate::shard::stream_id::StreamId;
 
 /// How shards are read: how often, how fast, and by whom the answers are parsed.
 ///
-/// The default keeps within AWS's limits of 5 reads and 2 MiB a second and shard. These are shared by all applications that read the stream: where there are several,
-/// leave the others their part.
+/// The default keeps within AWS's limits of 5 reads and 2 MiB a second and shard. These are shared
+/// by all applications that read the stream: where there are several, leave the others their part.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,14 +29,14 @@ use crate::{ShardHandle, StreamId};
 #[derive(Clone)]
 #[must_use = "options do nothing until they are given to a reader"]
 pub struct ReadOptions {
-    pub(super) idle_interval: Duration,
-    pub(super) min_read_interval: Duration,
-    pub(super) max_bytes_per_second: Option<NonZeroU32>,
-    pub(super) max_records: i32,
-    pub(super) runtime: Option<Handle>,
-    pub(super) on_event: Option<Arc<OnEvent>>,
+    pub(crate) idle_interval: Duration,
+    pub(crate) min_read_interval: Duration,
+    pub(crate) max_bytes_per_second: Option<NonZeroU32>,
+    pub(crate) max_records: i32,
+    pub(crate) runtime: Option<Handle>,
+    pub(crate) on_event: Option<Arc<OnEvent>>,
     #[cfg(feature = "kpl")]
-    pub(super) deaggregation: super::kpl::Deaggregation,
+    pub(crate) deaggregation: crate::records::kpl::Deaggregation,
 }
 
 /// About 30 years, as long as tokio's timers go.
@@ -53,18 +55,23 @@ impl ReadOptions {
             runtime: None,
             on_event: None,
             #[cfg(feature = "kpl")]
-            deaggregation: super::kpl::Deaggregation::Off,
+            deaggregation: crate::records::kpl::Deaggregation::Off,
         }
     }
 
-    pub(crate) fn tell_end(&self, handle: &ShardHandle, end: &ReaderEnd) {
-        tracing::debug!(stream = handle.stream().name(), shard = handle.id(), ?end, "a reader has ended");
+    pub(crate) fn tell_end(&self, handle: &ShardHandle, end: &EndReason) {
+        tracing::debug!(
+            stream = handle.stream().name(),
+            shard = handle.id(),
+            ?end,
+            "a reader has ended"
+        );
         self.tell(handle.stream(), handle.id(), ReadEventKind::Ended(end));
     }
 
-    /// Calls `on_event`. A panic in it must not lose the page that it is told of, which is read but not
-    /// yet delivered.
-    pub(super) fn tell(&self, stream: &StreamId, shard_id: &str, kind: ReadEventKind<'_>) {
+    /// Calls `on_event`. A panic in it must not lose the page that it is told of, which is read but
+    /// not yet delivered.
+    pub(crate) fn tell(&self, stream: &StreamId, shard_id: &str, kind: ReadEventKind<'_>) {
         let Some(on_event) = &self.on_event else { return };
         let event = ReadEvent { stream, shard_id, kind };
         if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
@@ -74,17 +81,24 @@ impl ReadOptions {
     }
 
     /// Tells `on_event` that a request is sent again after `wait`, by the reader of `handle`.
-    pub(crate) fn tell_retry(&self, handle: &ShardHandle, error: &ReadError, failures: u32, wait: Duration) {
+    pub(crate) fn tell_retry(
+        &self,
+        handle: &ShardHandle,
+        error: &ReadError,
+        failures: u32,
+        wait: Duration,
+    ) {
         self.tell(handle.stream(), handle.id(), ReadEventKind::Retry { error, failures, wait });
     }
 
     /// Whether anybody wants to know how large a page is.
-    pub(super) fn counts_bytes(&self) -> bool {
+    pub(crate) fn counts_bytes(&self) -> bool {
         self.max_bytes_per_second.is_some() || self.on_event.is_some()
     }
 
-    /// How long after the answer to a read that reached the tip of the shard the next begins, less a random tenth; the first such pause is a random part of it. While a shard is
-    /// behind it is read on at once, within the limits below.
+    /// How long after the answer to a read that reached the tip of the shard the next begins, less
+    /// a random tenth; the first such pause is a random part of it. While a shard is behind it is
+    /// read on at once, within the limits below.
     ///
     /// An interval of more than 30 years counts as 30 years.
     ///
@@ -95,7 +109,9 @@ impl ReadOptions {
         Self { idle_interval: interval.min(MAX_INTERVAL), ..self }
     }
 
-    /// The least time between the answer to a read of a shard and the beginning of the next. AWS allows 5 a second, for all applications together. Zero is no limit: for servers that have none.
+    /// The least time between the answer to a read of a shard and the beginning of the next. AWS
+    /// allows 5 a second, for all applications together. Zero is no limit: for servers that have
+    /// none.
     ///
     /// An interval of more than 30 years counts as 30 years.
     ///
@@ -106,8 +122,9 @@ impl ReadOptions {
         Self { min_read_interval: interval.min(MAX_INTERVAL), ..self }
     }
 
-    /// After a page came, the shard is not read again before it has earned that page's data and partition keys, and a twentieth more to be safe, at so many bytes a second. AWS allows 2 MiB, for all
-    /// applications together. `None`, or zero, is no limit.
+    /// After a page came, the shard is not read again before it has earned that page's data and
+    /// partition keys, and a twentieth more to be safe, at so many bytes a second. AWS allows 2
+    /// MiB, for all applications together. `None`, or zero, is no limit.
     ///
     /// # Default
     ///
@@ -116,7 +133,8 @@ impl ReadOptions {
         Self { max_bytes_per_second: bytes.into().and_then(NonZeroU32::new), ..self }
     }
 
-    /// The most records that one read asks for: `GetRecords`' `Limit`. It bounds the memory that a shard takes: a page in hand, and one ahead.
+    /// The most records that one read asks for: `GetRecords`' `Limit`. It bounds the memory that a
+    /// shard takes: a page in hand, and one ahead.
     ///
     /// # Default
     ///
@@ -134,8 +152,9 @@ impl ReadOptions {
         Self { max_records: i32::from(records), ..self }
     }
 
-    /// Makes each read a task of this runtime, so that the answers of different shards are parsed on all its cores, and each shard's next page is read while its last is
-    /// being worked on. The tasks are aborted when the reader is dropped.
+    /// Makes each read a task of this runtime, so that the answers of different shards are parsed
+    /// on all its cores, and each shard's next page is read while its last is being worked on. The
+    /// tasks are aborted when the reader is dropped.
     ///
     /// # Default
     ///
@@ -143,37 +162,44 @@ impl ReadOptions {
     ///
     /// # Panics
     ///
-    /// The reader panics when it is polled after the runtime has shut down, with what a task panicked with, and in the tasks if the runtime has no time driver.
+    /// The reader panics when it is polled after the runtime has shut down, with what a task
+    /// panicked with, and in the tasks if the runtime has no time driver.
     pub fn spawn_on(self, runtime: Handle) -> Self {
         Self { runtime: Some(runtime), ..self }
     }
 
-    /// Splits the records that the Kinesis Producer Library (KPL) has packed into one: each of its user records becomes a [`Record`](super::Record) of its own, with its own partition
-    /// key and data, the aggregated record's sequence number, and its [`sub_sequence_number`](super::Record::sub_sequence_number). A record that is marked as aggregated but is broken (its checksum, its
-    /// message, an index, a key of more than 256 characters, no user records at all) comes out as it is, and a warning is logged.
+    /// Splits the records that the Kinesis Producer Library (KPL) has packed into one: each of its
+    /// user records becomes a [`Record`](super::Record) of its own, with its own partition key and
+    /// data, the aggregated record's sequence number, and its
+    /// [`sub_sequence_number`](super::Record::sub_sequence_number). A record that is marked as
+    /// aggregated but is broken (its checksum, its message, an index, a key of more than 256
+    /// characters, no user records at all) comes out as it is, and a warning is logged.
     ///
     /// # Default
     ///
     /// Off: records come out as Kinesis has them.
     #[cfg(feature = "kpl")]
     pub fn deaggregate(self) -> Self {
-        Self { deaggregation: super::kpl::Deaggregation::All, ..self }
+        Self { deaggregation: crate::records::kpl::Deaggregation::All, ..self }
     }
 
-    /// As [`deaggregate`](Self::deaggregate), and drops the user records whose hash key (the explicit one, or the MD5 of the partition key) is not in the hash key range of the shard that the aggregated
-    /// record is in, as Java's KCL does. A producer packs by the shards that it knows of: after a split some of what it packed belongs to the other child.
+    /// As [`deaggregate`](Self::deaggregate), and drops the user records whose hash key (the
+    /// explicit one, or the MD5 of the partition key) is not in the hash key range of the shard
+    /// that the aggregated record is in, as Java's KCL does. A producer packs by the shards that it
+    /// knows of: after a split some of what it packed belongs to the other child.
     #[cfg(feature = "kpl")]
     pub fn deaggregate_own_hash_range(self) -> Self {
-        Self { deaggregation: super::kpl::Deaggregation::OwnRange, ..self }
+        Self { deaggregation: crate::records::kpl::Deaggregation::OwnRange, ..self }
     }
 
-    /// Calls this for whatever happens while reading: for metrics. It is called within the reader's poll; it should be quick.
-    /// A panic in it is caught and logged: no record is lost by it.
+    /// Calls this for whatever happens while reading: for metrics. It is called within the reader's
+    /// poll; it should be quick. A panic in it is caught and logged: no record is lost by it.
     ///
     /// ```
     /// use std::sync::Arc;
     /// use std::sync::atomic::{AtomicU64, Ordering};
-    /// use kinesis_shards::{ReadEventKind, ReadOptions};
+    /// use kinesis_shards::ReadOptions;
+    /// use kinesis_shards::records::ReadEventKind;
     ///
     /// let retries = Arc::new(AtomicU64::new(0));
     /// let options = ReadOptions::new().on_event({

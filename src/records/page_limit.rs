@@ -2,7 +2,7 @@
 
 use tokio::time::Duration;
 
-use crate::patience::PATIENCE;
+use crate::util::request_timeout::PATIENCE;
 
 /// A request for one record may take this long: a record of 10 MiB at 15 kB/s.
 const MAX_SECONDS: u32 = 16 * PATIENCE;
@@ -12,32 +12,32 @@ const SAFETY: u32 = 4;
 /// The `Limit` of the next `GetRecords`, and the limit of its time.
 ///
 /// On a slow line a page of 10 MiB may take longer than any request may take. It would be asked for
-/// again for ever. So each page that does not arrive whole halves the limit, and once that is 1 doubles
-/// the time. A full page doubles the limit again, up to what the options say, once pages arrive so fast
-/// that twice as many records are sure to arrive too.
+/// again for ever. So each page that does not arrive whole halves the limit, and once that is 1
+/// doubles the time. A full page doubles the limit again, up to what the options say, once pages
+/// arrive so fast that twice as many records are sure to arrive too.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PageLimit {
+pub(crate) struct PageLimit {
     /// `GetRecords`' `Limit`.
-    pub(super) records: i32,
+    pub(crate) records: i32,
     /// How long the response is waited for.
-    pub(super) seconds: u32,
+    pub(crate) seconds: u32,
     max_records: i32,
     /// How long the last page took that did not arrive whole.
     lost_after: Duration,
 }
 
 impl PageLimit {
-    pub(super) fn new(max_records: i32) -> Self {
+    pub(crate) fn new(max_records: i32) -> Self {
         Self { records: max_records, seconds: PATIENCE, max_records, lost_after: Duration::ZERO }
     }
 
     /// Whether a page of this many records is as large as it may be.
-    pub(super) fn is_full(&self, records: usize) -> bool {
+    pub(crate) fn is_full(&self, records: usize) -> bool {
         i32::try_from(records).is_ok_and(|records| records >= self.records)
     }
 
     /// A page arrived.
-    pub(super) fn arrived(&mut self, records: usize, took: Duration) {
+    pub(crate) fn arrived(&mut self, records: usize, took: Duration) {
         if took * SAFETY > self.lost_after.max(Duration::from_secs(1)) {
             return;
         }
@@ -48,7 +48,7 @@ impl PageLimit {
     }
 
     /// A page did not arrive, or not whole.
-    pub(super) fn lost(&mut self, took: Duration) {
+    pub(crate) fn lost(&mut self, took: Duration) {
         self.lost_after = took;
         if self.records > 1 {
             self.records /= 2;

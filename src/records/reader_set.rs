@@ -8,7 +8,7 @@ use futures::stream::{Fuse, FusedStream, FuturesUnordered, StreamFuture};
 use futures::{Stream, StreamExt};
 use pin_project::pin_project;
 
-use super::permits::RequestPermits;
+use crate::records::permits::RequestPermits;
 
 /// A poll takes at most this many shards before it polls the readers: a source that is always ready
 /// must not hold the task.
@@ -25,12 +25,17 @@ pub(crate) struct ReaderSet<S: Stream, R> {
 
 impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
     pub(crate) fn new(shards: S) -> Self {
-        Self { shards: shards.fuse(), readers: FuturesUnordered::new(), permits: RequestPermits::of_many() }
+        Self {
+            shards: shards.fuse(),
+            readers: FuturesUnordered::new(),
+            permits: RequestPermits::of_many(),
+        }
     }
 
     #[track_caller]
     pub(crate) fn max_concurrent_reads(self, reads: usize) -> Self {
-        let reads = NonZeroUsize::new(reads).expect("max_concurrent_reads is 0: nothing would ever be read");
+        let reads = NonZeroUsize::new(reads)
+            .expect("max_concurrent_reads is 0: nothing would ever be read");
         Self { permits: self.permits.at_most(reads.get()), ..self }
     }
 
@@ -63,7 +68,9 @@ impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
         }
         loop {
             match this.readers.poll_next_unpin(cx) {
-                Poll::Ready(Some((Some(item), reader))) => return Poll::Ready(Some((item, reader))),
+                Poll::Ready(Some((Some(item), reader))) => {
+                    return Poll::Ready(Some((item, reader)));
+                }
                 Poll::Ready(Some((None, _ended))) => {}
                 // The set of readers says so when it is empty; the next shard may come at any time.
                 Poll::Ready(None) if this.shards.is_terminated() => return Poll::Ready(None),
@@ -108,9 +115,10 @@ mod tests {
     async fn a_source_with_more_than_a_pollful_is_taken_in_without_another_wake() {
         let mut reader_set = std::pin::pin!(ReaderSet::new(stream::iter(0..1_000)));
         let mut seen = 0;
-        while let Some(((), reader)) =
-            future::poll_fn(|cx| reader_set.as_mut().poll_next(cx, |_, _| stream::once(future::ready(()))))
-                .await
+        while let Some(((), reader)) = future::poll_fn(|cx| {
+            reader_set.as_mut().poll_next(cx, |_, _| stream::once(future::ready(())))
+        })
+        .await
         {
             reader_set.as_mut().resume(reader);
             seen += 1;

@@ -4,22 +4,22 @@ use std::sync::Arc;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types;
 
-use crate::StreamId;
-use crate::handle::Offer;
+use crate::shard::handle::Offer;
+use crate::shard::stream_id::StreamId;
 
 /// How the data of a record begins that the Kinesis Producer Library made of several.
-pub(super) const AGGREGATED: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
+pub(crate) const AGGREGATED: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 
 /// One record, and where it came from.
 ///
 /// Its data is the SDK's own: nothing is copied, and nothing is allocated for it.
 #[derive(Clone)]
 pub struct Record {
-    pub(super) sdk: types::Record,
-    pub(super) offer: Arc<Offer>,
+    pub(crate) sdk: types::Record,
+    pub(crate) offer: Arc<Offer>,
     /// Then the record above is the aggregated one, without its data.
     #[cfg(feature = "kpl")]
-    pub(super) user: Option<Box<super::kpl::UserRecord>>,
+    pub(crate) user: Option<Box<crate::records::kpl::UserRecord>>,
 }
 
 impl Record {
@@ -37,14 +37,16 @@ impl Record {
         &self.offer.stream
     }
 
-    /// Its sequence number: it is greater than those of the records before it in this shard, and in its parents.
+    /// Its sequence number: it is greater than those of the records before it in this shard, and in
+    /// its parents.
     #[inline]
     #[must_use]
     pub fn sequence_number(&self) -> &str {
         self.sdk.sequence_number()
     }
 
-    /// Its partition key. It is missing only where the producer gave none, which a stream with the `AUTO` record distribution strategy allows.
+    /// Its partition key. It is missing only where the producer gave none, which a stream with the
+    /// `AUTO` record distribution strategy allows.
     #[inline]
     #[must_use]
     pub fn partition_key(&self) -> Option<&str> {
@@ -85,7 +87,8 @@ impl Record {
         self.data().starts_with(&AGGREGATED)
     }
 
-    /// The SDK's own record. It is as the SDK gave it, save that a user record's has that user record's data, copied, and partition key.
+    /// The SDK's own record. It is as the SDK gave it, save that a user record's has that user
+    /// record's data, copied, and partition key.
     #[must_use]
     #[cfg_attr(not(feature = "kpl"), expect(unused_mut, reason = "nothing is to be put in"))]
     pub fn into_sdk(mut self) -> types::Record {
@@ -97,16 +100,19 @@ impl Record {
     }
 }
 
-/// Of the user records that the Kinesis Producer Library packs into one: see [`ReadOptions::deaggregate`](super::ReadOptions::deaggregate).
+/// Of the user records that the Kinesis Producer Library packs into one: see
+/// [`ReadOptions::deaggregate`](super::ReadOptions::deaggregate).
 #[cfg(feature = "kpl")]
 impl Record {
-    /// Its place among the user records of its aggregated record, from 0: these all have one sequence number. `None` for a record that is not one of several.
+    /// Its place among the user records of its aggregated record, from 0: these all have one
+    /// sequence number. `None` for a record that is not one of several.
     #[must_use]
     pub fn sub_sequence_number(&self) -> Option<u64> {
         Some(self.user.as_ref()?.sub_sequence_number)
     }
 
-    /// The explicit hash key that its producer gave it, if any. Of other records Kinesis does not tell.
+    /// The explicit hash key that its producer gave it, if any. Of other records Kinesis does not
+    /// tell.
     #[must_use]
     pub fn explicit_hash_key(&self) -> Option<&str> {
         self.user.as_ref()?.explicit_hash_key.as_deref()

@@ -8,27 +8,27 @@ use aws_sdk_kinesis::config::{AsyncSleep, Sleep};
 use aws_smithy_async::time::TimeSource;
 use tokio::time::Instant;
 
-use super::model::Millis;
+use crate::testing::model::time::Millis;
 
 /// 2026-01-01T00:00:00Z. A constant start gives the same sequence numbers in every run.
-pub(super) const DEFAULT_START: Millis = Millis(1_767_225_600_000);
+pub(crate) const DEFAULT_START: Millis = Millis(1_767_225_600_000);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     origin: Instant,
     start: Millis,
 }
 
 impl Clock {
-    pub(super) fn starting_at(start: Millis) -> Self {
+    pub(crate) fn starting_at(start: Millis) -> Self {
         Self { origin: Instant::now(), start }
     }
 
-    pub(super) fn now(&self) -> Millis {
+    pub(crate) fn now(&self) -> Millis {
         self.at(Instant::now())
     }
 
-    pub(super) fn at(&self, instant: Instant) -> Millis {
+    pub(crate) fn at(&self, instant: Instant) -> Millis {
         self.start.plus(instant.saturating_duration_since(self.origin))
     }
 }
@@ -43,7 +43,7 @@ impl TimeSource for Clock {
 /// The SDK's sleep, for retries and timeouts, on tokio's clock. With it the SDK needs no runtime
 /// feature of its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TokioSleep;
+pub(crate) struct TokioSleep;
 
 impl AsyncSleep for TokioSleep {
     fn sleep(&self, duration: Duration) -> Sleep {

@@ -8,11 +8,15 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_kinesis::config::{Builder, Credentials, HttpClient, Region};
 
-use super::clock::{Clock, DEFAULT_START, TokioSleep};
-use super::http::Client as Http;
-use super::model::{Limits, Millis, Mode, ON_DEMAND_SHARDS, Refusal, Service, StreamRef};
-use super::server::{Server, Settings};
-use super::stream::FakeStream;
+use crate::testing::clock::{Clock, DEFAULT_START, TokioSleep};
+use crate::testing::http::Client as Http;
+use crate::testing::model::api_error::ApiError;
+use crate::testing::model::limits::Limits;
+use crate::testing::model::service::{ON_DEMAND_SHARDS, Service, StreamRef};
+use crate::testing::model::stream::Mode;
+use crate::testing::model::time::Millis;
+use crate::testing::server::{Server, Settings};
+use crate::testing::stream::FakeStream;
 
 /// An in-process Amazon Kinesis for the real [`aws_sdk_kinesis::Client`]. Clones share one state.
 ///
@@ -63,7 +67,8 @@ impl FakeKinesisBuilder {
     ///
     /// # Default
     ///
-    /// 1,000, as at AWS. A smaller one tests paging on few shards, a larger one keeps paging out of a benchmark.
+    /// 1,000, as at AWS. A smaller one tests paging on few shards, a larger one keeps paging out of
+    /// a benchmark.
     pub fn page_size(mut self, shards: usize) -> Self {
         self.service.page_size = shards.max(1);
         self
@@ -96,27 +101,31 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// How long each request takes, on tokio's clock. It is carried out at once; its answer comes after this time.
+    /// How long each request takes, on tokio's clock. It is carried out at once; its answer comes
+    /// after this time.
     ///
-    /// With some, a pipeline that asks again and again without a pause still lets a paused clock go on.
+    /// With some, a pipeline that asks again and again without a pause still lets a paused clock go
+    /// on.
     ///
     /// # Default
     ///
-    /// Zero: a test knows what time it is, whatever its pipeline asks for. Every request lets other tasks run all the same.
+    /// Zero: a test knows what time it is, whatever its pipeline asks for. Every request lets other
+    /// tasks run all the same.
     pub fn latency(mut self, latency: Duration) -> Self {
         self.settings.latency = latency;
         self
     }
 
-    /// How long a stream that a request has made, changed or removed stays `CREATING`, `UPDATING` (after a split, a merge,
-    /// or a new shard count) or `DELETING`. What a test does itself, with [`FakeKinesis`] and [`FakeStream`], is complete
-    /// when the call returns.
+    /// How long a stream that a request has made, changed or removed stays `CREATING`, `UPDATING`
+    /// (after a split, a merge, or a new shard count) or `DELETING`. What a test does itself, with
+    /// [`FakeKinesis`] and [`FakeStream`], is complete when the call returns.
     ///
-    /// The shards themselves change at once. A stream that is not `ACTIVE` refuses further changes with
-    /// `ResourceInUseException`. One that is `CREATING` or `DELETING` is described and listed by name (`DescribeStream`,
-    /// `DescribeStreamSummary`, `ListStreams`); it refuses `ListShards` with `ResourceInUseException`, and iterators, reads
-    /// and writes with `ResourceNotFoundException`. AWS says that a stream that is `DELETING` *might* still take reads and
-    /// writes: the fake takes none, for a pipeline must be able to live without.
+    /// The shards themselves change at once. A stream that is not `ACTIVE` refuses further changes
+    /// with `ResourceInUseException`. One that is `CREATING` or `DELETING` is described and listed
+    /// by name (`DescribeStream`, `DescribeStreamSummary`, `ListStreams`); it refuses `ListShards`
+    /// with `ResourceInUseException`, and iterators, reads and writes with
+    /// `ResourceNotFoundException`. AWS says that a stream that is `DELETING` *might* still take
+    /// reads and writes: the fake takes none, for a pipeline must be able to live without.
     ///
     /// # Default
     ///
@@ -126,8 +135,8 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// Whether the answer with a closed shard's last records is also its end (no next iterator, and the child shards),
-    /// or the end comes in one more answer without records. AWS does either;
+    /// Whether the answer with a closed shard's last records is also its end (no next iterator, and
+    /// the child shards), or the end comes in one more answer without records. AWS does either;
     /// [`Fault::EndWithLastRecords`](super::Fault::EndWithLastRecords) says it for one request.
     ///
     /// # Default
@@ -138,8 +147,8 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// Sets whether the end of a closed shard names its children (`ChildShards`), as AWS's does. Some
-    /// servers that stand in for Kinesis name none.
+    /// Sets whether the end of a closed shard names its children (`ChildShards`), as AWS's does.
+    /// Some servers that stand in for Kinesis name none.
     ///
     /// # Default
     ///
@@ -159,7 +168,8 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// Whether requests are kept for [`FakeKinesis::requests`] and its kin. A benchmark may rather not.
+    /// Whether requests are kept for [`FakeKinesis::requests`] and its kin. A benchmark may rather
+    /// not.
     ///
     /// # Default
     ///
@@ -169,11 +179,12 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// Whether answers have the HTTP header `Date`, as Kinesis's do: the fake's time, in whole seconds.
+    /// Whether answers have the HTTP header `Date`, as Kinesis's do: the fake's time, in whole
+    /// seconds.
     ///
-    /// The SDK takes a difference between that header and its own clock for an error of the latter, and corrects its
-    /// signatures by it. The fake's clients have the fake's clock, so that there is none; a client with a clock of its own
-    /// may see one.
+    /// The SDK takes a difference between that header and its own clock for an error of the latter,
+    /// and corrects its signatures by it. The fake's clients have the fake's clock, so that there
+    /// is none; a client with a clock of its own may see one.
     ///
     /// # Default
     ///
@@ -183,8 +194,8 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// Sets how far the HTTP header `Date` is ahead of the fake's clock, in whole seconds, as that of a
-    /// front end whose clock is not the shards'. Answers have the header then.
+    /// Sets how far the HTTP header `Date` is ahead of the fake's clock, in whole seconds, as that
+    /// of a front end whose clock is not the shards'. Answers have the header then.
     ///
     /// # Default
     ///
@@ -238,20 +249,24 @@ impl FakeKinesis {
             date_ahead: Duration::ZERO,
             latency: Duration::ZERO,
         };
-        let builder = FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), settings };
+        let builder =
+            FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), settings };
         builder.limits(Limits::aws())
     }
 
-    /// A client that talks to this fake: the SDK's own, with its standard retries, waiting on tokio's clock.
+    /// A client that talks to this fake: the SDK's own, with its standard retries, waiting on
+    /// tokio's clock.
     ///
-    /// The clients of one fake share a retry quota, and no others do: the SDK's default is one quota for the whole
-    /// process, by which the faults of one test would take the retries from another.
+    /// The clients of one fake share a retry quota, and no others do: the SDK's default is one
+    /// quota for the whole process, by which the faults of one test would take the retries from
+    /// another.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::from_conf(self.config().build())
     }
 
-    /// The configuration of [`client`](Self::client), for one with another retry or timeout configuration.
+    /// The configuration of [`client`](Self::client), for one with another retry or timeout
+    /// configuration.
     ///
     /// ```
     /// use aws_sdk_kinesis::{Client, config::retry::RetryConfig};
@@ -275,25 +290,28 @@ impl FakeKinesis {
             .http_client(Http(Arc::clone(&self.server)))
     }
 
-    /// The fake as an HTTP client, for a configuration of your own. Only Kinesis's operations are known to it.
+    /// The fake as an HTTP client, for a configuration of your own. Only Kinesis's operations are
+    /// known to it.
     #[must_use]
     pub fn http_client(&self) -> impl HttpClient + Clone + use<> {
         Http(Arc::clone(&self.server))
     }
 
-    /// What time the fake has: a fixed start (see [`FakeKinesisBuilder::starting_at`]) plus what has passed on tokio's
-    /// clock since. Use it for `AT_TIMESTAMP` rather than the system's time.
+    /// What time the fake has: a fixed start (see [`FakeKinesisBuilder::starting_at`]) plus what
+    /// has passed on tokio's clock since. Use it for `AT_TIMESTAMP` rather than the system's time.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.server.clock.now().into()
     }
 
-    /// [`tokio::time::advance`]: moves the fake's clock, and with it retention, tokens, iterators and limits.
+    /// [`tokio::time::advance`]: moves the fake's clock, and with it retention, tokens, iterators
+    /// and limits.
     ///
-    /// This is one jump, during which nothing runs: a pipeline that was to read every second wakes once, with an iterator
-    /// that has expired meanwhile and records that may be gone. It is for tests that have nothing running. With something
-    /// running, let the time pass: on a paused clock, [`tokio::time::sleep`] goes from one timer to the next, lets
-    /// everything run in its turn, and takes no longer.
+    /// This is one jump, during which nothing runs: a pipeline that was to read every second wakes
+    /// once, with an iterator that has expired meanwhile and records that may be gone. It is for
+    /// tests that have nothing running. With something running, let the time pass: on a paused
+    /// clock, [`tokio::time::sleep`] goes from one timer to the next, lets everything run in its
+    /// turn, and takes no longer.
     ///
     /// ```
     /// use std::time::Duration;
@@ -342,24 +360,25 @@ impl FakeKinesis {
     /// If there is a stream of that name, the name is not a valid one, or `shards` is zero.
     #[track_caller]
     pub fn create_stream(&self, name: &str, shards: u32) -> FakeStream {
-        let created =
-            self.server.with(|service, now| service.create_stream(name, Mode::Provisioned, shards, now));
+        let created = self
+            .server
+            .with(|service, now| service.create_stream(name, Mode::Provisioned, shards, now));
         must(created);
         self.stream(name)
     }
 
-    /// Makes a stream in on-demand mode, which has four shards. AWS alone reshards it: requests that would are refused, and
-    /// [`FakeStream::double`] and the other calls of a test do what AWS does.
+    /// Makes a stream in on-demand mode, which has four shards. AWS alone reshards it: requests
+    /// that would are refused, and [`FakeStream::double`] and the other calls of a test do what AWS
+    /// does.
     ///
     /// # Panics
     ///
     /// If there is a stream of that name, or the name is not a valid one.
     #[track_caller]
     pub fn create_on_demand_stream(&self, name: &str) -> FakeStream {
-        must(
-            self.server
-                .with(|service, now| service.create_stream(name, Mode::OnDemand, ON_DEMAND_SHARDS, now)),
-        );
+        must(self.server.with(|service, now| {
+            service.create_stream(name, Mode::OnDemand, ON_DEMAND_SHARDS, now)
+        }));
         self.stream(name)
     }
 
@@ -379,16 +398,16 @@ impl FakeKinesis {
         FakeStream::new(Arc::clone(&self.server), name)
     }
 
-    pub(super) fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &Server {
         &self.server
     }
 }
 
 /// The result of a call that a test makes itself: if that is refused, the test is wrong.
 #[track_caller]
-pub(super) fn must<T>(result: Result<T, Refusal>) -> T {
+pub(crate) fn must<T>(result: Result<T, ApiError>) -> T {
     match result {
         Ok(value) => value,
-        Err(refusal) => panic!("FakeKinesis refused: {refusal}"),
+        Err(api_error) => panic!("FakeKinesis refused: {api_error}"),
     }
 }

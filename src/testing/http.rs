@@ -20,10 +20,10 @@ use aws_smithy_types::byte_stream::ByteStream;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-use super::server::{Answer, Outcome, Server};
+use crate::testing::server::{Answer, Outcome, Server};
 
 #[derive(Clone)]
-pub(super) struct Client(pub(super) Arc<Server>);
+pub(crate) struct Client(pub(crate) Arc<Server>);
 
 /// A connector with the timeouts of one client.
 #[derive(Clone)]
@@ -46,7 +46,11 @@ impl fmt::Debug for Connector {
 }
 
 impl HttpClient for Client {
-    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(Connector {
             server: Arc::clone(&self.0),
             connect_timeout: settings.connect_timeout(),
@@ -63,7 +67,8 @@ impl HttpConnector for Connector {
             // The read timeout covers the connect time as well, as it does in the SDK's connector.
             match connector.read_timeout {
                 Some(limit) => {
-                    let timed_out = |_| Err(ConnectorError::timeout(Box::new(broken(ErrorKind::TimedOut))));
+                    let timed_out =
+                        |_| Err(ConnectorError::timeout(Box::new(broken(ErrorKind::TimedOut))));
                     timeout(limit, connector.exchange(request)).await.unwrap_or_else(timed_out)
                 }
                 None => connector.exchange(request).await,
@@ -77,7 +82,8 @@ impl Connector {
         // The SDK fails a request whose body the connector does not consume.
         let body = ByteStream::new(request.take_body()).collect().await;
         let body = body.map_err(|error| ConnectorError::user(Box::new(error)))?.into_bytes();
-        let operation = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
+        let operation =
+            request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
         match self.server.handle(operation.unwrap_or_default(), &body) {
             Outcome::Answer { answer, after } => {
                 self.wait(after).await;
@@ -86,12 +92,14 @@ impl Connector {
             Outcome::Silence => pending().await,
             Outcome::Unreachable => {
                 self.wait(Duration::ZERO).await;
-                Err(ConnectorError::io(Box::new(broken(ErrorKind::ConnectionRefused))).never_connected())
+                Err(ConnectorError::io(Box::new(broken(ErrorKind::ConnectionRefused)))
+                    .never_connected())
             }
             Outcome::NoConnection => match self.connect_timeout {
                 Some(limit) => {
                     sleep(limit).await;
-                    Err(ConnectorError::timeout(Box::new(broken(ErrorKind::TimedOut))).never_connected())
+                    Err(ConnectorError::timeout(Box::new(broken(ErrorKind::TimedOut)))
+                        .never_connected())
                 }
                 None => pending().await,
             },
@@ -119,7 +127,8 @@ fn broken(kind: ErrorKind) -> Error {
 }
 
 fn response(answer: Answer, date: Option<String>) -> Result<HttpResponse, ConnectorError> {
-    let status = answer.status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
+    let status =
+        answer.status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
     let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
     response.headers_mut().insert("content-type", "application/x-amz-json-1.1");
     if let Some(date) = date {

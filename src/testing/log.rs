@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::fake::FakeKinesis;
-use super::fault::Fault;
-use super::wire::{Read, shard_of, stream_of};
+use crate::testing::fake::FakeKinesis;
+use crate::testing::fault::Fault;
+use crate::testing::wire::operations::Read;
+use crate::testing::wire::subject::{shard_of, stream_of};
 
 /// A request that reached the fake. Each attempt of the SDK's retries is a request of its own.
 ///
@@ -36,13 +37,13 @@ pub struct Request {
     at: Instant,
     stream: Option<String>,
     shard: Option<String>,
-    pub(super) error: Option<String>,
-    pub(super) fault: Option<Fault>,
-    pub(super) read: Option<Read>,
+    pub(crate) error: Option<String>,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) read: Option<Read>,
 }
 
 impl Request {
-    pub(super) fn new(operation: &str, body: Value, at: Instant) -> Self {
+    pub(crate) fn new(operation: &str, body: Value, at: Instant) -> Self {
         let (stream, shard) = (stream_of(&body), shard_of(&body));
         let (operation, body) = (operation.to_owned(), Arc::new(body));
         Self { operation, body, at, stream, shard, error: None, fault: None, read: None }

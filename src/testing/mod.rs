@@ -79,23 +79,23 @@
 //! # Stores
 //!
 //! [`check_store`] and [`check_store_reopened`] check that your own
-//! [`CheckpointStore`](crate::CheckpointStore) keeps the promises of the trait.
+//! [`CheckpointStore`](crate::checkpoint::CheckpointStore) keeps the promises of the trait.
 //!
 #![doc = include_str!("chapter.md")]
 
-mod clock;
-mod fake;
-mod fault;
-mod http;
-mod log;
-mod model;
-mod random;
-mod rates;
-mod script;
-mod server;
-mod store;
-mod stream;
-mod wire;
+pub(crate) mod clock;
+pub(crate) mod fake;
+pub(crate) mod fault;
+pub(crate) mod http;
+pub(crate) mod log;
+pub(crate) mod model;
+pub(crate) mod random;
+pub(crate) mod rates;
+pub(crate) mod script;
+pub(crate) mod server;
+pub(crate) mod store;
+pub(crate) mod stream;
+pub(crate) mod wire;
 
 pub use fake::{FakeKinesis, FakeKinesisBuilder};
 pub use fault::Fault;

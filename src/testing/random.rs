@@ -1,7 +1,7 @@
 //! [`RandomFaults`]: faults at random, the same ones for the same seed.
 
-use super::fault::Fault;
-use super::model::mix;
+use crate::testing::fault::Fault;
+use crate::testing::model::listing_faults::mix;
 
 /// Faults that requests meet at random. The same seed and the same requests in the same order give
 /// the same faults.
@@ -53,13 +53,14 @@ impl RandomFaults {
         self
     }
 
-    pub(super) fn draw(&mut self, operation: &str) -> Option<Fault> {
+    pub(crate) fn draw(&mut self, operation: &str) -> Option<Fault> {
         let mut drawn = None;
         // Every rate draws a number for every request, so changing one rate leaves the draws of the
         // others as they were.
         for (only, fault, share) in &self.rates {
             self.state = mix(self.state);
-            let applies = only.as_deref().is_none_or(|only| only == operation) && fault.befalls(operation);
+            let applies =
+                only.as_deref().is_none_or(|only| only == operation) && fault.applies_to(operation);
             if drawn.is_none() && applies && unit(self.state) < *share {
                 drawn = Some(match fault {
                     Fault::OmitSomeShards(_) => Fault::OmitSomeShards(self.state),
@@ -89,7 +90,8 @@ mod tests {
     use super::*;
 
     fn drawn(seed: u64) -> Vec<Option<Fault>> {
-        let mut faults = RandomFaults::seeded(seed).rate(Fault::Throttled, 0.25).rate(Fault::EmptyPage, 0.25);
+        let mut faults =
+            RandomFaults::seeded(seed).rate(Fault::Throttled, 0.25).rate(Fault::EmptyPage, 0.25);
         (0..1000).map(|_| faults.draw("ListShards")).collect()
     }
 
@@ -130,8 +132,11 @@ mod tests {
 
     #[test]
     fn fault_is_drawn_only_for_operations_it_applies_to() {
-        let mut faults =
-            RandomFaults::seeded(1).rate(Fault::EmptyPage, 1.0).rate_of("PutRecord", Fault::NotJson, 1.0);
+        let mut faults = RandomFaults::seeded(1).rate(Fault::EmptyPage, 1.0).rate_of(
+            "PutRecord",
+            Fault::NotJson,
+            1.0,
+        );
         assert_eq!(faults.draw("ListShards"), Some(Fault::EmptyPage));
         assert_eq!(faults.draw("GetRecords"), None);
         assert_eq!(faults.draw("PutRecord"), Some(Fault::NotJson));

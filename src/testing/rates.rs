@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fake::FakeKinesis;
-use super::log::Request;
+use crate::testing::fake::FakeKinesis;
+use crate::testing::log::Request;
 
 /// The events of the last second, and the largest number of events within any second.
 #[derive(Default)]
@@ -143,7 +143,10 @@ impl FakeKinesis {
         let requests = self.requests_including(operation);
         let mut peaks = BTreeMap::<_, Peak>::new();
         for request in requests.iter().filter(|request| request.operation() == operation) {
-            peaks.entry((request.stream_name(), request.shard_id())).or_default().count(request.at());
+            peaks
+                .entry((request.stream_name(), request.shard_id()))
+                .or_default()
+                .count(request.at());
         }
         for ((stream, shard), Peak { max: rate, .. }) in peaks {
             let stream = format!("stream {}", stream.unwrap_or("without a name"));
@@ -170,7 +173,12 @@ impl FakeKinesis {
         let reads = || {
             requests.iter().filter_map(|request| {
                 let read = request.read.as_ref()?;
-                Some((read.stream_id, request.shard_id()?, read, request.stream_name().unwrap_or_default()))
+                Some((
+                    read.stream_id,
+                    request.shard_id()?,
+                    read,
+                    request.stream_name().unwrap_or_default(),
+                ))
             })
         };
         let was_read: HashSet<_> = reads().map(|(stream, shard, ..)| (stream, shard)).collect();
@@ -180,7 +188,10 @@ impl FakeKinesis {
             let parents = read.parents.iter().map(String::as_str);
             for parent in parents.filter(|parent| first && was_read.contains(&(stream, *parent))) {
                 let in_time = ended.contains(&(stream, parent));
-                assert!(in_time, "{shard} of stream {name} was read before the end of its parent {parent}");
+                assert!(
+                    in_time,
+                    "{shard} of stream {name} was read before the end of its parent {parent}"
+                );
             }
             if read.ended {
                 ended.insert((stream, shard));
@@ -189,13 +200,19 @@ impl FakeKinesis {
         let read_with_parent = reads().any(|(stream, _, read, _)| {
             read.parents.iter().any(|parent| was_read.contains(&(stream, parent.as_str())))
         });
-        assert!(read_with_parent, "no shard was read together with a parent, so this proves nothing");
+        assert!(
+            read_with_parent,
+            "no shard was read together with a parent, so this proves nothing"
+        );
     }
 
     /// Returns the log, which must have a request of `operation`: an assertion on none is vacuous.
     #[track_caller]
     fn requests_including(&self, operation: &str) -> Vec<Request> {
-        assert!(self.server().settings.keeps_log, "the fake keeps no request log, so this proves nothing");
+        assert!(
+            self.server().settings.keeps_log,
+            "the fake keeps no request log, so this proves nothing"
+        );
         let requests = self.requests();
         let any = requests.iter().any(|request| request.operation() == operation);
         assert!(any, "the request log has no {operation}, so this proves nothing");

@@ -1,20 +1,20 @@
-//! Which fault befalls the next request: a script per operation, a hook, and chance.
+//! Which fault applies_to the next request: a script per operation, a hook, and chance.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::FakeKinesis;
-use super::fault::Fault;
-use super::log::Request;
-use super::random::RandomFaults;
-use super::wire::OPERATIONS;
+use crate::testing::fake::FakeKinesis;
+use crate::testing::fault::Fault;
+use crate::testing::log::Request;
+use crate::testing::random::RandomFaults;
+use crate::testing::wire::operations::OPERATIONS;
 
-pub(super) type Hook = Arc<dyn Fn(&Request) -> Option<Fault> + Send + Sync>;
+pub(crate) type Hook = Arc<dyn Fn(&Request) -> Option<Fault> + Send + Sync>;
 
 /// The faults to come.
 #[derive(Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     hook: Option<Hook>,
     operations: BTreeMap<String, Lines>,
     random: Option<RandomFaults>,
@@ -37,12 +37,12 @@ impl fmt::Debug for Script {
 }
 
 impl Script {
-    pub(super) fn hook(&self) -> Option<Hook> {
+    pub(crate) fn hook(&self) -> Option<Hook> {
         self.hook.clone()
     }
 
-    /// What befalls this request. Every request counts, also one the hook has dealt with.
-    pub(super) fn next(&mut self, operation: &str, hooked: Option<Fault>) -> Option<Fault> {
+    /// What applies_to this request. Every request counts, also one the hook has dealt with.
+    pub(crate) fn next(&mut self, operation: &str, hooked: Option<Fault>) -> Option<Fault> {
         let scripted = self.operations.get_mut(operation).and_then(|lines| {
             lines.seen += 1;
             lines.once.remove(&lines.seen).or_else(|| lines.always.clone())
@@ -69,7 +69,8 @@ impl Lines {
 
 /// # Faults
 impl FakeKinesis {
-    /// The next request of `operation` meets `fault`. Calls add up: two of them are the next two requests.
+    /// The next request of `operation` meets `fault`. Calls add up: two of them are the next two
+    /// requests.
     ///
     /// ```
     /// use kinesis_shards::testing::{FakeKinesis, Fault};
@@ -96,8 +97,8 @@ impl FakeKinesis {
         self.fail_nth(operation, 1, fault);
     }
 
-    /// The nth request of `operation` from now on meets `fault`; the next one is the first. If that one has a fault
-    /// already, the one after it does.
+    /// The nth request of `operation` from now on meets `fault`; the next one is the first. If that
+    /// one has a fault already, the one after it does.
     ///
     /// # Panics
     ///
@@ -109,7 +110,8 @@ impl FakeKinesis {
         self.server().state().script.lines(operation).write(nth, fault);
     }
 
-    /// The next `times` requests of `operation` meet `fault`. The SDK's standard retries are three requests a call.
+    /// The next `times` requests of `operation` meet `fault`. The SDK's standard retries are three
+    /// requests a call.
     ///
     /// # Panics
     ///
@@ -136,11 +138,11 @@ impl FakeKinesis {
         self.server().state().script.lines(operation).always = Some(fault);
     }
 
-    /// Calls `hook` with every request before it is carried out; what it returns befalls the request, before all else.
-    /// There is one hook: the last.
+    /// Calls `hook` with every request before it is carried out; what it returns applies_to the
+    /// request, before all else. There is one hook: the last.
     ///
-    /// The hook may call the fake, as to split a shard between two pages of a listing. One that keeps a clone of the fake
-    /// keeps it alive until [`clear_faults`](Self::clear_faults).
+    /// The hook may call the fake, as to split a shard between two pages of a listing. One that
+    /// keeps a clone of the fake keeps it alive until [`clear_faults`](Self::clear_faults).
     ///
     /// # Panics
     ///
@@ -157,7 +159,8 @@ impl FakeKinesis {
     /// ```
     pub fn on_request(&self, hook: impl Fn(&Request) -> Option<Fault> + Send + Sync + 'static) {
         let old = self.server().state().script.hook.replace(Arc::new(hook));
-        // Dropped only now that the state is free: it may hold something that calls the fake when it goes.
+        // Dropped only now that the state is free: it may hold something that calls the fake when
+        // it goes.
         drop(old);
     }
 
@@ -166,7 +169,8 @@ impl FakeKinesis {
         self.server().state().script.random = Some(faults);
     }
 
-    /// No more faults from the script for `operation`; the hook and chance stay, and so does the script for others.
+    /// No more faults from the script for `operation`; the hook and chance stay, and so does the
+    /// script for others.
     ///
     /// # Panics
     ///

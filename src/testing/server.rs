@@ -9,43 +9,46 @@ use aws_smithy_types::date_time::Format;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::clock::Clock;
-use super::fault::{Damage, Effect};
-use super::log::Request;
-use super::model::{Code, Millis, Refusal, Service};
-use super::script::Script;
-use super::wire::{self, Reply, Twist};
+use crate::testing::clock::Clock;
+use crate::testing::fault::{Damage, Effect};
+use crate::testing::log::Request;
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::service::Service;
+use crate::testing::model::time::Millis;
+use crate::testing::script::Script;
+use crate::testing::wire;
+use crate::testing::wire::operations::{Override, Reply};
 
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Tells this fake from every other of the process.
     number: u64,
-    pub(super) clock: Clock,
-    pub(super) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
     state: Mutex<State>,
 }
 
 /// What does not change once the fake is built.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) keeps_log: bool,
-    pub(super) date_header: bool,
-    pub(super) date_ahead: Duration,
-    pub(super) latency: Duration,
+pub(crate) struct Settings {
+    pub(crate) keeps_log: bool,
+    pub(crate) date_header: bool,
+    pub(crate) date_ahead: Duration,
+    pub(crate) latency: Duration,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) service: Service,
-    pub(super) log: Vec<Request>,
-    pub(super) script: Script,
+pub(crate) struct State {
+    pub(crate) service: Service,
+    pub(crate) log: Vec<Request>,
+    pub(crate) script: Script,
 }
 
 /// How many fakes there have been.
 static FAKES: AtomicU64 = AtomicU64::new(0);
 
 /// What becomes of a request.
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Answer { answer: Answer, after: Duration },
     Silence,
     Unreachable,
@@ -54,43 +57,44 @@ pub(super) enum Outcome {
 }
 
 /// An answer on the wire.
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// The error code, for the header of that name.
-    pub(super) error: Option<String>,
-    pub(super) body: String,
+    pub(crate) error: Option<String>,
+    pub(crate) body: String,
 }
 
 impl Server {
-    pub(super) fn new(clock: Clock, service: Service, settings: Settings) -> Self {
+    pub(crate) fn new(clock: Clock, service: Service, settings: Settings) -> Self {
         let state = State { service, log: Vec::new(), script: Script::default() };
         let number = FAKES.fetch_add(1, Ordering::Relaxed);
         Self { number, clock, settings, state: Mutex::new(state) }
     }
 
     /// The header `Date` of an answer that is given now, if answers have one.
-    pub(super) fn date(&self) -> Option<String> {
+    pub(crate) fn date(&self) -> Option<String> {
         let ahead = i64::try_from(self.settings.date_ahead.as_secs()).ok()?;
         let seconds = i64::try_from(self.clock.now().0 / 1000).ok()?.saturating_add(ahead);
         let date = || DateTime::from_secs(seconds).fmt(Format::HttpDate).ok();
         self.settings.date_header.then(date).flatten()
     }
 
-    pub(super) fn retry_partition(&self) -> String {
+    pub(crate) fn retry_partition(&self) -> String {
         format!("FakeKinesis {}", self.number)
     }
 
-    /// The state. A test that failed while it held the lock has not broken it: every change is made at once.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    /// The state. A test that failed while it held the lock has not broken it: every change is made
+    /// at once.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls the model outside of any request.
-    pub(super) fn with<T>(&self, call: impl FnOnce(&mut Service, Millis) -> T) -> T {
+    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut Service, Millis) -> T) -> T {
         call(&mut self.state().service, self.clock.now())
     }
 
-    pub(super) fn handle(&self, operation: &str, body: &[u8]) -> Outcome {
+    pub(crate) fn handle(&self, operation: &str, body: &[u8]) -> Outcome {
         let at = Instant::now();
         let (body, well_formed) = match serde_json::from_slice(body) {
             Ok(body @ Value::Object(_)) => (body, true),
@@ -101,7 +105,7 @@ impl Server {
         let hook = self.state().script.hook();
         let hooked = hook.and_then(|hook| hook(&request));
         if let Some(fault) = &hooked {
-            assert!(fault.befalls(operation), "the hook's {fault:?} cannot befall {operation}");
+            assert!(fault.applies_to(operation), "the hook's {fault:?} cannot befall {operation}");
         }
 
         let mut state = self.state();
@@ -111,29 +115,30 @@ impl Server {
             if well_formed {
                 wire::answer(&mut state.service, operation, request.body(), now, twist)
             } else {
-                Err(Refusal::new(Code::Serialization, "The body is no JSON object."))
+                Err(ApiError::new(Code::Serialization, "The body is no JSON object."))
             }
         };
         let mut read = None;
-        let mut done = |result: Result<Reply, Refusal>| {
+        let mut done = |result: Result<Reply, ApiError>| {
             Outcome::now(result.map(|reply| {
                 read = reply.read;
                 reply.body
             }))
         };
         let outcome = match request.fault.as_ref().map(|fault| fault.effect(operation, now)) {
-            None => done(carry_out(Twist::default())),
-            Some(Effect::Twist(twist)) => done(carry_out(twist)),
+            None => done(carry_out(Override::default())),
+            Some(Effect::Override(twist)) => done(carry_out(twist)),
             Some(Effect::Damage(damage @ (Damage::Late(_) | Damage::Slow(_)))) => {
-                done(carry_out(Twist::default())).damaged(damage)
+                done(carry_out(Override::default())).damaged(damage)
             }
             Some(Effect::Damage(damage)) => {
-                Outcome::now(carry_out(Twist::default()).map(|reply| reply.body)).damaged(damage)
+                Outcome::now(carry_out(Override::default()).map(|reply| reply.body)).damaged(damage)
             }
             Some(Effect::Answer(body)) => Outcome::now(Ok(body)),
-            Some(Effect::Refuse { status, code, message }) => {
-                Outcome::Answer { answer: Answer::error(status, &code, message), after: Duration::ZERO }
-            }
+            Some(Effect::Refuse { status, code, message }) => Outcome::Answer {
+                answer: Answer::error(status, &code, message),
+                after: Duration::ZERO,
+            },
             Some(Effect::Silence) => Outcome::Silence,
             Some(Effect::Unreachable) => Outcome::Unreachable,
             Some(Effect::NoConnection) => Outcome::NoConnection,
@@ -150,10 +155,10 @@ impl Server {
 }
 
 impl Outcome {
-    fn now(result: Result<String, Refusal>) -> Self {
+    fn now(result: Result<String, ApiError>) -> Self {
         let answer = match result {
             Ok(body) => Answer { status: 200, error: None, body },
-            Err(refusal) => Answer::error(400, refusal.code.as_str(), &refusal.message),
+            Err(api_error) => Answer::error(400, api_error.code.as_str(), &api_error.message),
         };
         Self::Answer { answer, after: Duration::ZERO }
     }
@@ -171,7 +176,8 @@ impl Outcome {
             _ if answer.error.is_some() => {}
             Damage::Truncated => {
                 answer.body =
-                    String::from_utf8_lossy(&answer.body.as_bytes()[..answer.body.len() / 2]).into_owned();
+                    String::from_utf8_lossy(&answer.body.as_bytes()[..answer.body.len() / 2])
+                        .into_owned();
                 if answer.body.is_empty() {
                     answer.body.push('{');
                 }

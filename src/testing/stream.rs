@@ -7,9 +7,14 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{HashKeyRange, Record, SequenceNumberRange, Shard};
 
-use super::fake::must;
-use super::model::{self, Millis, NewRecord, Refusal, Service, StreamRef, Written, shard_id};
-use super::server::Server;
+use crate::testing::fake::must;
+use crate::testing::model;
+use crate::testing::model::api_error::ApiError;
+use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::shard::shard_id;
+use crate::testing::model::time::Millis;
+use crate::testing::model::writing::{NewRecord, Written};
+use crate::testing::server::Server;
 
 /// A stream of a [`FakeKinesis`](super::FakeKinesis).
 ///
@@ -48,12 +53,15 @@ impl fmt::Debug for FakeStream {
 
 #[expect(clippy::must_use_candidate, reason = "a test may ignore the result of a change")]
 impl FakeStream {
-    pub(super) fn new(server: Arc<Server>, name: &str) -> Self {
+    pub(crate) fn new(server: Arc<Server>, name: &str) -> Self {
         Self { server, name: name.to_owned() }
     }
 
     #[track_caller]
-    fn call<T>(&self, call: impl FnOnce(&mut Service, StreamRef<'_>, Millis) -> Result<T, Refusal>) -> T {
+    fn call<T>(
+        &self,
+        call: impl FnOnce(&mut Service, StreamRef<'_>, Millis) -> Result<T, ApiError>,
+    ) -> T {
         must(self.server.with(|service, now| call(service, StreamRef::named(&self.name), now)))
     }
 
@@ -71,7 +79,9 @@ impl FakeStream {
     #[must_use]
     #[track_caller]
     pub fn arn(&self) -> String {
-        self.call(|service, stream, now| service.stream(stream, now).map(|stream| stream.arn.clone()))
+        self.call(|service, stream, now| {
+            service.stream(stream, now).map(|stream| stream.arn.clone())
+        })
     }
 
     /// Deletes the stream with its shards and records. A stream that is created under the same name
@@ -150,8 +160,11 @@ impl FakeStream {
             let shards = service.stream(stream, now)?;
             let in_order =
                 shards.shard(shard_id)?.range.start <= shards.shard(adjacent_shard_id)?.range.start;
-            let (low, high) =
-                if in_order { (shard_id, adjacent_shard_id) } else { (adjacent_shard_id, shard_id) };
+            let (low, high) = if in_order {
+                (shard_id, adjacent_shard_id)
+            } else {
+                (adjacent_shard_id, shard_id)
+            };
             service.merge_shards(stream, low, high, now)
         });
         model::shard_id(child)
@@ -217,20 +230,34 @@ impl FakeStream {
     ///
     /// Panics if the shard does not exist or is closed, or if AWS would reject the record.
     #[track_caller]
-    pub fn put_to_with_key(&self, shard_id: &str, partition_key: &str, data: impl AsRef<[u8]>) -> String {
+    pub fn put_to_with_key(
+        &self,
+        shard_id: &str,
+        partition_key: &str,
+        data: impl AsRef<[u8]>,
+    ) -> String {
         let key = self.call(|service, stream, now| {
             let shard = service.stream(stream, now)?.shard(shard_id)?;
-            let closed = || Refusal::invalid(format!("{shard_id} is closed"));
+            let closed = || ApiError::invalid(format!("{shard_id} is closed"));
             shard.is_open().then_some(shard.range.start).ok_or_else(closed)
         });
         self.write(partition_key, Some(key), data.as_ref()).1
     }
 
     #[track_caller]
-    fn write(&self, partition_key: &str, explicit_hash_key: Option<u128>, data: &[u8]) -> (String, String) {
-        let record =
-            NewRecord { partition_key: partition_key.to_owned(), explicit_hash_key, data: data.into() };
-        let written = self.call(|service, stream, now| service.put_records(stream, vec![record], now, false));
+    fn write(
+        &self,
+        partition_key: &str,
+        explicit_hash_key: Option<u128>,
+        data: &[u8],
+    ) -> (String, String) {
+        let record = NewRecord {
+            partition_key: partition_key.to_owned(),
+            explicit_hash_key,
+            data: data.into(),
+        };
+        let written =
+            self.call(|service, stream, now| service.put_records(stream, vec![record], now, false));
         match written.into_iter().next() {
             Some(Written::Stored { shard, sequence }) => (shard, sequence.to_string()),
             _ => unreachable!("a record outside of any request is never throttled"),
@@ -245,7 +272,9 @@ impl FakeStream {
     /// Panics if the shard does not exist or is open.
     #[track_caller]
     pub fn expire(&self, shard_id: &str) {
-        self.call(|service, stream, now| service.stream_mut(stream, now)?.expire_shard(shard_id, now));
+        self.call(|service, stream, now| {
+            service.stream_mut(stream, now)?.expire_shard(shard_id, now)
+        });
     }
 
     /// Sets the retention period in hours. A new stream has 24.
@@ -282,7 +311,9 @@ impl FakeStream {
     #[must_use]
     #[track_caller]
     pub fn shards(&self) -> Vec<Shard> {
-        self.call(|service, stream, now| Ok(service.stream(stream, now)?.shards().map(sdk_shard).collect()))
+        self.call(|service, stream, now| {
+            Ok(service.stream(stream, now)?.shards().map(sdk_shard).collect())
+        })
     }
 
     /// Returns the ids of the open shards in the order of their hash keys. Any two neighbours can
@@ -295,7 +326,11 @@ impl FakeStream {
     #[track_caller]
     pub fn open_shards(&self) -> Vec<String> {
         self.call(|service, stream, now| {
-            Ok(service.stream(stream, now)?.open_by_hash_key().map(|shard| shard.id.clone()).collect())
+            Ok(service
+                .stream(stream, now)?
+                .open_by_hash_key()
+                .map(|shard| shard.id.clone())
+                .collect())
         })
     }
 

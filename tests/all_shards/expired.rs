@@ -18,7 +18,11 @@ async fn a_client_of_another_region_closes_no_shard() {
         kinesis.clear_requests();
     }
     let shard = timeout(SECOND * 60, shards.next()).await.expect("it comes back").unwrap();
-    assert_eq!(listings(&kinesis), [serde_json::json!({ "StreamName": "orders" })], "one full listing");
+    assert_eq!(
+        listings(&kinesis),
+        [serde_json::json!({ "StreamName": "orders" })],
+        "one full listing"
+    );
     let log = log.text();
     assert!(log.contains("WARN") && log.contains("region") && log.contains(ZERO), "{log}");
     assert!(log.contains(r#"stream="orders""#), "{log}");

@@ -10,7 +10,11 @@ async fn a_server_that_answers_nonsense_is_one_err_a_listing_and_loses_no_handle
         || Reply::ok("[]"),
         || Reply::ok("{}"),
         || Reply::ok(r#"{"Shards":null}"#),
-        || Reply::ok(r#"{"Shards":[{"HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"}}]}"#),
+        || {
+            Reply::ok(
+                r#"{"Shards":[{"HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"}}]}"#,
+            )
+        },
         || Reply::ok(r#"{"Shards":[{"ShardId":7}]}"#),
         || Reply::shards(&[("", None)], None),
         || Reply::shards(&[(ZERO, Some(ZERO))], None),
@@ -48,13 +52,17 @@ async fn a_server_that_answers_nonsense_is_one_err_a_listing_and_loses_no_handle
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_answers_runs_into_the_clients_timeout() {
     let client = Canned::client(|_| Reply::Silence);
-    let timeout =
-        aws_sdk_kinesis::config::timeout::TimeoutConfig::builder().operation_timeout(SECOND * 5).build();
+    let timeout = aws_sdk_kinesis::config::timeout::TimeoutConfig::builder()
+        .operation_timeout(SECOND * 5)
+        .build();
     let config = client.config().to_builder().timeout_config(timeout).build();
     let client = aws_sdk_kinesis::Client::from_conf(config);
     let mut shards = try_all_shards(&client, "orders");
     let error = shards.next().await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::ListShards { code: None, .. }) && error.is_retryable(), "{error}");
+    assert!(
+        matches!(error, ListError::ListShards { code: None, .. }) && error.is_retryable(),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +111,7 @@ async fn a_mistyped_name_is_told_from_silence_and_waited_for() {
     let client = kinesis.client();
     let mut shards = try_all_shards(&client, "ordres");
     let error = shards.next().await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::StreamNotFound { .. }), "{error}");
+    assert!(matches!(error, ListError::StreamNotFound { .. }), "{error}");
     assert!(!error.is_retryable());
     assert!(error.to_string().contains("ordres"), "{error}");
     assert!(std::error::Error::source(&error).is_some(), "the SDK's error is kept");
@@ -116,12 +124,22 @@ async fn a_mistyped_name_is_told_from_silence_and_waited_for() {
 async fn what_is_no_stream_is_an_error_without_a_request() {
     let kinesis = FakeKinesis::new();
     let client = kinesis.client();
-    for bad in ["", "no such name!", "arn:aws:s3:::bucket", "arn:aws:kinesis:us-east-1:123456789012:stream/"]
-    {
+    for bad in [
+        "",
+        "no such name!",
+        "arn:aws:s3:::bucket",
+        "arn:aws:kinesis:us-east-1:123456789012:stream/",
+    ] {
         let mut shards = try_all_shards(&client, bad);
         let error = shards.next().await.unwrap().unwrap_err();
-        assert!(matches!(error, Error::InvalidStream { .. }) && !error.is_retryable(), "{error}");
-        assert!(shards.next().await.unwrap().is_err(), "it goes on, at the same pace as any failure");
+        assert!(
+            matches!(error, ListError::InvalidStream { .. }) && !error.is_retryable(),
+            "{error}"
+        );
+        assert!(
+            shards.next().await.unwrap().is_err(),
+            "it goes on, at the same pace as any failure"
+        );
     }
     assert_eq!(kinesis.requests().len(), 0);
 }
@@ -135,7 +153,10 @@ async fn a_revoked_permission_is_told_apart() {
     ] {
         let client = Canned::client(move |_| Reply::error(400, code));
         let error = try_all_shards(&client, "orders").next().await.unwrap().unwrap_err();
-        assert!(matches!(&error, Error::AccessDenied { code: c, .. } if c == code), "{error:?}");
+        assert!(
+            matches!(&error, ListError::AccessDenied { code: c, .. } if c == code),
+            "{error:?}"
+        );
         assert_eq!(error.is_retryable(), retryable, "{code}");
     }
 }

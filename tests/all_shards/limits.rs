@@ -2,7 +2,8 @@
 
 use super::*;
 
-use kinesis_shards::{AllShards, ShardLists};
+use kinesis_shards::AllShards;
+use kinesis_shards::listing::ShardLists;
 
 /// The message and the file of the panic.
 fn refusal<T>(set: impl FnOnce() -> T + Send + 'static) -> String
@@ -26,7 +27,8 @@ async fn a_zero_interval_is_refused_at_construction() {
     let lists = refusal(move || shard_lists(&c, "orders", Duration::ZERO));
     assert!(lists.contains("the poll interval of stream orders is zero"), "{lists}");
     let c = client.clone();
-    let full = refusal(move || shard_lists(&c, "orders", SECOND).full_listing_interval(Duration::ZERO));
+    let full =
+        refusal(move || shard_lists(&c, "orders", SECOND).full_listing_interval(Duration::ZERO));
     assert!(full.contains("the full listing interval of stream orders is zero"), "{full}");
 }
 
@@ -49,7 +51,9 @@ async fn a_setter_after_the_first_poll_is_refused() {
         let why = refusal(move || set(shards));
         assert_eq!(
             why,
-            format!("{name} was called after the stream of shards was first polled: call it before")
+            format!(
+                "{name} was called after the stream of shards was first polled: call it before"
+            )
         );
     }
     let setters: [(&str, Set<ShardLists>); 2] = [
@@ -68,8 +72,9 @@ async fn a_setter_after_the_first_poll_is_refused() {
 async fn intervals_may_be_for_ever() {
     let (kinesis, stream) = setup(1);
     let client = kinesis.client();
-    let mut shards =
-        all_shards(&client, "orders").poll_interval(Duration::MAX).full_listing_interval(Duration::MAX);
+    let mut shards = all_shards(&client, "orders")
+        .poll_interval(Duration::MAX)
+        .full_listing_interval(Duration::MAX);
     let zero = shards.next().await.unwrap();
     stream.split(ZERO);
     assert!(within(SECOND * 3_600 * 24 * 400, &mut shards).await.is_empty());

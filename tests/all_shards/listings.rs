@@ -29,7 +29,10 @@ async fn every_ten_minutes_and_after_not_found_the_listing_is_full() {
     let mut shards = all_shards(&client, "orders");
     let _zero = shards.next().await.unwrap();
     assert!(within(SECOND * 60 * 25, &mut shards).await.is_empty());
-    let full = listings(&kinesis).iter().filter(|body| body.get("ExclusiveStartShardId").is_none()).count();
+    let full = listings(&kinesis)
+        .iter()
+        .filter(|body| body.get("ExclusiveStartShardId").is_none())
+        .count();
     assert_eq!(full, 3, "at 0, 10 and 20 minutes");
 
     stream.delete();
@@ -132,7 +135,7 @@ async fn a_listing_that_never_stops_paging_is_an_error() {
     ];
     for client in clients {
         let error = try_all_shards(&client, "orders").next().await.unwrap().unwrap_err();
-        assert!(matches!(error, Error::MalformedList { .. }), "{error}");
+        assert!(matches!(error, ListError::MalformedList { .. }), "{error}");
         assert!(error.to_string().contains("never end"), "{error}");
     }
 }
@@ -189,8 +192,10 @@ async fn a_full_listing_is_due_by_when_the_last_was_begun() {
             .full_listing_interval(SECOND * full_every);
         let _zero = shards.next().await.unwrap();
         assert!(within(SECOND * 1_201, &mut shards).await.is_empty());
-        let full =
-            listings(&kinesis).iter().filter(|body| body.get("ExclusiveStartShardId").is_none()).count();
+        let full = listings(&kinesis)
+            .iter()
+            .filter(|body| body.get("ExclusiveStartShardId").is_none())
+            .count();
         assert_eq!(full, fulls, "every {every} s, full every {full_every} s");
     }
 }
@@ -205,7 +210,7 @@ async fn after_a_first_answer_without_shards_nothing_is_replayed_under_latest() 
     let mut shards = try_all_shards(&client, "orders").start_at(StartAt::Latest);
     let error = shards.next().await.unwrap().unwrap_err();
     assert!(
-        matches!(error, Error::MalformedList { .. }) && error.to_string().contains("`Shards`"),
+        matches!(error, ListError::MalformedList { .. }) && error.to_string().contains("`Shards`"),
         "{error}"
     );
     assert_eq!(shards.next().await.unwrap().unwrap().start(), &StartPosition::Latest);

@@ -1,4 +1,5 @@
-//! The whole, through the real SDK, on the in-process Kinesis and on servers that misbehave; the clock is paused.
+//! The whole, through the real SDK, on the in-process Kinesis and on servers that misbehave; the
+//! clock is paused.
 
 mod expired;
 mod failures;
@@ -15,10 +16,12 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_kinesis::primitives::DateTime;
 use futures::{FutureExt, StreamExt, stream};
+use kinesis_shards::lineage::parents_first;
+use kinesis_shards::listing::{ShardList, shard_lists};
+use kinesis_shards::shard::{ParentOutcome, Progress, StartPosition};
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Request};
 use kinesis_shards::{
-    Error, OnDrop, ParentOutcome, Progress, ShardHandle, ShardList, ShardStreamExt, StartAt, StartPosition,
-    all_shards, parents_first, shard_lists, try_all_shards,
+    ListError, OnDrop, ShardHandle, ShardStreamExt, StartAt, all_shards, try_all_shards,
 };
 use serde_json::Value;
 use tokio::time::{Duration, Instant, advance, timeout};

@@ -84,7 +84,10 @@ async fn complete_with_children_needs_no_listing() {
     let children: Vec<_> = shards.by_ref().take(2).collect().await;
     assert_eq!(ids(&children), [ONE, "shardId-000000000002"]);
     assert_eq!(kinesis.count("ListShards"), 0);
-    assert!(within(SECOND * 101, &mut shards).await.is_empty(), "the next list offers them no second time");
+    assert!(
+        within(SECOND * 101, &mut shards).await.is_empty(),
+        "the next list offers them no second time"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,8 +101,9 @@ async fn dropping_next_while_a_listing_is_under_way_loses_nothing() {
     });
     // An interceptor-free way to make the listing take time: the credentials do.
     let slow = SlowCredentials(Arc::clone(&gate));
-    let client =
-        aws_sdk_kinesis::Client::from_conf(client.config().to_builder().credentials_provider(slow).build());
+    let client = aws_sdk_kinesis::Client::from_conf(
+        client.config().to_builder().credentials_provider(slow).build(),
+    );
     let mut shards = all_shards(&client, "orders");
     for _ in 0..10 {
         assert!(shards.next().now_or_never().is_none());
@@ -113,7 +117,9 @@ async fn dropping_next_while_a_listing_is_under_way_loses_nothing() {
 struct SlowCredentials(Arc<tokio::sync::Notify>);
 
 impl aws_sdk_kinesis::config::ProvideCredentials for SlowCredentials {
-    fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+    fn provide_credentials<'a>(
+        &'a self,
+    ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
@@ -133,7 +139,8 @@ async fn one_listing_at_a_time_whatever_is_closed_meanwhile() {
     kinesis.clear_requests();
     kinesis.fail_always("ListShards", Fault::Late(SECOND * 4));
     for shard in out {
-        // The first listing is under way when the others are closed: they want one more, and but one.
+        // The first listing is under way when the others are closed: they want one more, and but
+        // one.
         shard.complete();
         assert!(within(SECOND, &mut shards).await.is_empty());
         assert_eq!(kinesis.count("ListShards"), 1);
@@ -176,11 +183,12 @@ async fn a_list_that_was_taken_once_is_read_to_the_end_with_the_children_that_it
     write(40..60);
     kinesis.clear_requests();
 
-    let shards = parents_first(stream::iter([Ok::<_, Error>(list)])).map(Result::unwrap);
+    let shards = parents_first(stream::iter([Ok::<_, ListError>(list)])).map(Result::unwrap);
     let mut records = shards.records(&client);
     let mut read = BTreeSet::new();
     while read.len() < 60 {
-        let record = timeout(SECOND * 600, records.next()).await.expect("a record").unwrap().unwrap();
+        let record =
+            timeout(SECOND * 600, records.next()).await.expect("a record").unwrap().unwrap();
         assert!(read.insert(record.into_data()), "read twice");
     }
     assert_eq!(kinesis.count("ListShards"), 0);

@@ -10,7 +10,7 @@ use aws_sdk_kinesis::config::{
     BehaviorVersion, Config, ProvideCredentials, Region, StalledStreamProtectionConfig,
 };
 
-async fn error(client: &Client) -> Error {
+async fn error(client: &Client) -> ListError {
     let error = try_all_shards(client, "orders").next().await.unwrap().unwrap_err();
     assert!(std::error::Error::source(&error).is_some(), "the SDK's error is kept");
     assert_eq!(error.stream().name(), "orders");
@@ -18,7 +18,7 @@ async fn error(client: &Client) -> Error {
 }
 
 #[track_caller]
-fn assert_says(error: &Error, all: &[&str]) {
+fn assert_says(error: &ListError, all: &[&str]) {
     let text = error.to_string();
     assert!(all.iter().all(|part| text.contains(part)), "{text}");
     assert!(text.starts_with("listing the shards of stream orders "), "{text}");

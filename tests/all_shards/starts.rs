@@ -13,7 +13,11 @@ async fn a_timestamp_asks_for_the_same_instant_in_every_full_listing() {
     stream.split(ONE);
     let mut shards = all_shards(&client, "orders").start_at(StartAt::Timestamp(t));
     let open_at_t = within(SECOND * 1_300, &mut shards).await;
-    assert_eq!(ids(&open_at_t), [ONE, "shardId-000000000002"], "what was closed before is not listed");
+    assert_eq!(
+        ids(&open_at_t),
+        [ONE, "shardId-000000000002"],
+        "what was closed before is not listed"
+    );
     assert!(open_at_t.iter().all(|shard| shard.start() == &StartPosition::Timestamp(t)));
     drop(open_at_t);
     let children = within(SECOND, &mut shards).await;
@@ -22,7 +26,9 @@ async fn a_timestamp_asks_for_the_same_instant_in_every_full_listing() {
     let filters: Vec<_> =
         listings(&kinesis).iter().filter_map(|body| body.get("ShardFilter").cloned()).collect();
     assert_eq!(filters.len(), 3, "at 0, 10 and 20 minutes");
-    assert!(filters.iter().all(|filter| filter == &filters[0] && filter["Type"] == "FROM_TIMESTAMP"));
+    assert!(
+        filters.iter().all(|filter| filter == &filters[0] && filter["Type"] == "FROM_TIMESTAMP")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,8 +42,9 @@ async fn under_a_timestamp_resume_still_goes_on_with_shards_closed_before_it() {
     kinesis.advance(SECOND * 60).await;
     let t = DateTime::from(kinesis.now());
     let half_read = Progress::At(StartPosition::After(last.clone()));
-    let mut shards =
-        all_shards(&client, "orders").start_at(StartAt::Timestamp(t)).resume([(ZERO.to_owned(), half_read)]);
+    let mut shards = all_shards(&client, "orders")
+        .start_at(StartAt::Timestamp(t))
+        .resume([(ZERO.to_owned(), half_read)]);
     let mut first = within(SECOND, &mut shards).await;
     // 0 was closed before t, but was half read; 1 was closed before t, and is nobody's business.
     assert_eq!(ids(&first), [ZERO, &four, &five]);
@@ -55,7 +62,8 @@ async fn under_a_timestamp_resume_still_goes_on_with_shards_closed_before_it() {
 async fn under_a_timestamp_resume_goes_on_below_parents_that_have_expired() {
     let (kinesis, stream) = setup(2);
     let client = kinesis.client();
-    // 0 was read; from it descends 4, by 2, which has expired like 0. 4 itself was closed before t, and is unread.
+    // 0 was read; from it descends 4, by 2, which has expired like 0. 4 itself was closed before t,
+    // and is unread.
     let (two, three) = stream.split(ZERO);
     let (four, five) = stream.split(&two);
     let (six, seven) = stream.split(&four);
@@ -73,7 +81,8 @@ async fn under_a_timestamp_resume_goes_on_below_parents_that_have_expired() {
     assert_eq!(ids(&first), [&three, &four, &five, &eight, &nine]);
     for shard in &first {
         let is_ours = shard.id() < eight.as_str();
-        let expected = if is_ours { StartPosition::TrimHorizon } else { StartPosition::Timestamp(t) };
+        let expected =
+            if is_ours { StartPosition::TrimHorizon } else { StartPosition::Timestamp(t) };
         assert_eq!(shard.start(), &expected, "{}", shard.id());
     }
     drop(first);
@@ -86,11 +95,12 @@ async fn latest_on_a_stream_that_does_not_exist_yet_reads_all_that_is_written_fr
     let client = kinesis.client();
     let began = StartPosition::Timestamp(DateTime::from(kinesis.now()));
     let mut shards = try_all_shards(&client, "orders").start_at(StartAt::Latest);
-    assert!(matches!(shards.next().await, Some(Err(Error::StreamNotFound { .. }))));
+    assert!(matches!(shards.next().await, Some(Err(ListError::StreamNotFound { .. }))));
     let stream = kinesis.create_stream("orders", 1);
     stream.put("a", "written before the shard was found");
     stream.split(ZERO);
-    let found: Vec<_> = within(SECOND * 5, &mut shards).await.into_iter().filter_map(Result::ok).collect();
+    let found: Vec<_> =
+        within(SECOND * 5, &mut shards).await.into_iter().filter_map(Result::ok).collect();
     assert_eq!(ids(&found), [ZERO], "closed already, and unread");
     assert_eq!(found[0].start(), &began);
 }
@@ -123,7 +133,10 @@ async fn a_full_list_without_a_shard_is_listed_again_and_is_not_where_the_run_be
         let mut shards = try_all_shards(&client, "orders").start_at(start);
         for _ in 0..3 {
             let error = shards.next().await.unwrap().unwrap_err();
-            assert!(error.is_retryable() && error.to_string().contains("it names no shard"), "{error}");
+            assert!(
+                error.is_retryable() && error.to_string().contains("it names no shard"),
+                "{error}"
+            );
         }
         let shard = shards.next().await.unwrap().unwrap();
         // The stream may have been created meanwhile, so nothing written since is skipped.

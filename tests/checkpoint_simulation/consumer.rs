@@ -8,9 +8,9 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
 use futures::{Stream, StreamExt};
+use kinesis_shards::checkpoint::{CheckpointedShard, UnackedRecord};
 use kinesis_shards::{
-    CheckpointedShard, Checkpoints, ReadError, ReadOptions, Record, ShardStreamExt, StartAt, UnackedRecord,
-    all_shards,
+    Checkpoints, ReadError, ReadOptions, Record, ShardStreamExt, StartAt, all_shards,
 };
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -46,7 +46,7 @@ impl Consumer {
             Shape::Few(n) => return self.few(shards, n).boxed(),
             _ => {}
         }
-        let records = shards.records(&self.client).with(self.options.clone());
+        let records = shards.records(&self.client).with_options(self.options.clone());
         let records = records.max_concurrent_reads(self.concurrent_reads).max_run(self.run);
         match shape {
             Shape::Loop => async move { self.one_by_one(records.auto_ack()).await }.boxed(),
@@ -74,7 +74,11 @@ impl Consumer {
         }
     }
 
-    async fn side_by_side(&self, records: impl Stream<Item = Result<UnackedRecord, ReadError>>, n: usize) {
+    async fn side_by_side(
+        &self,
+        records: impl Stream<Item = Result<UnackedRecord, ReadError>>,
+        n: usize,
+    ) {
         let work = records.map(|record| async move {
             let Ok(record) = record else { return };
             let number = self.oracle.lock().unwrap().deliver(&record);
@@ -92,7 +96,11 @@ impl Consumer {
         }
     }
 
-    async fn detached(&self, records: impl Stream<Item = Result<UnackedRecord, ReadError>>, n: usize) {
+    async fn detached(
+        &self,
+        records: impl Stream<Item = Result<UnackedRecord, ReadError>>,
+        n: usize,
+    ) {
         let mut records = std::pin::pin!(records);
         while let Some(record) = records.next().await {
             let Ok(record) = record else { continue };
@@ -109,7 +117,8 @@ impl Consumer {
             };
             self.detached.lock().unwrap().spawn(acknowledge);
             while self.detached.lock().unwrap().len() > n {
-                let done = std::future::poll_fn(|cx| self.detached.lock().unwrap().poll_join_next(cx));
+                let done =
+                    std::future::poll_fn(|cx| self.detached.lock().unwrap().poll_join_next(cx));
                 done.await;
             }
         }
@@ -117,7 +126,7 @@ impl Consumer {
 
     async fn few(self, shards: impl Stream<Item = CheckpointedShard> + Send + 'static, n: usize) {
         let read = |shard: CheckpointedShard| {
-            let records = shard.records(&self.client).with(self.options.clone());
+            let records = shard.records(&self.client).with_options(self.options.clone());
             self.one_by_one(records.auto_ack())
         };
         shards.for_each_concurrent(n, read).await;
@@ -127,7 +136,7 @@ impl Consumer {
         let mut shards = std::pin::pin!(shards);
         let mut tasks = JoinSet::new();
         while let Some(shard) = shards.next().await {
-            let records = shard.records(&self.client).with(self.options.clone());
+            let records = shard.records(&self.client).with_options(self.options.clone());
             let consumer = self.clone();
             let reader = async move {
                 if fastrand::bool() {

@@ -1,5 +1,6 @@
-//! Random streams and consumers with checkpoints, crashed at any poll and started again, over stores that fail, answer late, or do not keep what they did not
-//! confirm; on a paused clock, each a function of one seed.
+//! Random streams and consumers with checkpoints, crashed at any poll and started again, over
+//! stores that fail, answer late, or do not keep what they did not confirm; on a paused clock, each
+//! a function of one seed.
 //!
 //! ```text
 //! cargo test --test checkpoint_simulation                                       1,000 seeds
@@ -7,12 +8,16 @@
 //! CHECKPOINT_SIMULATION_SEED=4711 cargo test --test checkpoint_simulation       one seed, with its script
 //! ```
 //!
-//! Kinesis refuses the positions of checkpoints, once or for some time.
-//! A consumer is also built anew on the same checkpoints, its `on_event` panics, its stream is deleted and created again, and its store does not answer at all.
+//! Kinesis refuses the positions of checkpoints, once or for some time. A consumer is also built
+//! anew on the same checkpoints, its `on_event` panics, its stream is deleted and created again,
+//! and its store does not answer at all.
 //!
-//! What must hold: nothing that is owed is lost; nothing comes again whose acknowledgement is in the store; no checkpoint is saved past a record that was not acknowledged, nor over a later one; no shard is read before it is
-//! remembered, nor one of a run from `Latest` before all it began with are, nor a child before its parents' ends are in the store; records come in order per key; a stop that is complete leaves nothing to repeat; the store
-//! keeps nothing of shards that are gone; nothing is leaked.
+//! What must hold: nothing that is owed is lost; nothing comes again whose acknowledgement is in
+//! the store; no checkpoint is saved past a record that was not acknowledged, nor over a later one;
+//! no shard is read before it is remembered, nor one of a run from `Latest` before all it began
+//! with are, nor a child before its parents' ends are in the store; records come in order per key;
+//! a stop that is complete leaves nothing to repeat; the store keeps nothing of shards that are
+//! gone; nothing is leaked.
 
 mod consumer;
 mod oracle;
@@ -37,14 +42,19 @@ const TWICE: u64 = 50;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.replace('_', "").parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+    Some(
+        text.replace('_', "").parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+    )
 }
 
 fn play(script: &Script) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| world::play(script))).unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<String>().cloned();
         let what = what.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        Outcome { violation: Some(format!("panicked: {}", what.unwrap_or_default())), ..Outcome::default() }
+        Outcome {
+            violation: Some(format!("panicked: {}", what.unwrap_or_default())),
+            ..Outcome::default()
+        }
     })
 }
 
@@ -54,7 +64,10 @@ fn report(script: &Script, outcome: &Outcome) {
     let shortest = script.shortest(|script| play(script).violation.is_some());
     println!("the shortest script that fails: {}", play(&shortest).violation.unwrap_or_default());
     println!("{shortest:#?}");
-    println!("again: CHECKPOINT_SIMULATION_SEED={} cargo test --test checkpoint_simulation\n", script.seed);
+    println!(
+        "again: CHECKPOINT_SIMULATION_SEED={} cargo test --test checkpoint_simulation\n",
+        script.seed
+    );
 }
 
 fn many(first: u64, seeds: u64) -> (u64, usize) {
@@ -74,7 +87,8 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
                     if outcome.violation.is_none() && seed % TWICE == 0 {
                         let again = play(&script);
                         if again.digest != outcome.digest {
-                            outcome.violation = Some("it comes out differently each time".to_owned());
+                            outcome.violation =
+                                Some("it comes out differently each time".to_owned());
                         }
                     }
                     if outcome.violation.is_some() {
@@ -114,7 +128,9 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
     println!(
         "{rebuilt} consumers were built anew on their checkpoints, {recreated} streams were created again"
     );
-    println!("{refused} positions were refused, {started_over} shards started over with a record or an end");
+    println!(
+        "{refused} positions were refused, {started_over} shards started over with a record or an end"
+    );
     println!("{records} records, delivered {deliveries} times, {repeats} of them again, none lost");
     println!("{saves} saves, {confirmed} of them confirmed");
     (passed.into_inner(), failed.into_inner().unwrap())
@@ -149,7 +165,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    if !filters.is_empty() && !filters.iter().any(|filter| "checkpoint_simulation".contains(filter.as_str()))
+    if !filters.is_empty()
+        && !filters.iter().any(|filter| "checkpoint_simulation".contains(filter.as_str()))
     {
         println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out");
         return ExitCode::SUCCESS;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kinesis_shards::{Checkpoint, Record};
+use kinesis_shards::Record;
+use kinesis_shards::checkpoint::Checkpoint;
 
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -57,7 +58,8 @@ struct Written {
 }
 
 impl Oracle {
-    /// The run is from `Latest`: it begins when these are remembered. Nothing is owed before, nor ever if one of them is closed before it was seen.
+    /// The run is from `Latest`: it begins when these are remembered. Nothing is owed before, nor
+    /// ever if one of them is closed before it was seen.
     pub(crate) fn begins_with(&mut self, shards: impl IntoIterator<Item = String>) {
         self.first = Some(shards.into_iter().collect());
     }
@@ -74,7 +76,8 @@ impl Oracle {
     }
 
     fn note(&mut self, what: u64, which: u64) {
-        self.digest = (self.digest ^ what ^ which << 8).wrapping_mul(0x100_0000_01b3).rotate_left(5);
+        self.digest =
+            (self.digest ^ what ^ which << 8).wrapping_mul(0x100_0000_01b3).rotate_left(5);
     }
 
     pub(crate) fn written(&self) -> usize {
@@ -111,7 +114,8 @@ impl Oracle {
         }
     }
 
-    /// Whether the run has begun, and what came first is known to it. Then the stream may be created again, and nothing is to be lost.
+    /// Whether the run has begun, and what came first is known to it. Then the stream may be
+    /// created again, and nothing is to be lost.
     pub(crate) fn has_begun(&self, number: usize) -> bool {
         self.first.is_none() && self.records[number].delivered == Some(self.life)
     }
@@ -125,7 +129,8 @@ impl Oracle {
         self.by_shard.clear();
         self.shards.clear();
         // A start is one of the new shard too.
-        let stale = self.rows.iter().filter(|(_, checkpoint)| !matches!(checkpoint, Checkpoint::Start(_)));
+        let stale =
+            self.rows.iter().filter(|(_, checkpoint)| !matches!(checkpoint, Checkpoint::Start(_)));
         self.stale = stale.map(|(shard, _)| shard.clone()).collect();
         self.recreated_in = self.life;
     }
@@ -143,7 +148,8 @@ impl Oracle {
         self.rows.contains_key(shard) && !self.stale.contains(shard)
     }
 
-    /// The shard is read anew, since it is another, though it was taken for the right one already: what was done of it does not count.
+    /// The shard is read anew, since it is another, though it was taken for the right one already:
+    /// what was done of it does not count.
     fn start_over(&mut self, shard: &str) {
         for number in self.by_shard.get(shard).into_iter().flatten() {
             let record = &mut self.records[*number];
@@ -153,7 +159,8 @@ impl Oracle {
 
     /// Gives its number.
     pub(crate) fn deliver(&mut self, record: &Record) -> usize {
-        let number = std::str::from_utf8(record.data()).ok().and_then(|text| text.parse::<usize>().ok());
+        let number =
+            std::str::from_utf8(record.data()).ok().and_then(|text| text.parse::<usize>().ok());
         let Some(number) = number.filter(|number| *number < self.records.len()) else {
             self.violate("a record came that was never written");
             return 0;
@@ -171,7 +178,8 @@ impl Oracle {
         if written.shard != shard || written.sequence_number != record.sequence_number() {
             return self.fail(number, format!("came from {shard}"));
         }
-        // Within a life, a reader that fails hands its shard back while its records are being processed: the next reads them too.
+        // Within a life, a reader that fails hands its shard back while its records are being
+        // processed: the next reads them too.
         let is_refused = self.refused.contains_key(&shard);
         if written.durable && written.durable_since != life && !is_refused {
             return self.fail(number, "came again, though its acknowledgement is in the store");
@@ -181,14 +189,21 @@ impl Oracle {
             return self.fail(number, "came before its shard was remembered");
         }
         let is_open = |shard: &String| self.shards.get(shard).is_some_and(|shard| shard.is_open);
-        let missing = self.first.iter().flatten().find(|first| is_open(first) && !self.remembers(first));
+        let missing =
+            self.first.iter().flatten().find(|first| is_open(first) && !self.remembers(first));
         if let Some(missing) = missing.cloned() {
-            return self
-                .fail(number, format!("came before {missing} was remembered, which the run began with"));
+            return self.fail(
+                number,
+                format!("came before {missing} was remembered, which the run began with"),
+            );
         }
-        if let Some(parent) = self.shards[&shard].parents.iter().find(|parent| !self.is_finished(parent)) {
-            let what =
-                format!("came before the end of {parent} was in the store: {:?}", self.rows.get(parent));
+        if let Some(parent) =
+            self.shards[&shard].parents.iter().find(|parent| !self.is_finished(parent))
+        {
+            let what = format!(
+                "came before the end of {parent} was in the store: {:?}",
+                self.rows.get(parent)
+            );
             return self.fail(number, what);
         }
         let key = written.key;
@@ -218,7 +233,8 @@ impl Oracle {
 
     /// A run from `Latest` does not read what was closed when it began.
     fn first_had(&self, shard: &str) -> bool {
-        !self.remembers(shard) && self.records.iter().all(|record| record.shard != shard || !record.owed)
+        !self.remembers(shard)
+            && self.records.iter().all(|record| record.shard != shard || !record.owed)
     }
 
     pub(crate) fn acknowledge(&mut self, number: usize) {
@@ -288,7 +304,9 @@ impl Oracle {
                 self.fail(number, format!("is not acknowledged, but {checkpoint} is saved"));
             }
         }
-        if *checkpoint == Checkpoint::End && self.shards.get(shard).is_some_and(|shard| shard.is_open) {
+        if *checkpoint == Checkpoint::End
+            && self.shards.get(shard).is_some_and(|shard| shard.is_open)
+        {
             self.violate(format!("{shard} is open, but its end is saved"));
         }
         let goes_back = match (self.rows.get(shard), checkpoint) {
@@ -305,17 +323,15 @@ impl Oracle {
         }
         self.rows.insert(shard.to_owned(), checkpoint.clone());
         self.note(3, self.rows.len() as u64);
-        if self
-            .first
-            .as_ref()
-            .is_some_and(|first| !first.is_empty() && first.iter().all(|shard| self.rows.contains_key(shard)))
-        {
+        if self.first.as_ref().is_some_and(|first| {
+            !first.is_empty() && first.iter().all(|shard| self.rows.contains_key(shard))
+        }) {
             self.first = None;
         }
     }
 
-    /// A start takes the place of a refused checkpoint once a record was acknowledged, or at the end
-    /// of the shard.
+    /// A start takes the place of a refused checkpoint once a record was acknowledged, or at the
+    /// end of the shard.
     fn keep_start_over(&mut self, shard: &str, checkpoint: &Checkpoint) {
         let is_over = matches!(self.rows.get(shard), Some(Checkpoint::After { .. }));
         if !is_over || !matches!(checkpoint, Checkpoint::Start(_)) {
@@ -350,11 +366,13 @@ impl Oracle {
         let is_done = |record: &Written| record.durable || self.is_done_now(record);
         let lost = self.records.iter().position(|record| record.owed && !is_done(record))?;
         let record = &self.records[lost];
-        let came = record.delivered.map_or("never came".to_owned(), |life| format!("came in life {life}"));
+        let came =
+            record.delivered.map_or("never came".to_owned(), |life| format!("came in life {life}"));
         Some(format!("record {lost} of {} was never acknowledged; it {came}", record.shard))
     }
 
-    /// What was acknowledged in this life and is not in the store. A stream that was created again may have been begun twice: by the reader that the old one had left, too.
+    /// What was acknowledged in this life and is not in the store. A stream that was created again
+    /// may have been begun twice: by the reader that the old one had left, too.
     pub(crate) fn unsaved(&self) -> Option<usize> {
         if self.recreated_in == self.life {
             return None;

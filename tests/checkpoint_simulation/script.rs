@@ -1,4 +1,5 @@
-//! What happens in one simulation: written down before it begins, so that it can be printed, and made shorter.
+//! What happens in one simulation: written down before it begins, so that it can be printed, and
+//! made shorter.
 
 use fastrand::Rng;
 
@@ -24,7 +25,8 @@ pub(crate) struct Setup {
     pub(crate) concurrent_reads: usize,
     /// Of readers of all shards: how many records of one come in a row.
     pub(crate) run: usize,
-    /// The readers read in tasks: of the same runtime, whose one thread takes them in the same order each time.
+    /// The readers read in tasks: of the same runtime, whose one thread takes them in the same
+    /// order each time.
     pub(crate) spawn: bool,
     pub(crate) save_ms: u64,
     pub(crate) save_records: u32,

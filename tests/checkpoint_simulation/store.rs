@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures::future::{BoxFuture, FutureExt};
-use kinesis_shards::{Checkpoint, CheckpointStore, Save, StoreError, StreamId};
+use kinesis_shards::StreamId;
+use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, Save, StoreError};
 use tokio::time::{Instant, sleep};
 
 use crate::oracle::Oracle;
@@ -87,15 +88,23 @@ async fn meet(trouble: Option<Trouble>) -> Result<(), StoreError> {
 }
 
 impl CheckpointStore for Store {
-    fn load<'a>(&'a self, _: &'a StreamId) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
+    fn load<'a>(
+        &'a self,
+        _: &'a StreamId,
+    ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
         async move { Ok(self.oracle.lock().unwrap().rows.clone().into_iter().collect()) }.boxed()
     }
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.write(save.shard_id(), move |oracle| oracle.keep(save.shard_id(), save.checkpoint)).boxed()
+        self.write(save.shard_id(), move |oracle| oracle.keep(save.shard_id(), save.checkpoint))
+            .boxed()
     }
 
-    fn forget<'a>(&'a self, _: &'a StreamId, shard_id: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn forget<'a>(
+        &'a self,
+        _: &'a StreamId,
+        shard_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         self.write(shard_id, move |oracle| oracle.forget(shard_id)).boxed()
     }
 }

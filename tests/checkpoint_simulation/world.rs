@@ -7,8 +7,9 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use fastrand::Rng;
+use kinesis_shards::checkpoint::{CheckpointOptions, ShutdownReport};
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults};
-use kinesis_shards::{CheckpointOptions, Checkpoints, ReadOptions, StartAt, Stopped};
+use kinesis_shards::{Checkpoints, ReadOptions, StartAt};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
@@ -73,7 +74,8 @@ struct Life {
 
 pub(crate) fn play(script: &Script) -> Outcome {
     fastrand::seed(script.seed);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     let mut outcome = runtime.block_on(async {
         let mut world = World::new(script.clone());
@@ -95,14 +97,19 @@ impl World {
             .child_shards(setup.child_shards)
             .build();
         let stream = kinesis.create_stream("orders", setup.shards);
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
-        let config = kinesis.config().timeout_config(timeouts).retry_config(RetryConfig::disabled());
+        let timeouts =
+            TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
+        let config =
+            kinesis.config().timeout_config(timeouts).retry_config(RetryConfig::disabled());
         if setup.kinesis_faults > 0 {
             kinesis.fail_at_random(faults(script.seed, f64::from(setup.kinesis_faults) / 1000.0));
         }
         let oracle = Arc::<Mutex<Oracle>>::default();
-        let chance =
-            Chance { rng: Rng::with_seed(script.seed), faults: setup.store_faults, down_until: None };
+        let chance = Chance {
+            rng: Rng::with_seed(script.seed),
+            faults: setup.store_faults,
+            down_until: None,
+        };
         let options = ReadOptions::new().max_records(setup.page);
         let consumer = Consumer {
             client: Client::from_conf(config.build()),
@@ -191,7 +198,8 @@ impl World {
         }
         let oracle = self.oracle.lock().unwrap();
         let stale = oracle.rows.keys().find(|shard| !oracle.is_listed(shard));
-        let stale = stale.map(|shard| format!("{shard} is not listed any more, but the store keeps it"));
+        let stale =
+            stale.map(|shard| format!("{shard} is not listed any more, but the store keeps it"));
         stale.or(oracle.violation.clone())
     }
 
@@ -207,7 +215,8 @@ impl World {
             Step::Merge(pick) if room => {
                 let shards = stream.shards();
                 let range = |id: &str| {
-                    let range = shards.iter().find(|shard| shard.shard_id() == id)?.hash_key_range()?;
+                    let range =
+                        shards.iter().find(|shard| shard.shard_id() == id)?.hash_key_range()?;
                     let first: u128 = range.starting_hash_key().parse().ok()?;
                     Some((first, range.ending_hash_key().parse::<u128>().ok()?))
                 };
@@ -220,7 +229,8 @@ impl World {
             }
             Step::Expire => {
                 let shards = stream.shards();
-                let closed = shards.iter().find(|shard| !open.iter().any(|id| id == shard.shard_id()));
+                let closed =
+                    shards.iter().find(|shard| !open.iter().any(|id| id == shard.shard_id()));
                 if let Some(closed) = closed {
                     stream.expire(closed.shard_id());
                     self.oracle.lock().unwrap().expire(closed.shard_id());
@@ -258,7 +268,8 @@ impl World {
             let key = u8::try_from(self.written / 5 % KEYS).unwrap_or_default();
             let mut oracle = self.oracle.lock().unwrap();
             let number = oracle.written();
-            let (shard, sequence_number) = self.stream.put(&format!("customer {key}"), number.to_string());
+            let (shard, sequence_number) =
+                self.stream.put(&format!("customer {key}"), number.to_string());
             oracle.write(key, &shard, sequence_number);
         }
     }
@@ -320,8 +331,8 @@ impl World {
         self.life = Some(self.run_on(checkpoints, shape));
     }
 
-    /// While the consumer runs: it has listed the shards, and will find others. Between two runs nothing tells it, nor before two full lists, which
-    /// end what the run before has named.
+    /// While the consumer runs: it has listed the shards, and will find others. Between two runs
+    /// nothing tells it, nor before two full lists, which end what the run before has named.
     async fn recreate(&mut self, shards: u32) {
         // One that takes few shards at a time does not list them meanwhile.
         if self.life.as_ref().is_none_or(|life| matches!(life.shape, Shape::Few(_))) {
@@ -370,10 +381,10 @@ impl World {
         sleep(Duration::from_millis(1)).await;
     }
 
-    async fn stop(&mut self, limit: u64) -> Option<Stopped> {
+    async fn stop(&mut self, limit: u64) -> Option<ShutdownReport> {
         let Life { checkpoints, mut task, .. } = self.life.take()?;
         self.stops += 1;
-        let stopped = checkpoints.stop(Duration::from_millis(limit)).await;
+        let stopped = checkpoints.shutdown(Duration::from_millis(limit)).await;
         // Its streams have ended, so it ends as soon as what is in hand is done.
         if timeout(Duration::from_mins(1), &mut task).await.is_err() {
             task.abort();
@@ -382,7 +393,8 @@ impl World {
         let unsaved = self.oracle.lock().unwrap().unsaved();
         self.complete += u64::from(stopped.is_complete());
         if let Some(number) = unsaved.filter(|_| stopped.is_complete()) {
-            let what = format!("record {number} is acknowledged and not saved, but the stop was complete");
+            let what =
+                format!("record {number} is acknowledged and not saved, but the stop was complete");
             self.oracle.lock().unwrap().violate(what);
         }
         drop(checkpoints);
@@ -421,7 +433,8 @@ impl World {
     }
 }
 
-/// Those after which a careful consumer goes on. A stream that is said not to be there is not one of them.
+/// Those after which a careful consumer goes on. A stream that is said not to be there is not one
+/// of them.
 fn faults(seed: u64, share: f64) -> RandomFaults {
     let any = [
         Fault::Throttled,

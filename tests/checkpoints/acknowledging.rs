@@ -65,7 +65,11 @@ async fn taking_the_next_acknowledges_the_last() {
 
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints).auto_ack();
-    assert_eq!(number(&next(&mut records).await), 1, "it was taken, and nothing after it was asked for");
+    assert_eq!(
+        number(&next(&mut records).await),
+        1,
+        "it was taken, and nothing after it was asked for"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +83,8 @@ async fn a_record_that_is_dropped_holds_the_checkpoint_and_is_told() {
     drop(next(&mut records).await);
     next(&mut records).await.ack();
     assert_eq!(checkpoints.get(FIRST), Some(after(&first)));
-    let told: Vec<_> = world.events().into_iter().filter(|event| event.contains("Unacknowledged")).collect();
+    let told: Vec<_> =
+        world.events().into_iter().filter(|event| event.contains("Unacknowledged")).collect();
     assert_eq!(told, ["shardId-000000000000: Unacknowledged { number: 1 }"], "once");
 }
 
@@ -92,11 +97,15 @@ async fn records_dropped_with_their_reader_are_no_news() {
     let record = next(&mut records).await;
     drop(records);
     drop(record);
-    assert!(!world.events().iter().any(|event| event.contains("Unacknowledged")), "{:?}", world.events());
+    assert!(
+        !world.events().iter().any(|event| event.contains("Unacknowledged")),
+        "{:?}",
+        world.events()
+    );
 }
 
-/// The reader is dropped with records in hand; within the same run the shard comes back from its checkpoint, and what is acknowledged late of the first reading
-/// neither goes back nor ahead.
+/// The reader is dropped with records in hand; within the same run the shard comes back from its
+/// checkpoint, and what is acknowledged late of the first reading neither goes back nor ahead.
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_comes_back_is_read_from_its_checkpoint() {
     let world = World::new(1);
@@ -130,19 +139,21 @@ async fn a_run_goes_on_within_an_aggregated_record() {
     let data = |record: &Record| String::from_utf8_lossy(record.data()).into_owned();
 
     let checkpoints = world.load().await;
-    let mut records = world.records(&checkpoints).with(options());
+    let mut records = world.records(&checkpoints).with_options(options());
     let first = next(&mut records).await.ack();
     let sub = first.sub_sequence_number();
     assert_eq!(sub, Some(0));
-    let expected =
-        Checkpoint::After { sequence_number: first.sequence_number().to_owned(), sub_sequence_number: sub };
+    let expected = Checkpoint::After {
+        sequence_number: first.sequence_number().to_owned(),
+        sub_sequence_number: sub,
+    };
     assert_eq!(checkpoints.get(FIRST), Some(expected));
     let rest: Vec<_> = take(&mut records, 3).await.iter().map(|record| data(record)).collect();
     checkpoints.flush().await;
     drop(records);
 
     let checkpoints = world.load().await;
-    let mut records = world.records(&checkpoints).with(options());
+    let mut records = world.records(&checkpoints).with_options(options());
     let again: Vec<_> = take(&mut records, 3).await.iter().map(|record| data(record)).collect();
     assert_eq!(again, rest);
     assert!(!world.events().iter().any(|event| event.contains("gap")), "{:?}", world.events());

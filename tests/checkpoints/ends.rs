@@ -62,7 +62,8 @@ async fn a_finished_shard_is_not_read_again_and_its_children_go_on() {
     nothing_for(&mut records, Duration::from_mins(1)).await;
 }
 
-/// Its reader is dropped while the store does not take the end: the next must not believe it before the store does.
+/// Its reader is dropped while the store does not take the end: the next must not believe it before
+/// the store does.
 #[tokio::test(start_paused = true)]
 async fn children_wait_for_a_durable_end_also_when_the_reader_is_another() {
     let world = World::new(1);

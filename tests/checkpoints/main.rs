@@ -8,11 +8,15 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use futures::{Stream, StreamExt, poll};
+use kinesis_shards::checkpoint::{
+    Checkpoint, CheckpointEventKind, CheckpointOptions, CheckpointedShards, UnackedRecord,
+};
+use kinesis_shards::records::AllRecords;
+use kinesis_shards::shard::StartPosition;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits};
 use kinesis_shards::{
-    AllRecords, AllShards, Checkpoint, CheckpointEventKind, CheckpointOptions, CheckpointedShards,
-    Checkpoints, MemoryStore, ReadError, ReadOptions, Record, ShardStreamExt, StartAt, StartPosition,
-    UnackedRecord, all_shards,
+    AllShards, Checkpoints, MemoryStore, ReadError, ReadOptions, Record, ShardStreamExt, StartAt,
+    all_shards,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -49,7 +53,8 @@ impl World {
         let kinesis = FakeKinesis::new();
         kinesis.set_limits(Limits::none());
         let orders = kinesis.create_stream("orders", shards);
-        let client = Client::from_conf(kinesis.config().retry_config(RetryConfig::disabled()).build());
+        let client =
+            Client::from_conf(kinesis.config().retry_config(RetryConfig::disabled()).build());
         Self { kinesis, orders, client, store: Scripted::default(), events: Arc::default() }
     }
 
@@ -105,7 +110,10 @@ async fn next<T>(records: &mut (impl Stream<Item = Result<T, ReadError>> + Unpin
     next.await.expect("a record").expect("not the end").expect("no error")
 }
 
-async fn take<T>(records: &mut (impl Stream<Item = Result<T, ReadError>> + Unpin), n: usize) -> Vec<T> {
+async fn take<T>(
+    records: &mut (impl Stream<Item = Result<T, ReadError>> + Unpin),
+    n: usize,
+) -> Vec<T> {
     let mut taken = Vec::new();
     for _ in 0..n {
         taken.push(next(records).await);
@@ -122,5 +130,8 @@ async fn nothing_for<T: std::fmt::Debug>(
 }
 
 fn after(record: &Record) -> Checkpoint {
-    Checkpoint::After { sequence_number: record.sequence_number().to_owned(), sub_sequence_number: None }
+    Checkpoint::After {
+        sequence_number: record.sequence_number().to_owned(),
+        sub_sequence_number: None,
+    }
 }

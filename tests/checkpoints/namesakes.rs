@@ -8,10 +8,13 @@ const HERE: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
 const THERE: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
 
 /// Reads two streams of one name in two regions with one store: what came of each.
-async fn both(store: impl kinesis_shards::CheckpointStore + Clone + 'static) -> [Vec<u32>; 2] {
+async fn both(
+    store: impl kinesis_shards::checkpoint::CheckpointStore + Clone + 'static,
+) -> [Vec<u32>; 2] {
     let mut seen = [Vec::new(), Vec::new()];
     for (arn, seen) in [HERE, THERE].into_iter().zip(&mut seen) {
-        let kinesis = FakeKinesis::builder().region(if arn == HERE { "us-east-1" } else { "eu-west-1" });
+        let kinesis =
+            FakeKinesis::builder().region(if arn == HERE { "us-east-1" } else { "eu-west-1" });
         let kinesis = kinesis.build();
         let orders = kinesis.create_stream("orders", 1);
         for number in 0..3 {
@@ -33,14 +36,16 @@ async fn both(store: impl kinesis_shards::CheckpointStore + Clone + 'static) -> 
 async fn two_streams_of_one_name_are_both_read() {
     let read = || [vec![0, 1, 2], vec![0, 1, 2]];
     assert_eq!(both(MemoryStore::new()).await, read());
-    let path = std::env::temp_dir().join(format!("kinesis-shards-namesakes-{}", std::process::id()));
+    let path =
+        std::env::temp_dir().join(format!("kinesis-shards-namesakes-{}", std::process::id()));
     let store = FileStore::open(&path).unwrap();
     let seen = both(store).await;
     std::fs::remove_file(&path).unwrap();
     assert_eq!(seen, read());
 }
 
-/// What an earlier run has left by the name is read by the name; by the ARN it is refused, with a word on how to go on.
+/// What an earlier run has left by the name is read by the name; by the ARN it is refused, with a
+/// word on how to go on.
 #[tokio::test(start_paused = true)]
 async fn a_name_and_an_arn_are_not_taken_for_each_other() {
     let store = MemoryStore::new();
@@ -80,7 +85,9 @@ async fn checkpoints_by_the_name_are_not_those_of_two_arns() {
     let _ = all_shards(&world.client, THERE).checkpoints(&checkpoints);
 }
 
-async fn is_refused<T: std::fmt::Debug>(records: &mut (impl Stream<Item = Result<T, ReadError>> + Unpin)) {
+async fn is_refused<T: std::fmt::Debug>(
+    records: &mut (impl Stream<Item = Result<T, ReadError>> + Unpin),
+) {
     let error = timeout(Duration::from_mins(1), records.next()).await.expect("it does not hang");
     let error = error.expect("not the end").unwrap_err();
     assert!(error.is_in_use() && !error.is_retryable(), "{error}");
@@ -111,7 +118,7 @@ async fn a_second_chain_of_one_checkpoints_is_refused_until_the_first_is_dropped
     };
     assert_eq!(number(&record), 2);
     let held = record;
-    assert!(!checkpoints.stop(Duration::from_secs(1)).await.is_complete());
+    assert!(!checkpoints.shutdown(Duration::from_secs(1)).await.is_complete());
     drop(held);
 }
 
@@ -119,7 +126,8 @@ async fn a_second_chain_of_one_checkpoints_is_refused_until_the_first_is_dropped
 async fn a_second_checkpoints_of_one_store_is_refused_while_the_first_reads() {
     let world = World::new(1);
     world.put(0..3);
-    let shared: Arc<dyn kinesis_shards::CheckpointStore> = Arc::new(Scripted::default());
+    let shared: Arc<dyn kinesis_shards::checkpoint::CheckpointStore> =
+        Arc::new(Scripted::default());
     let memory = MemoryStore::new();
     let path = std::env::temp_dir().join(format!("kinesis-shards-in-use-{}", std::process::id()));
     let file = FileStore::open(&path).unwrap();
@@ -156,6 +164,7 @@ async fn readers_with_another_store_or_stream_are_not_refused() {
     world.kinesis.create_stream("payments", 1).put_to(FIRST, "7");
     let payments = StreamId::from("payments");
     let three = Checkpoints::load(store, &payments).await.unwrap();
-    let mut third = all_shards(&world.client, "payments").checkpoints(&three).records(&world.client);
+    let mut third =
+        all_shards(&world.client, "payments").checkpoints(&three).records(&world.client);
     assert_eq!(number(&next(&mut third).await.ack()), 7);
 }

@@ -17,8 +17,9 @@ async fn a_shard_that_cannot_be_saved_holds_up_no_other() {
                     .store_outage_limit(Duration::from_secs(5)),
             )
             .await;
-        let options = runtime.into_iter().fold(ReadOptions::new().max_records(3), ReadOptions::spawn_on);
-        let records = world.records(&checkpoints).with(options).max_concurrent_reads(1);
+        let options =
+            runtime.into_iter().fold(ReadOptions::new().max_records(3), ReadOptions::spawn_on);
+        let records = world.records(&checkpoints).with_options(options).max_concurrent_reads(1);
         let mut records = records.auto_ack();
         nothing_for(&mut records, Duration::from_secs(5)).await;
         world.store.silent_for([FIRST]);

@@ -59,13 +59,13 @@ async fn a_position_that_is_refused_once_is_asked_for_again() {
     let options = ReadOptions::new().on_event({
         let retries = Arc::clone(&retries);
         move |event| {
-            if let kinesis_shards::ReadEventKind::Retry { failures, .. } = event.kind {
+            if let kinesis_shards::records::ReadEventKind::Retry { failures, .. } = event.kind {
                 retries.lock().unwrap().push(failures);
             }
         }
     });
     let checkpoints = world.load().await;
-    let mut records = world.records(&checkpoints).with(options);
+    let mut records = world.records(&checkpoints).with_options(options);
     assert_eq!(numbers(&take(&mut records, 1).await), [1]);
     assert_eq!((world.store.get(FIRST), world.store.calls(FIRST)), (Some(done), calls));
     assert!(!has_gap(&world));
@@ -85,7 +85,11 @@ async fn refusals_with_a_page_in_between_are_not_in_a_row() {
                 *reads += 1;
                 // An empty page, and then the iterator is lost.
                 let is_lost = *reads % 2 == 0;
-                (*reads <= 8).then_some(if is_lost { Fault::ExpiredIterator } else { Fault::EmptyRead })
+                (*reads <= 8).then_some(if is_lost {
+                    Fault::ExpiredIterator
+                } else {
+                    Fault::EmptyRead
+                })
             }
             "GetShardIterator" => {
                 let mut asks = asks.lock().unwrap();
@@ -114,7 +118,7 @@ async fn a_refused_checkpoint_stays_in_the_store_until_a_record_is_acknowledged(
     assert_eq!(checkpoints.get(FIRST), Some(START));
     assert_eq!(gaps(&world), 1);
     drop((taken, records));
-    let stopped = checkpoints.stop(Duration::from_secs(10)).await;
+    let stopped = checkpoints.shutdown(Duration::from_secs(10)).await;
     assert_eq!(stopped.checkpoints(), [(FIRST.to_owned(), done.clone())]);
     drop(checkpoints);
     assert_eq!((world.store.get(FIRST), world.store.calls(FIRST)), (Some(done), calls));

@@ -21,8 +21,14 @@ async fn a_checkpoint_older_than_the_retention_falls_back_to_the_oldest_record_a
     let mut records = world.records(&checkpoints);
     let oldest = next(&mut records).await.ack();
     assert_eq!(number(&oldest), 5);
-    let gap = format!("{FIRST}: gap {} {:?}", last.sequence_number(), Some(oldest.sequence_number()));
-    assert_eq!(world.events().iter().filter(|event| **event == gap).count(), 1, "{:?}", world.events());
+    let gap =
+        format!("{FIRST}: gap {} {:?}", last.sequence_number(), Some(oldest.sequence_number()));
+    assert_eq!(
+        world.events().iter().filter(|event| **event == gap).count(),
+        1,
+        "{:?}",
+        world.events()
+    );
     drop(next(&mut records).await);
     assert_eq!(gaps(&world).len(), 1);
 }
@@ -47,8 +53,8 @@ async fn a_checkpoint_that_kinesis_refuses_starts_the_shard_over_and_tells() {
     let foreign = Checkpoint::After { sequence_number: "7".repeat(56), sub_sequence_number: None };
     let stream = "orders".into();
     let shard = aws_sdk_kinesis::types::Shard::builder().shard_id(FIRST).build().unwrap();
-    let save = kinesis_shards::Save::new(&stream, &shard, &foreign);
-    kinesis_shards::CheckpointStore::save(&world.store.memory, save).await.unwrap();
+    let save = kinesis_shards::checkpoint::Save::new(&stream, &shard, &foreign);
+    kinesis_shards::checkpoint::CheckpointStore::save(&world.store.memory, save).await.unwrap();
 
     let checkpoints = world.load().await;
     let record = next(&mut world.records(&checkpoints)).await.ack();
@@ -102,7 +108,8 @@ async fn a_shard_that_kinesis_lists_no_more_and_that_was_not_read_to_its_end_tel
         let world = World::new(1);
         world.put(0..3);
         let mut checkpoints = world.load().await;
-        let mut records = world.records(&checkpoints).with(ReadOptions::new().max_records(1));
+        let mut records =
+            world.records(&checkpoints).with_options(ReadOptions::new().max_records(1));
         let last = next(&mut records).await.ack();
         checkpoints.flush().await;
         if !in_one_run {

@@ -2,7 +2,9 @@
 //! out.
 
 use futures::future::{BoxFuture, FutureExt};
-use kinesis_shards::{CheckpointStore, Progress, Save, StoreError, StreamId};
+use kinesis_shards::StreamId;
+use kinesis_shards::checkpoint::{CheckpointStore, Save, StoreError};
+use kinesis_shards::shard::Progress;
 
 use super::store::Answer;
 use super::*;
@@ -42,7 +44,9 @@ async fn a_shard_whose_start_is_not_known_starts_with_the_earliest() {
 #[cfg(feature = "kpl")]
 #[tokio::test(start_paused = true)]
 async fn an_aggregate_of_which_the_first_user_record_was_acknowledged_comes_again_whole() {
-    for (data, comes_again) in [(include_bytes!("../kpl/three.bin").as_slice(), true), (b"1", false)] {
+    for (data, comes_again) in
+        [(include_bytes!("../kpl/three.bin").as_slice(), true), (b"1", false)]
+    {
         let world = World::new(1);
         let sequence_number = world.orders.put_to(FIRST, data);
         world.put(2..3);
@@ -70,7 +74,7 @@ async fn a_record_that_a_second_reader_holds_is_told_when_all_is_stopped() {
     let held = next(&mut records).await;
     assert_eq!(number(&held), 3);
     drop((held, records));
-    let stopped = checkpoints.stop(Duration::from_secs(1)).await;
+    let stopped = checkpoints.shutdown(Duration::from_secs(1)).await;
     assert_eq!((stopped.held(), stopped.is_complete()), ([FIRST.to_owned()].as_slice(), false));
 }
 
@@ -79,13 +83,14 @@ async fn a_record_that_a_second_reader_holds_is_told_when_all_is_stopped() {
 async fn a_stop_ends_a_stream_of_shards_at_once() {
     let world = World::new(1);
     let checkpoints = world.load().await;
-    let mut shards = world.shards().poll_interval(Duration::from_hours(1)).checkpoints(&checkpoints);
+    let mut shards =
+        world.shards().poll_interval(Duration::from_hours(1)).checkpoints(&checkpoints);
     // It is not read.
     let shard = shards.next().await.unwrap();
     let waiting = tokio::spawn(async move { shards.next().await.is_none() });
     sleep(Duration::from_secs(1)).await;
     assert!(!waiting.is_finished());
-    let _ = checkpoints.stop(Duration::ZERO).await;
+    let _ = checkpoints.shutdown(Duration::ZERO).await;
     assert!(timeout(Duration::from_mins(1), waiting).await.expect("it was woken").unwrap());
     drop(shard);
 }
@@ -97,7 +102,8 @@ async fn a_save_that_is_wanted_while_another_is_in_flight_follows_at_once() {
     let world = World::new(1);
     world.put(0..2);
     let late = Duration::from_secs(10);
-    let checkpoints = world.load_with(CheckpointOptions::new().save_interval(Duration::from_hours(1))).await;
+    let checkpoints =
+        world.load_with(CheckpointOptions::new().save_interval(Duration::from_hours(1))).await;
     let mut records = world.records(&checkpoints);
     let [first, second] = take(&mut records, 2).await.try_into().unwrap();
     world.store.always(Answer::Late(late));
@@ -171,6 +177,8 @@ async fn the_end_of_a_shard_is_saved_with_its_children() {
     let mut records = world.records(&checkpoints).auto_ack();
     next(&mut records).await;
     nothing_for(&mut records, Duration::from_secs(10)).await;
-    assert!(checkpoints.progress().any(|(id, progress)| id == FIRST && progress == Progress::Finished));
+    assert!(
+        checkpoints.progress().any(|(id, progress)| id == FIRST && progress == Progress::Finished)
+    );
     assert_eq!(*store.1.lock().unwrap(), [[left, right]]);
 }

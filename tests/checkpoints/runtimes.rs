@@ -1,7 +1,8 @@
 //! Runtimes that are not driven, or shut down, while their streams live on; and stores that do not
 //! answer when they are loaded.
 
-use kinesis_shards::{CheckpointStore, Save, StoreError, StreamId};
+use kinesis_shards::StreamId;
+use kinesis_shards::checkpoint::{CheckpointStore, Save, StoreError};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
@@ -31,7 +32,10 @@ async fn a_store_that_never_answers_a_load_is_an_error() {
         ) -> futures::future::BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
             Box::pin(std::future::pending())
         }
-        fn save<'a>(&'a self, _: Save<'a>) -> futures::future::BoxFuture<'a, Result<(), StoreError>> {
+        fn save<'a>(
+            &'a self,
+            _: Save<'a>,
+        ) -> futures::future::BoxFuture<'a, Result<(), StoreError>> {
             unreachable!()
         }
         fn forget<'a>(
@@ -71,7 +75,7 @@ async fn checkpoints_of_a_runtime_that_is_not_driven_are_saved_in_that_of_the_co
     let second = next(&mut records).await.ack();
     timeout(Duration::from_mins(1), checkpoints.flush()).await.expect("it is saved here");
     assert_eq!(world.store.get(FIRST), Some(after(&second)));
-    assert!(checkpoints.stop(Duration::from_secs(1)).await.is_complete());
+    assert!(checkpoints.shutdown(Duration::from_secs(1)).await.is_complete());
     other.shutdown_background();
 }
 
@@ -118,7 +122,7 @@ async fn streams_move_to_another_runtime_when_the_first_was_shut_down() {
     world.orders.put("customer 1", "2");
     assert_eq!(number(&next(&mut records).await.ack()), 2);
     assert_eq!(number(&next::<Record>(&mut plain).await), 2);
-    assert!(checkpoints.stop(Duration::from_secs(10)).await.is_complete());
+    assert!(checkpoints.shutdown(Duration::from_secs(10)).await.is_complete());
 }
 
 /// A request that was in flight is sent again.

@@ -18,7 +18,10 @@ async fn acknowledgements_are_saved_together() {
     }
     sleep(Duration::from_secs(30)).await;
     let last = Call::Save(after(last.as_ref().unwrap()));
-    assert_eq!(world.store.calls(FIRST), [Call::Save(Checkpoint::Start(StartPosition::TrimHorizon)), last]);
+    assert_eq!(
+        world.store.calls(FIRST),
+        [Call::Save(Checkpoint::Start(StartPosition::TrimHorizon)), last]
+    );
     let waited = world.store.times(FIRST)[1] - began;
     assert!((5_000 * MS..5_500 * MS).contains(&waited), "{waited:?}");
 }
@@ -27,7 +30,8 @@ async fn acknowledgements_are_saved_together() {
 async fn many_records_are_saved_before_the_interval_is_over() {
     let world = World::new(1);
     world.put(0..3_500);
-    let checkpoints = world.load_with(CheckpointOptions::new().save_interval(Duration::from_hours(1))).await;
+    let checkpoints =
+        world.load_with(CheckpointOptions::new().save_interval(Duration::from_hours(1))).await;
     let mut records = world.records(&checkpoints).auto_ack();
     for _ in 0..3_500 {
         next(&mut records).await;
@@ -44,7 +48,8 @@ async fn many_records_are_saved_before_the_interval_is_over() {
 async fn a_store_that_is_slow_is_asked_for_one_thing_of_a_shard_at_a_time_and_for_the_newest() {
     let world = World::new(1);
     world.put(0..50);
-    let options = CheckpointOptions::new().save_interval(Duration::ZERO).save_timeout(Duration::from_mins(2));
+    let options =
+        CheckpointOptions::new().save_interval(Duration::ZERO).save_timeout(Duration::from_mins(2));
     let checkpoints = world.load_with(options).await;
     let mut records = world.records(&checkpoints);
     let first = next(&mut records).await;
@@ -138,7 +143,8 @@ async fn reading_pauses_when_the_store_is_down_for_too_long() {
     nothing_for(&mut records, Duration::from_mins(1)).await;
     world.put(11..12);
     nothing_for(&mut records, Duration::from_mins(30)).await;
-    let paused: Vec<_> = world.events().into_iter().filter(|event| event.contains("Paused")).collect();
+    let paused: Vec<_> =
+        world.events().into_iter().filter(|event| event.contains("Paused")).collect();
     assert_eq!(paused.len(), 1, "{paused:?}");
     world.store.always(None);
     assert_eq!(number(&next(&mut records).await), 11);
@@ -161,7 +167,8 @@ async fn without_a_limit_reading_never_pauses() {
 async fn an_on_event_that_panics_ends_nothing() {
     let world = World::new(1);
     world.put(0..3);
-    let options = CheckpointOptions::new().on_event(|_| panic!("on_event panics, as it was told to"));
+    let options =
+        CheckpointOptions::new().on_event(|_| panic!("on_event panics, as it was told to"));
     let checkpoints = Checkpoints::load_with(world.store.clone(), "orders", options).await.unwrap();
     let mut records = world.records(&checkpoints);
     let first = next(&mut records).await.ack();
@@ -192,8 +199,10 @@ async fn a_runtime_that_is_shut_down_takes_no_checkpoints_along() {
         world.store.silent_for(is_saving.then_some(FIRST));
         let checkpoints = std::thread::scope(|scope| {
             let other = scope.spawn(|| {
-                let runtime =
-                    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .start_paused(true)
+                    .build();
                 runtime.unwrap().block_on(async {
                     let checkpoints = world.load().await;
                     let mut records = world.records(&checkpoints);
@@ -212,7 +221,7 @@ async fn a_runtime_that_is_shut_down_takes_no_checkpoints_along() {
         flush(&checkpoints).await;
         assert_eq!(world.store.get(FIRST), Some(after(&first)));
         next(&mut records).await.ack();
-        assert!(checkpoints.stop(Duration::from_secs(1)).await.is_complete());
+        assert!(checkpoints.shutdown(Duration::from_secs(1)).await.is_complete());
     }
 }
 
@@ -245,8 +254,9 @@ async fn what_waits_for_its_turn_to_be_saved_pauses_too() {
     for id in &shards {
         world.orders.put_to(id, "1");
     }
-    let options =
-        CheckpointOptions::new().save_timeout(Duration::MAX).store_outage_limit(Duration::from_mins(1));
+    let options = CheckpointOptions::new()
+        .save_timeout(Duration::MAX)
+        .store_outage_limit(Duration::from_mins(1));
     let checkpoints = world.load_with(options).await;
     let mut records = world.records(&checkpoints);
     let taken = take(&mut records, 20).await;
@@ -298,7 +308,10 @@ async fn a_flush_does_not_wait_for_what_is_acknowledged_after_it() {
         () = flush => {}
     }
     let saved = world.store.get(FIRST);
-    assert!(saved.is_some() && saved != Some(Checkpoint::Start(StartPosition::TrimHorizon)), "{first:?}");
+    assert!(
+        saved.is_some() && saved != Some(Checkpoint::Start(StartPosition::TrimHorizon)),
+        "{first:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,6 +366,6 @@ async fn times_without_end_are_times() {
     let mut records = world.records(&checkpoints);
     next(&mut records).await.ack();
     next(&mut records).await.ack();
-    let stopped = checkpoints.stop(Duration::MAX).await;
+    let stopped = checkpoints.shutdown(Duration::MAX).await;
     assert!(stopped.is_complete(), "{stopped}");
 }

@@ -82,25 +82,29 @@ async fn a_shard_is_remembered_before_it_is_read() {
 async fn a_store_that_cannot_be_loaded_is_an_error_and_nothing_is_read() {
     #[derive(Debug)]
     struct Broken;
-    impl kinesis_shards::CheckpointStore for Broken {
+    impl kinesis_shards::checkpoint::CheckpointStore for Broken {
         fn load<'a>(
             &'a self,
             _: &'a kinesis_shards::StreamId,
-        ) -> futures::future::BoxFuture<'a, Result<Vec<(String, Checkpoint)>, kinesis_shards::StoreError>>
-        {
+        ) -> futures::future::BoxFuture<
+            'a,
+            Result<Vec<(String, Checkpoint)>, kinesis_shards::checkpoint::StoreError>,
+        > {
             Box::pin(async { Err("no connection".into()) })
         }
         fn save<'a>(
             &'a self,
-            _: kinesis_shards::Save<'a>,
-        ) -> futures::future::BoxFuture<'a, Result<(), kinesis_shards::StoreError>> {
+            _: kinesis_shards::checkpoint::Save<'a>,
+        ) -> futures::future::BoxFuture<'a, Result<(), kinesis_shards::checkpoint::StoreError>>
+        {
             unreachable!()
         }
         fn forget<'a>(
             &'a self,
             _: &'a kinesis_shards::StreamId,
             _: &'a str,
-        ) -> futures::future::BoxFuture<'a, Result<(), kinesis_shards::StoreError>> {
+        ) -> futures::future::BoxFuture<'a, Result<(), kinesis_shards::checkpoint::StoreError>>
+        {
             unreachable!()
         }
     }
@@ -113,11 +117,12 @@ async fn a_shard_in_hand_comes_from_the_combinator_or_by_hand() {
     let world = World::new(1);
     world.put(0..3);
     let checkpoints = world.load().await;
-    let lists = kinesis_shards::shard_lists(&world.client, "orders", Duration::from_secs(30));
-    let shards = kinesis_shards::parents_first(lists).resume(checkpoints.progress());
+    let lists =
+        kinesis_shards::listing::shard_lists(&world.client, "orders", Duration::from_secs(30));
+    let shards = kinesis_shards::lineage::parents_first(lists).resume(checkpoints.progress());
     let mut shards = pin!(shards);
     let handle = shards.next().await.unwrap().unwrap();
-    let shard = checkpoints.shard(handle, &world.client);
+    let shard = checkpoints.open(handle, &world.client);
     assert_eq!((shard.id(), shard.start()), (FIRST, &StartPosition::TrimHorizon));
     let mut records = shard.records(&world.client);
     let first = next(&mut records).await.ack();
@@ -125,7 +130,8 @@ async fn a_shard_in_hand_comes_from_the_combinator_or_by_hand() {
     drop(records);
 
     let checkpoints = world.load().await;
-    let mut shards = kinesis_shards::try_all_shards(&world.client, "orders").checkpoints(&checkpoints);
+    let mut shards =
+        kinesis_shards::try_all_shards(&world.client, "orders").checkpoints(&checkpoints);
     let shard = shards.next().await.unwrap().unwrap();
     assert_eq!(shard.start(), &StartPosition::At(first.sequence_number().to_owned()));
     assert_eq!(shard.handle().start(), &StartPosition::After(first.sequence_number().to_owned()));
@@ -133,7 +139,8 @@ async fn a_shard_in_hand_comes_from_the_combinator_or_by_hand() {
     assert_eq!(number(&next(&mut records).await.ack()), 1);
 }
 
-/// A consumer that takes few shards at a time: of those that it has not come to yet, the next run must know too.
+/// A consumer that takes few shards at a time: of those that it has not come to yet, the next run
+/// must know too.
 #[tokio::test(start_paused = true)]
 async fn latest_remembers_also_the_shards_that_nobody_has_taken_yet() {
     let world = World::new(10);
@@ -168,7 +175,8 @@ async fn latest_remembers_also_the_shards_that_nobody_has_taken_yet() {
     assert_eq!(seen, (0..10).collect::<Vec<_>>());
 }
 
-/// After a crash, one shard has a start in the store and the other does not: the first keeps it until the other has one too, or a third run would begin at its own tip.
+/// After a crash, one shard has a start in the store and the other does not: the first keeps it
+/// until the other has one too, or a third run would begin at its own tip.
 #[tokio::test(start_paused = true)]
 async fn a_start_is_kept_until_all_starts_are_there() {
     let world = World::new(2);

@@ -21,7 +21,7 @@ async fn a_stop_ends_the_loop_and_saves_what_it_did() {
         }
     });
     sleep(Duration::from_millis(9_500)).await;
-    let stopped = checkpoints.stop(Duration::from_secs(30)).await;
+    let stopped = checkpoints.shutdown(Duration::from_secs(30)).await;
     let seen = consumer.await.unwrap();
     assert!(stopped.is_complete(), "{stopped}");
     assert!((9..=10).contains(&seen), "{seen}: the page in hand was not delivered");
@@ -51,7 +51,7 @@ async fn a_stop_waits_for_what_is_in_flight() {
         slow.buffer_unordered(8).count().await
     });
     sleep(Duration::from_secs(2)).await;
-    let stopped = checkpoints.stop(Duration::from_mins(1)).await;
+    let stopped = checkpoints.shutdown(Duration::from_mins(1)).await;
     assert!(stopped.is_complete(), "{stopped}");
     let count = consumer.await.unwrap();
     drop(checkpoints);
@@ -76,12 +76,15 @@ async fn a_stop_has_a_limit_and_says_what_is_left() {
     };
     first.ack();
     let began = Instant::now();
-    let stopped = checkpoints.stop(Duration::from_secs(10)).await;
+    let stopped = checkpoints.shutdown(Duration::from_secs(10)).await;
     assert_eq!(began.elapsed(), Duration::from_secs(11));
     assert_eq!((stopped.unacknowledged(), stopped.unsaved()), (1, [FIRST.to_owned()].as_slice()));
     assert!(!stopped.is_complete());
     let said = stopped.to_string();
-    assert!(said.contains("orders") && said.contains(FIRST) && said.contains("processed: 1"), "{said}");
+    assert!(
+        said.contains("orders") && said.contains(FIRST) && said.contains("processed: 1"),
+        "{said}"
+    );
     assert!(records.next().await.is_none(), "it has ended");
 }
 
@@ -103,7 +106,7 @@ async fn a_stop_ends_readers_that_wait_for_anything() {
         nothing_for(&mut records, Duration::from_secs(30)).await;
         assert!(poll!(records.next()).is_pending());
         let consumer = tokio::spawn(async move { records.next().await.is_none() });
-        let stopped = checkpoints.stop(Duration::from_secs(1)).await;
+        let stopped = checkpoints.shutdown(Duration::from_secs(1)).await;
         assert!(consumer.await.unwrap(), "{wait}");
         assert_eq!(stopped.unacknowledged(), usize::from(held.is_some()));
     }
@@ -118,7 +121,7 @@ async fn one_shard_s_stream_and_the_stream_of_shards_end_too() {
     nothing_for(&mut records, Duration::from_secs(30)).await;
     let consumer = tokio::spawn(async move { records.next().await.is_none() });
     let ends = tokio::spawn(async move { shards.by_ref().count().await });
-    assert!(checkpoints.stop(Duration::from_secs(1)).await.is_complete());
+    assert!(checkpoints.shutdown(Duration::from_secs(1)).await.is_complete());
     assert!(consumer.await.unwrap());
     ends.await.unwrap();
 }
@@ -132,7 +135,11 @@ async fn what_is_dropped_without_a_stop_leaks_nothing() {
     let held = take(&mut records, 2).await;
     drop((records, checkpoints));
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0, "the saver is gone");
+    assert_eq!(
+        tokio::runtime::Handle::current().metrics().num_alive_tasks(),
+        0,
+        "the saver is gone"
+    );
     for record in held {
         record.ack(); // Into the void.
     }
@@ -149,7 +156,7 @@ async fn a_stop_after_a_drop_is_not_complete() {
             record.ack();
         }
     }
-    let stopped = checkpoints.stop(Duration::from_secs(10)).await;
+    let stopped = checkpoints.shutdown(Duration::from_secs(10)).await;
     assert_eq!((stopped.unacknowledged(), stopped.unsaved()), (0, [].as_slice()));
     assert_eq!(stopped.held(), [FIRST]);
     assert!(!stopped.is_complete());
@@ -163,10 +170,11 @@ async fn a_stop_after_a_drop_is_not_complete() {
     for record in again {
         record.ack();
     }
-    assert!(checkpoints.stop(Duration::from_secs(10)).await.is_complete());
+    assert!(checkpoints.shutdown(Duration::from_secs(10)).await.is_complete());
 }
 
-/// A reader is dropped with records in hand, some of them acknowledged. Until the next has come as far, they would come again.
+/// A reader is dropped with records in hand, some of them acknowledged. Until the next has come as
+/// far, they would come again.
 #[tokio::test(start_paused = true)]
 async fn what_a_reader_has_left_is_held_until_the_next_has_passed_it() {
     for (passes, is_complete) in [(3, false), (4, true)] {
@@ -185,7 +193,7 @@ async fn what_a_reader_has_left_is_held_until_the_next_has_passed_it() {
         for _ in 0..passes {
             next(&mut records).await.ack();
         }
-        let stopped = checkpoints.stop(Duration::from_secs(10)).await;
+        let stopped = checkpoints.shutdown(Duration::from_secs(10)).await;
         assert_eq!(stopped.is_complete(), is_complete, "{stopped}");
     }
 }

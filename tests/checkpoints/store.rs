@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use futures::future::{BoxFuture, FutureExt};
-use kinesis_shards::{CheckpointStore, Save, StoreError, StreamId};
+use kinesis_shards::StreamId;
+use kinesis_shards::checkpoint::{CheckpointStore, Save, StoreError};
 
 use super::*;
 

@@ -58,8 +58,14 @@ async fn a_row_that_was_found_to_exist_is_not_written_again() {
     }
     let child = |child: &String| {
         let shards = world.orders.shards();
-        let range = shards.iter().find(|shard| shard.shard_id() == child).unwrap().hash_key_range().cloned();
-        let child = aws_sdk_kinesis::types::ChildShard::builder().shard_id(child).parent_shards(id(0));
+        let range = shards
+            .iter()
+            .find(|shard| shard.shard_id() == child)
+            .unwrap()
+            .hash_key_range()
+            .cloned();
+        let child =
+            aws_sdk_kinesis::types::ChildShard::builder().shard_id(child).parent_shards(id(0));
         child.set_hash_key_range(range).build().unwrap()
     };
     let children = [child(&left), child(&right)];
@@ -72,7 +78,8 @@ async fn a_row_that_was_found_to_exist_is_not_written_again() {
     }
     world.table.heal();
     store.save(end).await.unwrap();
-    let writes = |key: &str| world.table.requests().iter().filter(|request| request.key == key).count();
+    let writes =
+        |key: &str| world.table.requests().iter().filter(|request| request.key == key).count();
     assert_eq!((writes(&left), writes(&right)), (1, 1));
 }
 
@@ -187,14 +194,19 @@ async fn a_request_that_is_never_answered_ends_in_an_error_that_names_it() {
         }
         table.fail_always(silent, Fault::Silence);
         let error = match silent {
-            "DescribeTable" | "CreateTable" => chain(&store.create_table_if_missing().await.unwrap_err()),
+            "DescribeTable" | "CreateTable" => {
+                chain(&store.create_table_if_missing().await.unwrap_err())
+            }
             "Scan" => chain(&*store.load(&stream).await.unwrap_err()),
             // A store that has not loaded knows of no row.
             "GetItem" => chain(&*world.store().forget(&stream, &id(0)).await.unwrap_err()),
             "UpdateItem" => chain(&*world.save(&store, &after("8")).await.unwrap_err()),
             _ => chain(&*store.forget(&stream, &id(0)).await.unwrap_err()),
         };
-        assert!(error.contains(&format!("{silent} on DynamoDB table orders-application")), "{error}");
+        assert!(
+            error.contains(&format!("{silent} on DynamoDB table orders-application")),
+            "{error}"
+        );
         assert!(error.contains("60 s"), "{error}");
         table.heal();
         store.create_table_if_missing().await.unwrap();

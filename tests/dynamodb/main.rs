@@ -6,11 +6,12 @@ use std::error::Error;
 use std::time::Duration;
 
 use futures::StreamExt;
-use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
-use kinesis_shards::{
-    AllRecords, AllShards, Checkpoint, CheckpointStore, CheckpointedShards, Checkpoints, DynamoDbStore, Save,
-    ShardStreamExt, StoreError, StreamId, UnackedRecord, all_shards,
+use kinesis_shards::checkpoint::{
+    Checkpoint, CheckpointStore, CheckpointedShards, Save, StoreError, UnackedRecord,
 };
+use kinesis_shards::records::AllRecords;
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
+use kinesis_shards::{AllShards, Checkpoints, DynamoDbStore, ShardStreamExt, StreamId, all_shards};
 use tokio::time::timeout;
 
 use self::table::{Fault, NAME, Table};

@@ -30,7 +30,8 @@ fn watch(world: &World) -> Arc<Mutex<Seen>> {
     let noted = Arc::clone(&seen);
     world.table.watch(move |Rows { rows, ever }| {
         let mut seen = noted.lock().unwrap();
-        let has_ended = |id: &&str| rows.get(*id).is_some_and(|row| row["checkpoint"]["S"] == "SHARD_END");
+        let has_ended =
+            |id: &&str| rows.get(*id).is_some_and(|row| row["checkpoint"]["S"] == "SHARD_END");
         for shard in orders.shards() {
             let (child, parents) = (shard.shard_id(), parents(&shard).collect::<Vec<_>>());
             if rows.contains_key(child) && !parents.iter().all(|parent| ever.contains(*parent)) {
@@ -147,7 +148,8 @@ async fn the_rows_of_children_that_no_end_names_are_created_from_a_list() {
 async fn a_parent_that_has_no_row_yet_is_read_though_its_child_was_begun() {
     for begun in ["TRIM_HORIZON", "first", "SHARD_END"] {
         let world = merged();
-        let number = |shard, n: usize| world.orders.records(&id(shard))[n].sequence_number().to_owned();
+        let number =
+            |shard, n: usize| world.orders.records(&id(shard))[n].sequence_number().to_owned();
         world.table.put_lease(&id(0), "SHARD_END", &[]);
         world.table.put_lease(&id(1), &number(1, 0), &[]);
         let at = if begun == "first" { number(4, 0) } else { begun.to_owned() };

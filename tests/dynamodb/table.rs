@@ -90,7 +90,10 @@ impl Table {
     }
 
     /// What befalls a request, by its operation and the key of its row.
-    pub(crate) fn on_request(&self, faults: impl FnMut(&str, &str) -> Option<Fault> + Send + 'static) {
+    pub(crate) fn on_request(
+        &self,
+        faults: impl FnMut(&str, &str) -> Option<Fault> + Send + 'static,
+    ) {
         self.lock().faults = Some(Box::new(faults));
     }
 
@@ -149,7 +152,11 @@ impl fmt::Debug for Table {
 }
 
 impl HttpClient for Table {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -209,9 +216,11 @@ impl State {
             "Scan" => {
                 let from = input["ExclusiveStartKey"]["leaseKey"]["S"].as_str().unwrap_or_default();
                 let rows = &self.rows.rows;
-                let page: Vec<_> = rows.iter().filter(|(key, _)| key.as_str() > from).take(PAGE).collect();
+                let page: Vec<_> =
+                    rows.iter().filter(|(key, _)| key.as_str() > from).take(PAGE).collect();
                 let items: Vec<_> = page.iter().map(|(_, row)| (*row).clone()).collect();
-                let mut output = json!({"Count": items.len(), "ScannedCount": items.len(), "Items": items});
+                let mut output =
+                    json!({"Count": items.len(), "ScannedCount": items.len(), "Items": items});
                 if let Some((last, _)) = page.last() {
                     output["LastEvaluatedKey"] = json!({"leaseKey": {"S": last}});
                 }
@@ -237,7 +246,8 @@ impl State {
 
     fn check(&self, key: &str, input: &Value) -> Result<(), Refusal> {
         let row = self.rows.rows.get(key);
-        let holds = match input["ConditionExpression"].as_str().expect("each write has a condition") {
+        let holds = match input["ConditionExpression"].as_str().expect("each write has a condition")
+        {
             "attribute_not_exists(leaseKey)" => row.is_none(),
             "leaseCounter = :counter" => {
                 let counter = &input["ExpressionAttributeValues"][":counter"];

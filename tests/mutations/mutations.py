@@ -63,7 +63,7 @@ MUTATIONS = [
     Mutation(
         "closing a shard with no known child lists nothing",
         FAMILY,
-        "(self.wants_additions || !self.childless.is_empty()).then_some(WantedList::Additions)",
+        "(self.wants_additions || !self.childless.is_empty()).then_some(ListRequest::Additions)",
         "None",
     ),
     Mutation(

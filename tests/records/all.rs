@@ -18,7 +18,7 @@ async fn across_reshards(
     };
     let records = all_shards(&client, "orders")
         .records(&client)
-        .with(options)
+        .with_options(options)
         .max_concurrent_reads(max_concurrent_reads);
     write(&orders);
     let (left, right) = orders.split(FIRST);
@@ -30,10 +30,14 @@ async fn across_reshards(
     let _ = left;
     let mut by_key: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     let mut records = pin!(records.take(200));
-    while let Some(record) = timeout(Duration::from_mins(10), records.next()).await.expect("all 200 records")
+    while let Some(record) =
+        timeout(Duration::from_mins(10), records.next()).await.expect("all 200 records")
     {
         let record = record.unwrap();
-        by_key.entry(record.partition_key().unwrap().to_owned()).or_default().push(self::number(&record));
+        by_key
+            .entry(record.partition_key().unwrap().to_owned())
+            .or_default()
+            .push(self::number(&record));
     }
     (kinesis, by_key)
 }
@@ -65,8 +69,9 @@ async fn a_consumer_that_takes_nothing_stops_the_reading() {
                 orders.put_to(&format!("shardId-{shard:012}"), "1");
             }
         }
-        let options = runtime.into_iter().fold(ReadOptions::new().max_records(10), ReadOptions::spawn_on);
-        let mut batches = all_shards(&client, "orders").batches(&client).with(options);
+        let options =
+            runtime.into_iter().fold(ReadOptions::new().max_records(10), ReadOptions::spawn_on);
+        let mut batches = all_shards(&client, "orders").batches(&client).with_options(options);
         batches.next().await.unwrap().unwrap();
         sleep(Duration::from_secs(100)).await;
         let reads = kinesis.count("GetRecords");
@@ -84,7 +89,7 @@ async fn shards_take_turns() {
         }
     }
     let options = ReadOptions::new().max_records(10).min_read_interval(Duration::ZERO);
-    let mut batches = all_shards(&client, "orders").batches(&client).with(options);
+    let mut batches = all_shards(&client, "orders").batches(&client).with_options(options);
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..30 {
         let batch = batches.next().await.unwrap().unwrap();
@@ -105,7 +110,8 @@ async fn the_trouble_of_one_shard_is_not_anothers() {
     ] {
         let (kinesis, orders, client) = fake(2);
         kinesis.on_request(move |request| {
-            (request.operation() == operation && request.shard_id() == Some(FIRST)).then(|| fault.clone())
+            (request.operation() == operation && request.shard_id() == Some(FIRST))
+                .then(|| fault.clone())
         });
         let mut records = all_shards(&client, "orders").records(&client);
         for number in 0..100_u32 {
@@ -126,8 +132,12 @@ async fn a_slow_consumer_of_many_shards_loses_and_repeats_nothing() {
     for start in [StartAt::TrimHorizon, StartAt::Latest] {
         for runtime in [None, Some(tokio::runtime::Handle::current())] {
             let (kinesis, orders, client) = fake(3);
-            let options = runtime.into_iter().fold(ReadOptions::new().max_records(2), ReadOptions::spawn_on);
-            let records = all_shards(&client, "orders").start_at(start).records(&client).with(options);
+            let options =
+                runtime.into_iter().fold(ReadOptions::new().max_records(2), ReadOptions::spawn_on);
+            let records = all_shards(&client, "orders")
+                .start_at(start)
+                .records(&client)
+                .with_options(options);
             let mut records = pin!(records);
             assert!(timeout(Duration::from_secs(3), records.next()).await.is_err());
             let mut taken: BTreeMap<String, Vec<u32>> = BTreeMap::new();

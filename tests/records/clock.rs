@@ -55,8 +55,10 @@ impl TimeSource for Off {
 fn off(clock: Clock) -> (FakeKinesis, Client) {
     let start = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_700);
     let kinesis = FakeKinesis::builder().starting_at(start).build();
-    let config =
-        kinesis.config().time_source(Off(kinesis.clone(), clock)).interceptor(Dated(kinesis.clone()));
+    let config = kinesis
+        .config()
+        .time_source(Off(kinesis.clone(), clock))
+        .interceptor(Dated(kinesis.clone()));
     let client = Client::from_conf(config.build());
     (kinesis, client)
 }
@@ -142,8 +144,12 @@ fn front_end_ahead(ahead: Duration) -> (FakeKinesis, FakeStream, Client) {
     fake_with(kinesis, 1)
 }
 
-const AHEAD: [Duration; 4] =
-    [Duration::from_secs(2), Duration::from_secs(90), Duration::from_secs(299), Duration::from_hours(1)];
+const AHEAD: [Duration; 4] = [
+    Duration::from_secs(2),
+    Duration::from_secs(90),
+    Duration::from_secs(299),
+    Duration::from_hours(1),
+];
 
 /// How often a time was refused.
 fn refused(kinesis: &FakeKinesis) -> usize {
@@ -160,7 +166,9 @@ async fn a_date_that_is_ahead_skips_nothing() {
         let mut records = pin!(records);
         for number in 0..20 {
             put(&orders, number..number + 1);
-            assert!(number > 0 || timeout(Duration::from_millis(10), records.next()).await.is_err());
+            assert!(
+                number > 0 || timeout(Duration::from_millis(10), records.next()).await.is_err()
+            );
             assert_eq!(take(&mut records, 1).await, [number], "{ahead:?}");
         }
         assert!(refused(&kinesis) <= 1, "{ahead:?}: refused {} times", refused(&kinesis));
@@ -187,13 +195,14 @@ async fn a_date_that_is_ahead_skips_nothing_of_a_run_with_checkpoints() {
         let (kinesis, orders, client) = front_end_ahead(ahead);
         let store = kinesis_shards::MemoryStore::new();
         let run = async || {
-            let checkpoints = kinesis_shards::Checkpoints::load(store.clone(), "orders").await.unwrap();
+            let checkpoints =
+                kinesis_shards::Checkpoints::load(store.clone(), "orders").await.unwrap();
             let shards = all_shards(&client, "orders").start_at(StartAt::Latest);
             (checkpoints.clone(), shards.checkpoints(&checkpoints).records(&client).auto_ack())
         };
         let (checkpoints, mut records) = run().await;
         assert!(timeout(Duration::from_secs(2), records.next()).await.is_err());
-        assert!(checkpoints.stop(Duration::from_secs(5)).await.is_complete());
+        assert!(checkpoints.shutdown(Duration::from_secs(5)).await.is_complete());
         drop((records, checkpoints));
         put(&orders, 0..3);
         // The second run begins where the first did, which was stopped before its first record.
@@ -203,7 +212,8 @@ async fn a_date_that_is_ahead_skips_nothing_of_a_run_with_checkpoints() {
     }
 }
 
-/// A time that the user has given is another thing: it is waited for, and nothing before it is read.
+/// A time that the user has given is another thing: it is waited for, and nothing before it is
+/// read.
 #[tokio::test(start_paused = true)]
 async fn a_time_of_the_users_is_kept() {
     let (kinesis, orders, client) = front_end_ahead(Duration::from_secs(90));

@@ -12,7 +12,7 @@ async fn a_shard_ends_after_its_last_record_and_names_its_children() {
         let mut shards = all_shards(&client, "orders");
         let shard = shards.next().await.unwrap();
         // The children are not known from the list.
-        let mut records = shard.records(&client).with(ReadOptions::new().max_records(2));
+        let mut records = shard.records(&client).with_options(ReadOptions::new().max_records(2));
         for expected in 0..5 {
             let record = records.next().await.unwrap().unwrap();
             assert_eq!((number(&record), record.shard_id()), (expected, FIRST));
@@ -24,7 +24,9 @@ async fn a_shard_ends_after_its_last_record_and_names_its_children() {
         assert!(poll!(shards.next()).is_pending(), "closed in Kinesis is not read to its end");
         assert!(records.next().await.is_none());
         assert_eq!(records.shard_id(), None);
-        let Some(ReaderEnd::EndOfShard { children }) = records.ended() else { panic!("{records:?}") };
+        let Some(EndReason::EndOfShard { children }) = records.ended() else {
+            panic!("{records:?}")
+        };
         assert_eq!(children.len(), 2);
         let listings = kinesis.count("ListShards");
         for _ in 0..2 {
@@ -56,7 +58,7 @@ async fn an_empty_shard_that_is_closed_ends_at_once() {
     let shard = first(all_shards(&client, "orders")).await;
     let mut batches = shard.batches(&client);
     assert!(batches.next().await.is_none());
-    assert!(matches!(batches.ended(), Some(ReaderEnd::EndOfShard { .. })));
+    assert!(matches!(batches.ended(), Some(EndReason::EndOfShard { .. })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +94,7 @@ async fn a_shard_that_has_expired_ends_and_its_children_open() {
     assert!(poll!(&mut next).is_pending());
     orders.expire(FIRST);
     assert!(next.await.is_none());
-    assert_eq!(records.ended(), Some(&ReaderEnd::Expired));
+    assert_eq!(records.ended(), Some(&EndReason::Expired));
     let child = shards.next().await.unwrap();
     assert_eq!(child.parents().collect::<Vec<_>>(), [(FIRST, ParentOutcome::Unlisted)]);
 }
@@ -110,7 +112,7 @@ async fn a_shard_that_is_not_known_is_asked_for_again_after_a_while() {
             kinesis.fail_nth("GetShardIterator", 2, Fault::ResourceNotFound);
         }
         assert!(records.next().await.is_none());
-        assert_eq!(records.ended(), Some(&ReaderEnd::Expired));
+        assert_eq!(records.ended(), Some(&EndReason::Expired));
         let requests = kinesis.requests();
         let failed: Vec<_> = requests.iter().filter(|request| request.fault().is_some()).collect();
         assert_eq!(failed.len(), 2);
@@ -131,8 +133,8 @@ async fn one_answer_that_a_shard_is_not_there_does_not_end_it() {
 #[test]
 fn readers_are_send_and_static() {
     fn is<T: Send + Unpin + 'static>() {}
-    is::<kinesis_shards::Batches>();
-    is::<kinesis_shards::Records>();
-    is::<kinesis_shards::AllRecords<kinesis_shards::AllShards>>();
+    is::<kinesis_shards::records::Batches>();
+    is::<kinesis_shards::records::Records>();
+    is::<kinesis_shards::records::AllRecords<kinesis_shards::AllShards>>();
     is::<ReadError>();
 }

@@ -2,7 +2,9 @@
 
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
-use aws_sdk_kinesis::config::{BehaviorVersion, Builder, Config, Credentials, ProvideCredentials, Region};
+use aws_sdk_kinesis::config::{
+    BehaviorVersion, Builder, Config, Credentials, ProvideCredentials, Region,
+};
 
 use super::*;
 
@@ -18,10 +20,12 @@ async fn text(kinesis: &FakeKinesis, client: Client) -> String {
         }
     });
     let shard = first(all_shards(&kinesis.client(), "orders")).await;
-    let mut records = shard.records(&client).with(options);
+    let mut records = shard.records(&client).with_options(options);
     let failed = timeout(Duration::from_mins(2), records.next()).await;
     let text = seen.lock().unwrap().take();
-    text.unwrap_or_else(|| failed.expect("an error").expect("an error").expect_err("an error").to_string())
+    text.unwrap_or_else(|| {
+        failed.expect("an error").expect("an error").expect_err("an error").to_string()
+    })
 }
 
 fn with(kinesis: &FakeKinesis, set: impl FnOnce(Builder) -> Builder) -> Client {
@@ -49,7 +53,8 @@ async fn it_names_the_cause_where_aws_gave_no_code() {
 async fn a_timeout_says_of_what() {
     let (kinesis, _, _) = fake(1);
     kinesis.fail_always("GetShardIterator", Fault::NeverAnswers);
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
+    let timeouts =
+        TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
     let text = text(&kinesis, with(&kinesis, |config| config.timeout_config(timeouts))).await;
     assert!(text.contains("timeout") && text.contains("3s") && text.contains("network"), "{text}");
 }
@@ -58,20 +63,26 @@ async fn a_timeout_says_of_what() {
 struct NoCredentials;
 
 impl ProvideCredentials for NoCredentials {
-    fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+    fn provide_credentials<'a>(
+        &'a self,
+    ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        let error =
-            aws_credential_types::provider::error::CredentialsError::provider_error("the vault is sealed");
-        aws_credential_types::provider::future::ProvideCredentials::ready(Err::<Credentials, _>(error))
+        let error = aws_credential_types::provider::error::CredentialsError::provider_error(
+            "the vault is sealed",
+        );
+        aws_credential_types::provider::future::ProvideCredentials::ready(Err::<Credentials, _>(
+            error,
+        ))
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn credentials_that_cannot_be_had_are_named() {
     let (kinesis, _, _) = fake(1);
-    let text = text(&kinesis, with(&kinesis, |config| config.credentials_provider(NoCredentials))).await;
+    let text =
+        text(&kinesis, with(&kinesis, |config| config.credentials_provider(NoCredentials))).await;
     assert!(text.contains("the vault is sealed") && text.contains("credentials"), "{text}");
     let none = Config::builder()
         .behavior_version(BehaviorVersion::latest())

@@ -5,13 +5,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 
 /// Polls as a consumer that catches panics.
-async fn next_caught(batches: &mut kinesis_shards::Batches) -> Option<kinesis_shards::Batch> {
+async fn next_caught(
+    batches: &mut kinesis_shards::records::Batches,
+) -> Option<kinesis_shards::records::Batch> {
     loop {
-        let next =
-            std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| batches.poll_next_unpin(cx))) {
+        let next = std::future::poll_fn(|cx| {
+            match catch_unwind(AssertUnwindSafe(|| batches.poll_next_unpin(cx))) {
                 Ok(poll) => poll.map(Ok),
                 Err(panic) => std::task::Poll::Ready(Err(panic)),
-            });
+            }
+        });
         if let Ok(next) = timeout(Duration::from_hours(1), next).await.expect("an item") {
             return next.map(Result::unwrap);
         }
@@ -34,13 +37,14 @@ async fn an_on_event_that_panics_loses_no_page() {
             }
         });
         let options = runtime.into_iter().fold(options, ReadOptions::spawn_on);
-        let mut batches = first(all_shards(&client, "orders")).await.batches(&client).with(options);
+        let mut batches =
+            first(all_shards(&client, "orders")).await.batches(&client).with_options(options);
         let mut numbers = Vec::new();
         while let Some(batch) = next_caught(&mut batches).await {
             numbers.extend(batch.into_iter().map(|record| number(&record)));
         }
         assert_eq!(numbers, (0..20).collect::<Vec<_>>());
-        assert!(matches!(batches.ended(), Some(ReaderEnd::EndOfShard { .. })));
+        assert!(matches!(batches.ended(), Some(EndReason::EndOfShard { .. })));
         assert!(*events.lock().unwrap() >= 9, "pages, a retry and the end");
     }
 }
@@ -56,14 +60,18 @@ async fn the_longest_intervals_are_as_long_as_can_be() {
     ] {
         let (kinesis, orders, client) = fake(1);
         put(&orders, 0..1);
-        let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options.clone());
+        let mut records = first(all_shards(&client, "orders"))
+            .await
+            .records(&client)
+            .with_options(options.clone());
         assert_eq!(take(&mut records, 1).await, [0]);
         put(&orders, 1..2);
         assert!(timeout(Duration::from_hours(24), records.next()).await.is_err());
         assert_eq!(kinesis.count("GetRecords"), 1);
         // A failure waits as long.
         kinesis.fail_next("GetRecords", Fault::Throttled);
-        let mut again = first(all_shards(&client, "orders")).await.records(&client).with(options);
+        let mut again =
+            first(all_shards(&client, "orders")).await.records(&client).with_options(options);
         assert!(timeout(Duration::from_secs(1), again.next()).await.is_err());
     }
 }
@@ -75,8 +83,9 @@ async fn what_is_printed_holds_no_data_of_records() {
     let secret = "a secret of customer 1";
     let numbers = format!("{:?}", secret.as_bytes());
     let is_clean = |text: &str| {
-        let is_clean =
-            !text.contains(secret) && !text.contains(&numbers[1..20]) && !text.contains("YSBzZWNyZXQ");
+        let is_clean = !text.contains(secret)
+            && !text.contains(&numbers[1..20])
+            && !text.contains("YSBzZWNyZXQ");
         assert!(is_clean, "{text}");
     };
     for _ in 0..20 {
@@ -88,7 +97,8 @@ async fn what_is_printed_holds_no_data_of_records() {
         let retries = Arc::clone(&retries);
         move |event| retries.lock().unwrap().push(format!("{event:?} {event:#?}"))
     });
-    let mut batches = first(all_shards(&client, "orders")).await.batches(&client).with(options);
+    let mut batches =
+        first(all_shards(&client, "orders")).await.batches(&client).with_options(options);
     let batch = batches.next().await.unwrap().unwrap();
     is_clean(&format!("{batch:?} {batches:?}"));
     let mut records = batch.into_iter();

@@ -10,9 +10,10 @@ async fn what_the_kinesis_producer_library_packed_comes_out_as_its_user_records(
     orders.put_to(FIRST, "4");
     orders.split(FIRST);
     let shard = first(all_shards(&client, "orders")).await;
-    let records = shard.records(&client).with(ReadOptions::new().deaggregate());
+    let records = shard.records(&client).with_options(ReadOptions::new().deaggregate());
     let records: Vec<Record> = records.map(Result::unwrap).collect().await;
-    let data: Vec<_> = records.iter().map(|record| std::str::from_utf8(record.data()).unwrap()).collect();
+    let data: Vec<_> =
+        records.iter().map(|record| std::str::from_utf8(record.data()).unwrap()).collect();
     assert_eq!(data, ["0", "first", "second", "third", "4"]);
     let subs: Vec<_> = records.iter().map(Record::sub_sequence_number).collect();
     assert_eq!(subs, [None, Some(0), Some(1), Some(2), None]);

@@ -11,10 +11,11 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use futures::future::{self, ready};
 use futures::stream::FusedStream;
 use futures::{FutureExt, Stream, StreamExt, poll, stream};
+use kinesis_shards::records::{EndReason, ReadEventKind};
+use kinesis_shards::shard::{ParentOutcome, StartPosition};
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits};
 use kinesis_shards::{
-    OnDrop, ParentOutcome, ReadError, ReadEventKind, ReadOptions, ReaderEnd, Record, ShardHandle,
-    ShardStreamExt, StartAt, StartPosition, all_shards,
+    OnDrop, ReadError, ReadOptions, Record, ShardHandle, ShardStreamExt, StartAt, all_shards,
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -71,7 +72,9 @@ fn number(record: &Record) -> u32 {
 async fn take(records: impl Stream<Item = Result<Record, ReadError>>, n: usize) -> Vec<u32> {
     let mut records = pin!(records.take(n));
     let mut taken = Vec::new();
-    while let Some(record) = timeout(Duration::from_hours(1), records.next()).await.expect("a record") {
+    while let Some(record) =
+        timeout(Duration::from_hours(1), records.next()).await.expect("a record")
+    {
         taken.push(number(&record.unwrap()));
     }
     taken

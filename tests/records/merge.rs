@@ -1,6 +1,7 @@
 //! How the records of many shards are merged: shards with records in hand take turns.
 
-use kinesis_shards::{Checkpoints, MemoryStore, UnackedRecord};
+use kinesis_shards::checkpoint::UnackedRecord;
+use kinesis_shards::{Checkpoints, MemoryStore};
 use tokio::runtime::Handle;
 
 use super::*;
@@ -49,20 +50,23 @@ async fn run_lengths(
     let mut taken = Taken::default();
     // Until all shards have records in hand.
     while taken.shards.len() < shards {
-        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        let record =
+            timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
         taken.take(&record);
         sleep(Duration::from_millis(15)).await;
     }
     let before: u32 = taken.shards.values().sum();
     taken.longest = 0;
     while taken.shards.values().all(|count| *count < each) {
-        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        let record =
+            timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
         taken.take(&record);
         sleep(Duration::from_millis(15)).await;
     }
     let longest = taken.longest;
     while taken.shards.values().any(|count| *count < each) {
-        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        let record =
+            timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
         taken.take(&record);
     }
     (before as usize, longest)
@@ -73,18 +77,22 @@ async fn no_shard_waits_for_more_than_a_run_of_another() {
     for runtime in [None, Some(Handle::current())] {
         for run in [None, Some(7), Some(2_000)] {
             let (_, client) = full(3, 2_024);
-            let options = runtime.clone().into_iter().fold(ReadOptions::new(), ReadOptions::spawn_on);
-            let records = all_shards(&client, "orders").records(&client).with(options.clone());
-            let records = run.into_iter().fold(records, kinesis_shards::AllRecords::max_run);
+            let options =
+                runtime.clone().into_iter().fold(ReadOptions::new(), ReadOptions::spawn_on);
+            let records =
+                all_shards(&client, "orders").records(&client).with_options(options.clone());
+            let records =
+                run.into_iter().fold(records, kinesis_shards::records::AllRecords::max_run);
             let (before, longest) = run_lengths(records, 3, 2_024).await;
             let run = run.unwrap_or(100);
             assert!(longest <= run, "{longest} records in a row with runs of {run}");
-            // A reader needs a few polls for its first page, and the others are polled between two runs.
+            // A reader needs a few polls for its first page, and the others are polled between two
+            // runs.
             assert!(before <= 5 * run, "{before} records before each shard had its first");
 
             let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await.unwrap();
             let records = all_shards(&client, "orders").checkpoints(&checkpoints).records(&client);
-            let records = records.with(options).max_run(run);
+            let records = records.with_options(options).max_run(run);
             let records = records.map(|record| record.map(UnackedRecord::ack));
             let (before, longest) = run_lengths(records, 3, 2_024).await;
             assert!(longest <= run && before <= 5 * run, "{longest}, {before}");
@@ -105,7 +113,8 @@ async fn a_shard_that_opens_late_is_read_at_once() {
     orders.put_to(&left, "0");
     let mut records = all_shards(&client, "orders").records(&client);
     for taken in 0.. {
-        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        let record =
+            timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
         if record.shard_id() == left {
             assert!(taken < 1_500, "{taken} records came before the child's");
             break;
@@ -119,9 +128,11 @@ async fn a_shard_that_opens_late_is_read_at_once() {
 async fn a_shard_with_records_in_hand_is_not_read_on() {
     let (kinesis, client) = full(3, 400);
     let options = ReadOptions::new().max_records(200);
-    let mut records = all_shards(&client, "orders").records(&client).with(options).max_run(10);
+    let mut records =
+        all_shards(&client, "orders").records(&client).with_options(options).max_run(10);
     for taken in 0..590 {
-        let record = timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
+        let record =
+            timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
         assert!(number(&record) < 200, "after {taken} records");
         assert_eq!(records.lags().count(), 3, "those whose page is in hand as well");
     }

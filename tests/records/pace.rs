@@ -6,8 +6,10 @@ use super::*;
 async fn behind_it_reads_on_at_once_within_the_limits_and_at_the_tip_once_a_second() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..40);
-    let mut records =
-        first(all_shards(&client, "orders")).await.records(&client).with(ReadOptions::new().max_records(1));
+    let mut records = first(all_shards(&client, "orders"))
+        .await
+        .records(&client)
+        .with_options(ReadOptions::new().max_records(1));
     let began = Instant::now();
     assert_eq!(take(&mut records, 40).await.len(), 40);
     let behind = began.elapsed();
@@ -31,10 +33,13 @@ async fn the_pause_begins_when_the_answer_has_come() {
         orders.put_to(FIRST, vec![b'0'; 1_000_000]);
     }
     let options = ReadOptions::new().max_records(1);
-    let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+    let mut records =
+        first(all_shards(&client, "orders")).await.records(&client).with_options(options);
     assert_eq!(take(&mut records, 7).await.len(), 7);
-    let reads: Vec<_> = kinesis.requests().into_iter().filter(|r| r.operation() == "GetRecords").collect();
-    let pauses: Vec<Duration> = reads.windows(2).map(|pair| pair[1].at() - (pair[0].at() + late)).collect();
+    let reads: Vec<_> =
+        kinesis.requests().into_iter().filter(|r| r.operation() == "GetRecords").collect();
+    let pauses: Vec<Duration> =
+        reads.windows(2).map(|pair| pair[1].at() - (pair[0].at() + late)).collect();
     assert!(pauses[..3].iter().all(|pause| (200..=211).contains(&pause.as_millis())), "{pauses:?}");
     // A million bytes are half a second's worth.
     assert!(pauses[4..].iter().all(|pause| (477..=520).contains(&pause.as_millis())), "{pauses:?}");

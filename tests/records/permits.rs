@@ -19,7 +19,8 @@ fn most_under_way(kinesis: &FakeKinesis, operations: &[&str]) -> usize {
         .filter(|request| operations.contains(&request.operation()))
         .map(kinesis_shards::testing::Request::at)
         .collect();
-    let under_way = |now: &Instant| began.iter().filter(|at| *at <= now && *now < **at + LATE).count();
+    let under_way =
+        |now: &Instant| began.iter().filter(|at| *at <= now && *now < **at + LATE).count();
     began.iter().map(under_way).max().unwrap_or(0)
 }
 
@@ -34,16 +35,22 @@ async fn ten_open_shards_are_all_read_three_at_a_time() {
                 orders.put_to(&format!("shardId-{shard:012}"), number.to_string());
             }
         }
-        let options = runtime.into_iter().fold(ReadOptions::new().max_records(5), ReadOptions::spawn_on);
-        let mut batches =
-            all_shards(&client, "orders").batches(&client).with(options).max_concurrent_reads(3);
+        let options =
+            runtime.into_iter().fold(ReadOptions::new().max_records(5), ReadOptions::spawn_on);
+        let mut batches = all_shards(&client, "orders")
+            .batches(&client)
+            .with_options(options)
+            .max_concurrent_reads(3);
         let mut taken: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for _ in 0..40 {
-            let batch = timeout(Duration::from_hours(1), batches.next()).await.unwrap().unwrap().unwrap();
+            let batch =
+                timeout(Duration::from_hours(1), batches.next()).await.unwrap().unwrap().unwrap();
             let numbers = taken.entry(batch.shard_id().to_owned()).or_default();
             numbers.extend(batch.into_iter().map(|record| number(&record)));
-            let (least, most) =
-                (taken.values().map(Vec::len).min().unwrap(), taken.values().map(Vec::len).max().unwrap());
+            let (least, most) = (
+                taken.values().map(Vec::len).min().unwrap(),
+                taken.values().map(Vec::len).max().unwrap(),
+            );
             // By turns: no shard is two pages ahead of another.
             assert!(if taken.len() < 10 { most <= 10 } else { most - least <= 10 }, "{taken:?}");
         }
@@ -72,7 +79,8 @@ async fn a_shard_that_rests_or_fails_takes_no_turn() {
     });
     let mut records = all_shards(&client, "orders").records(&client).max_concurrent_reads(1);
     assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());
-    // The first shard waits for longer and longer, and the third has nothing: the second is read as ever.
+    // The first shard waits for longer and longer, and the third has nothing: the second is read as
+    // ever.
     kinesis.clear_requests();
     for number in 0..100 {
         orders.put_to("shardId-000000000001", number.to_string());
@@ -81,7 +89,7 @@ async fn a_shard_that_rests_or_fails_takes_no_turn() {
     options = options.idle_interval(Duration::from_secs(1));
     let mut records = {
         drop(records);
-        all_shards(&client, "orders").records(&client).with(options).max_concurrent_reads(1)
+        all_shards(&client, "orders").records(&client).with_options(options).max_concurrent_reads(1)
     };
     assert_eq!(take(&mut records, 100).await, (0..100).collect::<Vec<_>>());
     let times: Vec<Instant> = kinesis
@@ -108,8 +116,10 @@ async fn with_one_turn_closed_shards_end_and_their_children_open() {
         }
         orders.put_to("shardId-000000000003", "3");
         let options = runtime.into_iter().fold(ReadOptions::new(), ReadOptions::spawn_on);
-        let mut records =
-            all_shards(&client, "orders").records(&client).with(options).max_concurrent_reads(1);
+        let mut records = all_shards(&client, "orders")
+            .records(&client)
+            .with_options(options)
+            .max_concurrent_reads(1);
         assert_eq!(take(&mut records, 4).await, [0, 1, 2, 3]);
         assert_eq!(most_under_way(&kinesis, &READING), 1);
     }
@@ -120,11 +130,14 @@ async fn a_shard_above_the_limit_skips_nothing_of_latest_while_it_waits() {
     let (kinesis, orders, client) = fake(2);
     // The first shard's iterator takes its time, and the other has to wait for it.
     kinesis.on_request(|request| {
-        let is_first = request.operation() == "GetShardIterator" && request.shard_id() == Some(FIRST);
+        let is_first =
+            request.operation() == "GetShardIterator" && request.shard_id() == Some(FIRST);
         is_first.then_some(Fault::Late(Duration::from_secs(30)))
     });
-    let mut records =
-        all_shards(&client, "orders").start_at(StartAt::Latest).records(&client).max_concurrent_reads(1);
+    let mut records = all_shards(&client, "orders")
+        .start_at(StartAt::Latest)
+        .records(&client)
+        .max_concurrent_reads(1);
     assert!(timeout(Duration::from_secs(20), records.next()).await.is_err());
     orders.put_to("shardId-000000000001", "1");
     assert_eq!(take(&mut records, 1).await, [1]);
@@ -162,26 +175,32 @@ fn assert_each_is_read_once_a_round(kinesis: &FakeKinesis, shards: usize) {
         let different: std::collections::BTreeSet<_> = round.iter().collect();
         assert_eq!(different.len(), shards, "{round:?}");
     }
-    let failed: Vec<_> = kinesis.requests().into_iter().filter(|request| request.error().is_some()).collect();
+    let failed: Vec<_> =
+        kinesis.requests().into_iter().filter(|request| request.error().is_some()).collect();
     assert!(failed.is_empty(), "{} requests failed, the first: {:?}", failed.len(), failed.first());
 }
 
 /// A round takes longer than an iterator lives, and so do two requests of each shard.
 #[tokio::test(start_paused = true)]
 async fn with_one_permit_every_shard_is_read_in_every_round_however_long_it_takes() {
-    for (shards, latency, time) in [(7, 50, Duration::from_hours(6)), (60, 10, Duration::from_hours(4))] {
+    for (shards, latency, time) in
+        [(7, 50, Duration::from_hours(6)), (60, 10, Duration::from_hours(4))]
+    {
         for runtime in [None, Some(tokio::runtime::Handle::current())] {
             let (kinesis, orders, client) = fake(shards);
             kinesis.on_request(move |request| {
-                READING.contains(&request.operation()).then_some(Fault::Late(Duration::from_secs(latency)))
+                READING
+                    .contains(&request.operation())
+                    .then_some(Fault::Late(Duration::from_secs(latency)))
             });
             for shard in 0..shards {
                 for number in 0..200 {
                     orders.put_to(&format!("shardId-{shard:012}"), number.to_string());
                 }
             }
-            let options = runtime.into_iter().fold(ReadOptions::new().max_records(1), ReadOptions::spawn_on);
-            let batches = all_shards(&client, "orders").batches(&client).with(options);
+            let options =
+                runtime.into_iter().fold(ReadOptions::new().max_records(1), ReadOptions::spawn_on);
+            let batches = all_shards(&client, "orders").batches(&client).with_options(options);
             let mut batches = batches.max_concurrent_reads(1);
             let mut taken: BTreeMap<String, Vec<u32>> = BTreeMap::new();
             let end = Instant::now() + time;
@@ -193,7 +212,10 @@ async fn with_one_permit_every_shard_is_read_in_every_round_however_long_it_take
             assert_eq!(taken.len(), shards as usize);
             for (shard, numbers) in taken {
                 assert!(numbers.len() > 3, "{shard}: {} records", numbers.len());
-                assert!(numbers.iter().copied().eq((0..).take(numbers.len())), "{shard}: {numbers:?}");
+                assert!(
+                    numbers.iter().copied().eq((0..).take(numbers.len())),
+                    "{shard}: {numbers:?}"
+                );
             }
             assert_each_is_read_once_a_round(&kinesis, shards as usize);
             assert_eq!(most_under_way(&kinesis, &READING), 1);
@@ -211,15 +233,20 @@ async fn a_consumer_that_is_slower_than_iterators_live_gets_pages_of_all_shards(
                 orders.put_to(&format!("shardId-{shard:012}"), number.to_string());
             }
         }
-        let options = runtime.into_iter().fold(ReadOptions::new().max_records(1), ReadOptions::spawn_on);
-        let mut batches = all_shards(&client, "orders").batches(&client).with(options);
+        let options =
+            runtime.into_iter().fold(ReadOptions::new().max_records(1), ReadOptions::spawn_on);
+        let mut batches = all_shards(&client, "orders").batches(&client).with_options(options);
         let mut taken: BTreeMap<String, u32> = BTreeMap::new();
         for _ in 0..250 {
-            let batch = timeout(Duration::from_hours(1), batches.next()).await.unwrap().unwrap().unwrap();
+            let batch =
+                timeout(Duration::from_hours(1), batches.next()).await.unwrap().unwrap().unwrap();
             *taken.entry(batch.shard_id().to_owned()).or_default() += 1;
             sleep(Duration::from_secs(330)).await;
         }
-        assert!(taken.len() == 5 && taken.values().all(|pages| (49..=51).contains(pages)), "{taken:?}");
+        assert!(
+            taken.len() == 5 && taken.values().all(|pages| (49..=51).contains(pages)),
+            "{taken:?}"
+        );
         assert!(
             kinesis.requests().iter().all(|request| request.error().is_none()),
             "an iterator had expired"

@@ -25,10 +25,13 @@ async fn the_readers_of_the_old_shards_end_and_each_record_comes_once() {
             let options = runtime.into_iter().fold(options, ReadOptions::spawn_on);
             let shards = all_shards(&client, "orders");
             let mut numbers = if by_batches {
-                let batches = shards.batches(&client).with(options);
-                batches.flat_map(|batch| stream::iter(batch.unwrap())).map(|record| number(&record)).boxed()
+                let batches = shards.batches(&client).with_options(options);
+                batches
+                    .flat_map(|batch| stream::iter(batch.unwrap()))
+                    .map(|record| number(&record))
+                    .boxed()
             } else {
-                let records = shards.records(&client).with(options);
+                let records = shards.records(&client).with_options(options);
                 records.map(|record| number(&record.unwrap())).boxed()
             };
             assert!(within(Duration::from_secs(5), &mut numbers).await.is_empty());
@@ -42,7 +45,7 @@ async fn the_readers_of_the_old_shards_end_and_each_record_comes_once() {
             assert_eq!(first, [0, 1, 2]);
             let mut ended = ends.lock().unwrap().clone();
             ended.sort_by(|a, b| a.0.cmp(&b.0));
-            let expired = |id: &str| (id.to_owned(), ReaderEnd::Expired);
+            let expired = |id: &str| (id.to_owned(), EndReason::Expired);
             assert_eq!(ended, [expired(FIRST), expired("shardId-000000000001")]);
             put(&orders, 3..6);
             assert_eq!(within(Duration::from_mins(50), &mut numbers).await, [3, 4, 5], "each once");
@@ -56,13 +59,13 @@ async fn a_reader_that_rests_is_woken_when_its_shard_is_gone() {
     let (kinesis, _, client) = fake(1);
     let options = ReadOptions::new().idle_interval(Duration::from_hours(48));
     let mut shards = all_shards(&client, "orders");
-    let mut records = shards.next().await.unwrap().records(&client).with(options);
+    let mut records = shards.next().await.unwrap().records(&client).with_options(options);
     assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());
     kinesis.delete_stream("orders");
     kinesis.create_stream("orders", 1);
     let both = future::join(records.next(), shards.next());
     let (end, new) = timeout(Duration::from_mins(11), both).await.expect("at the next full list");
     assert!(end.is_none());
-    assert_eq!(records.ended(), Some(&ReaderEnd::Expired));
+    assert_eq!(records.ended(), Some(&EndReason::Expired));
     assert_eq!(new.unwrap().id(), FIRST);
 }

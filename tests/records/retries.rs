@@ -34,8 +34,10 @@ async fn a_failed_read_is_tried_again_with_the_same_iterator() {
 async fn an_expired_iterator_is_made_anew_after_the_last_record() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..4);
-    let mut records =
-        first(all_shards(&client, "orders")).await.records(&client).with(ReadOptions::new().max_records(2));
+    let mut records = first(all_shards(&client, "orders"))
+        .await
+        .records(&client)
+        .with_options(ReadOptions::new().max_records(2));
     let mut batch = Vec::new();
     for _ in 0..2 {
         batch.push(records.next().await.unwrap().unwrap());
@@ -54,7 +56,8 @@ async fn a_slow_consumer_loses_and_repeats_nothing() {
         put(&orders, 0..12);
         let options = ReadOptions::new().max_records(3);
         let options = runtime.into_iter().fold(options, ReadOptions::spawn_on);
-        let mut batches = first(all_shards(&client, "orders")).await.batches(&client).with(options);
+        let mut batches =
+            first(all_shards(&client, "orders")).await.batches(&client).with_options(options);
         let mut numbers = Vec::new();
         while numbers.len() < 12 {
             let batch = batches.next().await.unwrap().unwrap();
@@ -72,7 +75,8 @@ async fn latest_skips_nothing_when_its_iterator_expires_before_the_first_record(
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..5);
     sleep(Duration::from_secs(1)).await;
-    let mut records = first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
+    let mut records =
+        first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
     assert!(timeout(Duration::from_secs(10), records.next()).await.is_err());
     kinesis.fail_times("GetRecords", 2, Fault::ServiceUnavailable);
     kinesis.fail_next("GetRecords", Fault::ExpiredIterator);
@@ -87,7 +91,8 @@ async fn latest_skips_nothing_when_its_first_iterator_is_late_in_coming() {
     put(&orders, 0..5);
     sleep(Duration::from_secs(1)).await;
     kinesis.fail_times("GetShardIterator", 5, Fault::ServiceUnavailable);
-    let mut records = first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
+    let mut records =
+        first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
     assert!(timeout(Duration::from_secs(2), records.next()).await.is_err());
     put(&orders, 5..7);
     assert_eq!(take(&mut records, 2).await, [5, 6]);
@@ -99,9 +104,10 @@ async fn latest_skips_nothing_when_its_first_iterator_is_late_in_coming() {
 /// The answer is what counts: a request may take its time, and a consumer may not look for an hour.
 #[tokio::test(start_paused = true)]
 async fn a_latest_iterator_that_came_late_is_not_used() {
-    for (late, pause) in
-        [(Duration::from_secs(3), Duration::ZERO), (Duration::from_millis(500), Duration::from_secs(2))]
-    {
+    for (late, pause) in [
+        (Duration::from_secs(3), Duration::ZERO),
+        (Duration::from_millis(500), Duration::from_secs(2)),
+    ] {
         let (kinesis, orders, client) = fake(1);
         put(&orders, 0..5);
         sleep(Duration::from_secs(1)).await;
@@ -127,14 +133,16 @@ async fn a_latest_iterator_that_came_in_time_is_used() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..5);
     kinesis.fail_next("GetShardIterator", Fault::Late(Duration::from_millis(900)));
-    let mut records = first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
+    let mut records =
+        first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
     assert!(timeout(Duration::from_secs(5), records.next()).await.is_err());
     put(&orders, 5..6);
     assert_eq!(take(&mut records, 1).await, [5]);
     assert_eq!(kinesis.count("GetShardIterator"), 1);
 }
 
-/// The SDK's own retries, which are on by default, would hide failures and hammer a shard that is throttled.
+/// The SDK's own retries, which are on by default, would hide failures and hammer a shard that is
+/// throttled.
 #[tokio::test(start_paused = true)]
 async fn each_attempt_is_one_request_whatever_the_clients_retries() {
     for retries in [RetryConfig::standard(), RetryConfig::adaptive().with_max_attempts(10)] {
@@ -146,7 +154,8 @@ async fn each_attempt_is_one_request_whatever_the_clients_retries() {
             kinesis.fail_times("GetShardIterator", 4, fault.clone());
             kinesis.fail_times("GetRecords", 4, fault.clone());
             let (events, options) = retry_events();
-            let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+            let mut records =
+                first(all_shards(&client, "orders")).await.records(&client).with_options(options);
             assert_eq!(take(&mut records, 1).await, [0]);
             assert_eq!(events.lock().unwrap().len(), 8);
             assert_eq!((kinesis.count("GetShardIterator"), kinesis.count("GetRecords")), (5, 5));
@@ -177,7 +186,8 @@ fn retry_events() -> (Arc<Mutex<Vec<String>>>, ReadOptions) {
 async fn a_request_that_is_never_answered_is_given_up_and_made_again() {
     for runtime in [None, Some(tokio::runtime::Handle::current())] {
         let (kinesis, orders, _) = fake(1);
-        // The SDK's watch over stalled uploads and downloads is no timeout of a request that was sent.
+        // The SDK's watch over stalled uploads and downloads is no timeout of a request that was
+        // sent.
         let stalls = aws_sdk_kinesis::config::StalledStreamProtectionConfig::disabled();
         let client = Client::from_conf(kinesis.config().stalled_stream_protection(stalls).build());
         put(&orders, 0..1);
@@ -185,11 +195,15 @@ async fn a_request_that_is_never_answered_is_given_up_and_made_again() {
         kinesis.fail_times("GetRecords", 2, Fault::NeverAnswers);
         let (events, options) = retry_events();
         let options = runtime.into_iter().fold(options, ReadOptions::spawn_on);
-        let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+        let mut records =
+            first(all_shards(&client, "orders")).await.records(&client).with_options(options);
         assert_eq!(take(&mut records, 1).await, [0]);
         let events = events.lock().unwrap();
         assert_eq!(events.len(), 4);
-        assert!(events.iter().all(|text| text.contains("no answer came within 60 s")), "{events:?}");
+        assert!(
+            events.iter().all(|text| text.contains("no answer came within 60 s")),
+            "{events:?}"
+        );
         assert_eq!(kinesis.count("GetShardIterator"), 3);
         let reads = kinesis.bodies("GetRecords");
         let iterators: Vec<_> = reads[..3].iter().map(|body| &body["ShardIterator"]).collect();
@@ -203,7 +217,8 @@ async fn an_answer_without_an_iterator_is_a_failure() {
     put(&orders, 0..1);
     kinesis.fail_times("GetShardIterator", 3, Fault::Body("{}".to_owned()));
     let (events, options) = retry_events();
-    let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+    let mut records =
+        first(all_shards(&client, "orders")).await.records(&client).with_options(options);
     assert_eq!(take(&mut records, 1).await, [0]);
     let events = events.lock().unwrap();
     assert_eq!(events.len(), 3);
@@ -215,7 +230,8 @@ async fn latest_is_when_the_reader_was_made() {
     let (_, orders, client) = fake(1);
     put(&orders, 0..5);
     sleep(Duration::from_secs(1)).await;
-    let mut records = first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
+    let mut records =
+        first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
     sleep(Duration::from_mins(10)).await;
     put(&orders, 5..7);
     sleep(Duration::from_mins(10)).await;
@@ -239,13 +255,17 @@ async fn a_timestamp_is_kept_until_the_first_record() {
     assert_eq!(asked[0], asked[1]);
 }
 
-/// A client's clock that is ahead: now is a time that is to come, which Kinesis refuses for as long.
+/// A client's clock that is ahead: now is a time that is to come, which Kinesis refuses for as
+/// long.
 #[tokio::test(start_paused = true)]
 async fn a_timestamp_that_is_not_past_yet_is_waited_for_within_reason() {
-    for (ahead, is_waited_for) in [(Duration::from_mins(2), true), (Duration::from_hours(24), false)] {
+    for (ahead, is_waited_for) in
+        [(Duration::from_mins(2), true), (Duration::from_hours(24), false)]
+    {
         let (kinesis, orders, client) = fake(1);
         let since = kinesis.now() + ahead;
-        let shard = first(all_shards(&client, "orders").start_at(StartAt::Timestamp(since.into()))).await;
+        let shard =
+            first(all_shards(&client, "orders").start_at(StartAt::Timestamp(since.into()))).await;
         let mut records = shard.records(&client);
         let next = tokio::spawn(async move { records.next().await });
         sleep(ahead + Duration::from_secs(1)).await;
@@ -272,8 +292,11 @@ async fn what_does_not_pass_ends_the_reader_and_hands_the_shard_back() {
         assert!(!error.is_retryable());
         assert_eq!((error.stream().name(), error.shard_id()), ("orders", FIRST));
         let text = error.to_string();
-        assert!(["orders", FIRST, "GetRecords", advice].iter().all(|part| text.contains(part)), "{text}");
-        assert_eq!(records.ended(), Some(&ReaderEnd::Failed));
+        assert!(
+            ["orders", FIRST, "GetRecords", advice].iter().all(|part| text.contains(part)),
+            "{text}"
+        );
+        assert_eq!(records.ended(), Some(&EndReason::Failed));
         assert!(records.next().await.is_none());
         // Offered again, and now it can be read.
         let again = shards.next().await.unwrap();
@@ -300,11 +323,18 @@ async fn failures_are_seen_and_their_pauses_grow() {
         }
     });
     kinesis.fail_times("GetRecords", 9, Fault::Throttled);
-    let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+    let mut records =
+        first(all_shards(&client, "orders")).await.records(&client).with_options(options);
     assert_eq!(take(&mut records, 1).await, [0]);
     drop(records);
     let seen = seen.lock().unwrap();
-    assert_eq!(seen.iter().map(|(failures, _)| *failures).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
-    assert!(seen[0].1 <= Duration::from_millis(400) && seen[8].1 >= Duration::from_secs(5), "{seen:?}");
-    assert_eq!(*ends.lock().unwrap(), [ReaderEnd::Dropped]);
+    assert_eq!(
+        seen.iter().map(|(failures, _)| *failures).collect::<Vec<_>>(),
+        (1..=9).collect::<Vec<_>>()
+    );
+    assert!(
+        seen[0].1 <= Duration::from_millis(400) && seen[8].1 >= Duration::from_secs(5),
+        "{seen:?}"
+    );
+    assert_eq!(*ends.lock().unwrap(), [EndReason::Dropped]);
 }

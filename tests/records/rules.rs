@@ -13,7 +13,8 @@ struct SetBack(FakeKinesis, Arc<AtomicBool>);
 
 impl TimeSource for SetBack {
     fn now(&self) -> SystemTime {
-        let back = if self.1.load(Ordering::Relaxed) { Duration::from_mins(2) } else { Duration::ZERO };
+        let back =
+            if self.1.load(Ordering::Relaxed) { Duration::from_mins(2) } else { Duration::ZERO };
         self.0.now() - back
     }
 }
@@ -28,7 +29,8 @@ async fn a_clock_that_is_set_back_makes_latest_stale() {
     let client = Client::from_conf(kinesis.config().time_source(clock).build());
     put(&orders, 0..3);
     sleep(Duration::from_mins(10)).await;
-    let records = first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
+    let records =
+        first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
     // Nobody polls it for a while.
     sleep(Duration::from_secs(10)).await;
     put(&orders, 3..5);
@@ -61,7 +63,8 @@ async fn after_a_full_page_the_reader_does_not_rest() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..5);
     let options = ReadOptions::new().max_records(5).idle_interval(Duration::from_hours(24 * 365));
-    let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+    let mut records =
+        first(all_shards(&client, "orders")).await.records(&client).with_options(options);
     assert_eq!(take(&mut records, 5).await, [0, 1, 2, 3, 4]);
     assert_eq!(records.lag(), Some(Duration::ZERO));
     assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());

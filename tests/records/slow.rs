@@ -17,10 +17,12 @@ async fn a_page_that_cannot_arrive_in_time_is_asked_for_in_parts() {
         }
         kinesis.fail_always("GetRecords", Fault::SlowBody(50_000));
         let options = runtime.into_iter().fold(ReadOptions::new(), ReadOptions::spawn_on);
-        let mut records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+        let mut records =
+            first(all_shards(&client, "orders")).await.records(&client).with_options(options);
         assert_eq!(take(&mut records, 200).await, (0..200).collect::<Vec<_>>());
         let limits = limits(&kinesis);
-        let failed = kinesis.requests().iter().filter(|request| request.operation() == "GetRecords").count();
+        let failed =
+            kinesis.requests().iter().filter(|request| request.operation() == "GetRecords").count();
         assert!(failed < 40, "{limits:?}");
         assert_eq!(limits[..4], [10_000, 5_000, 2_500, 1_250]);
         // It does not swing between what arrives and what does not.
@@ -44,8 +46,10 @@ async fn one_record_that_cannot_arrive_in_time_gets_more() {
         orders.put_to(FIRST, "0".repeat(900_000) + &number.to_string());
     }
     kinesis.fail_always("GetRecords", Fault::SlowBody(5_000));
-    let mut records =
-        first(all_shards(&client, "orders")).await.records(&client).with(ReadOptions::new().max_records(2));
+    let mut records = first(all_shards(&client, "orders"))
+        .await
+        .records(&client)
+        .with_options(ReadOptions::new().max_records(2));
     assert_eq!(take(&mut records, 2).await, [0, 1]);
 }
 

@@ -15,7 +15,8 @@ async fn a_record_is_one_line_and_nothing_that_a_terminal_would_obey() {
 
     let text = line::text(&records[0], Some(Duration::from_millis(61_500)));
     assert!(
-        text.ends_with('\n') && !text.trim_end_matches('\n').contains(|c: char| c.is_control() && c != '\t')
+        text.ends_with('\n')
+            && !text.trim_end_matches('\n').contains(|c: char| c.is_control() && c != '\t')
     );
     let columns: Vec<_> = text.trim_end_matches('\n').split('\t').collect();
     assert_eq!(columns[..3], ["2026-01-01T00:00:00.000Z", FIRST, "1m01s"]);
@@ -47,8 +48,9 @@ async fn a_user_record_is_a_line_of_its_own() {
     let (_, orders, client) = fake(1);
     orders.put_to(FIRST, include_bytes!("../kpl/three.bin"));
     let records = first(all_shards(&client, "orders")).await.records(&client);
-    let records = records.with(ReadOptions::new().deaggregate()).take(3);
-    let lines: Vec<String> = records.map(|record| line::json(&record.unwrap(), None)).collect().await;
+    let records = records.with_options(ReadOptions::new().deaggregate()).take(3);
+    let lines: Vec<String> =
+        records.map(|record| line::json(&record.unwrap(), None)).collect().await;
     let third: serde_json::Value = serde_json::from_str(&lines[2]).unwrap();
     assert_eq!((&third["data"], &third["sub_sequence_number"]), (&"third".into(), &2.into()));
 }

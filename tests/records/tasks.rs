@@ -18,7 +18,7 @@ async fn tasks_end_with_their_readers() {
     let tasks = || Handle::current().metrics().num_alive_tasks();
     assert_eq!(tasks(), 0);
     let options = ReadOptions::new().max_records(1).spawn_on(Handle::current());
-    let mut batches = all_shards(&client, "orders").batches(&client).with(options);
+    let mut batches = all_shards(&client, "orders").batches(&client).with_options(options);
     assert!(timeout(Duration::from_secs(1), batches.next()).await.is_err());
     assert_eq!(tasks(), 50);
     // One page ahead of it.
@@ -43,15 +43,22 @@ impl Intercept for Panics {
         request: &BeforeSerializationInterceptorContextRef<'_>,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        assert!(request.input().downcast_ref::<GetShardIteratorInput>().is_none(), "a fault of the client's");
+        assert!(
+            request.input().downcast_ref::<GetShardIteratorInput>().is_none(),
+            "a fault of the client's"
+        );
         Ok(())
     }
 }
 
 /// With what the reader panics.
-async fn panic_of(mut records: kinesis_shards::Records) -> Box<dyn std::any::Any + Send> {
+async fn panic_of(mut records: kinesis_shards::records::Records) -> Box<dyn std::any::Any + Send> {
     let reading = tokio::spawn(async move { records.next().await.is_some() });
-    timeout(Duration::from_mins(1), reading).await.expect("an end").expect_err("a panic").into_panic()
+    timeout(Duration::from_mins(1), reading)
+        .await
+        .expect("an end")
+        .expect_err("a panic")
+        .into_panic()
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,7 +67,7 @@ async fn a_panic_in_a_task_is_the_readers_and_hands_its_shard_back() {
     let panics = Client::from_conf(kinesis.config().interceptor(Panics).build());
     let mut shards = all_shards(&client, "orders");
     let options = ReadOptions::new().spawn_on(Handle::current());
-    let records = shards.next().await.unwrap().records(&panics).with(options);
+    let records = shards.next().await.unwrap().records(&panics).with_options(options);
     let panic = panic_of(records).await;
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"a fault of the client's"));
     assert_eq!(shards.next().await.unwrap().id(), FIRST);
@@ -71,7 +78,7 @@ async fn a_runtime_that_has_shut_down_is_named() {
     let (_, _, client) = fake(1);
     let other = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let options = ReadOptions::new().spawn_on(other.handle().clone());
-    let records = first(all_shards(&client, "orders")).await.records(&client).with(options);
+    let records = first(all_shards(&client, "orders")).await.records(&client).with_options(options);
     std::thread::spawn(|| drop(other)).join().unwrap();
     let panic = panic_of(records).await;
     let text = panic.downcast_ref::<String>().unwrap();
@@ -84,8 +91,8 @@ async fn an_aborted_reader_is_none_of_another() {
     orders.put_to("shardId-000000000001", "1");
     let mut shards = all_shards(&client, "orders");
     let options = ReadOptions::new().spawn_on(Handle::current());
-    let aborted = shards.next().await.unwrap().records(&client).with(options.clone());
-    let mut other = shards.next().await.unwrap().records(&client).with(options);
+    let aborted = shards.next().await.unwrap().records(&client).with_options(options.clone());
+    let mut other = shards.next().await.unwrap().records(&client).with_options(options);
     let reading = tokio::spawn(aborted.for_each(|_| ready(())));
     sleep(Duration::from_millis(1)).await;
     reading.abort();
@@ -98,8 +105,10 @@ async fn an_answer_has_the_time_at_which_it_came() {
     for (runtime, waits) in [(Some(Handle::current()), false), (None, true)] {
         let (kinesis, orders, client) = fake(1);
         put(&orders, 0..2);
-        let options = runtime.into_iter().fold(ReadOptions::new().max_records(1), ReadOptions::spawn_on);
-        let mut batches = first(all_shards(&client, "orders")).await.batches(&client).with(options);
+        let options =
+            runtime.into_iter().fold(ReadOptions::new().max_records(1), ReadOptions::spawn_on);
+        let mut batches =
+            first(all_shards(&client, "orders")).await.batches(&client).with_options(options);
         let began = kinesis.now();
         let batch = batches.next().await.unwrap().unwrap();
         assert_eq!(batch.received_at(), began);

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_kinesis::types::Shard;
-use kinesis_shards::{Error, ShardList, WantedList, parents_first};
+use kinesis_shards::ListError;
+use kinesis_shards::lineage::{ListRequest, parents_first};
+use kinesis_shards::listing::ShardList;
 
 use super::*;
 
@@ -37,7 +39,7 @@ async fn an_open_shard_is_read_on_after_a_response_that_says_nothing() {
             put(&orders, 0..4);
             let (options, retries) = counted();
             let records = all_shards(&client, "orders").records(&client);
-            let mut records = pin!(records.with(options.max_records(2)));
+            let mut records = pin!(records.with_options(options.max_records(2)));
             assert_eq!(take(&mut records, 2).await, [0, 1]);
             kinesis.fail_times("GetRecords", times, Fault::Body(body.to_owned()));
             assert_eq!(take(&mut records, 2).await, [2, 3], "after {body}");
@@ -60,7 +62,7 @@ async fn records_that_come_without_a_next_iterator_are_delivered_and_read_on() {
     kinesis.fail_times("GetRecords", 2, Fault::NoNextIterator);
     let (options, retries) = counted();
     let records = all_shards(&client, "orders").records(&client);
-    let mut records = pin!(records.with(options.max_records(2)));
+    let mut records = pin!(records.with_options(options.max_records(2)));
     assert_eq!(take(&mut records, 4).await, [0, 1, 2, 3]);
     assert_eq!(retries.load(Ordering::SeqCst), 2);
     put(&orders, 4..5);
@@ -73,8 +75,11 @@ async fn a_closed_shard_that_is_not_read_to_its_end_is_read_on() {
         let (kinesis, orders, client) = fake(1);
         put(&orders, 0..4);
         orders.split(FIRST);
-        let mut records =
-            pin!(all_shards(&client, "orders").records(&client).with(ReadOptions::new().max_records(2)));
+        let mut records = pin!(
+            all_shards(&client, "orders")
+                .records(&client)
+                .with_options(ReadOptions::new().max_records(2))
+        );
         assert_eq!(take(&mut records, 2).await, [0, 1]);
         // The list has shown the shard as closed.
         kinesis.fail_next("GetRecords", Fault::Body(body.to_owned()));
@@ -86,14 +91,16 @@ async fn a_closed_shard_that_is_not_read_to_its_end_is_read_on() {
 #[tokio::test(start_paused = true)]
 async fn an_end_without_child_shards_is_confirmed_by_a_list() {
     for (with_last_records, spawns) in [(false, false), (true, false), (true, true)] {
-        let kinesis = FakeKinesis::builder().end_with_last_records(with_last_records).child_shards(false);
+        let kinesis =
+            FakeKinesis::builder().end_with_last_records(with_last_records).child_shards(false);
         let (kinesis, orders, client) = fake_with(kinesis.build(), 1);
         put(&orders, 0..3);
         let (mut options, retries) = counted();
         if spawns {
             options = options.spawn_on(tokio::runtime::Handle::current());
         }
-        let mut records = pin!(all_shards(&client, "orders").records(&client).with(options));
+        let mut records =
+            pin!(all_shards(&client, "orders").records(&client).with_options(options));
         assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
         orders.put_to(FIRST, "3");
         let (low, high) = orders.split(FIRST);
@@ -135,11 +142,14 @@ async fn a_reader_whose_stream_of_shards_is_not_polled_lists_by_itself() {
         }
         assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
         kinesis.fail_times("GetRecords", 6, Fault::Body("{}".to_owned()));
-        assert!(timeout(Duration::from_mins(5), records.next()).await.is_err(), "the shard is open");
+        assert!(
+            timeout(Duration::from_mins(5), records.next()).await.is_err(),
+            "the shard is open"
+        );
         kinesis.clear_requests();
         orders.split(FIRST);
         assert!(timeout(Duration::from_mins(5), records.next()).await.expect("an end").is_none());
-        assert_eq!(records.ended(), Some(&ReaderEnd::EndOfShard { children: vec![] }));
+        assert_eq!(records.ended(), Some(&EndReason::EndOfShard { children: vec![] }));
         assert_eq!(kinesis.count("ListShards"), 1);
     }
 }
@@ -151,13 +161,14 @@ async fn an_end_that_cannot_be_confirmed_is_an_error() {
     let mut records = first(all_shards(&client, "orders")).await.records(&client);
     orders.split(FIRST);
     kinesis.fail_always("ListShards", Fault::AccessDenied);
-    let error = timeout(Duration::from_mins(5), records.next()).await.unwrap().unwrap().unwrap_err();
+    let error =
+        timeout(Duration::from_mins(5), records.next()).await.unwrap().unwrap().unwrap_err();
     assert_eq!((error.operation(), error.is_retryable()), ("ListShards", false));
     let text = error.to_string();
     assert!(text.starts_with("cannot confirm the end of shard shardId-000000000000:"), "{text}");
     assert!(text.contains("kinesis:ListShards"), "{text}");
     assert!(records.next().await.is_none());
-    assert_eq!(records.ended(), Some(&ReaderEnd::Failed));
+    assert_eq!(records.ended(), Some(&EndReason::Failed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +181,7 @@ async fn a_shard_that_is_unlisted_when_its_end_is_in_question_has_expired() {
     orders.split(FIRST);
     orders.expire(FIRST);
     assert!(timeout(Duration::from_mins(5), records.next()).await.unwrap().is_none());
-    assert_eq!(records.ended(), Some(&ReaderEnd::Expired));
+    assert_eq!(records.ended(), Some(&EndReason::Expired));
 }
 
 /// Lists of the user's own, without the permission to list.
@@ -182,7 +193,7 @@ async fn lists_of_the_users_own_confirm_an_end() {
     put(&orders, 0..2);
     let lists = stream::unfold(orders.clone(), |orders: FakeStream| async move {
         sleep(Duration::from_secs(2)).await;
-        let list: Result<ShardList, Error> = ShardList::full("orders", orders.shards());
+        let list: Result<ShardList, ListError> = ShardList::full("orders", orders.shards());
         Some((list, orders))
     });
     let mut shards = pin!(parents_first(lists));
@@ -197,9 +208,11 @@ async fn lists_of_the_users_own_confirm_an_end() {
     };
     let end = async {
         assert!(records.next().await.is_none());
-        assert_eq!(records.ended(), Some(&ReaderEnd::EndOfShard { children: vec![] }));
+        assert_eq!(records.ended(), Some(&EndReason::EndOfShard { children: vec![] }));
     };
-    timeout(Duration::from_mins(5), future::join(end, children)).await.expect("an end, and the children");
+    timeout(Duration::from_mins(5), future::join(end, children))
+        .await
+        .expect("an end, and the children");
     assert_eq!(kinesis.count("ListShards"), 0);
 }
 
@@ -210,12 +223,12 @@ async fn a_fixed_list_that_shows_the_shard_closed_confirms_its_end() {
     let (kinesis, orders, client) = fake_with(kinesis, 1);
     put(&orders, 0..2);
     orders.split(FIRST);
-    let list: Result<ShardList, Error> = ShardList::full("orders", orders.shards());
+    let list: Result<ShardList, ListError> = ShardList::full("orders", orders.shards());
     let mut shards = pin!(parents_first(stream::iter([list])));
     let mut records = shards.next().await.unwrap().unwrap().records(&client);
     assert_eq!(take(&mut records, 2).await, [0, 1]);
     assert!(timeout(Duration::from_mins(1), records.next()).await.unwrap().is_none());
-    assert!(matches!(records.ended(), Some(ReaderEnd::EndOfShard { .. })));
+    assert!(matches!(records.ended(), Some(EndReason::EndOfShard { .. })));
     assert_eq!(kinesis.count("ListShards"), 0);
 }
 
@@ -224,12 +237,12 @@ async fn a_claim_wants_a_full_list() {
     let (kinesis, orders, client) = fake(1);
     let shards: Vec<Shard> = orders.shards();
     let lists = stream::iter([ShardList::full("orders", shards)]).chain(stream::pending());
-    let mut shards = pin!(parents_first::<_, Error>(lists));
+    let mut shards = pin!(parents_first::<_, ListError>(lists));
     let mut records = shards.next().await.unwrap().unwrap().records(&client);
     kinesis.fail_always("GetRecords", Fault::Body("{}".to_owned()));
     assert!(timeout(Duration::from_secs(1), records.next()).await.is_err());
     assert!(poll!(shards.next()).is_pending());
-    assert_eq!(shards.as_mut().wanted(), Some(WantedList::Full));
+    assert_eq!(shards.as_mut().take_list_request(), Some(ListRequest::Full));
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,7 +253,8 @@ async fn a_closed_shard_of_which_there_is_no_iterator_ends_and_its_children_open
         orders.put_to(&low, "1");
         let body = body.to_owned();
         kinesis.on_request(move |request| {
-            let is_it = request.operation() == "GetShardIterator" && request.body()["ShardId"] == FIRST;
+            let is_it =
+                request.operation() == "GetShardIterator" && request.body()["ShardId"] == FIRST;
             is_it.then(|| Fault::Body(body.clone()))
         });
         let mut records = pin!(all_shards(&client, "orders").records(&client));
@@ -255,7 +269,8 @@ async fn an_open_shard_of_which_there_is_no_iterator_is_asked_again() {
         put(&orders, 0..1);
         kinesis.fail_times("GetShardIterator", 12, Fault::Body(body.to_owned()));
         let (options, retries) = counted();
-        let mut records = pin!(all_shards(&client, "orders").records(&client).with(options));
+        let mut records =
+            pin!(all_shards(&client, "orders").records(&client).with_options(options));
         assert_eq!(take(&mut records, 1).await, [0], "{body}");
         assert_eq!(retries.load(Ordering::SeqCst), 12);
         assert!(kinesis.bodies("GetRecords").iter().all(|body| body["ShardIterator"] != ""));

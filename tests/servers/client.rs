@@ -54,9 +54,9 @@ pub(crate) fn is_throttled(error: &impl ProvideErrorMetadata) -> bool {
         Some("ProvisionedThroughputExceededException" | "ThrottlingException") => true,
         // The code also stands for limits that waiting does not change, such as the shards of an
         // account.
-        Some("LimitExceededException") => {
-            ["rate exceeded", "rate limit exceeded", "concurrently"].iter().any(|text| message.contains(text))
-        }
+        Some("LimitExceededException") => ["rate exceeded", "rate limit exceeded", "concurrently"]
+            .iter()
+            .any(|text| message.contains(text)),
         _ => false,
     }
 }

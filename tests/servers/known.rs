@@ -1,4 +1,5 @@
-//! What is known to be wrong with each server: the one place where the suite expects anything else than Kinesis. Of the fake, nothing is.
+//! What is known to be wrong with each server: the one place where the suite expects anything else
+//! than Kinesis. Of the fake, nothing is.
 
 use crate::kind::Kind::{self, Kinesalite, KinesisLocal, Moto};
 
@@ -41,8 +42,9 @@ const fn known(server: Kind, quirk: Quirk, why: &'static str, instead: Instead) 
 
 const BY_CHILD_SHARDS: Instead =
     Ignores(&["complete_with_child_shards", "complete_with_both_parents_of_a_merge"]);
-const NO_FILTER: Instead =
-    Expects("shards closed before the timestamp are offered too: the first of each family starts at it");
+const NO_FILTER: Instead = Expects(
+    "shards closed before the timestamp are offered too: the first of each family starts at it",
+);
 
 #[rustfmt::skip]
 pub(crate) const KNOWN: &[Known] = &[
@@ -79,14 +81,17 @@ pub(crate) fn has(server: Kind, quirk: Quirk) -> bool {
 /// Why a scenario cannot run on a server.
 pub(crate) fn why_ignored(server: Kind, scenario: &str) -> Option<&'static str> {
     let known = KNOWN.iter().find(|known| {
-        known.server == server && matches!(known.instead, Ignores(scenarios) if scenarios.contains(&scenario))
+        known.server == server
+            && matches!(known.instead, Ignores(scenarios) if scenarios.contains(&scenario))
     });
     known.map(|known| known.why)
 }
 
 /// What the suite expects of a server instead of Kinesis's ways.
 pub(crate) fn expectations(server: Kind) -> String {
-    let lines = KNOWN.iter().filter(|known| known.server == server).filter_map(|known| match known.instead {
+    let lines = KNOWN.iter().filter(|known| known.server == server).filter_map(|known| match known
+        .instead
+    {
         Expects(instead) => Some(format!("{:?}: {}; so {instead}", known.quirk, known.why)),
         Ignores(_) => None,
     });

@@ -1,8 +1,9 @@
-//! The crate against servers that others wrote, and against its own fake: each scenario on each server is one test, such as
-//! `moto::split`.
+//! The crate against servers that others wrote, and against its own fake: each scenario on each
+//! server is one test, such as `moto::split`.
 //!
-//! The servers install themselves on the first run, which takes a minute and needs `node`, `npm` and `python3`; without these
-//! their tests are ignored, or fail if the environment has `CI=true`. `--nocapture` shows what each scenario saw, as a failure does.
+//! The servers install themselves on the first run, which takes a minute and needs `node`, `npm`
+//! and `python3`; without these their tests are ignored, or fail if the environment has `CI=true`.
+//! `--nocapture` shows what each scenario saw, as a failure does.
 
 mod client;
 mod differential;
@@ -98,7 +99,12 @@ fn needing(
 }
 
 /// The fake against another server.
-fn differential(kind: Kind, verbose: bool, runtime: &Arc<Runtime>, servers: &Arc<Servers>) -> Trial {
+fn differential(
+    kind: Kind,
+    verbose: bool,
+    runtime: &Arc<Runtime>,
+    servers: &Arc<Servers>,
+) -> Trial {
     let (runtime, servers) = (Arc::clone(runtime), Arc::clone(servers));
     needing(kind, format!("{kind}::differential"), None, move || {
         runtime.block_on(differential::run(kind, verbose, &servers))

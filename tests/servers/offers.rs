@@ -4,7 +4,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::StreamExt;
-use kinesis_shards::{Error, ParentOutcome, ShardHandle, StartPosition, TryAllShards};
+use kinesis_shards::shard::{ParentOutcome, StartPosition};
+use kinesis_shards::{ListError, ShardHandle, TryAllShards};
 
 use crate::client::Requests;
 use crate::server::{Seen, Server};
@@ -22,7 +23,7 @@ impl Offers {
         Self { shards, requests: server.requests.clone(), seen: server.seen.clone() }
     }
 
-    pub(crate) async fn next_or_error(&mut self) -> Result<ShardHandle, Error> {
+    pub(crate) async fn next_or_error(&mut self) -> Result<ShardHandle, ListError> {
         let next = self.shards.next().await.expect("the stream of shards never ends");
         match &next {
             Ok(shard) => self.seen.note(format_args!("offered {shard:?}")),
@@ -61,12 +62,12 @@ impl Offers {
         shard
     }
 
-    pub(crate) async fn error(&mut self) -> Error {
+    pub(crate) async fn error(&mut self) -> ListError {
         self.next_or_error().await.expect_err("an error")
     }
 
-    /// Polls until so many more listings have come; they bring neither a shard nor an error. One may be under way
-    /// when it returns.
+    /// Polls until so many more listings have come; they bring neither a shard nor an error. One
+    /// may be under way when it returns.
     pub(crate) async fn nothing_more(&mut self, listings: usize) {
         // One more begins only when these have been answered and taken in.
         let enough = self.requests.list_shards() + listings + 1;

@@ -1,4 +1,5 @@
-//! A server as a process of its own: on a free port of the loopback interface, and never longer than the test.
+//! A server as a process of its own: on a free port of the loopback interface, and never longer
+//! than the test.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -25,7 +26,8 @@ const PORTS: RangeInclusive<u16> = 10_000..=30_000;
 const STARTS: usize = 10;
 const LOGS_ARE_KEPT: Duration = Duration::from_hours(24);
 
-/// A running server. Dropping it kills it; should the test itself be killed, the server ends because its stdin does.
+/// A running server. Dropping it kills it; should the test itself be killed, the server ends
+/// because its stdin does.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -58,7 +60,10 @@ impl Process {
             .spawn()
             .map_err(|error| format!("{kind} did not start: {error}"))?;
         let mut process = Self { child, port, log };
-        process.ready(kind).await.map_err(|error| format!("{kind}: {error}\n{}", process.log_tail()))?;
+        process
+            .ready(kind)
+            .await
+            .map_err(|error| format!("{kind}: {error}\n{}", process.log_tail()))?;
         Ok(process)
     }
 
@@ -133,9 +138,13 @@ fn command(kind: Kind, port: u16) -> Result<Command, String> {
             command.env("KINESIS_MOCK_TLS_PORT", free_port()?.to_string());
             command.env("KINESIS_MOCK_CERT_PATH", modules.join("kinesis-local/server.json"));
             command.env("LOG_LEVEL", "ERROR").env("SHARD_LIMIT", "100000");
-            for change in
-                ["CREATE_STREAM", "DELETE_STREAM", "SPLIT_SHARD", "MERGE_SHARDS", "UPDATE_SHARD_COUNT"]
-            {
+            for change in [
+                "CREATE_STREAM",
+                "DELETE_STREAM",
+                "SPLIT_SHARD",
+                "MERGE_SHARDS",
+                "UPDATE_SHARD_COUNT",
+            ] {
                 command.env(format!("{change}_DURATION"), "5ms");
             }
         }
@@ -183,8 +192,11 @@ fn new_log(kind: Kind) -> Result<PathBuf, String> {
     let logs = logs()?;
     let now = SystemTime::now();
     for old in fs::read_dir(&logs).into_iter().flatten().flatten() {
-        let age =
-            old.metadata().and_then(|log| log.modified()).ok().and_then(|at| now.duration_since(at).ok());
+        let age = old
+            .metadata()
+            .and_then(|log| log.modified())
+            .ok()
+            .and_then(|at| now.duration_since(at).ok());
         if age.is_some_and(|age| age > LOGS_ARE_KEPT) {
             let _ = fs::remove_file(old.path());
             let _ = fs::remove_dir_all(old.path());

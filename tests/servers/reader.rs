@@ -73,7 +73,8 @@ impl Reader {
             // Before the read: what was written by then is in it.
             let quiet = !self.stream.is_written();
             let turn = self.stream.turn().await;
-            let request = self.client.get_records().shard_iterator(iterator).set_stream_arn(self.arn.clone());
+            let request =
+                self.client.get_records().shard_iterator(iterator).set_stream_arn(self.arn.clone());
             let answer = done(unthrottled(|| request.clone().send()).await);
             drop(turn);
             self.iterator = answer.next_shard_iterator;

@@ -76,7 +76,8 @@ impl Running {
                 }
             }
             Engine::Process { port, process } => {
-                let started = Process::start_on(self.kind, *port).await.expect("the server starts again");
+                let started =
+                    Process::start_on(self.kind, *port).await.expect("the server starts again");
                 *process.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
             }
         }
@@ -102,8 +103,8 @@ impl Servers {
     }
 }
 
-/// What one scenario holds of one server: a client whose requests are counted, names that nobody else uses, and a record of what
-/// was seen, to be shown if it fails.
+/// What one scenario holds of one server: a client whose requests are counted, names that nobody
+/// else uses, and a record of what was seen, to be shown if it fails.
 #[derive(Clone)]
 pub(crate) struct Server {
     running: Arc<Running>,
@@ -146,12 +147,15 @@ impl Server {
         // AWS's timestamps have milliseconds.
         let pause = Duration::from_millis(5);
         tokio::time::sleep(pause).await;
-        let now = DateTime::from_millis(DateTime::from(SystemTime::now()).to_millis().unwrap_or_default());
+        let now = DateTime::from_millis(
+            DateTime::from(SystemTime::now()).to_millis().unwrap_or_default(),
+        );
         tokio::time::sleep(pause).await;
         now
     }
 
-    /// Waits for the system's clock to show another second: sequence numbers tell no shorter time apart.
+    /// Waits for the system's clock to show another second: sequence numbers tell no shorter time
+    /// apart.
     pub(crate) async fn next_second(&self) {
         let second = || DateTime::from(SystemTime::now()).secs();
         let now = second();

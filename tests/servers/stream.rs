@@ -1,4 +1,5 @@
-//! A data stream on the server under test, changed the way its owner would: by other hands than the crate's.
+//! A data stream on the server under test, changed the way its owner would: by other hands than the
+//! crate's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +38,13 @@ impl Stream {
     /// Of that name, whether it exists or not.
     pub(crate) fn named(server: &Server, name: String) -> Self {
         let turn = server.has(Quirk::LosesConcurrentWrites).then(Arc::default);
-        Self { name, client: server.other_client(), seen: server.seen.clone(), turn, writers: Arc::default() }
+        Self {
+            name,
+            client: server.other_client(),
+            seen: server.seen.clone(),
+            turn,
+            writers: Arc::default(),
+        }
     }
 
     pub(crate) async fn create_again(&self, shards: i32) {
@@ -59,7 +66,8 @@ impl Stream {
     /// Splits a shard in the middle; the children, the lower half first.
     pub(crate) async fn split(&self, shard: &str) -> [String; 2] {
         let listed = self.shards().await;
-        let range = listed.iter().find(|listed| listed.shard_id() == shard).and_then(Shard::hash_key_range);
+        let range =
+            listed.iter().find(|listed| listed.shard_id() == shard).and_then(Shard::hash_key_range);
         let range = range.expect("a listed shard with its range");
         let [low, high] = [range.starting_hash_key(), range.ending_hash_key()];
         let [low, high] = [low, high].map(|key| key.parse::<u128>().expect("a hash key"));
@@ -89,7 +97,8 @@ impl Stream {
     }
 
     pub(crate) async fn update_shard_count(&self, count: i32) {
-        let request = self.client.update_shard_count().stream_name(&self.name).target_shard_count(count);
+        let request =
+            self.client.update_shard_count().stream_name(&self.name).target_shard_count(count);
         let request = request.scaling_type(ScalingType::UniformScaling);
         done(unthrottled(|| request.clone().send()).await);
         self.active().await;
@@ -107,7 +116,8 @@ impl Stream {
     /// Puts a record into an open shard, whatever its hash keys are.
     pub(crate) async fn put_into(&self, shard: &str, data: &str) -> Put {
         let listed = self.shards().await;
-        let range = listed.iter().find(|listed| listed.shard_id() == shard).and_then(Shard::hash_key_range);
+        let range =
+            listed.iter().find(|listed| listed.shard_id() == shard).and_then(Shard::hash_key_range);
         let key = range.expect("a listed shard with its range").starting_hash_key();
         let _turn = self.turn().await;
         let request = self.client.put_record().stream_name(&self.name).partition_key("any");

@@ -10,7 +10,8 @@ use crate::differential;
 use crate::stream::done;
 
 pub(crate) async fn requests_are_sent_again() -> Result<(), Failed> {
-    let server = FakeKinesis::builder().starting_at(SystemTime::now()).limits(Limits::none()).build();
+    let server =
+        FakeKinesis::builder().starting_at(SystemTime::now()).limits(Limits::none()).build();
     server.fail_at_random(RandomFaults::seeded(1).rate(Fault::Throttled, 0.2));
     let differences = differential::from_itself(&server, 0..6).await;
     if !differences.is_empty() {

@@ -21,7 +21,8 @@ pub(crate) struct Writers {
 
 impl Writers {
     pub(crate) fn start(stream: &Stream, keys: usize) -> Self {
-        let mut writers = Self { tasks: JoinSet::new(), stop: Arc::default(), written: Arc::default() };
+        let mut writers =
+            Self { tasks: JoinSet::new(), stop: Arc::default(), written: Arc::default() };
         for key in 0..keys {
             stream.writer_begins();
             let (stream, stop, written) =
@@ -73,10 +74,18 @@ pub(crate) fn assert_exact(written: &BTreeMap<String, usize>, got: &[Got]) {
         let (key, n) = text.split_once(':').expect("key:n");
         assert!(all.insert(text), "{text} came twice, the second time from {shard}");
         let next = next.entry(key).or_default();
-        assert_eq!(n.parse(), Ok(*next), "{text} came from {shard} when {key}:{next} was to be next");
+        assert_eq!(
+            n.parse(),
+            Ok(*next),
+            "{text} came from {shard} when {key}:{next} was to be next"
+        );
         *next += 1;
     }
     for (key, &n) in written {
-        assert_eq!(next.get(key.as_str()).copied().unwrap_or_default(), n, "records of {key} that were read");
+        assert_eq!(
+            next.get(key.as_str()).copied().unwrap_or_default(),
+            n,
+            "records of {key} that were read"
+        );
     }
 }

@@ -1,13 +1,13 @@
-//! Readers that leave the reading to the crate: of one shard, `ShardHandle::batches`; of all, `ShardStreamExt::batches` and `records`.
+//! Readers that leave the reading to the crate: of one shard, `ShardHandle::batches`; of all,
+//! `ShardStreamExt::batches` and `records`.
 
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use kinesis_shards::{
-    Batch, Batches, ReadError, ReadEventKind, ReadOptions, ReaderEnd, Record, ShardHandle, ShardStreamExt,
-};
+use kinesis_shards::records::{Batch, Batches, EndReason, ReadEventKind};
+use kinesis_shards::{ReadError, ReadOptions, Record, ShardHandle, ShardStreamExt};
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
@@ -35,11 +35,11 @@ fn deliver(oracle: &mut Oracle, id: Id, record: &Record) {
     oracle.deliver_once(id, text.parse().unwrap_or(usize::MAX), record.sequence_number());
 }
 
-fn has_ended(oracle: &mut Oracle, id: Id, end: &ReaderEnd) {
+fn has_ended(oracle: &mut Oracle, id: Id, end: &EndReason) {
     match end {
-        ReaderEnd::EndOfShard { children } => oracle.complete(id, true, &named(children, id)),
-        ReaderEnd::Expired => oracle.expire(id),
-        ReaderEnd::Failed | ReaderEnd::Dropped => oracle.abandon(id),
+        EndReason::EndOfShard { children } => oracle.complete(id, true, &named(children, id)),
+        EndReason::Expired => oracle.expire(id),
+        EndReason::Failed | EndReason::Dropped => oracle.abandon(id),
         end => oracle.violate(format!("the reader of shard {id} has ended: {end:?}")),
     }
 }
@@ -63,7 +63,8 @@ impl Reading {
         if oracle.is_current(self.life) {
             match self.batches.ended() {
                 Some(end) => has_ended(&mut oracle, self.id, end),
-                None => oracle.violate(format!("the reader of shard {} is over and has not ended", self.id)),
+                None => oracle
+                    .violate(format!("the reader of shard {} is over and has not ended", self.id)),
             }
         }
         false
@@ -77,14 +78,21 @@ impl Drop for Reading {
             *readers -= 1;
         }
         let is_gone = self.id.generation != oracle.truth.generation;
-        oracle.ended_with_stream += u64::from(is_gone && self.batches.ended() == Some(&ReaderEnd::Expired));
+        oracle.ended_with_stream +=
+            u64::from(is_gone && self.batches.ended() == Some(&EndReason::Expired));
         if self.batches.ended().is_none() && oracle.is_current(self.life) {
             oracle.abandon(self.id);
         }
     }
 }
 
-pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: ShardHandle, visit: Visit) {
+pub(crate) async fn read(
+    consumer: Arc<Consumer>,
+    life: u32,
+    id: Id,
+    handle: ShardHandle,
+    visit: Visit,
+) {
     let held = Held::new(&consumer, life, id, handle);
     let draining = &consumer.draining;
     if visit.end == End::Hold {
@@ -99,7 +107,7 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
             oracle.life.requests.allow();
         }
     });
-    let batches = handle.batches(&consumer.client).with(options);
+    let batches = handle.batches(&consumer.client).with_options(options);
     *consumer.oracle.lock().unwrap().reading.entry(id).or_default() += 1;
     let mut reading = Reading { consumer: Arc::clone(&consumer), life, id, batches };
     let mut reads = 0;
@@ -155,15 +163,17 @@ pub(crate) async fn read_all(consumer: Arc<Consumer>, life: u32, offers: Offers)
     };
     // An error has ended its reader, which has said so.
     if setup.reading == Setting::AllBatches {
-        let batches =
-            offers.batches(&consumer.client).with(options).max_concurrent_reads(setup.max_concurrent_reads);
+        let batches = offers
+            .batches(&consumer.client)
+            .with_options(options)
+            .max_concurrent_reads(setup.max_concurrent_reads);
         let mut batches = pin!(batches);
         while let Some(next) = batches.next().await {
             next.into_iter().flatten().for_each(|record| take(&record));
             linger().await;
         }
     } else {
-        let records = offers.records(&consumer.client).with(options).max_run(setup.run);
+        let records = offers.records(&consumer.client).with_options(options).max_run(setup.run);
         let records = records.max_concurrent_reads(setup.max_concurrent_reads);
         let mut records = pin!(records);
         while let Some(next) = records.next().await {

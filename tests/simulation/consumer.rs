@@ -15,10 +15,9 @@ use kinesis_shards::{AllShards, ShardHandle, TryAllShards};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::by_records;
 use crate::oracle::Oracle;
-use crate::reader;
 use crate::script::{Reading, Setup, Visit};
+use crate::{by_records, reader};
 
 /// What all readers of all lives share.
 pub(crate) struct Consumer {
@@ -72,7 +71,11 @@ impl Shards {
         }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, oracle: &Mutex<Oracle>) -> Poll<Option<ShardHandle>> {
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        oracle: &Mutex<Oracle>,
+    ) -> Poll<Option<ShardHandle>> {
         loop {
             let polled = match self {
                 Self::All(shards) => return Pin::new(shards).poll_next(cx),
@@ -148,7 +151,14 @@ impl Pipeline {
         } else {
             (Some(offers), None)
         };
-        Self { life, consumer, offers, of_all, inline: FuturesUnordered::new(), tasks: JoinSet::new() }
+        Self {
+            life,
+            consumer,
+            offers,
+            of_all,
+            inline: FuturesUnordered::new(),
+            tasks: JoinSet::new(),
+        }
     }
 
     fn start(&mut self, handle: ShardHandle) {

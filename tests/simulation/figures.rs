@@ -32,8 +32,9 @@ impl Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { shards, offers, records, deliveries, requests, lives, simulated, faults, .. } =
-            &self.sum;
+        let Outcome {
+            shards, offers, records, deliveries, requests, lives, simulated, faults, ..
+        } = &self.sum;
         let ended_with_stream = self.sum.ended_with_stream;
         let simulated = Duration::from_secs(simulated.as_secs());
         let met: u64 = faults.values().sum();

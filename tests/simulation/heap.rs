@@ -28,7 +28,8 @@ fn kept_by(script: &Script) -> isize {
     live_bytes() - before
 }
 
-/// Once a seed was played, all that is made once in a process is there. A table that grows does so in one of two plays at most.
+/// Once a seed was played, all that is made once in a process is there. A table that grows does so
+/// in one of two plays at most.
 pub(crate) fn kept() -> Result<String, String> {
     for seed in 0..SEEDS {
         let script = Script::of_seed(seed);

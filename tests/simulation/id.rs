@@ -1,4 +1,5 @@
-//! Which shard of which stream: one that is created again under a name has the ids of the one before.
+//! Which shard of which stream: one that is created again under a name has the ids of the one
+//! before.
 
 use std::fmt;
 

@@ -51,8 +51,11 @@ impl HttpClient for LatestTap {
 
 impl HttpConnector for Line {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let asked: Value =
-            request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+        let asked: Value = request
+            .body()
+            .bytes()
+            .and_then(|body| serde_json::from_slice(body).ok())
+            .unwrap_or_default();
         let shard = asked["ShardId"].as_str().and_then(number);
         let shard = shard.filter(|_| asked["ShardIteratorType"] == "LATEST");
         let answer = self.connector.call(request);

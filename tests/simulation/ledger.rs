@@ -1,4 +1,5 @@
-//! What is true of the stream, whatever any listing says, and which of its records are owed to the consumer.
+//! What is true of the stream, whatever any listing says, and which of its records are owed to the
+//! consumer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -40,7 +41,9 @@ impl Truth {
             let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
             let range = shard.sequence_number_range();
             let known = self.shards.entry(id).or_insert_with(|| True {
-                first: range.map(|range| range.starting_sequence_number().to_owned()).unwrap_or_default(),
+                first: range
+                    .map(|range| range.starting_sequence_number().to_owned())
+                    .unwrap_or_default(),
                 parents: parents.into_iter().flatten().filter_map(of_this).collect(),
                 born: Instant::now(),
                 closed: None,
@@ -60,7 +63,8 @@ impl Truth {
         gone.into_iter().collect()
     }
 
-    /// All its shards are gone; gives those that were listed. What comes under its name is another stream.
+    /// All its shards are gone; gives those that were listed. What comes under its name is another
+    /// stream.
     pub(crate) fn delete(&mut self, now: SystemTime) -> BTreeSet<Id> {
         let gone = self.update(&[], now).into_iter().collect();
         for shard in self.shards.values_mut() {
@@ -104,7 +108,8 @@ impl Truth {
     /// The closed shards that are listed, in the order in which they were closed.
     pub(crate) fn closed(&self) -> Vec<Id> {
         let listed = self.shards.iter().filter(|(_, shard)| shard.listed);
-        let mut closed: Vec<_> = listed.filter_map(|(id, shard)| Some((shard.closed?, *id))).collect();
+        let mut closed: Vec<_> =
+            listed.filter_map(|(id, shard)| Some((shard.closed?, *id))).collect();
         closed.sort();
         closed.into_iter().map(|(_, id)| id).collect()
     }

@@ -1,13 +1,14 @@
-//! One life of the stream of shards, from its first poll until it is dropped: what its listings named, and what the ordering
-//! contract promises once they have. Nothing is promised about what no listing showed: a parent that is left out of the
-//! complete listing that first names its child counts as closed.
+//! One life of the stream of shards, from its first poll until it is dropped: what its listings
+//! named, and what the ordering contract promises once they have. Nothing is promised about what no
+//! listing showed: a parent that is left out of the complete listing that first names its child
+//! counts as closed.
 
 mod offers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use kinesis_shards::{ParentOutcome, Progress};
+use kinesis_shards::shard::{ParentOutcome, Progress};
 use tokio::time::Instant;
 
 use crate::id::Id;
@@ -105,7 +106,12 @@ impl Life {
     }
 
     /// Takes in a page; after the last, gives the shards that a `Latest` run counts as finished.
-    pub(crate) fn hear_page(&mut self, shards: Vec<Shown>, is_last: bool, truth: &Truth) -> Vec<Id> {
+    pub(crate) fn hear_page(
+        &mut self,
+        shards: Vec<Shown>,
+        is_last: bool,
+        truth: &Truth,
+    ) -> Vec<Id> {
         self.pages.extend(shards);
         if is_last { self.hear_list(truth) } else { Vec::new() }
     }
@@ -126,23 +132,25 @@ impl Life {
         for shard in &shards {
             let full_lists = self.full_lists;
             if let Some(member) = self.members.get_mut(&shard.id) {
-                member.vague |= member.is_closed() && full_lists - member.named_in >= 2;
+                member.vague |= member.is_closed() && full_lists - member.last_listed >= 2;
             }
         }
         self.full_lists += u32::from(is_full);
         let mask = if is_full { self.mask.take() } else { None };
         let listed: BTreeSet<Id> = shards.iter().map(|shard| shard.id).collect();
-        // What the earlier run knew is not all there: what has a parent that is not, may descend from it.
+        // What the earlier run knew is not all there: what has a parent that is not, may descend
+        // from it.
         let has_gaps = is_first && !self.named.is_subset(&listed);
         let mut before_start = Vec::new();
         for shard in shards {
             if let Some(member) = self.members.get_mut(&shard.id) {
-                member.named_in = self.full_lists;
+                member.last_listed = self.full_lists;
                 continue;
             }
             let namesake = self.under_the_name_of(shard.id).filter(|_| !is_full);
             if namesake.is_some_and(|id| !self.may_be_gone(id)) {
-                // Another stream: which of its shards are the same in name only, a full list has to say.
+                // Another stream: which of its shards are the same in name only, a full list has to
+                // say.
                 self.requests.allow();
                 continue;
             }
@@ -150,8 +158,10 @@ impl Life {
             // The parents of an addition are told by their ids alone: they may be another stream's.
             let is_mistaken = |parent: &Id| self.under_the_name_of(*parent).is_some();
             let all_known = shard.parents.iter().all(|parent| knows(parent) || is_mistaken(parent));
-            let vague =
-                shard.parents.iter().any(|parent| is_mistaken(parent) || self.may_be_forgotten(*parent));
+            let vague = shard
+                .parents
+                .iter()
+                .any(|parent| is_mistaken(parent) || self.may_be_forgotten(*parent));
             if !is_full && (!all_known || vague) {
                 self.requests.allow();
             }
@@ -161,7 +171,10 @@ impl Life {
             let is_wanted = mask.as_ref().is_none_or(|mask| {
                 mask.contains(&shard.id)
                     || self.named.contains(&shard.id)
-                    || shard.parents.iter().any(|parent| self.named.contains(parent) || knows(parent))
+                    || shard
+                        .parents
+                        .iter()
+                        .any(|parent| self.named.contains(parent) || knows(parent))
                     || has_gaps && shard.parents.iter().any(|parent| !listed.contains(parent))
             });
             if is_wanted && self.adopt(&shard, is_first && is_full, vague, truth) {
@@ -185,8 +198,8 @@ impl Life {
         self.members.keys().rev().copied().find(|member| member.is_under_the_name_of(id))
     }
 
-    /// Rule 7: the stream was created again. What is out of the one before ends into the void; of what may have been forgotten, nothing
-    /// tells.
+    /// Rule 7: the stream was created again. What is out of the one before ends into the void; of
+    /// what may have been forgotten, nothing tells.
     fn see_recreation(&mut self, shards: &[Shown]) {
         let Some(newest) = shards.iter().map(|shard| shard.id.generation).max() else { return };
         let same_names: Vec<Id> =
@@ -212,14 +225,22 @@ impl Life {
     /// True if it counts as finished because the run began at `Latest`.
     fn adopt(&mut self, shard: &Shown, in_first_list: bool, vague: bool, truth: &Truth) -> bool {
         let now = Instant::now();
-        let firm: Vec<Id> =
-            shard.parents.iter().copied().filter(|parent| self.members.contains_key(parent)).collect();
+        let firm: Vec<Id> = shard
+            .parents
+            .iter()
+            .copied()
+            .filter(|parent| self.members.contains_key(parent))
+            .collect();
         let waits = firm.iter().any(|parent| !self.is_closed(*parent));
         let descends = shard.parents.iter().any(|parent| {
-            self.named.contains(parent) || self.members.get(parent).is_some_and(|member| member.descends)
+            self.named.contains(parent)
+                || self.members.get(parent).is_some_and(|member| member.descends)
         }) || self.calm && truth.descends(shard.id, &self.named);
-        let from_latest =
-            self.latest.is_some() && !self.began_before_stream && in_first_list && !waits && !descends;
+        let from_latest = self.latest.is_some()
+            && !self.began_before_stream
+            && in_first_list
+            && !waits
+            && !descends;
         let mut exact = None;
         let mut before_start = false;
         let state = match self.resume.remove(&shard.id) {
@@ -237,7 +258,7 @@ impl Life {
         let member = Member {
             known_since: now,
             firm,
-            named_in: self.full_lists,
+            last_listed: self.full_lists,
             state,
             exact,
             may_start_at_latest: from_latest && !shard.closed,
@@ -254,13 +275,17 @@ impl Life {
         self.members.get(&id).is_some_and(Member::is_closed)
     }
 
-    /// Rule 6: closed, and not named by two full lists in a row. Should it be listed again, it is as good as new.
+    /// Rule 6: closed, and not named by two full lists in a row. Should it be listed again, it is
+    /// as good as new.
     fn may_be_forgotten(&self, id: Id) -> bool {
-        self.members.get(&id).is_some_and(|m| m.vague || m.is_closed() && self.full_lists - m.named_in >= 2)
+        self.members
+            .get(&id)
+            .is_some_and(|m| m.vague || m.is_closed() && self.full_lists - m.last_listed >= 2)
     }
 
     fn may_be_gone(&self, id: Id) -> bool {
-        self.may_be_forgotten(id) || self.members.get(&id).is_some_and(|member| member.may_be_buried)
+        self.may_be_forgotten(id)
+            || self.members.get(&id).is_some_and(|member| member.may_be_buried)
     }
 
     pub(crate) fn close(
@@ -276,11 +301,13 @@ impl Life {
         for (child, parents) in children {
             // By their ids, which may be another stream's.
             let is_mistaken = |parent: &Id| self.under_the_name_of(*parent).is_some();
-            let all_known =
-                parents.iter().all(|parent| self.members.contains_key(parent) || is_mistaken(parent));
+            let all_known = parents
+                .iter()
+                .all(|parent| self.members.contains_key(parent) || is_mistaken(parent));
             if all_known && !self.members.contains_key(child) {
-                let vague =
-                    parents.iter().any(|parent| is_mistaken(parent) || self.may_be_forgotten(*parent));
+                let vague = parents
+                    .iter()
+                    .any(|parent| is_mistaken(parent) || self.may_be_forgotten(*parent));
                 let shown = Shown { id: *child, parents: parents.clone(), closed: false };
                 self.adopt(&shown, false, vague, truth);
             }
@@ -299,7 +326,7 @@ impl Life {
         let now = Instant::now();
         for member in self.members.values_mut() {
             let State::Doubted { since, .. } = member.state else { continue };
-            let is_omitted = member.named_in < self.full_lists;
+            let is_omitted = member.last_listed < self.full_lists;
             member.state = match (is_omitted, self.list_begun > since) {
                 (true, true) => State::Closed(ParentOutcome::Unlisted, now),
                 (false, true) => State::HandedBack(now),

@@ -1,4 +1,5 @@
-//! Random streams, faults and consumers on a paused clock, each a function of one seed, against an oracle that knows the truth.
+//! Random streams, faults and consumers on a paused clock, each a function of one seed, against an
+//! oracle that knows the truth.
 //!
 //! ```text
 //! cargo test --test simulation                              2,000 seeds
@@ -7,13 +8,16 @@
 //! SIMULATION_SEED=4711 cargo test --test simulation         one seed, with its script
 //! ```
 //!
-//! `SIMULATION_FIRST` is the first seed, by default 0; `SIMULATION_THREADS` is by default the number of processors.
+//! `SIMULATION_FIRST` is the first seed, by default 0; `SIMULATION_THREADS` is by default the
+//! number of processors.
 //!
-//! A seed that fails is printed, with what was violated, and with the shortest script found that is violated in the same way. That script is
-//! not written down but found again: the report names the attempts by which the seed's own script became shorter,
-//! `SIMULATION_SEED=4711 SIMULATION_SHORTER=3.8.20-24`.
+//! A seed that fails is printed, with what was violated, and with the shortest script found that is
+//! violated in the same way. That script is not written down but found again: the report names the
+//! attempts by which the seed's own script became shorter, `SIMULATION_SEED=4711
+//! SIMULATION_SHORTER=3.8.20-24`.
 //!
-//! There is one test for each way to read the shards, and one that plays some seeds again, alone, to see what is left on the heap.
+//! There is one test for each way to read the shards, and one that plays some seeds again, alone,
+//! to see what is left on the heap.
 
 mod by_records;
 mod consumer;
@@ -53,7 +57,9 @@ const TWICE: u64 = 50;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.replace('_', "").parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+    Some(
+        text.replace('_', "").parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+    )
 }
 
 fn play(script: &Script) -> Outcome {
@@ -78,12 +84,18 @@ fn report(seed: u64, script: &Script, outcome: &Outcome) {
         println!("and it does not fail in the same way each time");
     }
     let kind = shrink::kind(violation);
-    let fails_so = |script: &Script| play(script).violation.is_some_and(|why| shrink::kind(&why) == kind);
+    let fails_so =
+        |script: &Script| play(script).violation.is_some_and(|why| shrink::kind(&why) == kind);
     let (shortest, path) = shrink::shortest(script, |_, script| fails_so(script));
-    println!("the shortest script that fails so: {}", play(&shortest).violation.unwrap_or_default());
+    println!(
+        "the shortest script that fails so: {}",
+        play(&shortest).violation.unwrap_or_default()
+    );
     println!("{shortest:#?}");
     println!("again: SIMULATION_SEED={seed} cargo test --test simulation");
-    println!("the shortest: SIMULATION_SEED={seed} SIMULATION_SHORTER={path} cargo test --test simulation\n");
+    println!(
+        "the shortest: SIMULATION_SEED={seed} SIMULATION_SHORTER={path} cargo test --test simulation\n"
+    );
 }
 
 /// One seed, or the shorter script that a report named.
@@ -91,8 +103,8 @@ fn one(seed: u64) -> bool {
     let mut script = Script::of_seed(seed);
     let shorter = std::env::var("SIMULATION_SHORTER").ok();
     if let Some(path) = &shorter {
-        let path =
-            shrink::Path::parse(path).unwrap_or_else(|| panic!("SIMULATION_SHORTER is no path: {path}"));
+        let path = shrink::Path::parse(path)
+            .unwrap_or_else(|| panic!("SIMULATION_SHORTER is no path: {path}"));
         script = path.walk(&script);
     }
     println!("{script:#?}");
@@ -172,7 +184,8 @@ fn main() -> ExitCode {
         println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out");
         return ExitCode::SUCCESS;
     }
-    // A panic of a reader is part of its script, and one of a script that is being made shorter was printed once.
+    // A panic of a reader is part of its script, and one of a script that is being made shorter was
+    // printed once.
     std::panic::set_hook(Box::new(|_| ()));
 
     let begun = Instant::now();
@@ -186,7 +199,11 @@ fn main() -> ExitCode {
             tests.push((reading.name().to_owned(), failures.is_empty(), format!("{played} seeds")));
         }
         let kept = heap::kept();
-        tests.push(("nothing_is_left_on_the_heap".to_owned(), kept.is_ok(), kept.unwrap_or_else(|why| why)));
+        tests.push((
+            "nothing_is_left_on_the_heap".to_owned(),
+            kept.is_ok(),
+            kept.unwrap_or_else(|why| why),
+        ));
     }
     println!();
     for (name, is_ok, what) in &tests {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::SequenceNumberRange;
-use kinesis_shards::{OnDrop, ParentOutcome, Progress, ShardHandle, StartPosition};
+use kinesis_shards::shard::{ParentOutcome, Progress, StartPosition};
+use kinesis_shards::{OnDrop, ShardHandle};
 use tokio::time::{Duration, Instant};
 
 use crate::id::{Id, number};
@@ -13,7 +14,8 @@ use crate::life::{Extent, Life, Shown};
 use crate::member::{Rules, State};
 use crate::requests::Answer;
 
-/// A reader whose iterator at `LATEST` comes later than this, from when it was made, does not use it.
+/// A reader whose iterator at `LATEST` comes later than this, from when it was made, does not use
+/// it.
 const PROMPT: Duration = Duration::from_secs(1);
 
 /// A shard as a page of a listing has it.
@@ -39,13 +41,14 @@ pub(crate) struct Oracle {
     pub(crate) rules: Rules,
     /// What the consumer remembers across its lives.
     memory: BTreeMap<Id, Progress>,
-    /// When a shard may next be asked for anything by the simulation's own reader: 5 requests a second are too many for one.
+    /// When a shard may next be asked for anything by the simulation's own reader: 5 requests a
+    /// second are too many for one.
     turns: BTreeMap<Id, Instant>,
     /// Of the crate's readers: when each was made, and the record that it gave last.
     opened: BTreeMap<Id, SystemTime>,
     last: BTreeMap<Id, usize>,
-    /// The shards that readers of the crate read now, each by itself, and how many such readers ended with
-    /// a stream that was gone.
+    /// The shards that readers of the crate read now, each by itself, and how many such readers
+    /// ended with a stream that was gone.
     pub(crate) reading: BTreeMap<Id, u32>,
     pub(crate) ended_with_stream: u64,
     /// When each shard was offered, by the number in its id.
@@ -105,7 +108,8 @@ impl Oracle {
         }
     }
 
-    /// The next life begins with what those before it left of this stream, not of one that had its name.
+    /// The next life begins with what those before it left of this stream, not of one that had its
+    /// name.
     pub(crate) fn begin_life(&mut self, latest: Option<SystemTime>) -> Vec<(String, Progress)> {
         self.rules.calm = self.is_calm;
         let generation = self.truth.generation;
@@ -115,10 +119,13 @@ impl Oracle {
         self.is_over = false;
         self.cut_in = None;
         let named = self.memory.iter();
-        named.map(|(id, progress)| (format!("shardId-{:012}", id.index), progress.clone())).collect()
+        named
+            .map(|(id, progress)| (format!("shardId-{:012}", id.index), progress.clone()))
+            .collect()
     }
 
-    /// The stream is deleted: its records are gone, and until it is created again no listing succeeds.
+    /// The stream is deleted: its records are gone, and until it is created again no listing
+    /// succeeds.
     pub(crate) fn delete(&mut self, now: SystemTime) {
         self.rules.calm = false;
         let gone = self.truth.delete(now);
@@ -179,11 +186,16 @@ impl Oracle {
 
     // What the consumer does.
 
-    /// Which shard a handle is for: its first number tells, or else, if only its parent has named it, the lists so far.
+    /// Which shard a handle is for: its first number tells, or else, if only its parent has named
+    /// it, the lists so far.
     fn id_of(&self, handle: &ShardHandle) -> Option<Id> {
         let index = number(handle.id())?;
-        let first = handle.shard().sequence_number_range().map(SequenceNumberRange::starting_sequence_number);
-        let by_name = || self.life.named(index).unwrap_or(Id { generation: self.truth.generation, index });
+        let first = handle
+            .shard()
+            .sequence_number_range()
+            .map(SequenceNumberRange::starting_sequence_number);
+        let by_name =
+            || self.life.named(index).unwrap_or(Id { generation: self.truth.generation, index });
         Some(first.map_or_else(by_name, |first| self.truth.id_of(index, first)))
     }
 
@@ -193,8 +205,10 @@ impl Oracle {
             return self.last_offered;
         };
         let of_this = |parent| Some(Id { index: number(parent)?, ..id });
-        let parents: Vec<_> =
-            handle.parents().filter_map(|(parent, outcome)| Some((of_this(parent)?, outcome))).collect();
+        let parents: Vec<_> = handle
+            .parents()
+            .filter_map(|(parent, outcome)| Some((of_this(parent)?, outcome)))
+            .collect();
         self.offered.push((Instant::now(), id.index));
         self.last_offered = id;
         self.last.remove(&id);
@@ -202,8 +216,11 @@ impl Oracle {
         if let Err(why) = self.life.offer(id, handle.start(), &parents, &self.rules, &self.truth) {
             self.violate(format!("shard {id} was offered although {why}"));
         }
-        if let (Some(latest), StartPosition::Timestamp(began)) = (self.life.latest(), handle.start()) {
-            // The first list named no shard, so the run begins at a time: what was written before is not owed.
+        if let (Some(latest), StartPosition::Timestamp(began)) =
+            (self.life.latest(), handle.start())
+        {
+            // The first list named no shard, so the run begins at a time: what was written before
+            // is not owed.
             let began = SystemTime::try_from(*began).unwrap_or(SystemTime::UNIX_EPOCH);
             self.ledger.excuse(|of, written| of == id && written < began.min(latest));
         }
@@ -239,7 +256,8 @@ impl Oracle {
         self.deliver(shard, record, sequence);
     }
 
-    /// A reader of the crate is made. It owes what is written from now on, even if it is to start at `LATEST`.
+    /// A reader of the crate is made. It owes what is written from now on, even if it is to start
+    /// at `LATEST`.
     pub(crate) fn open(&mut self, shard: Id, start: &StartPosition, now: SystemTime) {
         self.opened.insert(shard, now);
         if *start == StartPosition::Latest {
@@ -248,7 +266,8 @@ impl Oracle {
         }
     }
 
-    /// An iterator at `LATEST` came, that was asked for then: what was there already is not owed, unless it came too late to be used.
+    /// An iterator at `LATEST` came, that was asked for then: what was there already is not owed,
+    /// unless it came too late to be used.
     pub(crate) fn latest_came(&mut self, index: u64, asked: SystemTime, came: SystemTime) {
         let shard = Id { generation: self.truth.generation, index };
         let opened = self.opened.get(&shard);
@@ -258,7 +277,8 @@ impl Oracle {
         }
     }
 
-    /// The simulation's own reader asks for `LATEST` but once: should there be no answer, it goes on from here.
+    /// The simulation's own reader asks for `LATEST` but once: should there be no answer, it goes
+    /// on from here.
     pub(crate) fn asked_for_latest(&mut self, shard: Id, asked: SystemTime) {
         self.ledger.excuse(|of, written| of == shard && written < asked);
         self.remember(shard, StartPosition::Timestamp(asked.into()));
@@ -324,7 +344,9 @@ impl Oracle {
                 State::Known => return Some(format!("shard {id} was never offered")),
                 State::Doubted { .. } => return Some(format!("shard {id} is still in doubt")),
                 State::HandedBack(_) => return Some(format!("shard {id} was never offered again")),
-                State::Out if !self.truth.is_open(*id) => return Some(format!("shard {id} is still out")),
+                State::Out if !self.truth.is_open(*id) => {
+                    return Some(format!("shard {id} is still out"));
+                }
                 State::Out | State::Closed(..) => {}
             }
         }
@@ -332,7 +354,9 @@ impl Oracle {
         if let Some((id, _)) = reading.find(|(id, _)| id.generation != self.truth.generation) {
             return Some(format!("shard {id} is read although its stream is gone"));
         }
-        if let Some(id) = self.truth.listed(self.since).find(|id| !self.life.members.contains_key(id)) {
+        if let Some(id) =
+            self.truth.listed(self.since).find(|id| !self.life.members.contains_key(id))
+        {
             return Some(format!("shard {id} was never offered, nor named by a list"));
         }
         if let Some((record, shard)) = self.ledger.owed().next() {
@@ -340,7 +364,10 @@ impl Oracle {
         }
         let listed = self.truth.listed(None).count();
         if self.tracked > listed {
-            return Some(format!("{} shards are remembered, but {listed} are listed", self.tracked));
+            return Some(format!(
+                "{} shards are remembered, but {listed} are listed",
+                self.tracked
+            ));
         }
         None
     }

@@ -13,9 +13,10 @@ use crate::script::{ITERATOR, READING};
 const MOST: usize = 5;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What was violated: within any second, a shard is read and asked for iterators five times at most by those who read it one after
-/// the other. Another reader, from another offer of the shard, knows nothing of the one before, and may begin within its second.
-/// So may the reader of a stream that was created again, beside that of the stream before.
+/// What was violated: within any second, a shard is read and asked for iterators five times at most
+/// by those who read it one after the other. Another reader, from another offer of the shard, knows
+/// nothing of the one before, and may begin within its second. So may the reader of a stream that
+/// was created again, beside that of the stream before.
 pub(crate) fn check(
     requests: &[Request],
     offered: &[(Instant, u64)],
@@ -27,7 +28,9 @@ pub(crate) fn check(
         offers.entry(*shard).or_default().push(*at);
     }
     let mut seconds: BTreeMap<(&str, u64), VecDeque<&Request>> = BTreeMap::new();
-    for request in requests.iter().filter(|request| [ITERATOR, READING].contains(&request.operation())) {
+    for request in
+        requests.iter().filter(|request| [ITERATOR, READING].contains(&request.operation()))
+    {
         let Some(shard) = request.shard_id().and_then(number) else { continue };
         let second = seconds.entry((request.operation(), shard)).or_default();
         second.push_back(request);

@@ -8,7 +8,8 @@ use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::ChildShard;
 use futures::future::select;
-use kinesis_shards::{ShardHandle, StartPosition};
+use kinesis_shards::ShardHandle;
+use kinesis_shards::shard::StartPosition;
 use tokio::time::{sleep, sleep_until};
 
 use crate::consumer::Consumer;
@@ -79,7 +80,13 @@ pub(crate) fn named(children: &[ChildShard], parent: Id) -> Vec<(Id, Vec<Id>)> {
 /// A panic of this is part of the script.
 pub(crate) struct Scripted;
 
-pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: ShardHandle, visit: Visit) {
+pub(crate) async fn read(
+    consumer: Arc<Consumer>,
+    life: u32,
+    id: Id,
+    handle: ShardHandle,
+    visit: Visit,
+) {
     let start = handle.start().clone();
     let held = Held::new(&consumer, life, id, handle);
     let draining = &consumer.draining;
@@ -116,7 +123,8 @@ pub(crate) async fn read(consumer: Arc<Consumer>, life: u32, id: Id, handle: Sha
             continue;
         };
         let was_closed = !consumer.oracle.lock().unwrap().truth.is_open(id);
-        let read = consumer.client.get_records().shard_iterator(&from).limit(visit.limit).send().await;
+        let read =
+            consumer.client.get_records().shard_iterator(&from).limit(visit.limit).send().await;
         let batch = match read {
             Ok(batch) => batch,
             Err(error) if error.code() == Some("ExpiredIteratorException") => continue,

@@ -54,12 +54,14 @@ impl Requests {
         }
     }
 
-    /// A shard was closed; or a list wants another: one that named a shard whose parents no list had, or the filtered one before one of all shards.
+    /// A shard was closed; or a list wants another: one that named a shard whose parents no list
+    /// had, or the filtered one before one of all shards.
     pub(crate) fn allow(&mut self) {
         self.reasons.push_back(Instant::now());
     }
 
-    /// A listing begins: there must be a reason within the last few intervals, and it must not follow a failure too soon or too late.
+    /// A listing begins: there must be a reason within the last few intervals, and it must not
+    /// follow a failure too soon or too late.
     pub(crate) fn begin(&mut self, rules: &Rules, is_second_half: bool) -> Result<(), String> {
         let now = Instant::now();
         self.is_begun = true;
@@ -81,11 +83,15 @@ impl Requests {
         if self.sdk_retries || self.failures == 0 || self.expired_tokens > 0 || is_second_half {
             return Ok(());
         }
-        let longest = FIRST_RETRY.saturating_mul(1 << (self.failures - 1).min(16)).min(rules.poll_interval);
+        let longest =
+            FIRST_RETRY.saturating_mul(1 << (self.failures - 1).min(16)).min(rules.poll_interval);
         let waited = now - self.failed_at;
         // A clock of milliseconds.
         if waited + Duration::from_millis(1) < longest / 2 {
-            return Err(format!("after {} failed listings the next came after {waited:?}", self.failures));
+            return Err(format!(
+                "after {} failed listings the next came after {waited:?}",
+                self.failures
+            ));
         }
         if waited > longest + rules.slack_since(self.failed_at) + Duration::from_millis(1) {
             return Err(format!(

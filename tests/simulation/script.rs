@@ -1,4 +1,5 @@
-//! What happens in one simulation: written down before it begins, so that it can be printed, and made shorter.
+//! What happens in one simulation: written down before it begins, so that it can be printed, and
+//! made shorter.
 
 use std::time::Duration;
 
@@ -8,12 +9,14 @@ use kinesis_shards::testing::Fault;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
-    /// Of what is left to chance while the script runs: the core's and the SDK's jitter, and the faults by rate.
+    /// Of what is left to chance while the script runs: the core's and the SDK's jitter, and the
+    /// faults by rate.
     pub(crate) seed: u64,
     pub(crate) setup: Setup,
     /// Each with the milliseconds before it.
     pub(crate) steps: Vec<(u64, Step)>,
-    /// What becomes of the handles, in the order they are offered; those after the last are read to their end.
+    /// What becomes of the handles, in the order they are offered; those after the last are read to
+    /// their end.
     pub(crate) visits: Vec<Visit>,
 }
 
@@ -37,16 +40,19 @@ pub(crate) struct Setup {
     /// Each reader is a task, rather than all in one with the stream.
     pub(crate) tasks: bool,
     pub(crate) reading: Reading,
-    /// Of readers of all shards: how many are read at once, and what the consumer takes for itself after a page or a record.
+    /// Of readers of all shards: how many are read at once, and what the consumer takes for itself
+    /// after a page or a record.
     pub(crate) max_concurrent_reads: usize,
     pub(crate) consumer_ms: u64,
     /// Of `ShardStreamExt::records`: how many records of one shard come in a row.
     pub(crate) run: usize,
-    /// The crate's readers read in tasks: of the same runtime, whose one thread takes them in the same order each time.
+    /// The crate's readers read in tasks: of the same runtime, whose one thread takes them in the
+    /// same order each time.
     pub(crate) spawn: bool,
     /// The SDK tries listings again by itself.
     pub(crate) sdk_retries: bool,
-    /// What is taken up again after `abandon` goes on behind the last record delivered, rather than from the start.
+    /// What is taken up again after `abandon` goes on behind the last record delivered, rather than
+    /// from the start.
     pub(crate) remembers: bool,
     /// Faults by chance: this share of all requests, in thousandths, for each kind.
     pub(crate) fault_rate: u32,
@@ -68,7 +74,8 @@ pub(crate) enum Reading {
 }
 
 impl Reading {
-    pub(crate) const EACH: [Self; 4] = [Self::Own, Self::EachShard, Self::AllBatches, Self::AllRecords];
+    pub(crate) const EACH: [Self; 4] =
+        [Self::Own, Self::EachShard, Self::AllBatches, Self::AllRecords];
 
     /// As a test.
     pub(crate) fn name(self) -> &'static str {
@@ -102,7 +109,8 @@ pub(crate) enum Step {
     Merge(usize),
     /// To a count between the half and the double.
     Scale(usize),
-    /// Each open shard is split, as AWS does with a stream in on-demand mode; one in provisioned mode is told to.
+    /// Each open shard is split, as AWS does with a stream in on-demand mode; one in provisioned
+    /// mode is told to.
     Double,
     /// So many splits and merges in one instant.
     Storm(u8, u64),
@@ -115,7 +123,8 @@ pub(crate) enum Step {
     Calm,
     /// The consumer starts for the first time.
     Begin,
-    /// The consumer is cut off once it has been polled so often, and starts anew after so many milliseconds.
+    /// The consumer is cut off once it has been polled so often, and starts anew after so many
+    /// milliseconds.
     Restart {
         polls: u32,
         pause_ms: u64,
@@ -133,7 +142,8 @@ pub(crate) enum Step {
 /// What the consumer does while the stream is created again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Meanwhile {
-    /// It lives on. One that reads all shards by one stream is restarted: its events do not tell two shards of one name apart.
+    /// It lives on. One that reads all shards by one stream is restarted: its events do not tell
+    /// two shards of one name apart.
     Lives,
     /// It is stopped before, and started when there is a stream again.
     Restarts,
@@ -182,8 +192,11 @@ pub(crate) const ITERATOR: &str = "GetShardIterator";
 pub(crate) const READING: &str = "GetRecords";
 
 impl Visit {
-    pub(crate) const FAITHFUL: Self =
-        Self { idle_ms: 2_000, limit: 1_000, end: End::Complete { with_children: false, linger_ms: 0 } };
+    pub(crate) const FAITHFUL: Self = Self {
+        idle_ms: 2_000,
+        limit: 1_000,
+        end: End::Complete { with_children: false, linger_ms: 0 },
+    };
 }
 
 impl Script {
@@ -207,7 +220,9 @@ impl Script {
                 4 => Step::AbortReader(rng.usize(..64)),
                 7 if rng.u32(..4) == 0 => recreate(&mut rng),
                 5 if rng.u32(..4) == 0 => Step::Calm,
-                6 if rng.u32(..8) == 0 => Step::Suspend(if rng.bool() { 301 } else { rng.u64(1..100_000) }),
+                6 if rng.u32(..8) == 0 => {
+                    Step::Suspend(if rng.bool() { 301 } else { rng.u64(1..100_000) })
+                }
                 _ => change(&mut rng, resharding),
             };
             steps.push((wait, step));
@@ -300,7 +315,9 @@ fn fault(rng: &mut Rng) -> Step {
         (LISTING, 0) => Trouble::Omit(rng.usize(..64)),
         (LISTING, 1) => Trouble::StillOpen(rng.usize(..64)),
         (LISTING, 2) => Trouble::NoChildren(rng.usize(..64)),
-        (LISTING, 3) => Trouble::Plain(Fault::StaleListing(Duration::from_millis(rng.u64(..20_000)))),
+        (LISTING, 3) => {
+            Trouble::Plain(Fault::StaleListing(Duration::from_millis(rng.u64(..20_000))))
+        }
         (LISTING, 4) => Trouble::Plain(Fault::OmitSomeShards(rng.u64(..))),
         (LISTING, 5) => Trouble::Plain(Fault::Body(BODIES[rng.usize(..BODIES.len())].to_owned())),
         _ => {
@@ -311,7 +328,8 @@ fn fault(rng: &mut Rng) -> Step {
     Step::Fault(operation, trouble, rng.u8(1..5))
 }
 
-/// Answers that are JSON and no more: no shards at all, a shard that is its own parent, a shard without a name.
+/// Answers that are JSON and no more: no shards at all, a shard that is its own parent, a shard
+/// without a name.
 const BODIES: [&str; 3] = [
     "{}",
     r#"{"Shards":[{"ShardId":"shardId-000000000000","ParentShardId":"shardId-000000000000",
@@ -339,7 +357,8 @@ pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
         Fault::WrongTypes,
     ];
     if operation != LISTING {
-        // Of a listing it would say that the stream is not there: no passing fault, but a fact that the core acts on.
+        // Of a listing it would say that the stream is not there: no passing fault, but a fact that
+        // the core acts on.
         kinds.push(Fault::ResourceNotFound);
     }
     match operation {

@@ -12,7 +12,8 @@ const MOST_ATTEMPTS: usize = 6_000;
 /// What kind of violation this is: its words, without the numbers in it.
 pub(crate) fn kind(violation: &str) -> String {
     let has_number = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());
-    let words: Vec<_> = violation.split_whitespace().filter(|word| !has_number(word)).take(12).collect();
+    let words: Vec<_> =
+        violation.split_whitespace().filter(|word| !has_number(word)).take(12).collect();
     words.join(" ")
 }
 
@@ -106,7 +107,8 @@ impl<F: Fn(usize, &Script) -> bool> Shrinking<F> {
         for at in 0..self.best.steps.len() {
             is_better |= self.attempt(|script| script.steps[at].0 = 0);
             let plainer = plainer(&self.best.steps[at].1);
-            is_better |= plainer.into_iter().any(|plain| self.attempt(|script| script.steps[at].1 = plain));
+            is_better |=
+                plainer.into_iter().any(|plain| self.attempt(|script| script.steps[at].1 = plain));
         }
         is_better
     }
@@ -136,7 +138,8 @@ impl<F: Fn(usize, &Script) -> bool> Shrinking<F> {
     }
 }
 
-/// The shortest script found that still fails, and the attempts that led there. An attempt is told by its number: they come in one order.
+/// The shortest script found that still fails, and the attempts that led there. An attempt is told
+/// by its number: they come in one order.
 pub(crate) fn shortest(script: &Script, fails: impl Fn(usize, &Script) -> bool) -> (Script, Path) {
     let mut shrinking = Shrinking { best: script.clone(), attempts: 0, path: Vec::new(), fails };
     loop {
@@ -170,7 +173,10 @@ fn plainer(step: &Step) -> Vec<Step> {
         Step::Expire(count) if count > 1 => vec![Step::Expire(1)],
         Step::Suspend(seconds) if seconds > 1 => vec![Step::Suspend(1), Step::Suspend(seconds / 2)],
         Step::Fault(operation, trouble, times) if times > 1 => {
-            vec![Step::Fault(operation, trouble.clone(), 1), Step::Fault(operation, trouble, times - 1)]
+            vec![
+                Step::Fault(operation, trouble.clone(), 1),
+                Step::Fault(operation, trouble, times - 1),
+            ]
         }
         Step::Restart { polls, pause_ms } => vec![
             Step::Restart { polls: 0, pause_ms: 0 },

@@ -1,4 +1,5 @@
-//! Listens to what the listings really told the core: the oracle holds the core to that, not to what it should have been told.
+//! Listens to what the listings really told the core: the oracle holds the core to that, not to
+//! what it should have been told.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -59,8 +60,11 @@ impl<C: HttpClient + Clone + 'static> HttpClient for Tap<C> {
 
 impl HttpConnector for Line {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let asked: Value =
-            request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+        let asked: Value = request
+            .body()
+            .bytes()
+            .and_then(|body| serde_json::from_slice(body).ok())
+            .unwrap_or_default();
         let token = asked["NextToken"].as_str().map(str::to_owned);
         let extent = if asked["ExclusiveStartShardId"].is_string() {
             Extent::Additions
@@ -88,7 +92,8 @@ impl UnderWay {
     }
 
     fn hear(&self, response: &HttpResponse, token: Option<&str>) -> Answer {
-        let body = response.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+        let body =
+            response.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
         let Some(body) = body else { return Answer::Failed };
         if !response.status().is_success() {
             return match body["__type"].as_str() {
@@ -104,7 +109,8 @@ impl UnderWay {
         let shards: Option<Vec<Listed>> =
             body["Shards"].as_array().and_then(|shards| shards.iter().map(listed).collect());
         let Some(shards) = shards else { return Answer::Failed };
-        if shards.is_empty() && next.is_null() && self.oracle.lock().unwrap().life.hears_no_shard() {
+        if shards.is_empty() && next.is_null() && self.oracle.lock().unwrap().life.hears_no_shard()
+        {
             // A full list without a shard is as good as none.
             return Answer::NoStream;
         }

@@ -60,7 +60,8 @@ pub(crate) struct World {
 pub(crate) fn play(script: &Script) -> Outcome {
     // The core and the SDK draw from this thread's generator.
     fastrand::seed(script.seed);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
     let mut outcome = runtime.block_on(async {
         let mut world = World::new(script.clone());
@@ -85,11 +86,15 @@ impl World {
             .build();
         let stream = create(&kinesis, setup, setup.shards);
         let is_listing_fault = |step: &Step| matches!(step, Step::Fault(LISTING, ..));
-        let calm = setup.fault_rate == 0 && !script.steps.iter().any(|(_, step)| is_listing_fault(step));
+        let calm =
+            setup.fault_rate == 0 && !script.steps.iter().any(|(_, step)| is_listing_fault(step));
         let poll_interval = Duration::from_millis(setup.poll_ms);
-        // While a consumer takes its time over what one stream of all shards gave, nothing is polled; over a record, until all of its
-        // page are taken.
-        let a_page = script.visits.first().map_or(1_000, |visit| u64::try_from(visit.limit).unwrap_or(1_000));
+        // While a consumer takes its time over what one stream of all shards gave, nothing is
+        // polled; over a record, until all of its page are taken.
+        let a_page = script
+            .visits
+            .first()
+            .map_or(1_000, |visit| u64::try_from(visit.limit).unwrap_or(1_000));
         let takes = match setup.reading {
             Reading::AllBatches => setup.consumer_ms,
             Reading::AllRecords => setup.consumer_ms * a_page,
@@ -98,7 +103,8 @@ impl World {
         let slack = Duration::from_millis(1 + takes);
         let rules = Rules { poll_interval, calm, slack, suspended: Vec::new() };
         let oracle = Arc::new(Mutex::new(Oracle::new(setup.on_drop, rules, setup.sdk_retries)));
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
+        let timeouts =
+            TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
         let config = || kinesis.config().timeout_config(timeouts.clone());
         let tap = Tap { kinesis: kinesis.http_client(), oracle: Arc::clone(&oracle) };
         let mut listing = config().http_client(tap);
@@ -176,12 +182,14 @@ impl World {
         self.oracle.lock().unwrap().violation.clone()
     }
 
-    /// Waits until nothing is left to be done, and two full lists have seen that; gives what was violated.
+    /// Waits until nothing is left to be done, and two full lists have seen that; gives what was
+    /// violated.
     async fn settle(&mut self, when: &str) -> Option<String> {
         let setup = &self.script.setup;
         let full_lists = || self.oracle.lock().unwrap().life.full_lists();
         let enough = full_lists() + 3;
-        let patience = Duration::from_mins(5) + Duration::from_millis(4 * (setup.full_ms + setup.poll_ms));
+        let patience =
+            Duration::from_mins(5) + Duration::from_millis(4 * (setup.full_ms + setup.poll_ms));
         let begun = Instant::now();
         loop {
             if let Some(violation) = self.violation() {
@@ -278,7 +286,9 @@ impl World {
                 self.kinesis.fail_times(operation, times.into(), fault);
             }
             Step::Calm => self.kinesis.clear_faults(),
-            Step::Recreate { shards, gap_ms, consumer } => self.recreate(shards, gap_ms, consumer).await,
+            Step::Recreate { shards, gap_ms, consumer } => {
+                self.recreate(shards, gap_ms, consumer).await
+            }
             change => self.change(&change),
         }
         self.look();
@@ -290,7 +300,8 @@ impl World {
         if was_running && restarts {
             self.stop_cleanly().await;
         } else if self.oracle.lock().unwrap().life.is_resuming() {
-            // What `resume` says of the old stream would be believed of the new one: the documentation warns of that.
+            // What `resume` says of the old stream would be believed of the new one: the
+            // documentation warns of that.
             return;
         }
         self.stream.delete();
@@ -346,18 +357,22 @@ impl World {
                 }
             };
         }
-        let resume = oracle.begin_life((self.start_at == StartAt::Latest).then(|| self.kinesis.now()));
+        let resume =
+            oracle.begin_life((self.start_at == StartAt::Latest).then(|| self.kinesis.now()));
         let life = oracle.life.number;
         drop(oracle);
         let name = if setup.by_arn { self.arn.clone() } else { STREAM.to_owned() };
-        let (poll, full) = (Duration::from_millis(setup.poll_ms), Duration::from_millis(setup.full_ms));
+        let (poll, full) =
+            (Duration::from_millis(setup.poll_ms), Duration::from_millis(setup.full_ms));
         let stream = StreamId::from(name);
         let shards = if setup.fallible {
-            let shards =
-                try_all_shards(&self.listing, stream).poll_interval(poll).full_listing_interval(full);
+            let shards = try_all_shards(&self.listing, stream)
+                .poll_interval(poll)
+                .full_listing_interval(full);
             Shards::Try(shards.start_at(self.start_at).on_drop(setup.on_drop).resume(resume))
         } else {
-            let shards = all_shards(&self.listing, stream).poll_interval(poll).full_listing_interval(full);
+            let shards =
+                all_shards(&self.listing, stream).poll_interval(poll).full_listing_interval(full);
             Shards::All(shards.resume(resume).on_drop(setup.on_drop).start_at(self.start_at))
         };
         let pipeline = Pipeline::new(life, Arc::clone(&self.consumer), shards);
@@ -370,7 +385,8 @@ impl World {
         }
     }
 
-    /// Ends the consumer's life: where its script says, or else after a second. Gives what is left of it.
+    /// Ends the consumer's life: where its script says, or else after a second. Gives what is left
+    /// of it.
     async fn stop(&mut self) -> Option<String> {
         let mut pipeline = self.pipeline.take()?;
         if timeout(Duration::from_secs(1), &mut pipeline).await.is_err() {
@@ -383,7 +399,8 @@ impl World {
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let readers = Arc::strong_count(&self.consumer) - 1;
         let is_left = tasks > 0 || readers > 0 || !self.consumer.readers.lock().unwrap().is_empty();
-        is_left.then(|| format!("{tasks} tasks and {readers} readers are left of a consumer's life"))
+        is_left
+            .then(|| format!("{tasks} tasks and {readers} readers are left of a consumer's life"))
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::future::{BoxFuture, FutureExt};
+use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, Save, StoreError};
 use kinesis_shards::testing::check_store_reopened;
-use kinesis_shards::{Checkpoint, CheckpointStore, DynamoDbStore, Save, StoreError, StreamId};
+use kinesis_shards::{DynamoDbStore, StreamId};
 use tokio::sync::Mutex;
 
 use crate::place::Place;

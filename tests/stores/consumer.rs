@@ -1,13 +1,13 @@
-//! The consumer: a process of its own. It writes a line for all that it does, before it does it or once it is done, so that who kills it knows the most that can be known.
+//! The consumer: a process of its own. It writes a line for all that it does, before it does it or
+//! once it is done, so that who kills it knows the most that can be known.
 
 use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use kinesis_shards::{
-    CheckpointEventKind, CheckpointOptions, Checkpoints, ReadOptions, ShardStreamExt, StoreError, all_shards,
-};
+use kinesis_shards::checkpoint::{CheckpointEventKind, CheckpointOptions, StoreError};
+use kinesis_shards::{Checkpoints, ReadOptions, ShardStreamExt, all_shards};
 
 use crate::client::local_client;
 use crate::stores::Kept;
@@ -92,8 +92,9 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
     let stop = tokio::spawn({
         let checkpoints = checkpoints.clone();
         async move {
-            let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
-            checkpoints.stop(SLOW).await
+            let _ =
+                tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
+            checkpoints.shutdown(SLOW).await
         }
     });
     let client = local_client(order.kinesis);
@@ -105,7 +106,7 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
         .poll_interval(Duration::from_secs(2))
         .checkpoints(&checkpoints)
         .records(&client)
-        .with(options);
+        .with_options(options);
     if order.concurrency == 0 {
         let mut records = records.auto_ack();
         while let Some(record) = records.try_next().await? {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use kinesis_shards::Checkpoint;
+use kinesis_shards::checkpoint::Checkpoint;
 
 /// Reads the lines of the consumer, life after life.
 #[derive(Debug, Default)]
@@ -84,10 +84,12 @@ impl Seen {
         self.figures.most_repeated = self.figures.most_repeated.max(self.repeated_in_life);
     }
 
-    /// The store has told how far a shard was: as far as it had confirmed, or further, if its last confirmation came to nobody.
+    /// The store has told how far a shard was: as far as it had confirmed, or further, if its last
+    /// confirmation came to nobody.
     fn loaded(&mut self, shard: String, checkpoint: Checkpoint) -> Result<(), String> {
         let confirmed = self.saved_before.get(&shard);
-        if let Some(confirmed) = confirmed.filter(|confirmed| place(confirmed) > place(&checkpoint)) {
+        if let Some(confirmed) = confirmed.filter(|confirmed| place(confirmed) > place(&checkpoint))
+        {
             return Err(format!("{shard}: {confirmed} was confirmed, and {checkpoint} loaded"));
         }
         self.is_done_up_to(&shard, &checkpoint)?;
@@ -99,7 +101,9 @@ impl Seen {
 
     /// What is kept of a shard is never further than what was processed of it.
     fn is_done_up_to(&self, shard: &str, checkpoint: &Checkpoint) -> Result<(), String> {
-        let Some((len, number)) = self.undone.get(shard).and_then(BTreeSet::first) else { return Ok(()) };
+        let Some((len, number)) = self.undone.get(shard).and_then(BTreeSet::first) else {
+            return Ok(());
+        };
         let is_passed = match checkpoint {
             Checkpoint::After { sequence_number, .. } => {
                 (*len, number.as_str()) <= (sequence_number.len(), sequence_number.as_str())
@@ -108,7 +112,9 @@ impl Seen {
             _ => false,
         };
         if is_passed {
-            return Err(format!("{shard}: {checkpoint} was saved, and record {number} was not done"));
+            return Err(format!(
+                "{shard}: {checkpoint} was saved, and record {number} was not done"
+            ));
         }
         Ok(())
     }
@@ -127,7 +133,10 @@ impl Seen {
     fn started(&mut self) -> Result<(), String> {
         // Nothing is ever forgotten here: the server lists closed shards for ever.
         if let Some(shard) = self.saved_before.keys().find(|shard| !self.loaded.contains(*shard)) {
-            return Err(format!("{shard}: {} was confirmed, and nothing loaded", self.saved_before[shard]));
+            return Err(format!(
+                "{shard}: {} was confirmed, and nothing loaded",
+                self.saved_before[shard]
+            ));
         }
         let unsaved = self.at.iter().filter(|(_, (shard, number))| !self.was_saved(shard, number));
         self.due_again = unsaved.map(|(data, _)| data.clone()).collect();
@@ -148,11 +157,15 @@ impl Seen {
     /// True if it has come before.
     fn delivered(&mut self, rest: &str) -> Result<bool, String> {
         let words: Vec<_> = rest.split(' ').collect();
-        let [shard, sequence_number, data] = words[..] else { return Err(format!("delivered {rest}")) };
+        let [shard, sequence_number, data] = words[..] else {
+            return Err(format!("delivered {rest}"));
+        };
         self.figures.delivered += 1;
         if self.was_saved(shard, sequence_number) {
             let saved = &self.saved_before[shard];
-            return Err(format!("{data} of {shard} came again, though {saved} was confirmed before"));
+            return Err(format!(
+                "{data} of {shard} came again, though {saved} was confirmed before"
+            ));
         }
         let (key, number) = data.split_once(':').ok_or(data)?;
         let key: usize = key.parse().map_err(|_| data.to_owned())?;
@@ -193,7 +206,8 @@ impl Seen {
     /// Of what was written, by key: how many were never done.
     pub(crate) fn lost(&self, by_key: &[usize]) -> usize {
         let records = by_key.iter().enumerate();
-        let records = records.flat_map(|(key, count)| (0..*count).map(move |n| format!("{key}:{n}")));
+        let records =
+            records.flat_map(|(key, count)| (0..*count).map(move |n| format!("{key}:{n}")));
         records.filter(|record| !self.done.contains(record)).count()
     }
 }
@@ -215,8 +229,18 @@ fn place(checkpoint: &Checkpoint) -> (u8, usize, &str) {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kills, early, written, lost, delivered, repeated, most_repeated, saves, splits, merges } =
-            self;
+        let Self {
+            kills,
+            early,
+            written,
+            lost,
+            delivered,
+            repeated,
+            most_repeated,
+            saves,
+            splits,
+            merges,
+        } = self;
         write!(
             f,
             "{kills} kills ({early} before the first record), {splits} splits, {merges} merges; {written} records, lost {lost}, \

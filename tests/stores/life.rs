@@ -115,7 +115,8 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     let producer = Producer::start(&client, "crashes", random);
     for _ in 0..kills {
         let consumer = Consumer::start(&order([0, 1, 8][rng.usize(..3)]))?;
-        // Now and then in its start, or soon after it; otherwise while it reads, however long it takes until then.
+        // Now and then in its start, or soon after it; otherwise while it reads, however long it
+        // takes until then.
         let (mut lines, after) = match rng.u32(..5) {
             0 => (Vec::new(), rng.u64(..120)),
             1 => (consumer.started()?, rng.u64(..200)),
@@ -168,7 +169,8 @@ fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), S
     Ok(())
 }
 
-/// One more: nothing comes but what was written since, to each open shard. What comes again of a shard or of its ancestors comes before that.
+/// One more: nothing comes but what was written since, to each open shard. What comes again of a
+/// shard or of its ancestors comes before that.
 fn only_these_are_left(seen: &mut Seen, order: &Order, records: Vec<String>) -> Result<(), String> {
     let consumer = Consumer::start(order)?;
     let mut left: BTreeSet<String> = records.into_iter().collect();
@@ -177,7 +179,8 @@ fn only_these_are_left(seen: &mut Seen, order: &Order, records: Vec<String>) -> 
         let Some(line) = consumer.next_line()? else {
             return Err(format!("{left:?} did not come"));
         };
-        if line.starts_with("delivered") && !line.rsplit(' ').next().is_some_and(|record| left.remove(record))
+        if line.starts_with("delivered")
+            && !line.rsplit(' ').next().is_some_and(|record| left.remove(record))
         {
             return Err(format!("after a complete stop it still {line}"));
         }
@@ -187,7 +190,11 @@ fn only_these_are_left(seen: &mut Seen, order: &Order, records: Vec<String>) -> 
 }
 
 /// Kills while the file is made: whatever is left of that, the next process opens it.
-fn first_opens(place: &Place, order: &impl Fn(usize) -> Order, rng: &mut Rng) -> Result<(), String> {
+fn first_opens(
+    place: &Place,
+    order: &impl Fn(usize) -> Order,
+    rng: &mut Rng,
+) -> Result<(), String> {
     for n in 0..FIRST_OPENS {
         let order = Order { place: format!("{}-{n}", place.name()), ..order(0) };
         let consumer = Consumer::start(&order)?;

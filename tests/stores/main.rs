@@ -1,8 +1,11 @@
-//! The stores, each with the real thing behind it: a file, the DynamoDB of ministack and that of moto, and Redis.
+//! The stores, each with the real thing behind it: a file, the DynamoDB of ministack and that of
+//! moto, and Redis.
 //!
 //! * `conformance`: the suite that any store passes.
 //! * `takeover`: from a table of the Java library, and back.
-//! * `crashes`: a consumer process is killed (SIGKILL) at random, again and again, across splits and merges of a stream on kinesalite: nothing is lost, what is saved was done, what comes again was not known to be saved, and records come in order per key.
+//! * `crashes`: a consumer process is killed (SIGKILL) at random, again and again, across splits
+//!   and merges of a stream on kinesalite: nothing is lost, what is saved was done, what comes
+//!   again was not known to be saved, and records come in order per key.
 //!
 //! ```text
 //! cargo test --test stores                          25 kills on each store
@@ -47,12 +50,17 @@ fn main() -> ExitCode {
     args.test_threads = Some(1);
     let mut trials = Vec::new();
     for kept in Kept::ALL {
-        // moto checks a condition and writes in two steps, so that a write whose condition no longer holds may land: what the suite looks for.
+        // moto checks a condition and writes in two steps, so that a write whose condition no
+        // longer holds may land: what the suite looks for.
         if kept != Kept::Moto {
-            trials.push(trial("conformance", kept, move |runtime| runtime.block_on(conformance::run(kept))));
+            trials.push(trial("conformance", kept, move |runtime| {
+                runtime.block_on(conformance::run(kept))
+            }));
         }
         if matches!(kept, Kept::Ministack | Kept::Moto) {
-            trials.push(trial("takeover", kept, move |runtime| runtime.block_on(takeover::run(kept))));
+            trials.push(trial("takeover", kept, move |runtime| {
+                runtime.block_on(takeover::run(kept))
+            }));
         }
         trials.push(trial("crashes", kept, move |runtime| {
             runtime.block_on(life::many(kept)).map(|figures| println!("{kept}: {figures}"))
@@ -62,7 +70,11 @@ fn main() -> ExitCode {
 }
 
 /// A test that is ignored, or fails, where its servers cannot be installed.
-fn trial(what: &str, kept: Kept, run: impl FnOnce(&Runtime) -> Result<(), String> + Send + 'static) -> Trial {
+fn trial(
+    what: &str,
+    kept: Kept,
+    run: impl FnOnce(&Runtime) -> Result<(), String> + Send + 'static,
+) -> Trial {
     let name = format!("{what}::{kept}");
     match missing(kept) {
         Some(missing) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {

@@ -92,7 +92,9 @@ pub(crate) async fn one_to_each(client: &Client, stream: &str) -> Result<Vec<Str
         let record = format!("{}:0", KEYS + records.len());
         let put = client.put_record().stream_name(stream).partition_key("last");
         let put = put.explicit_hash_key(range(shard).0.to_string()).data(Blob::new(record.clone()));
-        unthrottled(|| put.clone().send()).await.map_err(|error| format!("PutRecord: {error:?}"))?;
+        unthrottled(|| put.clone().send())
+            .await
+            .map_err(|error| format!("PutRecord: {error:?}"))?;
         records.push(record);
     }
     Ok(records)
@@ -106,9 +108,13 @@ struct Hand {
 
 impl Hand {
     async fn put(&self, key: usize, number: usize) -> Result<(), String> {
-        let put = self.client.put_record().stream_name(&self.stream).partition_key(format!("key-{key}"));
+        let put =
+            self.client.put_record().stream_name(&self.stream).partition_key(format!("key-{key}"));
         let put = put.data(Blob::new(format!("{key}:{number}")));
-        unthrottled(|| put.clone().send()).await.map(drop).map_err(|error| format!("PutRecord: {error:?}"))
+        unthrottled(|| put.clone().send())
+            .await
+            .map(drop)
+            .map_err(|error| format!("PutRecord: {error:?}"))
     }
 
     async fn reshard(&mut self, written: &mut Written) -> Result<(), String> {
@@ -126,10 +132,16 @@ impl Hand {
         } else {
             let shard = open[self.rng.usize(..open.len())];
             let (first, last) = range(shard);
-            let split = self.client.split_shard().stream_name(&self.stream).shard_to_split(shard.shard_id());
+            let split = self
+                .client
+                .split_shard()
+                .stream_name(&self.stream)
+                .shard_to_split(shard.shard_id());
             let middle = first + (last - first) / 2 + 1;
             let split = split.new_starting_hash_key(middle.to_string());
-            unthrottled(|| split.clone().send()).await.map_err(|error| format!("SplitShard: {error:?}"))?;
+            unthrottled(|| split.clone().send())
+                .await
+                .map_err(|error| format!("SplitShard: {error:?}"))?;
             written.splits += 1;
         }
         active(&self.client, &self.stream).await
@@ -149,5 +161,7 @@ fn is_open(shard: &Shard) -> bool {
 fn range(shard: &Shard) -> (u128, u128) {
     let key = |key: &str| key.parse().unwrap_or_default();
     let range = shard.hash_key_range();
-    range.map(|range| (key(range.starting_hash_key()), key(range.ending_hash_key()))).unwrap_or_default()
+    range
+        .map(|range| (key(range.starting_hash_key()), key(range.ending_hash_key())))
+        .unwrap_or_default()
 }

@@ -33,7 +33,8 @@ impl Proxy {
         self.port
     }
 
-    /// Of the answers from now on so many are lost, each with its connection, when the server has done what it was asked for.
+    /// Of the answers from now on so many are lost, each with its connection, when the server has
+    /// done what it was asked for.
     pub(crate) fn cut(&self, answers: usize) {
         self.cuts.store(answers, Ordering::SeqCst);
     }
@@ -47,13 +48,16 @@ impl Drop for Proxy {
 
 async fn pass_on(client: TcpStream, server: u16, cuts: Arc<AtomicUsize>) -> std::io::Result<()> {
     let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = TcpStream::connect(("127.0.0.1", server)).await?.into_split();
-    let asking = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    let (mut from_server, mut to_server) =
+        TcpStream::connect(("127.0.0.1", server)).await?.into_split();
+    let asking =
+        tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
     let mut answer = vec![0; 1 << 16];
     loop {
         let len = from_server.read(&mut answer).await?;
-        let is_cut =
-            cuts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let is_cut = cuts
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_ok();
         if len == 0 || is_cut {
             asking.abort();
             return Ok(());

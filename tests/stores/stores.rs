@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use kinesis_shards::{CheckpointStore, DynamoDbStore, FileStore, StoreError};
+use kinesis_shards::checkpoint::{CheckpointStore, StoreError};
+use kinesis_shards::{DynamoDbStore, FileStore};
 
 use crate::kind::Kind;
 
@@ -45,7 +46,9 @@ impl Kept {
                 store.create_table_if_missing().await?;
                 Arc::new(store)
             }
-            Self::Redis => Arc::new(RedisStore::connect(&format!("redis://127.0.0.1:{place}/")).await?),
+            Self::Redis => {
+                Arc::new(RedisStore::connect(&format!("redis://127.0.0.1:{place}/")).await?)
+            }
         })
     }
 }

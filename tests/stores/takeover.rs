@@ -1,4 +1,5 @@
-//! From a table of the Java library, and back to one: the rows are made and looked at with the SDK alone.
+//! From a table of the Java library, and back to one: the rows are made and looked at with the SDK
+//! alone.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,11 +8,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::ChildShard;
 use futures::StreamExt;
+use kinesis_shards::checkpoint::{
+    Checkpoint, CheckpointStore, CheckpointedShards, DynamoDbStoreError, Save, StoreError,
+    UnackedRecord,
+};
+use kinesis_shards::records::AllRecords;
+use kinesis_shards::shard::StartPosition;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
 use kinesis_shards::{
-    AllRecords, AllShards, Checkpoint, CheckpointStore, CheckpointedShards, Checkpoints, DynamoDbStore,
-    DynamoDbStoreError, ReadOptions, Save, ShardStreamExt, StartAt, StartPosition, StoreError, StreamId,
-    UnackedRecord, all_shards,
+    AllShards, Checkpoints, DynamoDbStore, ReadOptions, ShardStreamExt, StartAt, StreamId,
+    all_shards,
 };
 
 use crate::place::Place;
@@ -87,7 +93,8 @@ impl World {
     }
 
     async fn row(&self, shard: &str) -> Row {
-        let get = self.dynamodb.get_item().table_name("orders-application").key("leaseKey", s(shard));
+        let get =
+            self.dynamodb.get_item().table_name("orders-application").key("leaseKey", s(shard));
         get.consistent_read(true).send().await.unwrap().item.unwrap_or_default()
     }
 
@@ -99,7 +106,8 @@ impl World {
 
     /// Of a consumer that has just started, and knows the table.
     async fn loaded(&self) -> DynamoDbStore {
-        let store = DynamoDbStore::new(&self.dynamodb, "orders-application").failover_time(FAILOVER);
+        let store =
+            DynamoDbStore::new(&self.dynamodb, "orders-application").failover_time(FAILOVER);
         store.load(&StreamId::from("orders")).await.unwrap();
         store
     }
@@ -135,7 +143,11 @@ impl World {
     ) -> AllRecords<CheckpointedShards<AllShards>> {
         let client = self.kinesis.client();
         let options = ReadOptions::new().idle_interval(Duration::from_millis(50)).deaggregate();
-        all_shards(&client, "orders").start_at(start).checkpoints(checkpoints).records(&client).with(options)
+        all_shards(&client, "orders")
+            .start_at(start)
+            .checkpoints(checkpoints)
+            .records(&client)
+            .with_options(options)
     }
 }
 
@@ -197,7 +209,9 @@ async fn within_an_aggregated_record(kept: Kept) {
     ] {
         assert_eq!(row.get(name), Some(&value), "{name}");
     }
-    for gone in ["leaseOwner", "checkpointOwner", "pendingCheckpoint", "pendingCheckpointSubSequenceNumber"] {
+    for gone in
+        ["leaseOwner", "checkpointOwner", "pendingCheckpoint", "pendingCheckpointSubSequenceNumber"]
+    {
         assert_eq!(row.get(gone), None, "{gone}");
     }
     drop((records, checkpoints));
@@ -218,7 +232,8 @@ async fn across_a_split_and_back(kept: Kept) {
     world.orders.put_to(&right, "3");
     let mut parent = lease(FIRST, "SHARD_END", 0);
     parent.remove("leaseOwner");
-    parent.insert("childShardIds".to_owned(), AttributeValue::Ss(vec![left.clone(), right.clone()]));
+    parent
+        .insert("childShardIds".to_owned(), AttributeValue::Ss(vec![left.clone(), right.clone()]));
     world.put(parent).await;
     world.put(lease(&left, &number, 0)).await;
     world.put(lease(&right, "TRIM_HORIZON", 0)).await;
@@ -232,7 +247,7 @@ async fn across_a_split_and_back(kept: Kept) {
     let (a, b) = world.orders.split(&right);
     world.orders.put_to(&a, "4");
     assert_eq!(text(&next(&mut records).await.ack()), "4");
-    assert!(checkpoints.stop(PATIENCE).await.unsaved().is_empty());
+    assert!(checkpoints.shutdown(PATIENCE).await.unsaved().is_empty());
     let row = world.row(&right).await;
     assert_eq!((&row["checkpoint"], &row["checkpointSubSequenceNumber"]), (&s("SHARD_END"), &n(0)));
     let children = row["childShardIds"].as_ss().unwrap();
@@ -241,7 +256,8 @@ async fn across_a_split_and_back(kept: Kept) {
     assert_eq!((&row["checkpoint"], &row["leaseKey"]), (&s("TRIM_HORIZON"), &s(&b)));
     assert_eq!(row["parentShardId"].as_ss().unwrap(), std::slice::from_ref(&right));
     let listed = world.orders.shards();
-    let range = listed.iter().find(|shard| shard.shard_id() == b).unwrap().hash_key_range().unwrap();
+    let range =
+        listed.iter().find(|shard| shard.shard_id() == b).unwrap().hash_key_range().unwrap();
     assert_eq!(row["startingHashKey"], s(range.starting_hash_key()));
     assert_eq!(row["endingHashKey"], s(range.ending_hash_key()));
     assert_eq!(row.get("leaseOwner"), None);
@@ -249,8 +265,9 @@ async fn across_a_split_and_back(kept: Kept) {
     assert!(row["checkpoint"].as_s().unwrap().bytes().all(|byte| byte.is_ascii_digit()), "{row:?}");
 }
 
-/// Shards 0 and 1; 1 is split into 2 and 3, and 0 and 2 are merged into 4. The consumer ends 0 and is
-/// stopped in 1. The library takes a parent without a row for finished, so 4 must have no row yet.
+/// Shards 0 and 1; 1 is split into 2 and 3, and 0 and 2 are merged into 4. The consumer ends 0 and
+/// is stopped in 1. The library takes a parent without a row for finished, so 4 must have no row
+/// yet.
 async fn across_a_merge_and_back(kept: Kept) {
     let world = World::with_shards(kept, 2).await;
     let [zero, one] = [FIRST, "shardId-000000000001"];
@@ -279,10 +296,15 @@ async fn across_a_merge_and_back(kept: Kept) {
         let _ = tokio::time::timeout(Duration::from_millis(100), records.next()).await;
     }
     checkpoints.flush().await;
-    for (shard, has_row) in [(zero, true), (one, true), (&two, false), (&three, false), (&four, false)] {
+    for (shard, has_row) in
+        [(zero, true), (one, true), (&two, false), (&three, false), (&four, false)]
+    {
         assert_eq!(!world.row(shard).await.is_empty(), has_row, "{shard}");
     }
-    assert_eq!(world.row(zero).await["childShardIds"].as_ss().unwrap(), std::slice::from_ref(&four));
+    assert_eq!(
+        world.row(zero).await["childShardIds"].as_ss().unwrap(),
+        std::slice::from_ref(&four)
+    );
     assert_eq!(world.row(one).await["checkpoint"], s(&number));
     drop((kept_back, records, checkpoints));
 
@@ -295,7 +317,7 @@ async fn across_a_merge_and_back(kept: Kept) {
     for expected in ["2", "3", "5"] {
         assert_eq!(text(&next(&mut records).await.ack()), expected);
     }
-    assert!(checkpoints.stop(Duration::from_secs(10)).await.unsaved().is_empty());
+    assert!(checkpoints.shutdown(Duration::from_secs(10)).await.unsaved().is_empty());
     for (shard, ended) in [(one, true), (&two, true), (&three, false), (&four, false)] {
         let row = world.row(shard).await;
         assert_eq!(row["checkpoint"] == s("SHARD_END"), ended, "{row:?}");
@@ -303,10 +325,13 @@ async fn across_a_merge_and_back(kept: Kept) {
     assert_eq!(world.row(&two).await["childShardIds"].as_ss().unwrap(), &[four]);
 }
 
-/// The library removes the row of a finished shard once its children are begun; Kinesis lists the shard for as long as its retention lasts.
+/// The library removes the row of a finished shard once its children are begun; Kinesis lists the
+/// shard for as long as its retention lasts.
 async fn a_parent_whose_row_the_library_has_removed(kept: Kept) {
     let hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
-    for start in [StartAt::TrimHorizon, StartAt::Timestamp(DateTime::from(hour_ago)), StartAt::Latest] {
+    for start in
+        [StartAt::TrimHorizon, StartAt::Timestamp(DateTime::from(hour_ago)), StartAt::Latest]
+    {
         let world = World::new(kept).await;
         world.orders.put_to(FIRST, "0");
         let (left, right) = world.orders.split(FIRST);
@@ -316,7 +341,8 @@ async fn a_parent_whose_row_the_library_has_removed(kept: Kept) {
         }
         let checkpoints = world.load().await;
         let mut records = world.records_from(start, &checkpoints);
-        let mut seen = [text(&next(&mut records).await.ack()), text(&next(&mut records).await.ack())];
+        let mut seen =
+            [text(&next(&mut records).await.ack()), text(&next(&mut records).await.ack())];
         seen.sort();
         assert_eq!(seen, ["2", "4"], "{start:?}");
     }
@@ -337,7 +363,8 @@ async fn who_moves_a_lease_is_told_apart(kept: Kept) {
     {
         // Dropped once the table was written to, most likely before the answer has come.
         let write = std::pin::pin!(world.save(&deaf, &eight));
-        let landed = std::pin::pin!(async { while world.row(FIRST).await["leaseCounter"] == n(0) {} });
+        let landed =
+            std::pin::pin!(async { while world.row(FIRST).await["leaseCounter"] == n(0) {} });
         let _ = futures::future::select(landed, write).await;
     }
     world.save(&deaf, &eight).await.unwrap();
@@ -387,7 +414,8 @@ async fn two_consumers(kept: Kept) {
     world.is_at("7").await;
 
     // It is left alone for as long as this one waits.
-    let patient = DynamoDbStore::new(&world.dynamodb, "orders-application").failover_time(Duration::ZERO);
+    let patient =
+        DynamoDbStore::new(&world.dynamodb, "orders-application").failover_time(Duration::ZERO);
     world.save(&patient, &start).await.unwrap_err();
     for behind in [&start, &after("6")] {
         world.save(&patient, behind).await.unwrap();
@@ -416,7 +444,8 @@ async fn the_last_write_of_one_that_was_killed(kept: Kept) {
     world.is_refused(&killed, &after("9")).await;
 }
 
-/// The connection is cut once the table was written to: the SDK sends the write again, and so does whoever saves.
+/// The connection is cut once the table was written to: the SDK sends the write again, and so does
+/// whoever saves.
 async fn answers_that_are_lost(kept: Kept) {
     let world = World::new(kept).await;
     let proxy = Proxy::start(world.place.name().parse().expect("a port")).await;

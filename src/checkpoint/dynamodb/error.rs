@@ -3,17 +3,17 @@ use std::fmt;
 use aws_sdk_dynamodb::Error as SdkError;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
-use crate::patience::NoAnswer;
+use crate::util::request_timeout::NoResponse;
 
 /// Why a [`DynamoDbStore`](super::DynamoDbStore) could not do what it was asked for.
 #[derive(Debug)]
 pub struct DynamoDbStoreError {
-    pub(super) table: String,
-    pub(super) kind: Kind,
+    pub(crate) table: String,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     MissingTable,
     NotActive,
     Row { key: String, reason: String },
@@ -30,13 +30,16 @@ impl DynamoDbStoreError {
         &self.table
     }
 
-    /// Whether another consumer holds the lease of a shard: it was renewed, taken or moved since this store has read or written it, and not left alone for the [failover time](super::DynamoDbStore::failover_time) yet. Stop one of the two.
+    /// Whether another consumer holds the lease of a shard: it was renewed, taken or moved since
+    /// this store has read or written it, and not left alone for the [failover
+    /// time](super::DynamoDbStore::failover_time) yet. Stop one of the two.
     #[must_use]
     pub fn is_held_by_another(&self) -> bool {
         matches!(self.kind, Kind::Held { .. })
     }
 
-    /// Whether there is no such table: see [`create_table_if_missing`](super::DynamoDbStore::create_table_if_missing).
+    /// Whether there is no such table: see
+    /// [`create_table_if_missing`](super::DynamoDbStore::create_table_if_missing).
     #[must_use]
     pub fn is_missing_table(&self) -> bool {
         matches!(self.kind, Kind::MissingTable)
@@ -63,7 +66,7 @@ impl fmt::Display for DynamoDbStoreError {
                 )
             }
             Kind::NoResponse { operation } => {
-                write!(f, "{operation} on DynamoDB table {table} failed: {NoAnswer}")
+                write!(f, "{operation} on DynamoDB table {table} failed: {NoResponse}")
             }
             Kind::EmptyResponse { operation } => write!(
                 f,
@@ -79,7 +82,10 @@ impl fmt::Display for DynamoDbStoreError {
                     }
                     write!(f, ")")?;
                     if code.contains("AccessDenied") {
-                        write!(f, ": the client's credentials must allow dynamodb:{operation} on it")?;
+                        write!(
+                            f,
+                            ": the client's credentials must allow dynamodb:{operation} on it"
+                        )?;
                     }
                 }
                 Ok(())

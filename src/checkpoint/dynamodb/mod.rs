@@ -1,10 +1,10 @@
 //! Checkpoints in a table of the Kinesis Client Library.
 
-mod error;
-mod known;
-mod request;
-mod row;
-mod table;
+pub(crate) mod error;
+pub(crate) mod request;
+pub(crate) mod row;
+pub(crate) mod row_cache;
+pub(crate) mod table;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,20 +14,23 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::time::Duration;
 
 pub use self::error::DynamoDbStoreError;
-use self::error::Kind;
-use self::known::{Known, Seen};
-use self::request::Written;
-use self::row::{Item, LEASE_KEY, Lease};
-use super::{Checkpoint, CheckpointStore, Save, StoreError};
-use crate::StreamId;
+use crate::checkpoint::dynamodb::error::Kind;
+use crate::checkpoint::dynamodb::request::Written;
+use crate::checkpoint::dynamodb::row::{Item, LEASE_KEY, Lease};
+use crate::checkpoint::dynamodb::row_cache::{CachedRow, RowCache};
+use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::stream_id::StreamId;
 
-/// Keeps checkpoints in a DynamoDB table, one for each application and stream, in the layout of the Kinesis Client Library (KCL): a Rust consumer takes over from a Java application exactly where that
-/// has stopped, and back.
+/// Keeps checkpoints in a DynamoDB table, one for each application and stream, in the layout of the
+/// Kinesis Client Library (KCL): a Rust consumer takes over from a Java application exactly where
+/// that has stopped, and back.
 ///
-/// The table bears the name of the KCL application. Its rows are leases of the single-stream mode, as KCL 2.x and 3.x write them; other rows of a 3.x table are left alone.
+/// The table bears the name of the KCL application. Its rows are leases of the single-stream mode,
+/// as KCL 2.x and 3.x write them; other rows of a 3.x table are left alone.
 ///
 /// ```no_run
-/// use kinesis_shards::{ShardStreamExt, Checkpoints, DynamoDbStore, all_shards};
+/// use kinesis_shards::{Checkpoints, DynamoDbStore, ShardStreamExt, all_shards};
 ///
 /// # async fn example(kinesis: aws_sdk_kinesis::Client, dynamodb: aws_sdk_dynamodb::Client) -> Result<(), Box<dyn std::error::Error>> {
 /// let store = DynamoDbStore::new(&dynamodb, "orders-application");
@@ -39,25 +42,39 @@ use crate::StreamId;
 ///
 /// # Taking over, and back
 ///
-/// Stop the Java application, then start this one, or the other way round. There is no other coordination: the store takes no part in the KCL's sharing of leases between workers.
+/// Stop the Java application, then start this one, or the other way round. There is no other
+/// coordination: the store takes no part in the KCL's sharing of leases between workers.
 ///
-/// Should two run all the same, each write is conditional on the lease counter: whose lease another has moved is refused at its next write, with an error that names the
-/// other ([`is_held_by_another`](DynamoDbStoreError::is_held_by_another)), for as long as the other goes on moving it. Once the lease was not moved for the [failover time](Self::failover_time), the store takes it back. A checkpoint
-/// never takes the place of one that is further on: where the other has gone further, its checkpoint stays, and counts as saved, until this consumer is as far. So nothing is lost, and what both have read was processed twice.
+/// Should two run all the same, each write is conditional on the lease counter: whose lease another
+/// has moved is refused at its next write, with an error that names the other
+/// ([`is_held_by_another`](DynamoDbStoreError::is_held_by_another)), for as long as the other goes
+/// on moving it. Once the lease was not moved for the [failover time](Self::failover_time), the
+/// store takes it back. A checkpoint never takes the place of one that is further on: where the
+/// other has gone further, its checkpoint stays, and counts as saved, until this consumer is as
+/// far. So nothing is lost, and what both have read was processed twice.
 ///
 /// * A KCL checkpoint within an aggregated record is resumed at the next user record with
-///   [`deaggregate_own_hash_range`](crate::ReadOptions); without it that record comes again as a whole.
-/// * A row at `LATEST` that the KCL has not come to a record of begins at the tip, as the KCL would. One at `AT_TIMESTAMP` begins at the trim horizon: the KCL keeps the time in its configuration.
-/// * A shard of a run from a time or from `Latest`, of which no record was acknowledged yet, is left at `TRIM_HORIZON`, with the time in an attribute of this crate: this crate goes on from the time, and a KCL begins with the oldest record, since it would take any other time from its own
+///   [`deaggregate_own_hash_range`](crate::ReadOptions); without it that record comes again as a
+///   whole.
+/// * A row at `LATEST` that the KCL has not come to a record of begins at the tip, as the KCL
+///   would. One at `AT_TIMESTAMP` begins at the trim horizon: the KCL keeps the time in its
 ///   configuration.
+/// * A shard of a run from a time or from `Latest`, of which no record was acknowledged yet, is
+///   left at `TRIM_HORIZON`, with the time in an attribute of this crate: this crate goes on from
+///   the time, and a KCL begins with the oldest record, since it would take any other time from its
+///   own configuration.
 /// * The end of a shard is written as the KCL does: first the rows of its children, then
 ///   `SHARD_END` with their ids. Where an end names no children, they are listed before it is
 ///   saved. The KCL takes a parent without a row for finished. So the child of a merge gets its row
 ///   only once both of its parents have one, and until then the KCL does not begin it either.
-/// * An ancestor without a row counts as finished once a record of its descendant was processed, as the
-///   KCL deletes the rows of finished shards; but not while one of its own ancestors is unfinished.
-/// * Three attributes of a row are this crate's own, and the KCL leaves them alone. `kinesisShardsCheckpoint` is the checkpoint as it was meant, such as the time that a run from `Latest` began at; it counts only while the KCL's own attributes have not moved. By `kinesisShardsStream` the
-///   table of another stream is refused, and by `kinesisShardsWriter` a store knows its own writes, should their answers be lost.
+/// * An ancestor without a row counts as finished once a record of its descendant was processed, as
+///   the KCL deletes the rows of finished shards; but not while one of its own ancestors is
+///   unfinished.
+/// * Three attributes of a row are this crate's own, and the KCL leaves them alone.
+///   `kinesisShardsCheckpoint` is the checkpoint as it was meant, such as the time that a run from
+///   `Latest` began at; it counts only while the KCL's own attributes have not moved. By
+///   `kinesisShardsStream` the table of another stream is refused, and by `kinesisShardsWriter` a
+///   store knows its own writes, should their answers be lost.
 ///
 /// # Permissions and costs
 ///
@@ -66,8 +83,8 @@ use crate::StreamId;
 ///
 /// # Errors
 ///
-/// A request that gets no response within 60 s fails, and so does one whose response is empty, such as
-/// that of a proxy: it is neither an empty table nor a write that took place.
+/// A request that gets no response within 60 s fails, and so does one whose response is empty, such
+/// as that of a proxy: it is neither an empty table nor a write that took place.
 #[derive(Clone, Debug)]
 pub struct DynamoDbStore {
     client: Client,
@@ -76,7 +93,7 @@ pub struct DynamoDbStore {
     writer: Arc<str>,
     failover: Duration,
     /// What is known of each shard's row.
-    leases: Arc<Mutex<HashMap<String, Known>>>,
+    leases: Arc<Mutex<HashMap<String, RowCache>>>,
 }
 
 /// As the KCL's `failoverTimeMillis`.
@@ -95,7 +112,8 @@ impl DynamoDbStore {
         }
     }
 
-    /// How long a lease that another consumer has moved must be left alone before this store takes it: no less than the `failoverTimeMillis` of a KCL application that may use the table.
+    /// How long a lease that another consumer has moved must be left alone before this store takes
+    /// it: no less than the `failoverTimeMillis` of a KCL application that may use the table.
     ///
     /// # Default
     ///
@@ -109,18 +127,22 @@ impl DynamoDbStore {
         DynamoDbStoreError { table: self.table.to_string(), kind }
     }
 
-    fn leases(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+    fn leases(&self) -> MutexGuard<'_, HashMap<String, RowCache>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lease_of(&self, stream: &StreamId, row: &Item) -> Result<Option<Lease>, DynamoDbStoreError> {
         row::read(stream, row).map_err(|reason| {
-            let key = row.get(LEASE_KEY).and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
+            let key =
+                row.get(LEASE_KEY).and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
             self.error(Kind::Row { key, reason })
         })
     }
 
-    async fn scan(&self, stream: &StreamId) -> Result<Vec<(String, Checkpoint)>, DynamoDbStoreError> {
+    async fn scan(
+        &self,
+        stream: &StreamId,
+    ) -> Result<Vec<(String, Checkpoint)>, DynamoDbStoreError> {
         let mut checkpoints = Vec::new();
         let mut from = None;
         loop {
@@ -135,7 +157,7 @@ impl DynamoDbStore {
                         "a lease is taken over"
                     );
                 }
-                self.note(&lease.shard_id, Seen::loaded(&lease));
+                self.note(&lease.shard_id, CachedRow::loaded(&lease));
                 checkpoints.push((lease.shard_id, lease.checkpoint));
             }
             if next.is_none() {
@@ -145,22 +167,22 @@ impl DynamoDbStore {
         }
     }
 
-    /// Creates the rows of the children that have none, as the KCL does: before their parent's end is
-    /// written.
+    /// Creates the rows of the children that have none, as the KCL does: before their parent's end
+    /// is written.
     ///
-    /// The KCL takes a parent without a row for finished. So a child of a merge has no row before both of
-    /// its parents have: it gets one at the end of the other parent, or when it is begun.
+    /// The KCL takes a parent without a row for finished. So a child of a merge has no row before
+    /// both of its parents have: it gets one at the end of the other parent, or when it is begun.
     async fn put_children(&self, save: &Save<'_>) -> Result<(), DynamoDbStoreError> {
         for child in save.children {
             let id = child.shard_id();
             let is_early = |parent: &String| parent != save.shard_id() && !self.has_row(parent);
-            // A row that is known to exist is not written again: where few writes get through, an end
-            // is saved nevertheless.
+            // A row that is known to exist is not written again: where few writes get through, an
+            // end is saved nevertheless.
             if self.has_row(id) || child.parent_shards().iter().any(is_early) {
                 continue;
             }
             match self.create(row::child(save.stream, child, &self.writer)).await? {
-                Written::Yes => self.note(id, Seen::written(0)),
+                Written::Yes => self.note(id, CachedRow::written(0)),
                 Written::No(_) => self.leases().entry(id.to_owned()).or_default().note_row(),
             }
         }
@@ -169,16 +191,16 @@ impl DynamoDbStore {
 
     /// Whether the shard is known to have a row, or to have had one.
     fn has_row(&self, shard_id: &str) -> bool {
-        self.leases().get(shard_id).is_some_and(Known::has_row)
+        self.leases().get(shard_id).is_some_and(RowCache::has_row)
     }
 
     /// What is known of the shard's row.
-    fn seen(&self, shard_id: &str) -> Option<Seen> {
+    fn seen(&self, shard_id: &str) -> Option<CachedRow> {
         self.leases().get(shard_id)?.row.clone()
     }
 
-    fn note(&self, shard_id: &str, row: Seen) {
-        self.leases().insert(shard_id.to_owned(), Known::of(row));
+    fn note(&self, shard_id: &str, row: CachedRow) {
+        self.leases().insert(shard_id.to_owned(), RowCache::of(row));
     }
 
     /// Writes as if the row were as it was seen last.
@@ -192,7 +214,7 @@ impl DynamoDbStore {
             }
         };
         if let Written::Yes = written {
-            self.note(save.shard_id(), Seen::written(counter));
+            self.note(save.shard_id(), CachedRow::written(counter));
         }
         Ok(written)
     }
@@ -218,7 +240,7 @@ impl DynamoDbStore {
         };
         let mut leases = self.leases();
         let known = leases.entry(shard_id.to_owned()).or_default();
-        if known.adopt(&lease, &self.writer, to, self.failover) {
+        if known.try_claim(&lease, &self.writer, to, self.failover) {
             return Ok(());
         }
         drop(leases);

@@ -12,14 +12,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Duration, sleep};
 
-use super::error::Kind;
-use super::row::{
-    self, CHECKPOINT, COUNTER, Item, LEASE_KEY, OWN, OWN_STREAM, OWNER_SWITCHES, SUB, WRITER, n, text,
+use crate::checkpoint::dynamodb::error::{DynamoDbStoreError, Kind};
+use crate::checkpoint::dynamodb::row::{
+    CHECKPOINT, COUNTER, Item, LEASE_KEY, OWN, OWN_STREAM, OWNER_SWITCHES, SUB, WRITER, n, text,
 };
-use super::{DynamoDbStore, DynamoDbStoreError};
-use crate::backoff::backoff;
-use crate::patience::{NoAnswer, patiently};
-use crate::{Checkpoint, Save};
+use crate::checkpoint::dynamodb::{DynamoDbStore, row};
+use crate::checkpoint::store::Save;
+use crate::checkpoint::value::Checkpoint;
+use crate::util::backoff::backoff;
+use crate::util::request_timeout::{NoResponse, request_timeout};
 
 /// How often a page of the table is requested while the responses say nothing.
 const SCAN_ATTEMPTS: u32 = 4;
@@ -31,7 +32,7 @@ const IS_UNMOVED: &str = "leaseCounter = :counter";
 
 /// What became of a conditional write.
 #[derive(Debug)]
-pub(super) enum Written {
+pub(crate) enum Written {
     Yes,
     /// The condition does not hold: the row as it is now, if the response shows it.
     No(Option<Item>),
@@ -41,7 +42,7 @@ impl DynamoDbStore {
     /// Sends a request. The outer error: no response came in time.
     ///
     /// The request is boxed: the SDK's are thousands of bytes, and few are in flight at once.
-    pub(super) fn respond<'a, T, E: Send + 'a>(
+    pub(crate) fn respond<'a, T, E: Send + 'a>(
         &'a self,
         operation: &'static str,
         request: impl Future<Output = Result<T, RequestError<E, HttpResponse>>> + Send + 'a,
@@ -51,15 +52,16 @@ impl DynamoDbStore {
         SdkError: From<RequestError<E, HttpResponse>>,
     {
         let response = async move {
-            let response = patiently(request).await;
-            let response = response.map_err(|NoAnswer| self.error(Kind::NoResponse { operation }))?;
+            let response = request_timeout(request).await;
+            let response =
+                response.map_err(|NoResponse| self.error(Kind::NoResponse { operation }))?;
             Ok(response.map_err(SdkError::from))
         };
         response.boxed()
     }
 
     /// Sends a request, and gives the response to it.
-    pub(super) fn send<'a, T, E: Send + 'a>(
+    pub(crate) fn send<'a, T, E: Send + 'a>(
         &'a self,
         operation: &'static str,
         request: impl Future<Output = Result<T, RequestError<E, HttpResponse>>> + Send + 'a,
@@ -91,7 +93,7 @@ impl DynamoDbStore {
     /// A response without `Items`, or with another number of them than its `Count`, is not
     /// believed: an empty table is one with no `Items` and a `Count` of 0, and the run would start
     /// over.
-    pub(super) async fn scan_page(
+    pub(crate) async fn scan_page(
         &self,
         from: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), DynamoDbStoreError> {
@@ -115,7 +117,7 @@ impl DynamoDbStore {
 
     /// Reads a row. An empty response is also that for a row that does not exist, and is believed:
     /// every write that follows from it is conditional on there being no row.
-    pub(super) async fn get(&self, shard_id: &str) -> Result<Option<Item>, DynamoDbStoreError> {
+    pub(crate) async fn get(&self, shard_id: &str) -> Result<Option<Item>, DynamoDbStoreError> {
         let get = self.client.get_item().table_name(&*self.table).key(LEASE_KEY, text(shard_id));
         Ok(self.send("GetItem", get.consistent_read(true).send()).await?.item)
     }
@@ -124,10 +126,11 @@ impl DynamoDbStore {
     ///
     /// `UpdateItem` creates rows too, and unlike that of `PutItem`, its response shows what was
     /// written.
-    pub(super) async fn create(&self, mut row: Item) -> Result<Written, DynamoDbStoreError> {
+    pub(crate) async fn create(&self, mut row: Item) -> Result<Written, DynamoDbStoreError> {
         let key = row.remove(LEASE_KEY).unwrap_or_else(|| text(""));
         let set: Vec<_> = row.keys().map(|name| format!("{name} = :{name}")).collect();
-        let values: Item = row.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
+        let values: Item =
+            row.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
         let update = self.client.update_item().table_name(&*self.table).key(LEASE_KEY, key);
         let update = update
             .update_expression(format!("SET {}", set.join(", ")))
@@ -140,9 +143,14 @@ impl DynamoDbStore {
     }
 
     /// Moves the checkpoint of a row whose counter is this one.
-    pub(super) async fn update(&self, save: &Save<'_>, counter: u64) -> Result<Written, DynamoDbStoreError> {
+    pub(crate) async fn update(
+        &self,
+        save: &Save<'_>,
+        counter: u64,
+    ) -> Result<Written, DynamoDbStoreError> {
         let (number, sub) = row::columns(save.checkpoint);
-        let children: Vec<_> = save.children.iter().map(|child| child.shard_id().to_owned()).collect();
+        let children: Vec<_> =
+            save.children.iter().map(|child| child.shard_id().to_owned()).collect();
         let (set, remove) = match (children.is_empty(), save.checkpoint) {
             (false, _) => (", childShardIds = :children", ""),
             (true, Checkpoint::End) => ("", ""),
@@ -180,8 +188,13 @@ impl DynamoDbStore {
 
     /// Deletes a row whose counter is this one. So one that was sent before a later save, and lands
     /// after it, does nothing.
-    pub(super) async fn delete(&self, shard_id: &str, counter: u64) -> Result<Written, DynamoDbStoreError> {
-        let delete = self.client.delete_item().table_name(&*self.table).key(LEASE_KEY, text(shard_id));
+    pub(crate) async fn delete(
+        &self,
+        shard_id: &str,
+        counter: u64,
+    ) -> Result<Written, DynamoDbStoreError> {
+        let delete =
+            self.client.delete_item().table_name(&*self.table).key(LEASE_KEY, text(shard_id));
         let delete = delete
             .condition_expression(IS_UNMOVED)
             .expression_attribute_values(":counter", n(counter))

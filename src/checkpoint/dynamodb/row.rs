@@ -5,50 +5,56 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Shard};
 
-use crate::{Checkpoint, StartPosition, StreamId};
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::position::StartPosition;
+use crate::shard::stream_id::StreamId;
 
-pub(super) const LEASE_KEY: &str = "leaseKey";
-pub(super) const COUNTER: &str = "leaseCounter";
+pub(crate) const LEASE_KEY: &str = "leaseKey";
+pub(crate) const COUNTER: &str = "leaseCounter";
 const OWNER: &str = "leaseOwner";
-pub(super) const OWNER_SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
-pub(super) const CHECKPOINT: &str = "checkpoint";
-pub(super) const SUB: &str = "checkpointSubSequenceNumber";
+pub(crate) const OWNER_SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const SUB: &str = "checkpointSubSequenceNumber";
 const PARENTS: &str = "parentShardId";
 const ENTITY: &str = "entityType";
 const STREAM: &str = "streamName";
-/// This crate's own, which the Java library neither reads nor removes: the checkpoint as it was meant. It counts only as long as the library's columns are those that were written with it.
-pub(super) const OWN: &str = "kinesisShardsCheckpoint";
+/// This crate's own, which the Java library neither reads nor removes: the checkpoint as it was
+/// meant. It counts only as long as the library's columns are those that were written with it.
+pub(crate) const OWN: &str = "kinesisShardsCheckpoint";
 
-/// This crate's own too: the store that moved the row last, and the counter that it gave it. It is stale as soon as another moves the row, who leaves it alone.
-pub(super) const WRITER: &str = "kinesisShardsWriter";
+/// This crate's own too: the store that moved the row last, and the counter that it gave it. It is
+/// stale as soon as another moves the row, who leaves it alone.
+pub(crate) const WRITER: &str = "kinesisShardsWriter";
 
 /// This crate's own too: the stream, so that a table is not taken for that of another.
-pub(super) const OWN_STREAM: &str = "kinesisShardsStream";
+pub(crate) const OWN_STREAM: &str = "kinesisShardsStream";
 
-pub(super) type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// What a row says.
 #[derive(Debug, PartialEq)]
-pub(super) struct Lease {
-    pub(super) shard_id: String,
-    pub(super) counter: u64,
-    pub(super) owner: Option<String>,
-    pub(super) checkpoint: Checkpoint,
+pub(crate) struct Lease {
+    pub(crate) shard_id: String,
+    pub(crate) counter: u64,
+    pub(crate) owner: Option<String>,
+    pub(crate) checkpoint: Checkpoint,
     /// The store that moved the row last, if it was one of this crate.
-    pub(super) writer: Option<String>,
+    pub(crate) writer: Option<String>,
 }
 
 /// The attribute of the store that moves the row.
-pub(super) fn written_by(writer: &str, counter: u64) -> AttributeValue {
+pub(crate) fn written_by(writer: &str, counter: u64) -> AttributeValue {
     text(&format!("{writer} {counter}"))
 }
 
 /// The two columns of the checkpoint.
 ///
-/// The library goes on *after* what they name. So what is only to begin at a record is told as the trim horizon, and a record that was
-/// acknowledged as a whole as its first user record: if it is an aggregated one, the library repeats the others. What is to begin at a time is told as the trim horizon too: for
-/// `AT_TIMESTAMP` the library looks for the time in its own configuration, and fails where that has none.
-pub(super) fn columns(checkpoint: &Checkpoint) -> (&str, u64) {
+/// The library goes on *after* what they name. So what is only to begin at a record is told as the
+/// trim horizon, and a record that was acknowledged as a whole as its first user record: if it is
+/// an aggregated one, the library repeats the others. What is to begin at a time is told as the
+/// trim horizon too: for `AT_TIMESTAMP` the library looks for the time in its own configuration,
+/// and fails where that has none.
+pub(crate) fn columns(checkpoint: &Checkpoint) -> (&str, u64) {
     match checkpoint {
         Checkpoint::Start(StartPosition::Latest) => ("LATEST", 0),
         Checkpoint::Start(StartPosition::After(sequence_number)) => (sequence_number, 0),
@@ -61,13 +67,20 @@ pub(super) fn columns(checkpoint: &Checkpoint) -> (&str, u64) {
 }
 
 /// The row of a shard that has none.
-pub(super) fn new(stream: &StreamId, shard: &Shard, checkpoint: &Checkpoint, writer: &str) -> Item {
+pub(crate) fn new(stream: &StreamId, shard: &Shard, checkpoint: &Checkpoint, writer: &str) -> Item {
     let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
-    row(stream, shard.shard_id(), parents.into_iter().flatten(), shard.hash_key_range(), checkpoint, writer)
+    row(
+        stream,
+        shard.shard_id(),
+        parents.into_iter().flatten(),
+        shard.hash_key_range(),
+        checkpoint,
+        writer,
+    )
 }
 
 /// The row of a child that its parent's end has named.
-pub(super) fn child(stream: &StreamId, child: &ChildShard, writer: &str) -> Item {
+pub(crate) fn child(stream: &StreamId, child: &ChildShard, writer: &str) -> Item {
     let parents = child.parent_shards().iter().map(String::as_str);
     let start = Checkpoint::Start(StartPosition::TrimHorizon);
     row(stream, child.shard_id(), parents, child.hash_key_range(), &start, writer)
@@ -105,7 +118,7 @@ fn row<'a>(
 }
 
 /// Reads a row; none if it is no lease.
-pub(super) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, String> {
+pub(crate) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, String> {
     if get(row, ENTITY).is_some_and(|entity| entity != "LEASE") {
         return Ok(None);
     }
@@ -142,7 +155,8 @@ pub(super) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, Strin
 /// A checkpoint of the Java library.
 fn foreign(number: &str, sub: u64) -> Option<Checkpoint> {
     Some(match number {
-        // The library keeps the time in its configuration; without it, nothing is skipped from here.
+        // The library keeps the time in its configuration; without it, nothing is skipped from
+        // here.
         "TRIM_HORIZON" | "AT_TIMESTAMP" => Checkpoint::Start(StartPosition::TrimHorizon),
         "LATEST" => Checkpoint::Start(StartPosition::Latest),
         "SHARD_END" => Checkpoint::End,
@@ -161,11 +175,11 @@ fn number_of(value: &AttributeValue) -> Option<u64> {
     value.as_n().ok()?.parse().ok()
 }
 
-pub(super) fn text(text: &str) -> AttributeValue {
+pub(crate) fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-pub(super) fn n(number: u64) -> AttributeValue {
+pub(crate) fn n(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
@@ -178,7 +192,8 @@ mod tests {
     const SHARD: &str = "shardId-000000000000";
 
     fn shard() -> Shard {
-        let range = HashKeyRange::builder().starting_hash_key("0").ending_hash_key("7").build().unwrap();
+        let range =
+            HashKeyRange::builder().starting_hash_key("0").ending_hash_key("7").build().unwrap();
         let shard = Shard::builder().shard_id(SHARD).hash_key_range(range);
         shard.parent_shard_id("shardId-a").adjacent_parent_shard_id("shardId-b").build().unwrap()
     }
@@ -220,7 +235,8 @@ mod tests {
             (Checkpoint::End, ("SHARD_END", 0)),
         ] {
             assert_eq!(columns(&checkpoint), told);
-            let lease = read(&orders(), &new(&orders(), &shard(), &checkpoint, "me")).unwrap().unwrap();
+            let lease =
+                read(&orders(), &new(&orders(), &shard(), &checkpoint, "me")).unwrap().unwrap();
             assert_eq!((lease.checkpoint, lease.writer.as_deref()), (checkpoint, Some("me")));
             assert_eq!((lease.shard_id.as_str(), lease.counter, lease.owner), (SHARD, 0, None));
         }
@@ -237,7 +253,10 @@ mod tests {
             assert!(!row.contains_key(absent), "{absent}");
         }
         let root = Shard::builder().shard_id(SHARD).build().unwrap();
-        assert!(!new(&orders(), &root, &Checkpoint::End, "me").contains_key(PARENTS), "a set is never empty");
+        assert!(
+            !new(&orders(), &root, &Checkpoint::End, "me").contains_key(PARENTS),
+            "a set is never empty"
+        );
     }
 
     #[test]
@@ -252,7 +271,10 @@ mod tests {
         ] {
             let lease = read(&orders(), &java(number, sub)).unwrap().unwrap();
             assert_eq!(lease.checkpoint, checkpoint.unwrap_or_else(|| after(number, Some(sub))));
-            assert_eq!((lease.counter, lease.owner.as_deref(), lease.writer), (7, Some("worker-1"), None));
+            assert_eq!(
+                (lease.counter, lease.owner.as_deref(), lease.writer),
+                (7, Some("worker-1"), None)
+            );
         }
     }
 

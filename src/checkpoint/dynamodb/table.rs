@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::types::{
 };
 use tokio::time::{Duration, Instant, sleep};
 
-use super::error::Kind;
-use super::row::LEASE_KEY;
-use super::{DynamoDbStore, DynamoDbStoreError};
+use crate::checkpoint::dynamodb::DynamoDbStore;
+use crate::checkpoint::dynamodb::error::{DynamoDbStoreError, Kind};
+use crate::checkpoint::dynamodb::row::LEASE_KEY;
 
 /// For a table to become active.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -18,8 +18,8 @@ impl DynamoDbStore {
     ///
     /// # Errors
     ///
-    /// If the table cannot be created or described, if a request gets no response within 60 s, or if
-    /// the table is not active within 5 minutes.
+    /// If the table cannot be created or described, if a request gets no response within 60 s, or
+    /// if the table is not active within 5 minutes.
     ///
     /// # Panics
     ///
@@ -60,8 +60,9 @@ impl DynamoDbStore {
                 >::construction_failure(error))),
             })
         };
-        let attribute =
-            AttributeDefinition::builder().attribute_name(LEASE_KEY).attribute_type(ScalarAttributeType::S);
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(LEASE_KEY)
+            .attribute_type(ScalarAttributeType::S);
         let key = KeySchemaElement::builder().attribute_name(LEASE_KEY).key_type(KeyType::Hash);
         let create = self.client.create_table().table_name(&*self.table);
         let create = create.attribute_definitions(attribute.build().map_err(build)?);
@@ -72,7 +73,8 @@ impl DynamoDbStore {
             // Another was quicker.
             Ok(_) | Err(SdkError::ResourceInUseException(_)) => Ok(()),
             Err(source) => {
-                Err(self.error(Kind::Request { operation: "CreateTable", source: Box::new(source) }))
+                Err(self
+                    .error(Kind::Request { operation: "CreateTable", source: Box::new(source) }))
             }
         }
     }

@@ -3,9 +3,9 @@
 
 use fastrand::Rng;
 
-use super::database::LockedFile;
-use super::tests::{Dir, open_on, save};
 use super::*;
+use crate::checkpoint::file::database::LockedFile;
+use crate::checkpoint::file::tests::{Dir, open_on, save};
 
 type Rows = Vec<(String, Checkpoint)>;
 
@@ -26,7 +26,9 @@ async fn make(dir: &Dir) -> [Vec<u8>; 2] {
     for round in 0..3 {
         for shard in 0..120 {
             killed = std::fs::read(dir.file()).unwrap();
-            save(&store, &format!("shardId-{shard:012}"), after(round * 1_000 + shard)).await.unwrap();
+            save(&store, &format!("shardId-{shard:012}"), after(round * 1_000 + shard))
+                .await
+                .unwrap();
         }
     }
     drop(store);
@@ -57,7 +59,13 @@ const COUNTS: std::ops::Range<usize> = 24..32;
 
 /// Opens a file with these bytes: either it is refused, with a clear error, and left as it is; or
 /// all that is read of it is among `may_be`.
-async fn open_damaged(path: &Path, bytes: &[u8], may_be: &[&Rows], outcomes: &mut Outcomes, damage: &str) {
+async fn open_damaged(
+    path: &Path,
+    bytes: &[u8],
+    may_be: &[&Rows],
+    outcomes: &mut Outcomes,
+    damage: &str,
+) {
     // Another file each time: the thread of the last commit to the one before may hold that for a
     // moment yet.
     let _ = std::fs::remove_file(path);
@@ -120,7 +128,8 @@ async fn a_bit_that_was_flipped_is_refused_or_harms_nothing() {
     for (at, bit) in flips(&closed, &mut rng) {
         let mut bytes = closed.clone();
         bytes[at] ^= 1 << bit;
-        open_damaged(&path, &bytes, &[&right], &mut of_closed, &format!("bit {bit} of byte {at}")).await;
+        open_damaged(&path, &bytes, &[&right], &mut of_closed, &format!("bit {bit} of byte {at}"))
+            .await;
     }
     // Of a process that was killed, the last commit may look as if it had been cut short.
     for (at, bit) in flips(&killed, &mut rng) {
@@ -144,7 +153,8 @@ async fn a_file_that_was_cut_or_padded_is_refused() {
     let pages = (1..closed.len() / 4_096).map(|page| page * 4_096);
     let ends = [1, 8, 9, 10, 63, 64, 319, 320, 321, closed.len() - 1];
     for len in ends.into_iter().chain(pages).chain((0..150).map(|_| rng.usize(1..closed.len()))) {
-        open_damaged(&path, &closed[..len], &[&right], &mut outcomes, &format!("cut to {len}")).await;
+        open_damaged(&path, &closed[..len], &[&right], &mut outcomes, &format!("cut to {len}"))
+            .await;
         let killed = &killed[..len.min(killed.len() - 1)];
         open_damaged(&path, killed, &[], &mut outcomes, &format!("killed, cut to {len}")).await;
     }
@@ -172,7 +182,10 @@ async fn a_panic_of_the_database_is_an_error_and_the_next_call_works() {
         }
         store.database.file().disk.takes(usize::MAX);
         let loaded = load(&store).await.unwrap();
-        assert!([after(2 * changes), after(2 * changes + 1)].contains(&loaded[0].1), "{changes}: {loaded:?}");
+        assert!(
+            [after(2 * changes), after(2 * changes + 1)].contains(&loaded[0].1),
+            "{changes}: {loaded:?}"
+        );
     }
     assert!(panics > 3, "{panics}");
 }
@@ -207,13 +220,19 @@ async fn a_file_that_is_not_at_its_path_any_more_confirms_nothing_until_it_is_ba
             load(&store).await.unwrap_err(),
         ] {
             let error = error.downcast_ref::<FileStoreError>().unwrap();
-            assert!(error.is_lost() && !error.is_damaged() && error.to_string().contains(why), "{error}");
+            assert!(
+                error.is_lost() && !error.is_damaged() && error.to_string().contains(why),
+                "{error}"
+            );
         }
         let _ = std::fs::remove_file(dir.file());
         let _ = std::fs::remove_dir(dir.file());
         std::fs::rename(&away, dir.file()).unwrap();
         save(&store, "shardId-000000000000", after(10 * number)).await.unwrap();
-        assert_eq!(load(&store).await.unwrap(), [("shardId-000000000000".to_owned(), after(10 * number))]);
+        assert_eq!(
+            load(&store).await.unwrap(),
+            [("shardId-000000000000".to_owned(), after(10 * number))]
+        );
     }
 }
 
@@ -252,7 +271,8 @@ async fn a_sequence_number_that_is_no_number_is_refused_and_the_file_can_still_b
     let dir = Dir::new("no number");
     let store = FileStore::open(dir.file()).unwrap();
     save(&store, "shardId-000000000000", after(1)).await.unwrap();
-    let bad = Checkpoint::After { sequence_number: "record-7".to_owned(), sub_sequence_number: None };
+    let bad =
+        Checkpoint::After { sequence_number: "record-7".to_owned(), sub_sequence_number: None };
     let error = save(&store, "shardId-000000000000", bad).await.unwrap_err();
     assert!(error.to_string().contains("record-7"), "{error}");
     assert_eq!(load(&store).await.unwrap(), [("shardId-000000000000".to_owned(), after(1))]);
@@ -261,5 +281,6 @@ async fn a_sequence_number_that_is_no_number_is_refused_and_the_file_can_still_b
 #[tokio::test]
 async fn it_keeps_what_every_store_promises() {
     let dir = Dir::new("promises");
-    crate::testing::check_store_reopened(async || FileStore::open(dir.file()).unwrap()).await;
+    crate::testing::store::check_store_reopened(async || FileStore::open(dir.file()).unwrap())
+        .await;
 }

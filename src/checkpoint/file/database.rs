@@ -12,27 +12,29 @@ use std::time::Duration;
 use redb::backends::FileBackend;
 use redb::{BackendError, Builder, DatabaseError, StorageBackend, StorageError};
 
-use super::error::{Kind, Lost};
-use super::identity::Identity;
+use crate::checkpoint::file::error::{Kind, Lost};
+use crate::checkpoint::file::identity::Identity;
 
-/// A database, opened anew after an error: redb takes no more calls once the disk has failed, though that may have been full for a moment only.
+/// A database, opened anew after an error: redb takes no more calls once the disk has failed,
+/// though that may have been full for a moment only.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(crate) struct Database {
     file: Arc<LockedFile>,
     /// None after an error.
     open: Mutex<Option<redb::Database>>,
 }
 
-/// For whoever has the file to let go of it: a process that is ending, or the last commit of a store that was dropped.
+/// For whoever has the file to let go of it: a process that is ending, or the last commit of a
+/// store that was dropped.
 const ATTEMPTS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Database {
-    pub(super) fn open(path: &Path) -> Result<Self, Kind> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Kind> {
         Self::open_in(LockedFile::new(path)?, path)
     }
 
-    pub(super) fn open_in(file: LockedFile, path: &Path) -> Result<Self, Kind> {
+    pub(crate) fn open_in(file: LockedFile, path: &Path) -> Result<Self, Kind> {
         let file = Arc::new(file);
         for _ in 0..ATTEMPTS {
             match file.open() {
@@ -56,13 +58,13 @@ impl Database {
     }
 
     #[cfg(test)]
-    pub(super) fn file(&self) -> &LockedFile {
+    pub(crate) fn file(&self) -> &LockedFile {
         &self.file
     }
 
     /// Calls `f` with the database. The call after one that failed or panicked opens the database
     /// again.
-    pub(super) fn with<T>(
+    pub(crate) fn with<T>(
         &self,
         f: impl FnOnce(&redb::Database) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
@@ -81,7 +83,7 @@ impl Database {
     }
 
     /// Checks that the path still names the open file.
-    pub(super) fn check_identity(&self) -> Result<(), Lost> {
+    pub(crate) fn check_identity(&self) -> Result<(), Lost> {
         self.file.identity.check()
     }
 }
@@ -110,14 +112,15 @@ fn sync_folder(path: &Path) -> Result<(), io::Error> {
     Ok(())
 }
 
-/// An open file. It stays locked against others while its database is closed and opened anew, until it is dropped.
+/// An open file. It stays locked against others while its database is closed and opened anew, until
+/// it is dropped.
 #[derive(Debug)]
-pub(super) struct LockedFile {
+pub(crate) struct LockedFile {
     file: FileBackend,
     identity: Identity,
     locked: Mutex<Vec<Range>>,
     #[cfg(test)]
-    pub(super) disk: tests::Disk,
+    pub(crate) disk: tests::Disk,
 }
 
 type Range = (Bound<u64>, Bound<u64>);
@@ -127,13 +130,15 @@ const MAGIC: usize = 9;
 /// Its header; the rest of a new database is zeros.
 const HEADER: usize = 320;
 /// A new one is smaller.
-const MOST_OF_A_NEW_ONE: u64 = 1 << 24;
+const MAX_NEW_FILE_LEN: u64 = 1 << 24;
 
 impl LockedFile {
-    pub(super) fn new(path: &Path) -> Result<Self, Kind> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    pub(crate) fn new(path: &Path) -> Result<Self, Kind> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let identity = Identity::of(&file, path)?;
-        let file = FileBackend::new(file).map_err(|error| Kind::Database(Box::new(error.into())))?;
+        let file =
+            FileBackend::new(file).map_err(|error| Kind::Database(Box::new(error.into())))?;
         Ok(Self {
             file,
             identity,
@@ -162,10 +167,11 @@ impl LockedFile {
         }
     }
 
-    /// Whether a process was killed while it made the database. The beginning is written last, and a database that has it is whole.
+    /// Whether a process was killed while it made the database. The beginning is written last, and
+    /// a database that has it is whole.
     fn is_unfinished(&self) -> Result<bool, io::Error> {
         let len = self.file.len()?;
-        if len == 0 || len > MOST_OF_A_NEW_ONE {
+        if len == 0 || len > MAX_NEW_FILE_LEN {
             return Ok(false);
         }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
@@ -237,4 +243,4 @@ impl StorageBackend for Storage {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

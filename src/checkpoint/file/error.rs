@@ -3,7 +3,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::ParseCheckpointError;
+use crate::checkpoint::value::ParseCheckpointError;
 
 /// Why a [`FileStore`](super::FileStore) could not do what it was asked for.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct FileStoreError {
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     InUse,
     Row {
         shard_id: String,
@@ -27,7 +27,7 @@ pub(super) enum Kind {
 
 /// Why a file that is open is not the one at its path.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Lost {
+pub(crate) enum Lost {
     Removed,
     Replaced,
     /// The path could not be looked up.
@@ -47,7 +47,7 @@ impl From<std::io::Error> for Kind {
 }
 
 impl FileStoreError {
-    pub(super) fn new(path: &Path, kind: Kind) -> Self {
+    pub(crate) fn new(path: &Path, kind: Kind) -> Self {
         Self { path: path.to_owned(), kind }
     }
 

@@ -4,26 +4,26 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::error::Lost;
+use crate::checkpoint::file::error::Lost;
 
 /// The path of an open file, and on Unix its device and inode.
 ///
 /// The system keeps an open file alive when it is removed or replaced, and takes writes to it that
 /// nobody will ever read. The inode cannot be that of another file while this one is open.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     /// Absolute: the process may change its working directory.
     path: PathBuf,
     id: FileId,
 }
 
 impl Identity {
-    pub(super) fn of(file: &File, path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(file: &File, path: &Path) -> io::Result<Self> {
         Ok(Self { path: std::path::absolute(path)?, id: FileId::of(&file.metadata()?) })
     }
 
     /// Checks that the path still names the file. One `stat`.
-    pub(super) fn check(&self) -> Result<(), Lost> {
+    pub(crate) fn check(&self) -> Result<(), Lost> {
         match std::fs::metadata(&self.path) {
             Ok(now) if FileId::of(&now) == self.id => Ok(()),
             Ok(_) => Err(Lost::Replaced),

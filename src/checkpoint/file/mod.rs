@@ -1,9 +1,9 @@
 //! Checkpoints in a file.
 
-mod database;
-mod error;
-mod identity;
-mod writer;
+pub(crate) mod database;
+pub(crate) mod error;
+pub(crate) mod identity;
+pub(crate) mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,24 +12,27 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use redb::{ReadableDatabase, TableDefinition, TableError};
 use tokio::task::spawn_blocking;
 
-use self::database::Database;
 pub use self::error::FileStoreError;
-use self::error::Kind;
-use self::writer::{Change, Writer};
-use super::{Checkpoint, CheckpointStore, Save, StoreError};
-use crate::StreamId;
+use crate::checkpoint::file::database::Database;
+use crate::checkpoint::file::error::Kind;
+use crate::checkpoint::file::writer::{Change, Writer};
+use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::stream_id::StreamId;
 
 /// By stream and shard, a checkpoint's text.
 const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("checkpoints");
 
-/// Keeps checkpoints in one file, of as many streams as you like: for a consumer that runs on one machine.
-/// Streams are told apart by their ARN, or by the bare name where no ARN was given: see
+/// Keeps checkpoints in one file, of as many streams as you like: for a consumer that runs on one
+/// machine. Streams are told apart by their ARN, or by the bare name where no ARN was given: see
 /// [`StreamId::check_beside`].
 ///
-/// The file is a [redb](https://docs.rs/redb) database. What is confirmed is on the disk (`fsync`), whenever the process or the machine goes down. Saves that wait for the disk at the same time share one commit. One process has the file at a
-/// time; clones of the store share it.
+/// The file is a [redb](https://docs.rs/redb) database. What is confirmed is on the disk (`fsync`),
+/// whenever the process or the machine goes down. Saves that wait for the disk at the same time
+/// share one commit. One process has the file at a time; clones of the store share it.
 ///
-/// After an error of the disk (it was full, say) the next call opens the database anew, without letting go of the file meanwhile.
+/// After an error of the disk (it was full, say) the next call opens the database anew, without
+/// letting go of the file meanwhile.
 ///
 /// # Damage
 ///
@@ -67,7 +70,8 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Opens the file, or makes it if there is none. Its folder must be there. One that a process was making when it was killed is made anew.
+    /// Opens the file, or makes it if there is none. Its folder must be there. One that a process
+    /// was making when it was killed is made anew.
     ///
     /// It blocks while the whole file is read and verified, a few milliseconds for each MiB; and
     /// for up to half a second if the file is in use, in case its user is just ending. A store that
@@ -103,11 +107,15 @@ impl FileStore {
         });
         let (rows, others) =
             read.map_err(|error| FileStoreError::new(&self.path, Kind::Database(Box::new(error))))?;
-        self.database.check_identity().map_err(|lost| FileStoreError::new(&self.path, lost.into()))?;
+        self.database
+            .check_identity()
+            .map_err(|lost| FileStoreError::new(&self.path, lost.into()))?;
         stream.check_beside(others.iter().map(String::as_str))?;
         let checkpoints = rows.into_iter().map(|(shard_id, text)| match text.parse() {
             Ok(checkpoint) => Ok((shard_id, checkpoint)),
-            Err(error) => Err(FileStoreError::new(&self.path, Kind::Row { shard_id, error }).into()),
+            Err(error) => {
+                Err(FileStoreError::new(&self.path, Kind::Row { shard_id, error }).into())
+            }
         });
         checkpoints.collect()
     }
@@ -187,6 +195,6 @@ impl CheckpointStore for FileStore {
 }
 
 #[cfg(test)]
-mod damage_tests;
+pub(crate) mod damage_tests;
 #[cfg(test)]
 mod tests;

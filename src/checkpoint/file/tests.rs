@@ -3,20 +3,21 @@ use std::process::Command;
 
 use aws_sdk_kinesis::types::Shard;
 
-use super::database::LockedFile;
 use super::*;
+use crate::checkpoint::file::database::LockedFile;
 
 /// A folder of its own.
-pub(super) struct Dir(pub(super) PathBuf);
+pub(crate) struct Dir(pub(crate) PathBuf);
 
 impl Dir {
-    pub(super) fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("kinesis-shards-{name}-{}", std::process::id()));
+    pub(crate) fn new(name: &str) -> Self {
+        let dir =
+            std::env::temp_dir().join(format!("kinesis-shards-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
 
-    pub(super) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.join("checkpoints")
     }
 }
@@ -27,7 +28,7 @@ impl Drop for Dir {
     }
 }
 
-pub(super) async fn save(
+pub(crate) async fn save(
     store: &FileStore,
     shard_id: &str,
     checkpoint: Checkpoint,
@@ -69,7 +70,8 @@ async fn a_file_that_is_open_is_refused_in_this_process_and_in_another() {
     let store = FileStore::open(dir.file()).unwrap();
     let error = FileStore::open(dir.file()).unwrap_err();
     assert!(error.is_in_use() && error.to_string().contains("another process"), "{error}");
-    let this_test = "checkpoint::file::tests::a_file_that_is_open_is_refused_in_this_process_and_in_another";
+    let this_test =
+        "checkpoint::file::tests::a_file_that_is_open_is_refused_in_this_process_and_in_another";
     let other = Command::new(std::env::current_exe().unwrap())
         .args([this_test, "--exact"])
         .env("FILE_STORE_TO_OPEN", dir.file())
@@ -113,7 +115,7 @@ async fn a_save_that_is_dropped_harms_no_other() {
 }
 
 /// Opens a store on a disk that takes this many changes.
-pub(super) fn open_on(path: &Path, changes: usize) -> Result<FileStore, Kind> {
+pub(crate) fn open_on(path: &Path, changes: usize) -> Result<FileStore, Kind> {
     let file = LockedFile::new(path)?;
     file.disk.takes(changes);
     Ok(FileStore::of(path.into(), Database::open_in(file, path)?))
@@ -129,7 +131,8 @@ async fn a_file_whose_making_was_cut_short_is_made_anew() {
         let made = open_on(&path, changes);
         let is_made = made.is_ok();
         drop(made);
-        let store = FileStore::open(&path).unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
+        let store = FileStore::open(&path)
+            .unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
         assert_eq!(store.load(&"orders".into()).await.unwrap(), []);
         save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap();
         drop(store);
@@ -176,8 +179,10 @@ async fn a_disk_that_was_full_is_written_to_again_and_the_file_stays_locked() {
     let dir = Dir::new("full");
     let path: Arc<Path> = dir.file().into();
     let store = open_on(&path, usize::MAX).unwrap();
-    let after =
-        |number: u32| Checkpoint::After { sequence_number: number.to_string(), sub_sequence_number: None };
+    let after = |number: u32| Checkpoint::After {
+        sequence_number: number.to_string(),
+        sub_sequence_number: None,
+    };
     let (mut was_locked, mut failures) = (false, 0);
     for round in 1..40 {
         save(&store, "shardId-000000000000", after(2 * round)).await.unwrap();

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::channel::oneshot;
 use tokio::task::spawn_blocking;
 
-use super::CHECKPOINTS;
-use super::database::Database;
-use super::error::{Kind, Lost};
-use crate::StreamId;
+use crate::checkpoint::file::CHECKPOINTS;
+use crate::checkpoint::file::database::Database;
+use crate::checkpoint::file::error::{Kind, Lost};
+use crate::shard::stream_id::StreamId;
 
 /// Changes queue up while a commit is under way; the next takes them all.
 #[derive(Clone, Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     database: Arc<Database>,
     queue: Arc<Mutex<Queue>>,
 }
@@ -29,7 +29,7 @@ type Outcome = Result<(), Failure>;
 
 /// Why a change was not made. One commit may be that of many.
 #[derive(Clone, Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     Commit(Arc<redb::Error>),
     Lost(Lost),
 }
@@ -44,7 +44,7 @@ impl From<Failure> for Kind {
 }
 
 #[derive(Debug)]
-pub(super) struct Change {
+pub(crate) struct Change {
     stream: String,
     shard_id: String,
     /// None: it is forgotten.
@@ -52,13 +52,13 @@ pub(super) struct Change {
 }
 
 impl Change {
-    pub(super) fn new(stream: &StreamId, shard_id: &str, checkpoint: Option<String>) -> Self {
+    pub(crate) fn new(stream: &StreamId, shard_id: &str, checkpoint: Option<String>) -> Self {
         Self { stream: stream.as_str().to_owned(), shard_id: shard_id.to_owned(), checkpoint }
     }
 }
 
 impl Writer {
-    pub(super) fn new(database: Arc<Database>) -> Self {
+    pub(crate) fn new(database: Arc<Database>) -> Self {
         Self { database, queue: Arc::default() }
     }
 
@@ -66,8 +66,9 @@ impl Writer {
         f(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Once this has begun, the change is made, whether it is waited for or not. Two changes of one shard are made in their order.
-    pub(super) fn write(&self, change: Change) -> impl Future<Output = Outcome> + Send + use<> {
+    /// Once this has begun, the change is made, whether it is waited for or not. Two changes of one
+    /// shard are made in their order.
+    pub(crate) fn write(&self, change: Change) -> impl Future<Output = Outcome> + Send + use<> {
         let (sender, outcome) = oneshot::channel();
         let is_first = self.with(|queue| {
             queue.waiting.push((change, sender));
@@ -108,7 +109,7 @@ impl Writer {
     }
 
     #[cfg(test)]
-    pub(super) fn commits(&self) -> u64 {
+    pub(crate) fn commits(&self) -> u64 {
         self.with(|queue| queue.commits)
     }
 }

@@ -11,7 +11,7 @@ fn the_children_of_the_last_get_records_are_known_at_once() {
     assert_eq!(ids(&children), [1, 2]);
     assert_eq!(outcomes(&children[0]), [ParentOutcome::Completed]);
     assert_eq!(children[0].start(), &StartPosition::TrimHorizon);
-    assert_eq!(driven.wanted(), None, "no listing is needed");
+    assert_eq!(driven.take_list_request(), None, "no listing is needed");
     driven.list(vec![shard(0, &[]), shard(1, &[0]), shard(2, &[0])]);
     driven.nothing();
 }
@@ -24,7 +24,7 @@ fn a_merged_child_named_by_one_parent_waits_for_the_other() {
     driven.nothing();
     parents.remove(0).complete_with([child_shard(2, &[0, 1])]);
     assert_eq!(driven.one().id(), id(2));
-    assert_eq!(driven.wanted(), None);
+    assert_eq!(driven.take_list_request(), None);
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn children_that_make_no_sense_are_left_to_the_next_list() {
         let text = format!("{nonsense:?}");
         out.remove(0).complete_with([nonsense]);
         driven.nothing();
-        assert_eq!(driven.wanted(), Some(WantedList::Additions), "{text}");
-        assert_eq!(driven.wanted(), None, "told once");
+        assert_eq!(driven.take_list_request(), Some(ListRequest::Additions), "{text}");
+        assert_eq!(driven.take_list_request(), None, "told once");
     }
 }
 
@@ -52,17 +52,21 @@ fn children_that_make_no_sense_are_left_to_the_next_list() {
 fn one_closing_with_no_known_child_wants_one_listing_and_so_does_a_burst() {
     let mut driven = Driven::with((0..1_001).map(|n| shard(n, &[])).collect());
     let mut out = driven.ready();
-    assert_eq!(driven.wanted(), None);
+    assert_eq!(driven.take_list_request(), None);
     out.remove(0).complete();
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Additions));
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Additions));
     drop(out);
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Additions));
-    assert_eq!(driven.wanted(), None);
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Additions));
+    assert_eq!(driven.take_list_request(), None);
     driven.send(ShardList::additions("orders", vec![]));
     driven.nothing();
-    assert_eq!(driven.wanted(), None, "closed early: the list brought no child, and that is that");
+    assert_eq!(
+        driven.take_list_request(),
+        None,
+        "closed early: the list brought no child, and that is that"
+    );
 }
 
 #[test]
@@ -71,12 +75,12 @@ fn a_closing_whose_children_come_with_the_listing_under_way_wants_no_other() {
     let mut out = driven.ready();
     out.remove(0).complete();
     driven.nothing();
-    assert!(driven.wanted().is_some());
+    assert!(driven.take_list_request().is_some());
     out.remove(0).complete();
     driven.nothing();
     driven.send(ShardList::additions("orders", vec![shard(2, &[0]), shard(3, &[1])]));
     assert_eq!(driven.ready().len(), 2);
-    assert_eq!(driven.wanted(), None);
+    assert_eq!(driven.take_list_request(), None);
 }
 
 #[test]
@@ -85,7 +89,11 @@ fn a_partial_list_says_nothing_of_what_it_leaves_out() {
     let zero = driven.one();
     driven.send(ShardList::additions("orders", vec![shard(3, &[2])]));
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Full), "is the parent expired, or was it left out?");
+    assert_eq!(
+        driven.take_list_request(),
+        Some(ListRequest::Full),
+        "is the parent expired, or was it left out?"
+    );
     driven.list(vec![shard(0, &[]), shard(2, &[0]), shard(3, &[2])]);
     driven.nothing();
     zero.complete();
@@ -100,8 +108,8 @@ fn one_named_child_that_makes_no_sense_wants_a_listing_though_the_other_does() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     driven.one().complete_with([child_shard(1, &[0]), child_shard(2, &[0, 77])]);
     assert_eq!(driven.one().id(), id(1));
-    assert_eq!(driven.wanted(), Some(WantedList::Additions));
-    assert_eq!(driven.wanted(), None, "told once");
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Additions));
+    assert_eq!(driven.take_list_request(), None, "told once");
 }
 
 #[test]
@@ -109,5 +117,5 @@ fn a_child_that_is_named_and_known_already_wants_no_listing() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     driven.one().complete_with([child_shard(1, &[0])]);
     assert_eq!(driven.one().id(), id(1));
-    assert_eq!(driven.wanted(), None);
+    assert_eq!(driven.take_list_request(), None);
 }

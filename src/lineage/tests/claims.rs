@@ -2,7 +2,7 @@
 
 use super::*;
 
-use crate::end_claim::Standing;
+use crate::shard::end_claim::Standing;
 
 #[test]
 fn a_claim_wants_a_full_list_and_is_confirmed_by_one_that_shows_the_shard_closed() {
@@ -12,12 +12,12 @@ fn a_claim_wants_a_full_list_and_is_confirmed_by_one_that_shows_the_shard_closed
     assert_eq!(handle.offer().claim_end(), Standing::New);
     assert_eq!(driven.wakes(), 1);
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Full));
-    assert_eq!((driven.wanted(), handle.offer().claim_end()), (None, Standing::Heard));
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
+    assert_eq!((driven.take_list_request(), handle.offer().claim_end()), (None, Standing::Heard));
     driven.list(vec![closed(shard(0, &[])), shard(1, &[0])]);
     driven.nothing();
     assert_eq!(handle.offer().claim_end(), Standing::Closed);
-    assert_eq!(driven.wanted(), None);
+    assert_eq!(driven.take_list_request(), None);
     handle.complete();
     assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed]);
 }
@@ -32,16 +32,20 @@ fn a_claim_is_refused_by_a_full_list_that_was_requested_after_it() {
     driven.list(vec![shard(0, &[])]);
     driven.nothing();
     assert_eq!(handle.offer().claim_end(), Standing::Heard);
-    assert_eq!(driven.wanted(), Some(WantedList::Full), "still");
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full), "still");
     driven.list(vec![shard(0, &[])]);
     driven.nothing();
-    assert_eq!(driven.wanted(), None, "a refused claim asks for no more lists");
+    assert_eq!(driven.take_list_request(), None, "a refused claim asks for no more lists");
     assert_eq!(handle.offer().claim_end(), Standing::New, "the next claim is another");
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Full));
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
     driven.list(vec![shard(1, &[])]);
     assert_eq!(driven.ready().len(), 1);
-    assert_eq!(handle.offer().claim_end(), Standing::New, "a list that does not name the shard says nothing");
+    assert_eq!(
+        handle.offer().claim_end(),
+        Standing::New,
+        "a list that does not name the shard says nothing"
+    );
 }
 
 #[test]
@@ -75,12 +79,12 @@ fn a_shard_that_was_closed_needs_no_answer() {
     let handle = driven.one();
     let _ = handle.offer().claim_end();
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Full));
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
     handle.complete();
     let child = driven.one();
     // That list came before the claim: a claim that still waited would ask for one more.
     driven.list(vec![closed(shard(0, &[])), shard(1, &[0])]);
     driven.nothing();
-    assert_eq!(driven.wanted(), None);
+    assert_eq!(driven.take_list_request(), None);
     child.complete();
 }

@@ -1,7 +1,7 @@
 //! What unusual families cost, counted in comparisons of keys.
 
-use super::super::key::comparisons;
 use super::*;
+use crate::lineage::key::comparisons;
 
 /// Drives a lineage through these lists, completing whatever is offered in between, and returns how
 /// many shards were offered and how many comparisons that took.
@@ -81,7 +81,13 @@ fn only_the_links_of_a_cycle_are_cut() {
     let mut driven = Driven::with(vec![shard(1, &[]), shard(2, &[1, 3]), shard(5, &[1, 4])]);
     let one = driven.one();
     // 3 is a child of 2: that is a cycle. 4 is a child of 2 as well, which is none.
-    driven.list(vec![shard(1, &[]), shard(2, &[1]), shard(3, &[2]), shard(4, &[2]), shard(5, &[1])]);
+    driven.list(vec![
+        shard(1, &[]),
+        shard(2, &[1]),
+        shard(3, &[2]),
+        shard(4, &[2]),
+        shard(5, &[1]),
+    ]);
     driven.nothing();
     one.complete();
     let two = driven.one();
@@ -114,9 +120,10 @@ fn a_child_that_one_list_names_without_and_with_its_parent_waits_for_it() {
 
 #[test]
 fn a_child_that_one_page_names_with_one_and_with_both_parents_waits_for_both() {
-    for children in
-        [[child_shard(2, &[0]), child_shard(2, &[0, 1])], [child_shard(2, &[0, 1]), child_shard(2, &[0])]]
-    {
+    for children in [
+        [child_shard(2, &[0]), child_shard(2, &[0, 1])],
+        [child_shard(2, &[0, 1]), child_shard(2, &[0])],
+    ] {
         let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[])]);
         let mut parents = driven.ready();
         parents.remove(0).complete_with(children);

@@ -9,14 +9,14 @@ async fn a_shard_that_the_next_full_list_does_not_name_is_closed_and_its_childre
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     driven.one().expire();
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Full));
-    assert_eq!(driven.wanted(), None, "told once");
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
+    assert_eq!(driven.take_list_request(), None, "told once");
     driven.send(ShardList::additions("orders", vec![]));
     driven.nothing();
     driven.list(vec![shard(1, &[0])]);
     let child = driven.one();
     assert_eq!(outcomes(&child), [ParentOutcome::Unlisted]);
-    assert_eq!(driven.wanted(), None, "that list would have named children");
+    assert_eq!(driven.take_list_request(), None, "that list would have named children");
     driven.list(vec![shard(1, &[0])]);
     driven.nothing();
     assert_eq!(driven.lineage.tracked(), 1, "it is forgotten like any other");
@@ -30,12 +30,12 @@ async fn a_shard_that_is_listed_all_the_same_comes_back_after_a_growing_delay() 
     for delay in [100, 200, 400] {
         handle.expire();
         driven.nothing();
-        assert_eq!(driven.wanted(), Some(WantedList::Full));
+        assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
         driven.list(shards());
         let before = Instant::now();
         handle = driven.lineage.next().await.unwrap().unwrap();
         assert_eq!((handle.id(), before.elapsed().as_millis()), (id(0).as_str(), delay));
-        assert_eq!(driven.wanted(), None);
+        assert_eq!(driven.take_list_request(), None);
     }
     handle.complete();
     assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed]);
@@ -50,7 +50,7 @@ async fn a_full_list_that_was_begun_before_does_not_count() {
     driven.nothing();
     driven.list(vec![shard(0, &[])]);
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Full), "still");
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full), "still");
     driven.list(vec![shard(0, &[]), shard(1, &[0])]);
     advance(Duration::from_millis(101)).await;
     driven.nothing();
@@ -85,7 +85,7 @@ fn of_a_stream_that_was_created_again_nothing_is_left() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111"), shard_from(1, &[0], "112")]);
     driven.one().expire();
     driven.nothing();
-    driven.wanted();
+    driven.take_list_request();
     driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")]);
     let new = driven.one();
     assert_eq!(new.shard().sequence_number_range().unwrap().starting_sequence_number(), "211");

@@ -25,7 +25,7 @@ async fn an_abandoned_shard_comes_back_and_its_children_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn its_delay_grows_from_100_ms_to_the_limit_and_begins_anew_after_a_long_hold() {
-    let mut driven = Driven::new(|lineage| lineage.longest_return(Duration::from_secs(1)));
+    let mut driven = Driven::new(|lineage| lineage.max_reoffer_delay(Duration::from_secs(1)));
     driven.list(vec![shard(0, &[])]);
     let mut handle = driven.one();
     let mut delays = Vec::new();
@@ -41,7 +41,7 @@ async fn its_delay_grows_from_100_ms_to_the_limit_and_begins_anew_after_a_long_h
 
 #[tokio::test(start_paused = true)]
 async fn the_limit_may_be_for_ever() {
-    let mut driven = Driven::new(|lineage| lineage.longest_return(Duration::MAX));
+    let mut driven = Driven::new(|lineage| lineage.max_reoffer_delay(Duration::MAX));
     driven.list(vec![shard(0, &[])]);
     let mut handle = driven.one();
     for _ in 0..30 {

@@ -12,7 +12,11 @@ fn a_shard_is_forgotten_after_two_full_lists_without_it_and_not_after_a_short_on
     driven.nothing();
     driven.list(vec![shard(0, &[]), shard(1, &[0])]);
     driven.nothing();
-    assert_eq!(driven.lineage.tracked(), 2, "one short list forgets nothing, and offers nothing again");
+    assert_eq!(
+        driven.lineage.tracked(),
+        2,
+        "one short list forgets nothing, and offers nothing again"
+    );
     driven.list(vec![shard(1, &[0])]);
     driven.send(ShardList::additions("orders", vec![]));
     driven.nothing();
@@ -46,20 +50,23 @@ fn a_full_list_without_a_shard_changes_nothing() {
     assert_eq!(driven.lineage.tracked(), 2, "no shard counts as unlisted");
     child.expire();
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Full));
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
     driven.list(vec![]);
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Full), "that list has not answered");
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full), "that list has not answered");
 }
 
 #[test]
 fn a_stream_created_again_under_its_name_is_a_new_one() {
-    let mut driven =
-        Driven::with(vec![shard_from(0, &[], "111"), shard_from(1, &[], "112"), shard_from(2, &[0], "113")]);
+    let mut driven = Driven::with(vec![
+        shard_from(0, &[], "111"),
+        shard_from(1, &[], "112"),
+        shard_from(2, &[0], "113"),
+    ]);
     let mut old = driven.ready();
     old.remove(1).complete();
     driven.nothing();
-    driven.wanted();
+    driven.take_list_request();
 
     let again = || vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")];
     driven.list(again());
@@ -80,7 +87,7 @@ fn a_partial_list_that_shows_a_new_stream_wants_a_full_one() {
     let _old = driven.one();
     driven.send(ShardList::additions("orders", vec![shard_from(0, &[], "211")]));
     driven.nothing();
-    assert_eq!(driven.wanted(), Some(WantedList::Full));
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
 }
 
 #[test]
@@ -93,13 +100,16 @@ fn a_shard_whose_number_is_revised_from_zero_is_the_same_shard() {
     assert_eq!(driven.one().id(), id(0), "back to 0: created again");
 }
 
-/// A partial list names what follows the greatest id that is known, and of a new stream with more shards that is a part of it.
+/// A partial list names what follows the greatest id that is known, and of a new stream with more
+/// shards that is a part of it.
 #[test]
 fn what_a_partial_list_named_of_a_new_stream_is_not_offered_again() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
     let old = driven.one();
-    let new =
-        || [(0, &[][..]), (1, &[]), (2, &[0]), (3, &[1])].map(|(n, parents)| shard_from(n, parents, "211"));
+    let new = || {
+        [(0, &[][..]), (1, &[]), (2, &[0]), (3, &[1])]
+            .map(|(n, parents)| shard_from(n, parents, "211"))
+    };
     driven.send(ShardList::additions("orders", new()[1..].to_vec()));
     let one = driven.one();
     assert_eq!(one.id(), id(1), "3 waits for it, and 2 for the 0 that is gone");
@@ -136,7 +146,11 @@ fn a_shard_in_doubt_of_a_new_stream_stays_in_doubt() {
     driven.nothing();
     driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[], "211")]);
     let _new = driven.one();
-    assert_eq!(driven.wanted(), Some(WantedList::Full), "the list may have begun before the doubt");
+    assert_eq!(
+        driven.take_list_request(),
+        Some(ListRequest::Full),
+        "the list may have begun before the doubt"
+    );
     driven.list(vec![shard_from(0, &[], "211")]);
     driven.nothing();
     driven.list(vec![shard_from(0, &[], "211")]);

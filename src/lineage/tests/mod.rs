@@ -21,7 +21,9 @@ use futures::channel::mpsc;
 use futures::{FutureExt, stream};
 
 use super::*;
-use crate::{Error, ParentOutcome, Progress, StartPosition};
+use crate::listing::error::ListError;
+use crate::shard::outcome::ParentOutcome;
+use crate::shard::position::{Progress, StartPosition};
 
 fn id(n: u64) -> String {
     format!("shardId-{n:012}")
@@ -32,7 +34,8 @@ fn shard(n: u64, parents: &[u64]) -> Shard {
 }
 
 fn shard_from(n: u64, parents: &[u64], first_sequence: &str) -> Shard {
-    let range = SequenceNumberRange::builder().starting_sequence_number(first_sequence).build().unwrap();
+    let range =
+        SequenceNumberRange::builder().starting_sequence_number(first_sequence).build().unwrap();
     Shard::builder()
         .shard_id(id(n))
         .set_parent_shard_id(parents.first().copied().map(id))
@@ -49,7 +52,7 @@ fn closed(mut shard: Shard) -> Shard {
     shard
 }
 
-fn full(shards: Vec<Shard>) -> Result<ShardList, Error> {
+fn full(shards: Vec<Shard>) -> Result<ShardList, ListError> {
     ShardList::full("orders", shards)
 }
 
@@ -71,17 +74,17 @@ impl Wake for Woken {
     }
 }
 
-type Lists = mpsc::UnboundedReceiver<Result<ShardList, Error>>;
+type Lists = mpsc::UnboundedReceiver<Result<ShardList, ListError>>;
 
 /// A lineage fed by hand, polled by hand.
 struct Driven {
-    lists: Option<mpsc::UnboundedSender<Result<ShardList, Error>>>,
-    lineage: Lineage<Lists>,
+    lists: Option<mpsc::UnboundedSender<Result<ShardList, ListError>>>,
+    lineage: ParentsFirst<Lists>,
     woken: Arc<Woken>,
 }
 
 impl Driven {
-    fn new(set: impl FnOnce(Lineage<Lists>) -> Lineage<Lists>) -> Self {
+    fn new(set: impl FnOnce(ParentsFirst<Lists>) -> ParentsFirst<Lists>) -> Self {
         let (lists, receiver) = mpsc::unbounded();
         Self { lists: Some(lists), lineage: set(parents_first(receiver)), woken: Arc::default() }
     }
@@ -96,11 +99,11 @@ impl Driven {
         self.send(full(shards));
     }
 
-    fn send(&self, list: Result<ShardList, Error>) {
+    fn send(&self, list: Result<ShardList, ListError>) {
         self.lists.as_ref().unwrap().unbounded_send(list).unwrap();
     }
 
-    fn poll(&mut self) -> Poll<Option<Result<ShardHandle, Error>>> {
+    fn poll(&mut self) -> Poll<Option<Result<ShardHandle, ListError>>> {
         let waker = Waker::from(Arc::clone(&self.woken));
         self.lineage.poll_next_unpin(&mut Context::from_waker(&waker))
     }
@@ -129,8 +132,8 @@ impl Driven {
         self.woken.0.swap(0, Ordering::SeqCst)
     }
 
-    fn wanted(&mut self) -> Option<WantedList> {
-        Pin::new(&mut self.lineage).wanted()
+    fn take_list_request(&mut self) -> Option<ListRequest> {
+        Pin::new(&mut self.lineage).take_list_request()
     }
 }
 

@@ -20,7 +20,8 @@ fn a_merge_waits_for_both_parents() {
 
 #[test]
 fn listing_order_3_1_4_2() {
-    let mut driven = Driven::with(vec![shard(3, &[1]), shard(1, &[]), shard(4, &[3, 2]), shard(2, &[1])]);
+    let mut driven =
+        Driven::with(vec![shard(3, &[1]), shard(1, &[]), shard(4, &[3, 2]), shard(2, &[1])]);
     let one = driven.one();
     assert_eq!(one.id(), id(1));
     one.complete();

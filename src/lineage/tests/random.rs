@@ -7,8 +7,10 @@ use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::Shard;
 use proptest::prelude::*;
 
-use self::world::World;
-use crate::{ParentOutcome, ShardList, StartAt};
+use crate::lineage::tests::random::world::World;
+use crate::listing::shard_list::ShardList;
+use crate::shard::outcome::ParentOutcome;
+use crate::shard::position::StartAt;
 
 /// One thing that happens; the numbers pick among what there is.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +19,8 @@ enum Step {
     Merge(usize, usize),
     /// The records of the oldest shard that the consumer has closed expire.
     Expire,
-    /// A full listing, in an order and with repeats and omissions made from the seed; one in `omit` shards is left out, none if 0.
+    /// A full listing, in an order and with repeats and omissions made from the seed; one in `omit`
+    /// shards is left out, none if 0.
     Full {
         seed: u64,
         omit: u64,
@@ -35,7 +38,7 @@ enum Step {
     /// One that was handed back is offered again.
     Reoffer(usize),
     /// Its reader is told that there is no such shard.
-    Doubt(usize),
+    NotFound(usize),
     /// A full listing begins.
     Begin,
 }
@@ -56,14 +59,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             1 => pick.clone().prop_map(Step::Drop),
             2 => pick.clone().prop_map(Step::HandBack),
             2 => pick.clone().prop_map(Step::Reoffer),
-            1 => pick.prop_map(Step::Doubt),
+            1 => pick.prop_map(Step::NotFound),
             1 => Just(Step::Begin),
         ],
         1..120,
     )
 }
 
-/// Where a run begins, what it resumes, and the splits and merges before it: of each shard that there is then, whether it is named, and as finished.
+/// Where a run begins, what it resumes, and the splits and merges before it: of each shard that
+/// there is then, whether it is named, and as finished.
 #[derive(Debug, Clone)]
 struct Run {
     start: StartAt,
@@ -119,18 +123,19 @@ proptest! {
 
         let never = world.never_offered();
         prop_assert!(never.is_empty(), "never offered: {:?}", never);
-        prop_assert!(!world.family.is_waiting());
+        prop_assert!(!world.graph.is_waiting());
 
-        // All are closed, and the last two full lists named what is not expired: just that is remembered.
-        prop_assert_eq!(world.family.len(), world.listed().len());
+        // All are closed, and the last two full lists named what is not expired: just that is
+        // remembered.
+        prop_assert_eq!(world.graph.len(), world.listed().len());
         let other = || ShardList::full("orders", vec![Shard::builder().shard_id("other").build().unwrap()]).unwrap();
-        world.family.absorb(other());
-        let (id, _) = world.family.next_ready().unwrap();
-        world.family.close(&id, ParentOutcome::Completed, Vec::new());
-        world.family.absorb(other());
-        prop_assert!(world.family.next_ready().is_none());
-        prop_assert_eq!(world.family.len(), 1);
-        world.family.listing_begins(true);
-        prop_assert!(world.family.holds_nothing_but_members(), "{:?}", world.family);
+        world.graph.absorb(other());
+        let (id, _) = world.graph.next_ready().unwrap();
+        world.graph.close(&id, ParentOutcome::Completed, Vec::new());
+        world.graph.absorb(other());
+        prop_assert!(world.graph.next_ready().is_none());
+        prop_assert_eq!(world.graph.len(), 1);
+        world.graph.listing_begins(true);
+        prop_assert!(world.graph.holds_nothing_but_members(), "{:?}", world.graph);
     }
 }

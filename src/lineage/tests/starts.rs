@@ -15,7 +15,12 @@ use StartPosition::{After, Latest, TrimHorizon};
 #[test]
 fn latest_replays_nothing_of_a_stream_that_was_resharded_before() {
     let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Latest));
-    driven.list(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(2, &[0]), shard(3, &[1])]);
+    driven.list(vec![
+        closed(shard(0, &[])),
+        closed(shard(1, &[0])),
+        shard(2, &[0]),
+        shard(3, &[1]),
+    ]);
     let out = driven.ready();
     assert_start(&out, &[(2, Latest), (3, Latest)]);
     assert_eq!(outcomes(&out[0]), [ParentOutcome::BeforeStart]);
@@ -26,7 +31,8 @@ fn latest_replays_nothing_of_a_stream_that_was_resharded_before() {
 
 #[test]
 fn latest_loses_nothing_while_the_first_listing_is_made() {
-    // 0 was still open on the first page, and its children are on the second: 1 and the children of 2, closed already.
+    // 0 was still open on the first page, and its children are on the second: 1 and the children of
+    // 2, closed already.
     let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Latest));
     driven.list(vec![shard(0, &[]), shard(1, &[0]), closed(shard(2, &[0])), shard(3, &[2])]);
     let zero = driven.ready();
@@ -61,8 +67,14 @@ fn resumed(start: StartAt, progress: Vec<(u64, Progress)>) -> Driven {
 fn resume_with_a_finished_parent_and_an_unread_sibling() {
     let after = After("49590338271490256608559692538361571095921575989136588898".to_owned());
     for start in [StartAt::TrimHorizon, StartAt::Latest] {
-        let mut driven = resumed(start, vec![(0, Progress::Finished), (1, Progress::At(after.clone()))]);
-        driven.list(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(2, &[0]), shard(3, &[1])]);
+        let mut driven =
+            resumed(start, vec![(0, Progress::Finished), (1, Progress::At(after.clone()))]);
+        driven.list(vec![
+            closed(shard(0, &[])),
+            closed(shard(1, &[0])),
+            shard(2, &[0]),
+            shard(3, &[1]),
+        ]);
         let out = driven.ready();
         assert_start(&out, &[(1, after.clone()), (2, TrimHorizon)]);
         assert_eq!(outcomes(&out[0]), [ParentOutcome::EarlierRun]);
@@ -73,7 +85,8 @@ fn resume_with_a_finished_parent_and_an_unread_sibling() {
 
 #[test]
 fn what_descends_from_a_named_shard_is_read_from_its_beginning_under_latest() {
-    // 0 is named and has expired; 1 and 3 descend from it, though 1 is closed; 9 is of another family.
+    // 0 is named and has expired; 1 and 3 descend from it, though 1 is closed; 9 is of another
+    // graph.
     let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished)]);
     driven.list(vec![closed(shard(1, &[0])), shard(3, &[1]), shard(9, &[])]);
     let out = driven.ready();
@@ -94,27 +107,31 @@ fn resumed_past(start: StartAt, progress: Vec<(u64, Progress)>, past: &[u64]) ->
 #[test]
 fn the_unnamed_ancestors_of_a_shard_that_was_begun_are_finished() {
     let t = StartAt::Timestamp(aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000));
-    let family = || {
+    let graph = || {
         let ancestors = [closed(shard(0, &[])), closed(shard(1, &[])), closed(shard(2, &[0]))];
         // 3 is merged of 2 and 1.
-        ancestors.into_iter().chain([closed(shard(3, &[2, 1])), shard(4, &[3]), shard(5, &[3])]).collect()
+        ancestors
+            .into_iter()
+            .chain([closed(shard(3, &[2, 1])), shard(4, &[3]), shard(5, &[3])])
+            .collect()
     };
     for start in [StartAt::TrimHorizon, StartAt::Latest, t] {
         let named = vec![(4, Progress::At(After("7".into()))), (5, Progress::At(TrimHorizon))];
         let mut driven = resumed_past(start, named, &[4]);
-        driven.list(family());
+        driven.list(graph());
         let out = driven.ready();
         assert_start(&out, &[(4, After("7".into())), (5, TrimHorizon)]);
         assert_eq!(outcomes(&out[0]), [ParentOutcome::EarlierRun]);
         // They are not offered later either.
-        driven.list(family());
-        driven.list(family());
+        driven.list(graph());
+        driven.list(graph());
         driven.nothing();
     }
-    // That a shard is named says nothing of its ancestors: the end of one parent of a merge names the child.
+    // That a shard is named says nothing of its ancestors: the end of one parent of a merge names
+    // the child.
     let named = vec![(4, Progress::At(TrimHorizon)), (5, Progress::At(TrimHorizon))];
     let mut driven = resumed_past(StartAt::TrimHorizon, named, &[]);
-    driven.list(family());
+    driven.list(graph());
     assert_eq!(ids(&driven.ready()), [0, 1]);
 }
 
@@ -129,11 +146,11 @@ fn an_ancestor_that_is_named_is_where_it_says() {
     assert_start(&driven.ready(), &[(2, After("7".into()))]);
 }
 
-/// 3 is merged of 0 and 2, and was begun before 2, whose parent 1 is not finished: as an earlier run
-/// leaves it that knows of no rows for what descends from 1.
+/// 3 is merged of 0 and 2, and was begun before 2, whose parent 1 is not finished: as an earlier
+/// run leaves it that knows of no rows for what descends from 1.
 #[test]
 fn an_unnamed_ancestor_that_follows_an_unfinished_shard_is_not_finished() {
-    let family = || {
+    let graph = || {
         let closed = [shard(0, &[]), shard(1, &[]), shard(2, &[1]), shard(5, &[2])].map(closed);
         // 6 is merged of 0 and 5, so that 2 is an ancestor further up.
         closed.into_iter().chain([shard(6, &[0, 5]), shard(4, &[1])]).collect::<Vec<_>>()
@@ -141,10 +158,13 @@ fn an_unnamed_ancestor_that_follows_an_unfinished_shard_is_not_finished() {
     let t = StartAt::Timestamp(aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000));
     for start in [StartAt::TrimHorizon, StartAt::Latest, t] {
         for merged in [Progress::At(After("7".into())), Progress::Finished] {
-            let named =
-                vec![(0, Progress::Finished), (1, Progress::At(After("3".into()))), (6, merged.clone())];
+            let named = vec![
+                (0, Progress::Finished),
+                (1, Progress::At(After("3".into()))),
+                (6, merged.clone()),
+            ];
             let mut driven = resumed_past(start, named, &[0, 1, 6]);
-            driven.list(family());
+            driven.list(graph());
             let out = driven.ready();
             assert_start(&out, &[(1, After("3".into()))]);
             drop(out);
@@ -164,22 +184,29 @@ fn an_unnamed_ancestor_that_follows_an_unfinished_shard_is_not_finished() {
     // The other parents of what was begun are finished, though nothing names them.
     let named = vec![(1, Progress::At(After("3".into()))), (6, Progress::At(After("7".into())))];
     let mut driven = resumed_past(StartAt::TrimHorizon, named, &[1, 6]);
-    driven.list(family());
+    driven.list(graph());
     assert_eq!(ids(&driven.ready()), [1]);
 }
 
-/// The earlier run began at the tip, when 0 and 1 were closed: of 2 it has processed a record, of 3, a child of 1, none.
+/// The earlier run began at the tip, when 0 and 1 were closed: of 2 it has processed a record, of
+/// 3, a child of 1, none.
 #[test]
 fn what_was_closed_before_the_earlier_run_began_is_not_read_for_its_sibling_that_was_begun() {
     let named = vec![(2, Progress::At(After("7".into()))), (3, Progress::At(TrimHorizon))];
     let mut driven = resumed_past(StartAt::Latest, named, &[2]);
-    driven.list(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(2, &[0]), shard(3, &[1])]);
+    driven.list(vec![
+        closed(shard(0, &[])),
+        closed(shard(1, &[0])),
+        shard(2, &[0]),
+        shard(3, &[1]),
+    ]);
     assert_start(&driven.ready(), &[(2, After("7".into())), (3, TrimHorizon)]);
 }
 
 #[test]
 fn what_an_earlier_run_has_passed_is_not_that_of_a_stream_created_again() {
-    let mut driven = resumed_past(StartAt::TrimHorizon, vec![(1, Progress::At(After("7".into())))], &[1]);
+    let mut driven =
+        resumed_past(StartAt::TrimHorizon, vec![(1, Progress::At(After("7".into())))], &[1]);
     driven.list(vec![closed(shard_from(0, &[], "111")), shard_from(1, &[0], "112")]);
     assert_eq!(ids(&driven.ready()), [1]);
     driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")]);
@@ -188,7 +215,8 @@ fn what_an_earlier_run_has_passed_is_not_that_of_a_stream_created_again() {
 
 #[test]
 fn an_unknown_line_of_descent_is_not_skipped_when_the_earlier_run_has_expired() {
-    // 0 is named and gone, and so is 4, of which nobody knows whether it descended from 0: 5 must not start at LATEST.
+    // 0 is named and gone, and so is 4, of which nobody knows whether it descended from 0: 5 must
+    // not start at LATEST.
     let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished)]);
     driven.list(vec![shard(5, &[4])]);
     assert_start(&driven.ready(), &[(5, TrimHorizon)]);
@@ -196,14 +224,16 @@ fn an_unknown_line_of_descent_is_not_skipped_when_the_earlier_run_has_expired() 
 
 #[test]
 fn a_shard_that_is_listed_twice_does_not_hide_one_that_has_expired() {
-    let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished), (1, Progress::Finished)]);
+    let mut driven =
+        resumed(StartAt::Latest, vec![(0, Progress::Finished), (1, Progress::Finished)]);
     driven.list(vec![shard(1, &[]), shard(1, &[]), shard(5, &[4])]);
     assert_start(&driven.ready(), &[(5, TrimHorizon)]);
 }
 
 #[test]
 fn a_merge_of_a_lost_parent_and_one_from_before_the_run_is_read_from_its_beginning() {
-    // 0 is named and gone; 3 may descend from it, and is gone too. 2 was closed before the run, and is of another family.
+    // 0 is named and gone; 3 may descend from it, and is gone too. 2 was closed before the run, and
+    // is of another graph.
     let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished)]);
     driven.list(vec![closed(shard(2, &[])), shard(4, &[3, 2]), shard(5, &[2])]);
     let out = driven.ready();
@@ -223,7 +253,8 @@ fn a_finished_shard_whose_parent_is_unread_is_not_offered_and_its_child_is_free(
 
 #[test]
 fn what_an_earlier_run_left_is_not_for_a_stream_created_again() {
-    let mut driven = resumed(StartAt::TrimHorizon, vec![(0, Progress::Finished), (1, Progress::Finished)]);
+    let mut driven =
+        resumed(StartAt::TrimHorizon, vec![(0, Progress::Finished), (1, Progress::Finished)]);
     driven.list(vec![shard_from(0, &[], "111")]);
     driven.nothing();
     driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[], "212")]);
@@ -232,7 +263,8 @@ fn what_an_earlier_run_left_is_not_for_a_stream_created_again() {
 
 #[test]
 fn a_child_whose_parent_was_read_while_the_first_list_is_taken_in_does_not_start_at_latest() {
-    // The list contradicts itself: 0 is open in it, and has a child. Its shards are looked at as they are taken.
+    // The list contradicts itself: 0 is open in it, and has a child. Its shards are looked at as
+    // they are taken.
     for drop_it in [true, false] {
         let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Latest));
         driven.list(vec![shard(0, &[]), shard(1, &[0])]);
@@ -256,7 +288,8 @@ fn a_full_list_without_a_shard_is_not_the_first() {
         driven.send(Ok(empty));
         driven.nothing();
         driven.list(vec![closed(shard(0, &[])), shard(1, &[0]), shard(2, &[])]);
-        // The stream may have been created since: nothing that was written after the run began is skipped.
+        // The stream may have been created since: nothing that was written after the run began is
+        // skipped.
         let since = StartPosition::Timestamp(began.into());
         let expected = if start == StartAt::Latest { since } else { StartPosition::TrimHorizon };
         let ready = driven.ready();

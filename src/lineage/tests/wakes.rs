@@ -6,20 +6,21 @@ use super::*;
 fn it_is_send_static_and_unpin() {
     fn check<T: Send + Unpin + 'static>() {}
     fn sync<T: Sync>() {}
-    check::<Lineage<Lists>>();
+    check::<ParentsFirst<Lists>>();
     check::<ShardHandle>();
-    check::<crate::AllShards>();
-    check::<crate::TryAllShards>();
-    check::<crate::ShardLists>();
-    check::<crate::ShardList>();
-    check::<Error>();
+    check::<crate::all_shards::AllShards>();
+    check::<crate::all_shards::TryAllShards>();
+    check::<crate::listing::shard_lists::ShardLists>();
+    check::<crate::listing::shard_list::ShardList>();
+    check::<ListError>();
     sync::<ShardHandle>();
-    sync::<Error>();
+    sync::<ListError>();
 }
 
 #[test]
 fn the_last_parent_wakes_the_stream_and_its_child_is_in_the_very_next_poll() {
-    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[]), shard(2, &[0, 1]), shard(3, &[])]);
+    let mut driven =
+        Driven::with(vec![shard(0, &[]), shard(1, &[]), shard(2, &[0, 1]), shard(3, &[])]);
     let mut out = driven.ready();
     driven.nothing();
     driven.wakes();
@@ -42,7 +43,8 @@ fn a_handle_ended_in_another_thread_wakes_the_stream() {
     assert_eq!(driven.one().id(), id(1));
 }
 
-// In one poll of a task of a runtime, as its cooperative budget is what makes tokio's own oneshot quadratic here.
+// In one poll of a task of a runtime, as its cooperative budget is what makes tokio's own oneshot
+// quadratic here.
 #[tokio::test]
 async fn ten_thousand_waits_released_at_once_are_polled_once_each() {
     const N: u64 = 10_000;
@@ -109,7 +111,7 @@ fn dropping_the_stream_while_a_thousand_shards_wait_frees_all() {
     shards.extend((1..=1_000).map(|n| shard(n, &[0])));
     let list = full(shards).unwrap();
     let stream = Arc::downgrade(&list.stream);
-    let (lists, receiver) = mpsc::unbounded::<Result<_, Error>>();
+    let (lists, receiver) = mpsc::unbounded::<Result<_, ListError>>();
     lists.unbounded_send(Ok(list)).unwrap();
     let mut lineage = parents_first(receiver);
     let handle = lineage.next().now_or_never().unwrap().unwrap().unwrap();
@@ -127,7 +129,7 @@ fn a_failed_listing_is_one_err_and_keeps_the_handles() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     let parent = driven.one();
     driven.send(full(vec![shard(5, &[5])]));
-    assert!(matches!(driven.poll(), Poll::Ready(Some(Err(Error::MalformedList { .. })))));
+    assert!(matches!(driven.poll(), Poll::Ready(Some(Err(ListError::MalformedList { .. })))));
     driven.nothing();
     parent.complete();
     assert_eq!(driven.one().id(), id(1));
@@ -160,7 +162,7 @@ fn a_shard_that_was_dropped_by_a_panic_is_closed() {
 #[test]
 #[should_panic(expected = "the longest return is zero")]
 fn a_return_without_a_pause_is_refused() {
-    let _ = Driven::new(|lineage| lineage.longest_return(Duration::ZERO));
+    let _ = Driven::new(|lineage| lineage.max_reoffer_delay(Duration::ZERO));
 }
 
 #[test]

@@ -8,8 +8,8 @@
 
 use bytes::Bytes;
 
-use super::UserRecord;
-use super::wire::{Fields, Malformed, Value};
+use crate::records::kpl::UserRecord;
+use crate::records::kpl::wire::{Fields, Malformed, Value};
 
 // Of AggregatedRecord.
 const PARTITION_KEYS: u32 = 1;
@@ -25,10 +25,10 @@ const DATA: u32 = 3;
 const MAX_KEY_CHARS: usize = 256;
 
 /// How many fields are read at most to find a key from the mark before it.
-pub(super) const MARK_EVERY: usize = 32;
+pub(crate) const MARK_EVERY: usize = 32;
 
 /// A message that was checked, and how far its user records were taken.
-pub(super) struct Aggregate {
+pub(crate) struct Aggregate {
     message: Bytes,
     marks: Vec<Mark>,
     /// Where the next user record is looked for.
@@ -61,7 +61,7 @@ impl From<Malformed> for &'static str {
 
 impl Aggregate {
     /// Checks the whole message, in one pass.
-    pub(super) fn new(message: Bytes) -> Result<Self, &'static str> {
+    pub(crate) fn new(message: Bytes) -> Result<Self, &'static str> {
         let mut marks = Vec::new();
         let mut here = Mark::default();
         let (mut records, mut steps) = (0, 0);
@@ -102,7 +102,8 @@ impl Aggregate {
         if is_too_long {
             return Err("a key is longer than 256 characters");
         }
-        let is_outside = |index: Option<u64>, keys: u32| index.is_some_and(|index| index >= u64::from(keys));
+        let is_outside =
+            |index: Option<u64>, keys: u32| index.is_some_and(|index| index >= u64::from(keys));
         if is_outside(partition_key, here.partition_keys)
             || is_outside(explicit_hash_key, here.explicit_hash_keys)
         {
@@ -113,12 +114,12 @@ impl Aggregate {
     }
 
     /// How many user records were not taken yet.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         usize::try_from(self.records - self.taken).unwrap_or(usize::MAX)
     }
 
     /// Takes the next user record, with its partition key.
-    pub(super) fn next(&mut self) -> Option<(String, UserRecord)> {
+    pub(crate) fn next(&mut self) -> Option<(String, UserRecord)> {
         let mut fields = Fields::of(&self.message[self.at..]);
         let record = loop {
             if let (RECORDS, Value::Bytes(record)) = fields.next().ok()?? {
@@ -129,7 +130,8 @@ impl Aggregate {
         let explicit_hash_key = packed.explicit_hash_key;
         let user_record = UserRecord {
             sub_sequence_number: self.taken,
-            explicit_hash_key: explicit_hash_key.and_then(|index| self.key(EXPLICIT_HASH_KEYS, index)),
+            explicit_hash_key: explicit_hash_key
+                .and_then(|index| self.key(EXPLICIT_HASH_KEYS, index)),
             data: self.message.slice_ref(packed.data?),
         };
         let partition_key = self.key(PARTITION_KEYS, packed.partition_key?)?;
@@ -139,14 +141,18 @@ impl Aggregate {
     }
 
     #[cfg(test)]
-    pub(super) fn bytes_of_marks(&self) -> usize {
+    pub(crate) fn bytes_of_marks(&self) -> usize {
         self.marks.capacity() * size_of::<Mark>()
     }
 
     /// Finds the key at this index of the table.
     fn key(&self, table: u32, index: u64) -> Option<String> {
         let before = |mark: &Mark| {
-            u64::from(if table == PARTITION_KEYS { mark.partition_keys } else { mark.explicit_hash_keys })
+            u64::from(if table == PARTITION_KEYS {
+                mark.partition_keys
+            } else {
+                mark.explicit_hash_keys
+            })
         };
         let after = self.marks.partition_point(|mark| before(mark) <= index);
         let mark = after.checked_sub(1).map_or(Mark::default(), |at| self.marks[at]);
@@ -174,7 +180,9 @@ impl<'a> Packed<'a> {
         while let Some((tag, value)) = fields.next()? {
             match (tag, value) {
                 (PARTITION_KEY_INDEX, Value::Varint(index)) => packed.partition_key = Some(index),
-                (EXPLICIT_HASH_KEY_INDEX, Value::Varint(index)) => packed.explicit_hash_key = Some(index),
+                (EXPLICIT_HASH_KEY_INDEX, Value::Varint(index)) => {
+                    packed.explicit_hash_key = Some(index)
+                }
                 (DATA, Value::Bytes(data)) => packed.data = Some(data),
                 (PARTITION_KEY_INDEX | EXPLICIT_HASH_KEY_INDEX | DATA, _) => return Err(Malformed),
                 _ => {}

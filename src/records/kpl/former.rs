@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 
-use super::aggregate::Aggregate;
 use super::*;
+use crate::records::kpl::aggregate::Aggregate;
 
 const MAX_KEY_CHARS: usize = 256;
 
@@ -33,7 +33,8 @@ struct Packed {
 type Unpacked = Vec<(String, UserRecord)>;
 
 fn unpack(message: &Bytes) -> Result<Unpacked, &'static str> {
-    let aggregated = AggregatedRecord::decode(message.clone()).map_err(|_| "it is no AggregatedRecord")?;
+    let aggregated =
+        AggregatedRecord::decode(message.clone()).map_err(|_| "it is no AggregatedRecord")?;
     let at = |table: &[String], index: u64| {
         let entry = usize::try_from(index).ok().and_then(|index| table.get(index));
         entry.cloned().ok_or("an index points outside its table")
@@ -49,9 +50,13 @@ fn unpack(message: &Bytes) -> Result<Unpacked, &'static str> {
     let records = records.into_iter().zip(0..).map(|(packed, sub_sequence_number)| {
         let key = packed.partition_key_index.ok_or("a user record has no partition key")?;
         let explicit = packed.explicit_hash_key_index;
-        let explicit_hash_key = explicit.map(|index| at(&explicit_hash_key_table, index)).transpose()?;
+        let explicit_hash_key =
+            explicit.map(|index| at(&explicit_hash_key_table, index)).transpose()?;
         let data = packed.data.ok_or("a user record has no data")?;
-        Ok((at(&partition_key_table, key)?, UserRecord { sub_sequence_number, explicit_hash_key, data }))
+        Ok((
+            at(&partition_key_table, key)?,
+            UserRecord { sub_sequence_number, explicit_hash_key, data },
+        ))
     });
     records.collect()
 }
@@ -73,10 +78,16 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
 
 /// A field of any type, nested groups too.
 fn field() -> impl Strategy<Value = Vec<u8>> {
-    let tag = prop_oneof![8 => 1..4_u64, 2 => 0..20_u64, 1 => any::<u64>().prop_map(|tag| tag >> 29)];
+    let tag =
+        prop_oneof![8 => 1..4_u64, 2 => 0..20_u64, 1 => any::<u64>().prop_map(|tag| tag >> 29)];
     let number = prop_oneof![8 => 0..4_u64, 1 => any::<u64>()];
     let bytes = vec(any::<u8>(), 0..6);
-    let leaf = (tag, prop_oneof![Just(0_u64), Just(1), Just(2), Just(2), Just(5), 0..8_u64], number, bytes)
+    let leaf = (
+        tag,
+        prop_oneof![Just(0_u64), Just(1), Just(2), Just(2), Just(5), 0..8_u64],
+        number,
+        bytes,
+    )
         .prop_map(|(tag, wire_type, number, bytes)| {
             let mut out = Vec::new();
             varint(tag << 3 | wire_type, &mut out);

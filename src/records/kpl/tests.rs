@@ -1,11 +1,13 @@
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{HashKeyRange, Shard};
 
-use super::aggregate::MARK_EVERY;
-use super::wire::steps;
 use super::*;
-use crate::kinesis_time::ClockOffset;
-use crate::{ParentOutcome, StartPosition, StreamId};
+use crate::records::kpl::aggregate::MARK_EVERY;
+use crate::records::kpl::wire::steps;
+use crate::shard::outcome::ParentOutcome;
+use crate::shard::position::StartPosition;
+use crate::shard::stream_id::StreamId;
+use crate::util::clock::ClockSkew;
 
 // Made by AWS's aggregator for Python: see make.py there.
 const THREE: &[u8] = include_bytes!("../../../tests/kpl/three.bin");
@@ -16,18 +18,21 @@ const TAGGED: &[u8] = include_bytes!("../../../tests/kpl/tagged.bin");
 const NODE: &[u8] = include_bytes!("../../../tests/kpl/node.bin");
 
 fn record(data: &[u8]) -> types::Record {
-    let record = types::Record::builder().sequence_number("49").partition_key("a").data(Blob::new(data));
+    let record =
+        types::Record::builder().sequence_number("49").partition_key("a").data(Blob::new(data));
     record.build().unwrap()
 }
 
 /// A shard with this part of the hash key range.
 fn offer(first: u128, last: u128) -> Arc<Offer> {
-    let range =
-        HashKeyRange::builder().starting_hash_key(first.to_string()).ending_hash_key(last.to_string());
-    let shard = Shard::builder().shard_id("0").hash_key_range(range.build().unwrap()).build().unwrap();
+    let range = HashKeyRange::builder()
+        .starting_hash_key(first.to_string())
+        .ending_hash_key(last.to_string());
+    let shard =
+        Shard::builder().shard_id("0").hash_key_range(range.build().unwrap()).build().unwrap();
     let none: [Option<ParentOutcome>; 2] = [None, None];
     let stream = Arc::new(StreamId::from("orders"));
-    Arc::new(Offer::new(shard, stream, StartPosition::TrimHorizon, none, ClockOffset::default()))
+    Arc::new(Offer::new(shard, stream, StartPosition::TrimHorizon, none, ClockSkew::default()))
 }
 
 fn all(data: &[u8]) -> Vec<Record> {
@@ -39,7 +44,9 @@ fn user_records_come_out_with_their_keys_data_and_sub_sequence_numbers() {
     let records = all(THREE);
     let seen: Vec<_> = records
         .iter()
-        .map(|r| (r.partition_key().unwrap(), r.data(), r.explicit_hash_key(), r.sub_sequence_number()))
+        .map(|r| {
+            (r.partition_key().unwrap(), r.data(), r.explicit_hash_key(), r.sub_sequence_number())
+        })
         .collect();
     let greatest = u128::MAX.to_string();
     assert_eq!(
@@ -67,8 +74,10 @@ fn odd_keys_empty_data_and_all_bytes() {
 #[test]
 fn what_another_aggregator_made() {
     let records = all(NODE);
-    let seen: Vec<_> =
-        records.iter().map(|r| (r.partition_key().unwrap(), r.data(), r.explicit_hash_key())).collect();
+    let seen: Vec<_> = records
+        .iter()
+        .map(|r| (r.partition_key().unwrap(), r.data(), r.explicit_hash_key()))
+        .collect();
     let half = (1_u128 << 127).to_string();
     assert_eq!(
         seen,
@@ -91,7 +100,8 @@ fn tags_are_passed_over() {
 fn the_data_is_not_copied() {
     let records = all(MANY);
     assert_eq!(records.len(), 1_000);
-    let addresses: Vec<usize> = records.iter().map(|record| record.data().as_ptr() as usize).collect();
+    let addresses: Vec<usize> =
+        records.iter().map(|record| record.data().as_ptr() as usize).collect();
     assert!(addresses.windows(2).all(|pair| pair[0] < pair[1]), "all lie in one buffer, in order");
     assert!(addresses[999] - addresses[0] < MANY.len());
 }
@@ -126,7 +136,8 @@ fn other_records_and_broken_ones_come_out_as_they_are() {
         broken.push(aggregated(message));
     }
     for data in broken {
-        let back = Deaggregation::All.user_records(record(&data), &offer(0, u128::MAX)).unwrap_err();
+        let back =
+            Deaggregation::All.user_records(record(&data), &offer(0, u128::MAX)).unwrap_err();
         assert_eq!(back, record(&data));
     }
 }
@@ -135,7 +146,8 @@ fn aggregated(message: &[u8]) -> Vec<u8> {
     [&AGGREGATED, message, &Md5::digest(message)[..]].concat()
 }
 
-/// A message with one record, and in the table of this tag a key so long, beside the partition key "a".
+/// A message with one record, and in the table of this tag a key so long, beside the partition key
+/// "a".
 fn with_key(tag: u8, len: usize) -> Vec<u8> {
     let mut message = b"\x0a\x01a".to_vec();
     message.push(tag);
@@ -189,7 +201,8 @@ fn bomb(len: usize) -> Vec<u8> {
 #[test]
 fn the_work_for_each_user_record_has_a_bound_and_the_whole_is_linear() {
     let group = |fields: usize| [&[0x4b][..], &b"\x50\x00".repeat(fields), &[0x4c]].concat();
-    let records = |count: usize, key: &[u8]| [b"\x1a\x05\x08", key, b"\x1a\x00"].concat().repeat(count);
+    let records =
+        |count: usize, key: &[u8]| [b"\x1a\x05\x08", key, b"\x1a\x00"].concat().repeat(count);
     let keys = b"\x0a\x01k".repeat(16_384);
     // Each names the key before the last of 16,384.
     let far = records(20_000, b"\xfe\x7f");
@@ -207,7 +220,11 @@ fn the_work_for_each_user_record_has_a_bound_and_the_whole_is_linear() {
         let offer = offer(0, u128::MAX);
         let mut records = Deaggregation::All.user_records(record(&data), &offer).unwrap();
         let checked = steps::take();
-        assert!(checked <= message.len() / 2 + 1, "{checked} steps to check {} bytes", message.len());
+        assert!(
+            checked <= message.len() / 2 + 1,
+            "{checked} steps to check {} bytes",
+            message.len()
+        );
         let count = records.left();
         let mut greatest = Vec::new();
         while records.next().is_some() {
@@ -227,5 +244,9 @@ fn what_is_kept_beside_a_message_is_at_most_a_fifth_of_it() {
         let aggregate = Aggregate::new(message.clone().into()).unwrap();
         assert!(aggregate.bytes_of_marks() * 5 <= message.len(), "{}", aggregate.bytes_of_marks());
     }
-    assert_eq!(Aggregate::new(bomb(100).into()).unwrap().bytes_of_marks(), 0, "a short one needs none");
+    assert_eq!(
+        Aggregate::new(bomb(100).into()).unwrap().bytes_of_marks(),
+        0,
+        "a short one needs none"
+    );
 }

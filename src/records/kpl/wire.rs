@@ -2,20 +2,20 @@
 
 /// A walk over the fields of a message.
 #[derive(Clone)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: &'a [u8],
     /// How deep groups may be nested yet.
     depth: u32,
     /// How many tags were read, those inside skipped groups too: the work that was done.
-    pub(super) steps: usize,
+    pub(crate) steps: usize,
 }
 
 /// A message that breaks the rules of the encoding.
 #[derive(Debug)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// The value of a field.
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
     /// A value of a type that this module has no use for.
@@ -26,22 +26,22 @@ pub(super) enum Value<'a> {
 const MAX_DEPTH: u32 = 100;
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(message: &'a [u8]) -> Self {
+    pub(crate) fn of(message: &'a [u8]) -> Self {
         Self { rest: message, depth: MAX_DEPTH, steps: 0 }
     }
 
     /// Walks the fields of a message that is a field's value.
-    pub(super) fn of_nested(message: &'a [u8]) -> Self {
+    pub(crate) fn of_nested(message: &'a [u8]) -> Self {
         Self { depth: MAX_DEPTH - 1, ..Self::of(message) }
     }
 
     /// How many bytes are left.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.rest.len()
     }
 
     /// Reads the next field, its tag and its value; `None` at the end of the message.
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -107,17 +107,17 @@ impl<'a> Fields<'a> {
 
 /// How many tags were read, by each thread: what a message costs, whatever the machine.
 #[cfg(test)]
-pub(super) mod steps {
+pub(crate) mod steps {
     use std::cell::Cell;
 
     thread_local!(static STEPS: Cell<usize> = const { Cell::new(0) });
 
-    pub(super) fn count() {
+    pub(crate) fn count() {
         STEPS.set(STEPS.get() + 1);
     }
 
     /// Returns how many there were since the last call.
-    pub(in crate::records::kpl) fn take() -> usize {
+    pub(crate) fn take() -> usize {
         STEPS.take()
     }
 }

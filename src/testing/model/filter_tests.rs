@@ -1,10 +1,10 @@
 //! The time filters of `ListShards`, tested against the words of AWS's API reference. None of the
 //! independent servers in this repository's tests implements all three correctly.
 
-use super::listing::{ListRequest, ShardFilter};
-use super::service::{Service, StreamRef};
-use super::stream::Mode;
-use super::time::Millis;
+use crate::testing::model::listing::{ListRequest, ShardFilter};
+use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::stream::Mode;
+use crate::testing::model::time::Millis;
 
 const HOUR: u64 = 3_600_000;
 const CREATED: u64 = 1_700_000_000_123;

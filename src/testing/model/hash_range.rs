@@ -2,7 +2,7 @@
 
 use md5::{Digest, Md5};
 
-use super::refusal::Refusal;
+use crate::testing::model::api_error::ApiError;
 
 /// An inclusive range of hash keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +46,17 @@ pub(crate) fn hash_key_of(partition_key: &str) -> u128 {
 }
 
 /// Parses the hash key of a request: decimal digits without a leading zero, below 2^128.
-pub(crate) fn parse_hash_key(text: &str, member: &str) -> Result<u128, Refusal> {
+pub(crate) fn parse_hash_key(text: &str, member: &str) -> Result<u128, ApiError> {
     let well_formed = text == "0"
-        || (text.len() <= 39 && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
+        || (text.len() <= 39
+            && !text.starts_with('0')
+            && text.bytes().all(|byte| byte.is_ascii_digit()));
     if !well_formed || text.is_empty() {
         let constraint = "satisfy regular expression pattern: 0|([1-9]\\d{0,38})";
-        return Err(Refusal::constraint(text, member, constraint));
+        return Err(ApiError::constraint(text, member, constraint));
     }
     text.parse().map_err(|_| {
-        Refusal::invalid(format!(
+        ApiError::invalid(format!(
             "Invalid {member}. {member} must be in the range: [0, 2^128-1]. Specified value was {text}"
         ))
     })
@@ -77,7 +79,10 @@ mod tests {
         );
         let four: Vec<_> = HashRange::uniform(4).map(|range| range.start).collect();
         assert_eq!(four, [0, 1 << 126, 2 << 126, 3 << 126]);
-        assert_eq!(HashRange::uniform(1).collect::<Vec<_>>(), [HashRange { start: 0, end: u128::MAX }]);
+        assert_eq!(
+            HashRange::uniform(1).collect::<Vec<_>>(),
+            [HashRange { start: 0, end: u128::MAX }]
+        );
     }
 
     #[test]
@@ -104,7 +109,7 @@ mod tests {
 
     #[test]
     fn hash_keys_parse_as_128_bit_decimals() {
-        use crate::testing::model::Code;
+        use crate::testing::model::api_error::Code;
         assert_eq!(parse_hash_key("0", "hashKey"), Ok(0));
         assert_eq!(parse_hash_key(&u128::MAX.to_string(), "hashKey"), Ok(u128::MAX));
         let code = |text: &str| parse_hash_key(text, "hashKey").expect_err("rejected").code;

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::refusal::{Code, Refusal};
-use super::time::Millis;
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::time::Millis;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MIB: u64 = 1 << 20;
@@ -176,13 +176,13 @@ impl Default for Meters {
     }
 }
 
-fn throttled(what: &str, shard: u32) -> Refusal {
-    let id = super::shard::shard_id(shard);
-    Refusal::new(Code::ThroughputExceeded, format!("Rate exceeded for {what} of shard {id}."))
+fn throttled(what: &str, shard: u32) -> ApiError {
+    let id = crate::testing::model::shard::shard_id(shard);
+    ApiError::new(Code::ThroughputExceeded, format!("Rate exceeded for {what} of shard {id}."))
 }
 
 impl Meters {
-    pub(super) fn admit_read(&mut self, key: ShardKey, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn admit_read(&mut self, key: ShardKey, now: Millis) -> Result<(), ApiError> {
         if !self.limits.reads && !self.limits.read_bytes {
             return Ok(());
         }
@@ -202,18 +202,19 @@ impl Meters {
         Ok(())
     }
 
-    pub(super) fn have_read(&mut self, key: ShardKey, bytes: usize, now: Millis) {
+    pub(crate) fn have_read(&mut self, key: ShardKey, bytes: usize, now: Millis) {
         if self.limits.read_bytes && bytes > 0 {
             let bytes = bytes as u64;
             let meter = self.shards.entry(key).or_default();
             meter.read_bytes.spend(now, bytes);
             if bytes > READ_BYTES {
-                meter.reads_blocked_until = now.plus(Duration::from_millis(bytes * 1000 / READ_BYTES));
+                meter.reads_blocked_until =
+                    now.plus(Duration::from_millis(bytes * 1000 / READ_BYTES));
             }
         }
     }
 
-    pub(super) fn admit_iterator(&mut self, key: ShardKey, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn admit_iterator(&mut self, key: ShardKey, now: Millis) -> Result<(), ApiError> {
         if !self.limits.iterators {
             return Ok(());
         }
@@ -225,19 +226,22 @@ impl Meters {
         Ok(())
     }
 
-    pub(super) fn admit_listing(&mut self, stream: u64, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn admit_listing(&mut self, stream: u64, now: Millis) -> Result<(), ApiError> {
         if !self.limits.listings {
             return Ok(());
         }
         let window = self.listings.entry(stream).or_default();
         if window.total(now) >= LISTINGS {
-            return Err(Refusal::new(Code::LimitExceeded, "Rate exceeded for ListShards of the stream."));
+            return Err(ApiError::new(
+                Code::LimitExceeded,
+                "Rate exceeded for ListShards of the stream.",
+            ));
         }
         window.spend(now, 1);
         Ok(())
     }
 
-    pub(super) fn admit_write(&mut self, key: ShardKey, bytes: usize, now: Millis) -> bool {
+    pub(crate) fn admit_write(&mut self, key: ShardKey, bytes: usize, now: Millis) -> bool {
         if !self.limits.writes {
             return true;
         }
@@ -250,7 +254,8 @@ impl Meters {
             meter.writes.spend(now, 1);
             meter.write_bytes.spend(now, bytes);
             if bytes > WRITE_BYTES {
-                meter.writes_blocked_until = now.plus(Duration::from_millis(bytes * 1000 / WRITE_BYTES));
+                meter.writes_blocked_until =
+                    now.plus(Duration::from_millis(bytes * 1000 / WRITE_BYTES));
             }
         }
         room

@@ -1,12 +1,12 @@
 //! `ListShards`: filters, pages, and the tokens between pages.
 
-use super::distortion::{Distortion, ListedShard, View};
-use super::refusal::{Code, Refusal};
-use super::service::{Service, StreamRef};
-use super::shard::shard_index;
-use super::stream::{Status, Stream};
-use super::time::Millis;
-use super::token::{LIFETIME, ListToken, Selection};
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::listing_faults::{ListedShard, ListingFault, View};
+use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::shard::shard_index;
+use crate::testing::model::stream::{Status, Stream};
+use crate::testing::model::time::Millis;
+use crate::testing::model::token::{LIFETIME, ListToken, Selection};
 
 /// Which shards of a stream to list.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct ListRequest<'a> {
     pub(crate) filter: Option<ShardFilter<'a>>,
     pub(crate) max_results: Option<i64>,
     /// Not part of the request: what is wrong with the answer.
-    pub(crate) distortion: Distortion,
+    pub(crate) listing_faults: ListingFault,
 }
 
 /// One page.
@@ -44,13 +44,17 @@ impl Service {
         &mut self,
         request: ListRequest<'_>,
         now: Millis,
-    ) -> Result<ListedShards<'_>, Refusal> {
+    ) -> Result<ListedShards<'_>, ApiError> {
         let page = page_of(request.max_results, self.page_size)?;
         let (name, from, selection, stream_id) = if let Some(text) = request.next_token {
             refuse_beside_token(&request)?;
-            let token: ListToken = text.parse().map_err(|()| Refusal::invalid("Invalid NextToken."))?;
+            let token: ListToken =
+                text.parse().map_err(|()| ApiError::invalid("Invalid NextToken."))?;
             if now.since(token.issued) > LIFETIME {
-                return Err(Refusal::new(Code::ExpiredNextToken, "The pagination token has expired."));
+                return Err(ApiError::new(
+                    Code::ExpiredNextToken,
+                    "The pagination token has expired.",
+                ));
             }
             (token.stream, token.from, token.selection, Some(token.stream_id))
         } else {
@@ -60,38 +64,44 @@ impl Service {
         };
         let stream = self.stream(StreamRef::named(&name), now)?;
         if !is_the_one(stream, stream_id, request.created) {
-            return Err(Refusal::not_found(format!("Stream {name} is not the one that was asked for.")));
+            return Err(ApiError::not_found(format!(
+                "Stream {name} is not the one that was asked for."
+            )));
         }
         if matches!(stream.status(now), Status::Creating | Status::Deleting) {
             let message = format!("Stream {name} is {}.", stream.status(now).as_str());
-            return Err(Refusal::new(Code::ResourceInUse, message));
+            return Err(ApiError::new(Code::ResourceInUse, message));
         }
         let stream_id = stream.id;
         self.meters.admit_listing(stream_id, now)?;
         let stream = self.stream(StreamRef::named(&name), now)?;
-        let view = View::new(request.distortion, stream);
+        let view = View::new(request.listing_faults, stream);
         let mut rest = view.shards(stream, from).filter(|shard| selection.names(shard));
         let shards: Vec<_> = rest.by_ref().take(page).collect();
-        let next = if view.is_empty() { Some(from) } else { rest.next().map(|next| next.shard.index) };
-        let next_token =
-            next.map(|from| ListToken { issued: now, stream_id, from, selection, stream: name }.to_string());
+        let next =
+            if view.is_empty() { Some(from) } else { rest.next().map(|next| next.shard.index) };
+        let next_token = next.map(|from| {
+            ListToken { issued: now, stream_id, from, selection, stream: name }.to_string()
+        });
         Ok(ListedShards { shards, next_token })
     }
 }
 
-fn page_of(max_results: Option<i64>, page_size: usize) -> Result<usize, Refusal> {
+fn page_of(max_results: Option<i64>, page_size: usize) -> Result<usize, ApiError> {
     match max_results {
         None => Ok(page_size),
         Some(max @ 1..=10_000) => Ok(usize::try_from(max).unwrap_or(page_size).min(page_size)),
         Some(max @ ..=0) => {
-            Err(Refusal::constraint(max, "maxResults", "have value greater than or equal to 1"))
+            Err(ApiError::constraint(max, "maxResults", "have value greater than or equal to 1"))
         }
-        Some(max) => Err(Refusal::constraint(max, "maxResults", "have value less than or equal to 10000")),
+        Some(max) => {
+            Err(ApiError::constraint(max, "maxResults", "have value less than or equal to 10000"))
+        }
     }
 }
 
 /// A token says it all: whatever else names or selects is refused beside it.
-fn refuse_beside_token(request: &ListRequest<'_>) -> Result<(), Refusal> {
+fn refuse_beside_token(request: &ListRequest<'_>) -> Result<(), ApiError> {
     let beside = [
         (request.stream.name.is_some(), "StreamName"),
         (request.stream.arn.is_some(), "StreamARN"),
@@ -101,21 +111,25 @@ fn refuse_beside_token(request: &ListRequest<'_>) -> Result<(), Refusal> {
     ];
     match beside.iter().find(|(given, _)| *given) {
         Some((_, name)) => {
-            Err(Refusal::invalid(format!("NextToken and {name} cannot be provided together.")))
+            Err(ApiError::invalid(format!("NextToken and {name} cannot be provided together.")))
         }
         None => Ok(()),
     }
 }
 
 /// The start and the selection of a listing's first page. They stay the same on all that follow.
-fn resolve(stream: &Stream, request: &ListRequest<'_>, now: Millis) -> Result<(u32, Selection), Refusal> {
+fn resolve(
+    stream: &Stream,
+    request: &ListRequest<'_>,
+    now: Millis,
+) -> Result<(u32, Selection), ApiError> {
     let mut after = request.after;
     let selection = match request.filter {
         None | Some(ShardFilter::FromTrimHorizon) => Selection::All,
         Some(ShardFilter::AfterShardId(id)) => {
             if after.is_some() {
                 let message = "ExclusiveStartShardId and ShardFilter of type AFTER_SHARD_ID cannot be provided together.";
-                return Err(Refusal::invalid(message));
+                return Err(ApiError::invalid(message));
             }
             after = Some(id);
             Selection::All
@@ -127,12 +141,15 @@ fn resolve(stream: &Stream, request: &ListRequest<'_>, now: Millis) -> Result<(u
         Some(ShardFilter::FromTimestamp(time)) => Selection::OpenSince(time),
     };
     let after = after
-        .map(|id| shard_index(id).ok_or_else(|| Refusal::invalid(format!("ShardId {id} is invalid."))))
+        .map(|id| {
+            shard_index(id).ok_or_else(|| ApiError::invalid(format!("ShardId {id} is invalid.")))
+        })
         .transpose()?;
     Ok((after.map_or(0, |after| after.saturating_add(1)), selection))
 }
 
-/// Streams that have one name after another are told apart by their creation, which a client knows to the second.
+/// Streams that have one name after another are told apart by their creation, which a client knows
+/// to the second.
 fn is_the_one(stream: &Stream, id: Option<u64>, created: Option<Millis>) -> bool {
     id.is_none_or(|id| id == stream.id)
         && created.is_none_or(|created| created.0 / 1000 == stream.created.0 / 1000)
@@ -144,8 +161,8 @@ impl Selection {
             Self::All => true,
             Self::OpenOf(shards) => {
                 // What has closed since has children that are newer.
-                let open =
-                    shard.closed.is_none() || shard.shard.children.iter().all(|child| *child >= shards);
+                let open = shard.closed.is_none()
+                    || shard.shard.children.iter().all(|child| *child >= shards);
                 shard.shard.index < shards && open
             }
             Self::OpenAt(time) => {
@@ -159,7 +176,7 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::model::Mode;
+    use crate::testing::model::stream::Mode;
 
     const START: Millis = Millis(1_700_000_000_000);
     const HOUR: u64 = 3_600_000;
@@ -170,7 +187,9 @@ mod tests {
         let mut service = Service::default();
         service.create_stream("orders", Mode::Provisioned, 2, START).expect("a stream");
         service.split_shard(ORDERS, "shardId-000000000000", 1 << 126, at(1)).expect("a split");
-        service.merge_shards(ORDERS, "shardId-000000000003", "shardId-000000000001", at(2)).expect("a merge");
+        service
+            .merge_shards(ORDERS, "shardId-000000000003", "shardId-000000000001", at(2))
+            .expect("a merge");
         service
     }
 
@@ -195,19 +214,31 @@ mod tests {
         assert_eq!(listed(service, Some(ShardFilter::FromTrimHorizon), now), [0, 1, 2, 3, 4]);
         assert_eq!(listed(service, Some(ShardFilter::AtLatest), now), [2, 4]);
         assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), now), [0, 1]);
-        assert_eq!(listed(service, Some(ShardFilter::AfterShardId("shardId-000000000002")), now), [3, 4]);
+        assert_eq!(
+            listed(service, Some(ShardFilter::AfterShardId("shardId-000000000002")), now),
+            [3, 4]
+        );
         let half_past_one = Millis(at(1).0 + HOUR / 2);
         assert_eq!(listed(service, Some(ShardFilter::AtTimestamp(half_past_one)), now), [1, 2, 3]);
         assert_eq!(listed(service, Some(ShardFilter::AtTimestamp(at(1))), now), [0, 1, 2, 3]);
-        assert_eq!(listed(service, Some(ShardFilter::FromTimestamp(half_past_one)), now), [1, 2, 3, 4]);
-        assert_eq!(listed(service, Some(ShardFilter::FromTimestamp(Millis(0))), now), [0, 1, 2, 3, 4]);
+        assert_eq!(
+            listed(service, Some(ShardFilter::FromTimestamp(half_past_one)), now),
+            [1, 2, 3, 4]
+        );
+        assert_eq!(
+            listed(service, Some(ShardFilter::FromTimestamp(Millis(0))), now),
+            [0, 1, 2, 3, 4]
+        );
     }
 
     #[test]
     fn the_trim_horizon_moves_and_closed_shards_expire() {
         let service = &mut service();
         let half_past_one_next_day = Millis(at(25).0 + HOUR / 2);
-        assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), half_past_one_next_day), [1, 2, 3]);
+        assert_eq!(
+            listed(service, Some(ShardFilter::AtTrimHorizon), half_past_one_next_day),
+            [1, 2, 3]
+        );
         assert_eq!(listed(service, None, half_past_one_next_day), [1, 2, 3, 4]);
         assert_eq!(listed(service, None, at(26)), [2, 4]);
     }
@@ -245,8 +276,11 @@ mod tests {
             let mut page = service.list_shards(first, at(3)).expect("the first page");
             let mut all = indices(&page);
             while let Some(token) = page.next_token.take() {
-                let next =
-                    ListRequest { next_token: Some(&token), max_results: Some(1), ..ListRequest::default() };
+                let next = ListRequest {
+                    next_token: Some(&token),
+                    max_results: Some(1),
+                    ..ListRequest::default()
+                };
                 page = service.list_shards(next, at(3)).expect("a page");
                 all.extend(indices(&page));
             }
@@ -305,10 +339,12 @@ mod tests {
     fn a_token_lives_five_minutes_and_stands_alone() {
         let service = &mut service();
         let first = ListRequest { stream: ORDERS, max_results: Some(2), ..ListRequest::default() };
-        let token = service.list_shards(first, at(3)).expect("a page").next_token.expect("more pages");
+        let token =
+            service.list_shards(first, at(3)).expect("a page").next_token.expect("more pages");
         let next = ListRequest { next_token: Some(&token), ..ListRequest::default() };
-        let mut code =
-            |request, now| service.list_shards(request, now).map(|page| indices(&page)).map_err(|e| e.code);
+        let mut code = |request, now| {
+            service.list_shards(request, now).map(|page| indices(&page)).map_err(|e| e.code)
+        };
         assert_eq!(code(next.clone(), Millis(at(3).0 + 300_000)), Ok(vec![2, 3, 4]));
         assert_eq!(code(next.clone(), Millis(at(3).0 + 300_001)), Err(Code::ExpiredNextToken));
         for beside in [
@@ -328,13 +364,20 @@ mod tests {
     fn a_token_of_a_deleted_stream_is_not_one_of_its_namesake() {
         let service = &mut service();
         let first = ListRequest { stream: ORDERS, max_results: Some(2), ..ListRequest::default() };
-        let token = service.list_shards(first, at(3)).expect("a page").next_token.expect("more pages");
+        let token =
+            service.list_shards(first, at(3)).expect("a page").next_token.expect("more pages");
         service.delete_stream(ORDERS, at(3)).expect("deleted");
         service.create_stream("orders", Mode::Provisioned, 4, at(3)).expect("created again");
         let next = ListRequest { next_token: Some(&token), ..ListRequest::default() };
-        assert_eq!(service.list_shards(next, at(3)).expect_err("refused").code, Code::ResourceNotFound);
+        assert_eq!(
+            service.list_shards(next, at(3)).expect_err("refused").code,
+            Code::ResourceNotFound
+        );
         let old = ListRequest { stream: ORDERS, created: Some(START), ..ListRequest::default() };
-        assert_eq!(service.list_shards(old, at(3)).expect_err("refused").code, Code::ResourceNotFound);
+        assert_eq!(
+            service.list_shards(old, at(3)).expect_err("refused").code,
+            Code::ResourceNotFound
+        );
         let new = ListRequest { stream: ORDERS, created: Some(at(3)), ..ListRequest::default() };
         assert_eq!(service.list_shards(new, at(3)).expect("a page").shards.len(), 4);
     }
@@ -343,8 +386,12 @@ mod tests {
     fn pages_are_bounded() {
         let service = &mut service();
         let mut pages = |max| {
-            let request = ListRequest { stream: ORDERS, max_results: Some(max), ..ListRequest::default() };
-            service.list_shards(request, at(3)).map(|page| page.shards.len()).map_err(|refusal| refusal.code)
+            let request =
+                ListRequest { stream: ORDERS, max_results: Some(max), ..ListRequest::default() };
+            service
+                .list_shards(request, at(3))
+                .map(|page| page.shards.len())
+                .map_err(|api_error| api_error.code)
         };
         assert_eq!((pages(1), pages(10_000)), (Ok(1), Ok(5)));
         assert_eq!((pages(0), pages(10_001)), (Err(Code::Validation), Err(Code::Validation)));
@@ -355,7 +402,10 @@ mod tests {
         let service = &mut service();
         let mut code = |name, arn| {
             let request = ListRequest { stream: StreamRef { name, arn }, ..ListRequest::default() };
-            service.list_shards(request, at(3)).map(|page| page.shards.len()).map_err(|refusal| refusal.code)
+            service
+                .list_shards(request, at(3))
+                .map(|page| page.shards.len())
+                .map_err(|api_error| api_error.code)
         };
         let arn = Some("arn:aws:kinesis:us-east-1:123456789012:stream/orders");
         let elsewhere = Some("arn:aws:kinesis:eu-west-1:123456789012:stream/orders");

@@ -4,36 +4,36 @@
 //! The rules come from AWS's API reference. Where the reference is silent, the model follows what
 //! AWS has been observed to do; where no observation is known, it takes the stricter rule.
 
-mod distortion;
+pub(crate) mod api_error;
 #[cfg(test)]
-mod filter_tests;
-mod hash_range;
-mod limits;
-mod listing;
+pub(crate) mod filter_tests;
+pub(crate) mod hash_range;
+pub(crate) mod limits;
+pub(crate) mod listing;
+pub(crate) mod listing_faults;
 #[cfg(test)]
-mod properties;
-mod reading;
+pub(crate) mod properties;
+pub(crate) mod reading;
 #[cfg(test)]
-mod reading_tests;
-mod records;
-mod refusal;
-mod reshard;
-mod sequence;
-mod service;
-mod shard;
-mod status;
-mod stream;
-mod time;
-mod token;
-mod writing;
+pub(crate) mod reading_tests;
+pub(crate) mod records;
+pub(crate) mod reshard;
+pub(crate) mod sequence;
+pub(crate) mod service;
+pub(crate) mod shard;
+pub(crate) mod status;
+pub(crate) mod stream;
+pub(crate) mod time;
+pub(crate) mod token;
+pub(crate) mod writing;
 
-pub(crate) use distortion::{Distortion, mix};
+pub(crate) use api_error::{ApiError, Code};
 pub(crate) use hash_range::{HashRange, parse_hash_key};
 pub use limits::Limits;
 pub(crate) use listing::{ListRequest, ShardFilter};
-pub(crate) use reading::{IteratorStart, Oddity};
+pub(crate) use listing_faults::{ListingFault, mix};
+pub(crate) use reading::{IteratorStart, ReadFaults};
 pub(crate) use records::Record;
-pub(crate) use refusal::{Code, Refusal};
 pub(crate) use sequence::SequenceNumber;
 pub(crate) use service::{ON_DEMAND_SHARDS, Service, StreamRef, check_record_size};
 pub(crate) use shard::{Shard, shard_id};

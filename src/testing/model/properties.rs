@@ -36,8 +36,11 @@ fn take(service: &mut Service, steps: &[Step]) -> (Millis, usize) {
     let (mut now, mut written) = (START, 0_usize);
     for step in steps {
         let stream = service.stream(ORDERS, now).expect("the stream");
-        let mut open: Vec<_> =
-            stream.shards().filter(|shard| shard.is_open()).map(|s| (s.range, s.id.clone())).collect();
+        let mut open: Vec<_> = stream
+            .shards()
+            .filter(|shard| shard.is_open())
+            .map(|s| (s.range, s.id.clone()))
+            .collect();
         open.sort_by_key(|(range, _)| range.start);
         match *step {
             Step::Split(shard, key) => {
@@ -59,7 +62,8 @@ fn take(service: &mut Service, steps: &[Step]) -> (Millis, usize) {
             Step::Scale(target) => drop(service.update_shard_count(ORDERS, target, now)),
             Step::Put(key) => {
                 let data = written.to_be_bytes().to_vec().into();
-                let record = NewRecord { partition_key: "k".into(), explicit_hash_key: Some(key), data };
+                let record =
+                    NewRecord { partition_key: "k".into(), explicit_hash_key: Some(key), data };
                 service.put_records(ORDERS, vec![record], now, false).expect("written");
                 written += 1;
             }
@@ -103,12 +107,16 @@ fn grow_older(service: &mut Service, step: &Age, now: Millis) {
         Age::Split(shard) => {
             let (id, range) = &open[shard % open.len()];
             if range.end - range.start > 3 {
-                service.split_shard(ORDERS, id, range.middle(), now).expect("a split in the middle");
+                service
+                    .split_shard(ORDERS, id, range.middle(), now)
+                    .expect("a split in the middle");
             }
         }
         Age::Merge(shard) if open.len() > 1 => {
             let at = shard % (open.len() - 1);
-            service.merge_shards(ORDERS, &open[at].0, &open[at + 1].0, now).expect("a merge of neighbours");
+            service
+                .merge_shards(ORDERS, &open[at].0, &open[at + 1].0, now)
+                .expect("a merge of neighbours");
         }
         // A target outside AWS's bounds is rejected, which is fine too.
         Age::Scale(target) => drop(service.update_shard_count(ORDERS, target, now)),
@@ -116,7 +124,9 @@ fn grow_older(service: &mut Service, step: &Age, now: Millis) {
             let stream = service.stream_mut(ORDERS, now).expect("the stream");
             stream.expire_shard(&closed[shard % closed.len()], now).expect("a closed shard");
         }
-        Age::Retention(to) if to < hours => service.decrease_retention(ORDERS, to, now).expect("decreased"),
+        Age::Retention(to) if to < hours => {
+            service.decrease_retention(ORDERS, to, now).expect("decreased")
+        }
         Age::Retention(to) => service.increase_retention(ORDERS, to, now).expect("increased"),
         Age::Merge(_) | Age::Expire(_) | Age::Hours(_) => {}
     }
@@ -212,7 +222,7 @@ proptest! {
             let iterator = service.shard_iterator(ORDERS, &shard_id(shard), start, now);
             let mut next = Some(iterator.expect("an iterator"));
             while let Some(iterator) = next.take() {
-                let batch = service.read(&iterator, Some(limit), Oddity::default(), now);
+                let batch = service.read(&iterator, Some(limit), ReadFaults::default(), now);
                 let batch = batch.expect("a batch");
                 read.extend(batch.records.iter().map(|record| number(record)));
                 todo.extend(batch.children.iter().map(|child| child.index));
@@ -240,12 +250,12 @@ proptest! {
         loop {
             // With `empty`, every second page has no shards.
             let is_empty = empty && pages % 2 == 1;
-            let distortion = if is_empty { Distortion::Empty } else { Distortion::None };
+            let listing_faults = if is_empty { ListingFault::Empty } else { ListingFault::None };
             let request = match &token {
                 Some(token) => {
-                    ListRequest { next_token: Some(token), distortion, ..ListRequest::default() }
+                    ListRequest { next_token: Some(token), listing_faults, ..ListRequest::default() }
                 }
-                None => ListRequest { stream: ORDERS, distortion, ..ListRequest::default() },
+                None => ListRequest { stream: ORDERS, listing_faults, ..ListRequest::default() },
             };
             let response = service.list_shards(request, now).expect("a page");
             prop_assert!(response.shards.len() <= page);

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::records::Record;
-use super::refusal::{Code, Refusal};
-use super::sequence::SequenceNumber;
-use super::service::{Service, StreamRef};
-use super::shard::{Shard, shard_id};
-use super::stream::Stream;
-use super::time::Millis;
-use super::token::{Cursor, LIFETIME};
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::records::Record;
+use crate::testing::model::sequence::SequenceNumber;
+use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::shard::{Shard, shard_id};
+use crate::testing::model::stream::Stream;
+use crate::testing::model::time::Millis;
+use crate::testing::model::token::{Cursor, LIFETIME};
 
 /// The most records of one answer.
 const MAX_RECORDS: i64 = 10_000;
@@ -28,7 +28,7 @@ pub(crate) enum IteratorStart<'a> {
 
 /// What is odd about one answer of `GetRecords`, as AWS's are at times.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Oddity {
+pub(crate) struct ReadFaults {
     /// No records, although there may be some.
     pub(crate) dry: bool,
     /// Neither a next iterator nor child shards.
@@ -60,21 +60,23 @@ impl Service {
         shard: &str,
         start: IteratorStart<'_>,
         now: Millis,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, ApiError> {
         let stream = self.live_stream(stream, now)?;
         let shard = stream.shard(shard)?;
         let offset = match start {
             IteratorStart::TrimHorizon => shard.records.first(),
             IteratorStart::Latest => shard.records.next(),
             IteratorStart::AtTimestamp(time) if time > now => {
-                return Err(Refusal::invalid(format!(
+                return Err(ApiError::invalid(format!(
                     "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. \
                      timestampInMillis: {}, currentTimestampInMillis: {}",
                     time.0, now.0
                 )));
             }
             IteratorStart::AtTimestamp(time) => shard.records.at_time(time),
-            IteratorStart::AtSequence(text) => shard.records.at_sequence(own_sequence(stream, shard, text)?),
+            IteratorStart::AtSequence(text) => {
+                shard.records.at_sequence(own_sequence(stream, shard, text)?)
+            }
             IteratorStart::AfterSequence(text) => {
                 let sequence = own_sequence(stream, shard, text)?;
                 shard.records.at_sequence(SequenceNumber {
@@ -94,9 +96,9 @@ impl Service {
         &mut self,
         iterator: &str,
         limit: Option<i64>,
-        odd: Oddity,
+        odd: ReadFaults,
         now: Millis,
-    ) -> Result<ReadBatch<'_>, Refusal> {
+    ) -> Result<ReadBatch<'_>, ApiError> {
         let limit = check_limit(limit)?;
         let at = parse_iterator(iterator, now)?;
         let key = (at.stream_id, at.shard);
@@ -108,7 +110,10 @@ impl Service {
         }
         self.meters.admit_read(key, now)?;
         // Not through `live_stream`, which would borrow the meters as well.
-        let stream = self.streams.get(&at.stream).ok_or_else(|| Refusal::not_found("The stream is gone."))?;
+        let stream = self
+            .streams
+            .get(&at.stream)
+            .ok_or_else(|| ApiError::not_found("The stream is gone."))?;
         let shard = stream.shard_at(at.shard)?;
         let offset = at.offset.max(shard.records.first());
         let records = take(shard.records.from(offset), if odd.dry { 0 } else { limit });
@@ -124,8 +129,11 @@ impl Service {
         let may_end = !odd.dry && (with_last_records || records.is_empty());
         let ended = !shard.is_open() && left.is_none() && may_end;
         let names_children = ended && self.child_shards && !odd.cut;
-        let children =
-            shard.children.iter().filter(|_| names_children).filter_map(|child| stream.shards.get(child));
+        let children = shard
+            .children
+            .iter()
+            .filter(|_| names_children)
+            .filter_map(|child| stream.shards.get(child));
         Ok(ReadBatch {
             stream_id: stream.id,
             shard,
@@ -138,19 +146,22 @@ impl Service {
     }
 }
 
-fn check_limit(limit: Option<i64>) -> Result<usize, Refusal> {
+fn check_limit(limit: Option<i64>) -> Result<usize, ApiError> {
     match limit.unwrap_or(MAX_RECORDS) {
         limit @ 1..=MAX_RECORDS => Ok(usize::try_from(limit).unwrap_or(usize::MAX)),
-        limit @ ..=0 => Err(Refusal::constraint(limit, "limit", "have value greater than or equal to 1")),
-        limit => Err(Refusal::invalid(format!("Limit {limit} is greater than {MAX_RECORDS}."))),
+        limit @ ..=0 => {
+            Err(ApiError::constraint(limit, "limit", "have value greater than or equal to 1"))
+        }
+        limit => Err(ApiError::invalid(format!("Limit {limit} is greater than {MAX_RECORDS}."))),
     }
 }
 
 /// The shard an iterator points to, if it is an iterator that is still good.
-fn parse_iterator(iterator: &str, now: Millis) -> Result<Cursor, Refusal> {
-    let cursor: Cursor = iterator.parse().map_err(|()| Refusal::invalid("Invalid ShardIterator."))?;
+fn parse_iterator(iterator: &str, now: Millis) -> Result<Cursor, ApiError> {
+    let cursor: Cursor =
+        iterator.parse().map_err(|()| ApiError::invalid("Invalid ShardIterator."))?;
     if now.since(cursor.issued) > LIFETIME {
-        return Err(Refusal::new(
+        return Err(ApiError::new(
             Code::ExpiredIterator,
             format!(
                 "Iterator expired. The iterator was created at time {} while right now it is {} which is further \
@@ -163,7 +174,8 @@ fn parse_iterator(iterator: &str, now: Millis) -> Result<Cursor, Refusal> {
 }
 
 fn cursor(stream: &Stream, shard: u32, offset: u64, now: Millis) -> String {
-    Cursor { issued: now, stream_id: stream.id, shard, offset, stream: stream.name.clone() }.to_string()
+    Cursor { issued: now, stream_id: stream.id, shard, offset, stream: stream.name.clone() }
+        .to_string()
 }
 
 /// As many records as fit one answer, and one if there is any.
@@ -179,9 +191,9 @@ fn take<'a>(records: impl Iterator<Item = &'a Record>, limit: usize) -> Vec<&'a 
         .collect()
 }
 
-fn own_sequence(stream: &Stream, shard: &Shard, text: &str) -> Result<SequenceNumber, Refusal> {
+fn own_sequence(stream: &Stream, shard: &Shard, text: &str) -> Result<SequenceNumber, ApiError> {
     let invalid = |why: &str| {
-        Refusal::invalid(format!(
+        ApiError::invalid(format!(
             "StartingSequenceNumber {text} used in GetShardIterator on shard {} in stream {} under account {} \
              is invalid{why}.",
             shard.id, stream.name, stream.account
@@ -189,7 +201,7 @@ fn own_sequence(stream: &Stream, shard: &Shard, text: &str) -> Result<SequenceNu
     };
     let sequence: SequenceNumber = text.parse().map_err(|()| invalid(""))?;
     if sequence.shard != shard.index {
-        return Err(Refusal::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {}",
             shard_id(sequence.shard),
             shard.id

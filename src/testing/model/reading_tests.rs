@@ -1,7 +1,7 @@
 //! Tests of [`super::reading`]: apart from it, for the two together are too long for one page.
 
-use super::reading::ReadBatch;
 use super::*;
+use crate::testing::model::reading::ReadBatch;
 
 const NOTHING: [u8; 0] = [];
 
@@ -20,7 +20,8 @@ fn service(shards: u32) -> Service {
 
 /// Writes `data` to the open shard that takes hash key `key`.
 fn put(service: &mut Service, key: u128, data: &[u8], now: Millis) -> String {
-    let record = NewRecord { partition_key: "k".into(), explicit_hash_key: Some(key), data: data.into() };
+    let record =
+        NewRecord { partition_key: "k".into(), explicit_hash_key: Some(key), data: data.into() };
     match service.put_records(ORDERS, vec![record], now, false).expect("written").remove(0) {
         Written::Stored { sequence, .. } => sequence.to_string(),
         other => panic!("not written: {other:?}"),
@@ -37,13 +38,14 @@ fn data(batch: &ReadBatch<'_>) -> Vec<u8> {
 
 fn read_from(service: &mut Service, start: IteratorStart<'_>, now: Millis) -> Vec<u8> {
     let iterator = iterator(service, 0, start, now);
-    data(&service.read(&iterator, None, Oddity::default(), now).expect("a batch"))
+    data(&service.read(&iterator, None, ReadFaults::default(), now).expect("a batch"))
 }
 
 #[test]
 fn every_kind_of_iterator_starts_where_it_says() {
     let service = &mut service(1);
-    let numbers: Vec<_> = (0..4_u8).map(|n| put(service, 0, &[n], after(u64::from(n) * 1000))).collect();
+    let numbers: Vec<_> =
+        (0..4_u8).map(|n| put(service, 0, &[n], after(u64::from(n) * 1000))).collect();
     let now = after(5000);
     assert_eq!(read_from(service, IteratorStart::TrimHorizon, now), [0, 1, 2, 3]);
     assert_eq!(read_from(service, IteratorStart::Latest, now), NOTHING);
@@ -54,8 +56,14 @@ fn every_kind_of_iterator_starts_where_it_says() {
     assert_eq!(read_from(service, IteratorStart::AtTimestamp(after(2001)), now), [3]);
     assert_eq!(read_from(service, IteratorStart::AtTimestamp(Millis(0)), now), [0, 1, 2, 3]);
     assert_eq!(read_from(service, IteratorStart::AtTimestamp(now), now), NOTHING);
-    let start =
-        service.stream(ORDERS, now).expect("the stream").shards().next().expect("a shard").start.to_string();
+    let start = service
+        .stream(ORDERS, now)
+        .expect("the stream")
+        .shards()
+        .next()
+        .expect("a shard")
+        .start
+        .to_string();
     assert_eq!(read_from(service, IteratorStart::AtSequence(&start), now), [0, 1, 2, 3]);
     assert_eq!(read_from(service, IteratorStart::AfterSequence(&start), now), [0, 1, 2, 3]);
 }
@@ -64,8 +72,9 @@ fn every_kind_of_iterator_starts_where_it_says() {
 fn an_iterator_of_what_never_was_is_refused() {
     let service = &mut service(2);
     let other = put(service, u128::MAX, b"x", NOW);
-    let mut code =
-        |shard: &str, start| service.shard_iterator(ORDERS, shard, start, NOW).expect_err("refused").code;
+    let mut code = |shard: &str, start| {
+        service.shard_iterator(ORDERS, shard, start, NOW).expect_err("refused").code
+    };
     let first = "shardId-000000000000";
     assert_eq!(code("shardId-000000000009", IteratorStart::Latest), Code::ResourceNotFound);
     assert_eq!(code(first, IteratorStart::AtSequence("12")), Code::InvalidArgument);
@@ -73,8 +82,12 @@ fn an_iterator_of_what_never_was_is_refused() {
     assert_eq!(code(first, IteratorStart::AtTimestamp(after(1))), Code::InvalidArgument);
     service.delete_stream(ORDERS, NOW).expect("deleted");
     service.create_stream("orders", Mode::Provisioned, 2, NOW).expect("again");
-    let refused =
-        service.shard_iterator(ORDERS, "shardId-000000000001", IteratorStart::AtSequence(&other), NOW);
+    let refused = service.shard_iterator(
+        ORDERS,
+        "shardId-000000000001",
+        IteratorStart::AtSequence(&other),
+        NOW,
+    );
     assert!(refused.expect_err("refused").message.contains("did not come from this stream"));
 }
 
@@ -82,9 +95,9 @@ fn an_iterator_of_what_never_was_is_refused() {
 fn iterators_live_five_minutes() {
     let service = &mut service(1);
     let iterator = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
-    service.read(&iterator, None, Oddity::default(), after(300_000)).expect("still good");
+    service.read(&iterator, None, ReadFaults::default(), after(300_000)).expect("still good");
     let mut code = |iterator: &str, limit, now| {
-        service.read(iterator, limit, Oddity::default(), now).expect_err("refused").code
+        service.read(iterator, limit, ReadFaults::default(), now).expect_err("refused").code
     };
     assert_eq!(code(&iterator, None, after(300_001)), Code::ExpiredIterator);
     assert_eq!(code("garbage", None, NOW), Code::InvalidArgument);
@@ -98,12 +111,12 @@ fn an_iterator_does_not_outlive_its_stream() {
     let iterator = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
     service.delete_stream(ORDERS, NOW).expect("deleted");
     assert_eq!(
-        service.read(&iterator, None, Oddity::default(), NOW).expect_err("refused").code,
+        service.read(&iterator, None, ReadFaults::default(), NOW).expect_err("refused").code,
         Code::ResourceNotFound
     );
     service.create_stream("orders", Mode::Provisioned, 1, NOW).expect("again");
     assert_eq!(
-        service.read(&iterator, None, Oddity::default(), NOW).expect_err("refused").code,
+        service.read(&iterator, None, ReadFaults::default(), NOW).expect_err("refused").code,
         Code::ResourceNotFound
     );
 }
@@ -121,14 +134,17 @@ fn across_a_split_and_a_merge_every_record_is_read_once() {
         keys(service, 0);
         service.split_shard(ORDERS, "shardId-000000000000", 1 << 127, NOW).expect("a split");
         keys(service, 8);
-        service.merge_shards(ORDERS, "shardId-000000000001", "shardId-000000000002", NOW).expect("a merge");
+        service
+            .merge_shards(ORDERS, "shardId-000000000001", "shardId-000000000002", NOW)
+            .expect("a merge");
         keys(service, 16);
 
         let (mut read, mut todo) = (Vec::new(), vec![0]);
         while let Some(shard) = todo.pop() {
             let mut next = Some(iterator(service, shard, IteratorStart::TrimHorizon, NOW));
             while let Some(iterator) = next.take() {
-                let batch = service.read(&iterator, Some(3), Oddity::default(), NOW).expect("a batch");
+                let batch =
+                    service.read(&iterator, Some(3), ReadFaults::default(), NOW).expect("a batch");
                 read.extend(data(&batch));
                 assert_eq!(batch.next_iterator.is_none(), !batch.children.is_empty());
                 for child in &batch.children {
@@ -150,8 +166,10 @@ fn the_end_of_a_closed_shard_names_its_children() {
     let service = &mut service(2);
     put(service, 0, b"x", NOW);
     let open = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
-    service.merge_shards(ORDERS, "shardId-000000000000", "shardId-000000000001", NOW).expect("a merge");
-    let batch = service.read(&open, None, Oddity::default(), NOW).expect("a batch");
+    service
+        .merge_shards(ORDERS, "shardId-000000000000", "shardId-000000000001", NOW)
+        .expect("a merge");
+    let batch = service.read(&open, None, ReadFaults::default(), NOW).expect("a batch");
     assert_eq!((batch.records.len(), batch.next_iterator), (1, None));
     let child = batch.children[0];
     assert_eq!((child.index, child.parents().collect::<Vec<_>>()), (2, vec![0, 1]));
@@ -165,10 +183,10 @@ fn reads_are_cut_at_ten_mebibytes_and_say_how_far_behind_they_are() {
     }
     let now = after(20_000);
     let first = iterator(service, 0, IteratorStart::TrimHorizon, now);
-    let batch = service.read(&first, None, Oddity::default(), now).expect("a batch");
+    let batch = service.read(&first, None, ReadFaults::default(), now).expect("a batch");
     assert_eq!((batch.records.len(), batch.behind.as_secs()), (10, 11));
     let next = batch.next_iterator.expect("more");
-    let batch = service.read(&next, None, Oddity::default(), now).expect("a batch");
+    let batch = service.read(&next, None, ReadFaults::default(), now).expect("a batch");
     assert_eq!((batch.records.len(), batch.behind.as_secs()), (2, 0));
 }
 
@@ -180,17 +198,24 @@ fn records_are_trimmed_by_their_age() {
     put(service, 0, &[2], after(1000));
     let early = iterator(service, 0, IteratorStart::TrimHorizon, after(day - 1));
     assert_eq!(
-        data(&service.read(&early, None, Oddity::default(), after(day - 1)).expect("a batch")),
+        data(&service.read(&early, None, ReadFaults::default(), after(day - 1)).expect("a batch")),
         [1, 2]
     );
-    assert_eq!(data(&service.read(&early, None, Oddity::default(), after(day)).expect("a batch")), [2]);
     assert_eq!(
-        data(&service.read(&early, None, Oddity::default(), after(day + 2000)).expect("a batch")),
+        data(&service.read(&early, None, ReadFaults::default(), after(day)).expect("a batch")),
+        [2]
+    );
+    assert_eq!(
+        data(
+            &service.read(&early, None, ReadFaults::default(), after(day + 2000)).expect("a batch")
+        ),
         NOTHING
     );
     put(service, 0, &[3], after(day + 3000));
     assert_eq!(
-        data(&service.read(&early, None, Oddity::default(), after(day + 4000)).expect("a batch")),
+        data(
+            &service.read(&early, None, ReadFaults::default(), after(day + 4000)).expect("a batch")
+        ),
         [3]
     );
 }
@@ -207,7 +232,7 @@ fn an_iterator_to_what_was_trimmed_reads_the_rest_once() {
     let mut read = Vec::new();
     for _ in 0..4 {
         let batch = service
-            .read(&next.take().expect("an open shard"), Some(1), Oddity::default(), now)
+            .read(&next.take().expect("an open shard"), Some(1), ReadFaults::default(), now)
             .expect("a batch");
         read.extend(data(&batch));
         next = batch.next_iterator;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::sequence::SequenceNumber;
-use super::time::Millis;
+use crate::testing::model::sequence::SequenceNumber;
+use crate::testing::model::time::Millis;
 
 /// A stored record.
 #[derive(Clone, Debug)]

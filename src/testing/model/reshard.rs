@@ -1,11 +1,11 @@
 //! Splits, merges, and the changes of shard count that consist of them.
 
-use super::hash_range::HashRange;
-use super::refusal::{Code, Refusal};
-use super::service::{Service, StreamRef};
-use super::shard::shard_id;
-use super::stream::Stream;
-use super::time::Millis;
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::hash_range::HashRange;
+use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::shard::shard_id;
+use crate::testing::model::stream::Stream;
+use crate::testing::model::time::Millis;
 
 /// AWS's default for the maximum number of shards of one stream.
 const MAX_SHARDS: usize = 10_000;
@@ -19,11 +19,11 @@ impl Service {
         shard: &str,
         key: u128,
         now: Millis,
-    ) -> Result<(u32, u32), Refusal> {
+    ) -> Result<(u32, u32), ApiError> {
         let stream = self.stream(stream, now)?;
         let (index, range) = open_shard(stream, shard)?;
         if key <= range.start.saturating_add(1) || key >= range.end {
-            return Err(Refusal::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "NewStartingHashKey {key} used in SplitShard() on shard {} in stream {} under account {} is not \
                  both greater than one plus the shard's StartingHashKey {} and less than the shard's EndingHashKey {}.",
                 shard_id(index),
@@ -44,12 +44,12 @@ impl Service {
         shard: &str,
         adjacent: &str,
         now: Millis,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, ApiError> {
         let stream = self.stream(stream, now)?;
         let ((low, low_range), (high, high_range)) =
             (open_shard(stream, shard)?, open_shard(stream, adjacent)?);
         if !low_range.touches(high_range) {
-            return Err(Refusal::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "Shards {} and {} in stream {} under account {} are not an adjacent pair of shards eligible for \
                  merging",
                 shard_id(low),
@@ -69,7 +69,7 @@ impl Service {
         stream: StreamRef<'_>,
         target: u32,
         now: Millis,
-    ) -> Result<(usize, u32), Refusal> {
+    ) -> Result<(usize, u32), ApiError> {
         let stream = self.stream(stream, now)?;
         let (current, wanted) = (stream.open_shards(), target as usize);
         check_target(stream, current, wanted)?;
@@ -89,19 +89,22 @@ impl Service {
             while let Some((low, high)) =
                 self.stream_mut(StreamRef::named(&name), now)?.first_pair_within(range)
             {
-                self.change(&name, now, |stream, generation| stream.merge(generation, low, high, now))?;
+                self.change(&name, now, |stream, generation| {
+                    stream.merge(generation, low, high, now)
+                })?;
             }
         }
         Ok((current, target))
     }
 
     /// Splits every open shard in two, as AWS does when it scales up an on-demand stream.
-    pub(crate) fn double(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn double(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), ApiError> {
         let stream = self.stream(stream, now)?;
-        let halves: Vec<_> = stream.open_by_hash_key().map(|shard| (shard.id.clone(), shard.range)).collect();
+        let halves: Vec<_> =
+            stream.open_by_hash_key().map(|shard| (shard.id.clone(), shard.range)).collect();
         let name = stream.name.clone();
         if let Some((id, _)) = halves.iter().find(|(_, range)| range.end - range.start < 3) {
-            return Err(Refusal::invalid(format!("{id} of stream {name} is too narrow to split")));
+            return Err(ApiError::invalid(format!("{id} of stream {name} is too narrow to split")));
         }
         for (id, range) in halves {
             self.split_shard(StreamRef::named(&name), &id, range.middle(), now)?;
@@ -114,16 +117,16 @@ impl Service {
         name: &str,
         now: Millis,
         change: impl FnOnce(&mut Stream, u64) -> T,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, ApiError> {
         let generation = self.new_generation(now);
         Ok(change(self.stream_mut(StreamRef::named(name), now)?, generation))
     }
 }
 
-fn open_shard(stream: &Stream, id: &str) -> Result<(u32, HashRange), Refusal> {
+fn open_shard(stream: &Stream, id: &str) -> Result<(u32, HashRange), ApiError> {
     let shard = stream.shard(id)?;
     if !shard.is_open() {
-        return Err(Refusal::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "Shard {} in stream {} under account {} has already been merged or split, and thus is not eligible \
              for merging or splitting.",
             shard.id, stream.name, stream.account
@@ -132,9 +135,9 @@ fn open_shard(stream: &Stream, id: &str) -> Result<(u32, HashRange), Refusal> {
     Ok((shard.index, shard.range))
 }
 
-fn check_target(stream: &Stream, current: usize, target: usize) -> Result<(), Refusal> {
+fn check_target(stream: &Stream, current: usize, target: usize) -> Result<(), ApiError> {
     let reject = |code, why: &str| {
-        Err(Refusal::new(
+        Err(ApiError::new(
             code,
             format!(
                 "UpdateShardCount of stream {} under account {} from {current} to {target} shards: {why}",
@@ -143,13 +146,23 @@ fn check_target(stream: &Stream, current: usize, target: usize) -> Result<(), Re
         ))
     };
     if target == 0 {
-        return Err(Refusal::constraint(target, "targetShardCount", "have value greater than or equal to 1"));
+        return Err(ApiError::constraint(
+            target,
+            "targetShardCount",
+            "have value greater than or equal to 1",
+        ));
     }
     if target > current * 2 {
-        return reject(Code::LimitExceeded, "cannot scale up to more than double the current shard count.");
+        return reject(
+            Code::LimitExceeded,
+            "cannot scale up to more than double the current shard count.",
+        );
     }
     if target * 2 < current {
-        return reject(Code::LimitExceeded, "cannot scale down below half the current shard count.");
+        return reject(
+            Code::LimitExceeded,
+            "cannot scale down below half the current shard count.",
+        );
     }
     if target > MAX_SHARDS {
         return reject(Code::LimitExceeded, "cannot scale to more than 10000 shards.");
@@ -170,7 +183,8 @@ impl Stream {
     }
 
     fn merge(&mut self, generation: u64, low: u32, high: u32, now: Millis) -> u32 {
-        let range = HashRange { start: self.shards[&low].range.start, end: self.shards[&high].range.end };
+        let range =
+            HashRange { start: self.shards[&low].range.start, end: self.shards[&high].range.end };
         let child = self.open_shard(generation, range, (Some(low), Some(high)), now);
         self.close_shard(low, vec![child], now);
         self.close_shard(high, vec![child], now);
@@ -187,7 +201,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::model::Mode;
+    use crate::testing::model::stream::Mode;
 
     const NOW: Millis = Millis(1_700_000_000_000);
     const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
@@ -225,15 +239,21 @@ mod tests {
         );
         assert_open_shards_cover_everything(&mut service);
         let stream = service.stream(ORDERS, NOW).expect("the stream");
-        let (parent, child) = (stream.shard_at(0).expect("parent"), stream.shard_at(1).expect("child"));
-        assert!(parent.start < parent.end.expect("closed") && parent.end.expect("closed") < child.start);
+        let (parent, child) =
+            (stream.shard_at(0).expect("parent"), stream.shard_at(1).expect("child"));
+        assert!(
+            parent.start < parent.end.expect("closed") && parent.end.expect("closed") < child.start
+        );
         assert_eq!(parent.children, [1, 2]);
     }
 
     #[test]
     fn merged_shard_has_two_parents_and_can_be_split() {
         let mut service = service(2);
-        assert_eq!(service.merge_shards(ORDERS, "shardId-000000000000", "shardId-000000000001", NOW), Ok(2));
+        assert_eq!(
+            service.merge_shards(ORDERS, "shardId-000000000000", "shardId-000000000001", NOW),
+            Ok(2)
+        );
         assert_eq!(lineage(&mut service)[2], (2, Some(0), Some(1), true));
         assert_eq!(service.split_shard(ORDERS, "shardId-000000000002", 1 << 126, NOW), Ok((3, 4)));
         assert_eq!(lineage(&mut service)[2], (2, Some(0), Some(1), false));
@@ -243,8 +263,9 @@ mod tests {
     #[test]
     fn invalid_splits_and_merges_are_rejected() {
         let mut service = service(3);
-        let code = |result: Result<u32, Refusal>| result.expect_err("rejected").code;
-        let merge = |service: &mut Service, low, high| code(service.merge_shards(ORDERS, low, high, NOW));
+        let code = |result: Result<u32, ApiError>| result.expect_err("rejected").code;
+        let merge =
+            |service: &mut Service, low, high| code(service.merge_shards(ORDERS, low, high, NOW));
         assert_eq!(
             merge(&mut service, "shardId-000000000000", "shardId-000000000002"),
             Code::InvalidArgument
@@ -265,7 +286,10 @@ mod tests {
             code(service.split_shard(ORDERS, shard, key, NOW).map(|(low, _)| low))
         };
         assert_eq!(split(&mut service, "shardId-000000000000", 1), Code::InvalidArgument);
-        assert_eq!(split(&mut service, "shardId-000000000000", u128::MAX / 3), Code::InvalidArgument);
+        assert_eq!(
+            split(&mut service, "shardId-000000000000", u128::MAX / 3),
+            Code::InvalidArgument
+        );
         assert_eq!(split(&mut service, "nonsense", 5), Code::ResourceNotFound);
         service.split_shard(ORDERS, "shardId-000000000000", 2, NOW).expect("the smallest split");
         assert_eq!(split(&mut service, "shardId-000000000000", 5), Code::InvalidArgument);
@@ -289,7 +313,10 @@ mod tests {
             ]
         );
         service.update_shard_count(ORDERS, 2, NOW).expect("halved");
-        assert_eq!(lineage(&mut service)[6..], [(6, Some(2), Some(3), true), (7, Some(4), Some(5), true)]);
+        assert_eq!(
+            lineage(&mut service)[6..],
+            [(6, Some(2), Some(3), true), (7, Some(4), Some(5), true)]
+        );
         assert_open_shards_cover_everything(&mut service);
     }
 
@@ -301,7 +328,10 @@ mod tests {
             assert_open_shards_cover_everything(&mut service);
             let stream = service.stream(ORDERS, NOW).expect("the stream");
             let starts: Vec<_> = stream.open.keys().copied().collect();
-            assert_eq!(starts, HashRange::uniform(target).map(|range| range.start).collect::<Vec<_>>());
+            assert_eq!(
+                starts,
+                HashRange::uniform(target).map(|range| range.start).collect::<Vec<_>>()
+            );
         }
     }
 
@@ -342,7 +372,10 @@ mod tests {
         );
         assert_open_shards_cover_everything(&mut service);
         service.split_shard(ORDERS, "shardId-000000000002", 2, NOW).expect("the smallest split");
-        assert_eq!(service.double(ORDERS, NOW).expect_err("too narrow").code, Code::InvalidArgument);
+        assert_eq!(
+            service.double(ORDERS, NOW).expect_err("too narrow").code,
+            Code::InvalidArgument
+        );
         assert_eq!(lineage(&mut service).len(), 8, "a rejected call changes nothing");
     }
 }

@@ -6,7 +6,10 @@
 //! in which the shard was created, s the low digit of X, I the place, T the second of the record,
 //! and X the shard.
 
-#![expect(clippy::cast_possible_truncation, reason = "limbs and bit fields are truncated on purpose")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "limbs and bit fields are truncated on purpose"
+)]
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +28,7 @@ pub(crate) struct SequenceNumber {
 }
 
 /// The place of a closed shard's `EndingSequenceNumber`: beyond every record's.
-pub(crate) const LAST_PLACE: u64 = 0x7fff_ffff_ffff_ffff;
+pub(crate) const MAX_PLACE: u64 = 0x7fff_ffff_ffff_ffff;
 const SECONDS: u64 = (1 << 36) - 1;
 /// The largest power of ten in a `u64`. Numbers are printed and parsed 19 digits at a time.
 const CHUNK: u128 = 10_000_000_000_000_000_000;
@@ -107,7 +110,7 @@ mod tests {
         for number in [
             number(1_700_000_000, 0, 1_700_000_000, 0),
             number(1_700_000_000, 1, 1_700_000_001, 17),
-            number(1_767_225_600, LAST_PLACE, 1_900_000_000, u32::MAX),
+            number(1_767_225_600, MAX_PLACE, 1_900_000_000, u32::MAX),
         ] {
             let text = number.to_string();
             assert_eq!((text.len(), &text[..2]), (56, "49"), "{text}");
@@ -121,7 +124,7 @@ mod tests {
             number(1_700_000_000, 0, 1_700_000_000, 3),
             number(1_700_000_000, 1, 1_700_000_009, 3),
             number(1_700_000_000, 2, 1_700_000_009, 3),
-            number(1_700_000_000, LAST_PLACE, 1_700_000_009, 3),
+            number(1_700_000_000, MAX_PLACE, 1_700_000_009, 3),
             number(1_700_000_001, 0, 1_700_000_001, 4),
         ];
         assert!(sorted.is_sorted());
@@ -130,8 +133,15 @@ mod tests {
 
     #[test]
     fn foreign_text_does_not_parse() {
-        for text in ["", "0", "49", &"9".repeat(56), &"0".repeat(56), &"4".repeat(57), "shardId-000000000000"]
-        {
+        for text in [
+            "",
+            "0",
+            "49",
+            &"9".repeat(56),
+            &"0".repeat(56),
+            &"4".repeat(57),
+            "shardId-000000000000",
+        ] {
             assert_eq!(text.parse::<SequenceNumber>(), Err(()), "{text}");
         }
     }

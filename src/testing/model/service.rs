@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::limits::Meters;
-use super::refusal::{Code, Refusal};
-use super::stream::{Change, DEFAULT_RECORD_KIB, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Stream};
-use super::time::Millis;
-use super::token::{LIFETIME, StreamsToken};
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::limits::Meters;
+use crate::testing::model::stream::{
+    Change, DEFAULT_RECORD_KIB, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Stream,
+};
+use crate::testing::model::time::Millis;
+use crate::testing::model::token::{LIFETIME, StreamsToken};
 
 /// The shards of a new stream in on-demand mode.
 pub(crate) const ON_DEMAND_SHARDS: u32 = 4;
@@ -27,33 +29,37 @@ impl<'a> StreamRef<'a> {
     }
 
     /// The stream's name, in the region and the account of `service`.
-    pub(super) fn resolve(self, service: &Service) -> Result<&'a str, Refusal> {
+    pub(crate) fn resolve(self, service: &Service) -> Result<&'a str, ApiError> {
         let from_arn = self.arn.map(|arn| name_in_arn(arn, service)).transpose()?;
         match (self.name, from_arn) {
-            (Some(name), Some(other)) if name != other => Err(Refusal::invalid(format!(
+            (Some(name), Some(other)) if name != other => Err(ApiError::invalid(format!(
                 "StreamName {name} and StreamARN of {other} name different streams."
             ))),
             (Some(name), _) | (None, Some(name)) => {
                 check_name(name)?;
                 Ok(name)
             }
-            (None, None) => Err(Refusal::invalid("Either StreamName or StreamARN should be provided.")),
+            (None, None) => {
+                Err(ApiError::invalid("Either StreamName or StreamARN should be provided."))
+            }
         }
     }
 }
 
-fn name_in_arn<'a>(arn: &'a str, service: &Service) -> Result<&'a str, Refusal> {
+fn name_in_arn<'a>(arn: &'a str, service: &Service) -> Result<&'a str, ApiError> {
     let parts: Vec<_> = arn.splitn(6, ':').collect();
     match parts[..] {
         ["arn", partition, "kinesis", region, account, resource]
-            if partition.starts_with("aws") && account.len() == 12 && resource.starts_with("stream/") =>
+            if partition.starts_with("aws")
+                && account.len() == 12
+                && resource.starts_with("stream/") =>
         {
             if region != service.region || account != service.account {
-                return Err(Refusal::not_found(format!("Stream {arn} not found.")));
+                return Err(ApiError::not_found(format!("Stream {arn} not found.")));
             }
             Ok(&resource["stream/".len()..])
         }
-        _ => Err(Refusal::constraint(
+        _ => Err(ApiError::constraint(
             arn,
             "streamARN",
             "satisfy regular expression pattern: arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+",
@@ -61,12 +67,12 @@ fn name_in_arn<'a>(arn: &'a str, service: &Service) -> Result<&'a str, Refusal> 
     }
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
+fn check_name(name: &str) -> Result<(), ApiError> {
     if name.is_empty() || name.len() > 128 {
-        return Err(Refusal::constraint(name, "streamName", "have length between 1 and 128"));
+        return Err(ApiError::constraint(name, "streamName", "have length between 1 and 128"));
     }
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)) {
-        return Err(Refusal::constraint(
+        return Err(ApiError::constraint(
             name,
             "streamName",
             "satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
@@ -81,8 +87,9 @@ pub(crate) struct Service {
     pub(crate) region: String,
     /// The account every stream belongs to.
     pub(crate) account: String,
-    pub(super) streams: BTreeMap<String, Stream>,
-    /// The last generation of shards, of any stream. Each is the current second, or the next one that is free.
+    pub(crate) streams: BTreeMap<String, Stream>,
+    /// The last generation of shards, of any stream. Each is the current second, or the next one
+    /// that is free.
     last_generation: u64,
     /// How long a stream stays CREATING, UPDATING or DELETING.
     pub(crate) transition: Duration,
@@ -112,7 +119,7 @@ impl Default for Service {
 }
 
 impl Service {
-    pub(super) fn new_generation(&mut self, now: Millis) -> u64 {
+    pub(crate) fn new_generation(&mut self, now: Millis) -> u64 {
         self.last_generation = (now.0 / 1000).max(self.last_generation + 1);
         self.last_generation
     }
@@ -123,15 +130,19 @@ impl Service {
         mode: Mode,
         shards: u32,
         now: Millis,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         check_name(name)?;
         if shards == 0 {
-            return Err(Refusal::constraint(shards, "shardCount", "have value greater than or equal to 1"));
+            return Err(ApiError::constraint(
+                shards,
+                "shardCount",
+                "have value greater than or equal to 1",
+            ));
         }
         self.settle(now);
         if self.streams.contains_key(name) {
             let message = format!("Stream {name} under account {} already exists.", self.account);
-            return Err(Refusal::new(Code::ResourceInUse, message));
+            return Err(ApiError::new(Code::ResourceInUse, message));
         }
         let arn = format!("arn:aws:kinesis:{}:{}:stream/{name}", self.region, self.account);
         let generation = self.new_generation(now);
@@ -141,7 +152,11 @@ impl Service {
     }
 
     /// Removes a stream as a request does: it is `DELETING` for as long as a transition takes.
-    pub(crate) fn delete_stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn delete_stream(
+        &mut self,
+        stream: StreamRef<'_>,
+        now: Millis,
+    ) -> Result<(), ApiError> {
         let until = now.plus(self.transition);
         let stream = self.stream_mut(stream, now)?;
         if !matches!(stream.change, Change::Deleting(_)) {
@@ -152,7 +167,11 @@ impl Service {
     }
 
     /// Removes a stream at once.
-    pub(crate) fn remove_stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn remove_stream(
+        &mut self,
+        stream: StreamRef<'_>,
+        now: Millis,
+    ) -> Result<(), ApiError> {
         self.stream_mut(stream, now)?.change = Change::Deleting(now);
         self.settle(now);
         Ok(())
@@ -160,7 +179,8 @@ impl Service {
 
     /// Removes the streams whose deletion is through.
     fn settle(&mut self, now: Millis) {
-        self.streams.retain(|_, stream| !matches!(stream.change, Change::Deleting(until) if until <= now));
+        self.streams
+            .retain(|_, stream| !matches!(stream.change, Change::Deleting(until) if until <= now));
     }
 
     /// The streams whose names follow that of `after`, or those that a token has left to list.
@@ -169,12 +189,12 @@ impl Service {
         after: Option<&str>,
         token: Option<&str>,
         now: Millis,
-    ) -> Result<impl Iterator<Item = &Stream> + use<'_>, Refusal> {
+    ) -> Result<impl Iterator<Item = &Stream> + use<'_>, ApiError> {
         let token: Option<StreamsToken> = token
-            .map(|text| text.parse().map_err(|()| Refusal::invalid("Invalid NextToken.")))
+            .map(|text| text.parse().map_err(|()| ApiError::invalid("Invalid NextToken.")))
             .transpose()?;
         if token.as_ref().is_some_and(|token| now.since(token.issued) > LIFETIME) {
-            return Err(Refusal::new(Code::ExpiredNextToken, "The pagination token has expired."));
+            return Err(ApiError::new(Code::ExpiredNextToken, "The pagination token has expired."));
         }
         self.settle(now);
         let after = token.map(|token| token.after).or(after.map(str::to_owned)).unwrap_or_default();
@@ -182,11 +202,19 @@ impl Service {
     }
 
     /// A stream in any state, with what has expired gone from it.
-    pub(crate) fn stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&Stream, Refusal> {
+    pub(crate) fn stream(
+        &mut self,
+        stream: StreamRef<'_>,
+        now: Millis,
+    ) -> Result<&Stream, ApiError> {
         Ok(self.stream_mut(stream, now)?)
     }
 
-    pub(crate) fn stream_mut(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&mut Stream, Refusal> {
+    pub(crate) fn stream_mut(
+        &mut self,
+        stream: StreamRef<'_>,
+        now: Millis,
+    ) -> Result<&mut Stream, ApiError> {
         let name = stream.resolve(self)?;
         match self.streams.get_mut(name) {
             Some(stream) if !matches!(stream.change, Change::Deleting(until) if until <= now) => {
@@ -202,7 +230,7 @@ impl Service {
         stream: StreamRef<'_>,
         hours: u32,
         now: Millis,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         let stream = self.stream_mut(stream, now)?;
         check_retention(hours)?;
         if hours < stream.retention_hours {
@@ -217,7 +245,7 @@ impl Service {
         stream: StreamRef<'_>,
         hours: u32,
         now: Millis,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         let stream = self.stream_mut(stream, now)?;
         check_retention(hours)?;
         if hours > stream.retention_hours {
@@ -233,18 +261,18 @@ impl Service {
         stream: StreamRef<'_>,
         kib: u32,
         now: Millis,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         let stream = self.stream_mut(stream, now)?;
         stream.record_kib = check_record_size(kib)?;
         Ok(())
     }
 }
 
-pub(super) fn not_found(name: &str, account: &str) -> Refusal {
-    Refusal::not_found(format!("Stream {name} under account {account} not found."))
+pub(crate) fn not_found(name: &str, account: &str) -> ApiError {
+    ApiError::not_found(format!("Stream {name} under account {account} not found."))
 }
 
-pub(crate) fn check_record_size(kib: u32) -> Result<u32, Refusal> {
+pub(crate) fn check_record_size(kib: u32) -> Result<u32, ApiError> {
     let constraint = if kib < DEFAULT_RECORD_KIB {
         format!("have value greater than or equal to {DEFAULT_RECORD_KIB}")
     } else if kib > MAX_RECORD_KIB {
@@ -252,10 +280,10 @@ pub(crate) fn check_record_size(kib: u32) -> Result<u32, Refusal> {
     } else {
         return Ok(kib);
     };
-    Err(Refusal::constraint(kib, "maxRecordSizeInKiB", &constraint))
+    Err(ApiError::constraint(kib, "maxRecordSizeInKiB", &constraint))
 }
 
-fn check_retention(hours: u32) -> Result<(), Refusal> {
+fn check_retention(hours: u32) -> Result<(), ApiError> {
     let (bound, limit) = if hours < MIN_RETENTION_HOURS {
         ("Minimum", MIN_RETENTION_HOURS)
     } else if hours > MAX_RETENTION_HOURS {
@@ -263,13 +291,13 @@ fn check_retention(hours: u32) -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    Err(Refusal::invalid(format!(
+    Err(ApiError::invalid(format!(
         "{bound} allowed retention period is {limit} hours. Requested retention period was {hours} hours."
     )))
 }
 
-fn retention_refused(stream: &Stream, hours: u32, how: &str, other: &str) -> Refusal {
-    Refusal::invalid(format!(
+fn retention_refused(stream: &Stream, hours: u32, how: &str, other: &str) -> ApiError {
+    ApiError::invalid(format!(
         "Requested retention period ({hours} hours) for stream {} can not be {how} than existing retention period \
          ({} hours). Use {other}RetentionPeriod API.",
         stream.name, stream.retention_hours

@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use super::hash_range::HashRange;
-use super::records::{Record, Records};
-use super::sequence::{LAST_PLACE, SequenceNumber};
-use super::time::Millis;
+use crate::testing::model::hash_range::HashRange;
+use crate::testing::model::records::{Record, Records};
+use crate::testing::model::sequence::{MAX_PLACE, SequenceNumber};
+use crate::testing::model::time::Millis;
 
 /// Returns the id of the shard with this index in its stream.
 pub(crate) fn shard_id(index: u32) -> String {
@@ -76,13 +76,19 @@ impl Shard {
         self.text.take();
         self.closed = Some(now);
         self.children = children;
-        self.end = Some(SequenceNumber { place: LAST_PLACE, second: now.0 / 1000, ..self.start });
+        self.end = Some(SequenceNumber { place: MAX_PLACE, second: now.0 / 1000, ..self.start });
     }
 
     /// Appends a record and returns its sequence number.
-    pub(crate) fn append(&mut self, partition_key: String, data: Arc<[u8]>, now: Millis) -> SequenceNumber {
+    pub(crate) fn append(
+        &mut self,
+        partition_key: String,
+        data: Arc<[u8]>,
+        now: Millis,
+    ) -> SequenceNumber {
         self.last_place += 1;
-        let sequence = SequenceNumber { place: self.last_place, second: now.0 / 1000, ..self.start };
+        let sequence =
+            SequenceNumber { place: self.last_place, second: now.0 / 1000, ..self.start };
         self.records.push(Record { sequence, arrived: now, partition_key, data });
         sequence
     }
@@ -97,7 +103,8 @@ mod tests {
         assert_eq!(shard_id(7), "shardId-000000000007");
         assert_eq!(shard_index("shardId-000000000007"), Some(7));
         assert_eq!(shard_index("7"), Some(7));
-        for none in ["", "shardId-", "shardId-x", "orders", "shardId-99999999999999", "shardId-+7"] {
+        for none in ["", "shardId-", "shardId-x", "orders", "shardId-99999999999999", "shardId-+7"]
+        {
             assert_eq!(shard_index(none), None, "{none}");
         }
     }

@@ -2,10 +2,10 @@
 //!
 //! The changes themselves ignore the status: a test's own changes are complete when they return.
 
-use super::refusal::{Code, Refusal};
-use super::service::{Service, StreamRef, not_found};
-use super::stream::{Change, Mode, Status, Stream};
-use super::time::Millis;
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::service::{Service, StreamRef, not_found};
+use crate::testing::model::stream::{Change, Mode, Status, Stream};
+use crate::testing::model::time::Millis;
 
 impl Service {
     /// Returns a stream that takes reads and writes.
@@ -13,19 +13,29 @@ impl Service {
     /// A stream that is `CREATING` is not found, as at AWS. AWS says that one that is `DELETING`
     /// might still take reads and writes. Here it is not found either, because a client has to
     /// expect that.
-    pub(super) fn live_stream(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<&mut Stream, Refusal> {
+    pub(crate) fn live_stream(
+        &mut self,
+        stream: StreamRef<'_>,
+        now: Millis,
+    ) -> Result<&mut Stream, ApiError> {
         match self.stream(stream, now)?.status(now) {
             Status::Active | Status::Updating => self.stream_mut(stream, now),
-            Status::Creating | Status::Deleting => Err(not_found(stream.resolve(self)?, &self.account)),
+            Status::Creating | Status::Deleting => {
+                Err(not_found(stream.resolve(self)?, &self.account))
+            }
         }
     }
 
     /// Checks that a request may change the stream: AWS allows one change at a time.
-    pub(crate) fn changeable(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn changeable(
+        &mut self,
+        stream: StreamRef<'_>,
+        now: Millis,
+    ) -> Result<(), ApiError> {
         let stream = self.stream(stream, now)?;
         match stream.status(now) {
             Status::Active => Ok(()),
-            status => Err(Refusal::new(
+            status => Err(ApiError::new(
                 Code::ResourceInUse,
                 format!(
                     "Stream {} under account {} not ACTIVE, instead in state {}",
@@ -38,7 +48,11 @@ impl Service {
     }
 
     /// Checks that a request may reshard the stream: AWS alone reshards one in on-demand mode.
-    pub(crate) fn reshardable(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn reshardable(
+        &mut self,
+        stream: StreamRef<'_>,
+        now: Millis,
+    ) -> Result<(), ApiError> {
         self.changeable(stream, now)?;
         let stream = self.stream(stream, now)?;
         if stream.mode == Mode::OnDemand {
@@ -46,7 +60,7 @@ impl Service {
                 "Request is invalid. Stream {} under account {} is in On-Demand mode.",
                 stream.name, stream.account
             );
-            return Err(Refusal::new(Code::Validation, message));
+            return Err(ApiError::new(Code::Validation, message));
         }
         Ok(())
     }
@@ -58,7 +72,7 @@ impl Service {
         stream: StreamRef<'_>,
         change: fn(Millis) -> Change,
         now: Millis,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         let until = now.plus(self.transition);
         self.stream_mut(stream, now)?.change = change(until);
         Ok(())
@@ -87,7 +101,10 @@ mod tests {
         service.reshardable(ORDERS, Millis(NOW.0 + 1000)).expect("ACTIVE again");
         for change in [Change::Creating, Change::Deleting] {
             service.linger(ORDERS, change, NOW).expect("the stream exists");
-            assert_eq!(service.live_stream(ORDERS, NOW).expect_err("rejected").code, Code::ResourceNotFound);
+            assert_eq!(
+                service.live_stream(ORDERS, NOW).expect_err("rejected").code,
+                Code::ResourceNotFound
+            );
         }
     }
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::hash_range::HashRange;
-use super::records::Records;
-use super::refusal::Refusal;
-use super::shard::{Shard, shard_id, shard_index};
-use super::time::Millis;
+use crate::testing::model::api_error::ApiError;
+use crate::testing::model::hash_range::HashRange;
+use crate::testing::model::records::Records;
+use crate::testing::model::shard::{Shard, shard_id, shard_index};
+use crate::testing::model::time::Millis;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -49,16 +49,16 @@ pub(crate) const DEFAULT_RECORD_KIB: u32 = 1024;
 
 /// An expired shard, without its records.
 #[derive(Clone, Debug)]
-pub(super) struct GoneShard {
-    pub(super) shard: Shard,
-    pub(super) since: Millis,
+pub(crate) struct GoneShard {
+    pub(crate) shard: Shard,
+    pub(crate) since: Millis,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) name: String,
     pub(crate) arn: String,
-    pub(super) account: String,
+    pub(crate) account: String,
     /// Distinguishes the streams that have had this name.
     pub(crate) id: u64,
     pub(crate) created: Millis,
@@ -66,22 +66,22 @@ pub(crate) struct Stream {
     pub(crate) retention_hours: u32,
     /// The maximum record size in KiB.
     pub(crate) record_kib: u32,
-    pub(super) change: Change,
-    pub(super) shards: BTreeMap<u32, Shard>,
+    pub(crate) change: Change,
+    pub(crate) shards: BTreeMap<u32, Shard>,
     /// The open shards by the start of their range.
-    pub(super) open: BTreeMap<u128, u32>,
+    pub(crate) open: BTreeMap<u128, u32>,
     /// The closed shards in the order they closed, which is the order in which they expire.
     closed: VecDeque<(Millis, u32)>,
     /// The expired shards in the order they expired, for stale listings.
-    pub(super) gone: VecDeque<GoneShard>,
+    pub(crate) gone: VecDeque<GoneShard>,
     /// The trim horizon never moves back before this time, even if the retention period grows.
     horizon: Millis,
-    pub(super) next_index: u32,
+    pub(crate) next_index: u32,
 }
 
 impl Stream {
     /// Creates an `ACTIVE` stream with `shards` shards of equal width.
-    pub(super) fn new(
+    pub(crate) fn new(
         (name, arn, account): (&str, String, &str),
         id: u64,
         mode: Mode,
@@ -145,7 +145,7 @@ impl Stream {
 
     /// Removes the shards that closed before the start of the retention period: all their records
     /// have expired.
-    pub(super) fn expire(&mut self, now: Millis) {
+    pub(crate) fn expire(&mut self, now: Millis) {
         self.expire_at(now, Millis(0));
     }
 
@@ -166,10 +166,12 @@ impl Stream {
     }
 
     /// Removes one closed shard before its retention period is over.
-    pub(crate) fn expire_shard(&mut self, id: &str, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn expire_shard(&mut self, id: &str, now: Millis) -> Result<(), ApiError> {
         let shard = self.shard(id)?;
         let (index, Some(closed)) = (shard.index, shard.closed) else {
-            return Err(Refusal::invalid(format!("{id} is open, and only a closed shard can expire")));
+            return Err(ApiError::invalid(format!(
+                "{id} is open, and only a closed shard can expire"
+            )));
         };
         // Every record written before the shard closed counts as trimmed.
         self.horizon = self.horizon.max(closed);
@@ -184,31 +186,31 @@ impl Stream {
         }
     }
 
-    pub(crate) fn shard(&self, id: &str) -> Result<&Shard, Refusal> {
+    pub(crate) fn shard(&self, id: &str) -> Result<&Shard, ApiError> {
         let index = shard_index(id).ok_or_else(|| self.no_such_shard(id))?;
         self.shard_at(index)
     }
 
-    pub(super) fn shard_at(&self, index: u32) -> Result<&Shard, Refusal> {
+    pub(crate) fn shard_at(&self, index: u32) -> Result<&Shard, ApiError> {
         self.shards.get(&index).ok_or_else(|| self.no_shard_at(index))
     }
 
-    pub(super) fn no_shard_at(&self, index: u32) -> Refusal {
+    pub(crate) fn no_shard_at(&self, index: u32) -> ApiError {
         let id = shard_id(index);
-        Refusal::not_found(format!(
+        ApiError::not_found(format!(
             "Shard {id} in stream {} under account {} does not exist",
             self.name, self.account
         ))
     }
 
-    fn no_such_shard(&self, id: &str) -> Refusal {
-        Refusal::not_found(format!(
+    fn no_such_shard(&self, id: &str) -> ApiError {
+        ApiError::not_found(format!(
             "Could not find shard {id} in stream {} under account {}.",
             self.name, self.account
         ))
     }
 
-    pub(super) fn open_shard(
+    pub(crate) fn open_shard(
         &mut self,
         generation: u64,
         range: HashRange,
@@ -222,7 +224,7 @@ impl Stream {
         index
     }
 
-    pub(super) fn close_shard(&mut self, index: u32, children: Vec<u32>, now: Millis) {
+    pub(crate) fn close_shard(&mut self, index: u32, children: Vec<u32>, now: Millis) {
         if let Some(shard) = self.shards.get_mut(&index) {
             // A child may start at the same hash key and have replaced this shard's entry.
             if self.open.get(&shard.range.start) == Some(&index) {
@@ -240,12 +242,12 @@ impl Stream {
     }
 
     /// Returns the open shard whose range contains `key`.
-    pub(super) fn shard_for(&mut self, key: u128) -> Option<&mut Shard> {
+    pub(crate) fn shard_for(&mut self, key: u128) -> Option<&mut Shard> {
         let (_, index) = self.open.range(..=key).next_back()?;
         self.shards.get_mut(index)
     }
 
-    pub(super) fn set_retention(&mut self, hours: u32, now: Millis) {
+    pub(crate) fn set_retention(&mut self, hours: u32, now: Millis) {
         // Records that expired under the old period do not return under a longer one.
         self.horizon = self.trim_horizon(now);
         self.trim(now);

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::time::Millis;
+use crate::testing::model::time::Millis;
 
 /// How long a shard iterator or a pagination token is valid.
 pub(crate) const LIFETIME: Duration = Duration::from_mins(5);
@@ -66,7 +66,9 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let parts: Vec<_> = text.split('/').collect();
-        let ["iterator", issued, stream_id, shard, offset, stream] = parts[..] else { return Err(()) };
+        let ["iterator", issued, stream_id, shard, offset, stream] = parts[..] else {
+            return Err(());
+        };
         Ok(Self {
             issued: Millis(number(issued)?),
             stream_id: number(stream_id)?,
@@ -95,7 +97,9 @@ impl FromStr for ListToken {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let parts: Vec<_> = text.split('/').collect();
-        let ["list", issued, stream_id, from, kind, bound, stream] = parts[..] else { return Err(()) };
+        let ["list", issued, stream_id, from, kind, bound, stream] = parts[..] else {
+            return Err(());
+        };
         let time = || number(bound).map(Millis);
         let selection = match kind {
             "all" => Selection::All,
@@ -140,8 +144,13 @@ mod tests {
 
     #[test]
     fn tokens_parse_from_their_text() {
-        let cursor =
-            Cursor { issued: Millis(5), stream_id: 9, shard: 3, offset: 77, stream: "or.ders_-1".into() };
+        let cursor = Cursor {
+            issued: Millis(5),
+            stream_id: 9,
+            shard: 3,
+            offset: 77,
+            stream: "or.ders_-1".into(),
+        };
         assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
         assert_eq!(cursor.to_string().parse::<ListToken>(), Err(()));
         for selection in [
@@ -150,8 +159,13 @@ mod tests {
             Selection::OpenAt(Millis(8)),
             Selection::OpenSince(Millis(9)),
         ] {
-            let token =
-                ListToken { issued: Millis(5), stream_id: 9, from: 3, selection, stream: "orders".into() };
+            let token = ListToken {
+                issued: Millis(5),
+                stream_id: 9,
+                from: 3,
+                selection,
+                stream: "orders".into(),
+            };
             assert_eq!(token.to_string().parse(), Ok(token));
         }
         let token = StreamsToken { issued: Millis(5), after: "or.ders_-1".into() };
@@ -161,9 +175,13 @@ mod tests {
 
     #[test]
     fn garbage_does_not_parse() {
-        for text in
-            ["", "iterator", "iterator/x/9/3/77/orders", "list/1/2/3/some/4/orders", "list/1/2/3/all/4"]
-        {
+        for text in [
+            "",
+            "iterator",
+            "iterator/x/9/3/77/orders",
+            "list/1/2/3/some/4/orders",
+            "list/1/2/3/all/4",
+        ] {
             assert_eq!(text.parse::<Cursor>(), Err(()), "{text}");
             assert_eq!(text.parse::<ListToken>(), Err(()), "{text}");
             assert_eq!(text.parse::<StreamsToken>(), Err(()), "{text}");

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::distortion::mix;
-use super::hash_range::hash_key_of;
-use super::refusal::Refusal;
-use super::sequence::SequenceNumber;
-use super::service::{Service, StreamRef};
-use super::stream::Stream;
-use super::time::Millis;
+use crate::testing::model::api_error::ApiError;
+use crate::testing::model::hash_range::hash_key_of;
+use crate::testing::model::listing_faults::mix;
+use crate::testing::model::sequence::SequenceNumber;
+use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::stream::Stream;
+use crate::testing::model::time::Millis;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -30,9 +30,9 @@ impl NewRecord {
         self.data.len() + self.partition_key.len()
     }
 
-    fn check(&self) -> Result<(), Refusal> {
+    fn check(&self) -> Result<(), ApiError> {
         if !(1..=256).contains(&self.partition_key.chars().count()) {
-            return Err(Refusal::constraint(
+            return Err(ApiError::constraint(
                 &self.partition_key,
                 "partitionKey",
                 "have length between 1 and 256",
@@ -40,16 +40,20 @@ impl NewRecord {
         }
         if self.data.len() > MAX_PUT_BYTES {
             let constraint = format!("have length less than or equal to {MAX_PUT_BYTES}");
-            return Err(Refusal::constraint(format!("{} bytes", self.data.len()), "data", &constraint));
+            return Err(ApiError::constraint(
+                format!("{} bytes", self.data.len()),
+                "data",
+                &constraint,
+            ));
         }
         Ok(())
     }
 
-    fn check_size(&self, record_kib: u32) -> Result<(), Refusal> {
+    fn check_size(&self, record_kib: u32) -> Result<(), ApiError> {
         let max = record_kib as usize * KIB;
         if self.size() > max {
             let size = self.size();
-            return Err(Refusal::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "The record of {size} bytes is larger than the stream's maximum record size of {max} bytes.",
             )));
         }
@@ -105,7 +109,7 @@ impl Service {
         records: Vec<NewRecord>,
         now: Millis,
         metered: bool,
-    ) -> Result<Vec<Written>, Refusal> {
+    ) -> Result<Vec<Written>, ApiError> {
         self.put_entries(stream, records, now, metered, &FailedEntries::None)
     }
 
@@ -117,22 +121,25 @@ impl Service {
         now: Millis,
         metered: bool,
         failed: &FailedEntries,
-    ) -> Result<Vec<Written>, Refusal> {
+    ) -> Result<Vec<Written>, ApiError> {
         if !(1..=MAX_RECORDS).contains(&records.len()) {
             let count = format!("{} records", records.len());
-            return Err(Refusal::constraint(count, "records", "have length between 1 and 500"));
+            return Err(ApiError::constraint(count, "records", "have length between 1 and 500"));
         }
         for record in &records {
             record.check()?;
         }
         if records.iter().map(NewRecord::size).sum::<usize>() > MAX_PUT_BYTES {
-            return Err(Refusal::invalid("Records size exceeds 10 MB limit"));
+            return Err(ApiError::invalid("Records size exceeds 10 MB limit"));
         }
         // The stream borrows `self`, so the meters are moved out until the records are written.
         let mut meters = std::mem::take(&mut self.meters);
-        let stream = if metered { self.live_stream(stream, now) } else { self.stream_mut(stream, now) };
+        let stream =
+            if metered { self.live_stream(stream, now) } else { self.stream_mut(stream, now) };
         let written = stream.and_then(|stream| {
-            write(stream, records, now, failed, |key, size| !metered || meters.admit_write(key, size, now))
+            write(stream, records, now, failed, |key, size| {
+                !metered || meters.admit_write(key, size, now)
+            })
         });
         self.meters = meters;
         written
@@ -145,10 +152,10 @@ fn write(
     now: Millis,
     failed: &FailedEntries,
     mut admit: impl FnMut((u64, u32), usize) -> bool,
-) -> Result<Vec<Written>, Refusal> {
+) -> Result<Vec<Written>, ApiError> {
     let (stream_id, record_kib) = (stream.id, stream.record_kib);
     records.iter().try_for_each(|record| record.check_size(record_kib))?;
-    let missing = |key| Refusal::invalid(format!("No open shard takes the hash key {key}"));
+    let missing = |key| ApiError::invalid(format!("No open shard takes the hash key {key}"));
     let mut write_one = |(index, record): (usize, NewRecord)| {
         let key = record.explicit_hash_key.unwrap_or_else(|| hash_key_of(&record.partition_key));
         let shard = stream.shard_for(key).ok_or_else(|| missing(key))?;
@@ -167,16 +174,22 @@ fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::model::{Code, Limits, Mode};
+    use crate::testing::model::api_error::Code;
+    use crate::testing::model::limits::Limits;
+    use crate::testing::model::stream::Mode;
 
     const NOW: Millis = Millis(1_700_000_000_000);
     const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
 
     fn record(partition_key: &str, explicit_hash_key: Option<u128>, size: usize) -> NewRecord {
-        NewRecord { partition_key: partition_key.into(), explicit_hash_key, data: vec![7; size].into() }
+        NewRecord {
+            partition_key: partition_key.into(),
+            explicit_hash_key,
+            data: vec![7; size].into(),
+        }
     }
 
-    fn put(service: &mut Service, records: Vec<NewRecord>) -> Result<Vec<Written>, Refusal> {
+    fn put(service: &mut Service, records: Vec<NewRecord>) -> Result<Vec<Written>, ApiError> {
         service.put_records(ORDERS, records, NOW, false)
     }
 
@@ -200,7 +213,8 @@ mod tests {
     fn partition_key_or_hash_key_chooses_the_shard() {
         let service = &mut service();
         // MD5("a") = 0cc1..., MD5("b") = 92eb...
-        let records = vec![record("a", None, 1), record("b", None, 1), record("a", Some(u128::MAX), 1)];
+        let records =
+            vec![record("a", None, 1), record("b", None, 1), record("a", Some(u128::MAX), 1)];
         let written = put(service, records).expect("written");
         assert_eq!(
             shards(&written),
@@ -217,7 +231,8 @@ mod tests {
     #[test]
     fn sequence_numbers_increase_within_a_shard() {
         let service = &mut service();
-        let written = put(service, (0..10).map(|_| record("a", None, 1)).collect()).expect("written");
+        let written =
+            put(service, (0..10).map(|_| record("a", None, 1)).collect()).expect("written");
         let numbers: Vec<_> = written
             .iter()
             .map(|written| match written {
@@ -233,7 +248,8 @@ mod tests {
         let service = &mut service();
         service.meters.limits = Limits::aws();
         let half = (1 << 19) + 1;
-        let records = vec![record("a", None, half), record("b", None, half), record("a", None, half)];
+        let records =
+            vec![record("a", None, half), record("b", None, half), record("a", None, half)];
         let written = service.put_records(ORDERS, records, NOW, true).expect("a response");
         let throttled: Vec<_> =
             written.iter().map(|written| matches!(written, Written::Throttled { .. })).collect();
@@ -262,10 +278,17 @@ mod tests {
         let service = &mut service();
         let mut failing = |failed: &FailedEntries| {
             let records = (0..100).map(|_| record("a", None, 1)).collect();
-            let written = service.put_entries(ORDERS, records, NOW, true, failed).expect("a response");
+            let written =
+                service.put_entries(ORDERS, records, NOW, true, failed).expect("a response");
             let throttled = |written: &Written| matches!(written, Written::Throttled { .. });
-            let count = |is: &dyn Fn(&Written) -> bool| written.iter().filter(|written| is(written)).count();
-            (count(&throttled), count(&|written| *written == Written::Failed), throttled(&written[7]))
+            let count = |is: &dyn Fn(&Written) -> bool| {
+                written.iter().filter(|written| is(written)).count()
+            };
+            (
+                count(&throttled),
+                count(&|written| *written == Written::Failed),
+                throttled(&written[7]),
+            )
         };
         assert_eq!(failing(&FailedEntries::None), (0, 0, false));
         assert_eq!(failing(&FailedEntries::Throttled(vec![7, 99, 100])), (2, 0, true));
@@ -279,8 +302,9 @@ mod tests {
     #[test]
     fn oversized_request_is_rejected() {
         let service = &mut service();
-        let mut code =
-            |records| put(service, records).map(|written| written.len()).map_err(|refusal| refusal.code);
+        let mut code = |records| {
+            put(service, records).map(|written| written.len()).map_err(|api_error| api_error.code)
+        };
         assert_eq!(code(vec![]), Err(Code::Validation));
         assert_eq!(code(vec![record("a", None, 1); 501]), Err(Code::Validation));
         assert_eq!(code(vec![record("a", None, 1), record("", None, 1)]), Err(Code::Validation));

@@ -2,9 +2,12 @@
 
 use tokio::time::{Duration, sleep};
 
-use super::probe::{CHILDREN, Probe, Rows, Until};
-use super::samples::{after, ids, invalid_kinds, kinds, many, nth};
-use crate::{Checkpoint, CheckpointStore, StartPosition, StreamId};
+use crate::checkpoint::store::CheckpointStore;
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::position::StartPosition;
+use crate::shard::stream_id::StreamId;
+use crate::testing::store::probe::{CHILDREN, Probe, Rows, Until};
+use crate::testing::store::samples::{after, ids, invalid_kinds, kinds, many, nth};
 
 /// Most stores return this many shards in more than one page.
 const MANY: usize = 2_000;
@@ -14,7 +17,7 @@ const SECOND: &str = "shardId-000000000001";
 /// The checkpoints that the store has confirmed, by stream.
 type Confirmed = Vec<(StreamId, Rows)>;
 
-pub(super) async fn run<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
+pub(crate) async fn run<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     unknown_stream(probe).await;
     every_kind(probe).await;
     invalid_checkpoints(probe).await;
@@ -44,7 +47,8 @@ async fn assert_loads<S: CheckpointStore + ?Sized>(
     let shards = expected.keys().chain(loaded.keys());
     let wrong = shards.map(|id| (id, expected.get(id), loaded.get(id))).find(|(_, a, b)| a != b);
     let (id, saved, actual) = wrong.expect("the rows differ");
-    let text = |of: Option<&Checkpoint>| of.map_or("nothing".to_owned(), |of| format!("{of} ({of:?})"));
+    let text =
+        |of: Option<&Checkpoint>| of.map_or("nothing".to_owned(), |of| format!("{of} ({of:?})"));
     panic!(
         "{promise}: load returned {} instead of {} for shard {id} of {stream}, and {} of {} shards",
         text(actual),
@@ -164,13 +168,17 @@ fn arn(region: &str, account: &str, name: &StreamId) -> StreamId {
 async fn namesakes<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     let promise = "streams of one name in two regions or accounts are kept apart";
     let name = probe.stream("-namesakes");
-    let places =
-        [("eu-west-1", "123456789012"), ("us-east-1", "123456789012"), ("eu-west-1", "210987654321")];
+    let places = [
+        ("eu-west-1", "123456789012"),
+        ("us-east-1", "123456789012"),
+        ("eu-west-1", "210987654321"),
+    ];
     let mut streams = Vec::new();
     for (region, account) in places {
         let stream = arn(region, account, &name);
         assert_loads(probe, &stream, &Rows::new(), promise).await;
-        let expected = rows([(FIRST, nth(2 * streams.len())), (SECOND, nth(2 * streams.len() + 1))]);
+        let expected =
+            rows([(FIRST, nth(2 * streams.len())), (SECOND, nth(2 * streams.len() + 1))]);
         probe.save_all(&stream, &expected, promise).await;
         streams.push((stream, expected));
     }
@@ -203,7 +211,11 @@ async fn name_and_arn<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     assert_loads(probe, &name, &rows([(FIRST, nth(1))]), promise).await;
 }
 
-async fn assert_refused<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>, stream: &StreamId, promise: &str) {
+async fn assert_refused<S: CheckpointStore + ?Sized>(
+    probe: &Probe<'_, S>,
+    stream: &StreamId,
+    promise: &str,
+) {
     let loaded = probe.try_load(stream, promise).await;
     assert!(loaded.is_err(), "{promise}: load of {stream} gives {loaded:?}; it was to fail");
 }
@@ -246,7 +258,8 @@ async fn forgetting<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
 
 async fn starting_over<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     let stream = probe.stream("-starting-over");
-    let promise = "a start replaces any checkpoint, because Kinesis no longer accepts the old position";
+    let promise =
+        "a start replaces any checkpoint, because Kinesis no longer accepts the old position";
     for (n, old) in [nth(7), Checkpoint::End].into_iter().enumerate() {
         let id = format!("shardId-{n:012}");
         probe.save(&stream, &id, &old, promise).await;
@@ -356,7 +369,8 @@ async fn concurrent_calls<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
     assert_loads(probe, &stream, &expected, promise).await;
     let promise = "many concurrent calls of forget remove their shards and no others";
     let mut kept = expected.clone();
-    let forgotten: Rows = kept.extract_if(.., |_, checkpoint| *checkpoint == Checkpoint::End).collect();
+    let forgotten: Rows =
+        kept.extract_if(.., |_, checkpoint| *checkpoint == Checkpoint::End).collect();
     probe.forget_all(&stream, &forgotten, promise).await;
     assert_loads(probe, &stream, &kept, promise).await;
     probe.forget_all(&stream, &kept, promise).await;
@@ -364,10 +378,11 @@ async fn concurrent_calls<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
 }
 
 /// Makes the last calls before the store is closed: saves, forgets, and a save that is dropped.
-pub(super) async fn before_reopening<S: CheckpointStore>(probe: &Probe<'_, S>) -> Confirmed {
+pub(crate) async fn before_reopening<S: CheckpointStore>(probe: &Probe<'_, S>) -> Confirmed {
     let promise = "a save succeeds";
     let of_kinds = probe.stream("-reopened");
-    let kinds = kinds().into_iter().enumerate().map(|(n, (_, kind))| (format!("shardId-{n:012}"), kind));
+    let kinds =
+        kinds().into_iter().enumerate().map(|(n, (_, kind))| (format!("shardId-{n:012}"), kind));
     let kinds: Rows = kinds.collect();
     probe.save_all(&of_kinds, &kinds, promise).await;
     let of_many = probe.stream("-reopened-many");
@@ -380,11 +395,12 @@ pub(super) async fn before_reopening<S: CheckpointStore>(probe: &Probe<'_, S>) -
 }
 
 /// Checks that the store still has everything that was confirmed, and that it can be changed.
-pub(super) async fn after_reopening<S: CheckpointStore>(
+pub(crate) async fn after_reopening<S: CheckpointStore>(
     probe: &Probe<'_, S>,
     mut confirmed: Confirmed,
 ) -> Confirmed {
-    assert_all_load(probe, &confirmed, "a reopened store has everything that was confirmed before").await;
+    assert_all_load(probe, &confirmed, "a reopened store has everything that was confirmed before")
+        .await;
     change(probe, &mut confirmed, 2).await;
     assert_all_load(probe, &confirmed, "a reopened store saves and forgets").await;
     confirmed
@@ -403,14 +419,14 @@ async fn change<S: CheckpointStore>(probe: &Probe<'_, S>, confirmed: &mut Confir
     }
 }
 
-pub(super) async fn forget_all<S: CheckpointStore>(probe: &Probe<'_, S>, confirmed: Confirmed) {
+pub(crate) async fn forget_all<S: CheckpointStore>(probe: &Probe<'_, S>, confirmed: Confirmed) {
     for (stream, rows) in confirmed {
         probe.forget_all(&stream, &rows, "a call succeeds").await;
     }
 }
 
 /// Checks that nothing is left after [`forget_all`].
-pub(super) async fn all_forgotten<S: CheckpointStore>(probe: &Probe<'_, S>) {
+pub(crate) async fn all_forgotten<S: CheckpointStore>(probe: &Probe<'_, S>) {
     let promise = "a reopened store has nothing that was forgotten before";
     for name in ["-reopened", "-reopened-many"] {
         assert_loads(probe, &probe.stream(name), &Rows::new(), promise).await;

@@ -1,8 +1,8 @@
 //! Tests of the promises that a [`CheckpointStore`] makes.
 
-mod checks;
-mod probe;
-mod samples;
+pub(crate) mod checks;
+pub(crate) mod probe;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use futures::future::FutureExt;
 
-use self::probe::Probe;
-use crate::CheckpointStore;
+use crate::checkpoint::store::CheckpointStore;
+use crate::testing::store::probe::Probe;
 
 /// Checks a store against every promise of [`CheckpointStore`]. Call it in the tests of your store.
 ///

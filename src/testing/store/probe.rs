@@ -11,18 +11,21 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use tokio::time::{Duration, timeout};
 
-use crate::{Checkpoint, CheckpointStore, Save, StartPosition, StoreError, StreamId};
+use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::position::StartPosition;
+use crate::shard::stream_id::StreamId;
 
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// The number of shards that [`Checkpoints`](crate::Checkpoints) saves at a time.
 const MAX_CONCURRENT: usize = 16;
 
 /// The children of every shard whose end is saved.
-pub(super) const CHILDREN: [&str; 2] = ["shardId-000000000902", "shardId-000000000903"];
+pub(crate) const CHILDREN: [&str; 2] = ["shardId-000000000902", "shardId-000000000903"];
 
 /// When a call is dropped.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Until {
+pub(crate) enum Until {
     /// After this many polls, between which other tasks run.
     Polls(u32),
     /// After this many milliseconds.
@@ -30,9 +33,9 @@ pub(super) enum Until {
 }
 
 /// The checkpoints of a stream, by shard.
-pub(super) type Rows = BTreeMap<String, Checkpoint>;
+pub(crate) type Rows = BTreeMap<String, Checkpoint>;
 
-pub(super) struct Probe<'a, S: ?Sized> {
+pub(crate) struct Probe<'a, S: ?Sized> {
     store: &'a S,
     run: u64,
     /// Every stream and shard that was saved, for [`clean_up`](Self::clean_up).
@@ -40,27 +43,31 @@ pub(super) struct Probe<'a, S: ?Sized> {
 }
 
 impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
-    pub(super) fn new(store: &'a S, run: u64) -> Self {
+    pub(crate) fn new(store: &'a S, run: u64) -> Self {
         Self { store, run, used: Mutex::default() }
     }
 
     /// Returns a stream that only this run uses.
-    pub(super) fn stream(&self, name: &str) -> StreamId {
+    pub(crate) fn stream(&self, name: &str) -> StreamId {
         StreamId::from(format!("kinesis-shards-check-{:016x}{name}", self.run))
     }
 
-    pub(super) async fn load(&self, stream: &StreamId, promise: &str) -> Rows {
+    pub(crate) async fn load(&self, stream: &StreamId, promise: &str) -> Rows {
         let mut rows = self.expect_ok("load", promise, self.store.load(stream)).await;
         // The store may add the children that an end names, at the trim horizon.
         let start = Checkpoint::Start(StartPosition::TrimHorizon);
         rows.retain(|(id, checkpoint)| !(CHILDREN.contains(&id.as_str()) && *checkpoint == start));
         let count = rows.len();
         let rows: Rows = rows.into_iter().collect();
-        assert_eq!(rows.len(), count, "{promise}: load returned a shard of {stream} more than once");
+        assert_eq!(
+            rows.len(),
+            count,
+            "{promise}: load returned a shard of {stream} more than once"
+        );
         rows
     }
 
-    pub(super) async fn try_load(
+    pub(crate) async fn try_load(
         &self,
         stream: &StreamId,
         promise: &str,
@@ -69,7 +76,13 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
         self.expect_ok("load", promise, load).await
     }
 
-    pub(super) async fn save(&self, stream: &StreamId, id: &str, checkpoint: &Checkpoint, promise: &str) {
+    pub(crate) async fn save(
+        &self,
+        stream: &StreamId,
+        id: &str,
+        checkpoint: &Checkpoint,
+        promise: &str,
+    ) {
         self.track(stream, id);
         if *checkpoint == Checkpoint::End {
             for child in CHILDREN {
@@ -82,7 +95,7 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
     }
 
     /// Saves an invalid checkpoint, which the store must reject.
-    pub(super) async fn save_invalid(
+    pub(crate) async fn save_invalid(
         &self,
         stream: &StreamId,
         id: &str,
@@ -98,13 +111,13 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
         assert!(response.is_err(), "{promise}: save confirmed {checkpoint:?}");
     }
 
-    pub(super) async fn save_all(&self, stream: &StreamId, rows: &Rows, promise: &str) {
+    pub(crate) async fn save_all(&self, stream: &StreamId, rows: &Rows, promise: &str) {
         let saves = rows.iter().map(|(id, checkpoint)| self.save(stream, id, checkpoint, promise));
         stream::iter(saves).for_each_concurrent(MAX_CONCURRENT, |save| save).await;
     }
 
     /// Starts a save and drops it.
-    pub(super) async fn begin_save(
+    pub(crate) async fn begin_save(
         &self,
         stream: &StreamId,
         id: &str,
@@ -117,15 +130,15 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
     }
 
     /// Starts a forget and drops it.
-    pub(super) async fn begin_forget(&self, stream: &StreamId, id: &str, until: Until) {
+    pub(crate) async fn begin_forget(&self, stream: &StreamId, id: &str, until: Until) {
         poll_and_drop(self.store.forget(stream, id), until).await;
     }
 
-    pub(super) async fn forget(&self, stream: &StreamId, id: &str, promise: &str) {
+    pub(crate) async fn forget(&self, stream: &StreamId, id: &str, promise: &str) {
         self.expect_ok("forget", promise, self.store.forget(stream, id)).await;
     }
 
-    pub(super) async fn forget_all(&self, stream: &StreamId, rows: &Rows, promise: &str) {
+    pub(crate) async fn forget_all(&self, stream: &StreamId, rows: &Rows, promise: &str) {
         let forgets = rows.keys().map(|id| self.forget(stream, id, promise));
         stream::iter(forgets).for_each_concurrent(MAX_CONCURRENT, |forget| forget).await;
     }
@@ -148,11 +161,13 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
     }
 
     /// Forgets every shard that was saved. It ignores errors, because a check has reported them.
-    pub(super) async fn clean_up(&self) {
-        let mut used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(crate) async fn clean_up(&self) {
+        let mut used =
+            std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
         used.sort_by(|(a, a_id), (b, b_id)| (a.as_str(), a_id).cmp(&(b.as_str(), b_id)));
         used.dedup();
-        let forgets = used.iter().map(|(stream, id)| timeout(CALL_TIMEOUT, self.store.forget(stream, id)));
+        let forgets =
+            used.iter().map(|(stream, id)| timeout(CALL_TIMEOUT, self.store.forget(stream, id)));
         stream::iter(forgets)
             .for_each_concurrent(MAX_CONCURRENT, |forget| async { drop(forget.await) })
             .await;
@@ -193,7 +208,8 @@ fn shard(id: &str) -> Shard {
 /// Returns the children that a save of `checkpoint` names: those of a shard that has ended.
 fn children(id: &str, checkpoint: &Checkpoint) -> Vec<ChildShard> {
     let child = |child: &str| {
-        let child = ChildShard::builder().shard_id(child).parent_shards(id).hash_key_range(hash_keys());
+        let child =
+            ChildShard::builder().shard_id(child).parent_shards(id).hash_key_range(hash_keys());
         child.build().expect("every required member is set")
     };
     match checkpoint {

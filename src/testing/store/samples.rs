@@ -2,25 +2,27 @@
 
 use aws_sdk_kinesis::primitives::DateTime;
 
-use super::probe::Rows;
-use crate::{Checkpoint, StartPosition};
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::position::StartPosition;
+use crate::testing::store::probe::Rows;
 
 /// A sequence number as long as Kinesis's.
-pub(super) const LONG: &str = "49590338271490256608559692538361571095921575989136588898";
+pub(crate) const LONG: &str = "49590338271490256608559692538361571095921575989136588898";
 
-pub(super) fn after(sequence_number: impl Into<String>, sub: Option<u64>) -> Checkpoint {
+pub(crate) fn after(sequence_number: impl Into<String>, sub: Option<u64>) -> Checkpoint {
     Checkpoint::After { sequence_number: sequence_number.into(), sub_sequence_number: sub }
 }
 
 /// Returns a checkpoint after the `n`th record of a shard.
-pub(super) fn nth(n: usize) -> Checkpoint {
+pub(crate) fn nth(n: usize) -> Checkpoint {
     after(format!("4959033827149025660855969253836157109592157598{n:010}"), None)
 }
 
 /// Returns every kind of checkpoint, each with a description.
-pub(super) fn kinds() -> Vec<(&'static str, Checkpoint)> {
-    let at =
-        |secs, nanos| Checkpoint::Start(StartPosition::Timestamp(DateTime::from_secs_and_nanos(secs, nanos)));
+pub(crate) fn kinds() -> Vec<(&'static str, Checkpoint)> {
+    let at = |secs, nanos| {
+        Checkpoint::Start(StartPosition::Timestamp(DateTime::from_secs_and_nanos(secs, nanos)))
+    };
     // AWS's pattern for sequence numbers allows 129 digits.
     let longest = format!("{}7", "1234567890123456".repeat(8));
     vec![
@@ -47,7 +49,7 @@ pub(super) fn kinds() -> Vec<(&'static str, Checkpoint)> {
 
 /// Returns checkpoints with invalid sequence numbers, such as some servers that imitate Kinesis
 /// issue.
-pub(super) fn invalid_kinds() -> Vec<(&'static str, Checkpoint)> {
+pub(crate) fn invalid_kinds() -> Vec<(&'static str, Checkpoint)> {
     vec![
         ("an empty sequence number", after("", None)),
         ("an empty sequence number with a sub-sequence number", after("", Some(0))),
@@ -55,13 +57,19 @@ pub(super) fn invalid_kinds() -> Vec<(&'static str, Checkpoint)> {
         ("a sequence number that is the word for an end", after("SHARD_END", None)),
         ("a sequence number with a blank", after("7 1", None)),
         ("a negative sequence number", after("-7", Some(1))),
-        ("AT_SEQUENCE_NUMBER without a number", Checkpoint::Start(StartPosition::At(String::new()))),
-        ("AFTER_SEQUENCE_NUMBER with letters", Checkpoint::Start(StartPosition::After("0x7".to_owned()))),
+        (
+            "AT_SEQUENCE_NUMBER without a number",
+            Checkpoint::Start(StartPosition::At(String::new())),
+        ),
+        (
+            "AFTER_SEQUENCE_NUMBER with letters",
+            Checkpoint::Start(StartPosition::After("0x7".to_owned())),
+        ),
     ]
 }
 
 /// Returns shard ids that Kinesis allows: up to 128 letters, digits, `_`, `.` and `-`.
-pub(super) fn ids() -> Vec<String> {
+pub(crate) fn ids() -> Vec<String> {
     let mut ids: Vec<String> = [
         "shardId-000000000000",
         "shardId-0000000000000",
@@ -89,6 +97,6 @@ pub(super) fn ids() -> Vec<String> {
 }
 
 /// Returns `count` shards, each with another checkpoint.
-pub(super) fn many(count: usize) -> Rows {
+pub(crate) fn many(count: usize) -> Rows {
     (0..count).map(|n| (format!("shardId-{n:012}"), nth(n))).collect()
 }

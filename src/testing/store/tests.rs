@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use futures::future::{BoxFuture, FutureExt};
 
 use super::*;
-use crate::{Checkpoint, MemoryStore, Save, StoreError, StreamId};
+use crate::checkpoint::memory::MemoryStore;
+use crate::checkpoint::store::{Save, StoreError};
+use crate::checkpoint::value::Checkpoint;
+use crate::shard::stream_id::StreamId;
 
 type Rows = BTreeMap<(String, String), Checkpoint>;
 
@@ -89,7 +92,10 @@ impl Broken {
             (Checkpoint::After { sub_sequence_number, .. }, How::LosesSubSequenceNumbers) => {
                 *sub_sequence_number = None;
             }
-            (Checkpoint::Start(crate::StartPosition::Timestamp(at)), How::RoundsTimestamps) => {
+            (
+                Checkpoint::Start(crate::shard::position::StartPosition::Timestamp(at)),
+                How::RoundsTimestamps,
+            ) => {
                 *at = aws_sdk_kinesis::primitives::DateTime::from_secs(at.secs());
             }
             _ => {}
@@ -118,7 +124,8 @@ impl CheckpointStore for Broken {
             .collect();
         async move {
             if self.how != How::KeepsABareNameBesideAnArn {
-                let kept: Vec<_> = self.rows.lock().unwrap().keys().map(|(of, _)| of.clone()).collect();
+                let kept: Vec<_> =
+                    self.rows.lock().unwrap().keys().map(|(of, _)| of.clone()).collect();
                 stream.check_beside(kept.iter().map(String::as_str))?;
             }
             if rows.is_empty() && self.how == How::FailsForAnUnknownStream {
@@ -134,7 +141,8 @@ impl CheckpointStore for Broken {
             if self.how != How::ConfirmsInvalidCheckpoints {
                 save.checkpoint.validate()?;
             }
-            let (key, checkpoint) = (self.key(save.stream, save.shard_id()), self.spoil(save.checkpoint));
+            let (key, checkpoint) =
+                (self.key(save.stream, save.shard_id()), self.spoil(save.checkpoint));
             let late = Late::new(self, How::SavesLate, &key, Some(&checkpoint));
             tokio::task::yield_now().await;
             late.cancel();
@@ -155,7 +163,8 @@ impl CheckpointStore for Broken {
             }
             if self.how == How::RestartsChildren {
                 for child in save.children {
-                    let begin = Checkpoint::Start(crate::StartPosition::TrimHorizon);
+                    let begin =
+                        Checkpoint::Start(crate::shard::position::StartPosition::TrimHorizon);
                     read.insert(self.key(save.stream, child.shard_id()), begin);
                 }
             }
@@ -180,7 +189,9 @@ impl CheckpointStore for Broken {
             match self.how {
                 How::ForgetsNothing => {}
                 How::ForgetsTheStream => rows.retain(|(of, _), _| *of != key.0),
-                How::FailsToForgetTwice if !rows.contains_key(&key) => return Err("not found".into()),
+                How::FailsToForgetTwice if !rows.contains_key(&key) => {
+                    return Err("not found".into());
+                }
                 _ => {
                     rows.remove(&key);
                 }

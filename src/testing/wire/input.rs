@@ -7,11 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
-use crate::testing::model::{Code, Millis, Refusal, StreamRef};
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::service::StreamRef;
+use crate::testing::model::time::Millis;
 
 /// The members of a request, or of a structure within it.
 #[derive(Clone, Copy)]
-pub(super) struct Input<'a>(pub(super) &'a Value);
+pub(crate) struct Input<'a>(pub(crate) &'a Value);
 
 impl<'a> Input<'a> {
     /// Returns a member that is present and not `null`.
@@ -19,17 +21,24 @@ impl<'a> Input<'a> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    fn typed<T>(self, name: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>, Refusal> {
+    fn typed<T>(
+        self,
+        name: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
         self.get(name)
             .map(|value| {
                 read(value).ok_or_else(|| {
-                    Refusal::new(Code::Serialization, format!("{name} has the wrong type: {value}"))
+                    ApiError::new(
+                        Code::Serialization,
+                        format!("{name} has the wrong type: {value}"),
+                    )
                 })
             })
             .transpose()
     }
 
-    pub(super) fn text(self, name: &str) -> Result<Option<&'a str>, Refusal> {
+    pub(crate) fn text(self, name: &str) -> Result<Option<&'a str>, ApiError> {
         let text = self.typed(name, Value::as_str)?;
         match text.zip(constraints_of(name)) {
             Some((text, constraints)) => constraints.check(text, name).map(|()| Some(text)),
@@ -37,32 +46,36 @@ impl<'a> Input<'a> {
         }
     }
 
-    pub(super) fn integer(self, name: &str) -> Result<Option<i64>, Refusal> {
+    pub(crate) fn integer(self, name: &str) -> Result<Option<i64>, ApiError> {
         self.typed(name, Value::as_i64)
     }
 
     /// Reads a timestamp in seconds since the epoch, with a fraction.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
-    pub(super) fn timestamp(self, name: &str) -> Result<Option<Millis>, Refusal> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range is checked"
+    )]
+    pub(crate) fn timestamp(self, name: &str) -> Result<Option<Millis>, ApiError> {
         self.typed(name, |value| {
             let millis = (value.as_f64()? * 1000.0).round();
             (0.0..1e15).contains(&millis).then_some(Millis(millis as u64))
         })
     }
 
-    pub(super) fn structure(self, name: &str) -> Result<Option<Self>, Refusal> {
+    pub(crate) fn structure(self, name: &str) -> Result<Option<Self>, ApiError> {
         self.typed(name, |value| value.is_object().then_some(Self(value)))
     }
 
-    pub(super) fn list(self, name: &str) -> Result<Option<&'a [Value]>, Refusal> {
+    pub(crate) fn list(self, name: &str) -> Result<Option<&'a [Value]>, ApiError> {
         self.typed(name, |value| value.as_array().map(Vec::as_slice))
     }
 
-    pub(super) fn blob(self, name: &str) -> Result<Option<Vec<u8>>, Refusal> {
+    pub(crate) fn blob(self, name: &str) -> Result<Option<Vec<u8>>, ApiError> {
         self.typed(name, |value| BASE64.decode(value.as_str()?).ok())
     }
 
-    pub(super) fn stream(self) -> Result<StreamRef<'a>, Refusal> {
+    pub(crate) fn stream(self) -> Result<StreamRef<'a>, ApiError> {
         Ok(StreamRef { name: self.text("StreamName")?, arn: self.text("StreamARN")? })
     }
 }
@@ -81,8 +94,10 @@ struct Pattern {
     matches: fn(&str) -> bool,
 }
 
-const NAME: Constraints =
-    Constraints { max_length: 128, pattern: Some(Pattern { text: "[a-zA-Z0-9_.-]+", matches: is_name }) };
+const NAME: Constraints = Constraints {
+    max_length: 128,
+    pattern: Some(Pattern { text: "[a-zA-Z0-9_.-]+", matches: is_name }),
+};
 const SEQUENCE_NUMBER: Constraints = Constraints {
     max_length: 129,
     pattern: Some(Pattern { text: "0|([1-9]\\d{0,128})", matches: is_number }),
@@ -113,10 +128,14 @@ fn constraints_of(member: &str) -> Option<Constraints> {
 }
 
 impl Constraints {
-    fn check(self, text: &str, member: &str) -> Result<(), Refusal> {
+    fn check(self, text: &str, member: &str) -> Result<(), ApiError> {
         let reject = |constraint: &str| {
             let (first, rest) = member.split_at(1);
-            Err(Refusal::constraint(text, &format!("{}{rest}", first.to_ascii_lowercase()), constraint))
+            Err(ApiError::constraint(
+                text,
+                &format!("{}{rest}", first.to_ascii_lowercase()),
+                constraint,
+            ))
         };
         if text.is_empty() {
             return reject("have length greater than or equal to 1");
@@ -142,16 +161,16 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Returns the value of a required member, or AWS's error if it is missing.
-pub(super) fn required<T>(value: Option<T>, name: &str) -> Result<T, Refusal> {
-    value.ok_or_else(|| Refusal::constraint("null", name, "not be null"))
+pub(crate) fn required<T>(value: Option<T>, name: &str) -> Result<T, ApiError> {
+    value.ok_or_else(|| ApiError::constraint("null", name, "not be null"))
 }
 
 /// Encodes a token of the model, so that a client cannot come to depend on its text.
-pub(super) fn seal(token: &str) -> String {
+pub(crate) fn seal(token: &str) -> String {
     BASE64.encode(token)
 }
 
 /// Decodes a token. Returns an empty text for an undecodable one, which the model rejects.
-pub(super) fn unseal(token: &str) -> String {
+pub(crate) fn unseal(token: &str) -> String {
     BASE64.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }

@@ -1,10 +1,10 @@
 //! The protocol `awsJson1_1`: reads a JSON body, calls the model, and writes a JSON body.
 
-mod input;
-mod operations;
-mod output;
-mod records;
-mod subject;
+pub(crate) mod input;
+pub(crate) mod operations;
+pub(crate) mod output;
+pub(crate) mod records;
+pub(crate) mod subject;
 
-pub(crate) use operations::{OPERATIONS, Read, Reply, Twist, answer, has_answer};
+pub(crate) use operations::{OPERATIONS, Override, Read, Reply, answer, has_answer};
 pub(crate) use subject::{shard_of, stream_of};

@@ -2,13 +2,19 @@
 
 use serde_json::Value;
 
-use super::input::{Input, required, seal, unseal};
-use super::output::{self, Object, object};
-use super::records;
-use crate::testing::model::{
-    Change, Code, Distortion, FailedEntries, ListRequest, Millis, Mode, ON_DEMAND_SHARDS, Oddity, Refusal,
-    Service, ShardFilter, Stream, StreamRef, StreamsToken, check_record_size, parse_hash_key,
-};
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::hash_range::parse_hash_key;
+use crate::testing::model::listing::{ListRequest, ShardFilter};
+use crate::testing::model::listing_faults::ListingFault;
+use crate::testing::model::reading::ReadFaults;
+use crate::testing::model::service::{ON_DEMAND_SHARDS, Service, StreamRef, check_record_size};
+use crate::testing::model::stream::{Change, Mode, Stream};
+use crate::testing::model::time::Millis;
+use crate::testing::model::token::StreamsToken;
+use crate::testing::model::writing::FailedEntries;
+use crate::testing::wire::input::{Input, required, seal, unseal};
+use crate::testing::wire::output::{Object, object};
+use crate::testing::wire::{output, records};
 
 /// Every operation there is.
 pub(crate) const OPERATIONS: [&str; 16] = [
@@ -32,9 +38,9 @@ pub(crate) const OPERATIONS: [&str; 16] = [
 
 /// What is wrong with an answer that is otherwise carried out.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Twist {
-    pub(crate) listing: Distortion,
-    pub(crate) read: Oddity,
+pub(crate) struct Override {
+    pub(crate) listing: ListingFault,
+    pub(crate) read: ReadFaults,
     pub(crate) entries: FailedEntries,
 }
 
@@ -62,18 +68,22 @@ pub(crate) fn answer(
     operation: &str,
     body: &Value,
     now: Millis,
-    twist: Twist,
-) -> Result<Reply, Refusal> {
+    twist: Override,
+) -> Result<Reply, ApiError> {
     let input = Input(body);
     let body = match operation {
         "CreateStream" => create_stream(service, input, now),
-        "DecreaseStreamRetentionPeriod" => retention(service, input, now, Service::decrease_retention),
+        "DecreaseStreamRetentionPeriod" => {
+            retention(service, input, now, Service::decrease_retention)
+        }
         "DeleteStream" => service.delete_stream(input.stream()?, now).map(|()| empty()),
         "DescribeStream" => describe_stream(service, input, now),
         "DescribeStreamSummary" => describe_stream_summary(service, input, now),
         "GetRecords" => return records::get_records(service, input, twist.read, now),
         "GetShardIterator" => records::get_shard_iterator(service, input, now),
-        "IncreaseStreamRetentionPeriod" => retention(service, input, now, Service::increase_retention),
+        "IncreaseStreamRetentionPeriod" => {
+            retention(service, input, now, Service::increase_retention)
+        }
         "ListShards" => list_shards(service, input, twist.listing, now),
         "ListStreams" => list_streams(service, input, now),
         "MergeShards" => merge_shards(service, input, now),
@@ -84,7 +94,7 @@ pub(crate) fn answer(
         "UpdateShardCount" => update_shard_count(service, input, now),
         other => {
             let message = format!("{other} is not an operation this service knows.");
-            Err(Refusal::new(Code::UnknownOperation, message))
+            Err(ApiError::new(Code::UnknownOperation, message))
         }
     };
     body.map(|body| Reply { body, read: None })
@@ -109,23 +119,31 @@ fn empty() -> String {
     String::new()
 }
 
-fn create_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn create_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, ApiError> {
     let name = required(input.text("StreamName")?, "streamName")?;
     let mode = match input.structure("StreamModeDetails")? {
         None => Mode::Provisioned,
-        Some(details) => match required(details.text("StreamMode")?, "streamModeDetails.streamMode")? {
-            "PROVISIONED" => Mode::Provisioned,
-            "ON_DEMAND" => Mode::OnDemand,
-            other => {
-                let constraint = "satisfy enum value set: [PROVISIONED, ON_DEMAND]";
-                return Err(Refusal::constraint(other, "streamModeDetails.streamMode", constraint));
+        Some(details) => {
+            match required(details.text("StreamMode")?, "streamModeDetails.streamMode")? {
+                "PROVISIONED" => Mode::Provisioned,
+                "ON_DEMAND" => Mode::OnDemand,
+                other => {
+                    let constraint = "satisfy enum value set: [PROVISIONED, ON_DEMAND]";
+                    return Err(ApiError::constraint(
+                        other,
+                        "streamModeDetails.streamMode",
+                        constraint,
+                    ));
+                }
             }
-        },
+        }
     };
     let shards = match (mode, input.integer("ShardCount")?) {
         (Mode::OnDemand, None) => ON_DEMAND_SHARDS,
         (Mode::OnDemand, Some(_)) => {
-            return Err(Refusal::invalid("ShardCount cannot be given for a stream in ON_DEMAND mode."));
+            return Err(ApiError::invalid(
+                "ShardCount cannot be given for a stream in ON_DEMAND mode.",
+            ));
         }
         (Mode::Provisioned, count) => count32(required(count, "shardCount")?, "shardCount")?,
     };
@@ -138,30 +156,37 @@ fn create_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Result
     service.linger(stream, Change::Creating, now).map(|()| empty())
 }
 
-fn record_size(input: Input<'_>) -> Result<Option<u32>, Refusal> {
+fn record_size(input: Input<'_>) -> Result<Option<u32>, ApiError> {
     let kib = input.integer("MaxRecordSizeInKiB")?;
-    kib.map(|kib| check_record_size(u32::try_from(kib).unwrap_or(if kib < 0 { 0 } else { u32::MAX })))
-        .transpose()
+    kib.map(|kib| {
+        check_record_size(u32::try_from(kib).unwrap_or(if kib < 0 { 0 } else { u32::MAX }))
+    })
+    .transpose()
 }
 
-fn update_max_record_size(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn update_max_record_size(
+    service: &mut Service,
+    input: Input<'_>,
+    now: Millis,
+) -> Result<String, ApiError> {
     let kib = required(record_size(input)?, "maxRecordSizeInKiB")?;
     let stream = StreamRef { name: None, arn: input.stream()?.arn };
     service.changeable(stream, now)?;
     service.set_record_size(stream, kib, now).map(|()| empty())
 }
 
-fn count32(count: i64, member: &str) -> Result<u32, Refusal> {
+fn count32(count: i64, member: &str) -> Result<u32, ApiError> {
     let positive = u32::try_from(count).ok().filter(|count| *count > 0);
-    positive.ok_or_else(|| Refusal::constraint(count, member, "have value greater than or equal to 1"))
+    positive
+        .ok_or_else(|| ApiError::constraint(count, member, "have value greater than or equal to 1"))
 }
 
 fn retention(
     service: &mut Service,
     input: Input<'_>,
     now: Millis,
-    change: fn(&mut Service, StreamRef<'_>, u32, Millis) -> Result<(), Refusal>,
-) -> Result<String, Refusal> {
+    change: fn(&mut Service, StreamRef<'_>, u32, Millis) -> Result<(), ApiError>,
+) -> Result<String, ApiError> {
     let hours = required(input.integer("RetentionPeriodHours")?, "retentionPeriodHours")?;
     // AWS's API model sets no bounds: those are the operation's own.
     let hours = u32::try_from(hours.max(0)).unwrap_or(u32::MAX);
@@ -177,15 +202,23 @@ fn describe(object: &mut Object<'_>, stream: &Stream, now: Millis) {
     object.object("StreamModeDetails", |object| mode(object, stream));
     object.plain("RetentionPeriodHours", stream.retention_hours);
     object.time("StreamCreationTimestamp", stream.created);
-    object.list("EnhancedMonitoring", [()], |object, ()| object.texts("ShardLevelMetrics", [""; 0]));
+    object
+        .list("EnhancedMonitoring", [()], |object, ()| object.texts("ShardLevelMetrics", [""; 0]));
     object.text("EncryptionType", "NONE");
 }
 
 fn mode(object: &mut Object<'_>, stream: &Stream) {
-    object.text("StreamMode", if stream.mode == Mode::OnDemand { "ON_DEMAND" } else { "PROVISIONED" });
+    object.text(
+        "StreamMode",
+        if stream.mode == Mode::OnDemand { "ON_DEMAND" } else { "PROVISIONED" },
+    );
 }
 
-fn describe_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn describe_stream(
+    service: &mut Service,
+    input: Input<'_>,
+    now: Millis,
+) -> Result<String, ApiError> {
     let limit = bounded(input.integer("Limit")?, 100)?;
     let after = input.text("ExclusiveStartShardId")?.unwrap_or_default();
     let stream = service.stream(input.stream()?, now)?;
@@ -199,7 +232,11 @@ fn describe_stream(service: &mut Service, input: Input<'_>, now: Millis) -> Resu
     }))
 }
 
-fn describe_stream_summary(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn describe_stream_summary(
+    service: &mut Service,
+    input: Input<'_>,
+    now: Millis,
+) -> Result<String, ApiError> {
     let stream = service.stream(input.stream()?, now)?;
     Ok(object(|object| {
         object.object("StreamDescriptionSummary", |object| {
@@ -211,10 +248,11 @@ fn describe_stream_summary(service: &mut Service, input: Input<'_>, now: Millis)
     }))
 }
 
-fn list_streams(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn list_streams(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, ApiError> {
     let limit = bounded(input.integer("Limit")?, 100)?;
     let token = input.text("NextToken")?.map(unseal);
-    let mut rest = service.list_streams(input.text("ExclusiveStartStreamName")?, token.as_deref(), now)?;
+    let mut rest =
+        service.list_streams(input.text("ExclusiveStartStreamName")?, token.as_deref(), now)?;
     let streams: Vec<_> = rest.by_ref().take(limit).collect();
     let more = rest.next().is_some();
     Ok(object(|object| {
@@ -234,20 +272,20 @@ fn list_streams(service: &mut Service, input: Input<'_>, now: Millis) -> Result<
     }))
 }
 
-fn bounded(limit: Option<i64>, most: usize) -> Result<usize, Refusal> {
+fn bounded(limit: Option<i64>, most: usize) -> Result<usize, ApiError> {
     match limit {
         None => Ok(most),
         Some(limit @ 1..=10_000) => Ok(usize::try_from(limit).unwrap_or(most).min(most)),
-        Some(limit) => Err(Refusal::constraint(limit, "limit", "have value between 1 and 10000")),
+        Some(limit) => Err(ApiError::constraint(limit, "limit", "have value between 1 and 10000")),
     }
 }
 
 fn list_shards(
     service: &mut Service,
     input: Input<'_>,
-    distortion: Distortion,
+    listing_faults: ListingFault,
     now: Millis,
-) -> Result<String, Refusal> {
+) -> Result<String, ApiError> {
     let token = input.text("NextToken")?.map(unseal);
     let request = ListRequest {
         stream: input.stream()?,
@@ -256,7 +294,7 @@ fn list_shards(
         after: input.text("ExclusiveStartShardId")?,
         filter: input.structure("ShardFilter")?.map(shard_filter).transpose()?,
         max_results: input.integer("MaxResults")?,
-        distortion,
+        listing_faults,
     };
     let page = service.list_shards(request, now)?;
     Ok(object(|object| {
@@ -267,7 +305,7 @@ fn list_shards(
     }))
 }
 
-fn shard_filter(filter: Input<'_>) -> Result<ShardFilter<'_>, Refusal> {
+fn shard_filter(filter: Input<'_>) -> Result<ShardFilter<'_>, ApiError> {
     let kind = required(filter.text("Type")?, "shardFilter.type")?;
     let (time, id) = (filter.timestamp("Timestamp")?, filter.text("ShardId")?);
     match (kind, time, id) {
@@ -281,11 +319,11 @@ fn shard_filter(filter: Input<'_>) -> Result<ShardFilter<'_>, Refusal> {
             "AFTER_SHARD_ID" | "AT_LATEST" | "AT_TIMESTAMP" | "AT_TRIM_HORIZON" | "FROM_TIMESTAMP"
             | "FROM_TRIM_HORIZON",
             ..,
-        ) => Err(Refusal::invalid(format!(
+        ) => Err(ApiError::invalid(format!(
             "A ShardFilter has a ShardId if its type is AFTER_SHARD_ID, a Timestamp if it is AT_TIMESTAMP or \
              FROM_TIMESTAMP, and neither otherwise: this one is {kind}."
         ))),
-        _ => Err(Refusal::constraint(
+        _ => Err(ApiError::constraint(
             kind,
             "shardFilter.type",
             "satisfy enum value set: [AFTER_SHARD_ID, AT_TRIM_HORIZON, FROM_TRIM_HORIZON, AT_LATEST, AT_TIMESTAMP, \
@@ -294,7 +332,7 @@ fn shard_filter(filter: Input<'_>) -> Result<ShardFilter<'_>, Refusal> {
     }
 }
 
-fn split_shard(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn split_shard(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, ApiError> {
     let shard = required(input.text("ShardToSplit")?, "shardToSplit")?;
     let key = required(input.text("NewStartingHashKey")?, "newStartingHashKey")?;
     let key = parse_hash_key(key, "NewStartingHashKey")?;
@@ -304,7 +342,7 @@ fn split_shard(service: &mut Service, input: Input<'_>, now: Millis) -> Result<S
     service.linger(stream, Change::Updating, now).map(|()| empty())
 }
 
-fn merge_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn merge_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, ApiError> {
     let shard = required(input.text("ShardToMerge")?, "shardToMerge")?;
     let adjacent = required(input.text("AdjacentShardToMerge")?, "adjacentShardToMerge")?;
     let stream = input.stream()?;
@@ -313,13 +351,17 @@ fn merge_shards(service: &mut Service, input: Input<'_>, now: Millis) -> Result<
     service.linger(stream, Change::Updating, now).map(|()| empty())
 }
 
-fn update_shard_count(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+fn update_shard_count(
+    service: &mut Service,
+    input: Input<'_>,
+    now: Millis,
+) -> Result<String, ApiError> {
     let target = required(input.integer("TargetShardCount")?, "targetShardCount")?;
     match required(input.text("ScalingType")?, "scalingType")? {
         "UNIFORM_SCALING" => {}
         other => {
             let constraint = "satisfy enum value set: [UNIFORM_SCALING]";
-            return Err(Refusal::constraint(other, "scalingType", constraint));
+            return Err(ApiError::constraint(other, "scalingType", constraint));
         }
     }
     let (stream, target) = (input.stream()?, count32(target, "targetShardCount")?);

@@ -9,16 +9,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
-use crate::testing::model::{HashRange, Millis, Record, SequenceNumber, Shard, shard_id};
+use crate::testing::model::hash_range::HashRange;
+use crate::testing::model::records::Record;
+use crate::testing::model::sequence::SequenceNumber;
+use crate::testing::model::shard::{Shard, shard_id};
+use crate::testing::model::time::Millis;
 
 /// A writer of one JSON object.
-pub(super) struct Object<'a> {
+pub(crate) struct Object<'a> {
     out: &'a mut String,
     separator: char,
 }
 
 /// Returns the text of an object whose members `write` adds.
-pub(super) fn object(write: impl FnOnce(&mut Object<'_>)) -> String {
+pub(crate) fn object(write: impl FnOnce(&mut Object<'_>)) -> String {
     let mut out = String::new();
     object_into(&mut out, write);
     out
@@ -44,12 +48,12 @@ impl Object<'_> {
     }
 
     /// Adds a number, `true` or `false`.
-    pub(super) fn plain(&mut self, name: &str, value: impl Display) {
+    pub(crate) fn plain(&mut self, name: &str, value: impl Display) {
         put(self.key(name), value);
     }
 
     /// Adds a text that needs no escapes: an id, a number, a name or a token.
-    pub(super) fn text(&mut self, name: &str, value: impl Display) {
+    pub(crate) fn text(&mut self, name: &str, value: impl Display) {
         let out = self.key(name);
         out.push('"');
         put(out, value);
@@ -57,19 +61,19 @@ impl Object<'_> {
     }
 
     /// Adds any text, with escapes.
-    pub(super) fn escaped(&mut self, name: &str, value: &str) {
+    pub(crate) fn escaped(&mut self, name: &str, value: &str) {
         put(self.key(name), Value::from(value));
     }
 
-    pub(super) fn time(&mut self, name: &str, value: Millis) {
+    pub(crate) fn time(&mut self, name: &str, value: Millis) {
         put(self.key(name), format_args!("{}.{:03}", value.0 / 1000, value.0 % 1000));
     }
 
-    pub(super) fn object(&mut self, name: &str, write: impl FnOnce(&mut Object<'_>)) {
+    pub(crate) fn object(&mut self, name: &str, write: impl FnOnce(&mut Object<'_>)) {
         object_into(self.key(name), write);
     }
 
-    pub(super) fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         name: &str,
         items: impl IntoIterator<Item = T>,
@@ -78,7 +82,7 @@ impl Object<'_> {
         self.array(name, items, |out, item| object_into(out, |object| write(object, item)));
     }
 
-    pub(super) fn texts<T: Display>(&mut self, name: &str, items: impl IntoIterator<Item = T>) {
+    pub(crate) fn texts<T: Display>(&mut self, name: &str, items: impl IntoIterator<Item = T>) {
         self.array(name, items, |out, item| put(out, format_args!("\"{item}\"")));
     }
 
@@ -114,7 +118,7 @@ fn hash_range(object: &mut Object<'_>, range: HashRange) {
 
 /// Writes the shards of a listing, each with the end to show. A shard caches its text until it
 /// closes. A listing that shows another end than the shard's own does not use the cache.
-pub(super) fn shards<'a>(
+pub(crate) fn shards<'a>(
     object: &mut Object<'_>,
     shards: impl IntoIterator<Item = (&'a Shard, Option<SequenceNumber>)>,
 ) {
@@ -146,13 +150,13 @@ fn shard_text(shard: &Shard, end: Option<SequenceNumber>) -> String {
     })
 }
 
-pub(super) fn child_shard(object: &mut Object<'_>, shard: &Shard) {
+pub(crate) fn child_shard(object: &mut Object<'_>, shard: &Shard) {
     object.text("ShardId", &shard.id);
     object.texts("ParentShards", shard.parents().map(shard_id));
     hash_range(object, shard.range);
 }
 
-pub(super) fn record(object: &mut Object<'_>, record: &Record) {
+pub(crate) fn record(object: &mut Object<'_>, record: &Record) {
     object.text("SequenceNumber", record.sequence);
     object.time("ApproximateArrivalTimestamp", record.arrived);
     object.text("Data", BASE64.encode(&record.data));

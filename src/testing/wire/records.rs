@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use super::input::{Input, required, seal, unseal};
-use super::operations::{Read, Reply};
-use super::output::{self, object};
-use crate::testing::model::{
-    Code, FailedEntries, IteratorStart, Millis, NewRecord, Oddity, Refusal, Service, StreamRef, Written,
-    parse_hash_key, shard_id,
-};
+use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::hash_range::parse_hash_key;
+use crate::testing::model::reading::{IteratorStart, ReadFaults};
+use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::shard::shard_id;
+use crate::testing::model::time::Millis;
+use crate::testing::model::writing::{FailedEntries, NewRecord, Written};
+use crate::testing::wire::input::{Input, required, seal, unseal};
+use crate::testing::wire::operations::{Read, Reply};
+use crate::testing::wire::output;
+use crate::testing::wire::output::object;
 
-pub(super) fn get_shard_iterator(
+pub(crate) fn get_shard_iterator(
     service: &mut Service,
     input: Input<'_>,
     now: Millis,
-) -> Result<String, Refusal> {
+) -> Result<String, ApiError> {
     let shard = required(input.text("ShardId")?, "shardId")?;
     let kind = required(input.text("ShardIteratorType")?, "shardIteratorType")?;
     let sequence = input.text("StartingSequenceNumber")?;
@@ -24,7 +28,7 @@ pub(super) fn get_shard_iterator(
         ("AT_SEQUENCE_NUMBER", Some(sequence), _) => IteratorStart::AtSequence(sequence),
         ("AT_TIMESTAMP", None, Some(time)) => IteratorStart::AtTimestamp(time),
         ("AT_TIMESTAMP", None, None) => {
-            return Err(Refusal::invalid(
+            return Err(ApiError::invalid(
                 "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no \
                  timestamp parameter.",
             ));
@@ -32,18 +36,26 @@ pub(super) fn get_shard_iterator(
         ("LATEST", None, _) => IteratorStart::Latest,
         ("TRIM_HORIZON", None, _) => IteratorStart::TrimHorizon,
         (
-            "AFTER_SEQUENCE_NUMBER" | "AT_SEQUENCE_NUMBER" | "AT_TIMESTAMP" | "LATEST" | "TRIM_HORIZON",
+            "AFTER_SEQUENCE_NUMBER"
+            | "AT_SEQUENCE_NUMBER"
+            | "AT_TIMESTAMP"
+            | "LATEST"
+            | "TRIM_HORIZON",
             given,
             _,
         ) => {
-            return Err(Refusal::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or \
                  (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} and {}.",
-                if given.is_some() { "also a StartingSequenceNumber" } else { "no StartingSequenceNumber" }
+                if given.is_some() {
+                    "also a StartingSequenceNumber"
+                } else {
+                    "no StartingSequenceNumber"
+                }
             )));
         }
         _ => {
-            return Err(Refusal::constraint(
+            return Err(ApiError::constraint(
                 kind,
                 "shardIteratorType",
                 "satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, \
@@ -55,12 +67,12 @@ pub(super) fn get_shard_iterator(
     Ok(object(|object| object.text("ShardIterator", seal(&iterator))))
 }
 
-pub(super) fn get_records(
+pub(crate) fn get_records(
     service: &mut Service,
     input: Input<'_>,
-    odd: Oddity,
+    odd: ReadFaults,
     now: Millis,
-) -> Result<Reply, Refusal> {
+) -> Result<Reply, ApiError> {
     let iterator = unseal(required(input.text("ShardIterator")?, "shardIterator")?);
     let batch = service.read(&iterator, input.integer("Limit")?, odd, now)?;
     let read = Read {
@@ -82,7 +94,7 @@ pub(super) fn get_records(
     Ok(Reply { body, read: Some(read) })
 }
 
-fn new_record(input: Input<'_>) -> Result<NewRecord, Refusal> {
+fn new_record(input: Input<'_>) -> Result<NewRecord, ApiError> {
     Ok(NewRecord {
         partition_key: required(input.text("PartitionKey")?, "partitionKey")?.to_owned(),
         explicit_hash_key: match input.text("ExplicitHashKey")? {
@@ -93,7 +105,11 @@ fn new_record(input: Input<'_>) -> Result<NewRecord, Refusal> {
     })
 }
 
-pub(super) fn put_record(service: &mut Service, input: Input<'_>, now: Millis) -> Result<String, Refusal> {
+pub(crate) fn put_record(
+    service: &mut Service,
+    input: Input<'_>,
+    now: Millis,
+) -> Result<String, ApiError> {
     let (stream, record) = (input.stream()?, new_record(input)?);
     let written = service.put_records(stream, vec![record], now, true)?;
     match written.first() {
@@ -103,30 +119,32 @@ pub(super) fn put_record(service: &mut Service, input: Input<'_>, now: Millis) -
         })),
         Some(Written::Throttled { shard }) => {
             let message = rate_exceeded(service, stream, shard, now)?;
-            Err(Refusal::new(Code::ThroughputExceeded, message))
+            Err(ApiError::new(Code::ThroughputExceeded, message))
         }
-        Some(Written::Failed) | None => Err(Refusal::invalid("No record was written.")),
+        Some(Written::Failed) | None => Err(ApiError::invalid("No record was written.")),
     }
 }
 
-pub(super) fn put_records(
+pub(crate) fn put_records(
     service: &mut Service,
     input: Input<'_>,
     failed: &FailedEntries,
     now: Millis,
-) -> Result<String, Refusal> {
+) -> Result<String, ApiError> {
     let stream = input.stream()?;
     let records = required(input.list("Records")?, "records")?;
-    let records = records.iter().map(|record| new_record(Input(record))).collect::<Result<Vec<_>, _>>()?;
+    let records =
+        records.iter().map(|record| new_record(Input(record))).collect::<Result<Vec<_>, _>>()?;
     let written = service.put_entries(stream, records, now, true, failed)?;
     let mut failed = 0;
     let mut entries = Vec::with_capacity(written.len());
     for written in written {
         let failure = match &written {
             Written::Stored { .. } => None,
-            Written::Throttled { shard } => {
-                Some((Code::ThroughputExceeded.as_str(), rate_exceeded(service, stream, shard, now)?))
-            }
+            Written::Throttled { shard } => Some((
+                Code::ThroughputExceeded.as_str(),
+                rate_exceeded(service, stream, shard, now)?,
+            )),
             Written::Failed => Some(("InternalFailure", "Internal service failure.".to_owned())),
         };
         failed += usize::from(failure.is_some());
@@ -152,7 +170,10 @@ fn rate_exceeded(
     stream: StreamRef<'_>,
     shard: &str,
     now: Millis,
-) -> Result<String, Refusal> {
+) -> Result<String, ApiError> {
     let name = service.stream(stream, now)?.name.clone();
-    Ok(format!("Rate exceeded for shard {shard} in stream {name} under account {}.", service.account))
+    Ok(format!(
+        "Rate exceeded for shard {shard} in stream {name} under account {}.",
+        service.account
+    ))
 }

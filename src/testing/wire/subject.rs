@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::input::unseal;
-use crate::testing::model::{Cursor, ListToken, shard_id};
+use crate::testing::model::shard::shard_id;
+use crate::testing::model::token::{Cursor, ListToken};
+use crate::testing::wire::input::unseal;
 
 fn text<'a>(body: &'a Value, member: &str) -> Option<&'a str> {
     body.get(member).and_then(Value::as_str)
@@ -16,9 +17,12 @@ fn cursor(body: &Value) -> Option<Cursor> {
 /// Returns the stream's name, taken from the name, the ARN, the iterator or the token.
 pub(crate) fn stream_of(body: &Value) -> Option<String> {
     let arn = || {
-        text(body, "StreamARN").and_then(|arn| arn.rsplit_once("stream/")).map(|(_, name)| name.to_owned())
+        text(body, "StreamARN")
+            .and_then(|arn| arn.rsplit_once("stream/"))
+            .map(|(_, name)| name.to_owned())
     };
-    let token = || unseal(text(body, "NextToken")?).parse().ok().map(|token: ListToken| token.stream);
+    let token =
+        || unseal(text(body, "NextToken")?).parse().ok().map(|token: ListToken| token.stream);
     let name = text(body, "StreamName").map(str::to_owned);
     name.or_else(arn).or_else(|| cursor(body).map(|cursor| cursor.stream)).or_else(token)
 }

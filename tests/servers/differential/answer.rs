@@ -1,5 +1,5 @@
-//! An answer as fields to compare: what every server chooses for itself, such as tokens and sequence numbers, is
-//! replaced by what is to be true of it.
+//! An answer as fields to compare: what every server chooses for itself, such as tokens and
+//! sequence numbers, is replaced by what is to be true of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,11 +65,13 @@ where
         SdkError::ServiceError(refused) if is_throttled(refused.err()) => {
             Answer { is_throttled: true, ..Answer::refused("throttled") }
         }
-        SdkError::ServiceError(refused) => match (refused.err().code(), refused.raw().status().as_u16()) {
-            (Some(code), 500..) => Answer::refused(format_args!("{code} (HTTP 500)")),
-            (Some(code), _) => Answer::refused(code),
-            (None, status) => Answer::refused(format_args!("HTTP {status}")),
-        },
+        SdkError::ServiceError(refused) => {
+            match (refused.err().code(), refused.raw().status().as_u16()) {
+                (Some(code), 500..) => Answer::refused(format_args!("{code} (HTTP 500)")),
+                (Some(code), _) => Answer::refused(code),
+                (None, status) => Answer::refused(format_args!("HTTP {status}")),
+            }
+        }
         SdkError::ResponseError(answered) => {
             Answer::refused(format_args!("unreadable (HTTP {})", answered.raw().status().as_u16()))
         }

@@ -1,4 +1,5 @@
-//! One call of a script: what is the same for both sides, with references where an argument is each side's own.
+//! One call of a script: what is the same for both sides, with references where an argument is each
+//! side's own.
 
 use aws_sdk_kinesis::types::{ShardFilterType, ShardIteratorType};
 
@@ -45,7 +46,8 @@ pub(crate) enum Call {
         shard: String,
         adjacent: String,
     },
-    /// Which shards there are after an `UpdateShardCount`, and which parts of the hash key range are open.
+    /// Which shards there are after an `UpdateShardCount`, and which parts of the hash key range
+    /// are open.
     OpenRanges,
     PutRecord {
         stream: Named,
@@ -124,7 +126,8 @@ impl Call {
 
     /// Whether it is a reshard, which a server takes a while for.
     pub(crate) fn takes_a_while(&self) -> bool {
-        self.changes_the_stream() && !matches!(self, Self::PutRecord { .. } | Self::PutRecords { .. })
+        self.changes_the_stream()
+            && !matches!(self, Self::PutRecord { .. } | Self::PutRecords { .. })
     }
 }
 

@@ -95,7 +95,8 @@ impl Case<'_> {
         self.filter().is_some_and(|filter| filter.kind == *kind)
     }
 
-    /// By a moment of the script. Where those are too fine for the server, what is near one may be on its other side.
+    /// By a moment of the script. Where those are too fine for the server, what is near one may be
+    /// on its other side.
     pub(crate) fn filters_by_a_mark(&self) -> bool {
         let first = self.first_page.and_then(|list| list.filter.as_ref());
         self.filter().or(first).is_some_and(|filter| matches!(filter.time, Some(Time::Mark(_))))
@@ -103,7 +104,8 @@ impl Case<'_> {
 
     /// By a moment before the stream was made.
     pub(crate) fn filters_by_an_early_time(&self) -> bool {
-        self.filter().is_some_and(|filter| matches!(filter.time, Some(Time::HourAgo | Time::WeekAgo)))
+        self.filter()
+            .is_some_and(|filter| matches!(filter.time, Some(Time::HourAgo | Time::WeekAgo)))
     }
 
     /// Some of it comes in later pages, which the token alone asks for.

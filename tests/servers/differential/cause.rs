@@ -1,4 +1,5 @@
-//! What is wrong with a call, by AWS's API model and its documentation: the only reasons for which the fake may refuse one.
+//! What is wrong with a call, by AWS's API model and its documentation: the only reasons for which
+//! the fake may refuse one.
 
 use std::collections::HashMap;
 
@@ -94,7 +95,9 @@ impl Judge<'_> {
             Call::ChangeRetention { stream, hours, longer } => {
                 [named(*stream), self.retention(*hours, *longer)].concat()
             }
-            Call::DescribeStream { stream, limit, .. } => [named(*stream), limited(*limit)].concat(),
+            Call::DescribeStream { stream, limit, .. } => {
+                [named(*stream), limited(*limit)].concat()
+            }
             Call::DescribeStreamSummary { stream } => named(*stream),
             Call::GetRecords { from, limit } => [self.read(*from), limited(*limit)].concat(),
             Call::GetShardIterator { stream, shard, start } => {
@@ -103,17 +106,21 @@ impl Judge<'_> {
             }
             Call::ListShards(list) => self.list(list),
             Call::MergeShards { stream, shard, adjacent } => {
-                [named(*stream), self.open(shard), self.open(adjacent), self.pair(shard, adjacent)].concat()
+                [named(*stream), self.open(shard), self.open(adjacent), self.pair(shard, adjacent)]
+                    .concat()
             }
             Call::PutRecord { stream, record } => [named(*stream), put(record)].concat(),
             Call::PutRecords { records } => {
-                let count = [(NoRecords, records.is_empty()), (TooManyRecords, records.len() > 500)];
+                let count =
+                    [(NoRecords, records.is_empty()), (TooManyRecords, records.len() > 500)];
                 records.iter().flat_map(put).chain(those(count)).collect()
             }
             Call::SplitShard { stream, shard, key } => {
                 [named(*stream), self.open(shard), hash_key(key), self.cut(shard, key)].concat()
             }
-            Call::UpdateShardCount { stream, target } => [named(*stream), self.count(*target)].concat(),
+            Call::UpdateShardCount { stream, target } => {
+                [named(*stream), self.count(*target)].concat()
+            }
             Call::DeleteStream
             | Call::ListStreams
             | Call::ListToTheEnd { .. }
@@ -145,7 +152,8 @@ impl Judge<'_> {
     }
 
     fn cut(&self, shard: &str, key: &str) -> Vec<Cause> {
-        let (Some((low, high)), Ok(key)) = (self.find(shard).map(range), key.parse::<u128>()) else {
+        let (Some((low, high)), Ok(key)) = (self.find(shard).map(range), key.parse::<u128>())
+        else {
             return vec![];
         };
         those([
@@ -167,7 +175,11 @@ impl Judge<'_> {
 
     fn retention(&self, hours: i32, longer: bool) -> Vec<Cause> {
         let wrong_way = if longer { hours < self.retention } else { hours > self.retention };
-        those([(RetentionTooShort, hours < 24), (RetentionTooLong, hours > 8760), (WrongWay, wrong_way)])
+        those([
+            (RetentionTooShort, hours < 24),
+            (RetentionTooLong, hours > 8760),
+            (WrongWay, wrong_way),
+        ])
     }
 
     fn list(&self, list: &List) -> Vec<Cause> {
@@ -175,11 +187,13 @@ impl Judge<'_> {
         let other = created.is_some() || after.is_some() || filter.is_some();
         let stream = stream.unwrap_or(Named::NotAtAll);
         let beside = token.is_some() && (stream != Named::NotAtAll || other);
-        let of_name = if token.is_some() && stream == Named::NotAtAll { vec![] } else { named(stream) };
+        let of_name =
+            if token.is_some() && stream == Named::NotAtAll { vec![] } else { named(stream) };
         let begin = after.iter().chain(filter.iter().filter_map(|filter| filter.shard.as_ref()));
         let (empty, numberless) =
             (begin.clone().any(String::is_empty), begin.clone().any(|id| is_numberless(id)));
-        let after_shard = filter.as_ref().is_some_and(|filter| filter.kind == ShardFilterType::AfterShardId);
+        let after_shard =
+            filter.as_ref().is_some_and(|filter| filter.kind == ShardFilterType::AfterShardId);
         let own = those([
             (BesideToken, beside),
             (EmptyToken, *token == Some(Token::Empty)),
@@ -203,7 +217,9 @@ impl Judge<'_> {
     }
 
     fn start(&self, shard: Option<&str>, start: &Start) -> Vec<Cause> {
-        use ShardIteratorType::{AfterSequenceNumber, AtSequenceNumber, AtTimestamp, Latest, TrimHorizon};
+        use ShardIteratorType::{
+            AfterSequenceNumber, AtSequenceNumber, AtTimestamp, Latest, TrimHorizon,
+        };
         let Start { kind, sequence, time } = start;
         let by_sequence = matches!(kind, AfterSequenceNumber | AtSequenceNumber);
         let by_time = *kind == AtTimestamp;
@@ -248,7 +264,10 @@ fn limited(limit: Option<i32>) -> Vec<Cause> {
 
 fn hash_key(key: &str) -> Vec<Cause> {
     let well_formed = is_decimal(key) && key.len() <= 39;
-    those([(HashKeyPattern, !well_formed), (HashKeyTooLarge, well_formed && key.parse::<u128>().is_err())])
+    those([
+        (HashKeyPattern, !well_formed),
+        (HashKeyTooLarge, well_formed && key.parse::<u128>().is_err()),
+    ])
 }
 
 fn is_decimal(text: &str) -> bool {
@@ -258,8 +277,11 @@ fn is_decimal(text: &str) -> bool {
 
 fn put(record: &Put) -> Vec<Cause> {
     let wrong_key = record.key.is_empty() || record.key.chars().count() > 256;
-    [those([(PartitionKey, wrong_key)]), record.hash_key.as_deref().map(hash_key).unwrap_or_default()]
-        .concat()
+    [
+        those([(PartitionKey, wrong_key)]),
+        record.hash_key.as_deref().map(hash_key).unwrap_or_default(),
+    ]
+    .concat()
 }
 
 fn is_numberless(id: &str) -> bool {

@@ -31,7 +31,8 @@ impl fmt::Display for Difference {
 /// All differences. One that is refused and one that is not differ in nothing else.
 pub(crate) fn differences(server: &Answer, fake: &Answer) -> Vec<Difference> {
     if server.error().is_some() || fake.error().is_some() {
-        let [server, fake] = [server, fake].map(|answer| Some(answer.error().unwrap_or(DONE).to_owned()));
+        let [server, fake] =
+            [server, fake].map(|answer| Some(answer.error().unwrap_or(DONE).to_owned()));
         let error = Difference { field: ERROR.to_owned(), item: None, server, fake };
         return if error.server == error.fake { vec![] } else { vec![error] };
     }
@@ -57,7 +58,11 @@ pub(crate) fn differences(server: &Answer, fake: &Answer) -> Vec<Difference> {
 
 type Fields = BTreeMap<String, String>;
 
-fn fields(server: &Fields, fake: &Fields, mut found: impl FnMut(&str, Option<String>, Option<String>)) {
+fn fields(
+    server: &Fields,
+    fake: &Fields,
+    mut found: impl FnMut(&str, Option<String>, Option<String>),
+) {
     for (field, value) in server {
         if fake.get(field) != Some(value) {
             found(field, Some(value.clone()), fake.get(field).cloned());

@@ -1,4 +1,5 @@
-//! Draws the next call of a script. It looks at the fake alone, so that a seed is the same script on every server.
+//! Draws the next call of a script. It looks at the fake alone, so that a seed is the same script
+//! on every server.
 
 use aws_sdk_kinesis::types::{Shard, ShardFilterType, ShardIteratorType};
 use fastrand::Rng;
@@ -55,11 +56,16 @@ impl World<'_> {
             76..79 => Call::DescribeStreamSummary { stream: self.named() },
             79..81 => {
                 let after = self.rng.bool().then(|| self.any_shard());
-                Call::DescribeStream { stream: self.named(), limit: Some(self.rng.i32(1..6)), after }
+                Call::DescribeStream {
+                    stream: self.named(),
+                    limit: Some(self.rng.i32(1..6)),
+                    after,
+                }
             }
             81..83 => {
                 let longer = self.rng.bool();
-                let hours = if longer { self.retention + 24 } else { self.rng.i32(24..=self.retention) };
+                let hours =
+                    if longer { self.retention + 24 } else { self.rng.i32(24..=self.retention) };
                 Call::ChangeRetention { stream: self.named(), hours, longer }
             }
             _ => wrong::call(self),
@@ -159,8 +165,16 @@ impl World<'_> {
         match self.rng.u32(0..6) {
             0 => plain(ShardIteratorType::Latest),
             1 => plain(ShardIteratorType::TrimHorizon),
-            2 => Start { kind: ShardIteratorType::AtSequenceNumber, sequence: Some(sequence), time: None },
-            3 => Start { kind: ShardIteratorType::AfterSequenceNumber, sequence: Some(sequence), time: None },
+            2 => Start {
+                kind: ShardIteratorType::AtSequenceNumber,
+                sequence: Some(sequence),
+                time: None,
+            },
+            3 => Start {
+                kind: ShardIteratorType::AfterSequenceNumber,
+                sequence: Some(sequence),
+                time: None,
+            },
             _ => Start { kind: ShardIteratorType::AtTimestamp, sequence: None, time },
         }
     }

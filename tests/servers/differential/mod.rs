@@ -1,9 +1,11 @@
-//! Is the fake true? Random scripts on the fake and on each server, compared field by field. What differs is in one
-//! [table], with who is right according to AWS's documentation; what is not in it fails. So does an entry of the table
-//! that no script meets, and an operation that too few calls carry out: a fake that refuses it all would meet nothing.
+//! Is the fake true? Random scripts on the fake and on each server, compared field by field. What
+//! differs is in one [table], with who is right according to AWS's documentation; what is not in it
+//! fails. So does an entry of the table that no script meets, and an operation that too few calls
+//! carry out: a fake that refuses it all would meet nothing.
 //!
-//! `DIFFERENTIAL_SEEDS=1000` runs the first thousand seeds instead of some sixty that meet it all; `DIFFERENTIAL_SEED=7`
-//! runs only that one. With `--nocapture` it prints how often each entry was met, and by which seeds.
+//! `DIFFERENTIAL_SEEDS=1000` runs the first thousand seeds instead of some sixty that meet it all;
+//! `DIFFERENTIAL_SEED=7` runs only that one. With `--nocapture` it prints how often each entry was
+//! met, and by which seeds.
 
 mod answer;
 mod call;
@@ -36,7 +38,8 @@ use crate::server::{Server, Servers};
 /// So many scripts of a server run at a time.
 const AT_ONCE: usize = 6;
 
-/// What is to be met: nothing by one seed, every entry of the table that is not rare by those that CI runs, and by more every cause of each.
+/// What is to be met: nothing by one seed, every entry of the table that is not rare by those that
+/// CI runs, and by more every cause of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Met {
     Nothing,
@@ -56,7 +59,10 @@ fn seeds(kind: Kind) -> (Vec<u64>, Met) {
     match number("DIFFERENTIAL_SEEDS") {
         Some(seeds @ ENOUGH_FOR_ALL..) => ((0..seeds).collect(), Met::Causes),
         Some(seeds) => ((0..seeds).collect(), Met::Nothing),
-        None => ((0..table::SEEDS).chain(table::more_seeds(kind).iter().copied()).collect(), Met::Entries),
+        None => (
+            (0..table::SEEDS).chain(table::more_seeds(kind).iter().copied()).collect(),
+            Met::Entries,
+        ),
     }
 }
 
@@ -69,7 +75,8 @@ pub(crate) async fn run(kind: Kind, verbose: bool, servers: &Servers) -> Result<
         let script = tokio::time::timeout(TIMEOUT, Script::new(kind, &client, seed).run());
         script.await.unwrap_or_else(|_| Outcome::of_one_that_hangs(seed))
     });
-    let outcomes: Vec<Outcome> = futures::stream::iter(scripts).buffer_unordered(AT_ONCE).collect().await;
+    let outcomes: Vec<Outcome> =
+        futures::stream::iter(scripts).buffer_unordered(AT_ONCE).collect().await;
 
     let sum = |of: fn(&Outcome) -> usize| outcomes.iter().map(of).sum::<usize>();
     let mut report = format!(
@@ -141,7 +148,10 @@ fn unused(kind: Kind, to_be_met: Met, outcomes: &[Outcome]) -> String {
         }
         for cause in known.causes.iter().filter(|_| to_be_met == Met::Causes) {
             let all = outcomes.iter().flat_map(|outcome| &outcome.known);
-            if !all.into_iter().any(|(met, causes)| std::ptr::eq(*met, known) && causes.contains(cause)) {
+            if !all
+                .into_iter()
+                .any(|(met, causes)| std::ptr::eq(*met, known) && causes.contains(cause))
+            {
                 let _ = writeln!(report, "Not for {cause:?}: {}", describe(known));
             }
         }
@@ -170,7 +180,8 @@ fn too_few(kind: Kind, scripts: usize, outcomes: &[Outcome]) -> String {
     let sums = accepted_by_operation(outcomes);
     let mut report = String::new();
     for (operation, per_hundred) in table::at_least(kind) {
-        let (least, found) = (per_hundred * scripts / 100, sums.get(operation).copied().unwrap_or_default());
+        let (least, found) =
+            (per_hundred * scripts / 100, sums.get(operation).copied().unwrap_or_default());
         if found < least {
             let _ = writeln!(
                 report,

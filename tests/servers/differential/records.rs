@@ -16,30 +16,52 @@ use super::side::{MARGIN, Side, Stored, date, when};
 const EMPTY_READS: usize = 3;
 
 impl Side {
-    /// Takes note of where a record went, and whether its sequence number is above all of its shard.
-    fn stored(&mut self, data: &str, shard: &str, sequence: &str, began: SystemTime) -> &'static str {
+    /// Takes note of where a record went, and whether its sequence number is above all of its
+    /// shard.
+    fn stored(
+        &mut self,
+        data: &str,
+        shard: &str,
+        sequence: &str,
+        began: SystemTime,
+    ) -> &'static str {
         let start = self.starts.get(shard).map(String::as_str);
-        let rises =
-            [self.last_in(shard), start].iter().flatten().all(|below| number(below) < number(sequence));
+        let rises = [self.last_in(shard), start]
+            .iter()
+            .flatten()
+            .all(|below| number(below) < number(sequence));
         let (shard, sequence) = (shard.to_owned(), sequence.to_owned());
-        self.records.insert(data.to_owned(), Stored { shard, sequence, put: (began, SystemTime::now()) });
+        self.records
+            .insert(data.to_owned(), Stored { shard, sequence, put: (began, SystemTime::now()) });
         if rises { "above all before it" } else { "not above all before it" }
     }
 
-    pub(super) async fn put_record(&mut self, stream: Named, record: &Put) -> Result<Answer, Answer> {
+    pub(super) async fn put_record(
+        &mut self,
+        stream: Named,
+        record: &Put,
+    ) -> Result<Answer, Answer> {
         let began = SystemTime::now();
-        let put = self.client.put_record().partition_key(&record.key).data(Blob::new(record.data.as_bytes()));
+        let put = self
+            .client
+            .put_record()
+            .partition_key(&record.key)
+            .data(Blob::new(record.data.as_bytes()));
         let put = put.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
         let put = output(put.set_explicit_hash_key(record.hash_key.clone()).send().await)?;
         let mut answer = Answer::default();
         answer.set("ShardId", put.shard_id());
-        answer.set("SequenceNumber", self.stored(&record.data, put.shard_id(), put.sequence_number(), began));
+        answer.set(
+            "SequenceNumber",
+            self.stored(&record.data, put.shard_id(), put.sequence_number(), began),
+        );
         answer.set_if("EncryptionType", put.encryption_type());
         Ok(answer)
     }
 
     pub(super) async fn put_records(&mut self, records: &[Put]) -> Result<Answer, Answer> {
-        let mut request = self.client.put_records().stream_name(&self.stream).set_records(Some(vec![]));
+        let mut request =
+            self.client.put_records().stream_name(&self.stream).set_records(Some(vec![]));
         for record in records {
             let entry = PutRecordsRequestEntry::builder().partition_key(&record.key);
             let entry = entry.data(Blob::new(record.data.as_bytes()));
@@ -53,7 +75,8 @@ impl Side {
         answer.set_if("EncryptionType", put.encryption_type());
         answer.set("Records", put.records().len());
         for (record, result) in records.iter().zip(put.records()) {
-            let mut set = |field, value: &dyn Display| answer.item("Records", &record.data, field, value);
+            let mut set =
+                |field, value: &dyn Display| answer.item("Records", &record.data, field, value);
             if let (Some(shard), Some(sequence)) = (result.shard_id(), result.sequence_number()) {
                 set("ShardId", &shard);
                 set("SequenceNumber", &self.stored(&record.data, shard, sequence, began));
@@ -72,8 +95,11 @@ impl Side {
         start: &Start,
         marks: &[DateTime],
     ) -> Result<Answer, Answer> {
-        let get =
-            self.client.get_shard_iterator().set_shard_id(shard).shard_iterator_type(start.kind.clone());
+        let get = self
+            .client
+            .get_shard_iterator()
+            .set_shard_id(shard)
+            .shard_iterator_type(start.kind.clone());
         let get = get.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
         let get = get.set_timestamp(start.time.map(|time| date(time, marks)));
         let sequence = start.sequence.as_ref().map(|sequence| self.sequence(sequence));
@@ -87,8 +113,13 @@ impl Side {
         Ok(answer)
     }
 
-    pub(super) async fn get_records(&mut self, from: From, limit: Option<i32>) -> Result<Answer, Answer> {
-        let get = self.client.get_records().set_shard_iterator(self.iterator(from)).set_limit(limit);
+    pub(super) async fn get_records(
+        &mut self,
+        from: From,
+        limit: Option<i32>,
+    ) -> Result<Answer, Answer> {
+        let get =
+            self.client.get_records().set_shard_iterator(self.iterator(from)).set_limit(limit);
         let mut got = output(get.send().await)?;
         let next = got.next_shard_iterator.take();
         let mut answer = Answer::default();
@@ -105,7 +136,11 @@ impl Side {
         Ok(answer)
     }
 
-    pub(super) async fn read_to_the_end(&mut self, shard: &str, limit: i32) -> Result<Answer, Answer> {
+    pub(super) async fn read_to_the_end(
+        &mut self,
+        shard: &str,
+        limit: i32,
+    ) -> Result<Answer, Answer> {
         let get = self.client.get_shard_iterator().stream_name(&self.stream).shard_id(shard);
         let got = output(get.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await)?;
         let (mut next, mut records, mut empty) = (got.shard_iterator, Vec::new(), 0);
@@ -157,7 +192,12 @@ fn children(answer: &mut Answer, got: &GetRecordsOutput) {
     let ids: Vec<_> = children.iter().map(ChildShard::shard_id).collect();
     answer.set("ChildShards", ids.join(" "));
     for child in children {
-        answer.item("ChildShards", child.shard_id(), "ParentShards", child.parent_shards().join(" "));
+        answer.item(
+            "ChildShards",
+            child.shard_id(),
+            "ParentShards",
+            child.parent_shards().join(" "),
+        );
         if let Some(range) = child.hash_key_range() {
             answer.item("ChildShards", child.shard_id(), "HashKeyRange", range_text(range));
         }

@@ -73,7 +73,8 @@ pub(crate) struct Unknown {
 
 impl Script {
     pub(crate) fn new(kind: Kind, client: &Client, seed: u64) -> Self {
-        // AWS ends a closed shard with its last records, or in one more answer: the fake does what the server does.
+        // AWS ends a closed shard with its last records, or in one more answer: the fake does what
+        // the server does.
         let kinesis = FakeKinesis::builder()
             .starting_at(SystemTime::now())
             .limits(Limits::none())
@@ -133,8 +134,12 @@ impl Script {
 
     fn draw(&mut self) -> Call {
         let stream = self.kinesis.stream(&self.name);
-        let mut records: Vec<_> =
-            self.fake.records.iter().map(|(data, stored)| (data.clone(), stored.shard.clone())).collect();
+        let mut records: Vec<_> = self
+            .fake
+            .records
+            .iter()
+            .map(|(data, stored)| (data.clone(), stored.shard.clone()))
+            .collect();
         records.sort_unstable();
         let mut world = World {
             rng: &mut self.rng,
@@ -160,7 +165,8 @@ impl Script {
             }
             let shards = self.kinesis.stream(&self.name).shards();
             for shard in shards.iter().take(6) {
-                self.call(Call::ReadToTheEnd { shard: shard.shard_id().to_owned(), limit: 3 }).await;
+                self.call(Call::ReadToTheEnd { shard: shard.shard_id().to_owned(), limit: 3 })
+                    .await;
             }
         }
         self.call(Call::DeleteStream).await;
@@ -194,8 +200,11 @@ impl Script {
         }
         let first = self.fake.records.iter().find(|(_, stored)| stored.shard == FIRST);
         if let Some(sequence) = first.map(|(data, _)| Sequence::Of(data.clone())) {
-            let start =
-                Start { kind: ShardIteratorType::AfterSequenceNumber, sequence: Some(sequence), time: None };
+            let start = Start {
+                kind: ShardIteratorType::AfterSequenceNumber,
+                sequence: Some(sequence),
+                time: None,
+            };
             let (stream, shard) = (Named::ByName, Some(FIRST.to_owned()));
             self.call(Call::GetShardIterator { stream, shard, start }).await;
         }
@@ -206,7 +215,9 @@ impl Script {
         if self.over {
             return;
         }
-        if !(self.server.can(&call) && self.fake.can(&call)) || table::is_not_asked(self.kind, &call) {
+        if !(self.server.can(&call) && self.fake.can(&call))
+            || table::is_not_asked(self.kind, &call)
+        {
             self.result.skipped += 1;
             return;
         }
@@ -248,13 +259,16 @@ impl Script {
         }
         let shards = self.shards().await;
         let reads = match call {
-            Call::GetRecords { from: From::Iterator(slot), .. } => self.iterators.get(slot).cloned(),
+            Call::GetRecords { from: From::Iterator(slot), .. } => {
+                self.iterators.get(slot).cloned()
+            }
             Call::ReadToTheEnd { shard, .. } => Some((shard.clone(), Named::ByName)),
             _ => None,
         };
         let first_page = self.first_page_of(call, &fake);
-        let ends_in_the_last_moment =
-            reads.as_ref().is_some_and(|(shard, _)| self.ends_in_the_last_moment(shard, &shards, &server));
+        let ends_in_the_last_moment = reads
+            .as_ref()
+            .is_some_and(|(shard, _)| self.ends_in_the_last_moment(shard, &shards, &server));
         self.has_refused_put |= matches!(call, Call::PutRecords { .. }) && fake.error().is_some();
         let judge = cause::Judge {
             shards: &before,
@@ -265,8 +279,8 @@ impl Script {
         let causes = if before.is_empty() { vec![] } else { judge.wrong_with(call) };
         let mut found = Found { carried_out, ..Found::default() };
         for difference in differences(&server, &fake) {
-            found.in_shards |=
-                ["Lineage", "HashKeyRanges", "Shards[].HashKeyRange"].contains(&difference.field.as_str());
+            found.in_shards |= ["ParentsFirst", "HashKeyRanges", "Shards[].HashKeyRange"]
+                .contains(&difference.field.as_str());
             found.refused |= server.error().is_some() != fake.error().is_some();
             let case = Case {
                 call,
@@ -290,7 +304,8 @@ impl Script {
                 String::new()
             };
             let what = format!("{}: {difference}{wrong}", call.operation());
-            let item = difference.item.as_deref().map(|item| format!("  of {item}\n")).unwrap_or_default();
+            let item =
+                difference.item.as_deref().map(|item| format!("  of {item}\n")).unwrap_or_default();
             self.note(what, call, &format!("{item}  the server:\n{server}  the fake:\n{fake}"));
         }
         found
@@ -302,7 +317,8 @@ impl Script {
             let _ = writeln!(script, "  {n:>3} {call:?}");
         }
         let (seed, last) = (self.seed, self.calls.len().saturating_sub(1));
-        let where_ = format!("seed {seed}, call {last}: {call:?}\n{answers}  the script:\n{script}");
+        let where_ =
+            format!("seed {seed}, call {last}: {call:?}\n{answers}  the script:\n{script}");
         self.result.unknown.push(Unknown { what, where_ });
     }
 
@@ -315,9 +331,11 @@ impl Script {
         }
         let last = answer.fields.get("Records").and_then(|records| records.split(' ').next_back());
         let records = self.kinesis.stream(&self.name).records(shard);
-        let newest = records.last().and_then(|record| std::str::from_utf8(record.data().as_ref()).ok());
-        let put =
-            |data: Option<&str>| data.and_then(|data| self.server.records.get(data)).map(|stored| stored.put);
+        let newest =
+            records.last().and_then(|record| std::str::from_utf8(record.data().as_ref()).ok());
+        let put = |data: Option<&str>| {
+            data.and_then(|data| self.server.records.get(data)).map(|stored| stored.put)
+        };
         let (Some((_, answered)), Some((sent, _))) = (put(last), put(newest)) else { return false };
         sent.duration_since(answered).is_ok_and(|between| between < Duration::from_millis(1))
             || sent < answered

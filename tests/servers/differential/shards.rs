@@ -55,11 +55,17 @@ impl Side {
             }
             Call::ListShards(list) => self.list_shards(list, marks).await,
             Call::ListStreams => self.list_streams().await,
-            Call::ListToTheEnd { page, filter } => self.list_to_the_end(*page, filter.as_ref(), marks).await,
+            Call::ListToTheEnd { page, filter } => {
+                self.list_to_the_end(*page, filter.as_ref(), marks).await
+            }
             Call::MergeShards { stream, shard, adjacent } => {
+                let merge = self
+                    .client
+                    .merge_shards()
+                    .shard_to_merge(shard)
+                    .adjacent_shard_to_merge(adjacent);
                 let merge =
-                    self.client.merge_shards().shard_to_merge(shard).adjacent_shard_to_merge(adjacent);
-                let merge = merge.set_stream_name(self.name(*stream)).set_stream_arn(self.arn(*stream));
+                    merge.set_stream_name(self.name(*stream)).set_stream_arn(self.arn(*stream));
                 output(merge.send().await).map(|_| Answer::default())
             }
             Call::OpenRanges => self.open_ranges().await,
@@ -67,31 +73,43 @@ impl Side {
             Call::PutRecords { records } => self.put_records(records).await,
             Call::ReadToTheEnd { shard, limit } => self.read_to_the_end(shard, *limit).await,
             Call::SplitShard { stream, shard, key } => {
-                let split = self.client.split_shard().shard_to_split(shard).new_starting_hash_key(key);
-                let split = split.set_stream_name(self.name(*stream)).set_stream_arn(self.arn(*stream));
+                let split =
+                    self.client.split_shard().shard_to_split(shard).new_starting_hash_key(key);
+                let split =
+                    split.set_stream_name(self.name(*stream)).set_stream_arn(self.arn(*stream));
                 output(split.send().await).map(|_| Answer::default())
             }
-            Call::UpdateShardCount { stream, target } => self.update_shard_count(*stream, *target).await,
+            Call::UpdateShardCount { stream, target } => {
+                self.update_shard_count(*stream, *target).await
+            }
         };
         answer.unwrap_or_else(|error| error)
     }
 
     async fn create_stream(&mut self, name: &str, shards: i32) -> Result<Answer, Answer> {
         let began = SystemTime::now();
-        let created = self.client.create_stream().stream_name(name).shard_count(shards).send().await;
+        let created =
+            self.client.create_stream().stream_name(name).shard_count(shards).send().await;
         output(created)?;
         name.clone_into(&mut self.stream);
         self.creation = (began, SystemTime::now());
         Ok(Answer::default())
     }
 
-    async fn change_retention(&self, stream: Named, hours: i32, longer: bool) -> Result<Answer, Answer> {
+    async fn change_retention(
+        &self,
+        stream: Named,
+        hours: i32,
+        longer: bool,
+    ) -> Result<Answer, Answer> {
         let (name, arn) = (self.name(stream), self.arn(stream));
         if longer {
-            let change = self.client.increase_stream_retention_period().retention_period_hours(hours);
+            let change =
+                self.client.increase_stream_retention_period().retention_period_hours(hours);
             output(change.set_stream_name(name).set_stream_arn(arn).send().await)?;
         } else {
-            let change = self.client.decrease_stream_retention_period().retention_period_hours(hours);
+            let change =
+                self.client.decrease_stream_retention_period().retention_period_hours(hours);
             output(change.set_stream_name(name).set_stream_arn(arn).send().await)?;
         }
         Ok(Answer::default())
@@ -147,7 +165,11 @@ impl Side {
             describe_stream(&mut answer, description);
             answer.set(
                 "StreamCreationTimestamp",
-                when(description.stream_creation_timestamp(), self.creation, Duration::from_secs(1)),
+                when(
+                    description.stream_creation_timestamp(),
+                    self.creation,
+                    Duration::from_secs(1),
+                ),
             );
             self.shards(&mut answer, description.shards());
         }
@@ -168,9 +190,12 @@ impl Side {
         let request = self.client.list_shards();
         let request = request.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
         let request = request.set_next_token(list.token.map(|token| self.token(token)));
-        let request = request.set_max_results(list.max).set_exclusive_start_shard_id(list.after.clone());
-        let request = request.set_stream_creation_timestamp(list.created.and_then(|own| self.created(own)));
-        let request = request.set_shard_filter(list.filter.as_ref().map(|filter| filter_of(filter, marks)));
+        let request =
+            request.set_max_results(list.max).set_exclusive_start_shard_id(list.after.clone());
+        let request =
+            request.set_stream_creation_timestamp(list.created.and_then(|own| self.created(own)));
+        let request =
+            request.set_shard_filter(list.filter.as_ref().map(|filter| filter_of(filter, marks)));
         output(request.send().await)
     }
 
@@ -183,11 +208,15 @@ impl Side {
         let (all, pages) = self.all_pages(page, filter, marks).await?;
         let mut answer = Answer::default();
         self.shards(&mut answer, &all);
-        answer.set("pages", if pages == MOST_PAGES { "without end".to_owned() } else { pages.to_string() });
+        answer.set(
+            "pages",
+            if pages == MOST_PAGES { "without end".to_owned() } else { pages.to_string() },
+        );
         Ok(answer)
     }
 
-    /// How a server gets to a number of shards is its own affair: what came of it is a field, and the way another.
+    /// How a server gets to a number of shards is its own affair: what came of it is a field, and
+    /// the way another.
     async fn open_ranges(&mut self) -> Result<Answer, Answer> {
         let (all, _) = self.all_pages(MOST_SHARDS, None, &[]).await?;
         // For what later calls refer to.
@@ -196,13 +225,14 @@ impl Side {
         let mut open: Vec<_> = open.filter_map(Shard::hash_key_range).collect();
         open.sort_by_key(|range| number(range.starting_hash_key()));
         let way = |shard: &Shard| {
-            let parents = shard.parent_shard_id().into_iter().chain(shard.adjacent_parent_shard_id());
+            let parents =
+                shard.parent_shard_id().into_iter().chain(shard.adjacent_parent_shard_id());
             format!("{}<{}", shard.shard_id(), parents.collect::<Vec<_>>().join("+"))
         };
         let mut answer = Answer::default();
         answer.set("OpenShards", open.len());
         answer.set("HashKeyRanges", open.into_iter().map(range_text).collect::<Vec<_>>().join(" "));
-        answer.set("Lineage", all.iter().map(way).collect::<Vec<_>>().join(" "));
+        answer.set("ParentsFirst", all.iter().map(way).collect::<Vec<_>>().join(" "));
         Ok(answer)
     }
 
@@ -212,8 +242,12 @@ impl Side {
         filter: Option<&Filter>,
         marks: &[DateTime],
     ) -> Result<(Vec<Shard>, usize), Answer> {
-        let list =
-            List { stream: Some(Named::ByName), max: Some(page), filter: filter.cloned(), ..List::default() };
+        let list = List {
+            stream: Some(Named::ByName),
+            max: Some(page),
+            filter: filter.cloned(),
+            ..List::default()
+        };
         let mut output_page = self.page(&list, marks).await?;
         let mut all = output_page.shards.take().unwrap_or_default();
         let mut pages = 1;
@@ -249,7 +283,8 @@ impl Side {
         }
     }
 
-    /// Sequence numbers are each server's own: what is compared is whether they do what they are for.
+    /// Sequence numbers are each server's own: what is compared is whether they do what they are
+    /// for.
     fn sequence_range(&mut self, answer: &mut Answer, id: &str, range: &SequenceNumberRange) {
         let start = range.starting_sequence_number();
         let twin = self.starts.iter().find(|(other, known)| *other != id && *known == start);
@@ -296,7 +331,8 @@ fn without_account(arn: &str) -> String {
 }
 
 fn filter_of(filter: &Filter, marks: &[DateTime]) -> ShardFilter {
-    let built = ShardFilter::builder().r#type(filter.kind.clone()).set_shard_id(filter.shard.clone());
+    let built =
+        ShardFilter::builder().r#type(filter.kind.clone()).set_shard_id(filter.shard.clone());
     let built = built.set_timestamp(filter.time.map(|time| date(time, marks)));
     built.build().expect("a filter with a type")
 }
@@ -319,7 +355,10 @@ fn describe_stream(answer: &mut Answer, description: &StreamDescription) {
     answer.set("StreamName", description.stream_name());
     answer.set("StreamARN", without_account(description.stream_arn()));
     answer.set("StreamStatus", description.stream_status());
-    answer.set_if("StreamMode", description.stream_mode_details().map(StreamModeDetails::stream_mode));
+    answer.set_if(
+        "StreamMode",
+        description.stream_mode_details().map(StreamModeDetails::stream_mode),
+    );
     answer.set("RetentionPeriodHours", description.retention_period_hours());
     answer.set_if("EncryptionType", description.encryption_type());
     answer.set("EnhancedMonitoring", description.enhanced_monitoring().len());

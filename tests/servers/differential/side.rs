@@ -1,4 +1,5 @@
-//! One of the two sides of a comparison: a client, and what it was told so far that later calls refer to.
+//! One of the two sides of a comparison: a client, and what it was told so far that later calls
+//! refer to.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
@@ -11,8 +12,8 @@ use aws_sdk_kinesis::types::StreamStatus;
 use super::call::{Call, From, List, Named, Sequence, Time, Token};
 
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
-/// Between a mark and what happens before and after it. The fake reads the system's clock once and then counts, so that
-/// the two clocks may differ by a little.
+/// Between a mark and what happens before and after it. The fake reads the system's clock once and
+/// then counts, so that the two clocks may differ by a little.
 pub(super) const MARGIN: Duration = Duration::from_millis(25);
 const GARBAGE: &str = "AAAAAAAAAAGarbage";
 const HOUR: i64 = 3600;
@@ -64,7 +65,9 @@ impl Side {
     /// Whether all that the call refers to is there.
     pub(crate) fn can(&self, call: &Call) -> bool {
         match call {
-            Call::GetRecords { from: From::Iterator(slot), .. } => self.iterators.contains_key(slot),
+            Call::GetRecords { from: From::Iterator(slot), .. } => {
+                self.iterators.contains_key(slot)
+            }
             Call::ListShards(List { token: Some(Token::Last), .. }) => self.token.is_some(),
             Call::GetShardIterator { start, .. } => match &start.sequence {
                 Some(Sequence::Of(data)) => self.records.contains_key(data),
@@ -152,8 +155,8 @@ pub(super) fn date(time: Time, marks: &[DateTime]) -> DateTime {
     }
 }
 
-/// A moment before which is all that happened so far, and after which is all that happens next; for a server that knows
-/// whole seconds only, nothing happens in that second either.
+/// A moment before which is all that happened so far, and after which is all that happens next; for
+/// a server that knows whole seconds only, nothing happens in that second either.
 pub(crate) async fn mark(whole_second: bool) -> DateTime {
     let now = || DateTime::from(SystemTime::now());
     tokio::time::sleep(MARGIN).await;

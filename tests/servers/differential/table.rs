@@ -10,8 +10,8 @@ use super::compare::DONE;
 use crate::kind::Kind::{self, Kinesalite, KinesisLocal, Moto};
 use aws_sdk_kinesis::types::ShardFilterType::{AfterShardId, AtTimestamp, AtTrimHorizon};
 
-/// Who is right according to AWS's documentation. There is no word for a server that is right where the fake is wrong: then
-/// the fake is mended, and nothing is left to be excused.
+/// Who is right according to AWS's documentation. There is no word for a server that is right where
+/// the fake is wrong: then the fake is mended, and nothing is left to be excused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     Fake,
@@ -47,7 +47,18 @@ const fn known(
     what: &'static str,
     (right, rule): (Right, &'static str),
 ) -> Known {
-    Known { server, operations, field, values: None, causes: &[], when, what, right, rule, rare: false }
+    Known {
+        server,
+        operations,
+        field,
+        values: None,
+        causes: &[],
+        when,
+        what,
+        right,
+        rule,
+        rare: false,
+    }
 }
 
 /// Both refuse it with these codes, or one of them does not.
@@ -143,7 +154,8 @@ const CHILD_SHARDS: (Right, &str) =
     (Fake, "GetRecords, ChildShards: returned when the end of the current shard is reached");
 const BEHIND: (Right, &str) =
     (Fake, "GetRecords, MillisBehindLatest: zero is that there are no new records to process");
-const OWN_WAY: (Right, &str) = (Either, "UpdateShardCount: which shards are split and merged is not said");
+const OWN_WAY: (Right, &str) =
+    (Either, "UpdateShardCount: which shards are split and merged is not said");
 const UNIFORM: (Right, &str) =
     (Fake, "UpdateShardCount, ScalingType: UNIFORM_SCALING makes shards of equal size");
 const HASH_KEY: (Right, &str) = (Fake, "HashKey: the pattern 0|([1-9]\\d{0,38})");
@@ -160,7 +172,8 @@ const CLOSED: (Right, &str) =
     (Fake, "SplitShard, MergeShards: a parent takes no more records, and keeps its own");
 const FORMER_ITERATOR: (Right, &str) =
     (Either, "DeleteStream: the shards are gone; an iterator of one is not spoken of");
-const FORMER_TOKEN: (Right, &str) = (Fake, "ListShards, NextToken: it unambiguously identifies the stream");
+const FORMER_TOKEN: (Right, &str) =
+    (Fake, "ListShards, NextToken: it unambiguously identifies the stream");
 const RECORD_SIZE: (Right, &str) = (Fake, "StreamDescriptionSummary, MaxRecordSizeInKiB");
 const SEQUENCES: (Right, &str) = (
     Fake,
@@ -226,7 +239,7 @@ pub(crate) static KNOWN: &[Known] = &[
     known((KinesisLocal, LIST, "NextToken"), |case| case.filters(), "goes on behind what the filter leaves", SHARD_FILTER),
     known((KinesisLocal, LIST, "pages"), |case| case.filters(), "goes on behind what the filter leaves", SHARD_FILTER),
     known((KinesisLocal, UPDATE, "StreamARN"), |case| case.server().is_empty(), "does not tell the ARN", (Fake, "UpdateShardCount, response")),
-    known((KinesisLocal, UPDATE, "Lineage"), |_| true, "gets to a shard count by other splits and merges", OWN_WAY),
+    known((KinesisLocal, UPDATE, "ParentsFirst"), |_| true, "gets to a shard count by other splits and merges", OWN_WAY),
     known((KinesisLocal, UPDATE, "HashKeyRanges"), |case| case.is_rounded_otherwise(), "rounds the parts of the hash key range otherwise", UNIFORM),
     known((KinesisLocal, UPDATE, "HashKeyRanges"), |case| case.is_uneven(), "leaves shards of several sizes", UNIFORM),
 
@@ -342,7 +355,7 @@ pub(crate) static KNOWN: &[Known] = &[
     known((Moto, &["PutRecords"], "Records[].ShardId"), |case| case.server_names_a_closed_shard(), "writes go to closed shards", CLOSED),
     known((Moto, UPDATE, "StreamName"), |case| case.server().is_empty() && case.names_by_arn(), "does not tell the name if asked by ARN", (Fake, "UpdateShardCount, response")),
     known((Moto, UPDATE, "StreamARN"), |case| case.server().is_empty(), "does not tell the ARN", (Fake, "UpdateShardCount, response")),
-    known((Moto, UPDATE, "Lineage"), |_| true, "gets to a shard count by other splits and merges", OWN_WAY),
+    known((Moto, UPDATE, "ParentsFirst"), |_| true, "gets to a shard count by other splits and merges", OWN_WAY),
     known((Moto, UPDATE, "HashKeyRanges"), |case| case.is_uneven(), "leaves shards of several sizes", UNIFORM),
 ];
 
@@ -353,7 +366,8 @@ pub(crate) fn find(server: Kind, case: &Case<'_>) -> Option<&'static Known> {
             && (known.operations.is_empty() || known.operations.contains(&case.call.operation()))
             && known.field == case.difference.field
             && known.values.is_none_or(|values| values == (case.server(), case.fake()))
-            && (known.causes.is_empty() || known.causes.iter().any(|cause| case.causes.contains(cause)))
+            && (known.causes.is_empty()
+                || known.causes.iter().any(|cause| case.causes.contains(cause)))
             && (known.when)(case)
     })
 }
@@ -361,7 +375,9 @@ pub(crate) fn find(server: Kind, case: &Case<'_>) -> Option<&'static Known> {
 /// What a server does not live through.
 pub(crate) fn is_not_asked(server: Kind, call: &Call) -> bool {
     match call {
-        Call::ListShards(List { token: Some(Token::Garbage | Token::Empty), .. }) => server == Kinesalite,
+        Call::ListShards(List { token: Some(Token::Garbage | Token::Empty), .. }) => {
+            server == Kinesalite
+        }
         Call::GetShardIterator { start, .. } => {
             let past = matches!(start.time, Some(Time::HourAgo | Time::WeekAgo | Time::Mark(_)));
             server == Kinesalite && past
@@ -375,8 +391,8 @@ pub(crate) fn is_not_asked(server: Kind, call: &Call) -> bool {
 /// So many seeds run, and those of [`more_seeds`].
 pub(crate) const SEEDS: u64 = 50;
 
-/// Seeds that meet the entries which the first ones do not: with `DIFFERENTIAL_SEEDS=1000` and `--nocapture`, each entry
-/// is printed with some that meet it.
+/// Seeds that meet the entries which the first ones do not: with `DIFFERENTIAL_SEEDS=1000` and
+/// `--nocapture`, each entry is printed with some that meet it.
 pub(crate) fn more_seeds(server: Kind) -> &'static [u64] {
     match server {
         KinesisLocal => &[53, 58, 68, 101, 122, 132],
@@ -386,7 +402,8 @@ pub(crate) fn more_seeds(server: Kind) -> &'static [u64] {
     }
 }
 
-/// How many calls of an operation both sides carry out in a hundred scripts, at the least: about half of what they do.
+/// How many calls of an operation both sides carry out in a hundred scripts, at the least: about
+/// half of what they do.
 const AT_LEAST: &[(&str, usize)] = &[
     ("CreateStream", 80),
     ("DecreaseStreamRetentionPeriod", 6),

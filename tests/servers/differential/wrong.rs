@@ -47,7 +47,12 @@ fn list(world: &mut World<'_>) -> List {
         // A token stands alone.
         5 => List { token, ..list },
         6 => List { stream: None, token, after: Some(world.any_shard()), ..list },
-        7 => List { stream: None, token, filter: filter(ShardFilterType::AtLatest, None, None), ..list },
+        7 => List {
+            stream: None,
+            token,
+            filter: filter(ShardFilterType::AtLatest, None, None),
+            ..list
+        },
         8 => List { stream: None, token, created: Some(true), ..list },
         9 => List { created: Some(false), ..list },
         10 => List { filter: filter(pick_kind(world), None, None), ..list },
@@ -60,16 +65,25 @@ fn list(world: &mut World<'_>) -> List {
             List { filter: filter(ShardFilterType::AfterShardId, shard, None), ..list }
         }
         _ => {
-            let kind =
-                if world.rng.bool() { ShardFilterType::AtTimestamp } else { ShardFilterType::FromTimestamp };
+            let kind = if world.rng.bool() {
+                ShardFilterType::AtTimestamp
+            } else {
+                ShardFilterType::FromTimestamp
+            };
             List { filter: filter(kind, None, Some(Time::InAnHour)), ..list }
         }
     }
 }
 
 fn pick_kind(world: &mut World<'_>) -> ShardFilterType {
-    let kinds =
-        ["AFTER_SHARD_ID", "AT_LATEST", "AT_TIMESTAMP", "FROM_TIMESTAMP", "AT_TRIM_HORIZON", "SOMETIME"];
+    let kinds = [
+        "AFTER_SHARD_ID",
+        "AT_LATEST",
+        "AT_TIMESTAMP",
+        "FROM_TIMESTAMP",
+        "AT_TRIM_HORIZON",
+        "SOMETIME",
+    ];
     ShardFilterType::from(pick(world, &kinds))
 }
 
@@ -104,8 +118,11 @@ fn iterator(world: &mut World<'_>) -> Call {
         }
         5 => Call::GetShardIterator { stream, shard, start: plain(by_sequence) },
         6 => {
-            let kind =
-                if world.rng.bool() { ShardIteratorType::Latest } else { ShardIteratorType::AtTimestamp };
+            let kind = if world.rng.bool() {
+                ShardIteratorType::Latest
+            } else {
+                ShardIteratorType::AtTimestamp
+            };
             let start = sequenced(kind, Sequence::StartOf(world.any_shard()));
             Call::GetShardIterator { stream, shard, start }
         }
@@ -114,7 +131,11 @@ fn iterator(world: &mut World<'_>) -> Call {
             let start = Start { kind: ShardIteratorType::AtTimestamp, sequence: None, time };
             Call::GetShardIterator { stream, shard, start }
         }
-        _ => Call::GetShardIterator { stream, shard, start: plain(ShardIteratorType::from("SOMEWHERE")) },
+        _ => Call::GetShardIterator {
+            stream,
+            shard,
+            start: plain(ShardIteratorType::from("SOMEWHERE")),
+        },
     }
 }
 
@@ -140,11 +161,15 @@ fn put(world: &mut World<'_>) -> Call {
             stream: Named::ByName,
             record: Put { key: String::new(), hash_key: None, ..record },
         },
-        3 => Call::PutRecord { stream: Named::ByName, record: Put { key: "k".repeat(257), ..record } },
+        3 => Call::PutRecord {
+            stream: Named::ByName,
+            record: Put { key: "k".repeat(257), ..record },
+        },
         4 => Call::PutRecords { records: vec![] },
         5 => Call::PutRecords { records: vec![record; 501] },
         _ => {
-            let bad = Put { hash_key: Some(pick(world, &NO_HASH_KEYS).to_owned()), ..world.record() };
+            let bad =
+                Put { hash_key: Some(pick(world, &NO_HASH_KEYS).to_owned()), ..world.record() };
             Call::PutRecords { records: vec![record, bad] }
         }
     }
@@ -165,7 +190,8 @@ fn reshard(world: &mut World<'_>) -> Call {
         },
         4 => {
             let beyond = high.saturating_add(1);
-            let key = pick(world, &[low, low.saturating_add(1), high, beyond, low.saturating_sub(1)]);
+            let key =
+                pick(world, &[low, low.saturating_add(1), high, beyond, low.saturating_sub(1)]);
             Call::SplitShard { stream, shard: id, key: key.to_string() }
         }
         5 => Call::SplitShard { stream, shard: id, key: pick(world, &NO_HASH_KEYS).to_owned() },
@@ -177,13 +203,19 @@ fn reshard(world: &mut World<'_>) -> Call {
             None => Call::MergeShards { stream, shard: id, adjacent: "nonsense".to_owned() },
         },
         9 => {
-            let adjacent = world.closed_shard().unwrap_or_else(|| "shardId-000000009999".to_owned());
+            let adjacent =
+                world.closed_shard().unwrap_or_else(|| "shardId-000000009999".to_owned());
             Call::MergeShards { stream, shard: id, adjacent }
         }
         10 => {
             let far = world.open_shard().shard_id().to_owned();
-            let adjacent = world.adjacent_pair().is_some_and(|pair| pair == (id.clone(), far.clone()));
-            Call::MergeShards { stream, shard: id.clone(), adjacent: if adjacent { id } else { far } }
+            let adjacent =
+                world.adjacent_pair().is_some_and(|pair| pair == (id.clone(), far.clone()));
+            Call::MergeShards {
+                stream,
+                shard: id.clone(),
+                adjacent: if adjacent { id } else { far },
+            }
         }
         11 => Call::CreateStream { name: world.stream.name().to_owned(), shards: 1 },
         _ if world.updates_shard_count => {

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use kinesis_shards::ParentOutcome::Completed;
-use kinesis_shards::{ShardHandle, StartPosition};
+use kinesis_shards::ShardHandle;
+use kinesis_shards::shard::ParentOutcome::Completed;
+use kinesis_shards::shard::StartPosition;
 
 use super::{NEVER, SOON};
 use crate::offers::{Offers, assert_starts, parents};
@@ -23,7 +24,8 @@ pub(crate) async fn complete_lists_at_once(server: Server) {
     assert_eq!(server.requests.list_shards(), before + 1);
 }
 
-/// The children that the last `GetRecords` names are offered with no listing at all, and can be read.
+/// The children that the last `GetRecords` names are offered with no listing at all, and can be
+/// read.
 pub(crate) async fn complete_with_child_shards(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(NEVER));
@@ -46,7 +48,8 @@ pub(crate) async fn complete_with_child_shards(server: Server) {
     offers.nothing_for(SOON).await;
     assert_eq!(server.requests.list_shards(), before, "no ListShards was sent");
 
-    // The listing that comes in the end names the children too, with more of them told: they are the same shards.
+    // The listing that comes in the end names the children too, with more of them told: they are
+    // the same shards.
     high_shard.complete();
     offers.nothing_but(before + 1).await;
 }
@@ -75,11 +78,13 @@ async fn complete_as_read(server: &Server, stream: &Stream, shard: ShardHandle, 
     shard.complete_with(children);
 }
 
-/// A shard that is given up while it is open: one listing, no spinning, and its children come when there are any.
+/// A shard that is given up while it is open: one listing, no spinning, and its children come when
+/// there are any.
 pub(crate) async fn closed_early(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let poll_interval = SOON * 10;
-    let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(poll_interval));
+    let mut offers =
+        Offers::new(&server, server.all_shards(&stream.name).poll_interval(poll_interval));
     let parent = offers.next().await;
     let parent_id = parent.id().to_owned();
     let (before, since) = (server.requests.list_shards(), Instant::now());
@@ -96,7 +101,8 @@ pub(crate) async fn closed_early(server: Server) {
     }
 }
 
-/// Handles whose stream of shards is gone still read, and end into the void; the next run begins anew.
+/// Handles whose stream of shards is gone still read, and end into the void; the next run begins
+/// anew.
 pub(crate) async fn handles_outlive_the_stream(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(SOON));

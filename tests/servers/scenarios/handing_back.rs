@@ -1,7 +1,7 @@
 //! A shard that is not read to its end comes back, or is closed by being dropped.
 
 use kinesis_shards::OnDrop;
-use kinesis_shards::ParentOutcome::{Completed, Dropped};
+use kinesis_shards::shard::ParentOutcome::{Completed, Dropped};
 
 use super::{NEVER, SOON};
 use crate::offers::{Offers, parents};

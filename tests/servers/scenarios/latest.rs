@@ -1,6 +1,6 @@
 //! Nothing that was written after the run began is skipped: two ways in which it might be.
 
-use kinesis_shards::{Error, StartAt};
+use kinesis_shards::{ListError, StartAt};
 
 use super::SOON;
 use crate::offers::Offers;
@@ -13,7 +13,7 @@ pub(crate) async fn latest_before_the_stream_exists(server: Server) {
     let stream = Stream::named(&server, server.new_name());
     let shards = server.all_shards(&stream.name).poll_interval(SOON).start_at(StartAt::Latest);
     let mut offers = Offers::new(&server, shards);
-    assert!(matches!(offers.error().await, Error::StreamNotFound { .. }));
+    assert!(matches!(offers.error().await, ListError::StreamNotFound { .. }));
     stream.create_again(1).await;
     let [root] = stream.ids().await.try_into().expect("one shard");
     stream.put_into(&root, "first").await;
@@ -23,7 +23,8 @@ pub(crate) async fn latest_before_the_stream_exists(server: Server) {
     assert_eq!(records, ["first"], "read from {:?}", shard.start());
 }
 
-/// A reader fails between reading a record and processing it, and hands the shard back: at LATEST, the record is gone.
+/// A reader fails between reading a record and processing it, and hands the shard back: at LATEST,
+/// the record is gone.
 pub(crate) async fn abandoned_under_latest(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let shards = server.all_shards(&stream.name).poll_interval(SOON).start_at(StartAt::Latest);

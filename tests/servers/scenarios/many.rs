@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use kinesis_shards::StartPosition;
+use kinesis_shards::shard::StartPosition;
 
 use super::order::whole_lineage;
 use super::{NEVER, SOON};
@@ -22,7 +22,10 @@ pub(crate) async fn pages(server: Server) {
     let stream = many_shards(&server).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(SOON));
     let shards = offers.next_sorted(MANY).await;
-    assert_eq!(shards.iter().map(|shard| shard.id().to_owned()).collect::<Vec<_>>(), stream.ids().await);
+    assert_eq!(
+        shards.iter().map(|shard| shard.id().to_owned()).collect::<Vec<_>>(),
+        stream.ids().await
+    );
     offers.nothing_more(2).await;
 
     // The last of the second page.
@@ -69,7 +72,11 @@ pub(crate) async fn cheap_polls(server: Server) {
     let polls = since.elapsed().as_millis() / SOON.as_millis() + 2;
     let sent = server.requests.list_shards() - before;
     assert!(sent as u128 <= polls, "{sent} requests in {:?}", since.elapsed());
-    assert_eq!(server.requests.total(), server.requests.list_shards(), "nothing but ListShards was sent");
+    assert_eq!(
+        server.requests.total(),
+        server.requests.list_shards(),
+        "nothing but ListShards was sent"
+    );
     drop(shards);
 }
 
@@ -85,7 +92,8 @@ pub(crate) async fn a_burst_of_closings(server: Server) {
     offers.nothing_but(before + 1).await;
 }
 
-/// Whoever polls in a `select!` drops `next()` over and over: nothing is lost by it, nor begun anew.
+/// Whoever polls in a `select!` drops `next()` over and over: nothing is lost by it, nor begun
+/// anew.
 pub(crate) async fn next_that_is_dropped(server: Server) {
     let stream = many_shards(&server).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(NEVER));
@@ -99,6 +107,9 @@ pub(crate) async fn next_that_is_dropped(server: Server) {
         }
     }
     shards.sort_by(|a, b| a.id().cmp(b.id()));
-    assert_eq!(shards.iter().map(|shard| shard.id().to_owned()).collect::<Vec<_>>(), stream.ids().await);
+    assert_eq!(
+        shards.iter().map(|shard| shard.id().to_owned()).collect::<Vec<_>>(),
+        stream.ids().await
+    );
     assert!(server.requests.list_shards() <= 2, "{} requests", server.requests.list_shards());
 }

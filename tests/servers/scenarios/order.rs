@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use kinesis_shards::ParentOutcome::Completed;
-use kinesis_shards::StartPosition;
+use kinesis_shards::shard::ParentOutcome::Completed;
+use kinesis_shards::shard::StartPosition;
 
 use super::SOON;
 use crate::offers::{Offers, assert_starts, parents};
@@ -40,7 +40,8 @@ pub(crate) async fn merge(server: Server) {
     for (parent, adjacent, first_closed) in [(a, b, "parent"), (c, d, "adjacent parent")] {
         let (parent_id, adjacent_id) = (parent.id().to_owned(), adjacent.id().to_owned());
         let child_id = stream.merge(&parent_id, &adjacent_id).await;
-        let (first, second) = if first_closed == "parent" { (parent, adjacent) } else { (adjacent, parent) };
+        let (first, second) =
+            if first_closed == "parent" { (parent, adjacent) } else { (adjacent, parent) };
         first.complete();
         offers.nothing_more(2).await;
         second.complete();
@@ -136,8 +137,8 @@ async fn update_shard_count(server: Server, from: i32, to: i32) {
     assert_eq!(unfinished, open);
 }
 
-/// Completes what is closed as it comes, until all that is listed has been offered: each shard once, and after its parents. What is left
-/// unfinished.
+/// Completes what is closed as it comes, until all that is listed has been offered: each shard
+/// once, and after its parents. What is left unfinished.
 pub(super) async fn whole_lineage(
     stream: &Stream,
     offers: &mut Offers,

@@ -1,6 +1,6 @@
 //! Streams that are not there, not yet, or no longer, and a server that is down.
 
-use kinesis_shards::{Error, StreamId};
+use kinesis_shards::{ListError, StreamId};
 
 use super::{NEVER, SOON};
 use crate::known::Quirk;
@@ -14,7 +14,7 @@ pub(crate) async fn mistyped_name(server: Server) {
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(SOON));
     for _ in 0..3 {
         let error = offers.error().await;
-        assert!(matches!(error, Error::StreamNotFound { .. }), "{error:?}");
+        assert!(matches!(error, ListError::StreamNotFound { .. }), "{error:?}");
         assert!(!error.is_retryable());
         assert_eq!(*error.stream(), StreamId::from(&stream.name));
     }
@@ -47,13 +47,14 @@ pub(crate) async fn arn(server: Server) {
 pub(crate) async fn deleted_and_created_again(server: Server) {
     let stream = with_records_if_needed(&server, 2).await;
     let [a, b] = stream.ids().await.try_into().expect("two shards");
-    let shards = server.all_shards(&stream.name).poll_interval(SOON).full_listing_interval(SOON * 2);
+    let shards =
+        server.all_shards(&stream.name).poll_interval(SOON).full_listing_interval(SOON * 2);
     let mut offers = Offers::new(&server, shards);
     let [old_a, old_b] = offers.these([&a, &b]).await;
     stream.delete().await;
     for _ in 0..2 {
         let error = offers.error().await;
-        assert!(matches!(error, Error::StreamNotFound { .. }), "{error:?}");
+        assert!(matches!(error, ListError::StreamNotFound { .. }), "{error:?}");
     }
     old_a.complete();
 
@@ -77,7 +78,8 @@ pub(crate) async fn deleted_and_created_again(server: Server) {
 /// No listing failed in between: only the shards' sequence numbers tell.
 pub(crate) async fn created_again_between_listings(server: Server) {
     let stream = with_records_if_needed(&server, 1).await;
-    let shards = server.all_shards(&stream.name).poll_interval(SOON).full_listing_interval(SOON * 2);
+    let shards =
+        server.all_shards(&stream.name).poll_interval(SOON).full_listing_interval(SOON * 2);
     let mut offers = Offers::new(&server, shards);
     let old = offers.next().await;
     let id = old.id().to_owned();
@@ -103,13 +105,13 @@ pub(crate) async fn server_killed_and_back(server: Server) {
     server.kill();
     for _ in 0..3 {
         let error = offers.error().await;
-        assert!(matches!(error, Error::ListShards { .. }) && error.is_retryable(), "{error:?}");
+        assert!(matches!(error, ListError::ListShards { .. }) && error.is_retryable(), "{error:?}");
     }
     assert_eq!(old.id(), id);
 
     // It keeps nothing: the stream is gone when it is back.
     server.start_again().await;
-    while !matches!(offers.error().await, Error::StreamNotFound { .. }) {}
+    while !matches!(offers.error().await, ListError::StreamNotFound { .. }) {}
     server.next_second().await;
     stream.create_again(1).await;
     let new = offers.next_past_errors().await;

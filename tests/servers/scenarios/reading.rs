@@ -1,4 +1,5 @@
-//! The crate's own readers: all records of all shards as one stream, while others write and reshard.
+//! The crate's own readers: all records of all shards as one stream, while others write and
+//! reshard.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{StreamExt, future};
-use kinesis_shards::{ReadEventKind, ReadOptions, ShardStreamExt, StartAt, all_shards};
+use kinesis_shards::records::ReadEventKind;
+use kinesis_shards::{ReadOptions, ShardStreamExt, StartAt, all_shards};
 
 use tokio::sync::watch;
 
@@ -42,8 +44,10 @@ async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start:
     let (reading_from, mut begun) = watch::channel(HashSet::new());
     let pages: Arc<AtomicUsize> = Arc::default();
     let count = Arc::clone(&pages);
-    let options =
-        options.idle_interval(SOON).min_read_interval(Duration::from_millis(20)).on_event(move |event| {
+    let options = options
+        .idle_interval(SOON)
+        .min_read_interval(Duration::from_millis(20))
+        .on_event(move |event| {
             if let ReadEventKind::Page { .. } = event.kind {
                 count.fetch_add(1, Ordering::SeqCst);
                 reading_from.send_if_modified(|shards| shards.insert(event.shard_id.to_owned()));
@@ -53,7 +57,7 @@ async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start:
         .poll_interval(SOON)
         .start_at(start)
         .records(&server.other_client())
-        .with(options);
+        .with_options(options);
     let reading = tokio::spawn({
         let got = Arc::clone(&got);
         records.for_each(move |record| {

@@ -1,10 +1,12 @@
-//! The records themselves, read while others write and reshard: none is lost, none comes twice, and each key's are in order.
+//! The records themselves, read while others write and reshard: none is lost, none comes twice, and
+//! each key's are in order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
-use kinesis_shards::{Progress, ShardHandle, StartPosition, all_shards};
+use kinesis_shards::shard::{Progress, StartPosition};
+use kinesis_shards::{ShardHandle, all_shards};
 use tokio::sync::watch;
 
 use super::SOON;
@@ -30,7 +32,7 @@ pub(crate) async fn records_across_reshards(server: Server) {
     assert_exact(&written, &got);
 }
 
-/// Stopped in the middle, over and over, and begun again from where it was.
+/// ShutdownReport in the middle, over and over, and begun again from where it was.
 pub(crate) async fn records_across_restarts(server: Server) {
     let stream = Stream::create(&server, 2).await;
     let writers = Writers::start(&stream, KEYS);
@@ -54,7 +56,8 @@ pub(crate) async fn records_across_restarts(server: Server) {
     assert_exact(&written, &left.got_once(&server));
 }
 
-/// Two splits, a merge of one child with its neighbour, a split of the merged, with records all the while.
+/// Two splits, a merge of one child with its neighbour, a split of the merged, with records all the
+/// while.
 pub(super) async fn reshard(stream: &Stream, writers: &Writers) {
     writers.write(PHASE).await;
     let [a, b] = stream.open_ids().await.try_into().expect("two shards");
@@ -101,8 +104,12 @@ impl Run {
     /// Until the writers are done, and every shard is read as far as it goes.
     async fn read_all(self, progress: HashMap<String, Progress>) -> Arc<Left> {
         self.left.state().idle.clear();
-        let shards = all_shards(&self.server.client, &self.stream.name).poll_interval(SOON).resume(progress);
-        shards.take_until(self.all_read()).for_each_concurrent(None, |shard| self.read(shard)).await;
+        let shards =
+            all_shards(&self.server.client, &self.stream.name).poll_interval(SOON).resume(progress);
+        shards
+            .take_until(self.all_read())
+            .for_each_concurrent(None, |shard| self.read(shard))
+            .await;
         self.left
     }
 
@@ -139,8 +146,9 @@ impl Run {
             }
             let shards = self.stream.ids().await;
             let state = self.left.state();
-            let is_read =
-                |id: &String| state.idle.contains(id) || state.progress.get(id) == Some(&Progress::Finished);
+            let is_read = |id: &String| {
+                state.idle.contains(id) || state.progress.get(id) == Some(&Progress::Finished)
+            };
             if shards.iter().all(is_read) {
                 return;
             }

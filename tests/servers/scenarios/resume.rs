@@ -1,7 +1,8 @@
 //! Going on from what an earlier run left.
 
-use kinesis_shards::ParentOutcome::{Completed, EarlierRun, Unlisted};
-use kinesis_shards::{Progress, StartAt, StartPosition};
+use kinesis_shards::StartAt;
+use kinesis_shards::shard::ParentOutcome::{Completed, EarlierRun, Unlisted};
+use kinesis_shards::shard::{Progress, StartPosition};
 
 use super::SOON;
 use crate::known::Quirk;
@@ -33,8 +34,10 @@ async fn resharded(server: &Server) -> Resharded {
     let [low, high] = stream.split(&finished).await;
     let grandchildren = stream.split(&low).await;
     let after = StartPosition::After(first.sequence);
-    let progress =
-        vec![(finished.clone(), Progress::Finished), (half_read.clone(), Progress::At(after.clone()))];
+    let progress = vec![
+        (finished.clone(), Progress::Finished),
+        (half_read.clone(), Progress::At(after.clone())),
+    ];
     Resharded { stream, finished, half_read, low, high, grandchildren, progress, after }
 }
 
@@ -62,12 +65,16 @@ pub(crate) async fn resume_half_way(server: Server) {
     offers.nothing_more(2).await;
 }
 
-/// `Latest` is for what the earlier run knew nothing of: the descendants of what it read are read from their first record, closed or open.
+/// `Latest` is for what the earlier run knew nothing of: the descendants of what it read are read
+/// from their first record, closed or open.
 pub(crate) async fn resume_under_latest(server: Server) {
     let Resharded { stream, half_read, low, high, grandchildren, progress, after, .. } =
         resharded(&server).await;
-    let shards =
-        server.all_shards(&stream.name).poll_interval(SOON).start_at(StartAt::Latest).resume(progress);
+    let shards = server
+        .all_shards(&stream.name)
+        .poll_interval(SOON)
+        .start_at(StartAt::Latest)
+        .resume(progress);
     let mut offers = Offers::new(&server, shards);
 
     let [half, low_shard, high_shard] = offers.these([&half_read, &low, &high]).await;
@@ -84,7 +91,8 @@ pub(crate) async fn resume_under_latest(server: Server) {
 
 /// All that is closed was read: what is open follows at once.
 pub(crate) async fn resume_of_finished_families(server: Server) {
-    let Resharded { stream, finished, half_read, low, high, grandchildren, .. } = resharded(&server).await;
+    let Resharded { stream, finished, half_read, low, high, grandchildren, .. } =
+        resharded(&server).await;
     let finished = [finished, half_read, low.clone()].map(|id| (id, Progress::Finished));
     let shards = server.all_shards(&stream.name).poll_interval(SOON).resume(finished);
     let mut offers = Offers::new(&server, shards);
@@ -94,8 +102,8 @@ pub(crate) async fn resume_of_finished_families(server: Server) {
     offers.nothing_more(3).await;
 }
 
-/// A listing from a timestamp leaves out what was closed before it; what the earlier run named is offered all the same, and what descends
-/// from that is read from its first record.
+/// A listing from a timestamp leaves out what was closed before it; what the earlier run named is
+/// offered all the same, and what descends from that is read from its first record.
 pub(crate) async fn resume_under_timestamp(server: Server) {
     let stream = Stream::create(&server, 2).await;
     let [named, unnamed] = stream.ids().await.try_into().expect("two shards");
@@ -106,7 +114,8 @@ pub(crate) async fn resume_under_timestamp(server: Server) {
     let now = server.now_apart().await;
 
     let after = StartPosition::After(read.sequence);
-    let shards = server.all_shards(&stream.name).poll_interval(SOON).start_at(StartAt::Timestamp(now));
+    let shards =
+        server.all_shards(&stream.name).poll_interval(SOON).start_at(StartAt::Timestamp(now));
     let shards = shards.resume([(named.clone(), Progress::At(after.clone()))]);
     let mut offers = Offers::new(&server, shards);
     let at_now = StartPosition::Timestamp(now);

@@ -1,8 +1,9 @@
 //! Where a run begins.
 
 use aws_sdk_kinesis::primitives::DateTime;
-use kinesis_shards::ParentOutcome::{BeforeStart, Completed, Unlisted};
-use kinesis_shards::{StartAt, StartPosition};
+use kinesis_shards::StartAt;
+use kinesis_shards::shard::ParentOutcome::{BeforeStart, Completed, Unlisted};
+use kinesis_shards::shard::StartPosition;
 
 use super::SOON;
 use crate::known::Quirk;
@@ -111,7 +112,10 @@ pub(crate) async fn timestamp(server: Server) {
     let [low_shard, high_shard] = offers.these([&low, &high]).await;
     for shard in [&low_shard, &high_shard] {
         assert_starts(shard, &first);
-        assert_eq!(parents(shard), [(root.as_str(), if all_before { Completed } else { Unlisted })]);
+        assert_eq!(
+            parents(shard),
+            [(root.as_str(), if all_before { Completed } else { Unlisted })]
+        );
     }
     if !server.has(Quirk::WritesToClosedShards) {
         let (records, _) = Reader::open(&server, &stream, &high_shard).await.rest().await;

@@ -1,6 +1,6 @@
 //! What is checked when a shard is offered.
 
-use kinesis_shards::{ParentOutcome, StartPosition};
+use kinesis_shards::shard::{ParentOutcome, StartPosition};
 use tokio::time::{Duration, Instant};
 
 use super::Life;
@@ -38,14 +38,16 @@ impl Life {
             }
             State::Doubted { .. } => {}
             State::Closed(..) if may_return => {}
-            // After a run that has gaps, what cannot be told from a descendant of it is read rather than skipped.
+            // After a run that has gaps, what cannot be told from a descendant of it is read rather
+            // than skipped.
             State::Closed(ParentOutcome::BeforeStart, _) if !self.named.is_empty() => {}
             State::Closed(outcome, _) => return Err(format!("it is closed already, {outcome:?}")),
             State::Out => return Err("it is out".to_owned()),
         }
         for parent in &member.firm {
             let parent_member = &self.members[parent];
-            let may_be_closed = matches!(parent_member.state, State::Doubted { was_omitted: true, .. });
+            let may_be_closed =
+                matches!(parent_member.state, State::Doubted { was_omitted: true, .. });
             if !parent_member.is_closed() && !parent_member.vague && !may_be_closed {
                 return Err(format!("its parent {parent} is not closed"));
             }
@@ -82,22 +84,34 @@ impl Life {
         for (parent, told) in parents {
             let Some(member) = self.members.get(parent) else { continue };
             let State::Closed(outcome, _) = member.state else { continue };
-            if outcome != *told && !self.may_be_forgotten(*parent) && *told != ParentOutcome::Unlisted {
-                return Err(format!("it says that its parent {parent} is {told:?}, which is {outcome:?}"));
+            if outcome != *told
+                && !self.may_be_forgotten(*parent)
+                && *told != ParentOutcome::Unlisted
+            {
+                return Err(format!(
+                    "it says that its parent {parent} is {told:?}, which is {outcome:?}"
+                ));
             }
         }
         Ok(())
     }
 
-    /// Rule 4: no timer between parent and child. A child that is known is offered once the last parent is closed; while listings
-    /// succeed and are true, so is one that is not.
-    fn check_delay(&self, id: Id, member: &Member, rules: &Rules, truth: &Truth) -> Result<(), String> {
+    /// Rule 4: no timer between parent and child. A child that is known is offered once the last
+    /// parent is closed; while listings succeed and are true, so is one that is not.
+    fn check_delay(
+        &self,
+        id: Id,
+        member: &Member,
+        rules: &Rules,
+        truth: &Truth,
+    ) -> Result<(), String> {
         let closed_at = |parent: &Id| match self.members.get(parent)?.state {
             State::Closed(_, at) => Some(at),
             _ => None,
         };
-        // A parent that turns up late is waited for too, while there is another to wait for.
-        // Nobody has found out yet that the stream was created again: it is a child of that, told by a reader of the old one.
+        // A parent that turns up late is waited for too, while there is another to wait for. Nobody
+        // has found out yet that the stream was created again: it is a child of that, told by a
+        // reader of the old one.
         let Some(parents) = truth.parents(id) else { return Ok(()) };
         let of_parents = parents.iter().filter_map(closed_at).max();
         let mut ready = of_parents.unwrap_or(self.begun).max(member.known_since);
@@ -115,8 +129,9 @@ impl Life {
                 return Ok(());
             }
         }
-        let is_doubted =
-            |parent: &Id| matches!(self.members.get(parent).map(|m| m.state), Some(State::Doubted { .. }));
+        let is_doubted = |parent: &Id| {
+            matches!(self.members.get(parent).map(|m| m.state), Some(State::Doubted { .. }))
+        };
         if parents.iter().any(is_doubted) {
             return Ok(());
         }

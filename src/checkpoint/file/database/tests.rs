@@ -4,7 +4,7 @@ use super::*;
 
 /// A disk that takes this many more changes, and then is full, or panics.
 #[derive(Debug)]
-pub(in crate::checkpoint::file) struct Disk {
+pub(crate) struct Disk {
     changes: AtomicUsize,
     panics: AtomicBool,
     syncs: AtomicBool,
@@ -18,26 +18,31 @@ impl Default for Disk {
 }
 
 impl Disk {
-    pub(in crate::checkpoint::file) fn takes(&self, changes: usize) {
+    pub(crate) fn takes(&self, changes: usize) {
         self.changes.store(changes, Ordering::SeqCst);
     }
 
     /// From now on it panics where it would be full.
-    pub(in crate::checkpoint::file) fn panics(&self) {
+    pub(crate) fn panics(&self) {
         self.panics.store(true, Ordering::SeqCst);
     }
 
-    pub(in crate::checkpoint::file) fn never_syncs(&self) {
+    pub(crate) fn never_syncs(&self) {
         self.syncs.store(false, Ordering::SeqCst);
     }
 
-    pub(super) fn syncs(&self) -> bool {
+    pub(crate) fn syncs(&self) -> bool {
         self.syncs.load(Ordering::SeqCst)
     }
 
-    pub(super) fn change(&self) -> io::Result<()> {
-        let left = self.changes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        assert!(left.is_ok() || !self.panics.load(Ordering::SeqCst), "the disk panics, as it was told to");
+    pub(crate) fn change(&self) -> io::Result<()> {
+        let left = self
+            .changes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(
+            left.is_ok() || !self.panics.load(Ordering::SeqCst),
+            "the disk panics, as it was told to"
+        );
         left.map(drop).map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
     }
 }

@@ -5,28 +5,30 @@ use std::time::SystemTime;
 
 use proptest::prelude::*;
 
-use super::world::Truth;
-use crate::{Progress, StartAt, StartPosition};
+use crate::lineage::tests::random::world::Truth;
+use crate::shard::position::{Progress, StartAt, StartPosition};
 
 #[derive(Debug)]
-pub(super) struct Starts {
+pub(crate) struct Starts {
     start: StartAt,
-    /// What an earlier run left, as far as no shard has used it up; what two full lists did not name has expired.
+    /// What an earlier run left, as far as no shard has used it up; what two full lists did not
+    /// name has expired.
     named: BTreeMap<usize, Progress>,
     full_lists: usize,
-    pub(super) began: Option<SystemTime>,
+    pub(crate) began: Option<SystemTime>,
     /// A full list without a shard came before the first list.
     began_with_nothing: bool,
     /// Of the shards that start anywhere else than at the horizon.
     expected: BTreeMap<usize, StartPosition>,
     /// Closed before the run, or finished by an earlier one.
     skipped: BTreeSet<usize>,
-    /// Named by the earlier run, and by a parent's end or a list that says too little: it depends on what came first.
+    /// Named by the earlier run, and by a parent's end or a list that says too little: it depends
+    /// on what came first.
     uncertain: BTreeSet<usize>,
 }
 
 impl Starts {
-    pub(super) fn new(start: StartAt) -> Self {
+    pub(crate) fn new(start: StartAt) -> Self {
         Self {
             start,
             named: BTreeMap::new(),
@@ -39,20 +41,21 @@ impl Starts {
         }
     }
 
-    pub(super) fn name(&mut self, n: usize, finished: bool) -> Progress {
+    pub(crate) fn name(&mut self, n: usize, finished: bool) -> Progress {
         let after = StartPosition::After(format!("49{n}"));
         let progress = if finished { Progress::Finished } else { Progress::At(after) };
         self.named.insert(n, progress.clone());
         progress
     }
 
-    pub(super) fn ignore_list(&mut self, first_asked_at: SystemTime) {
+    pub(crate) fn ignore_list(&mut self, first_asked_at: SystemTime) {
         self.began.get_or_insert(first_asked_at);
         self.began_with_nothing |= self.full_lists == 0;
     }
 
-    /// A list is taken in by a family that knows these shards. Parents have smaller numbers than their children.
-    pub(super) fn list(
+    /// A list is taken in by a graph that knows these shards. Parents have smaller numbers than
+    /// their children.
+    pub(crate) fn list(
         &mut self,
         full: bool,
         shown: &BTreeSet<usize>,
@@ -72,8 +75,11 @@ impl Starts {
             if knows(n) {
                 continue;
             }
-            if !full && !shards[n].parents.iter().all(|parent| knows(*parent) || taken.contains(parent)) {
-                // A partial list says too little of it, unless a parent's end tells more while the list is looked at.
+            if !full
+                && !shards[n].parents.iter().all(|parent| knows(*parent) || taken.contains(parent))
+            {
+                // A partial list says too little of it, unless a parent's end tells more while the
+                // list is looked at.
                 if self.named.remove(&n).is_some() {
                     self.uncertain.insert(n);
                 }
@@ -119,15 +125,16 @@ impl Starts {
         }
     }
 
-    /// A shard that its parent's end has named. What descends from it, and is in a list that had left it out, follows it if that comes to be looked at only now.
-    pub(super) fn child(&mut self, n: usize, shards: &[Truth]) {
+    /// A shard that its parent's end has named. What descends from it, and is in a list that had
+    /// left it out, follows it if that comes to be looked at only now.
+    pub(crate) fn child(&mut self, n: usize, shards: &[Truth]) {
         if self.named.remove(&n).is_some() {
             self.uncertain.insert(n);
         }
-        let mut family = BTreeSet::from([n]);
+        let mut graph = BTreeSet::from([n]);
         for (child, shard) in shards.iter().enumerate() {
-            if shard.parents.iter().any(|parent| family.contains(parent)) {
-                family.insert(child);
+            if shard.parents.iter().any(|parent| graph.contains(parent)) {
+                graph.insert(child);
                 if self.expected.remove(&child).is_some() || self.skipped.remove(&child) {
                     self.uncertain.insert(child);
                 }
@@ -136,7 +143,7 @@ impl Starts {
     }
 
     /// It is offered again: `Latest` would skip what was written meanwhile.
-    pub(super) fn again(&mut self, n: usize, before: &StartPosition) {
+    pub(crate) fn again(&mut self, n: usize, before: &StartPosition) {
         let again = match (before, self.began) {
             (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
             _ => before.clone(),
@@ -144,22 +151,32 @@ impl Starts {
         self.expected.insert(n, again);
     }
 
-    pub(super) fn is_skipped(&self, n: usize) -> bool {
+    pub(crate) fn is_skipped(&self, n: usize) -> bool {
         self.skipped.contains(&n)
     }
 
-    pub(super) fn may_be_skipped(&self, n: usize) -> bool {
+    pub(crate) fn may_be_skipped(&self, n: usize) -> bool {
         self.skipped.contains(&n) || self.uncertain.contains(&n)
     }
 
     /// `anew` if it had been forgotten: then it is as good as new.
-    pub(super) fn check(&mut self, n: usize, start: &StartPosition, anew: bool) -> Result<(), TestCaseError> {
+    pub(crate) fn check(
+        &mut self,
+        n: usize,
+        start: &StartPosition,
+        anew: bool,
+    ) -> Result<(), TestCaseError> {
         if anew {
             self.expected.remove(&n);
             self.skipped.remove(&n);
         }
         if !self.uncertain.contains(&n) {
-            prop_assert_eq!(start, self.expected.get(&n).unwrap_or(&StartPosition::TrimHorizon), "{}", n);
+            prop_assert_eq!(
+                start,
+                self.expected.get(&n).unwrap_or(&StartPosition::TrimHorizon),
+                "{}",
+                n
+            );
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A stream, the family that watches it, and the oracle.
+//! A stream, the graph that watches it, and the oracle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,32 +6,34 @@ use std::sync::Arc;
 use aws_sdk_kinesis::types::{ChildShard, SequenceNumberRange, Shard};
 use proptest::prelude::*;
 
-use super::super::super::family::{Family, Judged};
-use super::super::super::member::MemberId;
-use super::starts::Starts;
-use super::{Run, Step, id, number, shuffle};
-use crate::handle::Offer;
-use crate::{ParentOutcome, ShardList};
+use crate::lineage::graph::ShardGraph;
+use crate::lineage::graph::not_found::Resolved;
+use crate::lineage::node::NodeId;
+use crate::lineage::tests::random::starts::Starts;
+use crate::lineage::tests::random::{Run, Step, id, number, shuffle};
+use crate::listing::shard_list::ShardList;
+use crate::shard::handle::Offer;
+use crate::shard::outcome::ParentOutcome;
 
 /// What is true of a shard.
 #[derive(Debug, Clone)]
-pub(super) struct Truth {
-    pub(super) parents: Vec<usize>,
-    pub(super) open: bool,
-    pub(super) expired: bool,
+pub(crate) struct Truth {
+    pub(crate) parents: Vec<usize>,
+    pub(crate) open: bool,
+    pub(crate) expired: bool,
 }
 
-/// A stream, the family that watches it, and what the family has been told and has done.
-pub(super) struct World {
+/// A stream, the graph that watches it, and what the graph has been told and has done.
+pub(crate) struct World {
     shards: Vec<Truth>,
-    pub(super) family: Family,
+    pub(crate) graph: ShardGraph,
     starts: Starts,
     greatest: Option<usize>,
-    /// When a shard was first named by a list that the family could use.
+    /// When a shard was first named by a list that the graph could use.
     named_at: BTreeMap<usize, usize>,
     offered: BTreeSet<usize>,
-    out: Vec<(MemberId, Arc<Offer>)>,
-    handed_back: Vec<(MemberId, Arc<Offer>)>,
+    out: Vec<(NodeId, Arc<Offer>)>,
+    handed_back: Vec<(NodeId, Arc<Offer>)>,
     doubted: usize,
     /// What the last full list showed.
     shown: BTreeSet<usize>,
@@ -42,14 +44,14 @@ pub(super) struct World {
     full_lists: usize,
     may_return: BTreeSet<usize>,
     /// How many full lists there had been when a shard was last named.
-    named_in: BTreeMap<usize, usize>,
+    last_listed: BTreeMap<usize, usize>,
 }
 
 impl World {
-    pub(super) fn new(roots: usize, run: &Run) -> Result<Self, TestCaseError> {
+    pub(crate) fn new(roots: usize, run: &Run) -> Result<Self, TestCaseError> {
         let mut world = Self {
             shards: vec![Truth { parents: vec![], open: true, expired: false }; roots],
-            family: Family::default(),
+            graph: ShardGraph::default(),
             starts: Starts::new(run.start),
             greatest: None,
             named_at: BTreeMap::new(),
@@ -63,16 +65,16 @@ impl World {
             now: 0,
             full_lists: 0,
             may_return: BTreeSet::new(),
-            named_in: BTreeMap::new(),
+            last_listed: BTreeMap::new(),
         };
         for &step in &run.before {
             world.step(step)?;
         }
-        world.family.origin.start_at = run.start;
+        world.graph.start_policy.start_at = run.start;
         for &(pick, finished) in &run.named {
             let n = pick % world.shards.len();
             let progress = world.starts.name(n, finished);
-            world.family.origin.resume([(id(n), progress)]);
+            world.graph.start_policy.resume([(id(n), progress)]);
         }
         Ok(world)
     }
@@ -102,36 +104,37 @@ impl World {
         self.shards.push(Truth { parents, open: true, expired: false });
     }
 
-    pub(super) fn list(
+    pub(crate) fn list(
         &mut self,
         full: bool,
         shown: &BTreeSet<usize>,
         seed: u64,
     ) -> Result<(), TestCaseError> {
         self.now += 1;
-        self.family.settle();
+        self.graph.drain_list();
         self.note_forgotten();
         self.note_judged()?;
         if full && shown.is_empty() {
             let list = ShardList::full("orders", Vec::new()).unwrap();
             self.starts.ignore_list(list.first_asked_at);
-            self.family.absorb(list);
+            self.graph.absorb(list);
             return Ok(());
         }
-        let family = &self.family;
-        self.starts.list(full, shown, &self.shards, |n| family.knows(&id(n)));
+        let graph = &self.graph;
+        self.starts.list(full, shown, &self.shards, |n| graph.knows(&id(n)));
         let mut shards: Vec<Shard> = shown.iter().map(|&n| self.shard(n)).collect();
-        shards.extend(shown.iter().filter(|&&n| (seed >> (n % 64)) & 1 == 1).map(|&n| self.shard(n)));
+        shards
+            .extend(shown.iter().filter(|&&n| (seed >> (n % 64)) & 1 == 1).map(|&n| self.shard(n)));
         shuffle(&mut shards, seed);
         if full {
             let list = ShardList::full("orders", shards).unwrap();
             self.starts.began.get_or_insert(list.first_asked_at);
-            self.family.absorb(list);
+            self.graph.absorb(list);
             self.greatest = shown.last().copied();
             self.full_lists += 1;
             self.shown.clone_from(shown);
         } else {
-            self.family.absorb(ShardList::additions("orders", shards).unwrap());
+            self.graph.absorb(ShardList::additions("orders", shards).unwrap());
             self.greatest = self.greatest.max(shown.last().copied());
         }
         for &n in shown {
@@ -141,7 +144,7 @@ impl World {
                 || self.shards[n].parents.iter().all(|parent| self.named_at.contains_key(parent));
             if known {
                 self.named_at.entry(n).or_insert(self.now);
-                self.named_in.insert(n, self.full_lists);
+                self.last_listed.insert(n, self.full_lists);
                 if self.starts.is_skipped(n) && !self.may_return.contains(&n) {
                     // It counts as closed from the start.
                     self.closed.insert(n);
@@ -154,7 +157,7 @@ impl World {
 
     /// What became of the shards that a reader was told do not exist.
     fn note_judged(&mut self) -> Result<(), TestCaseError> {
-        while let Some(Judged { id, offer, is_listed }) = self.family.next_judged() {
+        while let Some(Resolved { id, offer, is_listed }) = self.graph.next_resolved() {
             let n = number(offer.shard.shard_id());
             prop_assert_eq!(is_listed, self.shown.contains(&n), "{}", n);
             self.doubted -= 1;
@@ -165,46 +168,52 @@ impl World {
                 self.now += 1;
                 self.closed.insert(n);
                 self.was_closed.insert(n);
-                self.family.close_unlisted(&id);
+                self.graph.close_unlisted(&id);
             }
         }
         Ok(())
     }
 
-    /// Rule 6: what is closed and was not named by two full lists in a row is forgotten, once the last of them is through. Should it
-    /// be listed again, it is as good as new.
+    /// Rule 6: what is closed and was not named by two full lists in a row is forgotten, once the
+    /// last of them is through. Should it be listed again, it is as good as new.
     fn may_be_forgotten(&self) -> impl Iterator<Item = usize> {
-        self.closed.iter().copied().filter(|n| self.full_lists - self.named_in[n] >= 2)
+        self.closed.iter().copied().filter(|n| self.full_lists - self.last_listed[n] >= 2)
     }
 
     fn note_forgotten(&mut self) {
         let may_be_forgotten: BTreeSet<usize> = self.may_be_forgotten().collect();
-        let family = &self.family;
-        self.named_at.retain(|&n, _| !may_be_forgotten.contains(&n) || family.knows(&id(n)));
+        let graph = &self.graph;
+        self.named_at.retain(|&n, _| !may_be_forgotten.contains(&n) || graph.knows(&id(n)));
         self.may_return.extend(may_be_forgotten);
     }
 
-    pub(super) fn listed(&self) -> BTreeSet<usize> {
+    pub(crate) fn listed(&self) -> BTreeSet<usize> {
         (0..self.shards.len()).filter(|&n| !self.shards[n].expired).collect()
     }
 
-    pub(super) fn take(&mut self) -> Result<bool, TestCaseError> {
-        let Some((id, offer)) = self.family.next_ready() else { return Ok(false) };
+    pub(crate) fn take(&mut self) -> Result<bool, TestCaseError> {
+        let Some((id, offer)) = self.graph.next_ready() else { return Ok(false) };
         let n = number(offer.shard.shard_id());
         self.note_forgotten();
         let is_again = !self.offered.insert(n) || self.starts.is_skipped(n);
         if is_again {
-            prop_assert!(self.may_return.remove(&n), "{n} was offered twice, or is none to be offered");
+            prop_assert!(
+                self.may_return.remove(&n),
+                "{n} was offered twice, or is none to be offered"
+            );
             self.closed.remove(&n);
         }
         self.starts.check(n, &offer.start, is_again)?;
-        // The list that named it may have been looked at only after its parent was named by the end of another shard.
+        // The list that named it may have been looked at only after its parent was named by the end
+        // of another shard.
         self.named_at.entry(n).or_insert(self.now);
-        self.named_in.entry(n).or_insert(self.full_lists);
+        self.last_listed.entry(n).or_insert(self.full_lists);
         for &parent in &self.shards[n].parents {
             let was_known = self.named_at.get(&parent).is_some_and(|at| *at <= self.named_at[&n]);
             prop_assert!(
-                !was_known || self.was_closed.contains(&parent) || self.starts.may_be_skipped(parent),
+                !was_known
+                    || self.was_closed.contains(&parent)
+                    || self.starts.may_be_skipped(parent),
                 "{n} was offered before {parent} closed"
             );
         }
@@ -219,7 +228,7 @@ impl World {
         }
         self.now += 1;
         self.note_forgotten();
-        let (member, offer) = self.out.swap_remove(pick % self.out.len());
+        let (node, offer) = self.out.swap_remove(pick % self.out.len());
         let n = number(offer.shard.shard_id());
         self.closed.insert(n);
         self.was_closed.insert(n);
@@ -230,26 +239,30 @@ impl World {
             {
                 let parents = Some(truth.parents.iter().copied().map(id).collect());
                 children.push(
-                    ChildShard::builder().shard_id(id(child)).set_parent_shards(parents).build().unwrap(),
+                    ChildShard::builder()
+                        .shard_id(id(child))
+                        .set_parent_shards(parents)
+                        .build()
+                        .unwrap(),
                 );
                 // Its other parent may be unknown: then it is as if it had not been named.
-                let has_parents = truth.parents.iter().all(|&parent| self.family.knows(&id(parent)));
-                if has_parents && !self.family.knows(&id(child)) {
+                let has_parents = truth.parents.iter().all(|&parent| self.graph.knows(&id(parent)));
+                if has_parents && !self.graph.knows(&id(child)) {
                     self.starts.child(child, &self.shards);
                     self.named_at.entry(child).or_insert(self.now);
-                    self.named_in.insert(child, self.full_lists);
+                    self.last_listed.insert(child, self.full_lists);
                 }
             }
         }
-        self.family.close(&member, outcome, children);
+        self.graph.close(&node, outcome, children);
     }
 
-    pub(super) fn never_offered(&self) -> Vec<usize> {
+    pub(crate) fn never_offered(&self) -> Vec<usize> {
         let named = self.named_at.keys().copied();
         named.filter(|&n| !self.offered.contains(&n) && !self.starts.may_be_skipped(n)).collect()
     }
 
-    pub(super) fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+    pub(crate) fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
             Step::Split(pick) => {
                 let open = self.open();
@@ -265,7 +278,8 @@ impl World {
                 }
             }
             Step::Expire => {
-                // As in Kinesis: oldest first, and only what the consumer has closed, or it would be reading what is gone.
+                // As in Kinesis: oldest first, and only what the consumer has closed, or it would
+                // be reading what is gone.
                 let is_left = |n: &usize| !self.shards[*n].open && !self.shards[*n].expired;
                 if let Some(n) = self.closed.iter().copied().find(is_left) {
                     self.shards[n].expired = true;
@@ -274,7 +288,8 @@ impl World {
             Step::Full { seed, omit } => {
                 let mut shown = self.listed();
                 shown.retain(|&n| {
-                    omit == 0 || !(seed.rotate_left(u32::try_from(n % 64).unwrap())).is_multiple_of(omit)
+                    omit == 0
+                        || !(seed.rotate_left(u32::try_from(n % 64).unwrap())).is_multiple_of(omit)
                 });
                 self.list(true, &shown, seed)?;
             }
@@ -295,9 +310,9 @@ impl World {
             Step::Drop(pick) => self.close(pick, ParentOutcome::Dropped, false),
             Step::HandBack(pick) => {
                 if !self.out.is_empty() {
-                    let (member, offer) = self.out.swap_remove(pick % self.out.len());
+                    let (node, offer) = self.out.swap_remove(pick % self.out.len());
                     self.offered.remove(&number(offer.shard.shard_id()));
-                    self.handed_back.push((member, offer));
+                    self.handed_back.push((node, offer));
                 }
             }
             Step::Reoffer(pick) => {
@@ -306,30 +321,31 @@ impl World {
                     self.reoffer(index)?;
                 }
             }
-            Step::Doubt(pick) => {
+            Step::NotFound(pick) => {
                 if !self.out.is_empty() {
-                    let (member, offer) = self.out.swap_remove(pick % self.out.len());
+                    let (node, offer) = self.out.swap_remove(pick % self.out.len());
                     self.doubted += 1;
-                    prop_assert!(self.family.doubt(member, offer));
+                    prop_assert!(self.graph.not_found(node, offer));
                 }
             }
-            Step::Begin => self.family.listing_begins(true),
+            Step::Begin => self.graph.listing_begins(true),
         }
         self.note_judged()
     }
 
     fn reoffer(&mut self, index: usize) -> Result<(), TestCaseError> {
-        let (member, offer) = self.handed_back.swap_remove(index);
+        let (node, offer) = self.handed_back.swap_remove(index);
         self.starts.again(number(offer.shard.shard_id()), &offer.start);
-        prop_assert!(self.family.offer_again(member, offer));
+        prop_assert!(self.graph.offer_again(node, offer));
         Ok(())
     }
 
-    /// From here on everybody behaves: what was handed back is offered again, all that is offered is completed, the lists are true.
-    pub(super) fn drain(&mut self) -> Result<(), TestCaseError> {
+    /// From here on everybody behaves: what was handed back is offered again, all that is offered
+    /// is completed, the lists are true.
+    pub(crate) fn drain(&mut self) -> Result<(), TestCaseError> {
         let listed = self.listed();
         for seed in [1, 2] {
-            self.family.listing_begins(true);
+            self.graph.listing_begins(true);
             self.list(true, &listed, seed)?;
             loop {
                 while self.take()? {}

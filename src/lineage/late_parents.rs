@@ -1,0 +1,54 @@
+//! Waiting shards with a parent that was not listed when they were: it may turn up late.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use aws_sdk_kinesis::types::Shard;
+
+use crate::lineage::key::ShardKey;
+use crate::listing::shard_list::parent_ids;
+
+#[derive(Debug, Default)]
+pub(crate) struct LateParents {
+    /// The children of each missing parent, with their order: many may have one.
+    by_parent: HashMap<ShardKey, HashMap<ShardKey, u64>>,
+    added: u64,
+}
+
+impl LateParents {
+    pub(crate) fn add(&mut self, child: ShardKey, parent: ShardKey) {
+        self.added += 1;
+        self.by_parent.entry(parent).or_default().insert(child, self.added);
+    }
+
+    /// Takes the shards that this one is a late parent of, in the order in which they were listed.
+    pub(crate) fn of(&mut self, parent: &ShardKey) -> Vec<ShardKey> {
+        if self.by_parent.is_empty() {
+            return Vec::new();
+        }
+        let children = self.by_parent.remove(parent).unwrap_or_default();
+        let mut children: Vec<_> = children.into_iter().collect();
+        children.sort_unstable_by_key(|(_, order)| *order);
+        children.into_iter().map(|(child, _)| child).collect()
+    }
+
+    /// Removes a child that waits no more.
+    pub(crate) fn remove(&mut self, child: &ShardKey, shard: &Shard) {
+        if self.by_parent.is_empty() {
+            return;
+        }
+        for parent in parent_ids(shard).into_iter().flatten() {
+            if let Entry::Occupied(mut children) = self.by_parent.entry(ShardKey::from(parent)) {
+                children.get_mut().remove(child);
+                if children.get().is_empty() {
+                    children.remove();
+                }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_parent.is_empty()
+    }
+}

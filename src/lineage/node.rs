@@ -1,0 +1,113 @@
+//! What is kept of one shard.
+
+use std::sync::Arc;
+
+use crate::lineage::key::{FirstSequence, ShardKey};
+use crate::shard::handle::Offer;
+use crate::shard::outcome::ParentOutcome;
+
+/// A number that is given once: two shards of one id, of a stream and of the one created again
+/// under its name, differ by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Generation(u32);
+
+impl Generation {
+    pub(crate) fn take_next(&mut self) -> Self {
+        let taken = *self;
+        self.0 = self.0.wrapping_add(1);
+        taken
+    }
+}
+
+/// What finds a shard that was offered again, if it is still remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct NodeId {
+    pub(crate) key: ShardKey,
+    pub(crate) generation: Generation,
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) generation: Generation,
+    pub(crate) first_sequence: FirstSequence,
+    /// A list brought it, with that number: it cannot be taken for a shard of another stream.
+    pub(crate) was_listed: bool,
+    pub(crate) state: State,
+    pub(crate) has_child: bool,
+    /// The number of the last full list that named it.
+    pub(crate) last_listed: u32,
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    Waiting(Box<Waiting>),
+    /// It waits for nobody: offered, or in the queue of those to be offered. With the children that
+    /// wait for it.
+    Open(Vec<ShardKey>),
+    Closed(ParentOutcome),
+}
+
+/// A shard that waits for a parent.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) offer: Arc<Offer>,
+    pub(crate) parents: [Parent; 2],
+    /// Children that wait for this one.
+    pub(crate) children: Vec<ShardKey>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Parent {
+    None,
+    Open(ShardKey),
+    Ended(ParentOutcome),
+}
+
+impl State {
+    /// How a shard in this state stands to its children.
+    pub(crate) fn as_parent(&self, key: ShardKey) -> Parent {
+        match self {
+            Self::Closed(outcome) => Parent::Ended(*outcome),
+            Self::Waiting(_) | Self::Open(_) => Parent::Open(key),
+        }
+    }
+
+    /// The children that wait for it, while it is not closed.
+    pub(crate) fn children(&mut self) -> Option<&mut Vec<ShardKey>> {
+        match self {
+            Self::Waiting(waiting) => Some(&mut waiting.children),
+            Self::Open(children) => Some(children),
+            Self::Closed(_) => None,
+        }
+    }
+}
+
+impl Waiting {
+    pub(crate) fn open_parents(&self) -> impl Iterator<Item = &ShardKey> {
+        self.parents.iter().filter_map(Parent::open)
+    }
+}
+
+impl Parent {
+    fn open(&self) -> Option<&ShardKey> {
+        match self {
+            Self::Open(key) => Some(key),
+            Self::None | Self::Ended(_) => None,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open().is_some()
+    }
+
+    pub(crate) fn is(&self, key: &ShardKey) -> bool {
+        self.open() == Some(key)
+    }
+
+    pub(crate) fn outcome(&self) -> Option<ParentOutcome> {
+        match self {
+            Self::Ended(outcome) => Some(*outcome),
+            Self::None | Self::Open(_) => None,
+        }
+    }
+}

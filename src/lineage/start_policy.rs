@@ -1,0 +1,212 @@
+//! Where each shard starts, and which shards are not offered at all: the rules of `StartAt` and of
+//! `resume`.
+
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
+
+use aws_sdk_kinesis::types::Shard;
+
+use crate::listing::shard_list::{ShardList, is_closed, parent_ids};
+use crate::shard::outcome::ParentOutcome;
+use crate::shard::position::{Progress, StartAt, StartPosition};
+use crate::util::clock::ClockSkew;
+
+#[derive(Debug, Default)]
+pub(crate) struct StartPolicy {
+    pub(crate) start_at: StartAt,
+    /// What an earlier run left. An entry is used up by the first shard that bears its id: a later
+    /// one is another shard.
+    resume: HashMap<String, Progress>,
+    /// The shards of which an earlier run has processed a record: until the first full list.
+    past_start: HashSet<String>,
+    /// Their ancestors that the earlier run does not name: it had finished them, and whoever kept
+    /// its checkpoints has removed that. An ancestor that itself descends from an unfinished shard
+    /// is none of them.
+    passed: HashSet<String>,
+    full_lists: u32,
+    /// When the shards were first asked for, by Kinesis's clock.
+    began: Option<SystemTime>,
+    /// Of the last list.
+    pub(crate) clock_skew: ClockSkew,
+    /// There was no such stream then.
+    stream_was_missing: bool,
+    /// A full list came that named no shard, and none that did.
+    began_with_nothing: bool,
+    /// The earlier run knew shards that are not listed any more, so a shard whose parents are not
+    /// listed either may descend from it.
+    earlier_run_has_gaps: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Verdict {
+    Offer(StartPosition),
+    /// It counts as closed from the start.
+    Closed(ParentOutcome),
+}
+
+impl StartPolicy {
+    pub(crate) fn resume(&mut self, progress: impl IntoIterator<Item = (String, Progress)>) {
+        self.resume.extend(progress);
+    }
+
+    pub(crate) fn resume_past(&mut self, past_start: impl IntoIterator<Item = String>) {
+        self.past_start.extend(past_start);
+    }
+
+    pub(crate) fn is_resumed(&self) -> bool {
+        !self.resume.is_empty()
+    }
+
+    pub(crate) fn begin_list(&mut self, list: &ShardList) {
+        self.began.get_or_insert(list.first_asked_at);
+        self.stream_was_missing = list.stream_was_missing || self.began_with_nothing;
+        self.clock_skew = list.clock_skew;
+        if self.full_lists == 0 && !self.resume.is_empty() {
+            let named: HashSet<_> = list
+                .shards()
+                .map(Shard::shard_id)
+                .filter(|id| self.resume.contains_key(*id))
+                .collect();
+            self.earlier_run_has_gaps = named.len() < self.resume.len();
+        }
+        if list.is_full() {
+            self.note_passed(list);
+        }
+    }
+
+    /// Notes only when the shards were first asked for: no shard can have had the list's start.
+    pub(crate) fn ignore_list(&mut self, list: &ShardList) {
+        self.began.get_or_insert(list.first_asked_at);
+        self.began_with_nothing |= self.full_lists == 0;
+    }
+
+    /// Children before parents, which are last to be come to.
+    fn note_passed(&mut self, list: &ShardList) {
+        let past_start = std::mem::take(&mut self.past_start);
+        if past_start.is_empty() {
+            return;
+        }
+        // Children before parents.
+        for shard in list.pages.iter().flatten().rev() {
+            let id = shard.shard_id();
+            if past_start.contains(id) || self.passed.contains(id) {
+                let parents = parent_ids(shard).into_iter().flatten();
+                self.passed.extend(
+                    parents.filter(|parent| !self.resume.contains_key(*parent)).map(str::to_owned),
+                );
+            }
+        }
+        self.unfinish_passed(list);
+    }
+
+    /// Takes back what follows an unfinished shard: an earlier run may have read a child of a merge
+    /// before one of its parents, when that parent's own parent was not finished.
+    fn unfinish_passed(&mut self, list: &ShardList) {
+        if self.passed.is_empty() {
+            return;
+        }
+        let mut follows = HashSet::new();
+        // Parents before children.
+        for shard in list.pages.iter().flatten() {
+            let is_unfinished = |id: &str| matches!(self.resume.get(id), Some(Progress::At(_)));
+            let mut parents = parent_ids(shard).into_iter().flatten();
+            if parents.any(|parent| is_unfinished(parent) || follows.contains(parent)) {
+                follows.insert(shard.shard_id());
+                self.passed.remove(shard.shard_id());
+            }
+        }
+    }
+
+    /// Whether the earlier run had finished it, though it does not name it.
+    pub(crate) fn has_passed(&self, id: &str) -> bool {
+        !self.passed.is_empty() && self.passed.contains(id)
+    }
+
+    /// No full list is through yet.
+    pub(crate) fn is_first_list(&self) -> bool {
+        self.full_lists == 0
+    }
+
+    /// What two full lists in a row did not name has expired.
+    pub(crate) fn end_list(&mut self, list_was_full: bool) -> HashMap<String, Progress> {
+        self.full_lists += u32::from(list_was_full);
+        if self.full_lists < 2 {
+            return HashMap::new();
+        }
+        self.passed = HashSet::new();
+        std::mem::take(&mut self.resume)
+    }
+
+    /// A stream that was created again shares nothing with the one that the earlier run read.
+    pub(crate) fn forget_earlier_run(&mut self) -> HashMap<String, Progress> {
+        self.earlier_run_has_gaps = false;
+        self.past_start = HashSet::new();
+        self.passed = HashSet::new();
+        std::mem::take(&mut self.resume)
+    }
+
+    pub(crate) fn names(&self, id: &str) -> Option<&Progress> {
+        self.resume.get(id)
+    }
+
+    /// Whether an earlier run may have read a shard that is not listed: it says so, or it knew
+    /// shards of which nobody can tell what came of them.
+    pub(crate) fn may_have_read(&self, unlisted: &str) -> bool {
+        self.earlier_run_has_gaps || self.resume.contains_key(unlisted)
+    }
+
+    /// How a parent ended that is not listed.
+    pub(crate) fn unlisted(&self, id: &str) -> ParentOutcome {
+        match self.resume.get(id) {
+            Some(Progress::Finished) => ParentOutcome::EarlierRun,
+            None if self.has_passed(id) => ParentOutcome::EarlierRun,
+            _ => ParentOutcome::Unlisted,
+        }
+    }
+
+    /// Where a shard starts that was handed back: where it did before, save that `Latest` would
+    /// skip what was written meanwhile.
+    pub(crate) fn again(&self, start: &StartPosition) -> StartPosition {
+        match (start, self.began) {
+            (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
+            _ => start.clone(),
+        }
+    }
+
+    /// ReofferBackoff whether a start is the time that [`again`](Self::again) puts for `Latest`.
+    pub(crate) fn is_estimate(&self, start: &StartPosition) -> bool {
+        self.start_at == StartAt::Latest
+            && matches!(start, StartPosition::Timestamp(_))
+            && *start == self.again(&StartPosition::Latest)
+    }
+
+    /// Where the shard starts. It follows a reader if this run reads a parent of it, or an earlier
+    /// one may have.
+    pub(crate) fn decide(&mut self, shard: &Shard, follows_a_reader: bool) -> Verdict {
+        if self.resume.is_empty() {
+            return self.unnamed(shard, follows_a_reader);
+        }
+        match self.resume.remove(shard.shard_id()) {
+            Some(Progress::Finished) => Verdict::Closed(ParentOutcome::EarlierRun),
+            Some(Progress::At(position)) => Verdict::Offer(position),
+            None if self.has_passed(shard.shard_id()) => Verdict::Closed(ParentOutcome::EarlierRun),
+            None => self.unnamed(shard, follows_a_reader),
+        }
+    }
+
+    fn unnamed(&self, shard: &Shard, follows_a_reader: bool) -> Verdict {
+        let position = match self.start_at {
+            _ if self.full_lists > 0 || follows_a_reader => StartPosition::TrimHorizon,
+            // The run began before the stream did, or Kinesis was wrong: either way nothing is
+            // skipped, and nothing replayed.
+            StartAt::Latest if self.stream_was_missing => self.again(&StartPosition::Latest),
+            StartAt::TrimHorizon => StartPosition::TrimHorizon,
+            StartAt::Latest if is_closed(shard) => {
+                return Verdict::Closed(ParentOutcome::BeforeStart);
+            }
+            StartAt::Latest => StartPosition::Latest,
+            StartAt::Timestamp(timestamp) => StartPosition::Timestamp(timestamp),
+        };
+        Verdict::Offer(position)
+    }
+}

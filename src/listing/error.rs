@@ -1,0 +1,145 @@
+use std::str::FromStr;
+
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::operation::list_shards::ListShardsError;
+
+use crate::shard::stream_id::StreamId;
+use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, reason};
+
+/// Why the shards of a stream could not be listed.
+///
+/// None of them ends a stream of shards or touches a handle that is out: the listing is tried
+/// again, on the schedule of [`shard_lists`](crate::listing::shard_lists()).
+/// [`is_retryable`](Self::is_retryable) tells whether there is hope.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListError {
+    /// Neither a stream's name nor a data stream's ARN. No request was made.
+    #[error("{stream:?} is not a Kinesis stream: {reason}", stream = stream.to_string())]
+    #[non_exhaustive]
+    InvalidStream {
+        /// What was given.
+        stream: StreamId,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
+    /// Kinesis knows no such stream in this account and region (`ResourceNotFoundException`):
+    /// mistyped, deleted, or not made yet.
+    #[error(
+        "stream {stream} was not found: check its name and the client's region and account, or whether it was deleted"
+    )]
+    #[non_exhaustive]
+    StreamNotFound {
+        /// The stream.
+        stream: StreamId,
+        /// The SDK's error.
+        source: Box<SdkError<ListShardsError>>,
+    },
+
+    /// `ListShards` was refused for the credentials in use.
+    #[error(
+        "listing the shards of stream {stream} was denied ({}): the client needs working credentials that allow kinesis:ListShards",
+        reason(source)
+    )]
+    #[non_exhaustive]
+    AccessDenied {
+        /// The stream.
+        stream: StreamId,
+        /// AWS's code, such as `AccessDeniedException` or `ExpiredTokenException`.
+        code: String,
+        /// The SDK's error.
+        source: Box<SdkError<ListShardsError>>,
+    },
+
+    /// `ListShards` failed in any other way, after the SDK's own retries: throttling, 5xx, no
+    /// answer within 60 s or the client's own timeout, no connection, no credentials, an answer
+    /// that cannot be read.
+    #[error("listing the shards of stream {stream} failed ({})", reason(source))]
+    #[non_exhaustive]
+    ListShards {
+        /// The stream.
+        stream: StreamId,
+        /// AWS's code, if an answer came that holds one.
+        code: Option<String>,
+        /// The SDK's error.
+        source: Box<SdkError<ListShardsError>>,
+    },
+
+    /// The list of shards cannot be true; it was not used.
+    #[error("the list of shards of stream {stream} makes no sense, so it was not used: {reason}")]
+    #[non_exhaustive]
+    MalformedList {
+        /// The stream.
+        stream: StreamId,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl ListError {
+    pub(crate) fn list_shards(stream: &StreamId, source: SdkError<ListShardsError>) -> Self {
+        let stream = stream.clone();
+        let code = source.code().map(str::to_owned);
+        let source = Box::new(source);
+        match code {
+            Some(code) if code == "ResourceNotFoundException" => {
+                Self::StreamNotFound { stream, source }
+            }
+            Some(code) if DENIED.contains(&code.as_str()) || EXPIRED.contains(&code.as_str()) => {
+                Self::AccessDenied { stream, code, source }
+            }
+            code => Self::ListShards { stream, code, source },
+        }
+    }
+
+    pub(crate) fn invalid(stream: &StreamId, reason: &'static str) -> Self {
+        Self::InvalidStream { stream: stream.clone(), reason }
+    }
+
+    pub(crate) fn malformed(stream: &StreamId, reason: impl Into<String>) -> Self {
+        Self::MalformedList { stream: stream.clone(), reason: reason.into() }
+    }
+
+    /// The stream whose shards were asked for.
+    #[must_use]
+    pub fn stream(&self) -> &StreamId {
+        match self {
+            Self::InvalidStream { stream, .. }
+            | Self::StreamNotFound { stream, .. }
+            | Self::AccessDenied { stream, .. }
+            | Self::ListShards { stream, .. }
+            | Self::MalformedList { stream, .. } => stream,
+        }
+    }
+
+    /// Whether the same request may succeed later with nobody doing anything: throttling, 5xx,
+    /// timeouts, a broken connection or answer, and credentials that have expired. Not so a
+    /// mistyped name, a missing permission or a request that Kinesis calls invalid: the stream of
+    /// shards goes on trying these too, but a person should look.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::InvalidStream { .. } | Self::StreamNotFound { .. } => false,
+            Self::AccessDenied { code, .. } => EXPIRED.contains(&code.as_str()),
+            Self::ListShards { code, source, .. } => match code.as_deref() {
+                Some(code) if PERMANENT.contains(&code) => false,
+                _ => !matches!(**source, SdkError::ConstructionFailure(_)),
+            },
+            Self::MalformedList { .. } => true,
+        }
+    }
+}
+
+/// Here, since [`StreamId`] lies below its error.
+impl FromStr for StreamId {
+    type Err = ListError;
+
+    fn from_str(name_or_arn: &str) -> Result<Self, ListError> {
+        let stream = Self::from(name_or_arn);
+        match stream.validate() {
+            Ok(()) => Ok(stream),
+            Err(reason) => Err(ListError::invalid(&stream, reason)),
+        }
+    }
+}

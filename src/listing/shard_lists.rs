@@ -1,0 +1,420 @@
+//! The interval stream of complete shard lists.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::{ChildShard, Shard};
+use futures::future::BoxFuture;
+use futures::stream::FusedStream;
+use futures::{FutureExt, Stream};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::IntervalStream;
+
+use crate::listing::error::ListError;
+use crate::listing::fetch::{NO_SHARDS, Query, list};
+use crate::listing::shard_list::{Extent, ShardList, is_closed, parent_ids};
+use crate::shard::stream_id::StreamId;
+use crate::util::backoff::backoff;
+use crate::util::clock::{ClockSkew, ServerClock, now};
+use crate::util::runtime::LastRuntime;
+
+const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// About 30 years, as long as tokio's timers go.
+const MAX_INTERVAL: Duration = Duration::from_hours(24 * 365 * 30);
+
+/// The lists of a stream's shards, one every `every`: the source that
+/// [`parents_first`](crate::lineage::parents_first) is fed with.
+///
+/// The first list is full; from then on each asks only for what is newer than the greatest id seen
+/// (`ExclusiveStartShardId`), one request whatever the number of shards, except that [every ten
+/// minutes](ShardLists::full_listing_interval), and after `ResourceNotFoundException`, it is full
+/// again. Only one listing is under way at a time, and none unless the stream is polled.
+///
+/// # Errors
+///
+/// A listing that fails is one `Err`, and the stream goes on: the next attempt comes after half a
+/// second, then with a delay that doubles up to `every`, each shortened by a random part of up to a
+/// half. The SDK's own retries come before that. A request that is not answered within 60 s of
+/// being polled has failed too.
+///
+/// # Panics
+///
+/// If `every` is zero; one of more than 30 years counts as 30 years. Polling it panics outside a
+/// tokio runtime with its time driver enabled.
+///
+/// # Cancel safety
+///
+/// Dropping `next()` loses nothing: a listing under way is kept in the stream, and goes on at the
+/// next poll.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use futures::StreamExt;
+///
+/// # async fn example(client: &aws_sdk_kinesis::Client) -> Result<(), kinesis_shards::ListError> {
+/// let mut lists = kinesis_shards::listing::shard_lists(client, "orders", Duration::from_secs(30));
+/// while let Some(list) = lists.next().await {
+///     println!("{} shards", list?.shards().count());
+/// }
+/// # Ok(()) }
+/// ```
+#[track_caller]
+pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Duration) -> ShardLists {
+    let mut lists = ShardLists {
+        client: client.clone(),
+        stream: Arc::new(stream.into()),
+        interval,
+        full_interval: DEFAULT_FULL_LISTING_INTERVAL,
+        from: None,
+        include_closed: false,
+        ticks: None,
+        runtime: LastRuntime::default(),
+        listing: None,
+        in_flight: None,
+        greatest: None,
+        full_at: None,
+        full_next: false,
+        time: ServerClock::default(),
+        first_asked_at: None,
+        first_offset: None,
+        was_missing: false,
+        failures: 0,
+        retry_in: Duration::ZERO,
+    };
+    lists.set_interval(interval);
+    lists
+}
+
+/// Stream of [`shard_lists`].
+#[must_use = "streams do nothing unless polled"]
+pub struct ShardLists {
+    client: Client,
+    stream: Arc<StreamId>,
+    interval: Duration,
+    full_interval: Duration,
+    from: Option<DateTime>,
+    include_closed: bool,
+    /// Made by the first poll: an interval needs a runtime.
+    ticks: Option<IntervalStream>,
+    runtime: LastRuntime,
+    listing: Option<BoxFuture<'static, Result<ShardList, ListError>>>,
+    /// That one, or the last.
+    in_flight: Option<StartedListing>,
+    greatest: Option<String>,
+    /// When the last full list was begun.
+    full_at: Option<Instant>,
+    full_next: bool,
+    time: ServerClock,
+    /// By the client's clock.
+    first_asked_at: Option<SystemTime>,
+    /// As the first answer told it: the clock may be set right later.
+    first_offset: Option<ClockSkew>,
+    /// Kinesis knew no such stream, or no shard of it, and no list has come since.
+    was_missing: bool,
+    failures: u32,
+    /// From the last failure to the next attempt.
+    retry_in: Duration,
+}
+
+/// A listing that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StartedListing {
+    number: u64,
+    pub(crate) is_full: bool,
+    at: Instant,
+}
+
+impl ShardLists {
+    /// How often the list is full rather than of what is new.
+    ///
+    /// A full list catches what a partial one cannot: a shard that was left out once, a stream that
+    /// was deleted and created again, and shards that have expired.
+    ///
+    /// # Default
+    ///
+    /// 10 minutes.
+    ///
+    /// # Panics
+    ///
+    /// If `interval` is zero, and after the first poll.
+    #[track_caller]
+    pub fn full_listing_interval(mut self, interval: Duration) -> Self {
+        self.set_full_interval(interval);
+        self
+    }
+
+    /// Leaves out of the full lists the shards that were closed before this time (the filter
+    /// `FROM_TIMESTAMP`).
+    ///
+    /// # Default
+    ///
+    /// All shards that Kinesis lists.
+    ///
+    /// # Panics
+    ///
+    /// After the first poll.
+    #[track_caller]
+    pub fn from_timestamp(mut self, timestamp: DateTime) -> Self {
+        self.set_from(Some(timestamp));
+        self
+    }
+
+    /// Lists at once instead of at the next tick; all shards, if `full`, or just those that are
+    /// new.
+    ///
+    /// [While a listing is under way](Self::is_listing) it does nothing. After one that failed it
+    /// does not shorten the delay before the next attempt, but that attempt is full, if `full`.
+    /// Call it between polls: it wakes nobody.
+    pub fn list_now(&mut self, full: bool) {
+        if self.is_listing() {
+            return;
+        }
+        self.full_next |= full;
+        if let Some(ticks) = self.ticks.as_mut()
+            && self.failures == 0
+        {
+            ticks.as_mut().reset_immediately();
+        }
+    }
+
+    /// Whether a listing is under way.
+    #[must_use]
+    pub fn is_listing(&self) -> bool {
+        self.listing.is_some()
+    }
+
+    pub(crate) fn under_way(&self) -> Option<StartedListing> {
+        self.in_flight.filter(|_| self.is_listing())
+    }
+
+    pub(crate) fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    /// After a failed listing: how long from it to the next attempt.
+    pub(crate) fn retry_in(&self) -> Duration {
+        self.retry_in
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    #[track_caller]
+    fn assert_unpolled(&self, setter: &str) {
+        assert!(
+            self.ticks.is_none(),
+            "{setter} was called after the stream of shards was first polled: call it before"
+        );
+    }
+
+    #[track_caller]
+    pub(crate) fn set_interval(&mut self, interval: Duration) {
+        self.assert_unpolled("poll_interval");
+        assert!(
+            !interval.is_zero(),
+            "the poll interval of stream {} is zero: it must be at least 1 ns",
+            self.stream
+        );
+        self.interval = interval.min(MAX_INTERVAL);
+    }
+
+    #[track_caller]
+    pub(crate) fn set_full_interval(&mut self, interval: Duration) {
+        self.assert_unpolled("full_listing_interval");
+        assert!(
+            !interval.is_zero(),
+            "the full listing interval of stream {} is zero: it must be at least 1 ns",
+            self.stream
+        );
+        self.full_interval = interval;
+    }
+
+    #[track_caller]
+    pub(crate) fn set_from(&mut self, from: Option<DateTime>) {
+        self.assert_unpolled("from_timestamp");
+        self.from = from;
+    }
+
+    /// Under `from_timestamp`, let the full lists name the shards closed before it too, for an
+    /// earlier run's sake: what it has left of them is kept for as long as they are listed.
+    pub(crate) fn set_include_closed(&mut self, include_closed: bool) {
+        self.include_closed = include_closed;
+    }
+
+    fn begin(&mut self) {
+        let (client, stream) = (self.client.clone(), Arc::clone(&self.stream));
+        // Timers are not exact: a tick that comes a little early is not to wait for the next.
+        let early = self.interval.min(self.full_interval) / 8;
+        let full_is_due = self.full_next
+            || self.full_at.is_none_or(|at| at.elapsed() + early >= self.full_interval);
+        let query = match (&self.greatest, self.from) {
+            (Some(greatest), _) if !full_is_due => Query::After(greatest.clone()),
+            (_, Some(from)) => Query::FromTimestamp(from),
+            (_, None) => Query::Everything,
+        };
+        self.in_flight = Some(StartedListing {
+            number: self.in_flight.map_or(1, |before| before.number + 1),
+            is_full: !matches!(query, Query::After(_)),
+            at: Instant::now(),
+        });
+        let include_closed = self.include_closed;
+        self.first_asked_at.get_or_insert_with(|| now(&self.client));
+        let stream_was_missing = self.was_missing && self.full_at.is_none();
+        let time = self.time.clone();
+        self.listing = Some(Box::pin(async move {
+            let list = one_list(client, stream, query, include_closed, time).await?;
+            Ok(ShardList { stream_was_missing, ..list })
+        }));
+    }
+
+    /// Puts the list into Kinesis's time.
+    fn note_time(&mut self, listed: &mut Result<ShardList, ListError>) {
+        let offset = self.time.offset();
+        self.first_offset = self.first_offset.or(offset);
+        if let (Ok(list), Some(asked_at)) = (listed, self.first_asked_at) {
+            list.first_asked_at = self.first_offset.unwrap_or_default().to_server_time(asked_at);
+            list.clock_skew = offset.unwrap_or_default();
+        }
+    }
+
+    fn note_list(&mut self, list: &ShardList) {
+        self.failures = 0;
+        self.was_missing = false;
+        if list.is_full() {
+            self.greatest.clone_from(&list.greatest_id);
+            self.full_at = self.in_flight.map(|in_flight| in_flight.at);
+            self.full_next = false;
+        } else if list.greatest_id > self.greatest {
+            self.greatest.clone_from(&list.greatest_id);
+        }
+        let shards = list.pages.iter().map(Vec::len).sum::<usize>();
+        tracing::debug!(
+            stream = self.stream.name(),
+            shards,
+            full = list.is_full(),
+            "listed the shards"
+        );
+    }
+
+    /// Sets the time of the next attempt.
+    fn note_failure(&mut self, error: &ListError) {
+        let is_missing = match error {
+            ListError::StreamNotFound { .. } => true,
+            ListError::MalformedList { reason, .. } => reason == NO_SHARDS,
+            _ => false,
+        };
+        self.full_next |= is_missing;
+        self.was_missing |= is_missing;
+        self.retry_in = backoff(MIN_RETRY_DELAY, self.interval, self.failures);
+        self.failures = self.failures.saturating_add(1);
+        if let Some(ticks) = self.ticks.as_mut() {
+            ticks.as_mut().reset_after(self.retry_in);
+        }
+    }
+}
+
+/// Whether Kinesis lists the shard as closed now; none if it does not list the shard.
+pub(crate) async fn is_listed_as_closed(
+    client: &Client,
+    stream: &StreamId,
+    shard_id: &str,
+) -> Result<Option<bool>, ListError> {
+    let pages = list(client, stream, &Query::Everything, &ServerClock::default()).await?;
+    let shard = pages.into_shards().find(|shard| shard.shard_id() == shard_id);
+    Ok(shard.map(|shard| is_closed(&shard)))
+}
+
+/// Lists the children of a shard. As they are newer, their ids follow its own.
+pub(crate) async fn list_children(
+    client: &Client,
+    stream: &StreamId,
+    shard_id: &str,
+) -> Result<Vec<ChildShard>, ListError> {
+    let query = Query::After(shard_id.to_owned());
+    let pages = list(client, stream, &query, &ServerClock::default()).await?;
+    let as_child = |shard: Shard| {
+        let parents = parent_ids(&shard);
+        let parents = parents.contains(&Some(shard_id)).then_some(parents)?;
+        let parents = parents.into_iter().flatten().map(str::to_owned).collect();
+        let child = ChildShard::builder().set_parent_shards(Some(parents)).shard_id(shard.shard_id);
+        child.set_hash_key_range(shard.hash_key_range).build().ok()
+    };
+    Ok(pages.into_shards().filter_map(as_child).collect())
+}
+
+async fn one_list(
+    client: Client,
+    stream: Arc<StreamId>,
+    query: Query,
+    include_closed: bool,
+    time: ServerClock,
+) -> Result<ShardList, ListError> {
+    stream.validate().map_err(|reason| ListError::invalid(&stream, reason))?;
+    let mut pages = list(&client, &stream, &query, &time).await?;
+    let mut extent =
+        if matches!(query, Query::After(_)) { Extent::Additions } else { Extent::Full };
+    if include_closed && matches!(query, Query::FromTimestamp(_)) {
+        // The full list comes second, so that it holds all that the filtered one does.
+        let only = ShardList::from_pages(Arc::clone(&stream), Extent::Full, pages)?;
+        extent = Extent::Filtered(
+            only.pages.into_iter().flatten().map(|shard| shard.shard_id).collect(),
+        );
+        pages = list(&client, &stream, &Query::Everything, &time).await?;
+    }
+    ShardList::from_pages(stream, extent, pages)
+}
+
+impl Stream for ShardLists {
+    type Item = Result<ShardList, ListError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let interval = this.interval;
+        if this.runtime.has_changed() {
+            // Their timers are those of the other runtime.
+            (this.ticks, this.listing) = (None, None);
+        }
+        let ticks = this.ticks.get_or_insert_with(|| {
+            let mut ticks = tokio::time::interval(interval);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            IntervalStream::new(ticks)
+        });
+        if this.listing.is_none() {
+            ready!(Pin::new(ticks).poll_next(cx));
+            this.begin();
+        }
+        let Some(listing) = this.listing.as_mut() else { return Poll::Pending };
+        let mut listed = ready!(listing.poll_unpin(cx));
+        this.listing = None;
+        this.note_time(&mut listed);
+        match &listed {
+            Ok(list) => this.note_list(list),
+            Err(error) => this.note_failure(error),
+        }
+        Poll::Ready(Some(listed))
+    }
+}
+
+impl FusedStream for ShardLists {
+    fn is_terminated(&self) -> bool {
+        false
+    }
+}
+
+impl fmt::Debug for ShardLists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardLists")
+            .field("stream", &self.stream.name())
+            .field("every", &self.interval)
+            .field("listing", &self.is_listing())
+            .field("failures", &self.failures)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+//! Whether a shard has ended: the reader asks, the lists of shards answer.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use aws_sdk_kinesis::types::Shard;
+
+use crate::listing::shard_list::is_closed;
+
+/// What a reader and the stream of shards have told each other about the end of one shard.
+///
+/// A response that names neither a next iterator nor child shards may be the end of the shard,
+/// since some servers name no children, or may be damaged. The reader claims the end; the stream of
+/// shards hears the claim, and judges it by a full list that it requests afterwards.
+#[derive(Debug)]
+pub(crate) struct EndClaim(AtomicU8);
+
+/// No claim, or the last list showed that the shard is open.
+const NONE: u8 = 0;
+/// The reader has claimed the end, and the stream of shards has not heard it.
+const CLAIMED: u8 = 1;
+/// The stream of shards waits for a list.
+const HEARD: u8 = 2;
+/// A list showed that the shard is closed. A closed shard never opens again.
+const CLOSED: u8 = 3;
+/// The stream of shards will get no list.
+const LEFT: u8 = 4;
+
+/// What is known about a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Claimed just now.
+    New,
+    /// Claimed before, and nobody has heard it: the stream of shards is not polled, or is gone.
+    Unheard,
+    /// The next full list decides.
+    Heard,
+    Closed,
+}
+
+impl EndClaim {
+    pub(crate) fn of(shard: &Shard) -> Self {
+        Self(AtomicU8::new(if is_closed(shard) { CLOSED } else { NONE }))
+    }
+
+    /// Claims the end, for the reader. The caller wakes the stream of shards.
+    pub(crate) fn make(&self) -> Standing {
+        match self.0.compare_exchange(NONE, CLAIMED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Standing::New,
+            Err(CLAIMED | LEFT) => Standing::Unheard,
+            Err(HEARD) => Standing::Heard,
+            Err(_) => Standing::Closed,
+        }
+    }
+
+    /// Withdraws the claim, for the reader: the shard goes on.
+    pub(crate) fn withdraw(&self) {
+        if self.0.load(Ordering::Relaxed) != NONE {
+            self.change(|state| state != CLOSED, NONE);
+        }
+    }
+
+    /// Hears a claim, for the stream of shards; false if there is none that is new.
+    pub(crate) fn hear(&self) -> bool {
+        self.0.load(Ordering::Acquire) == CLAIMED && self.change(|state| state == CLAIMED, HEARD)
+    }
+
+    /// Confirms the claim: a list shows that the shard is closed.
+    pub(crate) fn confirm(&self) {
+        self.0.store(CLOSED, Ordering::Release);
+    }
+
+    /// Refuses the claim, for the stream of shards: the list does not confirm it. The reader may
+    /// make another.
+    pub(crate) fn refuse(&self) {
+        self.change(|state| state == HEARD, NONE);
+    }
+
+    /// Leaves the claim to the reader, for the stream of shards: no list will come.
+    pub(crate) fn leave(&self) {
+        self.change(|state| state == HEARD, LEFT);
+    }
+
+    fn change(&self, when: impl Fn(u8) -> bool, to: u8) -> bool {
+        let change = |state| when(state).then_some(to);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kinesis::types::SequenceNumberRange;
+
+    use super::*;
+
+    fn claim(ending: Option<&str>) -> EndClaim {
+        let range = SequenceNumberRange::builder()
+            .starting_sequence_number("1")
+            .set_ending_sequence_number(ending.map(str::to_owned))
+            .build()
+            .unwrap();
+        EndClaim::of(
+            &Shard::builder().shard_id("shard").sequence_number_range(range).build().unwrap(),
+        )
+    }
+
+    #[test]
+    fn a_claim_is_heard_once_and_judged_by_a_list() {
+        let claim = claim(None);
+        assert!(!claim.hear());
+        assert_eq!((claim.make(), claim.make()), (Standing::New, Standing::Unheard));
+        assert!(claim.hear() && !claim.hear());
+        assert_eq!(claim.make(), Standing::Heard);
+        claim.refuse();
+        assert_eq!(claim.make(), Standing::New);
+        assert!(claim.hear());
+        claim.leave();
+        assert_eq!(claim.make(), Standing::Unheard);
+        assert!(!claim.hear(), "who has left it does not hear it again");
+        claim.withdraw();
+        assert_eq!(claim.make(), Standing::New);
+        claim.confirm();
+        claim.withdraw();
+        claim.refuse();
+        assert_eq!(claim.make(), Standing::Closed, "a closed shard stays closed");
+    }
+
+    #[test]
+    fn a_shard_that_was_listed_as_closed_needs_no_other_list() {
+        assert_eq!(claim(Some("7")).make(), Standing::Closed);
+        assert_eq!(claim(Some("")).make(), Standing::New);
+    }
+}

@@ -1,0 +1,14 @@
+//! What a shard is, to its consumer: its stream, its handle, where to read it from, and how it
+//! ends.
+
+pub(crate) mod completion;
+pub(crate) mod end_claim;
+pub(crate) mod handle;
+pub(crate) mod outcome;
+pub(crate) mod position;
+pub(crate) mod stream_id;
+
+pub use handle::ShardHandle;
+pub use outcome::{OnDrop, ParentOutcome};
+pub use position::{Progress, StartAt, StartPosition};
+pub use stream_id::StreamId;

@@ -1,0 +1,8 @@
+//! Parts that know nothing of shards.
+
+pub(crate) mod abort_on_drop;
+pub(crate) mod backoff;
+pub(crate) mod clock;
+pub(crate) mod request_timeout;
+pub(crate) mod runtime;
+pub(crate) mod sdk_error;
