@@ -1,6 +1,7 @@
-//! The front door.
+//! The streams of shards that everything else builds on.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,273 +10,350 @@ use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
 
-use crate::lineage::graph::ListRequest;
 use crate::lineage::{DEFAULT_POLL_INTERVAL, ParentsFirst, parents_first};
 use crate::listing::error::ListError;
-use crate::listing::shard_lists;
-use crate::listing::shard_lists::ShardLists;
+use crate::listing::shard_lists::{ShardLists, shard_lists};
 use crate::shard::handle::ShardHandle;
 use crate::shard::outcome::OnDrop;
 use crate::shard::position::{Progress, StartAt};
 use crate::shard::stream_id::StreamId;
 
-/// Stream of [`all_shards`].
+/// Stream of [`all_shards`] and, as [`TryAllShards`], of [`try_all_shards`].
+///
+/// The parameter `E` says what becomes of a listing that fails: [`LogErrors`] or [`YieldErrors`].
 #[must_use = "streams do nothing unless polled"]
-pub struct AllShards {
-    shards: TryAllShards,
+pub struct AllShards<E = LogErrors> {
+    shards: ParentsFirst<ShardLists>,
+    /// The shard that [`ready`](Self::ready) met, if it met one.
+    first: Option<ShardHandle>,
+    errors: PhantomData<fn() -> E>,
 }
 
-/// Stream of [`try_all_shards`].
-#[must_use = "streams do nothing unless polled"]
-pub struct TryAllShards {
-    lineage: ParentsFirst<ShardLists>,
-}
+/// Stream of [`try_all_shards`]: [`AllShards`] with each failed listing as one `Err`.
+pub type TryAllShards = AllShards<YieldErrors>;
 
-impl TryAllShards {
+/// Logs a listing that fails: the items are the shards alone.
+#[derive(Clone, Copy, Debug)]
+pub enum LogErrors {}
+
+/// Yields a listing that fails as an `Err`: the items are `Result`s.
+#[derive(Clone, Copy, Debug)]
+pub enum YieldErrors {}
+
+pub(crate) mod sealed {
+    use super::{ListError, LogErrors, YieldErrors};
+
+    /// What becomes of a listing that fails.
+    pub trait ErrorPolicy {
+        /// What the stream yields for a `T`.
+        type Item<T>;
+
+        /// Turns a result into an item, or hands the error back to be logged.
+        fn item<T>(result: Result<T, ListError>) -> Result<Self::Item<T>, ListError>;
+
+        /// Applies `f` to a shard in an item.
+        fn map<T, U>(item: Self::Item<T>, f: impl FnOnce(T) -> U) -> Self::Item<U>;
+    }
+
+    impl ErrorPolicy for LogErrors {
+        type Item<T> = T;
+
+        fn item<T>(result: Result<T, ListError>) -> Result<T, ListError> {
+            result
+        }
+
+        fn map<T, U>(item: T, f: impl FnOnce(T) -> U) -> U {
+            f(item)
+        }
+    }
+
+    impl ErrorPolicy for YieldErrors {
+        type Item<T> = Result<T, ListError>;
+
+        fn item<T>(result: Result<T, ListError>) -> Result<Result<T, ListError>, ListError> {
+            Ok(result)
+        }
+
+        fn map<T, U>(item: Result<T, ListError>, f: impl FnOnce(T) -> U) -> Result<U, ListError> {
+            item.map(f)
+        }
+    }
+}
+use sealed::ErrorPolicy;
+
+impl<E> AllShards<E> {
     fn new(client: &Client, stream: StreamId) -> Self {
-        Self { lineage: parents_first(shard_lists(client, stream, DEFAULT_POLL_INTERVAL)) }
-    }
-}
-
-/// The setters, the same for both streams.
-macro_rules! setters {
-    () => {
-        /// How often the shards are listed. Each such listing is one request, however many shards
-        /// the stream has. It is also the longest delay between attempts while listing fails, and
-        /// before a shard that was handed back is offered again.
-        ///
-        /// Children are rarely found by it: closing a shard lists at once, unless its children are
-        /// known.
-        ///
-        /// # Default
-        ///
-        /// 30 seconds.
-        ///
-        /// # Panics
-        ///
-        /// If `interval` is zero, and after the first poll. One of more than 30 years counts as 30
-        /// years.
-        #[must_use = "a setter gives back the stream that it has set"]
-        #[track_caller]
-        pub fn poll_interval(mut self, interval: Duration) -> Self {
-            let lineage = self.lineage_mut();
-            lineage.lists_mut().set_interval(interval);
-            lineage.set_max_reoffer_delay(interval);
-            self
-        }
-
-        /// How often the listing asks for all shards instead of those that are new: it catches what
-        /// a partial listing cannot, and lets expired shards be forgotten. It takes one request for
-        /// every 1,000 shards.
-        ///
-        /// # Default
-        ///
-        /// 10 minutes.
-        ///
-        /// # Panics
-        ///
-        /// If `interval` is zero, and after the first poll.
-        #[must_use = "a setter gives back the stream that it has set"]
-        #[track_caller]
-        pub fn full_listing_interval(mut self, interval: Duration) -> Self {
-            self.lineage_mut().lists_mut().set_full_interval(interval);
-            self
-        }
-
-        /// Where the run begins.
-        ///
-        /// # Default
-        ///
-        /// [`StartAt::TrimHorizon`].
-        ///
-        /// # Panics
-        ///
-        /// After the first poll.
-        #[must_use = "a setter gives back the stream that it has set"]
-        #[track_caller]
-        pub fn start_at(mut self, start: StartAt) -> Self {
-            let lineage = self.lineage_mut();
-            lineage.set_start_at(start);
-            lineage.lists_mut().set_from(if let StartAt::Timestamp(from) = start {
-                Some(from)
-            } else {
-                None
-            });
-            self
-        }
-
-        /// Goes on from what an earlier run left: how far it came with each shard, by shard id.
-        ///
-        /// It wins over [`start_at`](Self::start_at). A shard that is named starts where it says,
-        /// closed or open, or is not offered at all if it was [`Finished`](Progress::Finished);
-        /// what descends from a named shard and is not named itself starts at `TrimHorizon`, also
-        /// under [`StartAt::Latest`]. Remember a shard as finished for as long as Kinesis lists it.
-        ///
-        /// An entry is used by the first shard that bears its id. A stream that was deleted and
-        /// created again *between* two runs, or before the second full listing of this one, has the
-        /// same shard ids, and Kinesis says nothing by which the two could be told apart here:
-        /// start it without `resume`.
-        ///
-        /// # Default
-        ///
-        /// Nothing.
-        ///
-        /// # Panics
-        ///
-        /// After the first poll.
-        ///
-        /// ```
-        /// use kinesis_shards::{StartAt, all_shards};
-        /// use kinesis_shards::shard::{Progress, StartPosition};
-        ///
-        /// # fn example(client: &aws_sdk_kinesis::Client) {
-        /// let last = "49590338271490256608559692538361571095921575989136588898".to_owned();
-        /// let shards = all_shards(client, "orders").start_at(StartAt::Latest).resume([
-        ///     ("shardId-000000000000".to_owned(), Progress::Finished),
-        ///     ("shardId-000000000001".to_owned(), Progress::At(StartPosition::After(last))),
-        /// ]);
-        /// # }
-        /// ```
-        #[must_use = "a setter gives back the stream that it has set"]
-        #[track_caller]
-        pub fn resume(mut self, progress: impl IntoIterator<Item = (String, Progress)>) -> Self {
-            let lineage = self.lineage_mut();
-            lineage.set_resume(progress);
-            let include_closed = lineage.is_resumed();
-            lineage.lists_mut().set_include_closed(include_closed);
-            self
-        }
-
-        /// What dropping an unfinished handle means.
-        ///
-        /// # Default
-        ///
-        /// [`OnDrop::Close`].
-        ///
-        /// # Panics
-        ///
-        /// After the first poll.
-        #[must_use = "a setter gives back the stream that it has set"]
-        #[track_caller]
-        pub fn on_drop(mut self, on_drop: OnDrop) -> Self {
-            self.lineage_mut().set_on_drop(on_drop);
-            self
-        }
-
-        /// How many shards are remembered: those that wait or are out, and those closed that may
-        /// still be listed.
-        #[must_use]
-        pub fn tracked(&self) -> usize {
-            self.lineage().tracked()
-        }
-    };
-}
-
-impl AllShards {
-    setters!();
-
-    pub(crate) fn lineage(&self) -> &ParentsFirst<ShardLists> {
-        &self.shards.lineage
+        Self::of(parents_first(shard_lists(client, stream, DEFAULT_POLL_INTERVAL)))
     }
 
-    pub(crate) fn lineage_mut(&mut self) -> &mut ParentsFirst<ShardLists> {
-        &mut self.shards.lineage
-    }
-}
-
-impl TryAllShards {
-    setters!();
-
-    pub(crate) fn lineage(&self) -> &ParentsFirst<ShardLists> {
-        &self.lineage
+    fn of(shards: ParentsFirst<ShardLists>) -> Self {
+        Self { shards, first: None, errors: PhantomData }
     }
 
-    pub(crate) fn lineage_mut(&mut self) -> &mut ParentsFirst<ShardLists> {
-        &mut self.lineage
+    /// Sets how often the shards are listed.
+    ///
+    /// Each such listing is one request, however many shards the stream has. The interval is also the
+    /// longest delay between attempts while listing fails, and before an abandoned shard is offered
+    /// again. Children rarely wait for it: closing a shard lists at once, unless its children are
+    /// known.
+    ///
+    /// # Default
+    ///
+    /// 30 seconds.
+    ///
+    /// # Panics
+    ///
+    /// If `interval` is zero, and after the first poll. One of more than 30 years counts as 30 years.
+    #[must_use = "a setter returns the stream that it has set"]
+    #[track_caller]
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.shards.lists_mut().set_interval(interval);
+        self.shards.set_max_reoffer_delay(interval);
+        self
     }
-}
 
-impl Stream for TryAllShards {
-    type Item = Result<ShardHandle, ListError>;
+    /// Sets how often a listing asks for all shards instead of the new ones.
+    ///
+    /// A full listing catches what a partial one cannot, and lets expired shards be forgotten. It takes
+    /// one request for every 1,000 shards.
+    ///
+    /// # Default
+    ///
+    /// 10 minutes.
+    ///
+    /// # Panics
+    ///
+    /// If `interval` is zero, and after the first poll.
+    #[must_use = "a setter returns the stream that it has set"]
+    #[track_caller]
+    pub fn full_listing_interval(mut self, interval: Duration) -> Self {
+        self.shards.lists_mut().set_full_interval(interval);
+        self
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut lineage = Pin::new(&mut self.lineage);
-        let before = lineage.get_ref().under_way();
+    /// Sets where the run begins.
+    ///
+    /// # Default
+    ///
+    /// [`StartAt::TrimHorizon`].
+    ///
+    /// # Panics
+    ///
+    /// After the first poll.
+    #[must_use = "a setter returns the stream that it has set"]
+    #[track_caller]
+    pub fn start_at(mut self, start: StartAt) -> Self {
+        self.shards.set_start_at(start);
+        let from = match start {
+            StartAt::Timestamp(from) => Some(from),
+            _ => None,
+        };
+        self.shards.lists_mut().set_from(from);
+        self
+    }
+
+    /// Continues an earlier run: takes how far it came with each shard, by shard id.
+    ///
+    /// It wins over [`start_at`](Self::start_at). A shard that is named starts where its entry says,
+    /// closed or open, or is not offered at all if it was [`Finished`](Progress::Finished). A
+    /// descendant of a named shard that is not named itself starts at `TrimHorizon`, also under
+    /// [`StartAt::Latest`]. Keep a shard as finished for as long as Kinesis lists it.
+    ///
+    /// The first shard with the id of an entry uses the entry up. A stream that was deleted and created
+    /// again *between* two runs, or before the second full listing of this one, has the same shard ids,
+    /// and Kinesis says nothing by which the two could be told apart here: start it without `resume`.
+    ///
+    /// # Default
+    ///
+    /// Nothing.
+    ///
+    /// # Panics
+    ///
+    /// After the first poll.
+    ///
+    /// ```
+    /// use kinesis_shards::shard::{Progress, StartPosition};
+    /// use kinesis_shards::{StartAt, all_shards};
+    ///
+    /// # fn example(client: &aws_sdk_kinesis::Client) {
+    /// let last = "49590338271490256608559692538361571095921575989136588898".to_owned();
+    /// let shards = all_shards(client, "orders").start_at(StartAt::Latest).resume([
+    ///     ("shardId-000000000000".to_owned(), Progress::Finished),
+    ///     ("shardId-000000000001".to_owned(), Progress::At(StartPosition::After(last))),
+    /// ]);
+    /// # }
+    /// ```
+    #[must_use = "a setter returns the stream that it has set"]
+    #[track_caller]
+    pub fn resume(mut self, progress: impl IntoIterator<Item = (String, Progress)>) -> Self {
+        self.shards.set_resume(progress);
+        let include_closed = self.shards.is_resumed();
+        self.shards.lists_mut().set_include_closed(include_closed);
+        self
+    }
+
+    /// Sets what dropping an unfinished handle means.
+    ///
+    /// # Default
+    ///
+    /// [`OnDrop::Close`].
+    ///
+    /// # Panics
+    ///
+    /// After the first poll.
+    #[must_use = "a setter returns the stream that it has set"]
+    #[track_caller]
+    pub fn on_drop(mut self, on_drop: OnDrop) -> Self {
+        self.shards.set_on_drop(on_drop);
+        self
+    }
+
+    /// Returns how many shards the stream remembers: those that wait or are out, and closed ones that
+    /// Kinesis may still list.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.shards.tracked()
+    }
+
+    pub(crate) fn shards(&self) -> &ParentsFirst<ShardLists> {
+        &self.shards
+    }
+
+    pub(crate) fn shards_mut(&mut self) -> &mut ParentsFirst<ShardLists> {
+        &mut self.shards
+    }
+
+    /// Polls for a shard or a failed listing, and lists at once where a listing would help.
+    fn poll_shard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ShardHandle, ListError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        let mut shards = Pin::new(&mut self.shards);
+        let before = shards.get_ref().in_flight();
         loop {
-            if let Poll::Ready(shard) = lineage.as_mut().poll_next(cx) {
+            if let Poll::Ready(shard) = shards.as_mut().poll_next(cx) {
                 return Poll::Ready(shard);
             }
-            // One listing at a time: what is closed while one is under way is looked at again when
-            // that has come.
-            if let Some(listing) = lineage.get_ref().under_way() {
+            // One listing at a time: shards closed during it are reconsidered when it completes.
+            if let Some(listing) = shards.get_ref().in_flight() {
                 if before != Some(listing) {
-                    lineage.as_mut().listing_begins(listing.is_full);
+                    shards.as_mut().listing_begins(listing.is_full);
                 }
                 return Poll::Pending;
             }
-            match lineage.as_mut().take_list_request() {
-                Some(wanted) => {
-                    lineage.as_mut().get_pin_mut().list_now(wanted == ListRequest::Full)
-                }
+            match shards.as_mut().take_list_request() {
+                Some(request) => shards.as_mut().get_pin_mut().list_now(request),
                 None => return Poll::Pending,
             }
         }
     }
+
+    /// Waits until the shards have been listed once, and returns the stream.
+    ///
+    /// A failure that no retry mends ends the wait: no such stream, no permission, an invalid name. Any
+    /// other is logged and retried, as without `ready`. Call it to let a program fail at its start
+    /// instead of waiting in silence:
+    ///
+    /// ```
+    /// use kinesis_shards::all_shards;
+    /// # use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// # let kinesis = FakeKinesis::new();
+    /// # kinesis.create_stream("orders", 1);
+    /// # let client = kinesis.client();
+    /// let error = all_shards(&client, "ordres").ready().await.unwrap_err();
+    /// assert!(error.to_string().contains("stream ordres was not found"), "{error}");
+    /// let shards = all_shards(&client, "orders").ready().await.unwrap();
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`ListError`] that is not [retryable](ListError::is_retryable).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its time driver enabled.
+    pub async fn ready(mut self) -> Result<Self, ListError> {
+        loop {
+            let listed = std::future::poll_fn(|cx| match self.poll_shard(cx) {
+                Poll::Pending if self.shards.get_ref().has_listed() => Poll::Ready(None),
+                polled => polled,
+            });
+            match listed.await {
+                Some(Ok(shard)) => self.first = Some(shard),
+                Some(Err(error)) if error.is_retryable() => {
+                    self.log(&error);
+                    continue;
+                }
+                Some(Err(error)) => return Err(error),
+                None => {}
+            }
+            return Ok(self);
+        }
+    }
+
+    fn log(&self, error: &ListError) {
+        let lists = self.shards.get_ref();
+        tracing::warn!(
+            stream = %lists.stream(),
+            %error,
+            retryable = error.is_retryable(),
+            next_attempt_in = ?lists.retry_in(),
+            "cannot list the shards; retrying, and shards already offered are not affected"
+        );
+    }
 }
 
-impl Stream for AllShards {
-    type Item = ShardHandle;
+impl TryAllShards {
+    /// Logs failed listings instead of yielding them: turns the stream into [`AllShards`].
+    ///
+    /// ```
+    /// # fn example(client: &aws_sdk_kinesis::Client) {
+    /// use kinesis_shards::{AllShards, try_all_shards};
+    ///
+    /// let shards: AllShards = try_all_shards(client, "orders").log_errors();
+    /// # }
+    /// ```
+    pub fn log_errors(self) -> AllShards {
+        AllShards { shards: self.shards, first: self.first, errors: PhantomData }
+    }
+}
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ShardHandle>> {
+impl<E: ErrorPolicy> Stream for AllShards<E> {
+    type Item = E::Item<ShardHandle>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            match ready!(Pin::new(&mut self.shards).poll_next(cx)) {
-                Some(Ok(shard)) => return Poll::Ready(Some(shard)),
-                Some(Err(error)) => {
-                    let lists = self.shards.lineage.get_ref();
-                    tracing::warn!(
-                        stream = %lists.stream(),
-                        %error,
-                        retryable = error.is_retryable(),
-                        next_attempt_in = ?lists.retry_in(),
-                        "listing the shards failed; it is tried again, and the shards already out go on"
-                    );
-                }
-                None => return Poll::Ready(None),
+            let Some(shard) = ready!(self.poll_shard(cx)) else { return Poll::Ready(None) };
+            match E::item(shard) {
+                Ok(item) => return Poll::Ready(Some(item)),
+                Err(error) => self.log(&error),
             }
         }
     }
 }
 
-impl FusedStream for AllShards {
+impl<E: ErrorPolicy> FusedStream for AllShards<E> {
     fn is_terminated(&self) -> bool {
         false
     }
 }
 
-impl FusedStream for TryAllShards {
-    fn is_terminated(&self) -> bool {
-        false
-    }
-}
-
-impl fmt::Debug for AllShards {
+impl<E> fmt::Debug for AllShards<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AllShards").field(&self.shards.lineage).finish()
+        f.debug_tuple("AllShards").field(&self.shards).finish()
     }
 }
 
-impl fmt::Debug for TryAllShards {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TryAllShards").field(&self.lineage).finish()
-    }
-}
-
-/// Every shard of a stream, each one once, and each after its parents, as [`all_shards`] does, with
-/// each failed listing as one `Err`.
+/// Returns every shard of a stream, each one once and after its parents, with each failed listing as
+/// one `Err`.
 ///
-/// After an `Err` poll on: the stream never ends by itself, and the next attempt follows on a
-/// schedule that [`shard_lists`](crate::listing::shard_lists()) describes. It tells a mistyped name
-/// or a revoked permission from silence:
+/// Keep polling after an `Err`: the stream never ends by itself, and retries on the schedule of
+/// [`shard_lists`]. [`ListError::is_retryable`] tells a mistyped name or a revoked permission from
+/// trouble that passes.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -285,17 +363,23 @@ impl fmt::Debug for TryAllShards {
 /// let mut shards = try_all_shards(client, "ordres");
 /// while let Some(shard) = shards.next().await {
 ///     match shard {
-///         Ok(shard) => { tokio::spawn(async move { /* read it */ shard.complete() }); }
-///         Err(error) if error.is_retryable() => eprintln!("{error}"), // with the reason: throttling, no answer, no connection, ...
-///         Err(error) => return Err(error),
+///         Ok(shard) => {
+///             tokio::spawn(async move {
+///                 // ... read it ...
+///                 shard.complete();
+///             });
+///         }
+///         Err(error) if error.is_retryable() => eprintln!("{error}"), // the stream retries
+///         Err(error) => return Err(error), // no such stream, no permission, ...
 ///     }
 /// }
-/// # Ok(()) }
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Errors
 ///
-/// See [`ListError`]. None of them touches a handle that is out.
+/// See [`ListError`]. No error affects a handle that was already offered.
 ///
 /// # Panics
 ///
@@ -305,24 +389,25 @@ impl fmt::Debug for TryAllShards {
 ///
 /// Dropping `next()` loses nothing: all state lives in the stream.
 pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllShards {
-    TryAllShards::new(client, stream.into())
+    AllShards::new(client, stream.into())
 }
 
-/// Every shard of a stream, each one once, and each after its parents.
+/// Returns every shard of a stream, each one once and after its parents.
 ///
-/// The shards are listed every 30 seconds, and at once when a shard is closed whose children are
-/// not known. A shard is offered as a [`ShardHandle`] when all its parents are closed; completing
-/// or dropping the handle closes it. A listing that fails is logged (`tracing`, level `WARN`) and
-/// tried again; [`try_all_shards`] yields it instead. The stream never ends by itself: stop with
-/// `take_until`, or by dropping it.
+/// The stream lists the shards every 30 seconds, and at once when a shard is closed whose children are
+/// not known. It offers a shard as a [`ShardHandle`] when all its parents are closed; completing or
+/// dropping the handle closes the shard. It logs a listing that fails (`tracing`, level `WARN`) and
+/// retries; [`try_all_shards`] yields the error instead, and [`ready`](AllShards::ready) fails at once
+/// on what no retry mends. The stream never ends by itself: stop with `take_until`, or by dropping it.
 ///
 /// ```no_run
 /// use aws_config::BehaviorVersion;
+/// use aws_sdk_kinesis::Client;
 /// use futures::StreamExt;
 /// use kinesis_shards::all_shards;
 ///
 /// # async fn example() {
-/// let client = aws_sdk_kinesis::Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
+/// let client = Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
 ///
 /// all_shards(&client, "orders")
 ///     .for_each_concurrent(None, |shard| async move {
@@ -336,11 +421,10 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 ///
 /// # It works only while it is polled
 ///
-/// Nothing runs in the background: no task is spawned, and the shards are listed only while the
-/// stream is polled. So do not wait for one shard's end between two polls: `while let Some(shard) =
-/// shards.next().await { read(shard).await }` never leaves the first open shard. Read shards
-/// concurrently, with `for_each_concurrent` as above, a [`JoinSet`](tokio::task::JoinSet),
-/// `flat_map_unordered` or the like.
+/// Nothing runs in the background: the stream spawns no task and lists shards only while it is polled.
+/// `while let Some(shard) = shards.next().await { read(shard).await }` never leaves the first open
+/// shard. Read shards concurrently, with `for_each_concurrent` as above, a
+/// [`JoinSet`](tokio::task::JoinSet), or [`records`](crate::ShardStreamExt::records).
 ///
 /// # Panics
 ///
@@ -349,7 +433,7 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 /// # Cancel safety
 ///
 /// Dropping `next()` loses nothing: all state lives in the stream. Dropping the stream frees
-/// everything; handles that outlive it close into the void.
+/// everything; handles that outlive it close without effect.
 pub fn all_shards(client: &Client, stream: impl Into<StreamId>) -> AllShards {
-    AllShards { shards: try_all_shards(client, stream) }
+    try_all_shards(client, stream).log_errors()
 }

@@ -287,7 +287,7 @@ pub mod shard;
 pub mod testing;
 mod util;
 
-pub use all_shards::{AllShards, TryAllShards, all_shards, try_all_shards};
+pub use all_shards::{AllShards, LogErrors, TryAllShards, YieldErrors, all_shards, try_all_shards};
 #[cfg(feature = "dynamodb")]
 pub use checkpoint::DynamoDbStore;
 #[cfg(feature = "file")]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::Client;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use futures::stream::FusedStream;
 use futures::task::AtomicWaker;
-use pin_project::pin_project;
 
-use crate::all_shards::{AllShards, TryAllShards};
+use crate::all_shards::sealed::ErrorPolicy;
+use crate::all_shards::{AllShards, LogErrors};
 use crate::checkpoint::checkpoints::Checkpoints;
 use crate::checkpoint::claims::Claim;
 use crate::checkpoint::resume::Resume;
@@ -20,8 +20,7 @@ use crate::checkpoint::value::Checkpoint;
 use crate::listing::error::ListError;
 use crate::records::flatten::Records;
 use crate::shard::handle::ShardHandle;
-use crate::shard::position::{Progress, StartAt, StartPosition};
-use crate::shard::stream_id::StreamId;
+use crate::shard::position::{StartAt, StartPosition};
 
 /// A shard, and its checkpoint: to be read from there, with [`records`](Self::records).
 ///
@@ -134,23 +133,20 @@ impl std::fmt::Debug for CheckpointedShard {
 
 /// A stream of shards, each with its checkpoint: see [`AllShards::checkpoints`].
 ///
-/// It ends when the checkpoints are [stopped](Checkpoints::shutdown).
+/// It ends when the checkpoints are [shut down](Checkpoints::shutdown).
 ///
 /// # Cancel safety
 ///
 /// Dropping `next()` loses nothing.
-#[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
-#[pin_project]
-pub struct CheckpointedShards<S: Resumable> {
-    #[pin]
-    shards: S,
+pub struct CheckpointedShards<E: ErrorPolicy = LogErrors> {
+    shards: AllShards<E>,
     client: Client,
     checkpoints: Checkpoints,
-    /// Those that are remembered, and were not taken yet.
-    opened: VecDeque<S::Checkpointed>,
-    /// The run begins at a time. Then none of its shards is read before all that it begins with are
-    /// remembered: so they are opened together.
+    /// Shards whose start is being saved, and that were not taken yet.
+    opened: VecDeque<E::Item<CheckpointedShard>>,
+    /// Whether the run begins at a time. Then no shard is read before the starts of all that the run
+    /// begins with are durable, so they are opened together.
     together: bool,
     /// It begins at `Latest`, or where an earlier run did that has not come to a record.
     from_latest: bool,
@@ -158,119 +154,43 @@ pub struct CheckpointedShards<S: Resumable> {
     has_ended: bool,
 }
 
-mod sealed {
-    use crate::checkpoint::shards::CheckpointedShard;
-    use crate::shard::handle::ShardHandle;
-    use crate::shard::position::{Progress, StartAt};
-    use crate::shard::stream_id::StreamId;
-    use aws_sdk_kinesis::Client;
-    use futures::Stream;
-
-    /// What can be resumed, and tells what it has forgotten.
-    pub trait Resumable: Stream + Sized {
-        type Checkpointed;
-        fn client(&self) -> Client;
-        fn stream(&self) -> &StreamId;
-        fn start(&self) -> StartAt;
-        fn start_from(self, start: StartAt) -> Self;
-        fn resume_from(self, progress: Vec<(String, Progress)>, past_start: Vec<String>) -> Self;
-        fn forgotten(&mut self) -> Vec<String>;
-        fn open(
-            offered: Self::Item,
-            open: impl FnOnce(ShardHandle) -> CheckpointedShard,
-        ) -> Self::Checkpointed;
+impl<E: ErrorPolicy> AllShards<E> {
+    /// Gives each shard its checkpoint: the run continues where the last one stopped.
+    ///
+    /// It [resumes](Self::resume) from what `checkpoints` has loaded: a shard that was read to its end is
+    /// not offered again, and the children of a shard wait for what is truly unfinished. Where a record
+    /// of a shard was processed, all its ancestors are finished, also those without a checkpoint (the
+    /// Kinesis Client Library removes that of a finished shard before Kinesis stops listing it), unless
+    /// a checkpoint says that one of their own ancestors is not. The store forgets what Kinesis does not
+    /// list any more. [`start_at`](Self::start_at) says where a first run begins, and where a shard
+    /// begins that no checkpoint knows; of a run from [`StartAt::Latest`] that has not come to a record
+    /// yet, the time of its beginning is remembered.
+    ///
+    /// # Panics
+    ///
+    /// If the stream was polled already, and if the checkpoints are those of another stream.
+    #[track_caller]
+    pub fn checkpoints(self, checkpoints: &Checkpoints) -> CheckpointedShards<E> {
+        CheckpointedShards::new(self, checkpoints)
     }
 }
-use sealed::Resumable;
 
-macro_rules! resumable {
-    ($shards:ty, $checkpointed:ty, $open:path) => {
-        impl Resumable for $shards {
-            type Checkpointed = $checkpointed;
-
-            fn client(&self) -> Client {
-                self.lineage().get_ref().client().clone()
-            }
-
-            fn stream(&self) -> &StreamId {
-                self.lineage().get_ref().stream()
-            }
-
-            fn start(&self) -> StartAt {
-                self.lineage().start()
-            }
-
-            fn start_from(self, start: StartAt) -> Self {
-                self.start_at(start)
-            }
-
-            fn resume_from(
-                mut self,
-                progress: Vec<(String, Progress)>,
-                past_start: Vec<String>,
-            ) -> Self {
-                self.lineage_mut().tell_forgotten();
-                self.lineage_mut().resume_past(past_start);
-                self.resume(progress)
-            }
-
-            fn forgotten(&mut self) -> Vec<String> {
-                self.lineage_mut().forgotten()
-            }
-
-            fn open(
-                offered: Self::Item,
-                open: impl FnOnce(ShardHandle) -> CheckpointedShard,
-            ) -> $checkpointed {
-                $open(offered, open)
-            }
-        }
-
-        impl $shards {
-            /// Each shard with its checkpoint: the run goes on where the last has stopped.
-            ///
-            /// It [resumes](Self::resume) from what `checkpoints` has loaded, so that what was read
-            /// to its end is not offered again, and the children of a shard wait for what is truly
-            /// unfinished. Where a record of a shard was processed, all its ancestors are finished:
-            /// those of which no checkpoint is left are not read again (the Kinesis Client Library
-            /// removes that of a finished shard before Kinesis stops listing it). What Kinesis does
-            /// not list any more is removed from the store. Where the run begins is as
-            /// [`start_at`](Self::start_at) says, for a first run and for shards that no checkpoint
-            /// knows; of a run from [`StartAt::Latest`] that has not come to a record yet, the time
-            /// of its beginning is remembered.
-            ///
-            /// # Panics
-            ///
-            /// If the stream was polled already, and if the checkpoints are those of another
-            /// stream.
-            #[track_caller]
-            pub fn checkpoints(self, checkpoints: &Checkpoints) -> CheckpointedShards<Self> {
-                CheckpointedShards::new(self, checkpoints)
-            }
-        }
-    };
-}
-resumable!(AllShards, CheckpointedShard, apply);
-resumable!(TryAllShards, Result<CheckpointedShard, ListError>, Result::map);
-
-fn apply<T, U>(value: T, f: impl FnOnce(T) -> U) -> U {
-    f(value)
-}
-
-impl<S: Resumable> CheckpointedShards<S> {
+impl<E: ErrorPolicy> CheckpointedShards<E> {
     #[track_caller]
-    fn new(shards: S, checkpoints: &Checkpoints) -> Self {
-        checkpoints.assert_are_of(shards.stream());
-        let from_latest = shards.start() == StartAt::Latest;
-        let shards = match (shards.start(), checkpoints.earliest_start()) {
-            // The run began then, and a shard may have been seen by nobody since.
-            (StartAt::Latest, Some(since)) => shards.start_from(StartAt::Timestamp(since)),
+    fn new(shards: AllShards<E>, checkpoints: &Checkpoints) -> Self {
+        checkpoints.assert_are_of(shards.shards().get_ref().stream());
+        let from_latest = shards.shards().start() == StartAt::Latest;
+        let mut shards = match (shards.shards().start(), checkpoints.earliest_start()) {
+            // The run began then, and a shard may not have been seen since.
+            (StartAt::Latest, Some(since)) => shards.start_at(StartAt::Timestamp(since)),
             _ => shards,
-        }
-        .resume_from(checkpoints.progress().collect(), checkpoints.past_start());
+        };
+        shards.shards_mut().tell_forgotten();
+        shards.shards_mut().resume_past(checkpoints.past_start());
+        let shards = shards.resume(checkpoints.progress());
         Self {
-            client: shards.client(),
-            together: shards.start() != StartAt::TrimHorizon,
+            client: shards.shards().get_ref().client().clone(),
+            together: shards.shards().start() != StartAt::TrimHorizon,
             from_latest,
             shards,
             checkpoints: checkpoints.clone(),
@@ -279,49 +199,75 @@ impl<S: Resumable> CheckpointedShards<S> {
             has_ended: false,
         }
     }
+
+    /// Waits until the shards have been listed once, and returns the stream: see
+    /// [`AllShards::ready`].
+    ///
+    /// # Errors
+    ///
+    /// A [`ListError`] that is not [retryable](ListError::is_retryable).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its time driver enabled.
+    pub async fn ready(self) -> Result<Self, ListError> {
+        Ok(Self { shards: self.shards.ready().await?, ..self })
+    }
 }
 
-impl<S: Resumable + Unpin> Stream for CheckpointedShards<S> {
-    type Item = S::Checkpointed;
+impl<E: ErrorPolicy> Stream for CheckpointedShards<E> {
+    type Item = E::Item<CheckpointedShard>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut this = self.project();
-        let checkpoints = &*this.checkpoints;
+        let this = self.get_mut();
+        let checkpoints = &this.checkpoints;
         checkpoints.keep_saving();
         this.stopped.register(cx.waker());
-        if *this.has_ended || checkpoints.shared().is_stopping() {
-            *this.has_ended = true;
+        if this.has_ended || checkpoints.shared().is_stopping() {
+            this.has_ended = true;
             this.opened.clear();
             return Poll::Ready(None);
         }
-        // All that one list brings comes without a pause.
-        while this.opened.is_empty() || *this.together {
-            let shard = this.shards.as_mut().poll_next(cx);
-            for id in this.shards.as_mut().get_mut().forgotten() {
+        // All shards of one list are opened without a pause.
+        while this.opened.is_empty() || this.together {
+            let item = this.shards.poll_next_unpin(cx);
+            for id in this.shards.shards_mut().forgotten() {
                 checkpoints.shared().expire(&id);
             }
             let open = |handle| {
-                CheckpointedShard::new(handle, checkpoints, this.client, *this.from_latest)
+                CheckpointedShard::new(handle, checkpoints, &this.client, this.from_latest)
             };
-            match shard {
-                Poll::Ready(Some(shard)) => this.opened.push_back(S::open(shard, open)),
+            match item {
+                Poll::Ready(Some(item)) => this.opened.push_back(E::map(item, open)),
                 Poll::Ready(None) => {
-                    *this.has_ended = this.opened.is_empty();
+                    this.has_ended = this.opened.is_empty();
                     break;
                 }
                 Poll::Pending => break,
             }
         }
         match this.opened.pop_front() {
-            Some(shard) => Poll::Ready(Some(shard)),
-            None if *this.has_ended => Poll::Ready(None),
+            Some(item) => Poll::Ready(Some(item)),
+            None if this.has_ended => Poll::Ready(None),
             None => Poll::Pending,
         }
     }
 }
 
-impl<S: Resumable + Unpin> FusedStream for CheckpointedShards<S> {
+// Neither the shards nor the items are pinned in place.
+impl<E: ErrorPolicy> Unpin for CheckpointedShards<E> {}
+
+impl<E: ErrorPolicy> FusedStream for CheckpointedShards<E> {
     fn is_terminated(&self) -> bool {
         self.has_ended
+    }
+}
+
+impl<E: ErrorPolicy> std::fmt::Debug for CheckpointedShards<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckpointedShards")
+            .field("shards", &self.shards)
+            .field("checkpoints", &self.checkpoints)
+            .finish_non_exhaustive()
     }
 }

@@ -22,6 +22,7 @@ use crate::lineage::node::{Generation, Node, NodeId, State};
 use crate::lineage::sequential_hasher::BuildSequential;
 use crate::lineage::start_policy::StartPolicy;
 use crate::listing::shard_list::{Extent, ShardList, is_closed, parent_ids};
+use crate::listing::shard_lists::ListRequest;
 use crate::shard::handle::Offer;
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::stream_id::StreamId;
@@ -54,19 +55,6 @@ pub(crate) struct ShardGraph {
     next_generation: Generation,
     /// The ids of the shards that were forgotten, where somebody wants to know.
     pub(crate) forgotten: Option<Vec<String>>,
-}
-
-/// A listing that would help the lineage now; see
-/// [`ParentsFirst::take_list_request`](crate::lineage::ParentsFirst::take_list_request).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ListRequest {
-    /// What is new: a shard was closed whose children are not known yet.
-    Additions,
-    /// All shards: a partial list named a shard whose parent is not known, or showed that the
-    /// stream was created again; or a reader was told that there is no such shard, or got a
-    /// response that may be the end of its shard and does not say so.
-    Full,
 }
 
 impl ShardGraph {

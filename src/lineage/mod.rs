@@ -21,11 +21,11 @@ use std::time::Duration;
 use futures::stream::{FusedStream, FuturesUnordered};
 use futures::{Stream, StreamExt};
 
-pub use self::graph::ListRequest;
 use crate::lineage::graph::ShardGraph;
 use crate::lineage::graph::not_found::Resolved;
 use crate::lineage::wait::{Event, ReofferBackoff, Wait};
 use crate::listing::shard_list::ShardList;
+use crate::listing::shard_lists::ListRequest;
 use crate::shard::handle::{Offer, ShardHandle};
 use crate::shard::outcome::OnDrop;
 use crate::shard::position::StartAt;

@@ -7,4 +7,4 @@ pub(crate) mod shard_lists;
 
 pub use error::ListError;
 pub use shard_list::ShardList;
-pub use shard_lists::{ShardLists, shard_lists};
+pub use shard_lists::{ListRequest, ShardLists, shard_lists};

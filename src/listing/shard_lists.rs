@@ -76,7 +76,7 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Durat
         ticks: None,
         runtime: LastRuntime::default(),
         listing: None,
-        in_flight: None,
+        started: None,
         greatest: None,
         full_at: None,
         full_next: false,
@@ -105,7 +105,7 @@ pub struct ShardLists {
     runtime: LastRuntime,
     listing: Option<BoxFuture<'static, Result<ShardList, ListError>>>,
     /// That one, or the last.
-    in_flight: Option<StartedListing>,
+    started: Option<StartedListing>,
     greatest: Option<String>,
     /// When the last full list was begun.
     full_at: Option<Instant>,
@@ -128,6 +128,19 @@ pub(crate) struct StartedListing {
     number: u64,
     pub(crate) is_full: bool,
     at: Instant,
+}
+
+/// A listing that a consumer of lists asks for: see [`ShardLists::list_now`] and
+/// [`ParentsFirst::take_list_request`](crate::lineage::ParentsFirst::take_list_request).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListRequest {
+    /// The new shards: a shard was closed whose children are not known yet.
+    Additions,
+    /// All shards: a partial list named a shard whose parent is not known, or showed that the stream
+    /// was created again; or a reader was told that its shard does not exist, or got a response that
+    /// may be the end of its shard and does not say so.
+    Full,
 }
 
 impl ShardLists {
@@ -165,17 +178,16 @@ impl ShardLists {
         self
     }
 
-    /// Lists at once instead of at the next tick; all shards, if `full`, or just those that are
-    /// new.
+    /// Lists at once instead of at the next tick.
     ///
-    /// [While a listing is under way](Self::is_listing) it does nothing. After one that failed it
-    /// does not shorten the delay before the next attempt, but that attempt is full, if `full`.
-    /// Call it between polls: it wakes nobody.
-    pub fn list_now(&mut self, full: bool) {
+    /// It does nothing [while a listing is in flight](Self::is_listing). After a listing that failed it
+    /// does not shorten the delay before the next attempt, but a [full](ListRequest::Full) request makes
+    /// that attempt full. Call it between polls: it wakes no task.
+    pub fn list_now(&mut self, request: ListRequest) {
         if self.is_listing() {
             return;
         }
-        self.full_next |= full;
+        self.full_next |= request == ListRequest::Full;
         if let Some(ticks) = self.ticks.as_mut()
             && self.failures == 0
         {
@@ -183,14 +195,20 @@ impl ShardLists {
         }
     }
 
-    /// Whether a listing is under way.
+    /// Returns whether a listing is in flight.
     #[must_use]
     pub fn is_listing(&self) -> bool {
         self.listing.is_some()
     }
 
-    pub(crate) fn under_way(&self) -> Option<StartedListing> {
-        self.in_flight.filter(|_| self.is_listing())
+    /// Returns the listing that is in flight, if one is.
+    pub(crate) fn in_flight(&self) -> Option<StartedListing> {
+        self.started.filter(|_| self.is_listing())
+    }
+
+    /// Returns whether a full listing has succeeded.
+    pub(crate) fn has_listed(&self) -> bool {
+        self.full_at.is_some()
     }
 
     pub(crate) fn stream(&self) -> &StreamId {
@@ -259,8 +277,8 @@ impl ShardLists {
             (_, Some(from)) => Query::FromTimestamp(from),
             (_, None) => Query::Everything,
         };
-        self.in_flight = Some(StartedListing {
-            number: self.in_flight.map_or(1, |before| before.number + 1),
+        self.started = Some(StartedListing {
+            number: self.started.map_or(1, |before| before.number + 1),
             is_full: !matches!(query, Query::After(_)),
             at: Instant::now(),
         });
@@ -289,7 +307,7 @@ impl ShardLists {
         self.was_missing = false;
         if list.is_full() {
             self.greatest.clone_from(&list.greatest_id);
-            self.full_at = self.in_flight.map(|in_flight| in_flight.at);
+            self.full_at = self.started.map(|started| started.at);
             self.full_next = false;
         } else if list.greatest_id > self.greatest {
             self.greatest.clone_from(&list.greatest_id);
