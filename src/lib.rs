@@ -294,5 +294,5 @@ pub use checkpoint::DynamoDbStore;
 pub use checkpoint::FileStore;
 pub use checkpoint::{Checkpoints, MemoryStore};
 pub use listing::ListError;
-pub use records::{ReadError, ReadOptions, Record, ShardStreamExt};
+pub use records::{Error, ReadError, ReadOptions, Record, ShardStreamExt};
 pub use shard::{OnDrop, ShardHandle, StartAt, StreamId};

@@ -11,15 +11,18 @@ use crate::checkpoint::auto_ack::AutoAck;
 use crate::checkpoint::reader::{Reader, UnackedPage};
 use crate::checkpoint::shards::CheckpointedShard;
 use crate::records::all::AllRecords;
+use crate::records::error::ReadError;
 use crate::records::event::EndReason;
 use crate::records::flatten::Records;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
+use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::{Open, Read};
 
 impl Open for CheckpointedShard {
     type Record = UnackedRecord;
     type Page = UnackedPage;
+    type Error = ReadError;
     type Reader = Reader;
 
     fn open(self, client: &Client, options: Arc<ReadOptions>, permits: RequestPermits) -> Reader {
@@ -52,7 +55,10 @@ impl Records<CheckpointedShard> {
     }
 }
 
-impl<S: Stream<Item = CheckpointedShard>> AllRecords<S> {
+impl<S> AllRecords<S>
+where
+    S: Stream<Item: ReadShard<Record = UnackedRecord>>,
+{
     /// Acknowledges each record when the next is asked for: see [`AutoAck`].
     pub fn auto_ack(self) -> AutoAck<Self> {
         AutoAck::new(self)

@@ -10,8 +10,6 @@ use futures::stream::FusedStream;
 use pin_project::pin_project;
 use tokio::time::Duration;
 
-use crate::records::batch::Batch;
-use crate::records::error::ReadError;
 use crate::records::merge::MergeRecords;
 use crate::records::options::ReadOptions;
 use crate::records::read_shard::ReadShard;
@@ -77,10 +75,7 @@ pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
     /// # Panics
     ///
     /// Polling it panics outside a tokio runtime with its time driver enabled.
-    fn batches(self, client: &Client) -> AllBatches<Self>
-    where
-        Self: Stream<Item = ShardHandle>,
-    {
+    fn batches(self, client: &Client) -> AllBatches<Self> {
         AllBatches { readers: Readers::new(self, client) }
     }
 }
@@ -135,7 +130,7 @@ impl<S: Stream<Item: ReadShard>> Readers<S> {
 }
 
 /// A page or an error, and the reader that it came from.
-pub(crate) type Next<H> = (Result<<H as Open>::Page, ReadError>, <H as Open>::Reader);
+pub(crate) type Next<H> = (Result<<H as Open>::Page, <H as Open>::Error>, <H as Open>::Reader);
 
 fn lags<'a, R: Read + 'a>(
     readers: impl Iterator<Item = &'a R>,
@@ -150,12 +145,12 @@ fn lags<'a, R: Read + 'a>(
 /// Dropping `next()` loses nothing. Dropping the stream abandons the handles that are being read.
 #[must_use = "streams do nothing unless polled"]
 #[pin_project]
-pub struct AllBatches<S: Stream<Item = ShardHandle>> {
+pub struct AllBatches<S: Stream<Item: ReadShard>> {
     #[pin]
     readers: Readers<S>,
 }
 
-impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
+impl<S: Stream<Item: ReadShard>> AllBatches<S> {
     /// Reads with these options. They hold for the shards that open from now on.
     pub fn with_options(self, options: ReadOptions) -> Self {
         Self { readers: self.readers.with_options(options) }
@@ -194,8 +189,8 @@ impl<S: Stream<Item = ShardHandle>> AllBatches<S> {
     }
 }
 
-impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
-    type Item = Result<Batch, ReadError>;
+impl<S: Stream<Item: ReadShard>> Stream for AllBatches<S> {
+    type Item = Result<<S::Item as Open>::Batch, <S::Item as Open>::Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut readers = self.project().readers;
@@ -207,13 +202,13 @@ impl<S: Stream<Item = ShardHandle>> Stream for AllBatches<S> {
     }
 }
 
-impl<S: Stream<Item = ShardHandle>> FusedStream for AllBatches<S> {
+impl<S: Stream<Item: ReadShard>> FusedStream for AllBatches<S> {
     fn is_terminated(&self) -> bool {
         self.readers.is_terminated()
     }
 }
 
-impl<S: Stream<Item = ShardHandle>> std::fmt::Debug for AllBatches<S> {
+impl<S: Stream<Item: ReadShard>> std::fmt::Debug for AllBatches<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AllBatches").field("options", &self.readers.options).finish_non_exhaustive()
     }
@@ -285,7 +280,7 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
 }
 
 impl<S: Stream<Item: ReadShard>> Stream for AllRecords<S> {
-    type Item = Result<<S::Item as Open>::Record, ReadError>;
+    type Item = Result<<S::Item as Open>::Record, <S::Item as Open>::Error>;
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

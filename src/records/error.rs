@@ -1,12 +1,51 @@
-use std::error::Error;
+use std::error::Error as StdError;
 use std::fmt;
 
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 
+use crate::listing::error::ListError;
 use crate::shard::stream_id::StreamId;
 use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT};
+
+/// Why a stream of records has no record for you: a listing of the shards failed, or a shard cannot be
+/// read.
+///
+/// The streams of [`try_all_shards`](crate::try_all_shards) yield it. None of them ends at an `Err`:
+/// poll on, and the listing is retried, or the shard is offered again, while the other shards continue.
+/// If [`is_retryable`](Self::is_retryable) is false, no retry mends it: a person has to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The shards of the stream could not be listed.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// A shard cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl Error {
+    /// Returns the stream.
+    #[must_use]
+    pub fn stream(&self) -> &StreamId {
+        match self {
+            Self::List(error) => error.stream(),
+            Self::Read(error) => error.stream(),
+        }
+    }
+
+    /// Returns whether the same request may succeed later without anybody doing anything: see
+    /// [`ListError::is_retryable`] and [`ReadError::is_retryable`].
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::List(error) => error.is_retryable(),
+            Self::Read(error) => error.is_retryable(),
+        }
+    }
+}
 
 /// Why a shard could not be read.
 ///
@@ -33,7 +72,7 @@ enum Source {
 }
 
 impl Source {
-    fn as_error(&self) -> Option<&(dyn Error + 'static)> {
+    fn as_error(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::GetShardIterator(source) => Some(&**source),
             Self::GetRecords(source) => Some(&**source),
@@ -43,7 +82,7 @@ impl Source {
     }
 
     /// What is at the bottom of it.
-    fn root(&self) -> Option<&(dyn Error + 'static)> {
+    fn root(&self) -> Option<&(dyn StdError + 'static)> {
         let mut root = self.as_error()?;
         while let Some(source) = root.source() {
             root = source;
@@ -312,8 +351,8 @@ impl fmt::Display for ReadError {
     }
 }
 
-impl Error for ReadError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
+impl StdError for ReadError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_error()
     }
 }

@@ -9,7 +9,6 @@ use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
 
-use crate::records::error::ReadError;
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
@@ -77,7 +76,7 @@ impl<H: ReadShard> Records<H> {
 impl<H: ReadShard> Unpin for Records<H> {}
 
 impl<H: ReadShard> Stream for Records<H> {
-    type Item = Result<H::Record, ReadError>;
+    type Item = Result<H::Record, H::Error>;
 
     #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -10,7 +10,6 @@ use futures::stream::FusedStream;
 use pin_project::pin_project;
 
 use crate::records::all::Readers;
-use crate::records::error::ReadError;
 use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::Open;
 
@@ -70,7 +69,7 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
     }
 
     /// Begins the next run; `None` is the end of the stream.
-    fn poll_run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), ReadError>>> {
+    fn poll_run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), <S::Item as Open>::Error>>> {
         let mut this = self.project();
         let is_exhausted = |in_hand: &InHand<S::Item>| in_hand.records.size_hint().1 == Some(0);
         // A run that is not over has met the end of its page.
@@ -105,7 +104,7 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
 }
 
 impl<S: Stream<Item: ReadShard>> Stream for MergeRecords<S> {
-    type Item = Result<<S::Item as Open>::Record, ReadError>;
+    type Item = Result<<S::Item as Open>::Record, <S::Item as Open>::Error>;
 
     // A record that is in hand comes at the price of a vector's next.
     #[inline]

@@ -25,7 +25,7 @@ use aws_sdk_kinesis::Client;
 pub use all::{AllBatches, AllRecords, ShardStreamExt};
 pub use batch::{Batch, BatchRecords};
 pub use batches::Batches;
-pub use error::ReadError;
+pub use error::{Error, ReadError};
 pub use event::{EndReason, ReadEvent, ReadEventKind};
 pub use flatten::Records;
 pub use options::ReadOptions;

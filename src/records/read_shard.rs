@@ -1,15 +1,30 @@
-//! What can be read: a shard as it is offered, or with its checkpoint.
+//! What can be read: a shard as it is offered, a shard with its checkpoint, or either in a `Result`.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use aws_sdk_kinesis::Client;
+use futures::Stream;
+use futures::stream::FusedStream;
+use tokio::time::Duration;
+
+use crate::listing::error::ListError;
 use crate::records::batch::Batch;
 use crate::records::batches::Batches;
+use crate::records::error::{Error, ReadError};
+use crate::records::event::EndReason;
+use crate::records::options::ReadOptions;
+use crate::records::permits::RequestPermits;
 use crate::records::record::Record;
 use crate::shard::handle::ShardHandle;
 
-/// A shard that can be read: a [`ShardHandle`], or a
-/// [`CheckpointedShard`](crate::checkpoint::CheckpointedShard).
+/// A shard that can be read: a [`ShardHandle`], a
+/// [`CheckpointedShard`](crate::checkpoint::CheckpointedShard), or a `Result` of either, as
+/// [`try_all_shards`](crate::try_all_shards) yields it.
 ///
-/// It is sealed: [`Records`](super::Records) and [`AllRecords`](super::AllRecords) are generic over
-/// it.
+/// The trait is sealed. [`Records`](super::Records), [`AllRecords`](super::AllRecords) and
+/// [`AllBatches`](super::AllBatches) are generic over it.
 pub trait ReadShard: sealed::Open {}
 
 impl<H: sealed::Open> ReadShard for H {}
@@ -22,17 +37,22 @@ pub(crate) mod sealed {
     use futures::stream::FusedStream;
     use tokio::time::Duration;
 
-    use crate::records::error::ReadError;
     use crate::records::event::EndReason;
     use crate::records::options::ReadOptions;
     use crate::records::permits::RequestPermits;
 
-    /// How a shard is opened, and what its records are.
+    /// How a shard is opened, and what its reader yields.
     pub trait Open: Sized {
+        /// One record, as the user gets it.
         type Record;
+        /// One page of records, as the user gets it.
         type Page: IntoIterator<Item = Self::Record>;
-        type Reader: Read<Item = Result<Self::Page, ReadError>>;
+        /// Why there is no record.
+        type Error;
+        /// The stream of the shard's pages.
+        type Reader: Read<Item = Result<Self::Page, Self::Error>>;
 
+        /// Opens the shard: no request is sent before the reader is polled.
         fn open(
             self,
             client: &Client,
@@ -43,9 +63,14 @@ pub(crate) mod sealed {
 
     /// One shard's pages.
     pub trait Read: FusedStream + Unpin + fmt::Debug {
+        /// Sets the options, before the first poll.
+        #[track_caller]
         fn set_options(&mut self, options: Arc<ReadOptions>);
+        /// Returns `MillisBehindLatest` of the last response.
         fn lag(&self) -> Option<Duration>;
+        /// Returns the id of the shard, until the reader has ended.
         fn shard_id(&self) -> Option<&str>;
+        /// Returns why the reader has ended, once it has.
         fn ended(&self) -> Option<&EndReason>;
     }
 }
@@ -54,24 +79,25 @@ pub(crate) use sealed::{Open, Read};
 impl Open for ShardHandle {
     type Record = Record;
     type Page = Batch;
+    type Error = ReadError;
     type Reader = Batches;
 
     fn open(
         self,
-        client: &aws_sdk_kinesis::Client,
-        options: std::sync::Arc<crate::records::options::ReadOptions>,
-        permits: crate::records::permits::RequestPermits,
+        client: &Client,
+        options: Arc<ReadOptions>,
+        permits: RequestPermits,
     ) -> Batches {
         Batches::new(self, client, options, permits)
     }
 }
 
 impl Read for Batches {
-    fn set_options(&mut self, options: std::sync::Arc<crate::records::options::ReadOptions>) {
+    fn set_options(&mut self, options: Arc<ReadOptions>) {
         Self::set_options(self, options);
     }
 
-    fn lag(&self) -> Option<tokio::time::Duration> {
+    fn lag(&self) -> Option<Duration> {
         Self::lag(self)
     }
 
@@ -79,7 +105,96 @@ impl Read for Batches {
         Self::shard_id(self)
     }
 
-    fn ended(&self) -> Option<&crate::records::event::EndReason> {
+    fn ended(&self) -> Option<&EndReason> {
         Self::ended(self)
+    }
+}
+
+impl<H: Open<Error = ReadError>> Open for Result<H, ListError> {
+    type Record = H::Record;
+    type Page = H::Page;
+    type Error = Error;
+    type Reader = TryReader<H::Reader>;
+
+    fn open(
+        self,
+        client: &Client,
+        options: Arc<ReadOptions>,
+        permits: RequestPermits,
+    ) -> TryReader<H::Reader> {
+        match self {
+            Ok(shard) => TryReader::Reading(shard.open(client, options, permits)),
+            Err(error) => TryReader::NotListed(Some(error)),
+        }
+    }
+}
+
+/// The reader of a shard, or the listing that failed instead: that is its only item.
+#[derive(Debug)]
+pub enum TryReader<R> {
+    /// The shard is read.
+    Reading(R),
+    /// The listing failed.
+    NotListed(Option<ListError>),
+}
+
+impl<R, P> Stream for TryReader<R>
+where
+    R: Stream<Item = Result<P, ReadError>> + Unpin,
+{
+    type Item = Result<P, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.get_mut() {
+            Self::Reading(reader) => {
+                let page = Pin::new(reader).poll_next(cx);
+                page.map(|page| page.map(|page| page.map_err(Error::from)))
+            }
+            Self::NotListed(error) => Poll::Ready(error.take().map(|error| Err(error.into()))),
+        }
+    }
+}
+
+impl<R, P> FusedStream for TryReader<R>
+where
+    R: FusedStream<Item = Result<P, ReadError>> + Unpin,
+{
+    fn is_terminated(&self) -> bool {
+        match self {
+            Self::Reading(reader) => reader.is_terminated(),
+            Self::NotListed(error) => error.is_none(),
+        }
+    }
+}
+
+impl<R, P> Read for TryReader<R>
+where
+    R: Read<Item = Result<P, ReadError>>,
+{
+    fn set_options(&mut self, options: Arc<ReadOptions>) {
+        if let Self::Reading(reader) = self {
+            reader.set_options(options);
+        }
+    }
+
+    fn lag(&self) -> Option<Duration> {
+        match self {
+            Self::Reading(reader) => reader.lag(),
+            Self::NotListed(_) => None,
+        }
+    }
+
+    fn shard_id(&self) -> Option<&str> {
+        match self {
+            Self::Reading(reader) => reader.shard_id(),
+            Self::NotListed(_) => None,
+        }
+    }
+
+    fn ended(&self) -> Option<&EndReason> {
+        match self {
+            Self::Reading(reader) => reader.ended(),
+            Self::NotListed(_) => None,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 
+use kinesis_shards::listing::ListRequest;
 use kinesis_shards::AllShards;
 use kinesis_shards::listing::ShardLists;
 
@@ -85,6 +86,6 @@ async fn intervals_may_be_for_ever() {
 
     let mut lists = shard_lists(&client, "orders", Duration::MAX);
     assert!(lists.next().await.unwrap().unwrap().is_full());
-    lists.list_now(false);
+    lists.list_now(ListRequest::Additions);
     assert!(!lists.next().await.unwrap().unwrap().is_full());
 }

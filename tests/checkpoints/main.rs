@@ -81,7 +81,7 @@ impl World {
         all_shards(&self.client, "orders")
     }
 
-    fn records(&self, checkpoints: &Checkpoints) -> AllRecords<CheckpointedShards<AllShards>> {
+    fn records(&self, checkpoints: &Checkpoints) -> AllRecords<CheckpointedShards> {
         self.shards().checkpoints(checkpoints).records(&self.client)
     }
 

@@ -20,7 +20,7 @@ mod faults;
 mod merges;
 mod table;
 
-type Records = AllRecords<CheckpointedShards<AllShards>>;
+type Records = AllRecords<CheckpointedShards>;
 
 /// The shard with this number.
 fn id(n: usize) -> String {

@@ -132,7 +132,7 @@ impl World {
         assert_eq!(self.row(FIRST).await["checkpoint"], s(number));
     }
 
-    fn records(&self, checkpoints: &Checkpoints) -> AllRecords<CheckpointedShards<AllShards>> {
+    fn records(&self, checkpoints: &Checkpoints) -> AllRecords<CheckpointedShards> {
         self.records_from(StartAt::TrimHorizon, checkpoints)
     }
 
@@ -140,7 +140,7 @@ impl World {
         &self,
         start: StartAt,
         checkpoints: &Checkpoints,
-    ) -> AllRecords<CheckpointedShards<AllShards>> {
+    ) -> AllRecords<CheckpointedShards> {
         let client = self.kinesis.client();
         let options = ReadOptions::new().idle_interval(Duration::from_millis(50)).deaggregate();
         all_shards(&client, "orders")
@@ -151,7 +151,7 @@ impl World {
     }
 }
 
-async fn next(records: &mut AllRecords<CheckpointedShards<AllShards>>) -> UnackedRecord {
+async fn next(records: &mut AllRecords<CheckpointedShards>) -> UnackedRecord {
     let next = tokio::time::timeout(PATIENCE, records.next());
     next.await.expect("a record").expect("not the end").expect("no error")
 }
