@@ -1,28 +1,45 @@
-//! Which records of one reading were acknowledged: the contiguous prefix. Pure.
+//! The acknowledged prefix of the records that one session delivered. Pure.
 
 use std::collections::BTreeMap;
 
-/// The records are numbered from 0 as they are delivered.
+/// The records of one session that were delivered, and which of them were acknowledged.
+///
+/// Records are numbered from 0 as they are delivered. What is acknowledged at once, a record or a page,
+/// is a range of numbers.
 #[derive(Debug, Default)]
 pub(crate) struct AckWindow {
     delivered: u64,
-    /// All before it were acknowledged.
+    /// The length of the prefix: every record before this number is acknowledged.
     acknowledged: u64,
-    /// Acknowledged after one that is not yet: by the first of each run of them, so that one that
-    /// is stuck costs nothing for those that follow it.
-    ahead: BTreeMap<u64, Ahead>,
-    /// Neither acknowledged nor dropped.
+    /// The runs of acknowledged records beyond the prefix, by the number of their first record. A
+    /// record that is stuck costs nothing for those that follow it.
+    ahead: BTreeMap<u64, Run>,
+    /// How many records are neither acknowledged nor dropped.
     in_flight: u64,
-    /// The first that was dropped: the prefix does not pass it.
+    /// The first record that was dropped: the prefix does not pass it.
     dropped: Option<u64>,
 }
 
-/// Records in a row that were acknowledged.
+/// Numbers of records that were delivered together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) first: u64,
+    pub(crate) len: u64,
+}
+
+impl Range {
+    /// Returns the number after the last.
+    pub(crate) fn end(self) -> u64 {
+        self.first + self.len
+    }
+}
+
+/// Acknowledged records in a row.
 #[derive(Debug)]
-struct Ahead {
+struct Run {
     /// The number after the last.
     end: u64,
-    /// Where the last is.
+    /// The position of the last.
     sequence_number: String,
     sub: Option<u64>,
 }
@@ -30,39 +47,42 @@ struct Ahead {
 /// What an acknowledgement did to the prefix.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Prefix {
+    /// It stays as it was.
     Stays,
     /// It now ends with the record that was acknowledged.
     EndsHere,
-    /// It now ends with one that was acknowledged before.
+    /// It now ends with a record that was acknowledged before.
     EndsAt(String, Option<u64>),
 }
 
 impl AckWindow {
-    pub(crate) fn deliver(&mut self) -> u64 {
-        let number = self.delivered;
-        self.delivered += 1;
-        self.in_flight += 1;
-        number
+    /// Counts `len` records as delivered, and numbers them.
+    pub(crate) fn deliver(&mut self, len: u64) -> Range {
+        let first = self.delivered;
+        self.delivered += len;
+        self.in_flight += len;
+        Range { first, len }
     }
 
+    /// Acknowledges a range whose last record is at this position.
     pub(crate) fn acknowledge(
         &mut self,
-        number: u64,
+        range: Range,
         sequence_number: &str,
         sub: Option<u64>,
     ) -> Prefix {
-        self.in_flight -= 1;
-        if number != self.acknowledged {
-            // Behind one that was dropped it will never count, and need not be remembered.
-            if self.dropped.is_none_or(|dropped| number < dropped) {
-                self.keep(number, sequence_number, sub);
+        self.in_flight -= range.len;
+        if range.first != self.acknowledged {
+            // Behind a record that was dropped it never counts, and need not be remembered.
+            if self.dropped.is_none_or(|dropped| range.first < dropped) {
+                self.keep(range, sequence_number, sub);
             }
             return Prefix::Stays;
         }
-        self.acknowledged += 1;
+        self.acknowledged = range.end();
         match self.ahead.first_entry() {
             Some(first) if *first.key() == self.acknowledged => {
-                let Ahead { end, sequence_number, sub } = first.remove();
+                let Run { end, sequence_number, sub } = first.remove();
                 self.acknowledged = end;
                 Prefix::EndsAt(sequence_number, sub)
             }
@@ -70,49 +90,50 @@ impl AckWindow {
         }
     }
 
-    /// It joins the run that ends before it, and the one that begins after it.
-    fn keep(&mut self, number: u64, sequence_number: &str, sub: Option<u64>) {
-        let following = self.ahead.remove(&(number + 1));
-        let before = self.ahead.range_mut(..number).next_back().map(|(_, run)| run);
-        match (before.filter(|run| run.end == number), following) {
+    /// Joins a range to the run that ends before it, and to the one that begins after it.
+    fn keep(&mut self, range: Range, sequence_number: &str, sub: Option<u64>) {
+        let following = self.ahead.remove(&range.end());
+        let before = self.ahead.range_mut(..range.first).next_back().map(|(_, run)| run);
+        match (before.filter(|run| run.end == range.first), following) {
             (Some(before), Some(following)) => *before = following,
             (Some(before), None) => {
-                before.end = number + 1;
+                before.end = range.end();
                 before.sequence_number.clear();
                 before.sequence_number.push_str(sequence_number);
                 before.sub = sub;
             }
             (None, Some(following)) => {
-                self.ahead.insert(number, following);
+                self.ahead.insert(range.first, following);
             }
             (None, None) => {
                 let sequence_number = sequence_number.to_owned();
-                self.ahead.insert(number, Ahead { end: number + 1, sequence_number, sub });
+                self.ahead.insert(range.first, Run { end: range.end(), sequence_number, sub });
             }
         }
     }
 
-    /// True if it is the first that was dropped.
-    pub(crate) fn give_up(&mut self, number: u64) -> bool {
-        self.in_flight -= 1;
+    /// Drops a range. Returns whether it is the first that was dropped.
+    pub(crate) fn give_up(&mut self, range: Range) -> bool {
+        self.in_flight -= range.len;
         let is_first = self.dropped.is_none();
-        if self.dropped.is_none_or(|dropped| number < dropped) {
-            self.dropped = Some(number);
-            self.ahead.split_off(&number);
+        if self.dropped.is_none_or(|dropped| range.first < dropped) {
+            self.dropped = Some(range.first);
+            self.ahead.split_off(&range.first);
         }
         is_first
     }
 
-    /// Every record that was delivered was acknowledged or dropped.
+    /// Returns whether every delivered record was acknowledged or dropped.
     pub(crate) fn is_settled(&self) -> bool {
         self.in_flight == 0
     }
 
-    /// How many records the prefix holds.
+    /// Returns the length of the prefix.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
+    /// Returns whether every delivered record was acknowledged.
     pub(crate) fn is_all_acknowledged(&self) -> bool {
         self.acknowledged == self.delivered
     }
@@ -129,10 +150,14 @@ mod tests {
 
     use super::*;
 
+    fn one(number: u64) -> Range {
+        Range { first: number, len: 1 }
+    }
+
     fn ledger_of(delivered: u64) -> AckWindow {
         let mut window = AckWindow::default();
         for number in 0..delivered {
-            assert_eq!(window.deliver(), number);
+            assert_eq!(window.deliver(1), one(number));
         }
         window
     }
@@ -142,7 +167,7 @@ mod tests {
         let mut window = ledger_of(3);
         for number in 0..3 {
             assert!(!window.is_all_acknowledged());
-            assert_eq!(window.acknowledge(number, "x", None), Prefix::EndsHere);
+            assert_eq!(window.acknowledge(one(number), "x", None), Prefix::EndsHere);
         }
         assert!(window.is_settled() && window.is_all_acknowledged());
     }
@@ -150,20 +175,20 @@ mod tests {
     #[test]
     fn out_of_order_the_prefix_waits_for_the_first() {
         let mut window = ledger_of(4);
-        assert_eq!(window.acknowledge(2, "2", Some(9)), Prefix::Stays);
-        assert_eq!(window.acknowledge(1, "1", None), Prefix::Stays);
-        assert_eq!(window.acknowledge(0, "0", None), Prefix::EndsAt("2".to_owned(), Some(9)));
+        assert_eq!(window.acknowledge(one(2), "2", Some(9)), Prefix::Stays);
+        assert_eq!(window.acknowledge(one(1), "1", None), Prefix::Stays);
+        assert_eq!(window.acknowledge(one(0), "0", None), Prefix::EndsAt("2".to_owned(), Some(9)));
         assert!(!window.is_settled());
     }
 
     #[test]
     fn one_that_is_dropped_holds_the_prefix_for_good_and_nothing_is_kept_for_it() {
         let mut window = ledger_of(1000);
-        assert!(window.give_up(1));
+        assert!(window.give_up(one(1)));
         for number in 2..1000 {
-            assert_eq!(window.acknowledge(number, "x", None), Prefix::Stays);
+            assert_eq!(window.acknowledge(one(number), "x", None), Prefix::Stays);
         }
-        assert_eq!(window.acknowledge(0, "0", None), Prefix::EndsHere);
+        assert_eq!(window.acknowledge(one(0), "0", None), Prefix::EndsHere);
         assert!(window.is_settled() && !window.is_all_acknowledged());
         assert_eq!(window.remembers(), 0);
     }
@@ -186,18 +211,42 @@ mod tests {
     fn one_that_is_stuck_costs_nothing_for_those_that_follow_it() {
         let mut window = ledger_of(100_000);
         for number in 1..50_000 {
-            window.acknowledge(number, "x", None);
+            window.acknowledge(one(number), "x", None);
             assert_eq!(window.remembers(), 1);
         }
         // Backwards, and a second gap: the runs grow together.
         for number in (50_001..100_000).rev() {
-            window.acknowledge(number, &number.to_string(), None);
+            window.acknowledge(one(number), &number.to_string(), None);
             assert_eq!(window.remembers(), 2);
         }
-        window.acknowledge(50_000, "50000", None);
+        window.acknowledge(one(50_000), "50000", None);
         assert_eq!(window.remembers(), 1);
-        assert_eq!(window.acknowledge(0, "0", None), Prefix::EndsAt("99999".to_owned(), None));
+        assert_eq!(window.acknowledge(one(0), "0", None), Prefix::EndsAt("99999".to_owned(), None));
         assert_eq!((window.acknowledged(), window.remembers()), (100_000, 0));
+    }
+
+    #[test]
+    fn a_page_is_acknowledged_as_one_and_joins_single_records() {
+        let mut window = AckWindow::default();
+        let (page, record, last) = (window.deliver(100), window.deliver(1), window.deliver(50));
+        assert_eq!((page.end(), record.first, last.end()), (100, 100, 151));
+        assert_eq!(window.acknowledge(last, "c", None), Prefix::Stays);
+        assert_eq!(window.acknowledge(record, "b", None), Prefix::Stays);
+        assert_eq!(window.remembers(), 1);
+        assert_eq!(window.acknowledge(page, "a", None), Prefix::EndsAt("c".to_owned(), None));
+        assert_eq!(window.acknowledged(), 151);
+        assert!(window.is_settled() && window.is_all_acknowledged());
+    }
+
+    #[test]
+    fn a_page_that_is_dropped_holds_the_prefix_before_its_first_record() {
+        let mut window = AckWindow::default();
+        let (first, page, next) = (window.deliver(3), window.deliver(10), window.deliver(3));
+        assert!(window.give_up(page));
+        assert_eq!(window.acknowledge(next, "c", None), Prefix::Stays);
+        assert_eq!(window.acknowledge(first, "a", None), Prefix::EndsHere);
+        assert_eq!((window.acknowledged(), window.remembers()), (3, 0));
+        assert!(window.is_settled() && !window.is_all_acknowledged());
     }
 
     proptest! {
@@ -215,7 +264,7 @@ mod tests {
             for number in order {
                 let at = usize::try_from(number).unwrap();
                 if some_dropped && dropped[at] {
-                    window.give_up(number);
+                    window.give_up(one(number));
                     continue;
                 }
                 acknowledged[at] = true;
@@ -225,7 +274,7 @@ mod tests {
                     _ if now == at + 1 => Prefix::EndsHere,
                     _ => Prefix::EndsAt((now - 1).to_string(), None),
                 };
-                prop_assert_eq!(window.acknowledge(number, &number.to_string(), None), expected);
+                prop_assert_eq!(window.acknowledge(one(number), &number.to_string(), None), expected);
                 prop_assert_eq!(window.acknowledged(), now as u64);
                 prefix = now;
             }

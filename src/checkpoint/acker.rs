@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_kinesis::types::ChildShard;
 
-use crate::checkpoint::ack_window::{AckWindow, Prefix};
+use crate::checkpoint::ack_window::{AckWindow, Prefix, Range};
 use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
 use crate::checkpoint::shared::Shared;
@@ -45,15 +45,18 @@ impl ReadSession {
     /// None once all is stopped: what was read and not delivered by then is read again by the next
     /// run.
     pub(crate) fn deliver(self: &Arc<Self>, record: Record) -> Option<UnackedRecord> {
-        if !self.shared.add_in_flight() {
+        let token = self.take_token(1)?;
+        Some(UnackedRecord { record, token })
+    }
+
+    /// Counts `records` as delivered. Returns `None` once all is shut down.
+    pub(crate) fn take_token(self: &Arc<Self>, records: u64) -> Option<AckToken> {
+        if !self.shared.add_in_flight(records) {
             return None;
         }
-        let number = self.window().deliver();
-        self.incarnation.has_delivered(number + 1);
-        Some(UnackedRecord {
-            record,
-            token: AckToken { session: Arc::clone(self), number, is_used: false },
-        })
+        let range = self.window().deliver(records);
+        self.incarnation.has_delivered(range.end());
+        Some(AckToken { session: Arc::clone(self), range, is_used: false })
     }
 
     /// The reader ends: what is still in hand is dropped as a matter of course.
@@ -67,11 +70,11 @@ impl ReadSession {
         self.shared.want(&self.entry, want);
     }
 
-    fn acknowledge(&self, number: u64, sequence_number: &str, sub: Option<u64>) {
+    fn acknowledge(&self, range: Range, sequence_number: &str, sub: Option<u64>) {
         let most = self.shared.options.save_records;
         let mut window = self.window();
         // Under the window's lock, so that a prefix is not passed by one that is shorter.
-        let prefix = window.acknowledge(number, sequence_number, sub);
+        let prefix = window.acknowledge(range, sequence_number, sub);
         let advance = |sequence_number: &str, sub| {
             self.entry.advance(&self.incarnation, window.acknowledged(), sequence_number, sub, most)
         };
@@ -85,16 +88,17 @@ impl ReadSession {
         if let Some(want) = want {
             self.shared.want(&self.entry, want);
         }
-        self.settled(is_settled);
+        self.settled(range, is_settled);
     }
 
-    fn drop_record(&self, number: u64) {
+    fn give_up(&self, range: Range) {
         let mut window = self.window();
-        let is_first = window.give_up(number);
+        let is_first = window.give_up(range);
         let is_settled = window.is_settled();
         drop(window);
         if is_first && !self.has_ended.load(Ordering::Relaxed) {
             let (stream, shard) = (self.shared.stream.name(), self.entry.id.as_str());
+            let number = range.first;
             tracing::warn!(
                 stream,
                 shard,
@@ -103,28 +107,28 @@ impl ReadSession {
             );
             self.shared.tell(shard, CheckpointEventKind::Unacknowledged { number });
         }
-        self.settled(is_settled);
+        self.settled(range, is_settled);
     }
 
-    fn settled(&self, is_settled: bool) {
-        self.shared.remove_in_flight();
+    fn settled(&self, range: Range, is_settled: bool) {
+        self.shared.remove_in_flight(range.len);
         if is_settled {
             self.entry.reader.wake();
         }
     }
 }
 
-/// The right to acknowledge one record, once.
+/// The right to acknowledge one record, or one page, once.
 pub(crate) struct AckToken {
     session: Arc<ReadSession>,
-    number: u64,
+    range: Range,
     is_used: bool,
 }
 
 impl AckToken {
     pub(crate) fn acknowledge(mut self, sequence_number: &str, sub: Option<u64>) {
         self.is_used = true;
-        self.session.acknowledge(self.number, sequence_number, sub);
+        self.session.acknowledge(self.range, sequence_number, sub);
     }
 }
 
@@ -138,7 +142,7 @@ impl AckToken {
 impl Drop for AckToken {
     fn drop(&mut self) {
         if !self.is_used {
-            self.session.drop_record(self.number);
+            self.session.give_up(self.range);
         }
     }
 }
@@ -175,10 +179,8 @@ impl UnackedRecord {
     /// The record, and its acknowledgement, to go separate ways.
     pub fn into_parts(self) -> (Record, Acker) {
         let Self { record, token } = self;
-        let sequence_number = record.sequence_number().to_owned();
-        let ack =
-            Acker { sequence_number, sub_sequence_number: sub_sequence_number(&record), token };
-        (record, ack)
+        let acker = Acker::new(&record, token);
+        (record, acker)
     }
 }
 
@@ -215,7 +217,12 @@ pub struct Acker {
 }
 
 impl Acker {
-    /// The record was processed: it need not come again.
+    pub(crate) fn new(record: &Record, token: AckToken) -> Self {
+        let sequence_number = record.sequence_number().to_owned();
+        Self { sequence_number, sub_sequence_number: sub_sequence_number(record), token }
+    }
+
+    /// Acknowledges the record, or the batch: it was processed and need not come again.
     pub fn ack(self) {
         self.token.acknowledge(&self.sequence_number, self.sub_sequence_number);
     }

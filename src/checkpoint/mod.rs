@@ -21,6 +21,7 @@ pub(crate) mod shard_state;
 pub(crate) mod shards;
 pub(crate) mod shared;
 pub(crate) mod store;
+pub(crate) mod unacked_batch;
 pub(crate) mod value;
 pub(crate) mod waiters;
 
@@ -36,4 +37,5 @@ pub use memory::MemoryStore;
 pub use options::CheckpointOptions;
 pub use shards::{CheckpointedShard, CheckpointedShards};
 pub use store::{CheckpointStore, Save, StoreError};
+pub use unacked_batch::UnackedBatch;
 pub use value::{Checkpoint, ParseCheckpointError};

@@ -4,6 +4,7 @@ use std::iter::FusedIterator;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
@@ -25,6 +26,7 @@ use crate::records::error::ReadError;
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
+use crate::records::record::Record;
 use crate::records::shard_reader::{Next, ShardReader};
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::StartPosition;
@@ -86,9 +88,23 @@ enum Last {
 
 /// The records of a page that are to be delivered.
 pub struct UnackedPage {
+    pub(crate) lag: Option<Duration>,
+    pub(crate) received_at: SystemTime,
     records: BatchRecords,
     session: Arc<ReadSession>,
     resume: Arc<Resume>,
+}
+
+impl UnackedPage {
+    pub(crate) fn session(&self) -> &Arc<ReadSession> {
+        &self.session
+    }
+
+    /// Takes the records that were not acknowledged before.
+    pub(crate) fn remaining(&mut self) -> impl Iterator<Item = Record> {
+        let Self { records, session, resume, .. } = self;
+        records.filter(|record| !resume.passes_over(record, session))
+    }
 }
 
 impl Reader {
@@ -249,9 +265,13 @@ impl Reader {
         }
         match ready!(next) {
             Next::Batch(batch) => {
-                let (records, session) = (batch.into_iter(), Arc::clone(&self.session));
-                let resume = Arc::clone(&self.resume);
-                return Poll::Ready(Some(Ok(UnackedPage { records, session, resume })));
+                return Poll::Ready(Some(Ok(UnackedPage {
+                    lag: batch.lag(),
+                    received_at: batch.received_at(),
+                    records: batch.into_iter(),
+                    session: Arc::clone(&self.session),
+                    resume: Arc::clone(&self.resume),
+                })));
             }
             Next::End(children) => {
                 self.resume.end(&self.session);
@@ -390,12 +410,8 @@ impl Iterator for UnackedPage {
     type Item = UnackedRecord;
 
     fn next(&mut self) -> Option<UnackedRecord> {
-        loop {
-            let record = self.records.next()?;
-            if !self.resume.passes_over(&record, &self.session) {
-                return self.session.deliver(record);
-            }
-        }
+        let record = self.remaining().next()?;
+        self.session.deliver(record)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -10,6 +10,7 @@ use crate::checkpoint::acker::UnackedRecord;
 use crate::checkpoint::auto_ack::AutoAck;
 use crate::checkpoint::reader::{Reader, UnackedPage};
 use crate::checkpoint::shards::CheckpointedShard;
+use crate::checkpoint::unacked_batch::UnackedBatch;
 use crate::records::all::AllRecords;
 use crate::records::error::ReadError;
 use crate::records::event::EndReason;
@@ -22,11 +23,16 @@ use crate::records::read_shard::sealed::{Open, Read};
 impl Open for CheckpointedShard {
     type Record = UnackedRecord;
     type Page = UnackedPage;
+    type Batch = UnackedBatch;
     type Error = ReadError;
     type Reader = Reader;
 
     fn open(self, client: &Client, options: Arc<ReadOptions>, permits: RequestPermits) -> Reader {
         Reader::new(self, client, options, permits)
+    }
+
+    fn batch(page: UnackedPage) -> Option<UnackedBatch> {
+        UnackedBatch::deliver(page)
     }
 }
 

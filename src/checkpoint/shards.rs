@@ -18,6 +18,7 @@ use crate::checkpoint::resume::Resume;
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
 use crate::checkpoint::value::Checkpoint;
 use crate::listing::error::ListError;
+use crate::records::batches::Batches;
 use crate::records::flatten::Records;
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::{StartAt, StartPosition};
@@ -119,6 +120,12 @@ impl CheckpointedShard {
     /// store has confirmed the end of the shard.
     pub fn records(self, client: &Client) -> Records<Self> {
         Records::new(self, client)
+    }
+
+    /// Returns the shard's records by the page, each page with one acknowledgement: see
+    /// [`UnackedBatch`](super::UnackedBatch). The stream ends as that of [`records`](Self::records).
+    pub fn batches(self, client: &Client) -> Batches<Self> {
+        Batches::new(self, client)
     }
 }
 

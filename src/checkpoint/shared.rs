@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aws_sdk_kinesis::types::Shard;
@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     /// and some not, and the next run would start those at its own, later tip.
     starts: AtomicUsize,
     /// Records that were delivered, and neither acknowledged nor dropped.
-    in_flight: AtomicUsize,
+    in_flight: AtomicU64,
     stopping: AtomicBool,
     /// Those who wait for the end.
     pub(crate) stopped: Waiters,
@@ -104,7 +104,7 @@ impl Shared {
             saver_number: Mutex::default(),
             saver_due: Mutex::default(),
             starts: AtomicUsize::new(0),
-            in_flight: AtomicUsize::new(0),
+            in_flight: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             stopped: Waiters::default(),
             quiet: Waiters::default(),
@@ -264,24 +264,24 @@ impl Shared {
 
     /// Counts one more, unless all is stopped. It is counted before that is looked at, and `stop`
     /// looks the other way round: so none slips past it.
-    pub(crate) fn add_in_flight(&self) -> bool {
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn add_in_flight(&self, records: u64) -> bool {
+        self.in_flight.fetch_add(records, Ordering::SeqCst);
         let is_stopping = self.is_stopping();
         if is_stopping {
-            self.remove_in_flight();
+            self.remove_in_flight(records);
         }
         !is_stopping
     }
 
-    pub(crate) fn remove_in_flight(&self) {
-        let was = self.in_flight.fetch_sub(1, Ordering::SeqCst);
-        if was == 1 && self.is_stopping() {
+    pub(crate) fn remove_in_flight(&self, records: u64) {
+        let was = self.in_flight.fetch_sub(records, Ordering::SeqCst);
+        if was == records && self.is_stopping() {
             self.quiet.wake();
         }
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::SeqCst)
+        usize::try_from(self.in_flight.load(Ordering::SeqCst)).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

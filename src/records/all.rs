@@ -194,11 +194,19 @@ impl<S: Stream<Item: ReadShard>> Stream for AllBatches<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut readers = self.project().readers;
-        let next = ready!(readers.as_mut().poll_next(cx));
-        Poll::Ready(next.map(|(page, reader)| {
-            readers.resume(reader);
-            page
-        }))
+        loop {
+            let (page, reader) = match ready!(readers.as_mut().poll_next(cx)) {
+                Some(next) => next,
+                None => return Poll::Ready(None),
+            };
+            readers.as_mut().resume(reader);
+            match page.map(<S::Item as Open>::batch) {
+                Ok(Some(batch)) => return Poll::Ready(Some(Ok(batch))),
+                // No record of the page is left.
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
     }
 }
 

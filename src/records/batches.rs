@@ -1,3 +1,5 @@
+//! A shard's records by the page.
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,135 +9,86 @@ use futures::Stream;
 use futures::stream::FusedStream;
 use tokio::time::Duration;
 
-use crate::records::batch::Batch;
-use crate::records::error::ReadError;
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
-use crate::records::shard_reader::{Next, ShardReader};
+use crate::records::read_shard::ReadShard;
+use crate::records::read_shard::sealed::Read;
 use crate::shard::handle::ShardHandle;
 
-/// A shard's records as a stream of [`Batch`]es, in order: see [`ShardHandle::batches`].
+/// A shard's records as a stream of pages, in order: see [`ShardHandle::batches`], whose items are
+/// [`Batch`](super::Batch)es, and
+/// [`CheckpointedShard::batches`](crate::checkpoint::CheckpointedShard::batches), whose items are
+/// [`UnackedBatch`](crate::checkpoint::UnackedBatch)es.
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle.
-#[must_use = "streams do nothing unless polled, and a reader that is dropped hands its shard back"]
-pub struct Batches {
-    shard_reader: ShardReader,
-    state: State,
+/// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what was
+/// acknowledged stays acknowledged.
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled, and a reader that is dropped abandons its shard"]
+pub struct Batches<H: ReadShard = ShardHandle> {
+    reader: H::Reader,
 }
 
-enum State {
-    Reading(ShardHandle),
-    Ended(EndReason),
-}
-
-impl Batches {
-    pub(crate) fn new(
-        handle: ShardHandle,
-        client: &Client,
-        options: Arc<ReadOptions>,
-        permits: RequestPermits,
-    ) -> Self {
-        let shard_reader =
-            ShardReader::new(client, handle.offer(), handle.start().clone(), options, permits);
-        Self { shard_reader, state: State::Reading(handle) }
+impl<H: ReadShard> Batches<H> {
+    pub(crate) fn new(shard: H, client: &Client) -> Self {
+        Self { reader: shard.open(client, Arc::default(), RequestPermits::default()) }
     }
 
-    /// Reads with these options.
+    /// Sets the options to read with.
     ///
     /// # Panics
     ///
     /// If the stream was polled already.
     #[track_caller]
     pub fn with_options(mut self, options: ReadOptions) -> Self {
-        self.set_options(Arc::new(options));
+        self.reader.set_options(Arc::new(options));
         self
     }
 
-    #[track_caller]
-    pub(crate) fn set_options(&mut self, options: Arc<ReadOptions>) {
-        assert!(!self.shard_reader.is_begun(), "set the options before the first poll");
-        self.shard_reader.set_options(options);
-    }
-
-    /// `MillisBehindLatest` of the last answer: how far what was read was behind the tip of the
-    /// shard then. It does not grow while reads fail, or while nobody polls. `None` before the
-    /// first answer, and if the server does not tell.
+    /// Returns `MillisBehindLatest` of the last response: how far its end was behind the tip of the
+    /// shard then. It does not grow while reads fail, or while the stream is not polled. It is `None`
+    /// before the first response, and if the server does not say.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
-        self.shard_reader.lag()
+        self.reader.lag()
     }
 
-    /// The id of the shard; `None` once the reader has ended.
+    /// Returns the id of the shard, and `None` once the reader has ended.
     #[must_use]
     pub fn shard_id(&self) -> Option<&str> {
-        match &self.state {
-            State::Reading(handle) => Some(handle.id()),
-            State::Ended(_) => None,
-        }
+        self.reader.shard_id()
     }
 
-    /// Why the reader has ended; `None` while it has not.
+    /// Returns why the reader has ended, and `None` while it has not.
     #[must_use]
     pub fn ended(&self) -> Option<&EndReason> {
-        match &self.state {
-            State::Ended(end) => Some(end),
-            State::Reading(_) => None,
-        }
+        self.reader.ended()
     }
+}
 
-    /// Ends the handle as the reader has ended.
-    fn end(&mut self, end: EndReason) {
-        let state = std::mem::replace(&mut self.state, State::Ended(end.clone()));
-        let State::Reading(handle) = state else { return };
-        self.shard_reader.options().tell_end(&handle, &end);
-        match end {
-            EndReason::EndOfShard { children } => handle.complete_with(children),
-            EndReason::Expired => handle.expire(),
-            _ => handle.abandon(),
+impl<H: ReadShard> Unpin for Batches<H> {}
+
+impl<H: ReadShard> Stream for Batches<H> {
+    type Item = Result<H::Batch, H::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let page = match ready!(Pin::new(&mut self.reader).poll_next(cx)) {
+                Some(Ok(page)) => page,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            };
+            if let Some(batch) = H::batch(page) {
+                return Poll::Ready(Some(Ok(batch)));
+            }
         }
     }
 }
 
-impl Stream for Batches {
-    type Item = Result<Batch, ReadError>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        if let State::Ended(_) = this.state {
-            return Poll::Ready(None);
-        }
-        let (end, last) = match ready!(this.shard_reader.poll_next(cx)) {
-            Next::Batch(batch) => return Poll::Ready(Some(Ok(batch))),
-            Next::End(children) => (EndReason::EndOfShard { children }, None),
-            Next::Expired => (EndReason::Expired, None),
-            Next::Failed(error) => (EndReason::Failed, Some(Err(error))),
-        };
-        this.end(end);
-        Poll::Ready(last)
-    }
-}
-
-impl FusedStream for Batches {
+impl<H: ReadShard> FusedStream for Batches<H> {
     fn is_terminated(&self) -> bool {
-        matches!(self.state, State::Ended(_))
-    }
-}
-
-impl Drop for Batches {
-    fn drop(&mut self) {
-        self.end(EndReason::Dropped);
-    }
-}
-
-impl std::fmt::Debug for Batches {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Batches")
-            .field("shard_id", &self.shard_id())
-            .field("lag", &self.lag())
-            .field("ended", &self.ended())
-            .finish_non_exhaustive()
+        self.reader.is_terminated()
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod merge;
 pub(crate) mod options;
 pub(crate) mod page_limit;
 pub(crate) mod permits;
+pub(crate) mod plain_reader;
 pub(crate) mod read_shard;
 pub(crate) mod reader_set;
 pub(crate) mod record;
@@ -104,6 +105,6 @@ impl ShardHandle {
     ///
     /// Polling it panics outside a tokio runtime with its time driver enabled.
     pub fn batches(self, client: &Client) -> Batches {
-        Batches::new(self, client, Arc::new(ReadOptions::new()), RequestPermits::default())
+        Batches::new(self, client)
     }
 }

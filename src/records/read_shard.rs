@@ -11,11 +11,11 @@ use tokio::time::Duration;
 
 use crate::listing::error::ListError;
 use crate::records::batch::Batch;
-use crate::records::batches::Batches;
 use crate::records::error::{Error, ReadError};
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
+use crate::records::plain_reader::PlainReader;
 use crate::records::record::Record;
 use crate::shard::handle::ShardHandle;
 
@@ -45,8 +45,10 @@ pub(crate) mod sealed {
     pub trait Open: Sized {
         /// One record, as the user gets it.
         type Record;
-        /// One page of records, as the user gets it.
+        /// One page of records, before the user gets it.
         type Page: IntoIterator<Item = Self::Record>;
+        /// One page of records, as the user gets it.
+        type Batch;
         /// Why there is no record.
         type Error;
         /// The stream of the shard's pages.
@@ -59,6 +61,9 @@ pub(crate) mod sealed {
             options: Arc<ReadOptions>,
             permits: RequestPermits,
         ) -> Self::Reader;
+
+        /// Turns a page into what the user gets, if any record of it is left.
+        fn batch(page: Self::Page) -> Option<Self::Batch>;
     }
 
     /// One shard's pages.
@@ -79,20 +84,25 @@ pub(crate) use sealed::{Open, Read};
 impl Open for ShardHandle {
     type Record = Record;
     type Page = Batch;
+    type Batch = Batch;
     type Error = ReadError;
-    type Reader = Batches;
+    type Reader = PlainReader;
 
     fn open(
         self,
         client: &Client,
         options: Arc<ReadOptions>,
         permits: RequestPermits,
-    ) -> Batches {
-        Batches::new(self, client, options, permits)
+    ) -> PlainReader {
+        PlainReader::new(self, client, options, permits)
+    }
+
+    fn batch(page: Batch) -> Option<Batch> {
+        Some(page)
     }
 }
 
-impl Read for Batches {
+impl Read for PlainReader {
     fn set_options(&mut self, options: Arc<ReadOptions>) {
         Self::set_options(self, options);
     }
@@ -113,6 +123,7 @@ impl Read for Batches {
 impl<H: Open<Error = ReadError>> Open for Result<H, ListError> {
     type Record = H::Record;
     type Page = H::Page;
+    type Batch = H::Batch;
     type Error = Error;
     type Reader = TryReader<H::Reader>;
 
@@ -126,6 +137,10 @@ impl<H: Open<Error = ReadError>> Open for Result<H, ListError> {
             Ok(shard) => TryReader::Reading(shard.open(client, options, permits)),
             Err(error) => TryReader::NotListed(Some(error)),
         }
+    }
+
+    fn batch(page: H::Page) -> Option<H::Batch> {
+        H::batch(page)
     }
 }
 

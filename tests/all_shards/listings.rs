@@ -228,10 +228,10 @@ async fn list_now_does_nothing_while_a_listing_is_under_way() {
             assert!(lists.next().now_or_never().is_none());
         }
         assert!(lists.is_listing());
-        lists.list_now(ListRequest::Full);
+        lists.list_now(kinesis_shards::listing::ListRequest::Full);
         assert_eq!(lists.next().await.unwrap().unwrap().is_full(), is_full);
     }
-    lists.list_now(ListRequest::Full);
+    lists.list_now(kinesis_shards::listing::ListRequest::Full);
     let asked = Instant::now();
     assert!(lists.next().await.unwrap().unwrap().is_full());
     assert_eq!(asked.elapsed(), SECOND, "at once");
@@ -243,9 +243,9 @@ async fn list_now_after_a_failure_waits_for_the_next_attempt_which_is_full() {
     let mut lists = shard_lists(&kinesis.client(), "orders", SECOND * 30);
     assert!(lists.next().await.unwrap().unwrap().is_full());
     kinesis.fail_times("ListShards", 3, Fault::InternalFailure);
-    lists.list_now(ListRequest::Additions);
+    lists.list_now(kinesis_shards::listing::ListRequest::Additions);
     assert!(lists.next().await.unwrap().is_err());
-    lists.list_now(ListRequest::Full);
+    lists.list_now(kinesis_shards::listing::ListRequest::Full);
     assert!(lists.next().now_or_never().is_none());
     assert!(lists.next().await.unwrap().unwrap().is_full());
 }

@@ -6,6 +6,7 @@ mod failures;
 mod limits;
 mod listings;
 mod order;
+mod ready;
 mod reasons;
 mod starts;
 mod support;

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 use self::store::{Call, Scripted};
 
 mod acknowledging;
+mod batches;
 mod ends;
 mod namesakes;
 mod numbers;

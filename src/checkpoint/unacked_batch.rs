@@ -1,0 +1,126 @@
+//! A page of records with one acknowledgement.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use tokio::time::Duration;
+
+use crate::checkpoint::acker::{AckToken, Acker};
+use crate::checkpoint::reader::UnackedPage;
+use crate::records::record::Record;
+use crate::shard::stream_id::StreamId;
+
+/// A page of one shard's records, to be acknowledged as one: for a consumer that writes pages to a
+/// database.
+///
+/// It holds at least one record, in the order of the shard. Records that were acknowledged in an earlier
+/// run are left out. The shard's checkpoint moves past the page once the page is acknowledged and all
+/// pages before it are. A page that is dropped without acknowledgement holds the checkpoint, as an
+/// [`UnackedRecord`](super::UnackedRecord) does.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use kinesis_shards::{Checkpoints, MemoryStore, Record, ShardStreamExt, all_shards};
+/// # use kinesis_shards::testing::FakeKinesis;
+///
+/// # struct Database;
+/// # impl Database { async fn insert(&self, _: &[Record]) -> Result<(), std::io::Error> { Ok(()) } }
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let database = Database;
+/// # let kinesis = FakeKinesis::new();
+/// # let orders = kinesis.create_stream("orders", 1);
+/// # for n in 0..10 { orders.put("customer 1", format!("order {n}")); }
+/// # let client = kinesis.client();
+/// let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await?;
+/// let mut batches = all_shards(&client, "orders").checkpoints(&checkpoints).batches(&client);
+/// # let mut taken = 0;
+/// while let Some(batch) = batches.try_next().await? {
+///     database.insert(batch.records()).await?;
+/// #   taken += batch.records().len();
+///     batch.ack();
+/// #   if taken == 10 { break }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a batch that is dropped without `ack` holds the checkpoint of its shard"]
+pub struct UnackedBatch {
+    records: Vec<Record>,
+    lag: Option<Duration>,
+    received_at: SystemTime,
+    token: AckToken,
+}
+
+impl UnackedBatch {
+    /// Delivers a page as one. Returns `None` if no record of it is to be delivered.
+    pub(crate) fn deliver(mut page: UnackedPage) -> Option<Self> {
+        let (lag, received_at) = (page.lag, page.received_at);
+        let records: Vec<_> = page.remaining().collect();
+        if records.is_empty() {
+            return None;
+        }
+        let token = page.session().take_token(records.len() as u64)?;
+        Some(Self { records, lag, received_at, token })
+    }
+
+    /// Returns the id of the shard.
+    #[must_use]
+    pub fn shard_id(&self) -> &str {
+        self.records[0].shard_id()
+    }
+
+    /// Returns the stream, as it was named to [`all_shards`](crate::all_shards).
+    #[must_use]
+    pub fn stream(&self) -> &StreamId {
+        self.records[0].stream()
+    }
+
+    /// Returns `MillisBehindLatest`: how far the end of this page is behind the tip of the shard. It is
+    /// zero if no record followed, and `None` if the server did not say.
+    #[must_use]
+    pub fn lag(&self) -> Option<Duration> {
+        self.lag
+    }
+
+    /// Returns when the response arrived, by the client's clock.
+    #[must_use]
+    pub fn received_at(&self) -> SystemTime {
+        self.received_at
+    }
+
+    /// Returns the records: at least one, in the order of the shard.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Acknowledges all records of the page, and returns them: they were processed and need not come
+    /// again.
+    ///
+    /// It costs no request and does not wait: the checkpoint is saved in time, see
+    /// [`CheckpointOptions`](super::CheckpointOptions).
+    pub fn ack(self) -> Vec<Record> {
+        let (records, acker) = self.into_parts();
+        acker.ack();
+        records
+    }
+
+    /// Splits the page into its records and their acknowledgement, which may go separate ways.
+    pub fn into_parts(self) -> (Vec<Record>, Acker) {
+        let Self { records, token, .. } = self;
+        let acker = Acker::new(&records[records.len() - 1], token);
+        (records, acker)
+    }
+}
+
+impl fmt::Debug for UnackedBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnackedBatch")
+            .field("stream", &self.stream().name())
+            .field("shard_id", &self.shard_id())
+            .field("records", &self.records.len())
+            .field("lag", &self.lag)
+            .finish_non_exhaustive()
+    }
+}

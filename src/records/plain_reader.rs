@@ -1,0 +1,127 @@
+//! The reader of a shard without a checkpoint.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use aws_sdk_kinesis::Client;
+use futures::Stream;
+use futures::stream::FusedStream;
+use tokio::time::Duration;
+
+use crate::records::batch::Batch;
+use crate::records::error::ReadError;
+use crate::records::event::EndReason;
+use crate::records::options::ReadOptions;
+use crate::records::permits::RequestPermits;
+use crate::records::shard_reader::{Next, ShardReader};
+use crate::shard::handle::ShardHandle;
+
+/// Reads one shard that was offered, and ends its handle as the reader ends.
+pub struct PlainReader {
+    shard_reader: ShardReader,
+    state: State,
+}
+
+enum State {
+    Reading(ShardHandle),
+    Ended(EndReason),
+}
+
+impl PlainReader {
+    pub(crate) fn new(
+        handle: ShardHandle,
+        client: &Client,
+        options: Arc<ReadOptions>,
+        permits: RequestPermits,
+    ) -> Self {
+        let shard_reader =
+            ShardReader::new(client, handle.offer(), handle.start().clone(), options, permits);
+        Self { shard_reader, state: State::Reading(handle) }
+    }
+
+    #[track_caller]
+    pub(crate) fn set_options(&mut self, options: Arc<ReadOptions>) {
+        assert!(!self.shard_reader.is_begun(), "set the options before the first poll");
+        self.shard_reader.set_options(options);
+    }
+
+    /// `MillisBehindLatest` of the last answer: how far what was read was behind the tip of the
+    /// shard then. It does not grow while reads fail, or while nobody polls. `None` before the
+    /// first answer, and if the server does not tell.
+    #[must_use]
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        self.shard_reader.lag()
+    }
+
+    /// The id of the shard; `None` once the reader has ended.
+    #[must_use]
+    pub(crate) fn shard_id(&self) -> Option<&str> {
+        match &self.state {
+            State::Reading(handle) => Some(handle.id()),
+            State::Ended(_) => None,
+        }
+    }
+
+    /// Why the reader has ended; `None` while it has not.
+    #[must_use]
+    pub(crate) fn ended(&self) -> Option<&EndReason> {
+        match &self.state {
+            State::Ended(end) => Some(end),
+            State::Reading(_) => None,
+        }
+    }
+
+    /// Ends the handle as the reader has ended.
+    fn end(&mut self, end: EndReason) {
+        let state = std::mem::replace(&mut self.state, State::Ended(end.clone()));
+        let State::Reading(handle) = state else { return };
+        self.shard_reader.options().tell_end(&handle, &end);
+        match end {
+            EndReason::EndOfShard { children } => handle.complete_with(children),
+            EndReason::Expired => handle.expire(),
+            _ => handle.abandon(),
+        }
+    }
+}
+
+impl Stream for PlainReader {
+    type Item = Result<Batch, ReadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if let State::Ended(_) = this.state {
+            return Poll::Ready(None);
+        }
+        let (end, last) = match ready!(this.shard_reader.poll_next(cx)) {
+            Next::Batch(batch) => return Poll::Ready(Some(Ok(batch))),
+            Next::End(children) => (EndReason::EndOfShard { children }, None),
+            Next::Expired => (EndReason::Expired, None),
+            Next::Failed(error) => (EndReason::Failed, Some(Err(error))),
+        };
+        this.end(end);
+        Poll::Ready(last)
+    }
+}
+
+impl FusedStream for PlainReader {
+    fn is_terminated(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+}
+
+impl Drop for PlainReader {
+    fn drop(&mut self) {
+        self.end(EndReason::Dropped);
+    }
+}
+
+impl std::fmt::Debug for PlainReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlainReader")
+            .field("shard_id", &self.shard_id())
+            .field("lag", &self.lag())
+            .field("ended", &self.ended())
+            .finish_non_exhaustive()
+    }
+}
