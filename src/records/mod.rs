@@ -1,4 +1,90 @@
-//! Reading one shard, and many.
+//! The records of one shard, and of all shards.
+//!
+//! [`ShardHandle::records`] and [`ShardHandle::batches`] read one shard to its end.
+//! [`ShardStreamExt::records`] and [`ShardStreamExt::batches`] read all shards that a stream of
+//! shards offers, concurrently, each after its parents. A shard with a
+//! [checkpoint](crate::checkpoint) is read in the same way: its records carry an acknowledgement.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use futures::StreamExt;
+//! use kinesis_shards::{ReadOptions, ShardStreamExt, all_shards};
+//! # use kinesis_shards::testing::FakeKinesis;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! # let kinesis = FakeKinesis::new();
+//! # let stream = kinesis.create_stream("orders", 2);
+//! # stream.put("customer 1", "an order");
+//! # stream.split("shardId-000000000000");
+//! # stream.put("customer 1", "another");
+//! # stream.put("customer 2", "a third");
+//! # let client = kinesis.client();
+//! let options = ReadOptions::new().idle_interval(Duration::from_millis(500)).max_records(1_000);
+//! let mut batches = all_shards(&client, "orders").batches(&client).with_options(options);
+//! # let mut batches = batches;
+//! # let mut taken = 0;
+//! while let Some(batch) = batches.next().await {
+//!     match batch {
+//!         Ok(batch) => {
+//!             println!("{} is {:?} behind", batch.shard_id(), batch.lag());
+//!             for record in batch {
+//!                 println!("  {:?} {} bytes", record.partition_key(), record.data().len());
+//! #               taken += 1;
+//!             }
+//!         }
+//!         Err(error) => eprintln!("{error}"), // that shard is offered again; the others continue
+//!     }
+//! #   if taken == 3 { break }
+//! }
+//! # }
+//! ```
+//!
+//! # What a reader promises
+//!
+//! * **Order.** The records of a shard come in order, none omitted and none repeated for as long as
+//!   the reader lives. A shard ends when its last record was taken and the next one is asked for:
+//!   then its handle is completed, and its children open. They may open while you still process
+//!   that last record; where that matters, process one record of a key at a time, or acknowledge in
+//!   the loop with [checkpoints](crate::checkpoint).
+//! * **Errors.** Throttling, 5xx responses, timeouts, requests without a response and broken
+//!   connections are retried for ever with the same iterator; an iterator that has expired is
+//!   replaced by one after the last record. What a person has to mend (a missing permission, a
+//!   disabled KMS key) is one `Err`, the last item of that shard's reader. The reader abandons its
+//!   handle: the shard is offered again from its [`start`](ShardHandle::start), and records of it
+//!   repeat, unless there are checkpoints. They repeat, too, when a reader is dropped half-way.
+//! * **Back-pressure.** A reader that is not polled sends no request. A shard holds one page at
+//!   most: 10,000 records or 10 MiB, fewer with [`max_records`](ReadOptions::max_records). A
+//!   consumer that takes long for a record keeps all its shards waiting, and loses nothing that the
+//!   stream retains.
+//! * **Cores.** All work happens in the task that polls. With [`spawn_on`](ReadOptions::spawn_on)
+//!   each read is a task of a runtime: its cores parse responses in parallel, and each shard reads
+//!   one page ahead.
+//! * **Lag.** [`Records::lag`], [`AllRecords::lags`] and [`Batch::lag`] return
+//!   `MillisBehindLatest`; [`on_event`](ReadOptions::on_event) shows every page, retry and end, for
+//!   metrics.
+//!
+//! # Requests and permissions
+//!
+//! Reading needs `kinesis:GetShardIterator` and `kinesis:GetRecords`, and `kms:Decrypt` on the key
+//! of an encrypted stream. AWS allows 5 `GetRecords` requests and 2 MiB a second and shard, for all
+//! applications that read it. A reader that has caught up sends one request per [idle
+//! interval](ReadOptions::idle_interval) (1 s); one that is behind sends up to 5 requests and reads
+//! up to 2 MiB a second, or what [`ReadOptions`] say. N shards that have caught up cost N requests
+//! a second: raise the idle interval where many shards are idle.
+//!
+//! Both requests are sent with the SDK's retries off, whatever the client's configuration: each
+//! attempt is one request, and a failed one is a [`Retry`](ReadEventKind::Retry) event. A failed
+//! read is retried after 400 ms, then with a delay that doubles up to 10 s; each delay is shortened
+//! at random by up to a half. A request that gets no response within 60 s, counted while the reader
+//! is polled, has failed. The client's own timeouts apply as well, and also count while nobody
+//! polls. Of shards that open together, up to 256 ask for their iterators at a time.
+//!
+//! # Logs
+//!
+//! A read that failed is logged at `WARN` with the shard and the delay until the next attempt, and
+//! the end of each reader at `DEBUG`, target `kinesis_shards`.
 
 pub(crate) mod all;
 pub(crate) mod batch;
