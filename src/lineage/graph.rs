@@ -13,7 +13,6 @@ use std::vec::IntoIter;
 
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
-pub(crate) use self::not_found::Resolved;
 use crate::lineage::graph::cycles::LateLink;
 use crate::lineage::graph::not_found::NotFounds;
 use crate::lineage::key::{FirstSequence, ShardKey};
@@ -255,12 +254,15 @@ impl ShardGraph {
             } else {
                 // Another stream under the same name; only a full list can say what became of the
                 // other shards.
+                node.is_superseded = true;
                 self.wants_full = true;
             }
             return;
         }
         let parents = parent_ids(&shard);
-        let knows = |id: &&str| self.nodes.contains_key(&ShardKey::from(*id));
+        let knows = |id: &&str| {
+            self.nodes.get(&ShardKey::from(*id)).is_some_and(|node| !node.is_superseded)
+        };
         if !self.extent.is_full() && !parents.iter().flatten().all(knows) {
             // It may have expired, or an earlier list may have left it out: only a full list can
             // tell.

@@ -34,6 +34,9 @@ pub(crate) struct Node {
     pub(crate) was_listed: bool,
     pub(crate) state: State,
     pub(crate) has_child: bool,
+    /// A partial list named another stream's shard under this id: until a full list tells which shards
+    /// are left, this one is nobody's parent.
+    pub(crate) is_superseded: bool,
     /// The number of the last full list that named it.
     pub(crate) last_listed: u32,
 }

@@ -65,6 +65,7 @@ impl ShardGraph {
             was_listed: first_sequence.is_told(),
             state,
             has_child: false,
+            is_superseded: false,
             last_listed: self.full_lists,
         };
         self.nodes.insert(key, node);

@@ -90,6 +90,23 @@ fn a_partial_list_that_shows_a_new_stream_wants_a_full_one() {
     assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
 }
 
+/// The old stream's shard is closed, but it is not the parent that the new stream's child names.
+#[test]
+fn a_child_of_a_new_stream_does_not_take_an_old_namesake_for_its_parent() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
+    driven.one().complete();
+    let new = || vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")];
+    driven.send(ShardList::additions("orders", new()));
+    driven.nothing();
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
+    driven.list(new());
+    let parent = driven.one();
+    assert_eq!(parent.id(), id(0));
+    driven.nothing();
+    parent.complete();
+    assert_eq!(driven.one().id(), id(1));
+}
+
 #[test]
 fn a_shard_whose_number_is_revised_from_zero_is_the_same_shard() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "0")]);
