@@ -48,7 +48,7 @@ pub enum Fault {
     /// `KMSOptInRequired`.
     KmsOptInRequired,
     /// `GetShardIterator` refuses its `StartingSequenceNumber`, in AWS's words:
-    /// `InvalidArgumentException`. A true api_error comes by itself, of a number that is not one of
+    /// `InvalidArgumentException`. A true refusal comes by itself, of a number that is not one of
     /// the shard; this one refuses any, as the stream of another account would.
     InvalidSequenceNumber,
     /// Any other error.
@@ -118,7 +118,8 @@ pub enum Fault {
     /// `GetRecords` gives neither a next iterator nor child shards with its records, although the
     /// shard goes on.
     NoNextIterator,
-    /// `ListShards` gives a list without a shard, although the stream has some.
+    /// `ListShards` gives a list without a shard, although the stream has some. A page that follows
+    /// another, by its `NextToken`, is as it would be without the fault.
     NoShards,
     /// `GetRecords` gives the last records of a closed shard together with its end (no next
     /// iterator, and the child shards), or the end comes in one more answer: as
@@ -226,7 +227,7 @@ impl Fault {
             Self::EmptyPage => list(ListingFault::Empty),
             Self::EmptyRead => read(ReadFaults { dry: true, ..ReadFaults::default() }),
             Self::NoNextIterator => read(ReadFaults { cut: true, ..ReadFaults::default() }),
-            Self::NoShards => Effect::Answer(r#"{"Shards":[]}"#.to_owned()),
+            Self::NoShards => list(ListingFault::NoShards),
             Self::EndWithLastRecords(with_last_records) => read(ReadFaults {
                 end_with_last_records: Some(*with_last_records),
                 ..ReadFaults::default()

@@ -75,7 +75,11 @@ impl Service {
         let stream_id = stream.id;
         self.meters.admit_listing(stream_id, now)?;
         let stream = self.stream(StreamRef::named(&name), now)?;
-        let view = View::new(request.listing_faults, stream);
+        let fault = match request.listing_faults {
+            ListingFault::NoShards if request.next_token.is_some() => ListingFault::None,
+            fault => fault,
+        };
+        let view = View::new(fault, stream);
         let mut rest = view.shards(stream, from).filter(|shard| selection.names(shard));
         let shards: Vec<_> = rest.by_ref().take(page).collect();
         let next =

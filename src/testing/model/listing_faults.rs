@@ -12,6 +12,8 @@ use crate::testing::model::time::Millis;
 pub(crate) enum ListingFault {
     #[default]
     None,
+    /// Without any shard and without a token, if the page is a first page.
+    NoShards,
     /// The page shows the stream as it was at this time, with the shards that have expired since.
     AsOf(Millis),
     /// The page omits this shard.
@@ -104,7 +106,7 @@ impl View {
             }
             ListingFault::StillOpen(_) if is_subject => Some(open),
             ListingFault::Childless(_) if self.hidden.contains(&shard.index) => None,
-            ListingFault::Empty => None,
+            ListingFault::Empty | ListingFault::NoShards => None,
             _ => Some(truth),
         }
     }
