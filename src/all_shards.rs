@@ -92,10 +92,10 @@ impl<E> AllShards<E> {
 
     /// Sets how often the shards are listed.
     ///
-    /// Each such listing is one request, however many shards the stream has. The interval is also the
-    /// longest delay between attempts while listing fails, and before an abandoned shard is offered
-    /// again. Children rarely wait for it: closing a shard lists at once, unless its children are
-    /// known.
+    /// Each such listing is one request, however many shards the stream has. The interval is also
+    /// the longest delay between attempts while listing fails, and before an abandoned shard is
+    /// offered again. Children rarely wait for it: closing a shard lists at once, unless its
+    /// children are known.
     ///
     /// # Default
     ///
@@ -103,7 +103,8 @@ impl<E> AllShards<E> {
     ///
     /// # Panics
     ///
-    /// If `interval` is zero, and after the first poll. One of more than 30 years counts as 30 years.
+    /// If `interval` is zero, and after the first poll. One of more than 30 years counts as 30
+    /// years.
     #[must_use = "a setter returns the stream that it has set"]
     #[track_caller]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
@@ -114,8 +115,8 @@ impl<E> AllShards<E> {
 
     /// Sets how often a listing asks for all shards instead of the new ones.
     ///
-    /// A full listing catches what a partial one cannot, and lets expired shards be forgotten. It takes
-    /// one request for every 1,000 shards.
+    /// A full listing catches what a partial one cannot, and lets expired shards be forgotten. It
+    /// takes one request for every 1,000 shards.
     ///
     /// # Default
     ///
@@ -154,14 +155,15 @@ impl<E> AllShards<E> {
 
     /// Continues an earlier run: takes how far it came with each shard, by shard id.
     ///
-    /// It wins over [`start_at`](Self::start_at). A shard that is named starts where its entry says,
-    /// closed or open, or is not offered at all if it was [`Finished`](Progress::Finished). A
+    /// It wins over [`start_at`](Self::start_at). A shard that is named starts where its entry
+    /// says, closed or open, or is not offered at all if it was [`Finished`](Progress::Finished). A
     /// descendant of a named shard that is not named itself starts at `TrimHorizon`, also under
     /// [`StartAt::Latest`]. Keep a shard as finished for as long as Kinesis lists it.
     ///
-    /// The first shard with the id of an entry uses the entry up. A stream that was deleted and created
-    /// again *between* two runs, or before the second full listing of this one, has the same shard ids,
-    /// and Kinesis says nothing by which the two could be told apart here: start it without `resume`.
+    /// The first shard with the id of an entry uses the entry up. A stream that was deleted and
+    /// created again *between* two runs, or before the second full listing of this one, has the
+    /// same shard ids, and Kinesis says nothing by which the two could be told apart here: start it
+    /// without `resume`.
     ///
     /// # Default
     ///
@@ -208,8 +210,8 @@ impl<E> AllShards<E> {
         self
     }
 
-    /// Returns how many shards the stream remembers: those that wait or are out, and closed ones that
-    /// Kinesis may still list.
+    /// Returns how many shards the stream remembers: those that wait or are out, and closed ones
+    /// that Kinesis may still list.
     #[must_use]
     pub fn tracked(&self) -> usize {
         self.shards.tracked()
@@ -250,9 +252,9 @@ impl<E> AllShards<E> {
 
     /// Waits until the shards have been listed once, and returns the stream.
     ///
-    /// A failure that no retry mends ends the wait: no such stream, no permission, an invalid name. Any
-    /// other is logged and retried, as without `ready`. Call it to let a program fail at its start
-    /// instead of waiting in silence:
+    /// A failure that no retry mends ends the wait: no such stream, no permission, an invalid name.
+    /// Any other is logged and retried, as without `ready`. Call it to let a program fail at its
+    /// start instead of waiting in silence:
     ///
     /// ```
     /// use kinesis_shards::all_shards;
@@ -348,8 +350,8 @@ impl<E> fmt::Debug for AllShards<E> {
     }
 }
 
-/// Returns every shard of a stream, each one once and after its parents, with each failed listing as
-/// one `Err`.
+/// Returns every shard of a stream, each one once and after its parents, with each failed listing
+/// as one `Err`.
 ///
 /// Keep polling after an `Err`: the stream never ends by itself, and retries on the schedule of
 /// [`shard_lists`]. [`ListError::is_retryable`] tells a mistyped name or a revoked permission from
@@ -394,11 +396,12 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 
 /// Returns every shard of a stream, each one once and after its parents.
 ///
-/// The stream lists the shards every 30 seconds, and at once when a shard is closed whose children are
-/// not known. It offers a shard as a [`ShardHandle`] when all its parents are closed; completing or
-/// dropping the handle closes the shard. It logs a listing that fails (`tracing`, level `WARN`) and
-/// retries; [`try_all_shards`] yields the error instead, and [`ready`](AllShards::ready) fails at once
-/// on what no retry mends. The stream never ends by itself: stop with `take_until`, or by dropping it.
+/// The stream lists the shards every 30 seconds, and at once when a shard is closed whose children
+/// are not known. It offers a shard as a [`ShardHandle`] when all its parents are closed;
+/// completing or dropping the handle closes the shard. It logs a listing that fails (`tracing`,
+/// level `WARN`) and retries; [`try_all_shards`] yields the error instead, and
+/// [`ready`](AllShards::ready) fails at once on what no retry mends. The stream never ends by
+/// itself: stop with `take_until`, or by dropping it.
 ///
 /// ```no_run
 /// use aws_config::BehaviorVersion;
@@ -421,9 +424,9 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 ///
 /// # It works only while it is polled
 ///
-/// Nothing runs in the background: the stream spawns no task and lists shards only while it is polled.
-/// `while let Some(shard) = shards.next().await { read(shard).await }` never leaves the first open
-/// shard. Read shards concurrently, with `for_each_concurrent` as above, a
+/// Nothing runs in the background: the stream spawns no task and lists shards only while it is
+/// polled. `while let Some(shard) = shards.next().await { read(shard).await }` never leaves the
+/// first open shard. Read shards concurrently, with `for_each_concurrent` as above, a
 /// [`JoinSet`](tokio::task::JoinSet), or [`records`](crate::ShardStreamExt::records).
 ///
 /// # Panics

@@ -42,9 +42,11 @@
 //!
 //! 1. **Order.** A shard is offered when all its parents are closed or expired.
 //! 2. **Once.** Each shard is offered once, whatever the listings repeat, misorder or omit.
-//! 3. **Nothing is skipped** that was written after the run began: a child never starts at `LATEST`.
+//! 3. **Nothing is skipped** that was written after the run began: a child never starts at
+//!    `LATEST`.
 //! 4. **No timer between parent and child.** Closing the last parent makes its children ready.
-//! 5. **Cheap when idle.** One `ListShards` request per poll interval, whatever the number of shards.
+//! 5. **Cheap when idle.** One `ListShards` request per poll interval, whatever the number of
+//!    shards.
 //! 6. **Bounded memory.** A shard that is closed and no longer listed is forgotten.
 //! 7. **A re-created stream is a new stream**, although its shards have the ids of the old one.
 //! 8. **Nothing is detached.** The streams work only while they are polled, and free all on drop.
@@ -54,8 +56,8 @@
 //!
 //! # Features
 //!
-//! No feature is on by default, and the SDK comes without its default features: the crate that makes
-//! the [`Client`](aws_sdk_kinesis::Client) chooses the TLS and HTTP stack.
+//! No feature is on by default, and the SDK comes without its default features: the crate that
+//! makes the [`Client`](aws_sdk_kinesis::Client) chooses the TLS and HTTP stack.
 //!
 //! | feature | what it adds | what it costs |
 //! |---|---|---|

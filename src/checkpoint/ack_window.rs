@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 /// The records of one session that were delivered, and which of them were acknowledged.
 ///
-/// Records are numbered from 0 as they are delivered. What is acknowledged at once, a record or a page,
-/// is a range of numbers.
+/// Records are numbered from 0 as they are delivered. What is acknowledged at once, a record or a
+/// page, is a range of numbers.
 #[derive(Debug, Default)]
 pub(crate) struct AckWindow {
     delivered: u64,
@@ -196,14 +196,14 @@ mod tests {
     #[test]
     fn nothing_is_kept_behind_the_first_of_several_that_are_dropped() {
         let mut window = ledger_of(9);
-        window.acknowledge(3, "3", None);
-        assert!(window.give_up(6));
+        window.acknowledge(one(3), "3", None);
+        assert!(window.give_up(one(6)));
         assert_eq!(window.remembers(), 1, "the prefix may still come to it");
-        assert!(!window.give_up(1));
+        assert!(!window.give_up(one(1)));
         assert_eq!(window.remembers(), 0);
-        window.acknowledge(5, "5", None);
-        assert!(!window.give_up(8));
-        window.acknowledge(7, "7", None);
+        window.acknowledge(one(5), "5", None);
+        assert!(!window.give_up(one(8)));
+        window.acknowledge(one(7), "7", None);
         assert_eq!(window.remembers(), 0);
     }
 

@@ -12,7 +12,6 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
-pub(crate) use self::saving::{Change, Failure};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::{Progress, StartPosition};
 

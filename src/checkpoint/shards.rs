@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::Client;
-use futures::{Stream, StreamExt};
 use futures::stream::FusedStream;
 use futures::task::AtomicWaker;
+use futures::{Stream, StreamExt};
 
 use crate::all_shards::sealed::ErrorPolicy;
 use crate::all_shards::{AllShards, LogErrors};
@@ -123,7 +123,8 @@ impl CheckpointedShard {
     }
 
     /// Returns the shard's records by the page, each page with one acknowledgement: see
-    /// [`UnackedBatch`](super::UnackedBatch). The stream ends as that of [`records`](Self::records).
+    /// [`UnackedBatch`](super::UnackedBatch). The stream ends as that of
+    /// [`records`](Self::records).
     pub fn batches(self, client: &Client) -> Batches<Self> {
         Batches::new(self, client)
     }
@@ -152,8 +153,8 @@ pub struct CheckpointedShards<E: ErrorPolicy = LogErrors> {
     checkpoints: Checkpoints,
     /// Shards whose start is being saved, and that were not taken yet.
     opened: VecDeque<E::Item<CheckpointedShard>>,
-    /// Whether the run begins at a time. Then no shard is read before the starts of all that the run
-    /// begins with are durable, so they are opened together.
+    /// Whether the run begins at a time. Then no shard is read before the starts of all that the
+    /// run begins with are durable, so they are opened together.
     together: bool,
     /// It begins at `Latest`, or where an earlier run did that has not come to a record.
     from_latest: bool,
@@ -164,14 +165,15 @@ pub struct CheckpointedShards<E: ErrorPolicy = LogErrors> {
 impl<E: ErrorPolicy> AllShards<E> {
     /// Gives each shard its checkpoint: the run continues where the last one stopped.
     ///
-    /// It [resumes](Self::resume) from what `checkpoints` has loaded: a shard that was read to its end is
-    /// not offered again, and the children of a shard wait for what is truly unfinished. Where a record
-    /// of a shard was processed, all its ancestors are finished, also those without a checkpoint (the
-    /// Kinesis Client Library removes that of a finished shard before Kinesis stops listing it), unless
-    /// a checkpoint says that one of their own ancestors is not. The store forgets what Kinesis does not
-    /// list any more. [`start_at`](Self::start_at) says where a first run begins, and where a shard
-    /// begins that no checkpoint knows; of a run from [`StartAt::Latest`] that has not come to a record
-    /// yet, the time of its beginning is remembered.
+    /// It [resumes](Self::resume) from what `checkpoints` has loaded: a shard that was read to its
+    /// end is not offered again, and the children of a shard wait for what is truly unfinished.
+    /// Where a record of a shard was processed, all its ancestors are finished, also those without
+    /// a checkpoint (the Kinesis Client Library removes that of a finished shard before Kinesis
+    /// stops listing it), unless a checkpoint says that one of their own ancestors is not. The
+    /// store forgets what Kinesis does not list any more. [`start_at`](Self::start_at) says where a
+    /// first run begins, and where a shard begins that no checkpoint knows; of a run from
+    /// [`StartAt::Latest`] that has not come to a record yet, the time of its beginning is
+    /// remembered.
     ///
     /// # Panics
     ///

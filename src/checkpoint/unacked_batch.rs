@@ -13,10 +13,10 @@ use crate::shard::stream_id::StreamId;
 /// A page of one shard's records, to be acknowledged as one: for a consumer that writes pages to a
 /// database.
 ///
-/// It holds at least one record, in the order of the shard. Records that were acknowledged in an earlier
-/// run are left out. The shard's checkpoint moves past the page once the page is acknowledged and all
-/// pages before it are. A page that is dropped without acknowledgement holds the checkpoint, as an
-/// [`UnackedRecord`](super::UnackedRecord) does.
+/// It holds at least one record, in the order of the shard. Records that were acknowledged in an
+/// earlier run are left out. The shard's checkpoint moves past the page once the page is
+/// acknowledged and all pages before it are. A page that is dropped without acknowledgement holds
+/// the checkpoint, as an [`UnackedRecord`](super::UnackedRecord) does.
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -76,8 +76,8 @@ impl UnackedBatch {
         self.records[0].stream()
     }
 
-    /// Returns `MillisBehindLatest`: how far the end of this page is behind the tip of the shard. It is
-    /// zero if no record followed, and `None` if the server did not say.
+    /// Returns `MillisBehindLatest`: how far the end of this page is behind the tip of the shard.
+    /// It is zero if no record followed, and `None` if the server did not say.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         self.lag
@@ -95,11 +95,12 @@ impl UnackedBatch {
         &self.records
     }
 
-    /// Acknowledges all records of the page, and returns them: they were processed and need not come
-    /// again.
+    /// Acknowledges all records of the page, and returns them: they were processed and need not
+    /// come again.
     ///
     /// It costs no request and does not wait: the checkpoint is saved in time, see
     /// [`CheckpointOptions`](super::CheckpointOptions).
+    #[expect(clippy::must_use_candidate, reason = "a consumer is often done with the records")]
     pub fn ack(self) -> Vec<Record> {
         let (records, acker) = self.into_parts();
         acker.ack();

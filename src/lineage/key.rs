@@ -39,7 +39,7 @@ pub(crate) mod comparisons {
         COMPARISONS.set(COMPARISONS.get() + 1);
     }
 
-    /// ReofferBackoff how many there were since the last call.
+    /// Returns how many there were since the last call.
     pub(crate) fn take() -> usize {
         COMPARISONS.take()
     }

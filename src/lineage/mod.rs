@@ -1,6 +1,6 @@
 //! When each shard may be read: parents before children.
 //!
-//! [`parents_first`] takes any stream of [`ShardList`](crate::listing::ShardList)s and offers each
+//! [`parents_first`] takes any stream of [`ShardList`]s and offers each
 //! shard as a [`ShardHandle`] once all its parents have been processed.
 //! [`all_shards`](crate::all_shards) and [`try_all_shards`](crate::try_all_shards) feed it with the
 //! lists of a real stream ([`shard_lists`](crate::listing::shard_lists)); feed it yourself where
@@ -47,10 +47,10 @@
 //! 2. **Once.** Each shard is offered exactly once for as long as the stream value lives, whatever
 //!    the listings repeat, misorder or omit. It is offered again only after
 //!    [`abandon`](ShardHandle::abandon), or a drop under
-//!    [`OnDrop::Reoffer`](crate::OnDrop::Reoffer), and then after a delay that grows from 100 ms to
+//!    [`OnDrop::Reoffer`], and then after a delay that grows from 100 ms to
 //!    the poll interval while the same shard keeps coming back.
 //! 3. **Nothing is skipped** that was written after the run began, or after the position that an
-//!    earlier run reached. [`StartAt`](crate::StartAt) says where each shard starts, and
+//!    earlier run reached. [`StartAt`] says where each shard starts, and
 //!    [`resume`](crate::AllShards::resume) how a run continues an earlier one.
 //! 4. **No timer between parent and child.** Closing the last parent of a known child makes the
 //!    child ready in the very next poll. Closing a shard with no known child starts a listing at
@@ -118,7 +118,7 @@
 //! By default a handle that is dropped closes its shard as if it had been completed, so that the
 //! simplest program cannot hang. The children can tell: their [`parents`](ShardHandle::parents) say
 //! [`Dropped`](crate::shard::ParentOutcome::Dropped). Set
-//! [`OnDrop::Reoffer`](crate::OnDrop::Reoffer) if your readers may fail half-way: then only
+//! [`OnDrop::Reoffer`] if your readers may fail half-way: then only
 //! [`complete`](ShardHandle::complete) closes a shard, and a handle that `?`, a panic or an aborted
 //! task drops is offered again. The crate's own readers always re-offer.
 //!

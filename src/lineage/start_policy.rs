@@ -173,7 +173,7 @@ impl StartPolicy {
         }
     }
 
-    /// ReofferBackoff whether a start is the time that [`again`](Self::again) puts for `Latest`.
+    /// Returns whether a start is the time that [`again`](Self::again) puts for `Latest`.
     pub(crate) fn is_estimate(&self, start: &StartPosition) -> bool {
         self.start_at == StartAt::Latest
             && matches!(start, StartPosition::Timestamp(_))

@@ -137,9 +137,9 @@ pub(crate) struct StartedListing {
 pub enum ListRequest {
     /// The new shards: a shard was closed whose children are not known yet.
     Additions,
-    /// All shards: a partial list named a shard whose parent is not known, or showed that the stream
-    /// was created again; or a reader was told that its shard does not exist, or got a response that
-    /// may be the end of its shard and does not say so.
+    /// All shards: a partial list named a shard whose parent is not known, or showed that the
+    /// stream was created again; or a reader was told that its shard does not exist, or got a
+    /// response that may be the end of its shard and does not say so.
     Full,
 }
 
@@ -180,9 +180,10 @@ impl ShardLists {
 
     /// Lists at once instead of at the next tick.
     ///
-    /// It does nothing [while a listing is in flight](Self::is_listing). After a listing that failed it
-    /// does not shorten the delay before the next attempt, but a [full](ListRequest::Full) request makes
-    /// that attempt full. Call it between polls: it wakes no task.
+    /// It does nothing [while a listing is in flight](Self::is_listing). After a listing that
+    /// failed it does not shorten the delay before the next attempt, but a
+    /// [full](ListRequest::Full) request makes that attempt full. Call it between polls: it wakes
+    /// no task.
     pub fn list_now(&mut self, request: ListRequest) {
         if self.is_listing() {
             return;

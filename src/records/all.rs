@@ -15,9 +15,8 @@ use crate::records::options::ReadOptions;
 use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::{Open, Read};
 use crate::records::reader_set::ReaderSet;
-use crate::shard::handle::ShardHandle;
 
-/// Reads the shards of any stream of [`ShardHandle`]s.
+/// Reads the shards of any stream of [`ShardHandle`](crate::ShardHandle)s.
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -43,7 +42,7 @@ use crate::shard::handle::ShardHandle;
 pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
     /// All records of all shards, one by one.
     ///
-    /// The shards are read side by side, each from its [`start`](ShardHandle::start). Records of
+    /// The shards are read side by side, each from its [`start`](crate::ShardHandle::start). Records of
     /// one partition key come in the order in which they were written, also across splits and
     /// merges: a child opens when the last record of its parents was taken. Between shards there is
     /// no order: those with records in hand take permits, see [`max_run`](AllRecords::max_run).
@@ -57,7 +56,7 @@ pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
     /// # Errors
     ///
     /// A shard that cannot be read is one `Err`, and is handed back to the stream of shards; the
-    /// others go on. See [`ShardHandle::records`].
+    /// others go on. See [`ShardHandle::records`](crate::ShardHandle::records).
     ///
     /// # Panics
     ///
@@ -195,9 +194,8 @@ impl<S: Stream<Item: ReadShard>> Stream for AllBatches<S> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut readers = self.project().readers;
         loop {
-            let (page, reader) = match ready!(readers.as_mut().poll_next(cx)) {
-                Some(next) => next,
-                None => return Poll::Ready(None),
+            let Some((page, reader)) = ready!(readers.as_mut().poll_next(cx)) else {
+                return Poll::Ready(None);
             };
             readers.as_mut().resume(reader);
             match page.map(<S::Item as Open>::batch) {

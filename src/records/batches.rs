@@ -23,8 +23,8 @@ use crate::shard::handle::ShardHandle;
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what was
-/// acknowledged stays acknowledged.
+/// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what
+/// was acknowledged stays acknowledged.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled, and a reader that is dropped abandons its shard"]
 pub struct Batches<H: ReadShard = ShardHandle> {
@@ -48,8 +48,8 @@ impl<H: ReadShard> Batches<H> {
     }
 
     /// Returns `MillisBehindLatest` of the last response: how far its end was behind the tip of the
-    /// shard then. It does not grow while reads fail, or while the stream is not polled. It is `None`
-    /// before the first response, and if the server does not say.
+    /// shard then. It does not grow while reads fail, or while the stream is not polled. It is
+    /// `None` before the first response, and if the server does not say.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         self.reader.lag()

@@ -9,12 +9,13 @@ use crate::listing::error::ListError;
 use crate::shard::stream_id::StreamId;
 use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT};
 
-/// Why a stream of records has no record for you: a listing of the shards failed, or a shard cannot be
-/// read.
+/// Why a stream of records has no record for you: a listing of the shards failed, or a shard cannot
+/// be read.
 ///
-/// The streams of [`try_all_shards`](crate::try_all_shards) yield it. None of them ends at an `Err`:
-/// poll on, and the listing is retried, or the shard is offered again, while the other shards continue.
-/// If [`is_retryable`](Self::is_retryable) is false, no retry mends it: a person has to.
+/// The streams of [`try_all_shards`](crate::try_all_shards) yield it. None of them ends at an
+/// `Err`: poll on, and the listing is retried, or the shard is offered again, while the other
+/// shards continue. If [`is_retryable`](Self::is_retryable) is false, no retry mends it: a person
+/// has to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -69,11 +69,16 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
     }
 
     /// Begins the next run; `None` is the end of the stream.
-    fn poll_run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), <S::Item as Open>::Error>>> {
+    fn poll_run(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(), <S::Item as Open>::Error>>> {
         let mut this = self.project();
         let is_exhausted = |in_hand: &InHand<S::Item>| in_hand.records.size_hint().1 == Some(0);
         // A run that is not over has met the end of its page.
-        if let Some(in_hand) = this.current.take_if(|in_hand| *this.left > 0 || is_exhausted(in_hand)) {
+        if let Some(in_hand) =
+            this.current.take_if(|in_hand| *this.left > 0 || is_exhausted(in_hand))
+        {
             // The page is let go of before the next is awaited.
             this.readers.as_mut().resume(in_hand.reader);
         }

@@ -105,8 +105,6 @@ pub(crate) mod record;
 pub(crate) mod shard_reader;
 pub(crate) mod source;
 
-use std::sync::Arc;
-
 use aws_sdk_kinesis::Client;
 
 pub use all::{AllBatches, AllRecords, ShardStreamExt};
@@ -119,7 +117,6 @@ pub use options::ReadOptions;
 pub use read_shard::ReadShard;
 pub use record::Record;
 
-use crate::records::permits::RequestPermits;
 use crate::shard::handle::ShardHandle;
 
 impl ShardHandle {

@@ -1,4 +1,5 @@
-//! What can be read: a shard as it is offered, a shard with its checkpoint, or either in a `Result`.
+//! What can be read: a shard as it is offered, a shard with its checkpoint, or either in a
+//! `Result`.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -28,7 +28,7 @@ use crate::util::clock::ClockSkew;
 ///   completed. That holds for every way of dropping: leaving a scope, `?`, a panic, a task that is
 ///   aborted.
 ///
-/// HandleOutcome it takes it by value, so that a shard cannot be completed twice:
+/// Each of them takes the handle by value, so that a shard cannot be completed twice:
 ///
 /// ```compile_fail,E0382
 /// # fn example(shard: kinesis_shards::ShardHandle) {
@@ -59,7 +59,7 @@ pub(crate) struct Offer {
     clock_skew: ClockSkew,
     /// The start is a time that the run found out for `LATEST`, not one that the user gave.
     pub(crate) is_estimate: bool,
-    cell: Completion,
+    completion: Completion,
     end_claim: EndClaim,
     /// The stream was created again: what has the shard's id now is another shard.
     is_gone: AtomicBool,
@@ -82,7 +82,7 @@ impl Offer {
             parents,
             clock_skew,
             is_estimate: false,
-            cell: Completion::default(),
+            completion: Completion::default(),
             end_claim,
             is_gone: AtomicBool::new(false),
             reader: AtomicWaker::new(),
@@ -117,7 +117,7 @@ impl Offer {
 
     /// Waits for the handle to end. The next handle for the shard begins anew.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<HandleOutcome> {
-        self.cell.poll_ended(cx)
+        self.completion.poll_ended(cx)
     }
 
     /// Tells the reader that the shard is gone, with the stream that it was of.
@@ -136,7 +136,7 @@ impl Offer {
     pub(crate) fn claim_end(&self) -> Standing {
         let standing = self.end_claim.make();
         if standing == Standing::New {
-            self.cell.wake();
+            self.completion.wake();
         }
         standing
     }
@@ -275,7 +275,7 @@ impl ShardHandle {
 
     fn end(mut self, ending: HandleOutcome) {
         self.has_ended = true;
-        self.offer.cell.end(ending);
+        self.offer.completion.end(ending);
     }
 }
 
@@ -298,7 +298,7 @@ pub(crate) fn get_shard_iterator(
 impl Drop for ShardHandle {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.offer.cell.end(match self.on_drop {
+            self.offer.completion.end(match self.on_drop {
                 OnDrop::Close => HandleOutcome::Closed(ParentOutcome::Dropped, Vec::new()),
                 OnDrop::Reoffer => HandleOutcome::Abandoned,
             });

@@ -1,4 +1,4 @@
-//! Which fault applies_to the next request: a script per operation, a hook, and chance.
+//! Which fault applies to the next request: a script per operation, a hook, and chance.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,7 +41,7 @@ impl Script {
         self.hook.clone()
     }
 
-    /// What applies_to this request. Every request counts, also one the hook has dealt with.
+    /// What applies to this request. Every request counts, also one the hook has dealt with.
     pub(crate) fn next(&mut self, operation: &str, hooked: Option<Fault>) -> Option<Fault> {
         let scripted = self.operations.get_mut(operation).and_then(|lines| {
             lines.seen += 1;
@@ -138,7 +138,7 @@ impl FakeKinesis {
         self.server().state().script.lines(operation).always = Some(fault);
     }
 
-    /// Calls `hook` with every request before it is carried out; what it returns applies_to the
+    /// Calls `hook` with every request before it is carried out; what it returns applies to the
     /// request, before all else. There is one hook: the last.
     ///
     /// The hook may call the fake, as to split a shard between two pages of a listing. One that

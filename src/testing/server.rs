@@ -113,7 +113,7 @@ impl Server {
         request.fault = state.script.next(operation, hooked);
         let mut carry_out = |twist| {
             if well_formed {
-                wire::answer(&mut state.service, operation, request.body(), now, twist)
+                wire::operations::answer(&mut state.service, operation, request.body(), now, twist)
             } else {
                 Err(ApiError::new(Code::Serialization, "The body is no JSON object."))
             }

@@ -145,7 +145,7 @@ impl FakeStream {
     pub fn split_at(&self, shard_id: &str, hash_key: u128) -> (String, String) {
         let (low, high) =
             self.call(|service, stream, now| service.split_shard(stream, shard_id, hash_key, now));
-        (model::shard_id(low), model::shard_id(high))
+        (model::shard::shard_id(low), model::shard::shard_id(high))
     }
 
     /// Merges two adjacent shards, given in any order, and returns the id of the child. As at AWS,
@@ -167,7 +167,7 @@ impl FakeStream {
             };
             service.merge_shards(stream, low, high, now)
         });
-        model::shard_id(child)
+        model::shard::shard_id(child)
     }
 
     /// Splits every open shard into equal halves, as AWS does when it scales up an on-demand
@@ -362,7 +362,7 @@ impl FakeStream {
     }
 }
 
-fn sdk_shard(shard: &model::Shard) -> Shard {
+fn sdk_shard(shard: &model::shard::Shard) -> Shard {
     let hash_keys = HashKeyRange::builder()
         .starting_hash_key(shard.range.start.to_string())
         .ending_hash_key(shard.range.end.to_string())
@@ -381,7 +381,7 @@ fn sdk_shard(shard: &model::Shard) -> Shard {
         .unwrap_or_else(|error| unreachable!("the shard has an id: {error}"))
 }
 
-fn sdk_record(record: &model::Record) -> Record {
+fn sdk_record(record: &model::records::Record) -> Record {
     Record::builder()
         .sequence_number(record.sequence.to_string())
         .approximate_arrival_timestamp(DateTime::from(SystemTime::from(record.arrived)))

@@ -70,20 +70,19 @@ mod tests {
         const TASKS: usize = 5_000;
         let gate = std::sync::Arc::new(Semaphore::new(0));
         let polls = Cell::new(0);
-        let mut tasks: FuturesUnordered<_> =
-            (0..TASKS)
-                .map(|_| {
-                    let gate = std::sync::Arc::clone(&gate);
-                    let mut task = AbortOnDrop::spawn(&Handle::current(), async move {
-                        drop(gate.acquire().await)
-                    });
-                    let polls = &polls;
-                    std::future::poll_fn(move |cx| {
-                        polls.set(polls.get() + 1);
-                        Pin::new(&mut task).poll(cx)
-                    })
+        let mut tasks: FuturesUnordered<_> = (0..TASKS)
+            .map(|_| {
+                let gate = std::sync::Arc::clone(&gate);
+                let mut task = AbortOnDrop::spawn(&Handle::current(), async move {
+                    drop(gate.acquire().await);
+                });
+                let polls = &polls;
+                std::future::poll_fn(move |cx| {
+                    polls.set(polls.get() + 1);
+                    Pin::new(&mut task).poll(cx)
                 })
-                .collect();
+            })
+            .collect();
         assert!(futures::poll!(tasks.next()).is_pending());
         tokio::task::yield_now().await;
         gate.add_permits(TASKS);

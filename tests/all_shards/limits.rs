@@ -2,8 +2,8 @@
 
 use super::*;
 
-use kinesis_shards::listing::ListRequest;
 use kinesis_shards::AllShards;
+use kinesis_shards::listing::ListRequest;
 use kinesis_shards::listing::ShardLists;
 
 /// The message and the file of the panic.

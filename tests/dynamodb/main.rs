@@ -11,7 +11,7 @@ use kinesis_shards::checkpoint::{
 };
 use kinesis_shards::records::AllRecords;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
-use kinesis_shards::{AllShards, Checkpoints, DynamoDbStore, ShardStreamExt, StreamId, all_shards};
+use kinesis_shards::{Checkpoints, DynamoDbStore, ShardStreamExt, StreamId, all_shards};
 use tokio::time::timeout;
 
 use self::table::{Fault, NAME, Table};

@@ -1,94 +1,97 @@
-"""The ways in which the crate is broken on purpose: bugs of today's consumers, and those that this one is built to make impossible."""
+"""The ways in which the crate is broken on purpose.
+
+They are bugs of other consumers, and those that this crate is built to make impossible.
+"""
 
 from collections import namedtuple
 
 Mutation = namedtuple("Mutation", "name file old new")
 
-FAMILY = "src/lineage/family.rs"
-KINSHIP = "src/lineage/family/kinship.rs"
-ORIGIN = "src/lineage/origin.rs"
-LISTING = "src/shard_lists/listing.rs"
-LISTS = "src/shard_lists/mod.rs"
-POLLING = "src/records/polling.rs"
+GRAPH = "src/lineage/graph.rs"
+LINKS = "src/lineage/graph/links.rs"
+START_POLICY = "src/lineage/start_policy.rs"
+FETCH = "src/listing/fetch.rs"
+LISTS = "src/listing/shard_lists.rs"
+POLLING = "src/records/source/polling.rs"
 
 MUTATIONS = [
     Mutation(
         "the adjacent parent is skipped",
-        "src/shard_list.rs",
+        "src/listing/shard_list.rs",
         "    [parent, adjacent]\n",
         "    let _ = adjacent;\n    [parent, None]\n",
     ),
     Mutation(
         "a child is free when the first of its parents has ended",
-        KINSHIP,
+        LINKS,
         "if waiting.open_parents().next().is_some() {",
         "if false {",
     ),
     Mutation(
         "children start at Latest",
-        ORIGIN,
+        START_POLICY,
         "_ if self.full_lists > 0 || follows_a_reader =>",
         "_ if self.full_lists > 1_000_000 =>",
     ),
     Mutation(
         "a handle that is dropped says nothing",
-        "src/handle.rs",
-        "        if !self.has_ended {\n            self.offer.cell.end(",
-        "        if !self.has_ended && self.on_drop == OnDrop::Reoffer {\n            self.offer.cell.end(",
+        "src/shard/handle.rs",
+        "        if !self.has_ended {\n            self.offer.completion.end(",
+        "        if !self.has_ended && self.on_drop == OnDrop::Reoffer {\n            self.offer.completion.end(",
     ),
     Mutation(
         "a handle that ends wakes nobody",
-        "src/cell.rs",
+        "src/shard/completion.rs",
         "== WAITED_FOR {",
         "== 255 {",
     ),
     Mutation(
         "a shard is forgotten when one full list leaves it out",
-        FAMILY,
-        "full_lists - member.named_in < 2",
-        "full_lists - member.named_in < 1",
+        GRAPH,
+        "full_lists - node.last_listed < 2",
+        "full_lists - node.last_listed < 1",
     ),
     Mutation(
         "nothing is ever forgotten",
-        FAMILY,
-        "full_lists - member.named_in < 2",
-        "full_lists - member.named_in < u32::MAX",
+        GRAPH,
+        "full_lists - node.last_listed < 2",
+        "full_lists - node.last_listed < u32::MAX",
     ),
     Mutation(
         "a partial list is trusted to know all parents",
-        FAMILY,
+        GRAPH,
         "if !self.extent.is_full() && !parents.iter().flatten().all(knows) {",
         "if false && !parents.iter().flatten().all(knows) {",
     ),
     Mutation(
         "closing a shard with no known child lists nothing",
-        FAMILY,
-        "(self.wants_additions || !self.childless.is_empty()).then_some(ListRequest::Additions)",
-        "None",
+        GRAPH,
+        "(self.wants_additions || !self.awaiting_children.is_empty())",
+        "false",
     ),
     Mutation(
         "a stream that was created again is taken for the old one",
         "src/lineage/key.rs",
-        "self == now || now == Self::UNTOLD || self == Self::UNTOLD || self == Self::ZERO",
+        "self == now || now == Self::UNKNOWN || self == Self::UNKNOWN || self == Self::ZERO",
         "let _ = now; true",
     ),
     Mutation(
         "what is abandoned counts as closed",
         "src/lineage/wait.rs",
-        "Ending::HandedBack => Event::HandedBack(id.clone(), Arc::clone(offer)),",
-        "Ending::HandedBack => Event::Closed(id.clone(), ParentOutcome::Dropped, Vec::new()),",
+        "Event::Abandoned(id.clone(), Arc::clone(offer))\n",
+        "Event::Closed(id.clone(), ParentOutcome::Dropped, Vec::new())\n",
     ),
     Mutation(
         "only the first page of a listing is read",
-        LISTING,
+        FETCH,
         "Some(next) => token = Some(next),",
         "Some(_) => return Ok(pages),",
     ),
     Mutation(
         "an expired token is an error",
-        LISTING,
-        "if restarts < MOST_RESTARTS",
-        "if restarts > MOST_RESTARTS",
+        FETCH,
+        "Err(PageError::TokenExpired(_)) if restarts < MAX_RESTARTS",
+        "Err(PageError::TokenExpired(_)) if restarts > MAX_RESTARTS",
     ),
     Mutation(
         "a failed listing is tried again at once",
@@ -105,20 +108,20 @@ MUTATIONS = [
     Mutation(
         "an empty page is the end of a shard",
         POLLING,
-        "let end = self.iterator.is_none().then(|| child_shards.unwrap_or_default());",
-        "let end = (self.iterator.is_none() || records.is_empty()).then(|| child_shards.unwrap_or_default());",
+        "let end = (self.iterator.is_none() && !is_unconfirmed).then_some(children);",
+        "let end = (self.iterator.is_none() || records.is_empty()).then_some(children);",
     ),
     Mutation(
         "a reader that is dropped closes its shard",
-        "src/records/batches.rs",
+        "src/records/plain_reader.rs",
         "_ => handle.abandon(),",
         "_ => handle.complete(),",
     ),
     Mutation(
         "an acknowledgement passes those before it",
-        "src/checkpoint/ledger.rs",
-        "if number != self.acknowledged {",
-        "if number < self.acknowledged {",
+        "src/checkpoint/ack_window.rs",
+        "if range.first != self.acknowledged {",
+        "if range.first < self.acknowledged {",
     ),
     Mutation(
         "children open before the end of their parent is durable",
@@ -128,7 +131,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a save that failed counts as durable",
-        "src/checkpoint/saver.rs",
+        "src/checkpoint/save_task.rs",
         "        if let Err(error) = result {\n",
         "        if let (Err(error), true) = (result, change.revision == 0) {\n",
     ),

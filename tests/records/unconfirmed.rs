@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_kinesis::types::Shard;
 use kinesis_shards::ListError;
-use kinesis_shards::lineage::{ListRequest, parents_first};
+use kinesis_shards::lineage::parents_first;
+use kinesis_shards::listing::ListRequest;
 use kinesis_shards::listing::ShardList;
 
 use super::*;

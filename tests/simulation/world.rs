@@ -287,7 +287,7 @@ impl World {
             }
             Step::Calm => self.kinesis.clear_faults(),
             Step::Recreate { shards, gap_ms, consumer } => {
-                self.recreate(shards, gap_ms, consumer).await
+                self.recreate(shards, gap_ms, consumer).await;
             }
             change => self.change(&change),
         }

@@ -16,8 +16,7 @@ use kinesis_shards::records::AllRecords;
 use kinesis_shards::shard::StartPosition;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Limits};
 use kinesis_shards::{
-    AllShards, Checkpoints, DynamoDbStore, ReadOptions, ShardStreamExt, StartAt, StreamId,
-    all_shards,
+    Checkpoints, DynamoDbStore, ReadOptions, ShardStreamExt, StartAt, StreamId, all_shards,
 };
 
 use crate::place::Place;

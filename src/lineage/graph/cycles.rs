@@ -21,7 +21,7 @@ pub(crate) struct LateLink {
 
 impl ShardGraph {
     /// Cuts the late links that are part of a cycle: their children wait for those parents no more.
-    /// ReofferBackoff whether there were any links to look at.
+    /// Returns whether there were any links to look at.
     pub(crate) fn cut_cycles(&mut self) -> bool {
         let links = std::mem::take(&mut self.late_links);
         if links.is_empty() {
@@ -118,7 +118,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// ReofferBackoff the node where the search is, and its next parent.
+    /// Returns the node where the search is, and its next parent.
     fn next(&mut self) -> Option<(usize, Option<&'a ShardKey>)> {
         let at = *self.way.last()?;
         Some((at, self.nodes[at].parents.next()))

@@ -76,7 +76,7 @@ impl NotFounds {
         self.claims.retain(|claim| claim.id != *id);
     }
 
-    /// The next full list will have been begun after all not_founds there are.
+    /// The next full list will have been begun after every such report.
     pub(crate) fn listing_begins(&mut self, full_lists: u32) {
         for not_found in &mut self.open {
             not_found.judged_in = not_found.judged_in.min(full_lists + 1);

@@ -181,7 +181,7 @@ impl<'a> Packed<'a> {
             match (tag, value) {
                 (PARTITION_KEY_INDEX, Value::Varint(index)) => packed.partition_key = Some(index),
                 (EXPLICIT_HASH_KEY_INDEX, Value::Varint(index)) => {
-                    packed.explicit_hash_key = Some(index)
+                    packed.explicit_hash_key = Some(index);
                 }
                 (DATA, Value::Bytes(data)) => packed.data = Some(data),
                 (PARTITION_KEY_INDEX | EXPLICIT_HASH_KEY_INDEX | DATA, _) => return Err(Malformed),

@@ -41,7 +41,7 @@ pub(crate) enum Stop {
     Failed(ReadError),
 }
 
-/// ShardReader of one shard, each following the one before: none left out, none twice.
+/// Pages of one shard, each following the one before: none left out, none twice.
 pub(crate) trait Source {
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>>;
 

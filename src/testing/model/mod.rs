@@ -27,17 +27,4 @@ pub(crate) mod time;
 pub(crate) mod token;
 pub(crate) mod writing;
 
-pub(crate) use api_error::{ApiError, Code};
-pub(crate) use hash_range::{HashRange, parse_hash_key};
 pub use limits::Limits;
-pub(crate) use listing::{ListRequest, ShardFilter};
-pub(crate) use listing_faults::{ListingFault, mix};
-pub(crate) use reading::{IteratorStart, ReadFaults};
-pub(crate) use records::Record;
-pub(crate) use sequence::SequenceNumber;
-pub(crate) use service::{ON_DEMAND_SHARDS, Service, StreamRef, check_record_size};
-pub(crate) use shard::{Shard, shard_id};
-pub(crate) use stream::{Change, Mode, Stream};
-pub(crate) use time::Millis;
-pub(crate) use token::{Cursor, ListToken, StreamsToken};
-pub(crate) use writing::{FailedEntries, NewRecord, Written};

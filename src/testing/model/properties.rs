@@ -5,7 +5,15 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::testing::model::listing::{ListRequest, ShardFilter};
+use crate::testing::model::listing_faults::ListingFault;
+use crate::testing::model::reading::{IteratorStart, ReadFaults};
+use crate::testing::model::records::Record;
+use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::shard::{Shard, shard_id};
+use crate::testing::model::stream::Mode;
+use crate::testing::model::time::Millis;
+use crate::testing::model::writing::NewRecord;
 
 const START: Millis = Millis(1_767_225_600_000);
 const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
@@ -125,7 +133,7 @@ fn grow_older(service: &mut Service, step: &Age, now: Millis) {
             stream.expire_shard(&closed[shard % closed.len()], now).expect("a closed shard");
         }
         Age::Retention(to) if to < hours => {
-            service.decrease_retention(ORDERS, to, now).expect("decreased")
+            service.decrease_retention(ORDERS, to, now).expect("decreased");
         }
         Age::Retention(to) => service.increase_retention(ORDERS, to, now).expect("increased"),
         Age::Merge(_) | Age::Expire(_) | Age::Hours(_) => {}

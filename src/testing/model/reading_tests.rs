@@ -1,7 +1,13 @@
 //! Tests of [`super::reading`]: apart from it, for the two together are too long for one page.
 
-use super::*;
+use crate::testing::model::api_error::Code;
 use crate::testing::model::reading::ReadBatch;
+use crate::testing::model::reading::{IteratorStart, ReadFaults};
+use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::shard::shard_id;
+use crate::testing::model::stream::Mode;
+use crate::testing::model::time::Millis;
+use crate::testing::model::writing::{NewRecord, Written};
 
 const NOTHING: [u8; 0] = [];
 

@@ -5,6 +5,3 @@ pub(crate) mod operations;
 pub(crate) mod output;
 pub(crate) mod records;
 pub(crate) mod subject;
-
-pub(crate) use operations::{OPERATIONS, Override, Read, Reply, answer, has_answer};
-pub(crate) use subject::{shard_of, stream_of};

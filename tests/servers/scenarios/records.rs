@@ -32,7 +32,7 @@ pub(crate) async fn records_across_reshards(server: Server) {
     assert_exact(&written, &got);
 }
 
-/// ShutdownReport in the middle, over and over, and begun again from where it was.
+/// Stopped in the middle, over and over, and begun again from where it was.
 pub(crate) async fn records_across_restarts(server: Server) {
     let stream = Stream::create(&server, 2).await;
     let writers = Writers::start(&stream, KEYS);
