@@ -57,6 +57,11 @@ impl Pacing {
         self.failed(options.min_read_interval)
     }
 
+    /// Lets the next failure wait as the first one does.
+    pub(crate) fn forget_failures(&mut self) {
+        self.failures = 0;
+    }
+
     /// As a failure, but not so soon.
     pub(crate) fn not_found(&mut self, options: &ReadOptions) -> Duration {
         self.failed(NOT_FOUND.max(options.min_read_interval))

@@ -243,7 +243,12 @@ impl Polling {
             if lag == Some(Duration::ZERO) { ENDS_AT_THE_TIP } else { ENDS_OF_UNKNOWN_LAG };
         match self.offer.claim_end() {
             Standing::Closed if self.ends_when_closed >= Some(enough) => return Ok(true),
-            Standing::Closed => self.ends_when_closed = self.ends_when_closed.or(Some(0)),
+            Standing::Closed => {
+                self.ends_when_closed = self.ends_when_closed.or(Some(0));
+                // Nothing is wrong with a closed shard: its end is requested again soon. Kinesalite,
+                // whose ends have a lag and name no children, would take half a minute.
+                self.pacing.forget_failures();
+            }
             Standing::Unheard if ends >= ENDS_UNHEARD => self.lists_next = true,
             _ => self.lists_next = ends >= ENDS_HEARD,
         }
