@@ -26,6 +26,7 @@ use crate::records::error::ReadError;
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
+use crate::records::read_shard::sealed::Read;
 use crate::records::record::Record;
 use crate::records::shard_reader::{Next, ShardReader};
 use crate::shard::handle::ShardHandle;
@@ -147,23 +148,6 @@ impl Reader {
             is_paused: false,
             ended: None,
         }
-    }
-
-    pub(crate) fn set_options(&mut self, options: Arc<ReadOptions>) {
-        assert!(!self.pages.is_begun(), "set the options before the first poll");
-        self.pages.set_options(options);
-    }
-
-    pub(crate) fn lag(&self) -> Option<Duration> {
-        self.pages.lag()
-    }
-
-    pub(crate) fn shard_id(&self) -> Option<&str> {
-        self.handle.as_ref().map(ShardHandle::id)
-    }
-
-    pub(crate) fn ended(&self) -> Option<&EndReason> {
-        self.ended.as_ref()
     }
 
     fn end(&mut self, end: EndReason) {
@@ -372,6 +356,25 @@ impl Reader {
                 }
             }
         }
+    }
+}
+
+impl Read for Reader {
+    fn set_options(&mut self, options: Arc<ReadOptions>) {
+        assert!(!self.pages.is_begun(), "set the options before the first poll");
+        self.pages.set_options(options);
+    }
+
+    fn lag(&self) -> Option<Duration> {
+        self.pages.lag()
+    }
+
+    fn shard_id(&self) -> Option<&str> {
+        self.handle.as_ref().map(ShardHandle::id)
+    }
+
+    fn ended(&self) -> Option<&EndReason> {
+        self.ended.as_ref()
     }
 }
 

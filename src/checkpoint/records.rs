@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use aws_sdk_kinesis::Client;
 use futures::Stream;
-use tokio::time::Duration;
 
 use crate::checkpoint::acker::UnackedRecord;
 use crate::checkpoint::auto_ack::AutoAck;
@@ -13,12 +12,11 @@ use crate::checkpoint::shards::CheckpointedShard;
 use crate::checkpoint::unacked_batch::UnackedBatch;
 use crate::records::all::AllRecords;
 use crate::records::error::ReadError;
-use crate::records::event::EndReason;
 use crate::records::flatten::Records;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::read_shard::ReadShard;
-use crate::records::read_shard::sealed::{Open, Read};
+use crate::records::read_shard::sealed::Open;
 
 impl Open for CheckpointedShard {
     type Record = UnackedRecord;
@@ -33,24 +31,6 @@ impl Open for CheckpointedShard {
 
     fn batch(page: UnackedPage) -> Option<UnackedBatch> {
         UnackedBatch::deliver(page)
-    }
-}
-
-impl Read for Reader {
-    fn set_options(&mut self, options: Arc<ReadOptions>) {
-        Self::set_options(self, options);
-    }
-
-    fn lag(&self) -> Option<Duration> {
-        Self::lag(self)
-    }
-
-    fn shard_id(&self) -> Option<&str> {
-        Self::shard_id(self)
-    }
-
-    fn ended(&self) -> Option<&EndReason> {
-        Self::ended(self)
     }
 }
 

@@ -14,6 +14,8 @@ use crate::records::error::ReadError;
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
+use crate::records::read_shard::sealed::{Open, Read};
+use crate::records::record::Record;
 use crate::records::shard_reader::{Next, ShardReader};
 use crate::shard::handle::ShardHandle;
 
@@ -40,38 +42,6 @@ impl PlainReader {
         Self { shard_reader, state: State::Reading(handle) }
     }
 
-    #[track_caller]
-    pub(crate) fn set_options(&mut self, options: Arc<ReadOptions>) {
-        assert!(!self.shard_reader.is_begun(), "set the options before the first poll");
-        self.shard_reader.set_options(options);
-    }
-
-    /// `MillisBehindLatest` of the last answer: how far what was read was behind the tip of the
-    /// shard then. It does not grow while reads fail, or while nobody polls. `None` before the
-    /// first answer, and if the server does not tell.
-    #[must_use]
-    pub(crate) fn lag(&self) -> Option<Duration> {
-        self.shard_reader.lag()
-    }
-
-    /// The id of the shard; `None` once the reader has ended.
-    #[must_use]
-    pub(crate) fn shard_id(&self) -> Option<&str> {
-        match &self.state {
-            State::Reading(handle) => Some(handle.id()),
-            State::Ended(_) => None,
-        }
-    }
-
-    /// Why the reader has ended; `None` while it has not.
-    #[must_use]
-    pub(crate) fn ended(&self) -> Option<&EndReason> {
-        match &self.state {
-            State::Ended(end) => Some(end),
-            State::Reading(_) => None,
-        }
-    }
-
     /// Ends the handle as the reader has ended.
     fn end(&mut self, end: EndReason) {
         let state = std::mem::replace(&mut self.state, State::Ended(end.clone()));
@@ -81,6 +51,52 @@ impl PlainReader {
             EndReason::EndOfShard { children } => handle.complete_with(children),
             EndReason::Expired => handle.expire(),
             _ => handle.abandon(),
+        }
+    }
+}
+
+impl Open for ShardHandle {
+    type Record = Record;
+    type Page = Batch;
+    type Batch = Batch;
+    type Error = ReadError;
+    type Reader = PlainReader;
+
+    fn open(
+        self,
+        client: &Client,
+        options: Arc<ReadOptions>,
+        permits: RequestPermits,
+    ) -> PlainReader {
+        PlainReader::new(self, client, options, permits)
+    }
+
+    fn batch(page: Batch) -> Option<Batch> {
+        Some(page)
+    }
+}
+
+impl Read for PlainReader {
+    fn set_options(&mut self, options: Arc<ReadOptions>) {
+        assert!(!self.shard_reader.is_begun(), "set the options before the first poll");
+        self.shard_reader.set_options(options);
+    }
+
+    fn lag(&self) -> Option<Duration> {
+        self.shard_reader.lag()
+    }
+
+    fn shard_id(&self) -> Option<&str> {
+        match &self.state {
+            State::Reading(handle) => Some(handle.id()),
+            State::Ended(_) => None,
+        }
+    }
+
+    fn ended(&self) -> Option<&EndReason> {
+        match &self.state {
+            State::Ended(end) => Some(end),
+            State::Reading(_) => None,
         }
     }
 }

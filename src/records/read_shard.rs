@@ -11,16 +11,12 @@ use futures::stream::FusedStream;
 use tokio::time::Duration;
 
 use crate::listing::error::ListError;
-use crate::records::batch::Batch;
 use crate::records::error::{Error, ReadError};
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
-use crate::records::plain_reader::PlainReader;
-use crate::records::record::Record;
-use crate::shard::handle::ShardHandle;
 
-/// A shard that can be read: a [`ShardHandle`], a
+/// A shard that can be read: a [`ShardHandle`](crate::ShardHandle), a
 /// [`CheckpointedShard`](crate::checkpoint::CheckpointedShard), or a `Result` of either, as
 /// [`try_all_shards`](crate::try_all_shards) yields it.
 ///
@@ -81,45 +77,6 @@ pub(crate) mod sealed {
     }
 }
 pub(crate) use sealed::{Open, Read};
-
-impl Open for ShardHandle {
-    type Record = Record;
-    type Page = Batch;
-    type Batch = Batch;
-    type Error = ReadError;
-    type Reader = PlainReader;
-
-    fn open(
-        self,
-        client: &Client,
-        options: Arc<ReadOptions>,
-        permits: RequestPermits,
-    ) -> PlainReader {
-        PlainReader::new(self, client, options, permits)
-    }
-
-    fn batch(page: Batch) -> Option<Batch> {
-        Some(page)
-    }
-}
-
-impl Read for PlainReader {
-    fn set_options(&mut self, options: Arc<ReadOptions>) {
-        Self::set_options(self, options);
-    }
-
-    fn lag(&self) -> Option<Duration> {
-        Self::lag(self)
-    }
-
-    fn shard_id(&self) -> Option<&str> {
-        Self::shard_id(self)
-    }
-
-    fn ended(&self) -> Option<&EndReason> {
-        Self::ended(self)
-    }
-}
 
 impl<H: Open<Error = ReadError>> Open for Result<H, ListError> {
     type Record = H::Record;

@@ -37,7 +37,7 @@ impl Pacing {
         self.failures = 0;
         let mut wait = options.min_read_interval.mul_f64(between(1.0, 1.05));
         if let Some(rate) = options.max_bytes_per_second {
-            #[allow(clippy::cast_precision_loss)]
+            #[expect(clippy::cast_precision_loss, reason = "a page is far below 2^53 bytes")]
             let earned = MARGIN * bytes as f64 / f64::from(rate.get());
             wait = wait.max(Duration::from_secs_f64(earned));
         }
