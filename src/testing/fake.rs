@@ -158,6 +158,18 @@ impl FakeKinesisBuilder {
         self
     }
 
+    /// Sets whether the end of a closed shard comes as kinesalite's does: it names no child shards,
+    /// reports as `MillisBehindLatest` the time since the shard was closed, and comes after a page
+    /// without records, also where the iterator was made at the end.
+    ///
+    /// # Default
+    ///
+    /// `false`
+    pub fn kinesalite_ends(mut self, yes: bool) -> Self {
+        self.service.kinesalite_ends = yes;
+        self
+    }
+
     /// Which of AWS's limits hold for requests.
     ///
     /// # Default

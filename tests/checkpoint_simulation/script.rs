@@ -20,6 +20,8 @@ pub(crate) struct Setup {
     pub(crate) end_with_last_records: bool,
     /// Whether the end of a shard names its children.
     pub(crate) child_shards: bool,
+    /// Whether the end of a shard comes as kinesalite's.
+    pub(crate) kinesalite_ends: bool,
     pub(crate) page: u16,
     /// Of readers of all shards: how many requests are in flight at most.
     pub(crate) concurrent_reads: usize,
@@ -86,6 +88,7 @@ impl Script {
     pub(crate) fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let some = |rng: &mut Rng, most: u32| if rng.bool() { 0 } else { rng.u32(1..most) };
+        let ends = rng.u32(..8);
         let setup = Setup {
             shards: rng.u32(1..4),
             from_latest: rng.u32(..3) == 0,
@@ -101,7 +104,8 @@ impl Script {
             store_faults: some(&mut rng, 400),
             drops: if rng.u32(..3) == 0 { rng.u32(1..150) } else { 0 },
             panics: if rng.u32(..4) == 0 { rng.u32(1..300) } else { 0 },
-            child_shards: rng.u32(..4) > 0,
+            child_shards: ends > 1,
+            kinesalite_ends: ends == 1,
         };
         let mut steps = Vec::new();
         for _ in 0..rng.u32(..4) {

@@ -95,6 +95,7 @@ impl World {
         let kinesis = FakeKinesis::builder()
             .end_with_last_records(setup.end_with_last_records)
             .child_shards(setup.child_shards)
+            .kinesalite_ends(setup.kinesalite_ends)
             .build();
         let stream = kinesis.create_stream("orders", setup.shards);
         let timeouts =

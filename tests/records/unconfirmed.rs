@@ -115,6 +115,35 @@ async fn an_end_without_child_shards_is_confirmed_by_a_list() {
     }
 }
 
+/// Kinesalite yields a page without records before each end of an empty shard, and reports a lag at
+/// that end.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_comes_after_an_empty_page_each_time_is_confirmed() {
+    let kinesis = FakeKinesis::builder().kinesalite_ends(true).build();
+    let (kinesis, orders, client) = fake_with(kinesis, 1);
+    let (low, high) = orders.split(FIRST);
+    orders.put_to(&low, "0");
+    orders.put_to(&high, "1");
+    let mut records = pin!(all_shards(&client, "orders").records(&client));
+    let mut taken = take(&mut records, 2).await;
+    taken.sort_unstable();
+    assert_eq!(taken, [0, 1]);
+    kinesis.assert_parents_read_first();
+}
+
+/// The consumer polls the stream of shards no more.
+#[tokio::test(start_paused = true)]
+async fn an_unheard_end_that_comes_after_an_empty_page_each_time_is_confirmed() {
+    let kinesis = FakeKinesis::builder().kinesalite_ends(true).build();
+    let (_kinesis, orders, client) = fake_with(kinesis, 1);
+    let mut shards = pin!(all_shards(&client, "orders"));
+    let shard = shards.next().await.unwrap();
+    orders.split(FIRST);
+    let read = shard.records(&client).collect::<Vec<_>>();
+    let ended = tokio::time::timeout(Duration::from_hours(1), read).await;
+    assert!(ended.expect("the reader ends").is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stale_list_does_not_confirm_an_end() {
     let kinesis = FakeKinesis::builder().child_shards(false).build();

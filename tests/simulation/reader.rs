@@ -16,6 +16,10 @@ use crate::consumer::Consumer;
 use crate::id::{Id, number};
 use crate::script::{End, Stop, Visit};
 
+/// After how many ends of a closed shard that name no children, and report a lag, the shard is
+/// complete: a damaged response may look the same.
+const MAX_UNCONFIRMED_ENDS: usize = 7;
+
 /// A handle that tells the oracle how it ends, however that is.
 pub(crate) struct Held {
     consumer: Arc<Consumer>,
@@ -100,6 +104,7 @@ pub(crate) async fn read(
     };
     let mut iterator = None;
     let mut reads = 0;
+    let mut unconfirmed_ends = 0;
     loop {
         if let End::Stop(after, stop) = visit.end
             && reads >= after
@@ -142,6 +147,7 @@ pub(crate) async fn read(
             let number = text.parse().unwrap_or(usize::MAX);
             consumer.oracle.lock().unwrap().deliver(id, number, &record.sequence_number);
             position = StartPosition::After(record.sequence_number.clone());
+            unconfirmed_ends = 0;
         }
         iterator = batch.next_shard_iterator;
         if iterator.is_none() {
@@ -149,13 +155,21 @@ pub(crate) async fn read(
             if !children.is_empty() || was_closed && batch.millis_behind_latest == Some(0) {
                 return end(held, &visit, children).await;
             }
+            unconfirmed_ends += usize::from(was_closed);
+            if unconfirmed_ends > MAX_UNCONFIRMED_ENDS {
+                return end(held, &visit, children).await;
+            }
             // The response says nothing.
             sleep(Duration::from_secs(1)).await;
             continue;
         }
         if is_empty {
-            // Nothing is written any more while draining.
-            let idle_ms = if draining.has_begun() { 30_000 } else { visit.idle_ms };
+            // While draining, nothing is written any more, and a closed shard ends soon.
+            let idle_ms = match (draining.has_begun(), was_closed) {
+                (true, true) => 1_000,
+                (true, false) => 30_000,
+                (false, _) => visit.idle_ms,
+            };
             let idle = sleep(Duration::from_millis(idle_ms));
             if draining.has_begun() {
                 idle.await;

@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     pub(crate) end_with_last_records: bool,
     /// Whether the end of a shard names its children.
     pub(crate) child_shards: bool,
+    /// Whether the end of a shard comes as kinesalite's.
+    pub(crate) kinesalite_ends: bool,
     pub(crate) poll_ms: u64,
     pub(crate) full_ms: u64,
     pub(crate) on_drop: OnDrop,
@@ -247,6 +249,7 @@ fn recreate(rng: &mut Rng) -> Step {
 }
 
 fn setup(rng: &mut Rng) -> Setup {
+    let ends = rng.u32(..8);
     let reading = if rng.bool() { Reading::Own } else { Reading::EACH[rng.usize(1..4)] };
     Setup {
         on_demand: rng.u32(..3) == 0,
@@ -273,7 +276,8 @@ fn setup(rng: &mut Rng) -> Setup {
         remembers: rng.bool(),
         fault_rate: 0,
         handles_outlive: rng.bool(),
-        child_shards: rng.u32(..4) > 0,
+        child_shards: ends > 1,
+        kinesalite_ends: ends == 1,
     }
 }
 

@@ -83,6 +83,7 @@ impl World {
             .page_size(setup.page_size)
             .end_with_last_records(setup.end_with_last_records)
             .child_shards(setup.child_shards)
+            .kinesalite_ends(setup.kinesalite_ends)
             .build();
         let stream = create(&kinesis, setup, setup.shards);
         let is_listing_fault = |step: &Step| matches!(step, Step::Fault(LISTING, ..));

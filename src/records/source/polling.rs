@@ -184,11 +184,15 @@ impl Polling {
         let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
         let is_full = self.limit.is_full(records.len());
         self.limit.arrived(records.len(), came - asked_at);
-        let is_behind = is_full || lag.is_some_and(|lag| !lag.is_zero());
+        // Nothing arrives in a closed shard, so its end is requested at once.
+        let is_ending = records.is_empty() && self.ends_when_closed.is_some();
+        let is_behind = is_full || is_ending || lag.is_some_and(|lag| !lag.is_zero());
         self.pacing.page(came, bytes, is_behind, &self.options);
         self.failures = 0;
-        self.go_on();
         if let Some(last) = records.last() {
+            // A page without records does not show that the shard goes on: kinesalite yields one
+            // before each end of an empty shard.
+            self.go_on();
             self.from = StartPosition::After(last.sequence_number.clone());
         }
         self.iterator = next_iterator.map(|token| ShardIterator { token, asked_at });

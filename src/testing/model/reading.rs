@@ -86,7 +86,8 @@ impl Service {
                 })
             }
         };
-        let (key, iterator) = ((stream.id, shard.index), cursor(stream, shard.index, offset, now));
+        let (key, iterator) =
+            ((stream.id, shard.index), cursor(stream, shard.index, offset, now, true));
         self.meters.admit_iterator(key, now)?;
         Ok(iterator)
     }
@@ -120,15 +121,23 @@ impl Service {
         self.meters.have_read(key, records.iter().map(|record| record.size()).sum(), now);
         let next = offset + records.len() as u64;
         let left = shard.records.from(next).next();
-        let behind = left.map_or(Duration::ZERO, |left| {
-            let reached = records.last().map_or(left.arrived, |last| last.arrived);
-            // Zero would say that nothing is left.
-            now.since(reached).max(Duration::from_millis(1))
-        });
         let with_last_records = odd.end_with_last_records.unwrap_or(self.end_with_last_records);
-        let may_end = !odd.dry && (with_last_records || records.is_empty());
+        let may_end = if self.kinesalite_ends {
+            !at.is_new && !odd.dry && records.is_empty()
+        } else {
+            !odd.dry && (with_last_records || records.is_empty())
+        };
         let ended = !shard.is_open() && left.is_none() && may_end;
-        let names_children = ended && self.child_shards && !odd.cut;
+        let behind = match (left, shard.closed) {
+            (Some(left), _) => {
+                let reached = records.last().map_or(left.arrived, |last| last.arrived);
+                // Zero would say that nothing is left.
+                now.since(reached).max(Duration::from_millis(1))
+            }
+            (None, Some(closed)) if ended && self.kinesalite_ends => now.since(closed),
+            (None, _) => Duration::ZERO,
+        };
+        let names_children = ended && self.child_shards && !self.kinesalite_ends && !odd.cut;
         let children = shard
             .children
             .iter()
@@ -139,7 +148,8 @@ impl Service {
             shard,
             records,
             ended,
-            next_iterator: (!ended && !odd.cut).then(|| cursor(stream, shard.index, next, now)),
+            next_iterator: (!ended && !odd.cut)
+                .then(|| cursor(stream, shard.index, next, now, false)),
             behind,
             children: children.collect(),
         })
@@ -173,8 +183,9 @@ fn parse_iterator(iterator: &str, now: Millis) -> Result<Cursor, ApiError> {
     Ok(cursor)
 }
 
-fn cursor(stream: &Stream, shard: u32, offset: u64, now: Millis) -> String {
-    Cursor { issued: now, stream_id: stream.id, shard, offset, stream: stream.name.clone() }
+fn cursor(stream: &Stream, shard: u32, offset: u64, now: Millis, is_new: bool) -> String {
+    let stream_id = stream.id;
+    Cursor { is_new, issued: now, stream_id, shard, offset, stream: stream.name.clone() }
         .to_string()
 }
 

@@ -97,6 +97,7 @@ pub(crate) struct Service {
     pub(crate) end_with_last_records: bool,
     /// Whether the end of a closed shard names its children.
     pub(crate) child_shards: bool,
+    pub(crate) kinesalite_ends: bool,
     /// The most shards in one answer to `ListShards`.
     pub(crate) page_size: usize,
     pub(crate) meters: Meters,
@@ -112,6 +113,7 @@ impl Default for Service {
             transition: Duration::ZERO,
             end_with_last_records: true,
             child_shards: true,
+            kinesalite_ends: false,
             page_size: 1000,
             meters: Meters::default(),
         }

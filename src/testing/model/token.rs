@@ -14,6 +14,8 @@ pub(crate) const LIFETIME: Duration = Duration::from_mins(5);
 /// The state of a shard iterator: a position in a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
+    /// `GetShardIterator` made it, and no page came by it yet.
+    pub(crate) is_new: bool,
     pub(crate) issued: Millis,
     /// Distinguishes the streams that have had this name.
     pub(crate) stream_id: u64,
@@ -56,8 +58,9 @@ pub(crate) enum Selection {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { issued, stream_id, shard, offset, stream } = self;
-        write!(f, "iterator/{:014}/{stream_id}/{shard}/{offset}/{stream}", issued.0)
+        let Self { is_new, issued, stream_id, shard, offset, stream } = self;
+        let kind = if *is_new { "iterator" } else { "next" };
+        write!(f, "{kind}/{:014}/{stream_id}/{shard}/{offset}/{stream}", issued.0)
     }
 }
 
@@ -66,10 +69,12 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let parts: Vec<_> = text.split('/').collect();
-        let ["iterator", issued, stream_id, shard, offset, stream] = parts[..] else {
+        let [kind @ ("iterator" | "next"), issued, stream_id, shard, offset, stream] = parts[..]
+        else {
             return Err(());
         };
         Ok(Self {
+            is_new: kind == "iterator",
             issued: Millis(number(issued)?),
             stream_id: number(stream_id)?,
             shard: number(shard)?,
@@ -145,6 +150,7 @@ mod tests {
     #[test]
     fn tokens_parse_from_their_text() {
         let cursor = Cursor {
+            is_new: true,
             issued: Millis(5),
             stream_id: 9,
             shard: 3,
