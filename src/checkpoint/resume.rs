@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::checkpoint::acker::{ReadSession, sub_sequence_number};
-use crate::checkpoint::value::{Checkpoint, compare, compare_sequence_numbers};
+use crate::checkpoint::value::{Checkpoint, compare};
 use crate::records::error::ReadError;
 use crate::records::record::Record;
+use crate::shard::sequence_number::compare_sequence_numbers;
 
 /// A shard is read on from the very record that its checkpoint names, as the Kinesis Client Library
 /// does it, and what was acknowledged is passed over: the user records of an aggregated record up

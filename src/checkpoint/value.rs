@@ -7,6 +7,7 @@ use std::str::FromStr;
 use aws_sdk_kinesis::primitives::DateTime;
 
 use crate::shard::position::{Progress, StartPosition};
+use crate::shard::sequence_number::compare_sequence_numbers;
 
 /// How far one shard was processed: what a [`CheckpointStore`](super::CheckpointStore) keeps of it.
 ///
@@ -53,12 +54,6 @@ const SHARD_END: &str = "SHARD_END";
 pub(crate) fn compare(a: (&str, Option<u64>), b: (&str, Option<u64>)) -> Ordering {
     let sub = |sub: Option<u64>| sub.unwrap_or(u64::MAX);
     compare_sequence_numbers(a.0, b.0).then(sub(a.1).cmp(&sub(b.1)))
-}
-
-/// Sequence numbers are decimal numbers of up to 56 digits and more: the longer is the greater.
-pub(crate) fn compare_sequence_numbers(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 impl Checkpoint {
@@ -183,22 +178,6 @@ mod tests {
 
     fn after(number: &str, sub: Option<u64>) -> Checkpoint {
         Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: sub }
-    }
-
-    #[test]
-    fn sequence_numbers_are_compared_as_the_numbers_they_are() {
-        let long = "49590338271490256608559692538361571095921575989136588898";
-        let longer = "149590338271490256608559692538361571095921575989136588898";
-        for (less, greater) in [("9", "10"), ("0009", "10"), (long, longer), ("0", "1"), ("", "1")]
-        {
-            assert_eq!(compare_sequence_numbers(less, greater), Ordering::Less, "{less} {greater}");
-            assert_eq!(
-                compare_sequence_numbers(greater, less),
-                Ordering::Greater,
-                "{less} {greater}"
-            );
-        }
-        assert_eq!(compare_sequence_numbers("010", "10"), Ordering::Equal);
     }
 
     #[test]
