@@ -20,14 +20,13 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 /// again, as the children are not offered without one either; what only a person can mend leaves
 /// them out.
 pub(crate) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildShard> {
-    let (stream, shard) = (&*offer.stream, offer.shard.shard_id());
+    let (stream, shard) = (offer.stream().name(), offer.shard.shard_id());
     let mut failures = 0;
     loop {
-        let error = match list_children(&client, stream, shard).await {
+        let error = match list_children(&client, &offer.context, shard).await {
             Ok(children) => return children,
             Err(error) => error,
         };
-        let stream = stream.name();
         if !error.is_retryable() {
             tracing::warn!(stream, shard, %error, "the shard ends, its children are not known");
             return Vec::new();

@@ -24,13 +24,13 @@ use crate::listing::shard_list::{Extent, ShardList, is_closed, parent_ids};
 use crate::listing::shard_lists::ListRequest;
 use crate::shard::handle::Offer;
 use crate::shard::outcome::ParentOutcome;
-use crate::shard::stream_id::StreamId;
+use crate::shard::stream_context::StreamContext;
 
 #[derive(Debug, Default)]
 pub(crate) struct ShardGraph {
     pub(crate) start_policy: StartPolicy,
     /// Set by the first list.
-    stream: Option<Arc<StreamId>>,
+    context: Option<Arc<StreamContext>>,
     nodes: HashMap<ShardKey, Node, BuildSequential>,
     /// What is left of the last list.
     remaining: Option<Flatten<IntoIter<Vec<Shard>>>>,
@@ -70,7 +70,7 @@ impl ShardGraph {
         if list.is_full() && list.shards().next().is_none() {
             // A stream has at least one shard: this list was made before it had, or is damaged.
             tracing::warn!(
-                stream = list.stream.name(),
+                stream = list.context.id.name(),
                 "a full list names no shard: it is ignored"
             );
             self.start_policy.ignore_list(&list);
@@ -84,15 +84,15 @@ impl ShardGraph {
             is_recreated = self.is_recreated(&list);
             if is_recreated {
                 tracing::info!(
-                    stream = list.stream.name(),
+                    stream = list.context.id.name(),
                     "the stream was deleted and created again: its shards are new"
                 );
                 self.reset_for_new_stream(&list);
             }
         }
         self.start_policy.begin_list(&list);
-        let ShardList { stream, extent, pages, .. } = list;
-        self.stream = Some(stream);
+        let ShardList { context, extent, pages, .. } = list;
+        self.context = Some(context);
         if self.nodes.is_empty() {
             self.nodes.reserve(pages.iter().map(Vec::len).sum());
         }

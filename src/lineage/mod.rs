@@ -467,7 +467,7 @@ fn retire_gone(waits: &FuturesUnordered<Wait>, graph: &ShardGraph) {
 
 fn warn_still_listed(offer: &Offer) {
     tracing::warn!(
-        stream = offer.stream.name(),
+        stream = offer.stream().name(),
         shard = offer.shard.shard_id(),
         "Kinesis lists the shard, but told its reader that there is no such shard: it is offered again; is the client that reads of the stream's region and account?"
     );

@@ -9,7 +9,6 @@ use aws_sdk_kinesis::types::Shard;
 use crate::listing::shard_list::{ShardList, is_closed, parent_ids};
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::position::{Progress, StartAt, StartPosition};
-use crate::util::clock::ClockSkew;
 
 #[derive(Debug, Default)]
 pub(crate) struct StartPolicy {
@@ -26,8 +25,6 @@ pub(crate) struct StartPolicy {
     full_lists: u32,
     /// When the shards were first asked for, by Kinesis's clock.
     began: Option<SystemTime>,
-    /// Of the last list.
-    pub(crate) clock_skew: ClockSkew,
     /// There was no such stream then.
     stream_was_missing: bool,
     /// A full list came that named no shard, and none that did.
@@ -60,7 +57,6 @@ impl StartPolicy {
     pub(crate) fn begin_list(&mut self, list: &ShardList) {
         self.began.get_or_insert(list.first_asked_at);
         self.stream_was_missing = list.stream_was_missing || self.began_with_nothing;
-        self.clock_skew = list.clock_skew;
         if self.full_lists == 0 && !self.resume.is_empty() {
             let named: HashSet<_> = list
                 .shards()

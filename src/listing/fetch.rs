@@ -10,8 +10,7 @@ use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType};
 
 use crate::listing::error::ListError;
 use crate::listing::shard_list::Pages;
-use crate::shard::stream_id::StreamId;
-use crate::util::clock::ServerClock;
+use crate::shard::stream_context::StreamContext;
 use crate::util::request_timeout::request_timeout;
 
 /// What the first page asks for.
@@ -35,13 +34,13 @@ const MAX_RESTARTS: usize = 3;
 
 pub(crate) async fn list(
     client: &Client,
-    stream: &StreamId,
+    context: &StreamContext,
     query: &Query,
-    time: &ServerClock,
 ) -> Result<Pages, ListError> {
+    let stream = &context.id;
     let mut restarts = 0;
     loop {
-        match pages(client, stream, query, time).await {
+        match pages(client, context, query).await {
             // A stream has at least one shard: this one is being created or deleted.
             Ok(pages) if pages.len() == 0 && !matches!(query, Query::After(_)) => {
                 return Err(ListError::malformed(stream, NO_SHARDS));
@@ -67,10 +66,10 @@ enum PageError {
 
 async fn pages(
     client: &Client,
-    stream: &StreamId,
+    context: &StreamContext,
     query: &Query,
-    time: &ServerClock,
 ) -> Result<Pages, PageError> {
+    let stream = &context.id;
     let endless = |why: &str| {
         PageError::Other(ListError::malformed(stream, format!("its pages never end: {why}")))
     };
@@ -79,7 +78,7 @@ async fn pages(
     let mut empty_in_a_row = 0;
     let mut token = None;
     loop {
-        let page = page(client, stream, query, token.clone(), time).await?;
+        let page = page(client, context, query, token.clone()).await?;
         // Not so an empty one: no shards would be taken for the truth.
         let Some(shards) = page.shards else {
             return Err(PageError::Other(ListError::malformed(stream, "a page has no `Shards`")));
@@ -114,11 +113,11 @@ async fn pages(
 /// A follow-up page carries the token alone: AWS refuses the stream's name or a filter beside it.
 async fn page(
     client: &Client,
-    stream: &StreamId,
+    context: &StreamContext,
     query: &Query,
     token: Option<String>,
-    time: &ServerClock,
 ) -> Result<ListShardsOutput, PageError> {
+    let stream = &context.id;
     let mut request = client.list_shards();
     if token.is_some() {
         request = request.set_next_token(token);
@@ -139,11 +138,12 @@ async fn page(
             }
         };
     }
-    let answer = match request_timeout(request.customize().interceptor(time.clone()).send()).await {
-        Ok(answer) => answer,
-        Err(no_answer) => Err(no_answer.into()),
+    let request = request.customize().interceptor(context.clock.clone());
+    let response = match request_timeout(request.send()).await {
+        Ok(response) => response,
+        Err(no_response) => Err(no_response.into()),
     };
-    answer.map_err(|error| {
+    response.map_err(|error| {
         let expired =
             error.as_service_error().is_some_and(ListShardsError::is_expired_next_token_exception);
         let error = ListError::list_shards(stream, error);

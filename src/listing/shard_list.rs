@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::types::Shard;
 
 use crate::listing::error::ListError;
+use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
-use crate::util::clock::ClockSkew;
 
 /// One list of a stream's shards, all its pages together: what
 /// [`ParentsFirst`](crate::lineage::ParentsFirst) is fed with.
@@ -32,7 +32,7 @@ use crate::util::clock::ClockSkew;
 /// ```
 #[derive(Debug, Clone)]
 pub struct ShardList {
-    pub(crate) stream: Arc<StreamId>,
+    pub(crate) context: Arc<StreamContext>,
     pub(crate) extent: Extent,
     /// Parents before children, across the pages. Kept as pages: a long list is never copied into
     /// one.
@@ -43,7 +43,6 @@ pub struct ShardList {
     pub(crate) first_asked_at: SystemTime,
     /// Kinesis knew no stream of this name when it was first asked.
     pub(crate) stream_was_missing: bool,
-    pub(crate) clock_skew: ClockSkew,
 }
 
 /// How much of the stream a list speaks of.
@@ -73,7 +72,7 @@ impl ShardList {
     ///
     /// [`ListError::MalformedList`] if a shard has no id or is its own ancestor.
     pub fn full(stream: impl Into<StreamId>, shards: Vec<Shard>) -> Result<Self, ListError> {
-        Self::from_pages(Arc::new(stream.into()), Extent::Full, shards.into())
+        Self::from_pages(Arc::new(StreamContext::new(stream.into())), Extent::Full, shards.into())
     }
 
     /// What a listing from the greatest known id on gave (`ExclusiveStartShardId`): nothing follows
@@ -83,7 +82,11 @@ impl ShardList {
     ///
     /// As for [`full`](Self::full).
     pub fn additions(stream: impl Into<StreamId>, shards: Vec<Shard>) -> Result<Self, ListError> {
-        Self::from_pages(Arc::new(stream.into()), Extent::Additions, shards.into())
+        Self::from_pages(
+            Arc::new(StreamContext::new(stream.into())),
+            Extent::Additions,
+            shards.into(),
+        )
     }
 
     /// The shards, parents before children.
@@ -98,12 +101,12 @@ impl ShardList {
     }
 
     pub(crate) fn from_pages(
-        stream: Arc<StreamId>,
+        context: Arc<StreamContext>,
         extent: Extent,
         pages: Pages,
     ) -> Result<Self, ListError> {
         if pages.has_nameless {
-            return Err(ListError::malformed(&stream, "a shard has no id"));
+            return Err(ListError::malformed(&context.id, "a shard has no id"));
         }
         let (pages, greatest_id) = if pages.in_order {
             let last = pages.shards.last().and_then(|page| page.last());
@@ -113,18 +116,18 @@ impl ShardList {
             let mut shards: Vec<Shard> = pages.into_shards().collect();
             unite_repeats(&mut shards);
             let greatest_id = shards.iter().map(Shard::shard_id).max().map(str::to_owned);
-            let sorted = sort_parents_first(shards)
-                .map_err(|id| ListError::malformed(&stream, format!("{id} is its own ancestor")))?;
+            let sorted = sort_parents_first(shards).map_err(|id| {
+                ListError::malformed(&context.id, format!("{id} is its own ancestor"))
+            })?;
             (vec![sorted], greatest_id)
         };
         Ok(Self {
-            stream,
+            context,
             extent,
             pages,
             greatest_id,
             first_asked_at: SystemTime::now(),
             stream_was_missing: false,
-            clock_skew: ClockSkew::default(),
         })
     }
 }

@@ -18,9 +18,10 @@ use tokio_stream::wrappers::IntervalStream;
 use crate::listing::error::ListError;
 use crate::listing::fetch::{NO_SHARDS, Query, list};
 use crate::listing::shard_list::{Extent, ShardList, is_closed, parent_ids};
+use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 use crate::util::backoff::backoff;
-use crate::util::clock::{ClockSkew, ServerClock, now};
+use crate::util::clock::{ClockSkew, now};
 use crate::util::runtime::LastRuntime;
 
 const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);
@@ -68,7 +69,7 @@ const MAX_INTERVAL: Duration = Duration::from_hours(24 * 365 * 30);
 pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Duration) -> ShardLists {
     let mut lists = ShardLists {
         client: client.clone(),
-        stream: Arc::new(stream.into()),
+        context: Arc::new(StreamContext::new(stream.into())),
         interval,
         full_interval: DEFAULT_FULL_LISTING_INTERVAL,
         from: None,
@@ -80,9 +81,8 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Durat
         greatest: None,
         full_at: None,
         full_next: false,
-        time: ServerClock::default(),
         first_asked_at: None,
-        first_offset: None,
+        first_skew: None,
         was_missing: false,
         failures: 0,
         retry_in: Duration::ZERO,
@@ -95,7 +95,7 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Durat
 #[must_use = "streams do nothing unless polled"]
 pub struct ShardLists {
     client: Client,
-    stream: Arc<StreamId>,
+    context: Arc<StreamContext>,
     interval: Duration,
     full_interval: Duration,
     from: Option<DateTime>,
@@ -110,11 +110,10 @@ pub struct ShardLists {
     /// When the last full list was begun.
     full_at: Option<Instant>,
     full_next: bool,
-    time: ServerClock,
-    /// By the client's clock.
+    /// When the first listing began, by the client's clock.
     first_asked_at: Option<SystemTime>,
-    /// As the first answer told it: the clock may be set right later.
-    first_offset: Option<ClockSkew>,
+    /// As the first response told it: the clock may be set right later.
+    first_skew: Option<ClockSkew>,
     /// Kinesis knew no such stream, or no shard of it, and no list has come since.
     was_missing: bool,
     failures: u32,
@@ -213,7 +212,7 @@ impl ShardLists {
     }
 
     pub(crate) fn stream(&self) -> &StreamId {
-        &self.stream
+        &self.context.id
     }
 
     /// After a failed listing: how long from it to the next attempt.
@@ -239,7 +238,7 @@ impl ShardLists {
         assert!(
             !interval.is_zero(),
             "the poll interval of stream {} is zero: it must be at least 1 ns",
-            self.stream
+            self.context.id
         );
         self.interval = interval.min(MAX_INTERVAL);
     }
@@ -250,7 +249,7 @@ impl ShardLists {
         assert!(
             !interval.is_zero(),
             "the full listing interval of stream {} is zero: it must be at least 1 ns",
-            self.stream
+            self.context.id
         );
         self.full_interval = interval;
     }
@@ -268,7 +267,7 @@ impl ShardLists {
     }
 
     fn begin(&mut self) {
-        let (client, stream) = (self.client.clone(), Arc::clone(&self.stream));
+        let (client, context) = (self.client.clone(), Arc::clone(&self.context));
         // Timers are not exact: a tick that comes a little early is not to wait for the next.
         let early = self.interval.min(self.full_interval) / 8;
         let full_is_due = self.full_next
@@ -286,20 +285,17 @@ impl ShardLists {
         let include_closed = self.include_closed;
         self.first_asked_at.get_or_insert_with(|| now(&self.client));
         let stream_was_missing = self.was_missing && self.full_at.is_none();
-        let time = self.time.clone();
         self.listing = Some(Box::pin(async move {
-            let list = one_list(client, stream, query, include_closed, time).await?;
+            let list = one_list(client, context, query, include_closed).await?;
             Ok(ShardList { stream_was_missing, ..list })
         }));
     }
 
-    /// Puts the list into Kinesis's time.
+    /// Tells the list when the run began, by Kinesis's clock.
     fn note_time(&mut self, listed: &mut Result<ShardList, ListError>) {
-        let offset = self.time.offset();
-        self.first_offset = self.first_offset.or(offset);
+        self.first_skew = self.first_skew.or(self.context.clock.skew());
         if let (Ok(list), Some(asked_at)) = (listed, self.first_asked_at) {
-            list.first_asked_at = self.first_offset.unwrap_or_default().to_server_time(asked_at);
-            list.clock_skew = offset.unwrap_or_default();
+            list.first_asked_at = self.first_skew.unwrap_or_default().to_server_time(asked_at);
         }
     }
 
@@ -315,7 +311,7 @@ impl ShardLists {
         }
         let shards = list.pages.iter().map(Vec::len).sum::<usize>();
         tracing::debug!(
-            stream = self.stream.name(),
+            stream = self.context.id.name(),
             shards,
             full = list.is_full(),
             "listed the shards"
@@ -342,10 +338,10 @@ impl ShardLists {
 /// Whether Kinesis lists the shard as closed now; none if it does not list the shard.
 pub(crate) async fn is_listed_as_closed(
     client: &Client,
-    stream: &StreamId,
+    context: &StreamContext,
     shard_id: &str,
 ) -> Result<Option<bool>, ListError> {
-    let pages = list(client, stream, &Query::Everything, &ServerClock::default()).await?;
+    let pages = list(client, context, &Query::Everything).await?;
     let shard = pages.into_shards().find(|shard| shard.shard_id() == shard_id);
     Ok(shard.map(|shard| is_closed(&shard)))
 }
@@ -353,11 +349,11 @@ pub(crate) async fn is_listed_as_closed(
 /// Lists the children of a shard. As they are newer, their ids follow its own.
 pub(crate) async fn list_children(
     client: &Client,
-    stream: &StreamId,
+    context: &StreamContext,
     shard_id: &str,
 ) -> Result<Vec<ChildShard>, ListError> {
     let query = Query::After(shard_id.to_owned());
-    let pages = list(client, stream, &query, &ServerClock::default()).await?;
+    let pages = list(client, context, &query).await?;
     let as_child = |shard: Shard| {
         let parents = parent_ids(&shard);
         let parents = parents.contains(&Some(shard_id)).then_some(parents)?;
@@ -370,24 +366,24 @@ pub(crate) async fn list_children(
 
 async fn one_list(
     client: Client,
-    stream: Arc<StreamId>,
+    context: Arc<StreamContext>,
     query: Query,
     include_closed: bool,
-    time: ServerClock,
 ) -> Result<ShardList, ListError> {
-    stream.validate().map_err(|reason| ListError::invalid(&stream, reason))?;
-    let mut pages = list(&client, &stream, &query, &time).await?;
+    let stream = &context.id;
+    stream.validate().map_err(|reason| ListError::invalid(stream, reason))?;
+    let mut pages = list(&client, &context, &query).await?;
     let mut extent =
         if matches!(query, Query::After(_)) { Extent::Additions } else { Extent::Full };
     if include_closed && matches!(query, Query::FromTimestamp(_)) {
         // The full list comes second, so that it holds all that the filtered one does.
-        let only = ShardList::from_pages(Arc::clone(&stream), Extent::Full, pages)?;
+        let only = ShardList::from_pages(Arc::clone(&context), Extent::Full, pages)?;
         extent = Extent::Filtered(
             only.pages.into_iter().flatten().map(|shard| shard.shard_id).collect(),
         );
-        pages = list(&client, &stream, &Query::Everything, &time).await?;
+        pages = list(&client, &context, &Query::Everything).await?;
     }
-    ShardList::from_pages(stream, extent, pages)
+    ShardList::from_pages(context, extent, pages)
 }
 
 impl Stream for ShardLists {
@@ -430,7 +426,7 @@ impl FusedStream for ShardLists {
 impl fmt::Debug for ShardLists {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShardLists")
-            .field("stream", &self.stream.name())
+            .field("stream", &self.context.id.name())
             .field("every", &self.interval)
             .field("listing", &self.is_listing())
             .field("failures", &self.failures)

@@ -32,7 +32,7 @@ impl Batch {
     /// The stream, as it was named to [`all_shards`](crate::all_shards).
     #[must_use]
     pub fn stream(&self) -> &StreamId {
-        &self.offer.stream
+        self.offer.stream()
     }
 
     /// `MillisBehindLatest`: how far the end of this batch is behind the tip of the shard; zero if
@@ -156,7 +156,7 @@ impl FusedIterator for BatchRecords {}
 impl fmt::Debug for BatchRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchRecords")
-            .field("stream", &self.offer.stream.name())
+            .field("stream", &self.offer.stream().name())
             .field("shard_id", &self.offer.shard.shard_id())
             .field("records", &self.records.len())
             .finish_non_exhaustive()

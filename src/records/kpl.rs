@@ -73,7 +73,7 @@ impl Deaggregation {
             }
             Err(reason) => {
                 tracing::warn!(
-                    stream = offer.stream.name(),
+                    stream = offer.stream().name(),
                     shard = offer.shard.shard_id(),
                     sequence_number = record.sequence_number,
                     reason,

@@ -34,7 +34,7 @@ impl Record {
     #[inline]
     #[must_use]
     pub fn stream(&self) -> &StreamId {
-        &self.offer.stream
+        self.offer.stream()
     }
 
     /// Its sequence number: it is greater than those of the records before it in this shard, and in

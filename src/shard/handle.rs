@@ -13,9 +13,9 @@ use crate::shard::completion::Completion;
 use crate::shard::end_claim::{EndClaim, Standing};
 use crate::shard::outcome::{HandleOutcome, OnDrop, ParentOutcome};
 use crate::shard::position::StartPosition;
+use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
-use crate::util::clock;
-use crate::util::clock::ClockSkew;
+use crate::util::clock::now;
 
 /// One shard, and the right to read it: all its parents have been processed.
 ///
@@ -52,11 +52,10 @@ pub struct ShardHandle {
 #[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) shard: Shard,
-    pub(crate) stream: Arc<StreamId>,
+    pub(crate) context: Arc<StreamContext>,
     pub(crate) start: StartPosition,
     /// How the parent and the adjacent parent ended, where there are such.
     pub(crate) parents: [Option<ParentOutcome>; 2],
-    clock_skew: ClockSkew,
     /// The start is a time that the run found out for `LATEST`, not one that the user gave.
     pub(crate) is_estimate: bool,
     completion: Completion,
@@ -69,18 +68,16 @@ pub(crate) struct Offer {
 impl Offer {
     pub(crate) fn new(
         shard: Shard,
-        stream: Arc<StreamId>,
+        context: Arc<StreamContext>,
         start: StartPosition,
         parents: [Option<ParentOutcome>; 2],
-        clock_skew: ClockSkew,
     ) -> Self {
         let end_claim = EndClaim::of(&shard);
         Self {
             shard,
-            stream,
+            context,
             start,
             parents,
-            clock_skew,
             is_estimate: false,
             completion: Completion::default(),
             end_claim,
@@ -96,23 +93,22 @@ impl Offer {
 
     /// The same shard, with another start.
     pub(crate) fn again(&self, start: StartPosition) -> Self {
-        Self::new(
-            self.shard.clone(),
-            Arc::clone(&self.stream),
-            start,
-            self.parents,
-            self.clock_skew,
-        )
+        Self::new(self.shard.clone(), Arc::clone(&self.context), start, self.parents)
     }
 
-    /// What Kinesis's clock shows, at the least.
+    /// Returns the stream that the shard belongs to.
+    pub(crate) fn stream(&self) -> &StreamId {
+        &self.context.id
+    }
+
+    /// Returns the time by Kinesis's clock, or up to a second or so earlier.
     pub(crate) fn now(&self, client: &Client) -> SystemTime {
-        self.to_server_time(clock::now(client))
+        self.to_server_time(now(client))
     }
 
-    /// What Kinesis's clock shows, at the least, when the client's shows this.
-    pub(crate) fn to_server_time(&self, client: SystemTime) -> SystemTime {
-        self.clock_skew.to_server_time(client)
+    /// Converts a time by the client's clock; see [`now`](Self::now).
+    pub(crate) fn to_server_time(&self, client_time: SystemTime) -> SystemTime {
+        self.context.clock.to_server_time(client_time)
     }
 
     /// Waits for the handle to end. The next handle for the shard begins anew.
@@ -188,7 +184,7 @@ impl ShardHandle {
     /// The stream that the shard belongs to, as it was named to [`all_shards`](crate::all_shards).
     #[must_use]
     pub fn stream(&self) -> &StreamId {
-        &self.offer.stream
+        self.offer.stream()
     }
 
     /// Where to read this shard from.
@@ -284,7 +280,7 @@ pub(crate) fn get_shard_iterator(
     offer: &Offer,
     from: &StartPosition,
 ) -> GetShardIteratorFluentBuilder {
-    let (name, arn) = offer.stream.name_or_arn();
+    let (name, arn) = offer.stream().name_or_arn();
     client
         .get_shard_iterator()
         .set_stream_name(name)

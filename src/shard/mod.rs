@@ -7,6 +7,7 @@ pub(crate) mod handle;
 pub(crate) mod outcome;
 pub(crate) mod position;
 pub(crate) mod sequence_number;
+pub(crate) mod stream_context;
 pub(crate) mod stream_id;
 
 pub use handle::ShardHandle;

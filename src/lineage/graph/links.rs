@@ -21,7 +21,7 @@ impl ShardGraph {
         shard: Shard,
         first_sequence: FirstSequence,
     ) {
-        let Some(stream) = self.stream.clone() else { return };
+        let Some(context) = self.context.clone() else { return };
         let mut follows_a_reader = false;
         let parents = parent_ids(&shard).map(|id| {
             let Some(id) = id else { return Parent::None };
@@ -45,8 +45,7 @@ impl ShardGraph {
             Verdict::Offer(start) => {
                 let outcomes = parents.each_ref().map(Parent::outcome);
                 let is_estimate = self.start_policy.is_estimate(&start);
-                let offer =
-                    Offer::new(shard, stream, start, outcomes, self.start_policy.clock_skew);
+                let offer = Offer::new(shard, context, start, outcomes);
                 let offer = Arc::new(offer.estimated(is_estimate));
                 if waits {
                     self.wait(&key, &parents, &offer.shard);

@@ -110,7 +110,7 @@ fn dropping_the_stream_while_a_thousand_shards_wait_frees_all() {
     let mut shards = vec![shard(0, &[])];
     shards.extend((1..=1_000).map(|n| shard(n, &[0])));
     let list = full(shards).unwrap();
-    let stream = Arc::downgrade(&list.stream);
+    let context = Arc::downgrade(&list.context);
     let (lists, receiver) = mpsc::unbounded::<Result<_, ListError>>();
     lists.unbounded_send(Ok(list)).unwrap();
     let mut lineage = parents_first(receiver);
@@ -119,9 +119,9 @@ fn dropping_the_stream_while_a_thousand_shards_wait_frees_all() {
     assert_eq!(lineage.tracked(), 1_001);
     drop(lineage);
     assert!(lists.is_closed());
-    assert_eq!(stream.strong_count(), 1, "only the handle's own");
+    assert_eq!(context.strong_count(), 1, "only the handle's own");
     handle.complete();
-    assert_eq!(stream.strong_count(), 0);
+    assert_eq!(context.strong_count(), 0);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::records::kpl::aggregate::MARK_EVERY;
 use crate::records::kpl::wire::steps;
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::position::StartPosition;
+use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
-use crate::util::clock::ClockSkew;
 
 // Made by AWS's aggregator for Python: see make.py there.
 const THREE: &[u8] = include_bytes!("../../../tests/kpl/three.bin");
@@ -31,8 +31,8 @@ fn offer(first: u128, last: u128) -> Arc<Offer> {
     let shard =
         Shard::builder().shard_id("0").hash_key_range(range.build().unwrap()).build().unwrap();
     let none: [Option<ParentOutcome>; 2] = [None, None];
-    let stream = Arc::new(StreamId::from("orders"));
-    Arc::new(Offer::new(shard, stream, StartPosition::TrimHorizon, none, ClockSkew::default()))
+    let context = Arc::new(StreamContext::new(StreamId::from("orders")));
+    Arc::new(Offer::new(shard, context, StartPosition::TrimHorizon, none))
 }
 
 fn all(data: &[u8]) -> Vec<Record> {

@@ -86,7 +86,7 @@ impl Exchange {
     }
 
     async fn send(self) -> Answer {
-        let (stream, shard) = (&self.offer.stream, self.offer.shard.shard_id());
+        let (stream, shard) = (self.offer.stream(), self.offer.shard.shard_id());
         if self.lists {
             let asked_at = Instant::now();
             let listed = match is_closed(&self.client, &self.offer).await {

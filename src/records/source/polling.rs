@@ -219,7 +219,7 @@ impl Polling {
     }
 
     fn unconfirmed_end(&self) -> ReadError {
-        ReadError::unconfirmed_end(&self.offer.stream, self.offer.shard.shard_id())
+        ReadError::unconfirmed_end(self.offer.stream(), self.offer.shard.shard_id())
     }
 
     /// Forgets the ends that were not confirmed: the shard goes on.
@@ -335,7 +335,7 @@ impl Polling {
     }
 
     fn tell(&self, kind: ReadEventKind<'_>) {
-        self.options.tell(&self.offer.stream, self.offer.shard.shard_id(), kind);
+        self.options.tell(self.offer.stream(), self.offer.shard.shard_id(), kind);
     }
 }
 
@@ -345,7 +345,7 @@ impl Source for Polling {
             // What is read by its id from now on is of another stream, which has readers of its
             // own.
             if self.offer.poll_gone(cx) {
-                let (stream, shard) = (self.offer.stream.name(), self.offer.shard.shard_id());
+                let (stream, shard) = (self.offer.stream().name(), self.offer.shard.shard_id());
                 tracing::warn!(
                     stream,
                     shard,

@@ -35,7 +35,7 @@ pub(crate) async fn get_records(
     iterator: String,
     PageLimit { records, seconds, .. }: PageLimit,
 ) -> Result<GetRecordsOutput, SdkError<GetRecordsError>> {
-    let (_, arn) = offer.stream.name_or_arn();
+    let (_, arn) = offer.stream().name_or_arn();
     let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(records);
     let response = patiently_for(seconds, request.customize().config_override(once()).send()).await;
     match response {
@@ -47,7 +47,7 @@ pub(crate) async fn get_records(
 /// Whether the shard is listed as closed; none if it is not listed. Sent only when an end has to be
 /// confirmed and the stream of shards does not list.
 pub(crate) async fn is_closed(client: &Client, offer: &Offer) -> Result<Option<bool>, ListError> {
-    is_listed_as_closed(client, &offer.stream, offer.shard.shard_id()).await
+    is_listed_as_closed(client, &offer.context, offer.shard.shard_id()).await
 }
 
 /// The SDK's own retries would hide failures, come too soon for a shard's limits, and ask for

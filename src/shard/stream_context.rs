@@ -1,0 +1,20 @@
+//! What all shards of one stream share.
+
+use crate::shard::stream_id::StreamId;
+use crate::util::clock::ServerClock;
+
+/// A stream, and the clock of the server that lists it.
+///
+/// The source of the lists makes it, and each list and each handle carries it: the lineage between
+/// them reads no clock.
+#[derive(Debug)]
+pub(crate) struct StreamContext {
+    pub(crate) id: StreamId,
+    pub(crate) clock: ServerClock,
+}
+
+impl StreamContext {
+    pub(crate) fn new(id: StreamId) -> Self {
+        Self { id, clock: ServerClock::default() }
+    }
+}
