@@ -10,7 +10,7 @@ use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
 
-use crate::lineage::{DEFAULT_POLL_INTERVAL, ParentsFirst, parents_first};
+use crate::lineage::parents_first::{DEFAULT_POLL_INTERVAL, ParentsFirst, parents_first};
 use crate::listing::error::ListError;
 use crate::listing::shard_lists::{ShardLists, shard_lists};
 use crate::shard::handle::ShardHandle;

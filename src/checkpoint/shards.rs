@@ -194,7 +194,7 @@ impl<E: ErrorPolicy> CheckpointedShards<E> {
             (StartAt::Latest, Some(since)) => shards.start_at(StartAt::Timestamp(since)),
             _ => shards,
         };
-        shards.shards_mut().tell_forgotten();
+        shards.shards_mut().track_forgotten();
         shards.shards_mut().resume_past(checkpoints.past_start());
         let shards = shards.resume(checkpoints.progress());
         Self {
@@ -240,7 +240,7 @@ impl<E: ErrorPolicy> Stream for CheckpointedShards<E> {
         // All shards of one list are opened without a pause.
         while this.opened.is_empty() || this.together {
             let item = this.shards.poll_next_unpin(cx);
-            for id in this.shards.shards_mut().forgotten() {
+            for id in this.shards.shards_mut().take_forgotten() {
                 checkpoints.shared().expire(&id);
             }
             let open = |handle| {

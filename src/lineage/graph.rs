@@ -1,9 +1,5 @@
-//! Who is whose parent, what is offered, closed, forgotten. Pure: no async, no I/O, no clock.
-
-pub(crate) mod cycles;
-pub(crate) mod links;
-pub(crate) mod not_found;
-pub(crate) mod recreated;
+//! Which shards descend from which, and which of them are offered, closed, and forgotten. Pure: no
+//! async, no I/O, no clock.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -13,79 +9,91 @@ use std::vec::IntoIter;
 
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
-use crate::lineage::graph::cycles::LateLink;
-use crate::lineage::graph::not_found::NotFounds;
+use crate::lineage::cycles::{LateLink, links_on_cycles};
 use crate::lineage::key::{FirstSequence, ShardKey};
 use crate::lineage::late_parents::LateParents;
-use crate::lineage::node::{Generation, Node, NodeId, State};
+use crate::lineage::node::{Generation, Node, NodeId, Parent, State, Waiting};
+use crate::lineage::reader_reports::{ReaderReports, Resolved};
 use crate::lineage::sequential_hasher::BuildSequential;
-use crate::lineage::start_policy::StartPolicy;
+use crate::lineage::start_policy::{StartPolicy, Verdict};
 use crate::listing::shard_list::{Extent, ShardList, is_closed, parent_ids};
 use crate::listing::shard_lists::ListRequest;
 use crate::shard::handle::Offer;
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::stream_context::StreamContext;
 
+/// The shards of one stream, linked to their parents.
+///
+/// # Usage
+///
+/// [`absorb`](Self::absorb) takes a list in, and [`next_ready`](Self::next_ready) returns the shards
+/// that may be offered. Each shard that was offered comes back by [`close`](Self::close),
+/// [`offer_again`](Self::offer_again) or [`not_found`](Self::not_found).
+///
+/// # Invariants
+///
+/// * A shard waits as long as at least one of its [`Parent`]s is open. Each open parent names the
+///   shard among its children.
+/// * A [`NodeId`] whose generation is not that of the node belongs to a stream that was deleted; it
+///   changes nothing.
 #[derive(Debug, Default)]
 pub(crate) struct ShardGraph {
     pub(crate) start_policy: StartPolicy,
     /// Set by the first list.
     context: Option<Arc<StreamContext>>,
     nodes: HashMap<ShardKey, Node, BuildSequential>,
-    /// What is left of the last list.
+    /// The shards of the current list that were not observed yet.
     remaining: Option<Flatten<IntoIter<Vec<Shard>>>>,
-    /// How much that list speaks of.
+    /// The extent of the current list.
     extent: Extent,
-    /// What that list named and is nobody's business.
+    /// Shards in the current list that this run does not read.
     skipped: HashSet<String>,
     ready: VecDeque<(NodeId, Arc<Offer>)>,
-    /// How many wait for a parent.
+    /// How many shards wait for a parent.
     waiting: usize,
     late_parents: LateParents,
     /// Links to late parents that may be part of a cycle.
     late_links: Vec<LateLink>,
-    /// Closed since the last listing began, with no child known.
+    /// Shards that were closed since the last listing began, with no child known.
     awaiting_children: Vec<ShardKey>,
-    /// A closing named a child that makes no sense.
+    /// A closed shard named a child that cannot be used.
     wants_additions: bool,
     wants_full: bool,
-    not_founds: NotFounds,
+    reports: ReaderReports,
     full_lists: u32,
     next_generation: Generation,
-    /// The ids of the shards that were forgotten, where somebody wants to know.
+    /// The ids of the shards that were forgotten, if they are tracked.
     pub(crate) forgotten: Option<Vec<String>>,
 }
 
+/// Lists.
 impl ShardGraph {
-    /// Takes in a list: new shards wait or become ready, those that two full lists in a row did not
-    /// name are forgotten.
+    /// Takes a list in: new shards wait or become ready, and closed shards that two full lists in a
+    /// row omit are forgotten. Returns whether the list shows that the stream was created again.
     ///
-    /// The shards are looked at one by one, as they are taken: parents come first in a list, so
-    /// nothing that follows is needed to judge one, and a shard that waits for nobody goes from the
-    /// list to its handle without being stored on the way.
-    ///
-    /// True if the list shows that the stream was created again.
+    /// The shards are observed one by one, as they are needed. Parents precede their children in a
+    /// list, so that a shard that waits for no parent goes from the list to its handle without
+    /// being stored in between.
     pub(crate) fn absorb(&mut self, list: ShardList) -> bool {
         self.drain_list();
         if list.is_full() && list.shards().next().is_none() {
-            // A stream has at least one shard: this list was made before it had, or is damaged.
+            // A stream has at least one shard: the stream is being created, or the list is damaged.
             tracing::warn!(
                 stream = list.context.id.name(),
-                "a full list names no shard: it is ignored"
+                "a full list names no shard; it is ignored"
             );
             self.start_policy.ignore_list(&list);
-            self.wants_full |= self.not_founds.is_open();
+            self.wants_full |= self.reports.is_open();
             return false;
         }
         let mut is_recreated = false;
-        let full = list.is_full();
-        if full {
+        if list.is_full() {
             self.full_lists += 1;
             is_recreated = self.is_recreated(&list);
             if is_recreated {
                 tracing::info!(
                     stream = list.context.id.name(),
-                    "the stream was deleted and created again: its shards are new"
+                    "the stream was deleted and created again; its shards are new"
                 );
                 self.reset_for_new_stream(&list);
             }
@@ -101,15 +109,12 @@ impl ShardGraph {
         is_recreated
     }
 
-    /// The next shard to hand out.
-    pub(crate) fn next_ready(&mut self) -> Option<(NodeId, Arc<Offer>)> {
-        // A cycle can only be complete, and keep a shard from being ready, once the list is
-        // through.
-        while self.ready.is_empty() && (self.observe_next() || self.cut_cycles()) {}
-        self.ready.pop_front()
+    /// Takes in the rest of the current list.
+    pub(crate) fn drain_list(&mut self) {
+        while self.observe_next() {}
     }
 
-    /// Looks at the next shard of the list; false once it is through.
+    /// Observes the next shard of the current list. Returns false if no shard is left.
     fn observe_next(&mut self) -> bool {
         let Some(remaining) = &mut self.remaining else { return false };
         if let Some(shard) = remaining.next() {
@@ -117,128 +122,28 @@ impl ShardGraph {
             return true;
         }
         self.remaining = None;
-        let full = self.extent.is_full();
-        let never_listed = self.start_policy.end_list(full);
-        self.tell_forgotten(never_listed.into_keys());
+        self.end_list();
+        false
+    }
+
+    fn end_list(&mut self) {
+        let is_full = self.extent.is_full();
+        let never_listed = self.start_policy.end_list(is_full);
+        self.report_forgotten(never_listed.into_keys());
         self.skipped = HashSet::new();
-        if full {
-            self.resolve_not_found();
-            self.wants_full = self.not_founds.is_open();
+        if is_full {
+            let Self { reports, nodes, full_lists, .. } = self;
+            reports.resolve(*full_lists, |id| {
+                nodes.get(&id.key).is_some_and(|node| {
+                    node.generation == id.generation && node.last_listed == *full_lists
+                })
+            });
+            self.wants_full = self.reports.is_open();
             self.forget();
         }
         let Self { awaiting_children, nodes, .. } = self;
         awaiting_children.retain(|key| nodes.get(key).is_some_and(|node| !node.has_child));
         awaiting_children.shrink_to_fit();
-        false
-    }
-
-    /// Closes an offered shard: the children that waited for it alone become ready, as do those
-    /// named in `children`.
-    pub(crate) fn close(
-        &mut self,
-        id: &NodeId,
-        outcome: ParentOutcome,
-        mut children: Vec<ChildShard>,
-    ) {
-        if !self.end(id, outcome) {
-            return;
-        }
-        // Of a child that is named twice, the one that names more of its parents counts.
-        children.sort_by_key(|child| Reverse(child.parent_shards.len()));
-        for child in children {
-            self.wants_additions |= !self.observe_child(&id.key, child);
-        }
-        if self.node(id).is_some_and(|node| !node.has_child) {
-            self.awaiting_children.push(id.key.clone());
-        }
-    }
-
-    /// False for a shard of a stream that is gone.
-    fn end(&mut self, id: &NodeId, outcome: ParentOutcome) -> bool {
-        let Some(node) = self.node(id) else { return false };
-        let was = std::mem::replace(&mut node.state, State::Closed(outcome));
-        if let State::Open(waiting) = was {
-            for child in waiting {
-                self.end_parent(child, &id.key, outcome);
-            }
-        }
-        self.not_founds.forget_claim(id);
-        true
-    }
-
-    /// Offers again a shard that was handed back; false if it is one of a stream that is gone.
-    pub(crate) fn offer_again(&mut self, id: NodeId, offer: Arc<Offer>) -> bool {
-        if self.node(&id).is_none() {
-            return false;
-        }
-        let start = self.start_policy.again(&offer.start);
-        let offer = if start == offer.start {
-            offer
-        } else {
-            let is_estimate = self.start_policy.is_estimate(&start);
-            Arc::new(offer.again(start).estimated(is_estimate))
-        };
-        self.ready.push_back((id, offer));
-        true
-    }
-
-    /// False for a shard of a stream that is gone.
-    pub(crate) fn holds(&self, id: &NodeId) -> bool {
-        self.nodes.get(&id.key).is_some_and(|node| node.generation == id.generation)
-    }
-
-    /// None for a shard of a stream that is gone, though a new one may have its key.
-    fn node(&mut self, id: &NodeId) -> Option<&mut Node> {
-        self.nodes.get_mut(&id.key).filter(|node| node.generation == id.generation)
-    }
-
-    pub(crate) fn take_list_request(&self) -> Option<ListRequest> {
-        if self.wants_full {
-            Some(ListRequest::Full)
-        } else {
-            (self.wants_additions || !self.awaiting_children.is_empty())
-                .then_some(ListRequest::Additions)
-        }
-    }
-
-    /// A listing begins: what is closed from now on wants another.
-    pub(crate) fn listing_begins(&mut self, full: bool) {
-        self.awaiting_children = Vec::new();
-        self.wants_additions = false;
-        if full {
-            self.wants_full = false;
-            self.not_founds.listing_begins(self.full_lists);
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Takes in what is left of the last list.
-    pub(crate) fn drain_list(&mut self) {
-        while self.observe_next() {}
-    }
-
-    #[cfg(test)]
-    pub(crate) fn knows(&self, id: &str) -> bool {
-        self.nodes.contains_key(&ShardKey::from(id))
-    }
-
-    /// Whether any shard waits, for a parent or for being taken.
-    #[cfg(test)]
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting > 0 || !self.ready.is_empty() || self.remaining.is_some()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn holds_nothing_but_members(&self) -> bool {
-        self.ready.is_empty()
-            && self.late_parents.is_empty()
-            && self.late_links.is_empty()
-            && self.awaiting_children.is_empty()
-            && !self.not_founds.is_open()
-            && self.waiting == 0
     }
 
     fn observe(&mut self, shard: Shard) {
@@ -248,12 +153,12 @@ impl ShardGraph {
             if node.first_sequence.is_compatible_with(first_sequence) {
                 node.first_sequence.update(first_sequence);
                 node.last_listed = self.full_lists;
-                if self.not_founds.has_claims() && is_closed(&shard) {
-                    self.not_founds.confirm_end(&key);
+                if self.reports.has_claims() && is_closed(&shard) {
+                    self.reports.confirm_end(&key);
                 }
             } else {
-                // Another stream under the same name; only a full list can say what became of the
-                // other shards.
+                // A shard of another stream of this name. Only a full list shows which of the known
+                // shards are left.
                 node.is_superseded = true;
                 self.wants_full = true;
             }
@@ -264,16 +169,15 @@ impl ShardGraph {
             self.nodes.get(&ShardKey::from(*id)).is_some_and(|node| !node.is_superseded)
         };
         if !self.extent.is_full() && !parents.iter().flatten().all(knows) {
-            // It may have expired, or an earlier list may have left it out: only a full list can
-            // tell.
+            // The parent has expired, or an earlier list has omitted it: only a full list can tell.
             self.wants_full = true;
             return;
         }
         if let Extent::Filtered(wanted) = &self.extent {
             let is_wanted = wanted.contains(shard.shard_id())
                 || self.start_policy.names(shard.shard_id()).is_some();
-            // The first list has decided what is nobody's business: that a parent of it expires
-            // later changes nothing.
+            // The first list decides which shards are skipped: the expiry of a parent changes
+            // nothing later.
             let was_read = |id: &str| {
                 if self.start_policy.is_first_list() {
                     self.may_have_been_read(id)
@@ -290,13 +194,269 @@ impl ShardGraph {
         self.insert_shard(key, shard, first_sequence);
     }
 
-    /// A child that its parent's last `GetRecords` named; false if it is not known now, since it
-    /// makes no sense.
+    /// Returns whether an earlier run may have read a shard that is not known here.
+    fn may_have_been_read(&self, id: &str) -> bool {
+        !self.skipped.contains(id) && self.start_policy.may_have_read(id)
+    }
+
+    /// Forgets the closed shards that two full lists in a row omit. No shard waits for a closed one.
+    fn forget(&mut self) {
+        let full_lists = self.full_lists;
+        let forgotten = &mut self.forgotten;
+        self.nodes.retain(|key, node| {
+            let keep = !matches!(node.state, State::Closed(_)) || full_lists - node.last_listed < 2;
+            if let (false, Some(forgotten)) = (keep, &mut *forgotten) {
+                forgotten.push(key.to_string());
+            }
+            keep
+        });
+        if self.nodes.capacity() / 4 > self.nodes.len() {
+            self.nodes.shrink_to_fit();
+            self.ready.shrink_to_fit();
+        }
+    }
+
+    fn report_forgotten(&mut self, ids: impl Iterator<Item = String>) {
+        if let Some(forgotten) = &mut self.forgotten {
+            forgotten.extend(ids);
+        }
+    }
+
+    /// Returns the listing that would help now, if one would.
+    pub(crate) fn take_list_request(&self) -> Option<ListRequest> {
+        if self.wants_full {
+            Some(ListRequest::Full)
+        } else {
+            (self.wants_additions || !self.awaiting_children.is_empty())
+                .then_some(ListRequest::Additions)
+        }
+    }
+
+    /// Notes that a listing begins: it serves all requests up to now.
+    pub(crate) fn listing_begins(&mut self, full: bool) {
+        self.awaiting_children = Vec::new();
+        self.wants_additions = false;
+        if full {
+            self.wants_full = false;
+            self.reports.listing_begins(self.full_lists);
+        }
+    }
+}
+
+/// Links between shards.
+impl ShardGraph {
+    /// Inserts a shard that is observed for the first time.
+    fn insert_shard(&mut self, key: ShardKey, shard: Shard, first_sequence: FirstSequence) {
+        let Some(context) = self.context.clone() else { return };
+        let mut follows_a_reader = false;
+        let parents = parent_ids(&shard).map(|id| {
+            let Some(id) = id else { return Parent::None };
+            let key = ShardKey::from(id);
+            if let Some(parent) = self.nodes.get_mut(&key) {
+                parent.has_child = true;
+                let parent = parent.state.as_parent(key);
+                follows_a_reader |= parent.outcome() != Some(ParentOutcome::BeforeStart)
+                    && !self.start_policy.has_passed(id);
+                parent
+            } else {
+                follows_a_reader |= self.may_have_been_read(id);
+                Parent::Ended(self.start_policy.unlisted(id))
+            }
+        });
+        let waits = parents.iter().any(Parent::is_open);
+
+        let generation = self.next_generation.take_next();
+        let state = match self.start_policy.decide(&shard, follows_a_reader) {
+            Verdict::Closed(outcome) => State::Closed(outcome),
+            Verdict::Offer(start) => {
+                let outcomes = parents.each_ref().map(Parent::outcome);
+                let is_estimate = self.start_policy.is_estimate(&start);
+                let offer = Offer::new(shard, context, start, outcomes);
+                let offer = Arc::new(offer.estimated(is_estimate));
+                if waits {
+                    self.link_parents(&key, &parents, &offer.shard);
+                    State::Waiting(Box::new(Waiting { offer, parents, children: Vec::new() }))
+                } else {
+                    self.ready.push_back((NodeId { key: key.clone(), generation }, offer));
+                    State::Open(Vec::new())
+                }
+            }
+        };
+        let late_parent_of = self.late_parents.take_children(&key);
+        let late = (!late_parent_of.is_empty()).then(|| key.clone());
+        let node = Node {
+            generation,
+            first_sequence,
+            was_listed: first_sequence.is_known(),
+            state,
+            has_child: false,
+            is_superseded: false,
+            last_listed: self.full_lists,
+        };
+        self.nodes.insert(key, node);
+        if let Some(late) = late {
+            for child in late_parent_of {
+                self.link_late_parent(&late, &child);
+            }
+        }
+    }
+
+    /// Links a shard that waits to its open parents, and remembers the unlisted ones.
+    fn link_parents(&mut self, child: &ShardKey, parents: &[Parent; 2], shard: &Shard) {
+        self.waiting += 1;
+        for (parent, id) in parents.iter().zip(parent_ids(shard)) {
+            match (parent, id) {
+                (Parent::Open(parent), _) => {
+                    if let Some(children) =
+                        self.nodes.get_mut(parent).and_then(|p| p.state.children())
+                    {
+                        children.push(child.clone());
+                    }
+                }
+                (Parent::Ended(ParentOutcome::Unlisted), Some(id)) => {
+                    self.late_parents.add(child.clone(), ShardKey::from(id));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Links a shard to a parent that was listed later than the shard, if the shard still waits.
+    fn link_late_parent(&mut self, late: &ShardKey, child: &ShardKey) {
+        let Some(parent) = self.nodes.get_mut(late) else { return };
+        parent.has_child = true;
+        let link = parent.state.as_parent(late.clone());
+        let parent_waits = matches!(parent.state, State::Waiting(_));
+        let Some(State::Waiting(waiting)) = self.nodes.get_mut(child).map(|node| &mut node.state)
+        else {
+            return;
+        };
+        for (slot, id) in waiting.parents.iter_mut().zip(parent_ids(&waiting.offer.shard)) {
+            if id.is_some_and(|id| ShardKey::from(id) == *late) {
+                *slot = link.clone();
+            }
+        }
+        if let Some(children) = self.nodes.get_mut(late).and_then(|parent| parent.state.children())
+        {
+            children.push(child.clone());
+        }
+        if parent_waits {
+            // The parent may wait for the child, which would then be its own ancestor.
+            self.late_links.push(LateLink { parent: late.clone(), child: child.clone() });
+        }
+    }
+
+    /// Notes in a shard that waits how one of its parents ended. The shard becomes ready with its
+    /// last parent.
+    fn end_parent(&mut self, child: ShardKey, parent: &ShardKey, outcome: ParentOutcome) {
+        let Some(node) = self.nodes.get_mut(&child) else { return };
+        let State::Waiting(waiting) = &mut node.state else { return };
+        for slot in waiting.parents.iter_mut().filter(|slot| slot.is(parent)) {
+            *slot = Parent::Ended(outcome);
+        }
+        if waiting.open_parents().next().is_some() {
+            return;
+        }
+        let children = std::mem::take(&mut waiting.children);
+        let State::Waiting(waiting) = std::mem::replace(&mut node.state, State::Open(children))
+        else {
+            return;
+        };
+        let Waiting { mut offer, parents, .. } = *waiting;
+        // A shard that was never offered is shared with no handle.
+        if let Some(offer) = Arc::get_mut(&mut offer) {
+            offer.parents = parents.each_ref().map(Parent::outcome);
+        }
+        self.waiting -= 1;
+        self.late_parents.remove(&child, &offer.shard);
+        self.ready.push_back((NodeId { key: child, generation: node.generation }, offer));
+    }
+
+    /// Cuts the late links that are part of a cycle: their children stop waiting for those parents.
+    /// Returns whether there were any late links.
+    fn cut_cycles(&mut self) -> bool {
+        let links = std::mem::take(&mut self.late_links);
+        if links.is_empty() {
+            return false;
+        }
+        let nodes = &self.nodes;
+        let cut = links_on_cycles(&links, |key| match nodes.get(key).map(|node| &node.state) {
+            Some(State::Waiting(waiting)) => {
+                let mut parents = waiting.open_parents();
+                [parents.next(), parents.next()]
+            }
+            _ => [None, None],
+        });
+        for (parent, children) in &cut {
+            if let Some(linked) =
+                self.nodes.get_mut(parent).and_then(|parent| parent.state.children())
+            {
+                linked.retain(|child| !children.contains(child));
+            }
+        }
+        for LateLink { parent, child } in links {
+            if cut.get(&parent).is_some_and(|children| children.contains(&child)) {
+                self.end_parent(child, &parent, ParentOutcome::Unlisted);
+            }
+        }
+        true
+    }
+}
+
+/// Shards that are offered.
+impl ShardGraph {
+    /// Returns the next shard to offer.
+    pub(crate) fn next_ready(&mut self) -> Option<(NodeId, Arc<Offer>)> {
+        // Only at the end of a list can a cycle be complete and keep a shard from becoming ready.
+        while self.ready.is_empty() && (self.observe_next() || self.cut_cycles()) {}
+        self.ready.pop_front()
+    }
+
+    /// Closes an offered shard: the children that waited for it alone become ready, and so do those
+    /// that `children` names.
+    pub(crate) fn close(
+        &mut self,
+        id: &NodeId,
+        outcome: ParentOutcome,
+        mut children: Vec<ChildShard>,
+    ) {
+        if !self.end(id, outcome) {
+            return;
+        }
+        // Of two mentions of a child, the one that names more of its parents counts.
+        children.sort_by_key(|child| Reverse(child.parent_shards.len()));
+        for child in children {
+            self.wants_additions |= !self.observe_child(&id.key, child);
+        }
+        if self.node_mut(id).is_some_and(|node| !node.has_child) {
+            self.awaiting_children.push(id.key.clone());
+        }
+    }
+
+    /// Closes a shard that a full list omits. A child that this list does not name, it cannot have.
+    pub(crate) fn close_unlisted(&mut self, id: &NodeId) {
+        self.end(id, ParentOutcome::Unlisted);
+    }
+
+    /// Returns false for a shard of a deleted stream.
+    fn end(&mut self, id: &NodeId, outcome: ParentOutcome) -> bool {
+        let Some(node) = self.node_mut(id) else { return false };
+        if let State::Open(children) = std::mem::replace(&mut node.state, State::Closed(outcome)) {
+            for child in children {
+                self.end_parent(child, &id.key, outcome);
+            }
+        }
+        self.reports.forget_claim(id);
+        true
+    }
+
+    /// Takes in a child that the last `GetRecords` of its parent named. Returns false if the child
+    /// is malformed or its other parent is not known, so that it is left to the next list.
     fn observe_child(&mut self, parent: &ShardKey, child: ChildShard) -> bool {
         let key = ShardKey::from(child.shard_id());
         let parents: Vec<_> =
             child.parent_shards.iter().map(|id| ShardKey::from(id.as_str())).collect();
-        let makes_sense = match parents.as_slice() {
+        let has_known_parents = match parents.as_slice() {
             [only] => only == parent,
             [a, b] => {
                 a != b
@@ -305,7 +465,7 @@ impl ShardGraph {
             }
             _ => false,
         };
-        if child.shard_id.is_empty() || key == *parent || !makes_sense {
+        if child.shard_id.is_empty() || key == *parent || !has_known_parents {
             return false;
         }
         if self.nodes.contains_key(&key) {
@@ -324,27 +484,136 @@ impl ShardGraph {
         true
     }
 
-    fn tell_forgotten(&mut self, ids: impl Iterator<Item = String>) {
-        if let Some(forgotten) = &mut self.forgotten {
-            forgotten.extend(ids);
+    /// Re-offers an abandoned shard. Returns false for a shard of a deleted stream.
+    pub(crate) fn offer_again(&mut self, id: NodeId, offer: Arc<Offer>) -> bool {
+        if !self.holds(&id) {
+            return false;
         }
+        let start = self.start_policy.again(&offer.start);
+        let offer = if start == offer.start {
+            offer
+        } else {
+            let is_estimate = self.start_policy.is_estimate(&start);
+            Arc::new(offer.again(start).estimated(is_estimate))
+        };
+        self.ready.push_back((id, offer));
+        true
     }
 
-    /// Forgets what is closed and was not named by two full lists in a row. Nobody waits for what
-    /// is closed.
-    fn forget(&mut self) {
-        let full_lists = self.full_lists;
-        let forgotten = &mut self.forgotten;
-        self.nodes.retain(|key, node| {
-            let keep = !matches!(node.state, State::Closed(_)) || full_lists - node.last_listed < 2;
-            if let (false, Some(forgotten)) = (keep, &mut *forgotten) {
-                forgotten.push(key.to_string());
-            }
-            keep
-        });
-        if self.nodes.capacity() / 4 > self.nodes.len() {
-            self.nodes.shrink_to_fit();
-            self.ready.shrink_to_fit();
+    /// Takes the report of a reader that Kinesis knows no such shard: the next full list resolves
+    /// it. Returns false for a shard of a deleted stream.
+    pub(crate) fn not_found(&mut self, id: NodeId, offer: Arc<Offer>) -> bool {
+        if !self.holds(&id) {
+            return false;
         }
+        self.wants_full = true;
+        self.reports.add_not_found(id, offer, self.full_lists);
+        true
+    }
+
+    /// Takes the claim of a reader that its shard has ended: a list confirms or refuses it, and the
+    /// reader retries meanwhile.
+    pub(crate) fn hear_end_claim(&mut self, id: NodeId, offer: Arc<Offer>) {
+        if !self.holds(&id) {
+            offer.refuse_end();
+            return;
+        }
+        self.wants_full = true;
+        self.reports.add_claim(id, offer, self.full_lists);
+    }
+
+    /// Returns the next shard that was not found and about which a full list has decided.
+    pub(crate) fn next_resolved(&mut self) -> Option<Resolved> {
+        self.reports.next_resolved()
+    }
+
+    /// Resolves all reports: the lists have ended.
+    pub(crate) fn resolve_without_list(&mut self) {
+        self.reports.resolve_without_list();
+    }
+
+    /// Returns false for a shard of a deleted stream.
+    pub(crate) fn holds(&self, id: &NodeId) -> bool {
+        self.nodes.get(&id.key).is_some_and(|node| node.generation == id.generation)
+    }
+
+    /// Returns none for a shard of a deleted stream, though a new one may have its key.
+    fn node_mut(&mut self, id: &NodeId) -> Option<&mut Node> {
+        self.nodes.get_mut(&id.key).filter(|node| node.generation == id.generation)
+    }
+
+    /// Returns how many shards are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+/// A stream that was deleted and created again: other shards with the same ids.
+impl ShardGraph {
+    fn is_recreated(&self, list: &ShardList) -> bool {
+        !self.nodes.is_empty()
+            && list.shards().any(|shard| {
+                let node = self.nodes.get(&ShardKey::from(shard.shard_id()));
+                node.is_some_and(|node| {
+                    !node.first_sequence.is_compatible_with(FirstSequence::of(shard))
+                })
+            })
+    }
+
+    /// Removes the deleted stream. Its handles end without effect.
+    fn reset_for_new_stream(&mut self, list: &ShardList) {
+        let never_listed = self.start_policy.forget_earlier_run();
+        self.report_forgotten(never_listed.into_keys());
+        let kept = self.kept_for_new_stream(list);
+        let (nodes, removed) =
+            std::mem::take(&mut self.nodes).into_iter().partition(|(key, _)| kept.contains(key));
+        self.nodes = nodes;
+        self.report_forgotten(removed.into_keys().map(|key| key.to_string()));
+        for node in self.nodes.values_mut() {
+            // Children that wait are inserted again, each with its parents in this list.
+            if let Some(children) = node.state.children() {
+                children.clear();
+            }
+        }
+        self.ready.retain(|(id, _)| kept.contains(&id.key));
+        self.reports.retain(|id| kept.contains(&id.key));
+        self.awaiting_children.retain(|key| kept.contains(key));
+        self.late_parents = LateParents::default();
+        self.late_links = Vec::new();
+        self.waiting = 0;
+    }
+
+    /// Returns the shards of the new stream that were offered already, since a partial list named
+    /// them and the deleted stream had no shards with their ids. A shard that only its parent has
+    /// named may belong to the deleted stream.
+    fn kept_for_new_stream(&self, list: &ShardList) -> HashSet<ShardKey> {
+        let kept = |shard: &Shard| {
+            let key = ShardKey::from(shard.shard_id());
+            let node = self.nodes.get(&key)?;
+            let is_the_same = node.was_listed && node.first_sequence == FirstSequence::of(shard);
+            (is_the_same && !matches!(node.state, State::Waiting(_))).then_some(key)
+        };
+        list.shards().filter_map(kept).collect()
+    }
+}
+
+#[cfg(test)]
+impl ShardGraph {
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.nodes.contains_key(&ShardKey::from(id))
+    }
+
+    /// Returns whether any shard waits for a parent, or waits to be taken.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting > 0 || !self.ready.is_empty() || self.remaining.is_some()
+    }
+
+    pub(crate) fn holds_only_nodes(&self) -> bool {
+        self.ready.is_empty()
+            && self.late_parents.is_empty()
+            && self.late_links.is_empty()
+            && self.awaiting_children.is_empty()
+            && !self.reports.is_open()
+            && self.waiting == 0
     }
 }

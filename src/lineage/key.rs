@@ -1,4 +1,4 @@
-//! A shard's id and the number it starts at, as small as the cache needs them.
+//! The id and the first sequence number of a shard, in compact form.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use aws_sdk_kinesis::types::Shard;
 use rustc_hash::FxBuildHasher;
 
-/// A shard's id. AWS's own form, `shardId-` and twelve digits, is kept as its number and takes no
-/// allocation; any other is shared between the places that hold it.
+/// The id of a shard. An id of AWS's form, `shardId-` and twelve digits, is kept as its number and
+/// needs no allocation; any other is shared between its holders.
 #[derive(Debug, Clone, Eq)]
 pub(crate) enum ShardKey {
     Numbered(u64),
@@ -27,7 +27,7 @@ impl PartialEq for ShardKey {
     }
 }
 
-/// How often two keys are compared, by each thread: what a table or a search costs, whatever the
+/// Counts, per thread, how often two keys are compared: the cost of a table or a search on any
 /// machine.
 #[cfg(test)]
 pub(crate) mod comparisons {
@@ -39,7 +39,7 @@ pub(crate) mod comparisons {
         COMPARISONS.set(COMPARISONS.get() + 1);
     }
 
-    /// Returns how many there were since the last call.
+    /// Returns the number of comparisons since the last call.
     pub(crate) fn take() -> usize {
         COMPARISONS.take()
     }
@@ -48,7 +48,7 @@ pub(crate) mod comparisons {
 impl Hash for ShardKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
-            // Consecutive, and kept so: see `SequentialHasher`.
+            // `SequentialHasher` keeps consecutive numbers together.
             Self::Numbered(number) => state.write_u64(*number),
             Self::Named(name) => name.hash(state),
         }
@@ -74,15 +74,13 @@ impl fmt::Display for ShardKey {
     }
 }
 
-/// Tells two shards of one id apart by their `StartingSequenceNumber`s, of which only a hash is
-/// kept.
+/// The hash of a shard's `StartingSequenceNumber`, by which two shards with one id are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FirstSequence(u64);
 
 impl FirstSequence {
     const UNKNOWN: Self = Self(0);
-    /// Some servers say `0` until a shard's first record gives it a number: once told, it is the
-    /// same shard still.
+    /// Some servers say `0` until the first record gives the shard its number.
     const ZERO: Self = Self(1);
 
     pub(crate) fn of(shard: &Shard) -> Self {
@@ -96,12 +94,12 @@ impl FirstSequence {
         }
     }
 
-    /// Whether a shard that began with `self` may be the one now listed with `now`.
+    /// Returns whether a shard that was listed with `self` may be the one now listed with `now`.
     pub(crate) fn is_compatible_with(self, now: Self) -> bool {
         self == now || now == Self::UNKNOWN || self == Self::UNKNOWN || self == Self::ZERO
     }
 
-    pub(crate) fn is_told(self) -> bool {
+    pub(crate) fn is_known(self) -> bool {
         self != Self::UNKNOWN && self != Self::ZERO
     }
 
@@ -118,7 +116,7 @@ mod tests {
     use aws_sdk_kinesis::types::SequenceNumberRange;
 
     #[test]
-    fn aws_ids_are_numbers_and_all_others_stay_apart_from_them() {
+    fn an_id_of_aws_form_is_kept_as_its_number_and_any_other_as_text() {
         assert_eq!(ShardKey::from("shardId-000000000042"), ShardKey::Numbered(42));
         assert_eq!(ShardKey::from("shardId-999999999999"), ShardKey::Numbered(999_999_999_999));
         assert_eq!(ShardKey::Numbered(42).to_string(), "shardId-000000000042");
@@ -137,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_number_that_was_told_and_changed_makes_another_shard() {
+    fn only_a_known_number_that_changes_makes_another_shard() {
         let at = |number: Option<&str>| {
             let range = number.map(|n| {
                 SequenceNumberRange::builder().starting_sequence_number(n).build().unwrap()

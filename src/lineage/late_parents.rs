@@ -1,4 +1,4 @@
-//! Waiting shards with a parent that was not listed when they were: it may turn up late.
+//! Parents that are not listed yet, although a child of theirs waits.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,9 +8,10 @@ use aws_sdk_kinesis::types::Shard;
 use crate::lineage::key::ShardKey;
 use crate::listing::shard_list::parent_ids;
 
+/// The waiting children of unlisted parents, each of which may be listed late.
 #[derive(Debug, Default)]
 pub(crate) struct LateParents {
-    /// The children of each missing parent, with their order: many may have one.
+    /// The children of each unlisted parent, with their order of insertion.
     by_parent: HashMap<ShardKey, HashMap<ShardKey, u64>>,
     added: u64,
 }
@@ -21,8 +22,8 @@ impl LateParents {
         self.by_parent.entry(parent).or_default().insert(child, self.added);
     }
 
-    /// Takes the shards that this one is a late parent of, in the order in which they were listed.
-    pub(crate) fn of(&mut self, parent: &ShardKey) -> Vec<ShardKey> {
+    /// Takes the children of a parent that is listed late, in their order of insertion.
+    pub(crate) fn take_children(&mut self, parent: &ShardKey) -> Vec<ShardKey> {
         if self.by_parent.is_empty() {
             return Vec::new();
         }
@@ -32,7 +33,7 @@ impl LateParents {
         children.into_iter().map(|(child, _)| child).collect()
     }
 
-    /// Removes a child that waits no more.
+    /// Removes a child that has become ready.
     pub(crate) fn remove(&mut self, child: &ShardKey, shard: &Shard) {
         if self.by_parent.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! What is kept of one shard.
+//! One shard of the graph.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use crate::lineage::key::{FirstSequence, ShardKey};
 use crate::shard::handle::Offer;
 use crate::shard::outcome::ParentOutcome;
 
-/// A number that is given once: two shards of one id, of a stream and of the one created again
-/// under its name, differ by it.
+/// A number that tells apart two shards with one id: one of a deleted stream, and one of the stream
+/// that was created again under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Generation(u32);
 
@@ -19,7 +19,7 @@ impl Generation {
     }
 }
 
-/// What finds a shard that was offered again, if it is still remembered.
+/// A shard that was offered, as its handle and its wait know it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct NodeId {
     pub(crate) key: ShardKey,
@@ -30,22 +30,22 @@ pub(crate) struct NodeId {
 pub(crate) struct Node {
     pub(crate) generation: Generation,
     pub(crate) first_sequence: FirstSequence,
-    /// A list brought it, with that number: it cannot be taken for a shard of another stream.
+    /// A list named the shard with a sequence number, so that it cannot be mistaken for a shard of
+    /// another stream.
     pub(crate) was_listed: bool,
     pub(crate) state: State,
     pub(crate) has_child: bool,
-    /// A partial list named another stream's shard under this id: until a full list tells which shards
-    /// are left, this one is nobody's parent.
+    /// A partial list named a shard of another stream under this id. Until a full list shows which
+    /// shards are left, this one is no parent.
     pub(crate) is_superseded: bool,
-    /// The number of the last full list that named it.
+    /// The number of the last full list that named the shard.
     pub(crate) last_listed: u32,
 }
 
 #[derive(Debug)]
 pub(crate) enum State {
     Waiting(Box<Waiting>),
-    /// It waits for nobody: offered, or in the queue of those to be offered. With the children that
-    /// wait for it.
+    /// The shard is offered, or ready to be offered. It holds the children that wait for it.
     Open(Vec<ShardKey>),
     Closed(ParentOutcome),
 }
@@ -55,10 +55,11 @@ pub(crate) enum State {
 pub(crate) struct Waiting {
     pub(crate) offer: Arc<Offer>,
     pub(crate) parents: [Parent; 2],
-    /// Children that wait for this one.
+    /// The children that wait for this shard.
     pub(crate) children: Vec<ShardKey>,
 }
 
+/// A parent, as its child knows it.
 #[derive(Debug, Clone)]
 pub(crate) enum Parent {
     None,
@@ -67,7 +68,7 @@ pub(crate) enum Parent {
 }
 
 impl State {
-    /// How a shard in this state stands to its children.
+    /// Returns how a child sees a shard in this state.
     pub(crate) fn as_parent(&self, key: ShardKey) -> Parent {
         match self {
             Self::Closed(outcome) => Parent::Ended(*outcome),
@@ -75,7 +76,7 @@ impl State {
         }
     }
 
-    /// The children that wait for it, while it is not closed.
+    /// Returns the children that wait for a shard in this state, unless it is closed.
     pub(crate) fn children(&mut self) -> Option<&mut Vec<ShardKey>> {
         match self {
             Self::Waiting(waiting) => Some(&mut waiting.children),

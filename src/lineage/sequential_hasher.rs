@@ -1,8 +1,8 @@
-//! A hasher that keeps consecutive numbers beside each other in a table.
+//! A hasher that keeps consecutive numbers together in a table.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Builds [`SequentialHasher`]s with one random key, so that nobody can choose ids of shards that
+/// Builds [`SequentialHasher`]s with a random key, so that no server can choose shard ids that
 /// collide.
 #[derive(Clone, Debug)]
 pub(crate) struct BuildSequential {
@@ -23,17 +23,17 @@ impl BuildHasher for BuildSequential {
     }
 }
 
-/// Shards that are listed together have consecutive numbers, and so are in the processor's cache
-/// together. To spread each of them over the table would cost a cache miss per shard, several times
-/// what else is done for it. So numbers go into the table in runs: the place of a run is random,
-/// and the numbers of a run follow each other.
+/// A hasher that places runs of consecutive numbers at random, and the numbers of a run in order.
+///
+/// Shards that are listed together have consecutive numbers. Spreading them over the whole table
+/// would cost a cache miss per shard, several times the rest of the work for it.
 #[derive(Debug)]
 pub(crate) struct SequentialHasher(u64);
 
-/// How many consecutive numbers stay together. Few enough that two runs at one place do not make a
-/// long way.
+/// How many consecutive numbers stay together: few enough to keep probing short when two runs
+/// collide.
 const RUN: u64 = 64;
-/// An odd number whose bits look random: the golden ratio's.
+/// An odd number whose bits look random, from the golden ratio.
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Hasher for SequentialHasher {
@@ -51,16 +51,16 @@ impl Hasher for SequentialHasher {
 
     fn write_u64(&mut self, n: u64) {
         let (run, offset) = (n / RUN, n % RUN);
-        // The table takes a place from the low bits, and a tag for a first comparison from the
+        // The table takes the place from the low bits, and a tag for a first comparison from the
         // seven highest.
         self.0 = fold(self.0 ^ run).wrapping_add(offset) ^ (offset << 57);
     }
 }
 
-/// Each bit of the product's halves depends on bits of the whole number.
+/// Mixes the bits: each bit of the two halves of the product depends on the whole number.
 fn fold(n: u64) -> u64 {
     let product = u128::from(n ^ MULTIPLIER.rotate_left(32)) * u128::from(MULTIPLIER);
-    #[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
     let halves = (product as u64, (product >> 64) as u64);
     halves.0 ^ halves.1
 }
@@ -69,8 +69,8 @@ fn fold(n: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// How many groups of 16 places the standard library's table looks at, in all, to put in these
-    /// numbers: as it probes, with places for 8 numbers in 7.
+    /// Returns how many groups of 16 places the standard library's table probes to insert these
+    /// numbers, at its load of 7 numbers in 8 places.
     fn groups_probed(numbers: &[u64]) -> usize {
         let places = (numbers.len() * 8).div_ceil(7).next_power_of_two();
         let mask = u64::try_from(places - 1).unwrap();
@@ -104,20 +104,20 @@ mod tests {
                     "{count} numbers, {step} apart: {probed} groups"
                 );
             }
-            // As shards are split again and again: many families with gaps.
+            // Shards that are split repeatedly: runs with gaps.
             let numbers: Vec<u64> = (0..count).map(|n| n + (n / 100) * 10_000).collect();
             assert!(groups_probed(&numbers) < 6 * numbers.len());
         }
     }
 
     #[test]
-    fn consecutive_numbers_are_beside_each_other_and_tags_tell_them_apart() {
+    fn consecutive_numbers_are_adjacent_and_differ_in_their_tags() {
         let build = BuildSequential::default();
         let hashes: Vec<u64> = (0..64_000_u64).map(|n| build.hash_one(n)).collect();
         let mask = (1 << 20) - 1;
-        let beside = |pair: &&[u64]| (pair[1] & mask) == (pair[0] & mask) + 1;
-        let beside = hashes.windows(2).filter(beside).count();
-        assert!(beside > 62_500, "{beside}");
+        let is_adjacent = |pair: &&[u64]| (pair[1] & mask) == (pair[0] & mask) + 1;
+        let adjacent = hashes.windows(2).filter(is_adjacent).count();
+        assert!(adjacent > 62_500, "{adjacent}");
         let same_tag = hashes.windows(2).filter(|pair| pair[0] >> 57 == pair[1] >> 57).count();
         assert!(same_tag < 100, "{same_tag}");
     }

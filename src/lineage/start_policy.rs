@@ -1,4 +1,4 @@
-//! Where each shard starts, and which shards are not offered at all: the rules of `StartAt` and of
+//! Where each shard starts, and which shards are not offered at all: the rules of `StartAt` and
 //! `resume`.
 
 use std::collections::{HashMap, HashSet};
@@ -10,34 +10,35 @@ use crate::listing::shard_list::{ShardList, is_closed, parent_ids};
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::position::{Progress, StartAt, StartPosition};
 
+/// The rules of [`StartAt`] and `resume`, and what they need to remember.
 #[derive(Debug, Default)]
 pub(crate) struct StartPolicy {
     pub(crate) start_at: StartAt,
-    /// What an earlier run left. An entry is used up by the first shard that bears its id: a later
-    /// one is another shard.
+    /// The progress of an earlier run. The first shard with the id of an entry uses the entry up: a
+    /// later one is another shard.
     resume: HashMap<String, Progress>,
-    /// The shards of which an earlier run has processed a record: until the first full list.
+    /// The shards of which an earlier run processed a record; empty after the first full list.
     past_start: HashSet<String>,
-    /// Their ancestors that the earlier run does not name: it had finished them, and whoever kept
-    /// its checkpoints has removed that. An ancestor that itself descends from an unfinished shard
-    /// is none of them.
+    /// The unnamed ancestors of those shards: the earlier run had finished them, and their
+    /// checkpoints were removed since. A descendant of an unfinished shard is not among them.
     passed: HashSet<String>,
     full_lists: u32,
-    /// When the shards were first asked for, by Kinesis's clock.
+    /// When the run began: the time of the first listing, by Kinesis's clock.
     began: Option<SystemTime>,
-    /// There was no such stream then.
+    /// The stream did not exist when the run began.
     stream_was_missing: bool,
-    /// A full list came that named no shard, and none that did.
+    /// The first full list named no shard.
     began_with_nothing: bool,
-    /// The earlier run knew shards that are not listed any more, so a shard whose parents are not
-    /// listed either may descend from it.
+    /// The earlier run names shards that are unlisted now. A shard whose parents are unlisted too
+    /// may descend from them.
     earlier_run_has_gaps: bool,
 }
 
+/// What becomes of a new shard.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Verdict {
     Offer(StartPosition),
-    /// It counts as closed from the start.
+    /// The shard counts as closed and is never offered.
     Closed(ParentOutcome),
 }
 
@@ -70,13 +71,13 @@ impl StartPolicy {
         }
     }
 
-    /// Notes only when the shards were first asked for: no shard can have had the list's start.
+    /// Takes only the time from a full list that names no shard.
     pub(crate) fn ignore_list(&mut self, list: &ShardList) {
         self.began.get_or_insert(list.first_asked_at);
         self.began_with_nothing |= self.full_lists == 0;
     }
 
-    /// Children before parents, which are last to be come to.
+    /// Notes the unnamed ancestors of the shards of which a record was processed.
     fn note_passed(&mut self, list: &ShardList) {
         let past_start = std::mem::take(&mut self.past_start);
         if past_start.is_empty() {
@@ -95,8 +96,8 @@ impl StartPolicy {
         self.unfinish_passed(list);
     }
 
-    /// Takes back what follows an unfinished shard: an earlier run may have read a child of a merge
-    /// before one of its parents, when that parent's own parent was not finished.
+    /// Removes the descendants of unfinished shards: an earlier run may have read a child of a merge
+    /// before one of its parents, since that parent's own parent was unfinished.
     fn unfinish_passed(&mut self, list: &ShardList) {
         if self.passed.is_empty() {
             return;
@@ -113,17 +114,18 @@ impl StartPolicy {
         }
     }
 
-    /// Whether the earlier run had finished it, though it does not name it.
+    /// Returns whether the earlier run had finished a shard that it does not name.
     pub(crate) fn has_passed(&self, id: &str) -> bool {
         !self.passed.is_empty() && self.passed.contains(id)
     }
 
-    /// No full list is through yet.
+    /// Returns whether no full list has been taken in yet.
     pub(crate) fn is_first_list(&self) -> bool {
         self.full_lists == 0
     }
 
-    /// What two full lists in a row did not name has expired.
+    /// Ends a list. After two full lists, returns the entries that no shard has used: their shards
+    /// have expired.
     pub(crate) fn end_list(&mut self, list_was_full: bool) -> HashMap<String, Progress> {
         self.full_lists += u32::from(list_was_full);
         if self.full_lists < 2 {
@@ -133,7 +135,8 @@ impl StartPolicy {
         std::mem::take(&mut self.resume)
     }
 
-    /// A stream that was created again shares nothing with the one that the earlier run read.
+    /// Forgets the earlier run, and returns its unused entries: a stream that was created again is
+    /// not the one that it read.
     pub(crate) fn forget_earlier_run(&mut self) -> HashMap<String, Progress> {
         self.earlier_run_has_gaps = false;
         self.past_start = HashSet::new();
@@ -141,17 +144,18 @@ impl StartPolicy {
         std::mem::take(&mut self.resume)
     }
 
+    /// Returns the unused entry for a shard.
     pub(crate) fn names(&self, id: &str) -> Option<&Progress> {
         self.resume.get(id)
     }
 
-    /// Whether an earlier run may have read a shard that is not listed: it says so, or it knew
-    /// shards of which nobody can tell what came of them.
+    /// Returns whether an earlier run may have read a shard that is unlisted: the run names it, or
+    /// names other shards that are unlisted now.
     pub(crate) fn may_have_read(&self, unlisted: &str) -> bool {
         self.earlier_run_has_gaps || self.resume.contains_key(unlisted)
     }
 
-    /// How a parent ended that is not listed.
+    /// Returns how an unlisted parent ended.
     pub(crate) fn unlisted(&self, id: &str) -> ParentOutcome {
         match self.resume.get(id) {
             Some(Progress::Finished) => ParentOutcome::EarlierRun,
@@ -160,8 +164,8 @@ impl StartPolicy {
         }
     }
 
-    /// Where a shard starts that was handed back: where it did before, save that `Latest` would
-    /// skip what was written meanwhile.
+    /// Returns where an abandoned shard starts: where it started before, except that `Latest` would
+    /// skip what was written meanwhile, and becomes the time when the run began.
     pub(crate) fn again(&self, start: &StartPosition) -> StartPosition {
         match (start, self.began) {
             (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
@@ -169,15 +173,15 @@ impl StartPolicy {
         }
     }
 
-    /// Returns whether a start is the time that [`again`](Self::again) puts for `Latest`.
+    /// Returns whether a start is the time that stands for `Latest`; see [`again`](Self::again).
     pub(crate) fn is_estimate(&self, start: &StartPosition) -> bool {
         self.start_at == StartAt::Latest
             && matches!(start, StartPosition::Timestamp(_))
             && *start == self.again(&StartPosition::Latest)
     }
 
-    /// Where the shard starts. It follows a reader if this run reads a parent of it, or an earlier
-    /// one may have.
+    /// Decides about a new shard. It follows a reader if this run reads a parent of it, or an
+    /// earlier run may have.
     pub(crate) fn decide(&mut self, shard: &Shard, follows_a_reader: bool) -> Verdict {
         if self.resume.is_empty() {
             return self.unnamed(shard, follows_a_reader);
@@ -193,8 +197,8 @@ impl StartPolicy {
     fn unnamed(&self, shard: &Shard, follows_a_reader: bool) -> Verdict {
         let position = match self.start_at {
             _ if self.full_lists > 0 || follows_a_reader => StartPosition::TrimHorizon,
-            // The run began before the stream did, or Kinesis was wrong: either way nothing is
-            // skipped, and nothing replayed.
+            // The run began before the stream existed, or Kinesis was wrong: either way nothing is
+            // skipped, and nothing is replayed.
             StartAt::Latest if self.stream_was_missing => self.again(&StartPosition::Latest),
             StartAt::TrimHorizon => StartPosition::TrimHorizon,
             StartAt::Latest if is_closed(shard) => {

@@ -1,5 +1,5 @@
-//! What the lineage waits for once a shard is out: that its handle ends, so that its children may
-//! be offered, and that a shard that was handed back may be offered again.
+//! Waits for shards that were offered: for their handles to end, and for abandoned shards to be
+//! re-offered.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,13 +18,14 @@ use crate::shard::outcome::{HandleOutcome, ParentOutcome};
 use crate::util::runtime::LastRuntime;
 
 /// One of the futures in the lineage's `FuturesUnordered`.
+///
+/// It takes no part in tokio's cooperative budget, as tokio's own oneshot does: a set of thousands
+/// that become ready together would be polled a quadratic number of times.
 #[derive(Debug)]
 pub(crate) enum Wait {
-    /// For a shard that is out, and may be a parent. It takes no part in tokio's cooperative
-    /// budget, as tokio's own oneshot does: that makes a set of thousands that are released
-    /// together quadratic.
-    Parent { id: NodeId, offer: Arc<Offer> },
-    /// For a shard that was handed back. Outside that budget too.
+    /// Waits for the handle of a shard to end.
+    Handle { id: NodeId, offer: Arc<Offer> },
+    /// Waits for an abandoned shard to be re-offered.
     Delay(Pin<Box<Delay>>),
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct Delay {
     runtime: LastRuntime,
 }
 
-/// What came to pass.
+/// The output of a [`Wait`].
 #[derive(Debug)]
 pub(crate) enum Event {
     Closed(NodeId, ParentOutcome, Vec<ChildShard>),
@@ -47,7 +48,7 @@ pub(crate) enum Event {
     Expired(NodeId, Arc<Offer>),
     /// The reader claims that the shard has ended. Its handle is still out.
     EndClaimed(NodeId, Arc<Offer>),
-    Again(NodeId, Arc<Offer>),
+    Reoffered(NodeId, Arc<Offer>),
 }
 
 impl Future for Wait {
@@ -57,7 +58,7 @@ impl Future for Wait {
         #[cfg(test)]
         tests::POLLS.with(|polls| polls.set(polls.get() + 1));
         match &mut *self {
-            Self::Parent { id, offer } => Poll::Ready(match offer.poll_ended(cx) {
+            Self::Handle { id, offer } => Poll::Ready(match offer.poll_ended(cx) {
                 Poll::Ready(HandleOutcome::Closed(outcome, children)) => {
                     Event::Closed(id.clone(), outcome, children)
                 }
@@ -78,48 +79,52 @@ impl Future for Wait {
                     delay.sleep.set(sleep_until(*delay.until));
                 }
                 ready!(Pin::new(&mut unconstrained(delay.sleep)).poll(cx));
-                Poll::Ready(Event::Again(delay.id.clone(), Arc::clone(delay.offer)))
+                Poll::Ready(Event::Reoffered(delay.id.clone(), Arc::clone(delay.offer)))
             }
         }
     }
 }
 
-/// How often each shard was handed back, of those that were.
+/// How often each shard was abandoned, of those that were.
 #[derive(Debug, Default)]
 pub(crate) struct ReofferBackoff {
-    of: HashMap<NodeId, Return>,
+    shards: HashMap<NodeId, Abandonments>,
 }
 
 #[derive(Debug)]
-struct Return {
-    times: u32,
-    offered_again: Instant,
+struct Abandonments {
+    /// How often in a row the shard was held for no longer than the maximum delay.
+    short: u32,
+    reoffered_at: Instant,
 }
 
-const FIRST_DELAY: Duration = Duration::from_millis(100);
+const MIN_REOFFER_DELAY: Duration = Duration::from_millis(100);
 
 impl ReofferBackoff {
-    /// The wait before a shard that was handed back is offered again: it doubles from 100 ms up to
-    /// `most` while the shard keeps coming back, and begins anew once it was held for longer than
-    /// `most`.
-    pub(crate) fn delay(&mut self, id: NodeId, offer: Arc<Offer>, most: Duration) -> Wait {
+    /// Returns the wait before an abandoned shard is re-offered.
+    ///
+    /// The delay doubles from 100 ms up to `max_delay` while the shard keeps being abandoned. It
+    /// starts again from 100 ms once the shard was held for longer than `max_delay`.
+    pub(crate) fn delay(&mut self, id: NodeId, offer: Arc<Offer>, max_delay: Duration) -> Wait {
         let now = Instant::now();
-        let entry = self.of.entry(id.clone()).or_insert(Return { times: 0, offered_again: now });
-        if now.saturating_duration_since(entry.offered_again) > most {
-            entry.times = 0;
+        let entry = self.shards.entry(id.clone());
+        let entry = entry.or_insert(Abandonments { short: 0, reoffered_at: now });
+        if now.saturating_duration_since(entry.reoffered_at) > max_delay {
+            entry.short = 0;
         }
-        let delay = FIRST_DELAY.saturating_mul(1 << entry.times.min(20)).min(most);
-        entry.times += 1;
-        entry.offered_again = now + delay;
-        let (until, mut runtime) = (now + delay, LastRuntime::default());
-        // The timer is that of the runtime in which the shard is handed back.
+        let delay = MIN_REOFFER_DELAY.saturating_mul(1 << entry.short.min(20)).min(max_delay);
+        entry.short += 1;
+        let until = now + delay;
+        entry.reoffered_at = until;
+        let mut runtime = LastRuntime::default();
+        // The timer belongs to the runtime in which the shard was abandoned.
         runtime.has_changed();
         Wait::Delay(Box::pin(Delay { id, offer, until, sleep: sleep_until(until), runtime }))
     }
 
     pub(crate) fn forget(&mut self, id: &NodeId) {
-        if !self.of.is_empty() {
-            self.of.remove(id);
+        if !self.shards.is_empty() {
+            self.shards.remove(id);
         }
     }
 }

@@ -228,7 +228,7 @@ impl ShardLists {
     fn assert_unpolled(&self, setter: &str) {
         assert!(
             self.ticks.is_none(),
-            "{setter} was called after the stream of shards was first polled: call it before"
+            "{setter} must be called before the stream of shards is polled"
         );
     }
 

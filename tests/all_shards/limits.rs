@@ -50,12 +50,7 @@ async fn a_setter_after_the_first_poll_is_refused() {
         let mut shards = all_shards(&client, "orders");
         let _zero = shards.next().await;
         let why = refusal(move || set(shards));
-        assert_eq!(
-            why,
-            format!(
-                "{name} was called after the stream of shards was first polled: call it before"
-            )
-        );
+        assert_eq!(why, format!("{name} must be called before the stream of shards is polled"));
     }
     let setters: [(&str, Set<ShardLists>); 2] = [
         ("full_listing_interval", |lists| lists.full_listing_interval(SECOND)),
@@ -65,7 +60,7 @@ async fn a_setter_after_the_first_poll_is_refused() {
         let mut lists = shard_lists(&client, "orders", SECOND);
         let _first = lists.next().await;
         let why = refusal(move || set(lists));
-        assert!(why.starts_with(&format!("{name} was called after")), "{why}");
+        assert!(why.starts_with(&format!("{name} must be called before")), "{why}");
     }
 }
 

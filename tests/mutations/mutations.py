@@ -8,7 +8,6 @@ from collections import namedtuple
 Mutation = namedtuple("Mutation", "name file old new")
 
 GRAPH = "src/lineage/graph.rs"
-LINKS = "src/lineage/graph/links.rs"
 START_POLICY = "src/lineage/start_policy.rs"
 FETCH = "src/listing/fetch.rs"
 LISTS = "src/listing/shard_lists.rs"
@@ -23,7 +22,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a child is free when the first of its parents has ended",
-        LINKS,
+        GRAPH,
         "if waiting.open_parents().next().is_some() {",
         "if false {",
     ),

@@ -12,18 +12,25 @@ mod random;
 mod starts;
 mod wakes;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use aws_sdk_kinesis::types::{ChildShard, SequenceNumberRange, Shard};
 use futures::channel::mpsc;
-use futures::{FutureExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 
-use super::*;
+use crate::lineage::parents_first::{ParentsFirst, parents_first};
+use crate::lineage::wait;
 use crate::listing::error::ListError;
+use crate::listing::shard_list::ShardList;
+use crate::listing::shard_lists::ListRequest;
+use crate::shard::handle::ShardHandle;
+use crate::shard::outcome::OnDrop;
 use crate::shard::outcome::ParentOutcome;
-use crate::shard::position::{Progress, StartPosition};
+use crate::shard::position::{Progress, StartAt, StartPosition};
 
 fn id(n: u64) -> String {
     format!("shardId-{n:012}")

@@ -136,6 +136,6 @@ proptest! {
         prop_assert!(world.graph.next_ready().is_none());
         prop_assert_eq!(world.graph.len(), 1);
         world.graph.listing_begins(true);
-        prop_assert!(world.graph.holds_nothing_but_members(), "{:?}", world.graph);
+        prop_assert!(world.graph.holds_only_nodes(), "{:?}", world.graph);
     }
 }

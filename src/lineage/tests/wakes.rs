@@ -160,14 +160,14 @@ fn a_shard_that_was_dropped_by_a_panic_is_closed() {
 }
 
 #[test]
-#[should_panic(expected = "the longest return is zero")]
-fn a_return_without_a_pause_is_refused() {
+#[should_panic(expected = "the longest delay before a re-offer must be at least 1 ns")]
+fn a_zero_reoffer_delay_panics() {
     let _ = Driven::new(|lineage| lineage.max_reoffer_delay(Duration::ZERO));
 }
 
 #[test]
-#[should_panic(expected = "start_at was called after the stream of shards was first polled")]
-fn a_setter_after_the_first_poll_is_refused() {
+#[should_panic(expected = "start_at must be called before the stream of shards is polled")]
+fn a_setter_after_the_first_poll_panics() {
     let mut driven = Driven::with(vec![]);
     driven.nothing();
     let _ = driven.lineage.start_at(StartAt::Latest);

@@ -7,8 +7,8 @@ use aws_sdk_kinesis::types::{ChildShard, SequenceNumberRange, Shard};
 use proptest::prelude::*;
 
 use crate::lineage::graph::ShardGraph;
-use crate::lineage::graph::not_found::Resolved;
 use crate::lineage::node::NodeId;
+use crate::lineage::reader_reports::Resolved;
 use crate::lineage::tests::random::starts::Starts;
 use crate::lineage::tests::random::{Run, Step, id, number, shuffle};
 use crate::listing::shard_list::ShardList;

@@ -1,0 +1,120 @@
+//! Links to late parents by which a shard would be its own ancestor.
+//!
+//! One list cannot name such a cycle: it would be refused. Two lists that contradict each other can,
+//! but only by a link to a parent that was listed late. So only such links are searched, all links
+//! since the last search together: one search per link would climb the same ancestors repeatedly.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::lineage::key::ShardKey;
+
+/// A link between a shard that waits and a parent that was listed later.
+#[derive(Debug)]
+pub(crate) struct LateLink {
+    pub(crate) parent: ShardKey,
+    pub(crate) child: ShardKey,
+}
+
+/// Returns the links that are part of a cycle, as the children to cut off from each parent.
+pub(crate) fn links_on_cycles<'a>(
+    links: &'a [LateLink],
+    open_parents: impl Fn(&ShardKey) -> [Option<&'a ShardKey>; 2],
+) -> HashMap<ShardKey, HashSet<ShardKey>> {
+    let mut search = Search::default();
+    for LateLink { parent, .. } in links {
+        search.enter(parent, open_parents(parent));
+        while let Some((at, parent)) = search.next() {
+            match parent {
+                Some(parent) => search.climb(at, parent, open_parents(parent)),
+                None => search.leave(at),
+            }
+        }
+    }
+    let mut on_cycles: HashMap<ShardKey, HashSet<ShardKey>> = HashMap::new();
+    for LateLink { parent, child } in links {
+        if search.is_one_cycle(parent, child) {
+            on_cycles.entry(parent.clone()).or_default().insert(child.clone());
+        }
+    }
+    on_cycles
+}
+
+/// A depth-first search up the ancestors by Tarjan's algorithm, which visits each ancestor once.
+///
+/// A node is known by its number in the order of discovery.
+#[derive(Default)]
+struct Search<'a> {
+    found: HashMap<&'a ShardKey, usize>,
+    nodes: Vec<Visited<'a>>,
+    /// The nodes from the start of the search to its current position.
+    path: Vec<usize>,
+    /// The nodes whose cycle is not known yet.
+    open: Vec<usize>,
+}
+
+struct Visited<'a> {
+    parents: std::iter::Flatten<std::array::IntoIter<Option<&'a ShardKey>, 2>>,
+    /// The first node that is known to be on a cycle with this one.
+    lowest: usize,
+    /// The first node of its cycle; `OPEN` until that is known.
+    cycle: usize,
+}
+
+const OPEN: usize = usize::MAX;
+
+impl<'a> Search<'a> {
+    /// Enters a shard, unless it was found before.
+    fn enter(&mut self, key: &'a ShardKey, parents: [Option<&'a ShardKey>; 2]) {
+        let at = self.nodes.len();
+        if *self.found.entry(key).or_insert(at) == at {
+            self.nodes.push(Visited {
+                parents: parents.into_iter().flatten(),
+                lowest: at,
+                cycle: OPEN,
+            });
+            self.path.push(at);
+            self.open.push(at);
+        }
+    }
+
+    /// Returns the node at which the search is, and its next parent.
+    fn next(&mut self) -> Option<(usize, Option<&'a ShardKey>)> {
+        let at = *self.path.last()?;
+        Some((at, self.nodes[at].parents.next()))
+    }
+
+    fn climb(&mut self, from: usize, parent: &'a ShardKey, parents: [Option<&'a ShardKey>; 2]) {
+        match self.found.get(parent) {
+            None => self.enter(parent, parents),
+            Some(&known) if self.nodes[known].cycle == OPEN => self.lower(from, known),
+            Some(_) => {}
+        }
+    }
+
+    fn leave(&mut self, at: usize) {
+        self.path.pop();
+        let lowest = self.nodes[at].lowest;
+        if lowest == at {
+            while let Some(node) = self.open.pop() {
+                self.nodes[node].cycle = at;
+                if node == at {
+                    break;
+                }
+            }
+        }
+        if let Some(&child) = self.path.last() {
+            self.lower(child, lowest);
+        }
+    }
+
+    fn lower(&mut self, at: usize, to: usize) {
+        let lowest = &mut self.nodes[at].lowest;
+        *lowest = to.min(*lowest);
+    }
+
+    /// Returns whether each of two shards is an ancestor of the other.
+    fn is_one_cycle(&self, a: &ShardKey, b: &ShardKey) -> bool {
+        let cycle = |key| self.found.get(key).map(|&at| self.nodes[at].cycle);
+        cycle(a).is_some_and(|of_a| cycle(b) == Some(of_a))
+    }
+}
