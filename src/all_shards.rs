@@ -1,4 +1,4 @@
-//! The streams of shards that everything else builds on.
+//! The streams of shards that the rest of the crate builds on.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,11 +20,18 @@ use crate::shard::stream_id::StreamId;
 
 /// Stream of [`all_shards`] and, as [`TryAllShards`], of [`try_all_shards`].
 ///
-/// The parameter `E` says what becomes of a listing that fails: [`LogErrors`] or [`YieldErrors`].
+/// The parameter `E` decides what becomes of a failed listing: [`LogErrors`] or [`YieldErrors`].
+///
+/// # Filtering shards
+///
+/// `filter` drops the handles that it rejects. By default that closes their shards, so that their
+/// children are offered although no one here has read the parents. Under [`OnDrop::Reoffer`], and
+/// with [`checkpoints`](Self::checkpoints), a rejected shard is re-offered for ever and its children
+/// wait; a `WARN` says so. Do not share a stream among processes by a filter.
 #[must_use = "streams do nothing unless polled"]
 pub struct AllShards<E = LogErrors> {
     shards: ParentsFirst<ShardLists>,
-    /// The shard that [`ready`](Self::ready) met, if it met one.
+    /// The shard that [`ready`](Self::ready) took, if it took one.
     first: Option<ShardHandle>,
     errors: PhantomData<fn() -> E>,
 }
@@ -32,23 +39,23 @@ pub struct AllShards<E = LogErrors> {
 /// Stream of [`try_all_shards`]: [`AllShards`] with each failed listing as one `Err`.
 pub type TryAllShards = AllShards<YieldErrors>;
 
-/// Logs a listing that fails: the items are the shards alone.
+/// Logs failed listings: the items are shards.
 #[derive(Clone, Copy, Debug)]
 pub enum LogErrors {}
 
-/// Yields a listing that fails as an `Err`: the items are `Result`s.
+/// Yields each failed listing as an `Err`: the items are `Result`s.
 #[derive(Clone, Copy, Debug)]
 pub enum YieldErrors {}
 
 pub(crate) mod sealed {
     use super::{ListError, LogErrors, YieldErrors};
 
-    /// What becomes of a listing that fails.
+    /// What becomes of a failed listing.
     pub trait ErrorPolicy {
-        /// What the stream yields for a `T`.
+        /// The item for a shard, or for the `T` that it is mapped to.
         type Item<T>;
 
-        /// Turns a result into an item, or hands the error back to be logged.
+        /// Returns a result as an item, or the error to be logged.
         fn item<T>(result: Result<T, ListError>) -> Result<Self::Item<T>, ListError>;
 
         /// Applies `f` to a shard in an item.
@@ -92,10 +99,9 @@ impl<E> AllShards<E> {
 
     /// Sets how often the shards are listed.
     ///
-    /// Each such listing is one request, however many shards the stream has. The interval is also
-    /// the longest delay between attempts while listing fails, and before an abandoned shard is
-    /// offered again. Children rarely wait for it: closing a shard lists at once, unless its
-    /// children are known.
+    /// Each such listing is one request, whatever the number of shards. The interval is also the
+    /// longest delay between retries of a failed listing, and before an abandoned shard is
+    /// re-offered. Children rarely wait for it: closing a shard with no known child lists at once.
     ///
     /// # Default
     ///
@@ -103,8 +109,8 @@ impl<E> AllShards<E> {
     ///
     /// # Panics
     ///
-    /// If `interval` is zero, and after the first poll. One of more than 30 years counts as 30
-    /// years.
+    /// If `interval` is zero, and after the first poll. An interval of more than 30 years counts as
+    /// 30 years.
     #[must_use = "a setter returns the stream that it has set"]
     #[track_caller]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
@@ -113,10 +119,10 @@ impl<E> AllShards<E> {
         self
     }
 
-    /// Sets how often a listing asks for all shards instead of the new ones.
+    /// Sets how often a listing requests all shards instead of the new ones.
     ///
     /// A full listing catches what a partial one cannot, and lets expired shards be forgotten. It
-    /// takes one request for every 1,000 shards.
+    /// takes one request per 1,000 shards.
     ///
     /// # Default
     ///
@@ -153,17 +159,17 @@ impl<E> AllShards<E> {
         self
     }
 
-    /// Continues an earlier run: takes how far it came with each shard, by shard id.
+    /// Continues an earlier run from its progress in each shard, by shard id.
     ///
-    /// It wins over [`start_at`](Self::start_at). A shard that is named starts where its entry
-    /// says, closed or open, or is not offered at all if it was [`Finished`](Progress::Finished). A
-    /// descendant of a named shard that is not named itself starts at `TrimHorizon`, also under
-    /// [`StartAt::Latest`]. Keep a shard as finished for as long as Kinesis lists it.
+    /// It takes precedence over [`start_at`](Self::start_at). A named shard starts where its entry
+    /// says, closed or open, or is not offered at all if it was [`Finished`](Progress::Finished). An
+    /// unnamed descendant of a named shard starts at `TrimHorizon`, also under [`StartAt::Latest`].
+    /// Keep the entry of a finished shard for as long as Kinesis lists the shard.
     ///
     /// The first shard with the id of an entry uses the entry up. A stream that was deleted and
     /// created again *between* two runs, or before the second full listing of this one, has the
-    /// same shard ids, and Kinesis says nothing by which the two could be told apart here: start it
-    /// without `resume`.
+    /// same shard ids, and nothing tells the two streams apart here: start the new stream without
+    /// `resume`.
     ///
     /// # Default
     ///
@@ -194,7 +200,7 @@ impl<E> AllShards<E> {
         self
     }
 
-    /// Sets what dropping an unfinished handle means.
+    /// Sets the effect of dropping an unfinished handle.
     ///
     /// # Default
     ///
@@ -211,7 +217,7 @@ impl<E> AllShards<E> {
     }
 
     /// Returns how many shards the stream remembers: those that wait or are out, and closed ones
-    /// that Kinesis may still list.
+    /// that may still be listed.
     #[must_use]
     pub fn tracked(&self) -> usize {
         self.shards.tracked()
@@ -225,7 +231,7 @@ impl<E> AllShards<E> {
         &mut self.shards
     }
 
-    /// Polls for a shard or a failed listing, and lists at once where a listing would help.
+    /// Polls for a shard or a failed listing, and begins a listing at once if one would help.
     fn poll_shard(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ShardHandle, ListError>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
@@ -297,15 +303,23 @@ impl<E> AllShards<E> {
         }
     }
 
+    /// Logs a failed listing: until the first one succeeds, the 1st, 2nd, 4th, 8th ... failure in a
+    /// row is at level `ERROR`, since no shard is read yet.
     fn log(&self, error: &ListError) {
         let lists = self.shards.get_ref();
-        tracing::warn!(
-            stream = %lists.stream(),
-            %error,
-            retryable = error.is_retryable(),
-            next_attempt_in = ?lists.retry_in(),
-            "cannot list the shards; retrying, and shards already offered are not affected"
-        );
+        let (stream, failures) = (lists.stream(), lists.failures());
+        let (retryable, next_attempt_in) = (error.is_retryable(), lists.retry_in());
+        if !lists.has_listed() && failures.is_power_of_two() {
+            tracing::error!(
+                %stream, %error, retryable, failures, ?next_attempt_in,
+                "the shards could never be listed, and no shard is read; retrying"
+            );
+        } else {
+            tracing::warn!(
+                %stream, %error, retryable, failures, ?next_attempt_in,
+                "cannot list the shards; retrying, and shards already offered are not affected"
+            );
+        }
     }
 }
 
@@ -396,12 +410,15 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 
 /// Returns every shard of a stream, each one once and after its parents.
 ///
-/// The stream lists the shards every 30 seconds, and at once when a shard is closed whose children
-/// are not known. It offers a shard as a [`ShardHandle`] when all its parents are closed;
-/// completing or dropping the handle closes the shard. It logs a listing that fails (`tracing`,
-/// level `WARN`) and retries; [`try_all_shards`] yields the error instead, and
-/// [`ready`](AllShards::ready) fails at once on what no retry mends. The stream never ends by
-/// itself: stop with `take_until`, or by dropping it.
+/// The stream lists the shards every 30 seconds, and at once when a shard with no known child is
+/// closed. It offers a shard as a [`ShardHandle`] when all its parents are closed; completing or
+/// dropping the handle closes the shard. The stream never ends by itself: stop with `take_until`, or
+/// by dropping it.
+///
+/// A failed listing is logged with `tracing` and retried. Its level is `WARN`; until the first
+/// listing succeeds, it is `ERROR` for the 1st, 2nd, 4th, 8th ... failure in a row.
+/// [`try_all_shards`] yields the error instead, and [`ready`](AllShards::ready) fails at once on one
+/// that no retry mends.
 ///
 /// ```no_run
 /// use aws_config::BehaviorVersion;

@@ -11,7 +11,13 @@ pub(crate) fn with_cause(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |&error| error.source());
     let text = match causes.last().map(describe) {
         // An AWS error is described by its code and a message: the message is enough.
-        Some(cause) if !cause.rsplit(": ").next().is_some_and(|end| text.contains(end)) => {
+        Some(cause)
+            if !cause
+                .trim_end_matches('.')
+                .rsplit(": ")
+                .next()
+                .is_some_and(|end| text.contains(end)) =>
+        {
             format!("{text}: {cause}")
         }
         _ => text,

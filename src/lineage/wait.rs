@@ -95,10 +95,14 @@ pub(crate) struct ReofferBackoff {
 struct Abandonments {
     /// How often in a row the shard was held for no longer than the maximum delay.
     short: u32,
+    /// How often in a row no reader has begun.
+    unread: u32,
     reoffered_at: Instant,
 }
 
 const MIN_REOFFER_DELAY: Duration = Duration::from_millis(100);
+/// How often in a row a shard is abandoned unread before that is logged.
+const UNREAD_TO_WARN: u32 = 8;
 
 impl ReofferBackoff {
     /// Returns the wait before an abandoned shard is re-offered.
@@ -108,9 +112,13 @@ impl ReofferBackoff {
     pub(crate) fn delay(&mut self, id: NodeId, offer: Arc<Offer>, max_delay: Duration) -> Wait {
         let now = Instant::now();
         let entry = self.shards.entry(id.clone());
-        let entry = entry.or_insert(Abandonments { short: 0, reoffered_at: now });
+        let entry = entry.or_insert(Abandonments { short: 0, unread: 0, reoffered_at: now });
         if now.saturating_duration_since(entry.reoffered_at) > max_delay {
             entry.short = 0;
+        }
+        entry.unread = if offer.take_was_read() { 0 } else { entry.unread.saturating_add(1) };
+        if entry.unread >= UNREAD_TO_WARN && entry.unread.is_power_of_two() {
+            warn_unread(&offer, entry.unread);
         }
         let delay = MIN_REOFFER_DELAY.saturating_mul(1 << entry.short.min(20)).min(max_delay);
         entry.short += 1;
@@ -127,6 +135,16 @@ impl ReofferBackoff {
             self.shards.remove(id);
         }
     }
+}
+
+fn warn_unread(offer: &Offer, times: u32) {
+    tracing::warn!(
+        stream = offer.stream().name(),
+        shard = offer.shard.shard_id(),
+        times,
+        "the shard was abandoned again without being read, and its children wait: does a filter on \
+         the stream of shards drop it?"
+    );
 }
 
 #[cfg(test)]

@@ -8,27 +8,25 @@ use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, reason};
 
 /// Why the shards of a stream could not be listed.
 ///
-/// None of them ends a stream of shards or touches a handle that is out: the listing is tried
-/// again, on the schedule of [`shard_lists`](crate::listing::shard_lists()).
-/// [`is_retryable`](Self::is_retryable) tells whether there is hope.
+/// No failed listing ends a stream of shards or affects a handle that is out: the listing is
+/// retried on the schedule of [`shard_lists`](crate::listing::shard_lists()).
+/// [`is_retryable`](Self::is_retryable) tells whether a retry can help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListError {
-    /// Neither a stream's name nor a data stream's ARN. No request was made.
+    /// The argument is neither a stream's name nor the ARN of a data stream. No request was sent.
     #[error("{stream:?} is not a Kinesis stream: {reason}", stream = stream.to_string())]
     #[non_exhaustive]
     InvalidStream {
-        /// What was given.
+        /// The argument.
         stream: StreamId,
         /// What is wrong with it.
         reason: &'static str,
     },
 
-    /// Kinesis knows no such stream in this account and region (`ResourceNotFoundException`):
-    /// mistyped, deleted, or not made yet.
-    #[error(
-        "stream {stream} was not found: check its name and the client's region and account, or whether it was deleted"
-    )]
+    /// Kinesis knows no such stream in this account and region (`ResourceNotFoundException`): the
+    /// name is mistyped, or the stream was deleted or not created yet.
+    #[error("stream {stream} was not found in the client's region and account")]
     #[non_exhaustive]
     StreamNotFound {
         /// The stream.
@@ -39,7 +37,8 @@ pub enum ListError {
 
     /// `ListShards` was refused for the credentials in use.
     #[error(
-        "listing the shards of stream {stream} was denied ({}): the client needs working credentials that allow kinesis:ListShards",
+        "cannot list the shards of stream {stream}: {}; the client needs working credentials that \
+         allow kinesis:ListShards",
         reason(source)
     )]
     #[non_exhaustive]
@@ -52,27 +51,27 @@ pub enum ListError {
         source: Box<SdkError<ListShardsError>>,
     },
 
-    /// `ListShards` failed in any other way, after the SDK's own retries: throttling, 5xx, no
-    /// answer within 60 s or the client's own timeout, no connection, no credentials, an answer
-    /// that cannot be read.
-    #[error("listing the shards of stream {stream} failed ({})", reason(source))]
+    /// `ListShards` failed in another way, after the SDK's own retries: throttling, a status of
+    /// 5xx, no response within 60 s or the client's own timeout, no connection, no credentials, or
+    /// an unreadable response.
+    #[error("cannot list the shards of stream {stream}: {}", reason(source))]
     #[non_exhaustive]
     ListShards {
         /// The stream.
         stream: StreamId,
-        /// AWS's code, if an answer came that holds one.
+        /// AWS's code, if the response holds one.
         code: Option<String>,
         /// The SDK's error.
         source: Box<SdkError<ListShardsError>>,
     },
 
-    /// The list of shards cannot be true; it was not used.
-    #[error("the list of shards of stream {stream} makes no sense, so it was not used: {reason}")]
+    /// The list of shards is invalid and was ignored.
+    #[error("the list of shards of stream {stream} is invalid and was ignored: {reason}")]
     #[non_exhaustive]
     MalformedList {
         /// The stream.
         stream: StreamId,
-        /// What is wrong with it.
+        /// What is wrong with the list.
         reason: String,
     },
 }
@@ -101,7 +100,7 @@ impl ListError {
         Self::MalformedList { stream: stream.clone(), reason: reason.into() }
     }
 
-    /// The stream whose shards were asked for.
+    /// Returns the stream whose shards were to be listed.
     #[must_use]
     pub fn stream(&self) -> &StreamId {
         match self {
@@ -113,10 +112,12 @@ impl ListError {
         }
     }
 
-    /// Whether the same request may succeed later with nobody doing anything: throttling, 5xx,
-    /// timeouts, a broken connection or answer, and credentials that have expired. Not so a
-    /// mistyped name, a missing permission or a request that Kinesis calls invalid: the stream of
-    /// shards goes on trying these too, but a person should look.
+    /// Returns whether a retry may succeed without anybody's intervention: after throttling, a
+    /// status of 5xx, a timeout, a broken connection, an unreadable response, or for credentials
+    /// that have expired.
+    ///
+    /// It is false for a mistyped name, a missing permission, or a request that Kinesis calls
+    /// invalid. The stream of shards retries these too, but a person should look.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -131,7 +132,7 @@ impl ListError {
     }
 }
 
-/// Here, since [`StreamId`] lies below its error.
+/// Implemented here, since [`StreamId`] lies below its error.
 impl FromStr for StreamId {
     type Err = ListError;
 

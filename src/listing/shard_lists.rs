@@ -215,7 +215,12 @@ impl ShardLists {
         &self.context.id
     }
 
-    /// After a failed listing: how long from it to the next attempt.
+    /// Returns how many listings in a row have failed.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Returns the delay from the last failed listing to the next attempt.
     pub(crate) fn retry_in(&self) -> Duration {
         self.retry_in
     }

@@ -1,13 +1,15 @@
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
+use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 
 use crate::listing::error::ListError;
 use crate::shard::stream_id::StreamId;
-use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT};
+use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, is_before_connection, reason};
 
 /// Why a stream of records has no record for you: a listing of the shards failed, or a shard cannot
 /// be read.
@@ -82,21 +84,26 @@ impl Source {
         }
     }
 
-    /// What is at the bottom of it.
-    fn root(&self) -> Option<&(dyn StdError + 'static)> {
-        let mut root = self.as_error()?;
-        while let Some(source) = root.source() {
-            root = source;
+    /// Returns why the request failed, or what is wrong with the response.
+    fn reason(&self) -> Cow<'static, str> {
+        match self {
+            Self::GetShardIterator(source) => reason(source).into(),
+            Self::GetRecords(source) => reason(source).into(),
+            Self::ListShards(source) => source.to_string().into(),
+            Self::NoIterator => "the response holds no iterator".into(),
+            Self::UnconfirmedEnd => "the response names neither a next iterator nor child shards, \
+                                     and the shard is not known to be closed"
+                .into(),
+            Self::InUse => "another reader has the shard".into(),
         }
-        Some(root)
     }
 
-    /// No answer came, or none that can be read: where to look.
-    fn advice(&self) -> &'static str {
+    /// Returns whether no response came over the network.
+    fn is_of_network(&self) -> bool {
         match self {
-            Self::GetShardIterator(source) => advice(source),
-            Self::GetRecords(source) => advice(source),
-            Self::NoIterator | Self::UnconfirmedEnd | Self::ListShards(_) | Self::InUse => "",
+            Self::GetShardIterator(source) => is_of_network(source),
+            Self::GetRecords(source) => is_of_network(source),
+            Self::NoIterator | Self::UnconfirmedEnd | Self::ListShards(_) | Self::InUse => false,
         }
     }
 }
@@ -269,22 +276,9 @@ fn is_retryable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     !error.code().is_some_and(is_permanent)
 }
 
-fn advice<E, R>(error: &SdkError<E, R>) -> &'static str {
-    match error {
-        SdkError::ConstructionFailure(_) => {
-            ": the request could not be made; check the client's region, endpoint and credentials"
-        }
-        // Not of the connection: the SDK could not find or sign with credentials, or knows no
-        // endpoint.
-        SdkError::DispatchFailure(failure) if failure.is_other() => {
-            ": the request could not be sent; check the client's credentials (is there a provider, and does it answer?), region and TLS"
-        }
-        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => {
-            ": check the network between the client and its endpoint, and the client's timeouts"
-        }
-        SdkError::ResponseError(_) => ": the answer could not be read",
-        _ => "",
-    }
+fn is_of_network<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))
+        && !is_before_connection(error)
 }
 
 /// Without the response: that of a read may hold the data of records.
@@ -313,38 +307,29 @@ impl fmt::Display for ReadError {
             );
         }
         let operation = self.operation();
-        write!(f, "{operation} of shard {shard_id} of stream {stream} failed")?;
+        let reason = self.source.reason();
+        write!(f, "{operation} of shard {shard_id} of stream {stream} failed: {reason}")?;
         let Some(code) = self.code() else {
-            match self.source.root() {
-                Some(root) => write!(f, ": {root}")?,
-                None if matches!(self.source, Source::UnconfirmedEnd) => f.write_str(
-                    ": the response names neither a next iterator nor child shards, and the shard is not known to be closed",
-                )?,
-                None => f.write_str(": the response holds no iterator")?,
-            }
-            return f.write_str(self.source.advice());
+            let advice = "; check the network between the client and its endpoint, and the \
+                          client's timeouts";
+            return f.write_str(if self.source.is_of_network() { advice } else { "" });
         };
-        write!(f, " ({code}")?;
-        if let Some(message) = self.message() {
-            write!(f, ": {message}")?;
-        }
-        write!(f, ")")?;
         if DENIED.contains(&code) || EXPIRED.contains(&code) {
-            write!(f, ": the client needs working credentials that allow kinesis:{operation}")
+            write!(f, "; the client needs working credentials that allow kinesis:{operation}")
         } else if KMS.contains(&code) {
-            write!(
-                f,
-                ": the stream is encrypted; its KMS key must be enabled, and the client's credentials must allow kms:Decrypt on it"
+            f.write_str(
+                "; the stream is encrypted: its KMS key must be enabled, and the client's \
+                 credentials must allow kms:Decrypt on it",
             )
         } else if PERMANENT.contains(&code) {
-            write!(
-                f,
-                ": check where the shard was told to start (what `resume` was given, or the timestamp), and the read options"
+            f.write_str(
+                "; check where the shard starts (its entry in `resume`, or the timestamp), and \
+                 the read options",
             )
         } else if self.is_throttling() {
-            write!(
-                f,
-                ": the shard's 5 reads and 2 MiB a second are shared by all who read it; see ReadOptions for a smaller part"
+            f.write_str(
+                "; all readers of the shard share its 5 reads and 2 MiB a second: see \
+                 ReadOptions for a smaller part",
             )
         } else {
             Ok(())

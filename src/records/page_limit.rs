@@ -2,10 +2,10 @@
 
 use tokio::time::Duration;
 
-use crate::util::request_timeout::PATIENCE;
+use crate::util::request_timeout::TIMEOUT_SECONDS;
 
 /// A request for one record may take this long: a record of 10 MiB at 15 kB/s.
-const MAX_SECONDS: u32 = 16 * PATIENCE;
+const MAX_SECONDS: u32 = 16 * TIMEOUT_SECONDS;
 /// A page that took less than this part of the time that a page before took in vain may be doubled.
 const SAFETY: u32 = 4;
 
@@ -28,7 +28,12 @@ pub(crate) struct PageLimit {
 
 impl PageLimit {
     pub(crate) fn new(max_records: i32) -> Self {
-        Self { records: max_records, seconds: PATIENCE, max_records, lost_after: Duration::ZERO }
+        Self {
+            records: max_records,
+            seconds: TIMEOUT_SECONDS,
+            max_records,
+            lost_after: Duration::ZERO,
+        }
     }
 
     /// Whether a page of this many records is as large as it may be.
@@ -41,7 +46,7 @@ impl PageLimit {
         if took * SAFETY > self.lost_after.max(Duration::from_secs(1)) {
             return;
         }
-        self.seconds = PATIENCE;
+        self.seconds = TIMEOUT_SECONDS;
         if self.is_full(records) {
             self.records = self.records.saturating_mul(2).min(self.max_records);
         }

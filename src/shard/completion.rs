@@ -1,5 +1,4 @@
-//! The cell by which a shard closes: its handle writes into it, its stream of shards waits for
-//! that.
+//! How a handle tells the stream of shards that it has ended.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,20 +9,22 @@ use futures::task::AtomicWaker;
 
 use crate::shard::outcome::{HandleOutcome, ParentOutcome};
 
-/// Like the futures crate's oneshot, but part of what it speaks of instead of an allocation of its
-/// own, and with one atomic exchange a side: there is one for each shard.
+/// A reusable oneshot channel from a handle to the stream of shards.
+///
+/// There is one for each shard, so it is embedded in the offer instead of being an allocation like
+/// the futures crate's oneshot, and takes one atomic exchange on each side.
 #[derive(Debug, Default)]
 pub(crate) struct Completion {
-    /// One of the states below.
+    /// One of the constants below.
     state: AtomicU8,
-    /// Set before the state says so.
+    /// Set before the state becomes `COMPLETED_WITH_CHILDREN`.
     children: Mutex<Vec<ChildShard>>,
-    waiting: AtomicWaker,
+    waker: AtomicWaker,
 }
 
-/// The handle is out, and nobody was waiting when it was last looked at.
+/// The handle is out, and no waker is registered.
 const OUT: u8 = 0;
-/// The handle is out, and `waiting` is to be woken.
+/// The handle is out, and a waker is registered.
 const WAITED_FOR: u8 = 1;
 const COMPLETED: u8 = 2;
 const COMPLETED_WITH_CHILDREN: u8 = 3;
@@ -32,9 +33,9 @@ const ABANDONED: u8 = 5;
 const EXPIRED: u8 = 6;
 
 impl Completion {
-    /// The handle has ended. It says so once.
-    pub(crate) fn end(&self, ending: HandleOutcome) {
-        let state = match ending {
+    /// Ends the handle. It is called once per handle.
+    pub(crate) fn end(&self, outcome: HandleOutcome) {
+        let state = match outcome {
             HandleOutcome::Abandoned => ABANDONED,
             HandleOutcome::Closed(ParentOutcome::Completed, children) if children.is_empty() => {
                 COMPLETED
@@ -47,21 +48,21 @@ impl Completion {
             HandleOutcome::Closed(..) => DROPPED,
         };
         if self.state.swap(state, Ordering::AcqRel) == WAITED_FOR {
-            self.waiting.wake();
+            self.waker.wake();
         }
     }
 
-    /// Wakes the stream of shards, which looks at the shard again.
+    /// Wakes the stream of shards, which then polls the shard again.
     pub(crate) fn wake(&self) {
-        self.waiting.wake();
+        self.waker.wake();
     }
 
-    /// Waits for the ending and takes it: the cell is as new.
+    /// Waits until the handle has ended, and takes the outcome: the next handle may end again.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<HandleOutcome> {
         let mut state = self.state.load(Ordering::Acquire);
         if state <= WAITED_FOR {
-            self.waiting.register(cx.waker());
-            // It may have ended before the waker was there to be woken.
+            self.waker.register(cx.waker());
+            // The handle may have ended before the waker was registered.
             state = match self.state.compare_exchange(
                 state,
                 WAITED_FOR,
@@ -90,12 +91,13 @@ impl Completion {
 mod tests {
     use std::sync::Arc;
 
+    use futures::FutureExt;
     use futures::executor::block_on;
     use futures::future::poll_fn;
 
     use super::*;
 
-    fn endings() -> Vec<HandleOutcome> {
+    fn outcomes() -> Vec<HandleOutcome> {
         let child = ChildShard::builder()
             .shard_id("child")
             .set_parent_shards(Some(vec![]))
@@ -111,29 +113,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_is_read_and_then_the_cell_is_as_new() {
-        let cell = Completion::default();
-        for ending in endings() {
-            let expected = format!("{ending:?}");
-            cell.end(ending);
-            assert_eq!(format!("{:?}", block_on(poll_fn(|cx| cell.poll_ended(cx)))), expected);
-            assert!(futures::FutureExt::now_or_never(poll_fn(|cx| cell.poll_ended(cx))).is_none());
+    fn an_outcome_is_taken_once_and_the_completion_is_reusable() {
+        let completion = Completion::default();
+        for outcome in outcomes() {
+            let expected = format!("{outcome:?}");
+            completion.end(outcome);
+            let mut ended = poll_fn(|cx| completion.poll_ended(cx));
+            assert_eq!(format!("{:?}", block_on(&mut ended)), expected);
+            assert!(ended.now_or_never().is_none());
         }
     }
 
     #[test]
-    fn an_ending_in_another_thread_wakes_whoever_waits_whenever_it_comes() {
+    fn a_handle_that_ends_in_another_thread_wakes_the_waiter_at_any_time() {
         for _ in 0..2_000 {
-            let cell = Arc::new(Completion::default());
-            let ender = std::thread::spawn({
-                let cell = Arc::clone(&cell);
-                move || cell.end(HandleOutcome::Abandoned)
+            let completion = Arc::new(Completion::default());
+            let handle = std::thread::spawn({
+                let completion = Arc::clone(&completion);
+                move || completion.end(HandleOutcome::Abandoned)
             });
-            assert!(matches!(
-                block_on(poll_fn(|cx| cell.poll_ended(cx))),
-                HandleOutcome::Abandoned
-            ));
-            ender.join().unwrap();
+            let outcome = block_on(poll_fn(|cx| completion.poll_ended(cx)));
+            assert!(matches!(outcome, HandleOutcome::Abandoned));
+            handle.join().unwrap();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a shard has ended: the reader asks, the lists of shards answer.
+//! The claim of a reader that its shard has ended, which a list of shards confirms or refuses.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -6,34 +6,35 @@ use aws_sdk_kinesis::types::Shard;
 
 use crate::listing::shard_list::is_closed;
 
-/// What a reader and the stream of shards have told each other about the end of one shard.
+/// The state that a reader and the stream of shards share about the end of one shard.
 ///
 /// A response that names neither a next iterator nor child shards may be the end of the shard,
 /// since some servers name no children, or may be damaged. The reader claims the end; the stream of
-/// shards hears the claim, and judges it by a full list that it requests afterwards.
+/// shards hears the claim, and decides about it by a full list that it requests afterwards.
 #[derive(Debug)]
 pub(crate) struct EndClaim(AtomicU8);
 
-/// No claim, or the last list showed that the shard is open.
+/// There is no claim, or a list has refused it.
 const NONE: u8 = 0;
 /// The reader has claimed the end, and the stream of shards has not heard it.
 const CLAIMED: u8 = 1;
 /// The stream of shards waits for a list.
 const HEARD: u8 = 2;
-/// A list showed that the shard is closed. A closed shard never opens again.
+/// A list shows that the shard is closed. A closed shard never opens again.
 const CLOSED: u8 = 3;
 /// The stream of shards will get no list.
 const LEFT: u8 = 4;
 
-/// What is known about a claim.
+/// The state of a claim, as its reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Claimed just now.
+    /// The claim is new.
     New,
-    /// Claimed before, and nobody has heard it: the stream of shards is not polled, or is gone.
+    /// The stream of shards has not heard the claim: it is not polled, or was dropped.
     Unheard,
-    /// The next full list decides.
+    /// The next full list decides about the claim.
     Heard,
+    /// A list shows that the shard is closed.
     Closed,
 }
 
@@ -52,14 +53,14 @@ impl EndClaim {
         }
     }
 
-    /// Withdraws the claim, for the reader: the shard goes on.
+    /// Withdraws the claim, for the reader: the shard continues.
     pub(crate) fn withdraw(&self) {
         if self.0.load(Ordering::Relaxed) != NONE {
             self.change(|state| state != CLOSED, NONE);
         }
     }
 
-    /// Hears a claim, for the stream of shards; false if there is none that is new.
+    /// Hears a claim, for the stream of shards. Returns false if there is no new one.
     pub(crate) fn hear(&self) -> bool {
         self.0.load(Ordering::Acquire) == CLAIMED && self.change(|state| state == CLAIMED, HEARD)
     }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_heard_once_and_judged_by_a_list() {
+    fn a_claim_is_heard_once_and_decided_by_a_list() {
         let claim = claim(None);
         assert!(!claim.hear());
         assert_eq!((claim.make(), claim.make()), (Standing::New, Standing::Unheard));
@@ -115,7 +116,7 @@ mod tests {
         assert!(claim.hear());
         claim.leave();
         assert_eq!(claim.make(), Standing::Unheard);
-        assert!(!claim.hear(), "who has left it does not hear it again");
+        assert!(!claim.hear(), "a claim that was left is not heard again");
         claim.withdraw();
         assert_eq!(claim.make(), Standing::New);
         claim.confirm();

@@ -19,16 +19,16 @@ use crate::util::clock::now;
 
 /// One shard, and the right to read it: all its parents have been processed.
 ///
-/// Read it, to its end or as far as you like, and then end the handle in one of three ways:
+/// Read the shard to its end, or as far as you like, and then end the handle in one of three ways:
 ///
-/// * [`complete`](Self::complete) or [`complete_with`](Self::complete_with): the shard is closed,
-///   and its children may start.
-/// * [`abandon`](Self::abandon): it is handed back, to be offered again; its children still wait.
-/// * drop it: what that means is set by [`OnDrop`], and by default the shard is closed, as if
-///   completed. That holds for every way of dropping: leaving a scope, `?`, a panic, a task that is
-///   aborted.
+/// * [`complete`](Self::complete) or [`complete_with`](Self::complete_with) closes the shard: its
+///   children may start.
+/// * [`abandon`](Self::abandon) gives the shard back: it is re-offered, and its children wait.
+/// * Dropping the handle does as [`OnDrop`] says, and by default closes the shard as if it had been
+///   completed. That holds for every drop: at the end of a scope, by `?`, by a panic, by an aborted
+///   task.
 ///
-/// Each of them takes the handle by value, so that a shard cannot be completed twice:
+/// `complete` and `abandon` take the handle by value, so that a shard cannot be completed twice:
 ///
 /// ```compile_fail,E0382
 /// # fn example(shard: kinesis_shards::ShardHandle) {
@@ -37,8 +37,8 @@ use crate::util::clock::now;
 /// # }
 /// ```
 ///
-/// A handle is owned and `Send + 'static`: move it into a task, a channel, a struct. It outlives
-/// the stream that gave it; ending it then has no effect. A handle that is leaked
+/// A handle is owned and `Send + 'static`: move it into a task, a channel, a struct. It may outlive
+/// the stream that offered it; ending it then has no effect. A handle that is leaked
 /// ([`std::mem::forget`]) never closes, and its children wait for ever.
 #[must_use = "a handle that is dropped closes its shard, and its children start"]
 pub struct ShardHandle {
@@ -47,20 +47,21 @@ pub struct ShardHandle {
     has_ended: bool,
 }
 
-/// A shard that is offered, and the cell in which its handle says how it ended. It is made when the
-/// shard is first seen and is not moved again.
+/// An offered shard, shared by its handle, its readers and the stream of shards.
 #[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) shard: Shard,
     pub(crate) context: Arc<StreamContext>,
     pub(crate) start: StartPosition,
-    /// How the parent and the adjacent parent ended, where there are such.
+    /// How the parent and the adjacent parent ended, if there are such.
     pub(crate) parents: [Option<ParentOutcome>; 2],
-    /// The start is a time that the run found out for `LATEST`, not one that the user gave.
+    /// The start is a time that stands for `LATEST`, not one that the user gave.
     pub(crate) is_estimate: bool,
     completion: Completion,
     end_claim: EndClaim,
-    /// The stream was created again: what has the shard's id now is another shard.
+    /// A reader has begun since the shard was last offered.
+    was_read: AtomicBool,
+    /// The stream was created again: another shard has the id now.
     is_gone: AtomicBool,
     reader: AtomicWaker,
 }
@@ -81,17 +82,18 @@ impl Offer {
             is_estimate: false,
             completion: Completion::default(),
             end_claim,
+            was_read: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             reader: AtomicWaker::new(),
         }
     }
 
-    /// The same, whose start is an estimate or not.
+    /// Sets whether the start is an estimate.
     pub(crate) fn estimated(self, is_estimate: bool) -> Self {
         Self { is_estimate, ..self }
     }
 
-    /// The same shard, with another start.
+    /// Offers the same shard with another start.
     pub(crate) fn again(&self, start: StartPosition) -> Self {
         Self::new(self.shard.clone(), Arc::clone(&self.context), start, self.parents)
     }
@@ -111,24 +113,35 @@ impl Offer {
         self.context.clock.to_server_time(client_time)
     }
 
-    /// Waits for the handle to end. The next handle for the shard begins anew.
+    /// Waits until the handle has ended, and takes the outcome.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<HandleOutcome> {
         self.completion.poll_ended(cx)
     }
 
-    /// Tells the reader that the shard is gone, with the stream that it was of.
+    /// Tells the reader that the shard is gone with its deleted stream.
     pub(crate) fn retire(&self) {
         self.is_gone.store(true, Ordering::Release);
         self.reader.wake();
     }
 
-    /// Whether the shard is gone. Registers the reader's waker.
+    /// Returns whether the shard is gone, and registers the reader's waker.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> bool {
         self.reader.register(cx.waker());
         self.is_gone.load(Ordering::Acquire)
     }
 
-    /// Claims that the shard has ended, for a reader whose response did not say so.
+    /// Notes that a reader begins. It withdraws the claim that an earlier reader may have left.
+    pub(crate) fn begin_reading(&self) {
+        self.was_read.store(true, Ordering::Relaxed);
+        self.end_claim.withdraw();
+    }
+
+    /// Returns whether a reader has begun since the last call.
+    pub(crate) fn take_was_read(&self) -> bool {
+        self.was_read.swap(false, Ordering::Relaxed)
+    }
+
+    /// Claims that the shard has ended, for a reader whose response does not say so.
     pub(crate) fn claim_end(&self) -> Standing {
         let standing = self.end_claim.make();
         if standing == Standing::New {
@@ -137,13 +150,12 @@ impl Offer {
         standing
     }
 
-    /// Withdraws that claim: the shard goes on.
+    /// Withdraws the claim: the shard continues.
     pub(crate) fn withdraw_end(&self) {
         self.end_claim.withdraw();
     }
 
-    /// Hears the claim, if there is a new one. Call it after `poll_ended`, which registers the
-    /// waker.
+    /// Hears a new claim, if there is one. Call it after `poll_ended`, which registers the waker.
     pub(crate) fn hears_end_claim(&self) -> bool {
         self.end_claim.hear()
     }
@@ -166,35 +178,35 @@ impl ShardHandle {
         Self { offer, on_drop, has_ended: false }
     }
 
-    /// The shard's id, such as `shardId-000000000042`.
+    /// Returns the shard's id, such as `shardId-000000000042`.
     #[must_use]
     pub fn id(&self) -> &str {
         self.offer.shard.shard_id()
     }
 
-    /// The shard as Kinesis described it when it was first listed.
+    /// Returns the shard as Kinesis described it when it was first listed.
     ///
-    /// Of a shard known from its parent's [`complete_with`](Self::complete_with), Kinesis told the
-    /// id, the parents and the hash key range, but no sequence numbers.
+    /// A shard announced by its parent's [`complete_with`](Self::complete_with) has no sequence
+    /// numbers yet.
     #[must_use]
     pub fn shard(&self) -> &Shard {
         &self.offer.shard
     }
 
-    /// The stream that the shard belongs to, as it was named to [`all_shards`](crate::all_shards).
+    /// Returns the stream of the shard, as it was given to [`all_shards`](crate::all_shards).
     #[must_use]
     pub fn stream(&self) -> &StreamId {
         self.offer.stream()
     }
 
-    /// Where to read this shard from.
+    /// Returns where to read the shard from.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
         &self.offer.start
     }
 
-    /// Each parent's id and how it ended: none for a shard the stream began with, one after a
-    /// split, two after a merge (the parent, then the adjacent parent).
+    /// Returns each parent's id and how it ended: no parent for an original shard of the stream, one
+    /// after a split, two after a merge (the parent, then the adjacent parent).
     pub fn parents(&self) -> impl Iterator<Item = (&str, ParentOutcome)> {
         let Offer { shard, parents, .. } = &*self.offer;
         [shard.parent_shard_id(), shard.adjacent_parent_shard_id()]
@@ -203,8 +215,8 @@ impl ShardHandle {
             .filter_map(|(id, outcome)| Some((id?, outcome?)))
     }
 
-    /// A `GetShardIterator` request for this shard from its [`start`](Self::start), ready to be
-    /// sent.
+    /// Returns a `GetShardIterator` request for this shard from its [`start`](Self::start), ready to
+    /// be sent.
     ///
     /// ```
     /// # async fn first_iterator(client: &aws_sdk_kinesis::Client, shard: &kinesis_shards::ShardHandle)
@@ -214,45 +226,45 @@ impl ShardHandle {
     /// ```
     #[must_use]
     pub fn get_shard_iterator(&self, client: &Client) -> GetShardIteratorFluentBuilder {
+        self.offer.begin_reading();
         get_shard_iterator(client, &self.offer, &self.offer.start)
     }
 
     /// Closes the shard: its children may start.
     ///
-    /// A child that is known and waits for nobody else is ready in the very next poll of the
-    /// stream. If no child is known yet, the stream lists the shards at once.
+    /// A known child with no other open parent is ready in the very next poll of the stream. If no
+    /// child is known yet, the stream lists the shards at once.
     ///
-    /// Complete a shard that Kinesis has closed, once its last record is processed. To complete one
-    /// that is still open costs the order between it and the children that it may get, and one
-    /// listing.
+    /// Complete a shard that Kinesis has closed, once its last record is processed. Completing one
+    /// that is still open costs one listing, and the order between it and its later children.
     pub fn complete(self) {
         self.complete_with([]);
     }
 
-    /// Closes the shard, and names its children: the `ChildShards` of the last `GetRecords` (the
-    /// one that came with no next iterator). They are known at once, with no request.
+    /// Closes the shard, and names its children: the `ChildShards` of the last `GetRecords`
+    /// response, which has no next iterator. They are known at once, without a request.
     ///
-    /// Children that make no sense (no id, not this shard's) or whose other parent is not known yet
-    /// are left to the next listing, which then starts at once.
+    /// A child that has no id, is not this shard's, or has another parent that is not known yet, is
+    /// left to the next listing, which then starts at once.
     pub fn complete_with(self, children: impl IntoIterator<Item = ChildShard>) {
         self.end(HandleOutcome::Closed(ParentOutcome::Completed, children.into_iter().collect()));
     }
 
-    /// Hands the shard back unfinished: it is offered again, with the same start, and its children
-    /// go on waiting.
+    /// Gives the shard back unfinished: it is re-offered with the same start, and its children still
+    /// wait.
     ///
-    /// A shard that started at [`Latest`](StartPosition::Latest) comes back with the
-    /// [`Timestamp`](StartPosition::Timestamp) at which the shards were first asked for, by
-    /// Kinesis's clock and up to a second or so early: a second `LATEST` would skip what was
-    /// written since the first.
+    /// A shard that started at [`Latest`](StartPosition::Latest) is re-offered with the
+    /// [`Timestamp`](StartPosition::Timestamp) when the run began, by Kinesis's clock or up to about
+    /// a second earlier: a second `LATEST` would skip what was written since the first.
     ///
-    /// The delay before it comes back grows from 100 ms to the poll interval while the same shard
-    /// keeps coming back; a handle held for longer than the poll interval starts again from 100 ms.
+    /// The delay before the re-offer grows from 100 ms to the poll interval while the same shard
+    /// keeps being abandoned. It starts again from 100 ms after a handle was held for longer than
+    /// the poll interval.
     pub fn abandon(self) {
         self.end(HandleOutcome::Abandoned);
     }
 
-    /// Dropping it hands the shard back, whatever was set.
+    /// Makes a drop abandon the shard, whatever [`OnDrop`] is set.
     pub(crate) fn reoffered_on_drop(self) -> Self {
         let mut handle = self;
         handle.on_drop = OnDrop::Reoffer;
@@ -263,18 +275,19 @@ impl ShardHandle {
         Arc::clone(&self.offer)
     }
 
-    /// Kinesis says that there is no such shard: it is closed if the next complete listing does not
-    /// name it either, and else handed back.
+    /// Reports that Kinesis knows no such shard: it is closed if the next complete listing omits it,
+    /// and re-offered otherwise.
     pub(crate) fn expire(self) {
         self.end(HandleOutcome::Expired);
     }
 
-    fn end(mut self, ending: HandleOutcome) {
+    fn end(mut self, outcome: HandleOutcome) {
         self.has_ended = true;
-        self.offer.completion.end(ending);
+        self.offer.completion.end(outcome);
     }
 }
 
+/// Returns a `GetShardIterator` request for a shard from a position.
 pub(crate) fn get_shard_iterator(
     client: &Client,
     offer: &Offer,

@@ -1,5 +1,4 @@
-//! What a shard is, to its consumer: its stream, its handle, where to read it from, and how it
-//! ends.
+//! A shard, as its consumer sees it: its stream, its handle, its start position, and its end.
 
 pub(crate) mod completion;
 pub(crate) mod end_claim;

@@ -1,34 +1,36 @@
-//! How a shard ends, for its consumer and for its children.
+//! How a handle ends, and how a child sees the end of its parent.
 
 use aws_sdk_kinesis::types::ChildShard;
 
-/// What dropping an unfinished [`ShardHandle`](crate::ShardHandle) means.
+/// The effect of dropping an unfinished [`ShardHandle`](crate::ShardHandle).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDrop {
-    /// The shard is closed, just as completing it does; its children are told
+    /// The shard is closed, as by completing it; its children see
     /// [`Dropped`](ParentOutcome::Dropped) instead of [`Completed`](ParentOutcome::Completed).
     #[default]
     Close,
-    /// The shard is offered again, from where it started, and its children wait. For consumers that
-    /// may fail half-way: only [`complete`](crate::ShardHandle::complete) then closes a shard.
+    /// The shard is re-offered with the same start, and its children wait. Only
+    /// [`complete`](crate::ShardHandle::complete) closes a shard then: use it for consumers that may
+    /// fail half-way.
     Reoffer,
 }
 
-/// How a parent ended, seen from its child.
+/// How a parent ended, as its child sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParentOutcome {
-    /// Its handle was completed.
+    /// The handle was completed.
     Completed,
-    /// Its handle was dropped, under [`OnDrop::Close`].
+    /// The handle was dropped under [`OnDrop::Close`].
     Dropped,
-    /// It was in no complete listing: its records have expired, so that AWS no longer lists it, or
-    /// it was never seen. Or its reader was told that there is no such shard, and the next complete
-    /// listing did not name it either.
+    /// The complete listing that named the child did not name the parent: its records have expired,
+    /// and AWS no longer lists it. Or Kinesis told the parent's reader that there is no such shard,
+    /// and the next complete listing did not name it either.
     Unlisted,
-    /// It was finished according to [`resume`](crate::AllShards::resume).
+    /// An earlier run had finished the parent, according to
+    /// [`resume`](crate::AllShards::resume).
     EarlierRun,
-    /// It was closed already when a run from [`StartAt::Latest`](crate::StartAt::Latest) began.
+    /// The parent was closed before a run from [`StartAt::Latest`](crate::StartAt::Latest) began.
     BeforeStart,
 }
 
@@ -37,6 +39,6 @@ pub enum ParentOutcome {
 pub(crate) enum HandleOutcome {
     Closed(ParentOutcome, Vec<ChildShard>),
     Abandoned,
-    /// Kinesis told its reader that there is no such shard.
+    /// Kinesis told the reader that there is no such shard.
     Expired,
 }

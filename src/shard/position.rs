@@ -3,38 +3,38 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 
 /// Where a run begins in the stream as a whole.
 ///
-/// From it follows each shard's own [`StartPosition`], so that nothing written after the run began
-/// is skipped:
+/// It determines the [`StartPosition`] of each shard, so that nothing written after the run began is
+/// skipped:
 ///
-/// | | shards of the first listing | shards seen later |
+/// | | shards of the first listing | shards listed later |
 /// |---|---|---|
 /// | [`TrimHorizon`](Self::TrimHorizon) | `TrimHorizon` | `TrimHorizon` |
 /// | [`Latest`](Self::Latest) | open: `Latest`; closed: count as finished | `TrimHorizon` |
 /// | [`Timestamp`](Self::Timestamp) | no parent in it: the timestamp; others: `TrimHorizon` | `TrimHorizon` |
 ///
-/// A child is never started at `LATEST`: it would lose what was written between the split and its
-/// discovery. That holds for the first listing too: a shard whose parent is still to be read starts
-/// at `TrimHorizon`. The shards of a stream that did not exist yet when it was first asked for
-/// start at the [`Timestamp`](StartPosition::Timestamp) of that.
+/// A child never starts at `LATEST`: it would lose what was written between the split and its
+/// discovery. That holds for the first listing too: a shard whose parent is read by this run starts
+/// at `TrimHorizon`. If the stream did not exist when the run began, its shards start at the
+/// [`Timestamp`](StartPosition::Timestamp) when the run began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {
     /// The oldest record that the stream still holds.
     #[default]
     TrimHorizon,
-    /// What is written from now on: from the first listing that succeeds, and in each shard from
-    /// the moment that its reader asks for an iterator. Ask at once; what is written while a handle
-    /// lies about is not read.
+    /// Records written from now on: from the first successful listing, and in each shard from the
+    /// request for its iterator. Request it at once: records written before the request are not
+    /// read.
     ///
-    /// The crate's own readers use a `LATEST` iterator only if it came within a second of the
-    /// reader being made. If it was later, failed or was lost, they ask for what was written since
-    /// the reader was made, by Kinesis's clock: how far the client's is off is learned from the
-    /// `Date` of each `ListShards` answer, and rounded so that nothing is skipped. So they may
-    /// begin with what was written a second or so before. Where the `Date` is ahead of the shard's
-    /// clock, Kinesis refuses such a time once, and they ask for what was written from five minutes
-    /// before it. A `Date` that is further ahead of the client is not believed.
+    /// The crate's own readers use a `LATEST` iterator only if its response came within a second
+    /// after the reader was created. If it came later, failed or was lost, they request the records
+    /// written since the reader was created, by Kinesis's clock. The skew of the client's clock is
+    /// known from the `Date` of each `ListShards` response, and rounded so that nothing is skipped:
+    /// a reader may begin with records written about a second earlier. If the `Date` is ahead of the
+    /// shard's clock, Kinesis refuses that time once, and the reader begins five minutes before it.
+    /// A `Date` that is ahead of the client by more than five minutes is ignored.
     Latest,
-    /// What was written at this time or later.
+    /// Records written at this time or later.
     Timestamp(DateTime),
 }
 
@@ -44,26 +44,27 @@ pub enum StartAt {
 pub enum StartPosition {
     /// `TRIM_HORIZON`: the oldest record that the shard still holds.
     TrimHorizon,
-    /// `LATEST`: what is written after the iterator was made.
+    /// `LATEST`: the records written after the iterator was created.
     Latest,
     /// `AT_TIMESTAMP`: the first record at this time or later.
     Timestamp(DateTime),
-    /// `AT_SEQUENCE_NUMBER`: the record with this sequence number, and on.
+    /// `AT_SEQUENCE_NUMBER`: the record with this sequence number, and those after it.
     At(String),
-    /// `AFTER_SEQUENCE_NUMBER`: what follows the record with this sequence number.
+    /// `AFTER_SEQUENCE_NUMBER`: the records after the one with this sequence number.
     After(String),
 }
 
 impl StartPosition {
-    /// The `ShardIteratorType` that asks for this position.
+    /// Returns the `ShardIteratorType` of this position.
     ///
     /// ```
     /// use aws_sdk_kinesis::types::ShardIteratorType;
     /// use kinesis_shards::shard::StartPosition;
     ///
-    /// let after = StartPosition::After("49590338271490256608559692538361571095921575989136588898".into());
+    /// let last = "49590338271490256608559692538361571095921575989136588898";
+    /// let after = StartPosition::After(last.to_owned());
     /// assert_eq!(after.iterator_type(), ShardIteratorType::AfterSequenceNumber);
-    /// assert_eq!(after.sequence_number().map(str::len), Some(56));
+    /// assert_eq!(after.sequence_number(), Some(last));
     /// ```
     #[must_use]
     pub fn iterator_type(&self) -> ShardIteratorType {
@@ -76,7 +77,8 @@ impl StartPosition {
         }
     }
 
-    /// The sequence number of `At` and `After`: `GetShardIterator`'s `StartingSequenceNumber`.
+    /// Returns the sequence number of `At` and `After`: the `StartingSequenceNumber` of
+    /// `GetShardIterator`.
     #[must_use]
     pub fn sequence_number(&self) -> Option<&str> {
         match self {
@@ -85,7 +87,7 @@ impl StartPosition {
         }
     }
 
-    /// The time of `Timestamp`: `GetShardIterator`'s `Timestamp`.
+    /// Returns the time of `Timestamp`: the `Timestamp` of `GetShardIterator`.
     #[must_use]
     pub fn timestamp(&self) -> Option<DateTime> {
         match self {
@@ -95,11 +97,11 @@ impl StartPosition {
     }
 }
 
-/// How far an earlier run came with a shard; see [`AllShards::resume`](crate::AllShards::resume).
+/// The progress of an earlier run in a shard; see [`AllShards::resume`](crate::AllShards::resume).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Read to its end: it is never offered, and its children do not wait for it.
+    /// The shard was read to its end: it is never offered, and its children do not wait for it.
     Finished,
-    /// Read up to here: it is offered with this start.
+    /// The shard was read up to here: it is offered with this start.
     At(StartPosition),
 }

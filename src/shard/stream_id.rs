@@ -2,13 +2,13 @@ use std::fmt;
 
 /// A data stream, by its name or by its ARN.
 ///
-/// Whatever starts with `arn:` is an ARN (a stream's name cannot hold a colon), anything else a
-/// name. An ARN is needed for a stream of another account, and spares nothing otherwise.
+/// A string that starts with `arn:` is an ARN, since a stream's name cannot hold a colon; any other
+/// is a name. An ARN is needed for a stream of another account, and is optional otherwise.
 ///
 /// Conversion from a string never fails, so that [`all_shards`](crate::all_shards) takes a plain
-/// `&str`: what Kinesis could not have accepted is reported as
-/// [`Error::InvalidStream`](crate::ListError::InvalidStream), without a request, by the first
-/// listing. To be told at once, [`parse`](str::parse) it.
+/// `&str`. The first listing reports an invalid one as
+/// [`ListError::InvalidStream`](crate::ListError::InvalidStream), without a request;
+/// [`parse`](str::parse) reports it at once.
 ///
 /// ```
 /// use kinesis_shards::StreamId;
@@ -25,7 +25,7 @@ use std::fmt;
 pub struct StreamId(String);
 
 impl StreamId {
-    /// The stream's name; of an ARN, what follows `stream/`.
+    /// Returns the stream's name: of an ARN, the part after `stream/`.
     #[must_use]
     pub fn name(&self) -> &str {
         match self.arn() {
@@ -34,7 +34,7 @@ impl StreamId {
         }
     }
 
-    /// The ARN, if this is one.
+    /// Returns the ARN, if this is one.
     #[must_use]
     pub fn arn(&self) -> Option<&str> {
         self.0.starts_with("arn:").then_some(self.0.as_str())
@@ -43,19 +43,20 @@ impl StreamId {
     /// Returns the ARN if this is one, else the name: the key of the stream in a store of
     /// checkpoints.
     ///
-    /// No response that this crate asks for tells the ARN of a stream, so it is known only if it
+    /// No response to this crate's requests holds the ARN of the stream, so it is known only if it
     /// was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Checks that the checkpoints of this stream can be told from those that a store keeps. `kept`
-    /// are the [keys](Self::as_str) of the streams that it has checkpoints of.
+    /// Checks that the checkpoints of this stream differ from those in a store. `kept` are the
+    /// [keys](Self::as_str) of the streams that have checkpoints there.
     ///
-    /// Two ARNs of one name are two streams. A bare name and an ARN of that name may be one stream,
-    /// or two in different regions or accounts: a stream that has no checkpoints yet is refused
-    /// beside the other. For [`CheckpointStore::load`](crate::checkpoint::CheckpointStore::load).
+    /// Two ARNs with one name are two streams. A bare name and an ARN with that name may be one
+    /// stream, or two in different regions or accounts: a stream with no checkpoints yet is refused
+    /// then. Implementations of
+    /// [`CheckpointStore::load`](crate::checkpoint::CheckpointStore::load) call it.
     ///
     /// ```
     /// use kinesis_shards::StreamId;
@@ -71,7 +72,7 @@ impl StreamId {
     ///
     /// # Errors
     ///
-    /// If this stream is not among them, and one of them may be this stream by another name.
+    /// If `kept` does not name this stream, but names one that may be this stream by another name.
     pub fn check_beside<'a>(
         &self,
         kept: impl IntoIterator<Item = &'a str>,
@@ -89,7 +90,7 @@ impl StreamId {
         other.map_or(Ok(()), |kept| Err(AmbiguousStream { stream: self.clone(), kept }))
     }
 
-    /// The two request parameters of which exactly one is set: `StreamName`, `StreamARN`.
+    /// Returns the request parameters `StreamName` and `StreamARN`, of which exactly one is set.
     pub(crate) fn name_or_arn(&self) -> (Option<String>, Option<String>) {
         match self.arn() {
             Some(arn) => (None, Some(arn.to_owned())),
@@ -97,8 +98,7 @@ impl StreamId {
         }
     }
 
-    /// Why Kinesis could not accept it at all, by the patterns of `StreamName` and `StreamARN` in
-    /// AWS's API reference.
+    /// Checks the patterns of `StreamName` and `StreamARN` in AWS's API reference.
     pub(crate) fn validate(&self) -> Result<(), &'static str> {
         if let Some(arn) = self.arn() {
             let fields: Vec<&str> = arn.splitn(6, ':').collect();
@@ -106,7 +106,7 @@ impl StreamId {
                 return Err("an ARN has six fields: arn:aws:kinesis:REGION:ACCOUNT:stream/NAME");
             };
             if !partition.starts_with("aws") || service != "kinesis" {
-                return Err("it is no ARN of Kinesis: those begin with arn:aws:kinesis:");
+                return Err("not a Kinesis ARN, which begins with arn:aws:kinesis:");
             }
             if region.is_empty()
                 || account.len() != 12
@@ -115,7 +115,7 @@ impl StreamId {
                 return Err("the ARN lacks its region or its account of 12 digits");
             }
             if !resource.starts_with("stream/") {
-                return Err("the ARN names no data stream: its last field is stream/NAME");
+                return Err("the ARN of a data stream ends with stream/NAME");
             }
         }
         let name = self.name();
@@ -132,10 +132,13 @@ impl StreamId {
     }
 }
 
-/// A store keeps checkpoints of a stream that may be the one asked for, or another of its name: see
-/// [`StreamId::check_beside`].
+/// Why a store refuses a stream: it keeps checkpoints of another stream with the same name, which
+/// may be the same stream. See [`StreamId::check_beside`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the store keeps checkpoints of {kept}, which may be another stream than {stream}: {}", self.advice())]
+#[error(
+    "the store keeps checkpoints of {kept}, which may be another stream than {stream}: {}",
+    self.advice()
+)]
 pub struct AmbiguousStream {
     stream: StreamId,
     kept: StreamId,
@@ -144,7 +147,7 @@ pub struct AmbiguousStream {
 impl AmbiguousStream {
     fn advice(&self) -> &'static str {
         match self.stream.arn() {
-            Some(_) => "load them by the name if they are of this stream, or use another store",
+            Some(_) => "load them by the name if they belong to this stream, or use another store",
             None => "name the stream by its ARN",
         }
     }
@@ -185,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_arns_that_kinesis_accepts() {
+    fn valid_names_and_arns_are_accepted() {
         for good in [
             "orders",
             "a",
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_name_is_told_from_arns_only_by_its_own_checkpoints() {
+    fn a_bare_name_beside_an_arn_of_that_name_is_ambiguous() {
         let (here, there) = (
             "arn:aws:kinesis:us-east-1:123456789012:stream/orders",
             "arn:aws:kinesis:us-east-1:210987654321:stream/orders",
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kinesis_could_not_accept_says_why() {
+    fn an_invalid_stream_is_refused_with_the_reason() {
         for (bad, why) in [
             ("", "empty"),
             ("has space", "letters"),
@@ -234,10 +237,10 @@ mod tests {
             (&"x".repeat(129), "128"),
             ("arn:", "six fields"),
             ("arn:aws:kinesis:us-east-1:123456789012", "six fields"),
-            ("arn:aws:sqs:us-east-1:123456789012:orders", "no ARN of Kinesis"),
+            ("arn:aws:sqs:us-east-1:123456789012:orders", "not a Kinesis ARN"),
             ("arn:aws:kinesis::123456789012:stream/orders", "region"),
             ("arn:aws:kinesis:us-east-1:12:stream/orders", "12 digits"),
-            ("arn:aws:kinesis:us-east-1:123456789012:consumer/orders", "no data stream"),
+            ("arn:aws:kinesis:us-east-1:123456789012:consumer/orders", "ends with stream/NAME"),
             ("arn:aws:kinesis:us-east-1:123456789012:stream/", "empty"),
             ("arn:aws:kinesis:us-east-1:123456789012:stream/orders/consumer/a:1", "letters"),
         ] {

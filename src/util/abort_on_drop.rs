@@ -1,4 +1,4 @@
-//! A task that does not outlive who waits for it.
+//! A task that ends with the future that awaits it.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use tokio::runtime::{Handle, Id};
 use tokio::task::{JoinHandle, unconstrained};
 
+/// A spawned task, as a future. Dropping it aborts the task.
 pub(crate) struct AbortOnDrop<T> {
     task: JoinHandle<T>,
     runtime: Id,
@@ -27,22 +28,24 @@ impl<T> AbortOnDrop<T> {
     }
 }
 
-/// Panics if the task has, or if its runtime has shut down before what waits for it.
+/// Panics if the task panicked, or if its runtime was shut down before this future was dropped.
 impl<T> Future for AbortOnDrop<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        // Thousands of tasks are awaited in one: with tokio's budget, each beyond it would be
-        // polled in vain, over and over.
+        // One task may await thousands of others: with tokio's cooperative budget, each beyond it
+        // would be polled in vain, repeatedly.
         match ready!(pin!(unconstrained(&mut self.task)).poll(cx)) {
             Ok(value) => Poll::Ready(value),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // Who waits is about to be dropped with the task that was awaited.
+            // The runtime is shutting down, and drops the waiting task too.
             Err(_) if Handle::try_current().is_ok_and(|here| here.id() == self.runtime) => {
                 Poll::Pending
             }
             Err(error) => panic!(
-                "a tokio runtime has shut down before what works on it ({error}): the one given to ReadOptions::spawn_on must outlive the readers, that of Checkpoints::load the checkpoints"
+                "a tokio runtime was shut down before the tasks on it had ended ({error}): the one \
+                 given to ReadOptions::spawn_on must outlive the readers, and the one that \
+                 Checkpoints::load ran in must outlive the checkpoints"
             ),
         }
     }
@@ -64,9 +67,9 @@ mod tests {
 
     use super::*;
 
-    /// tokio's budget would have all of them polled again for every 128 that are done.
+    /// With tokio's budget, all tasks would be polled again for every 128 that end.
     #[tokio::test]
-    async fn thousands_of_tasks_that_end_at_once_are_polled_a_few_times_each() {
+    async fn thousands_of_tasks_that_end_together_are_polled_a_few_times_each() {
         const TASKS: usize = 5_000;
         let gate = std::sync::Arc::new(Semaphore::new(0));
         let polls = Cell::new(0);

@@ -1,9 +1,10 @@
-//! How long to wait after a failure.
+//! The delay after a failure.
 
 use std::time::Duration;
 
-/// `first`, doubled with each failure before, up to `last`, less a random part of up to a half.
-pub(crate) fn backoff(first: Duration, last: Duration, failures: u32) -> Duration {
-    let wait = first.saturating_mul(1 << failures.min(16)).min(last);
-    wait.mul_f64(0.5 + fastrand::f64() / 2.0)
+/// Returns the delay after a failure that follows `failures` others: `min` doubled for each of
+/// them, up to `max`, then shortened at random by up to a half.
+pub(crate) fn backoff(min: Duration, max: Duration, failures: u32) -> Duration {
+    let delay = min.saturating_mul(1 << failures.min(16)).min(max);
+    delay.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -1,4 +1,4 @@
-//! Parts that know nothing of shards.
+//! Helpers that are independent of shards.
 
 pub(crate) mod abort_on_drop;
 pub(crate) mod backoff;

@@ -1,5 +1,4 @@
-//! How long an answer is waited for. The SDK has no timeout by default, and a connection may die
-//! without a word.
+//! The timeout of a request. The SDK has none by default, and a connection may die silently.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,36 +8,35 @@ use aws_sdk_kinesis::error::SdkError;
 use pin_project::pin_project;
 use tokio::time::{Duration, Instant, Sleep, sleep};
 
-/// Waits for a request's answer for a minute at the most.
-///
-/// Only the time counts in which it is polled: a consumer that was busy for long finds its answer,
-/// and does not lose it. So the time is counted in ticks, each of which begins when the one before
-/// was seen.
+/// Fails a request that gets no response within 60 s. Only time spent being polled counts.
 pub(crate) fn request_timeout<F: Future>(request: F) -> PolledTimeout<F> {
-    patiently_for(PATIENCE, request)
+    polled_timeout(TIMEOUT_SECONDS, request)
 }
 
-/// Waits for a request's answer for this many seconds at the most, of which only the time counts in
-/// which it is polled.
-pub(crate) fn patiently_for<F: Future>(seconds: u32, request: F) -> PolledTimeout<F> {
+/// Fails a request that gets no response within this many seconds. Only time spent being polled
+/// counts.
+pub(crate) fn polled_timeout<F: Future>(seconds: u32, request: F) -> PolledTimeout<F> {
     PolledTimeout { request, tick: None, ticks_left: seconds }
 }
 
 const TICK: Duration = Duration::from_secs(1);
-/// In seconds.
-pub(crate) const PATIENCE: u32 = 60;
+pub(crate) const TIMEOUT_SECONDS: u32 = 60;
 
+/// A request with a timeout that counts only time spent being polled: a consumer that was busy for
+/// long still gets its response.
+///
+/// The time is counted in ticks. Each begins when the end of the one before is polled.
 #[pin_project]
 pub(crate) struct PolledTimeout<F> {
     #[pin]
     request: F,
-    /// Made when it is first needed: many an answer is there at once.
+    /// Created at the first `Pending`, since many responses are ready at once.
     #[pin]
     tick: Option<Sleep>,
     ticks_left: u32,
 }
 
-/// No answer came.
+/// No response came in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoResponse;
 
@@ -47,8 +45,8 @@ impl<F: Future> Future for PolledTimeout<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Poll::Ready(answer) = this.request.poll(cx) {
-            return Poll::Ready(Ok(answer));
+        if let Poll::Ready(response) = this.request.poll(cx) {
+            return Poll::Ready(Ok(response));
         }
         loop {
             let Some(mut tick) = this.tick.as_mut().as_pin_mut() else {
@@ -67,15 +65,15 @@ impl<F: Future> Future for PolledTimeout<F> {
 
 impl fmt::Display for NoResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer came within {PATIENCE} s")
+        write!(f, "no response within {TIMEOUT_SECONDS} s")
     }
 }
 
 impl std::error::Error for NoResponse {}
 
 impl<E, R> From<NoResponse> for SdkError<E, R> {
-    fn from(no_answer: NoResponse) -> Self {
-        Self::timeout_error(no_answer)
+    fn from(no_response: NoResponse) -> Self {
+        Self::timeout_error(no_response)
     }
 }
 
@@ -91,7 +89,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_is_waited_for_for_a_minute() {
+    async fn a_request_without_a_response_fails_after_a_minute() {
         let begun = Instant::now();
         assert_eq!(request_timeout(pending::<()>()).await, Err(NoResponse));
         assert_eq!(begun.elapsed().as_secs(), 60);
@@ -101,17 +99,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_came_while_nobody_looked_is_not_lost() {
-        let (answer, answered) = oneshot::channel();
-        let mut request = Box::pin(request_timeout(answered));
+    async fn a_response_that_came_between_polls_is_kept() {
+        let (response, request) = oneshot::channel();
+        let mut request = Box::pin(request_timeout(request));
         assert!(request.as_mut().now_or_never().is_none());
         advance(Duration::from_hours(1)).await;
-        answer.send("late").unwrap();
+        response.send("late").unwrap();
         assert_eq!(request.await, Ok(Ok("late")));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn hours_in_which_nobody_looked_are_one_tick() {
+    async fn time_between_polls_counts_as_one_tick() {
         let mut request = Box::pin(request_timeout(pending::<()>()));
         for _ in 0..10 {
             assert!(request.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());

@@ -1,4 +1,4 @@
-//! The runtime in which a stream is polled: its timers work in no other.
+//! The runtime in which a stream is polled. Timers work only in the runtime that created them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,16 +11,16 @@ use tokio::time::{Duration, Sleep, sleep};
 pub(crate) struct LastRuntime(Option<Id>);
 
 impl LastRuntime {
-    /// Returns whether this poll is in another runtime than the last. Timers made before are then
-    /// to be made again: tokio panics when one is polled whose runtime has shut down, and one whose
-    /// runtime is not driven never fires.
+    /// Returns whether this poll is in another runtime than the last. The caller must then replace
+    /// its timers: polling one whose runtime was shut down panics, and one whose runtime is not
+    /// driven never fires.
     pub(crate) fn has_changed(&mut self) -> bool {
         let Ok(here) = Handle::try_current() else { return false };
         self.0.replace(here.id()).is_some_and(|last| last != here.id())
     }
 }
 
-/// A timer that is made when it is first polled, and begins again in another runtime.
+/// A timer that starts when it is first polled, and starts again in another runtime.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -28,7 +28,7 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// Is ready this time after the first poll, and then begins again.
+    /// Waits until `time` has passed since the first poll. The next poll starts the timer again.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, time: Duration) -> Poll<()> {
         if self.runtime.has_changed() {
             self.sleep = None;

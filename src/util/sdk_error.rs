@@ -1,11 +1,11 @@
-//! What can be read out of an error of the SDK, whatever was asked.
+//! The reason for a failed request, read from an error of the SDK for any operation.
 
 use std::error::Error;
 
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-/// The codes by which AWS refuses credentials, whatever the service.
+/// The codes by which AWS refuses credentials, in any service.
 pub(crate) const DENIED: [&str; 9] = [
     "AccessDeniedException",
     "AccessDenied",
@@ -17,10 +17,9 @@ pub(crate) const DENIED: [&str; 9] = [
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
 ];
-/// Those of credentials that a provider may renew.
+/// The codes for credentials that a provider may renew.
 pub(crate) const EXPIRED: [&str; 3] = ["ExpiredTokenException", "ExpiredToken", "RequestExpired"];
-/// Those that a person has to look at, besides refusals: the request is wrong, or the account is
-/// not what it takes.
+/// Other codes that no retry mends: the request is invalid, or the account lacks a subscription.
 pub(crate) const PERMANENT: [&str; 7] = [
     "InvalidArgumentException",
     "ValidationException",
@@ -31,31 +30,60 @@ pub(crate) const PERMANENT: [&str; 7] = [
     "DryRunOperationException",
 ];
 
-/// What went wrong, in one line: AWS's code and message, or where there is no code, what lies at
-/// the bottom of it.
+/// Returns why a request failed, in one line: AWS's code and message, the HTTP status of a response
+/// that holds no code, or the root cause if there was no response.
 pub(crate) fn reason<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     if let Some(code) = error.code() {
-        let message = error.message().map(|message| format!(": {message}"));
-        return one_line(&format!("{code}{}", message.unwrap_or_default()));
+        return match error.message().map(clause) {
+            Some(message) if !message.is_empty() => format!("{code}: {message}"),
+            _ => code.to_owned(),
+        };
     }
     let chain = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
     let chain: Vec<String> = chain.map(ToString::to_string).collect();
-    let mut reason = chain.last().cloned().unwrap_or_default();
+    let root = clause(chain.last().map_or("", String::as_str));
     if let Some(response) = error.raw_response() {
-        reason = format!(
-            "an answer with HTTP status {} that cannot be read: {reason}",
-            response.status().as_u16()
-        );
+        let status = response.status().as_u16();
+        let is_empty = response.body().bytes().is_some_and(<[u8]>::is_empty);
+        return match error {
+            _ if is_empty => format!("HTTP status {status} with an empty body"),
+            SdkError::ServiceError(_) => format!("HTTP status {status} without an error code"),
+            _ => format!("HTTP status {status} with an unreadable body: {root}"),
+        };
+    }
+    if !is_before_connection(error) {
+        return root;
+    }
+    // The types of these errors are private, or in crates that this one does not depend on.
+    if chain.iter().any(|text| text.contains("no identity resolver")) {
+        return "the client has no credentials provider; aws_config brings the usual ones"
+            .to_owned();
     }
     if chain.iter().any(|text| text.to_lowercase().contains("credential")) {
-        reason += ": the client got no credentials; AWS's tools and SDKs take them from the environment, ~/.aws, or the role of the machine";
+        return format!(
+            "the client got no credentials: {root}; AWS's tools and SDKs take them from the \
+             environment, ~/.aws, or the role of the machine"
+        );
     }
-    one_line(&reason)
+    root
 }
 
-fn one_line(text: &str) -> String {
-    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+/// Returns whether a request failed before any connection was used: the client could not resolve an
+/// endpoint or credentials. A connection that is closed early is also of the "other" kind, but has
+/// an error kind.
+pub(crate) fn is_before_connection<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_other() && failure.as_other().is_none(),
+        _ => false,
+    }
+}
+
+/// Returns a message as a clause: one line, without the full stop.
+fn clause(text: &str) -> String {
+    let line = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    line.trim().trim_end_matches('.').to_owned()
 }

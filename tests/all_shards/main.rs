@@ -1,8 +1,9 @@
-//! The whole, through the real SDK, on the in-process Kinesis and on servers that misbehave; the
-//! clock is paused.
+//! The streams of shards through the real SDK, on the in-process Kinesis and on servers that
+//! misbehave. The clock is paused.
 
 mod expired;
 mod failures;
+mod filtering;
 mod limits;
 mod listings;
 mod order;

@@ -1,4 +1,4 @@
-//! What an error says: enough to act on, without a look at its sources.
+//! The texts of errors and logs: enough to act on, without their sources.
 
 use super::*;
 
@@ -21,8 +21,9 @@ async fn error(client: &Client) -> ListError {
 fn assert_says(error: &ListError, all: &[&str]) {
     let text = error.to_string();
     assert!(all.iter().all(|part| text.contains(part)), "{text}");
-    assert!(text.starts_with("listing the shards of stream orders "), "{text}");
-    assert!(!text.contains('\n'), "{text}");
+    assert!(text.starts_with("cannot list the shards of stream orders: "), "{text}");
+    assert!(!text.contains('\n') && text.len() < 250, "{text}");
+    assert!(!text.contains(".:") && !text.contains(".;") && !text.ends_with('.'), "{text}");
 }
 
 #[derive(Debug)]
@@ -45,7 +46,10 @@ async fn no_credentials() {
         .region(Region::from_static("us-east-1"))
         .http_client(fake.http_client())
         .build();
-    assert_says(&error(&Client::from_conf(none)).await, &["the client got no credentials"]);
+    assert_says(
+        &error(&Client::from_conf(none)).await,
+        &["the client has no credentials provider"],
+    );
     let empty = fake.config().credentials_provider(Nobody).build();
     assert_says(
         &error(&Client::from_conf(empty)).await,
@@ -62,7 +66,14 @@ async fn a_refused_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_answer() {
+async fn a_connection_that_is_closed_before_the_response() {
+    let error = error(&Canned::client(|_| Reply::Closed)).await;
+    assert_says(&error, &["connection closed before message completed"]);
+    assert!(error.is_retryable() && !error.to_string().contains("credentials"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_response() {
     let client = Canned::client(|_| Reply::Silence);
     let config = client
         .config()
@@ -71,10 +82,10 @@ async fn no_answer() {
         .timeout_config(TimeoutConfig::disabled());
     let client = Client::from_conf(config.build());
     let begun = Instant::now();
-    let no_answer = error(&client).await;
+    let no_response = error(&client).await;
     assert_eq!(begun.elapsed().as_secs(), 60);
-    assert_says(&no_answer, &["no answer came within 60 s"]);
-    assert!(no_answer.is_retryable(), "{no_answer}");
+    assert_says(&no_response, &["no response within 60 s"]);
+    assert!(no_response.is_retryable(), "{no_response}");
 
     let impatient = TimeoutConfig::builder().operation_timeout(SECOND * 5).build();
     let client = Client::from_conf(client.config().to_builder().timeout_config(impatient).build());
@@ -82,17 +93,20 @@ async fn no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_none_of_kinesis() {
+async fn a_response_that_does_not_come_from_kinesis() {
     let page = |status| move |_: Value| Reply::Answer(status, "<html>\nsign in</html>".to_owned());
     for status in [200, 503] {
         let error = error(&Canned::client(page(status))).await;
-        assert_says(&error, &[&format!("HTTP status {status}")]);
+        assert_says(&error, &[&format!("HTTP status {status} with an unreadable body")]);
         assert!(error.is_retryable(), "{error}");
     }
+    let error = error(&Canned::client(|_| Reply::Answer(500, String::new()))).await;
+    assert_says(&error, &["HTTP status 500 with an empty body"]);
+    assert!(error.is_retryable(), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_kinesis_says_itself() {
+async fn an_error_code_of_kinesis() {
     for (code, retryable) in [
         ("LimitExceededException", true),
         ("InternalFailure", true),
@@ -103,25 +117,46 @@ async fn what_kinesis_says_itself() {
         ("DryRunOperationException", false),
     ] {
         let error = error(&Canned::client(move |_| Reply::error(400, code))).await;
-        assert_says(&error, &[&format!("failed ({code}: as told)")]);
+        assert_says(&error, &[&format!("{code}: a prepared reply")]);
         assert_eq!(error.is_retryable(), retryable, "{code}");
     }
     let denied = error(&Canned::client(|_| Reply::error(400, "AccessDeniedException"))).await;
-    assert_says(&denied, &["was denied (AccessDeniedException: as told)", "kinesis:ListShards"]);
+    assert_says(
+        &denied,
+        &["AccessDeniedException: a prepared reply; the client needs", "kinesis:ListShards"],
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_shards_logs_it_with_the_next_attempt() {
+async fn all_shards_logs_a_failed_listing_with_the_next_attempt() {
     let log = Logged::start();
     let client = Canned::client(|_| Reply::Refused);
     let mut shards = all_shards(&client, "orders");
     assert!(within(SECOND / 10, &mut shards).await.is_empty());
     let log = log.text();
-    assert_eq!(log.matches("WARN").count(), 1, "{log}");
+    assert_eq!(log.matches("ERROR").count(), 1, "{log}");
     for part in ["stream=orders", "connection refused", "retryable=true", "next_attempt_in="] {
         assert!(log.contains(part), "no {part}: {log}");
     }
     let wait = log.split("next_attempt_in=").nth(1).and_then(|rest| rest.split("ms").next());
     let wait: f64 = wait.and_then(|wait| wait.parse().ok()).unwrap_or_else(|| panic!("{log}"));
     assert!((250.0..=500.0).contains(&wait), "{log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_errors_ever_more_rarely_until_the_first_listing_succeeds() {
+    let log = Logged::start();
+    let mut calls = 0;
+    let client = Canned::client(move |_| {
+        calls += 1;
+        if calls == 11 { Reply::shards(&[(ZERO, None)], None) } else { Reply::Refused }
+    });
+    let mut shards = all_shards(&client, "orders").poll_interval(SECOND);
+    let zero = shards.next().await.unwrap();
+    // Of ten failures, the 1st, 2nd, 4th and 8th.
+    assert_eq!((log.count("ERROR"), log.count("WARN")), (4, 6), "{}", log.text());
+    assert!(within(SECOND * 10, &mut shards).await.is_empty());
+    assert_eq!(log.count("ERROR"), 4, "{}", log.text());
+    assert!(log.count("WARN") > 10, "{}", log.text());
+    drop(zero);
 }

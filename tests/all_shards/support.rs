@@ -1,4 +1,4 @@
-//! What the tests of the whole share.
+//! Helpers that these tests share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fmt;
@@ -13,21 +13,24 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::ErrorKind;
 use futures::{Stream, StreamExt};
 use kinesis_shards::testing::FakeKinesis;
 use serde_json::Value;
 use tokio::time::Duration;
 
-/// A server that says what it is told to.
+/// A server with prepared replies.
 #[derive(Clone)]
 pub(crate) struct Canned(Arc<Mutex<dyn FnMut(Value) -> Reply + Send>>);
 
 pub(crate) enum Reply {
     /// A status and a body.
     Answer(u16, String),
-    /// No connection.
+    /// The connection is refused.
     Refused,
-    /// Nothing, ever.
+    /// The connection is closed before the response, as hyper reports it.
+    Closed,
+    /// No response ever comes.
     Silence,
 }
 
@@ -37,10 +40,10 @@ impl Reply {
     }
 
     pub(crate) fn error(status: u16, code: &str) -> Self {
-        Self::Answer(status, format!(r#"{{"__type":"{code}","message":"as told"}}"#))
+        Self::Answer(status, format!(r#"{{"__type":"{code}","message":"a prepared reply."}}"#))
     }
 
-    /// A page of `ListShards` with these shards, each with its parent, if any.
+    /// A page of `ListShards` with these shards, each with its parent, if it has one.
     pub(crate) fn shards(shards: &[(&str, Option<&str>)], next_token: Option<&str>) -> Self {
         let shards: Vec<Value> = shards
             .iter()
@@ -58,7 +61,7 @@ impl Reply {
 }
 
 impl Canned {
-    /// A client of a server that answers so, without the SDK's retries.
+    /// A client of a server that replies so, without the SDK's retries.
     pub(crate) fn client(reply: impl FnMut(Value) -> Reply + Send + 'static) -> Client {
         let config = FakeKinesis::new().config().retry_config(RetryConfig::disabled());
         Client::from_conf(config.http_client(Self(Arc::new(Mutex::new(reply)))).build())
@@ -91,13 +94,17 @@ impl HttpConnector for Canned {
                     Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
                 }
                 Reply::Refused => Err(ConnectorError::io("connection refused".into())),
+                Reply::Closed => Err(ConnectorError::other(
+                    "connection closed before message completed".into(),
+                    Some(ErrorKind::TransientError),
+                )),
                 Reply::Silence => std::future::pending().await,
             }
         })
     }
 }
 
-/// What this thread logs from now on.
+/// The log of this thread from now on, at `WARN` and `ERROR`.
 pub(crate) struct Logged {
     text: Arc<Mutex<Vec<u8>>>,
     _until: tracing::subscriber::DefaultGuard,
@@ -118,6 +125,11 @@ impl Logged {
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
     }
+
+    /// Returns how many events hold this text.
+    pub(crate) fn count(&self, part: &str) -> usize {
+        self.text().lines().filter(|event| event.contains(part)).count()
+    }
 }
 
 #[derive(Clone)]
@@ -133,7 +145,7 @@ impl std::io::Write for Sink {
     }
 }
 
-/// All that comes within this time; under a paused clock, that is no time at all.
+/// Returns the items that come within this time. Under a paused clock it does not wait.
 pub(crate) async fn within<S: Stream + Unpin>(time: Duration, stream: &mut S) -> Vec<S::Item> {
     stream.take_until(tokio::time::sleep(time)).collect().await
 }

@@ -1,14 +1,22 @@
-//! What an error says.
+//! The texts of errors: enough to act on, without their sources.
 
+use aws_sdk_kinesis::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::config::{
-    BehaviorVersion, Builder, Config, Credentials, ProvideCredentials, Region,
+    BehaviorVersion, Builder, Config, Credentials, HttpClient, ProvideCredentials, Region,
+    RuntimeComponents,
 };
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::ErrorKind;
 
 use super::*;
 
-/// The text of what happens first with a reader that has this client.
+/// Returns the text of the first error of a reader with this client.
 async fn text(kinesis: &FakeKinesis, client: Client) -> String {
     let seen = Arc::new(Mutex::new(None));
     let options = ReadOptions::new().on_event({
@@ -33,12 +41,12 @@ fn with(kinesis: &FakeKinesis, set: impl FnOnce(Builder) -> Builder) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_names_the_cause_where_aws_gave_no_code() {
+async fn without_a_code_the_text_names_the_cause() {
     for (fault, parts) in [
         (Fault::ConnectionRefused, ["a fault of FakeKinesis", "network"]),
         (Fault::ConnectionReset, ["a fault of FakeKinesis", "network"]),
-        (Fault::TruncatedBody, ["unterminated", "could not be read"]),
-        (Fault::NotJson, ["expected", "could not be read"]),
+        (Fault::TruncatedBody, ["unterminated", "HTTP status 200 with an unreadable body"]),
+        (Fault::NotJson, ["expected", "HTTP status 200 with an unreadable body"]),
         (Fault::Body("{}".to_owned()), ["no iterator", FIRST]),
     ] {
         let (kinesis, _, client) = fake(1);
@@ -50,7 +58,7 @@ async fn it_names_the_cause_where_aws_gave_no_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_says_of_what() {
+async fn a_timeout_names_its_kind() {
     let (kinesis, _, _) = fake(1);
     kinesis.fail_always("GetShardIterator", Fault::NeverAnswers);
     let timeouts =
@@ -79,7 +87,7 @@ impl ProvideCredentials for NoCredentials {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_that_cannot_be_had_are_named() {
+async fn missing_credentials_are_named() {
     let (kinesis, _, _) = fake(1);
     let text =
         text(&kinesis, with(&kinesis, |config| config.credentials_provider(NoCredentials))).await;
@@ -90,5 +98,69 @@ async fn credentials_that_cannot_be_had_are_named() {
         .retry_config(RetryConfig::disabled())
         .http_client(kinesis.http_client());
     let text = self::text(&kinesis, Client::from_conf(none.build())).await;
-    assert!(text.contains("check the client's"), "{text}");
+    assert!(text.contains("the client has no credentials provider"), "{text}");
+    assert!(text.len() < 250, "{text}");
+}
+
+/// A server that gives one response to every request, or closes the connection before it.
+#[derive(Clone, Copy, Debug)]
+enum Server {
+    Responds(u16, &'static str),
+    Closes,
+}
+
+impl HttpClient for Server {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(*self)
+    }
+}
+
+impl HttpConnector for Server {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::ready(match *self {
+            Self::Responds(status, body) => {
+                Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
+            }
+            // As hyper reports it.
+            Self::Closes => Err(ConnectorError::other(
+                "connection closed before message completed".into(),
+                Some(ErrorKind::TransientError),
+            )),
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_without_a_code_is_named_by_its_status() {
+    for (status, body, expected) in [
+        (500, "", "failed: HTTP status 500 with an empty body"),
+        (503, "<html>\nbusy\n</html>", "failed: HTTP status 503 with an unreadable body: "),
+    ] {
+        let (kinesis, _, _) = fake(1);
+        let client = with(&kinesis, |config| config.http_client(Server::Responds(status, body)));
+        let text = text(&kinesis, client).await;
+        assert!(text.contains(expected) && !text.contains('\n'), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_closed_before_the_response_is_not_blamed_on_credentials() {
+    let (kinesis, _, _) = fake(1);
+    let client = with(&kinesis, |config| config.http_client(Server::Closes));
+    let text = text(&kinesis, client).await;
+    assert!(text.contains("connection closed") && text.contains("network"), "{text}");
+    assert!(!text.contains("credentials"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_stop_of_aws_does_not_precede_the_advice() {
+    let (kinesis, _, _) = fake(1);
+    let body = r#"{"__type":"AccessDeniedException","message":"You have no permissions."}"#;
+    let client = with(&kinesis, |config| config.http_client(Server::Responds(400, body)));
+    let text = text(&kinesis, client).await;
+    assert!(text.contains("AccessDeniedException: You have no permissions; the client"), "{text}");
 }

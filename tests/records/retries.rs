@@ -200,10 +200,7 @@ async fn a_request_that_is_never_answered_is_given_up_and_made_again() {
         assert_eq!(take(&mut records, 1).await, [0]);
         let events = events.lock().unwrap();
         assert_eq!(events.len(), 4);
-        assert!(
-            events.iter().all(|text| text.contains("no answer came within 60 s")),
-            "{events:?}"
-        );
+        assert!(events.iter().all(|text| text.contains("no response within 60 s")), "{events:?}");
         assert_eq!(kinesis.count("GetShardIterator"), 3);
         let reads = kinesis.bodies("GetRecords");
         let iterators: Vec<_> = reads[..3].iter().map(|body| &body["ShardIterator"]).collect();

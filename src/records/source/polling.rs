@@ -77,8 +77,7 @@ impl Polling {
         permits: RequestPermits,
         opened: LatestAnchor,
     ) -> Self {
-        // An earlier reader of the shard may have left a claim.
-        offer.withdraw_end();
+        offer.begin_reading();
         let limit = PageLimit::new(options.max_records);
         let is_estimate = from == StartPosition::Latest;
         Self {

@@ -15,7 +15,7 @@ use crate::listing::shard_lists::is_listed_as_closed;
 use crate::records::page_limit::PageLimit;
 use crate::shard::handle::Offer;
 use crate::shard::position::StartPosition;
-use crate::util::request_timeout::{patiently_for, request_timeout};
+use crate::util::request_timeout::{polled_timeout, request_timeout};
 
 pub(crate) async fn get_shard_iterator(
     client: Client,
@@ -37,10 +37,11 @@ pub(crate) async fn get_records(
 ) -> Result<GetRecordsOutput, SdkError<GetRecordsError>> {
     let (_, arn) = offer.stream().name_or_arn();
     let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(records);
-    let response = patiently_for(seconds, request.customize().config_override(once()).send()).await;
+    let response =
+        polled_timeout(seconds, request.customize().config_override(once()).send()).await;
     match response {
         Ok(response) => response,
-        Err(_) => Err(SdkError::timeout_error(format!("no answer came within {seconds} s"))),
+        Err(_) => Err(SdkError::timeout_error(format!("no response within {seconds} s"))),
     }
 }
 
