@@ -221,7 +221,7 @@ async fn a_fault_that_cannot_befall_an_operation_is_no_silent_success() {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "the hook's EmptyRead cannot befall ListShards")]
+#[should_panic(expected = "EmptyRead, which the hook returned, cannot apply to ListShards")]
 async fn a_hook_that_means_another_operation_is_told_so() {
     let (fake, _, client) = one_stream();
     fake.on_request(|_| Some(Fault::EmptyRead));

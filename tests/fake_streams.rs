@@ -283,7 +283,7 @@ async fn region_and_account_are_configurable() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "12 is no account")]
+#[should_panic(expected = "an account id has 12 digits")]
 async fn account_must_have_twelve_digits() {
     let _ = FakeKinesis::builder().account("12");
 }

@@ -62,7 +62,7 @@ async fn every_client_timeout_ends_a_request_without_a_response() {
         (TimeoutConfig::builder().operation_timeout(seconds(20)), 20),
         (TimeoutConfig::builder().read_timeout(seconds(7)).operation_timeout(seconds(5)), 5),
     ] {
-        let (error, elapsed) = list_with(Some(timeouts.build()), Fault::NeverAnswers).await;
+        let (error, elapsed) = list_with(Some(timeouts.build()), Fault::NeverResponds).await;
         assert!(timed_out(&error), "{error:?}");
         assert_eq!(elapsed, seconds(after));
     }
@@ -83,7 +83,7 @@ async fn connect_timeout_ends_a_request_that_never_connects() {
     }
     // The connect timeout does not limit the wait for a response.
     let timeouts = connect().read_timeout(seconds(9)).build();
-    let (error, elapsed) = list_with(Some(timeouts), Fault::NeverAnswers).await;
+    let (error, elapsed) = list_with(Some(timeouts), Fault::NeverResponds).await;
     assert!(timed_out(&error), "{error:?}");
     assert_eq!(elapsed, seconds(9));
 }
@@ -93,7 +93,7 @@ async fn sdk_retries_after_a_timeout() {
     let fake = fake();
     let timeouts = TimeoutConfig::builder().read_timeout(SECOND).build();
     let client = Client::from_conf(fake.config().timeout_config(timeouts).build());
-    for fault in [Fault::NeverAnswers, Fault::NeverConnects, Fault::Late(2 * SECOND)] {
+    for fault in [Fault::NeverResponds, Fault::NeverConnects, Fault::Late(2 * SECOND)] {
         fake.fail_next("ListShards", fault);
         list(&client).await.expect("the second attempt");
     }
@@ -103,7 +103,7 @@ async fn sdk_retries_after_a_timeout() {
 #[tokio::test(start_paused = true)]
 async fn client_without_a_timeout_waits_forever() {
     let fake = fake();
-    fake.fail_next("ListShards", Fault::NeverAnswers);
+    fake.fail_next("ListShards", Fault::NeverResponds);
     let (client, long) = (fake.client(), Duration::from_mins(10));
     assert!(timeout(long, list(&client)).await.is_err(), "the default client waits");
     assert_eq!(fake.count("ListShards"), 1);

@@ -7,29 +7,30 @@ use crate::testing::model::listing_faults::ListingFault;
 use crate::testing::model::reading::ReadFaults;
 use crate::testing::model::time::Millis;
 use crate::testing::model::writing::FailedEntries;
-use crate::testing::wire::operations::{OPERATIONS, Override, has_answer};
+use crate::testing::wire::operations::{OPERATIONS, has_body};
+use crate::testing::wire::reply::Override;
 
-/// What goes wrong with one request.
+/// A fault of one request.
 ///
-/// A fault that refuses a request stands in its place: nothing is read or written. The SDK tries
-/// some of them again, so that a call fails only if each of its attempts does: see
+/// A fault that is an error replaces the request: nothing is read or written. The SDK retries some
+/// of these errors, so a call fails only if each of its attempts does: see
 /// [`FakeKinesis::fail_times`](super::FakeKinesis::fail_times).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Too many requests: `LimitExceededException`, or `ProvisionedThroughputExceededException`
-    /// from the operations that read and write records.
+    /// Too many requests: `ProvisionedThroughputExceededException` for the operations that read and
+    /// write records, and `LimitExceededException` for all others.
     Throttled,
     /// `LimitExceededException`, whatever the operation.
     LimitExceeded,
-    /// `InternalFailure`, or `InternalFailureException` from the operations that read and write
+    /// `InternalFailure`, or `InternalFailureException` for the operations that read and write
     /// records, with status 500.
     InternalFailure,
     /// `ServiceUnavailable`, with status 503.
     ServiceUnavailable,
     /// `AccessDeniedException`.
     AccessDenied,
-    /// `ResourceNotFoundException`, though the stream is there.
+    /// `ResourceNotFoundException`, although the stream exists.
     ResourceNotFound,
     /// `ExpiredIteratorException`, whatever the iterator's age.
     ExpiredIterator,
@@ -47,9 +48,9 @@ pub enum Fault {
     KmsNotFound,
     /// `KMSOptInRequired`.
     KmsOptInRequired,
-    /// `GetShardIterator` refuses its `StartingSequenceNumber`, in AWS's words:
-    /// `InvalidArgumentException`. A true refusal comes by itself, of a number that is not one of
-    /// the shard; this one refuses any, as the stream of another account would.
+    /// `GetShardIterator` rejects its `StartingSequenceNumber` with AWS's words and
+    /// `InvalidArgumentException`, as a stream of another account would. The fake rejects sequence
+    /// numbers of other shards without a fault.
     InvalidSequenceNumber,
     /// Any other error.
     Error {
@@ -58,18 +59,18 @@ pub enum Fault {
         /// The error code, as on the wire.
         code: String,
     },
-    /// No answer, ever: only a timeout of the client's ends this, its read timeout or one of an
-    /// attempt or an operation. The SDK sets none of these by itself, so that a call of the default
-    /// client then waits for ever, as in life: put a timeout around it.
-    NeverAnswers,
-    /// The connection is never made, nor refused: only a timeout of the client's ends this. The
-    /// SDK's connect timeout is 3.1 seconds by default.
+    /// The request never gets a response. Only a timeout of the client ends it: the read timeout,
+    /// or that of an attempt or an operation. The SDK sets none of them by default, so a call of
+    /// the default client waits for ever; put a timeout around it.
+    NeverResponds,
+    /// The connection is neither made nor refused. Only a timeout of the client ends the request.
+    /// The SDK's default connect timeout is 3.1 seconds.
     NeverConnects,
-    /// The request is carried out at once; its answer takes this long, beside the fake's
-    /// [`latency`](super::FakeKinesisBuilder::latency).
+    /// The request is carried out at once. Its response comes after this time, in addition to the
+    /// fake's [`latency`](super::FakeKinesisBuilder::latency).
     Late(Duration),
-    /// The request is carried out at once; its answer comes at this many bytes a second, as on a
-    /// slow line. Zero is one.
+    /// The request is carried out at once. Its response arrives at this many bytes a second, as on
+    /// a slow line. Zero counts as one.
     ///
     /// ```
     /// use kinesis_shards::testing::{FakeKinesis, Fault};
@@ -87,79 +88,80 @@ pub enum Fault {
     /// # }
     /// ```
     SlowBody(u32),
-    /// The connection cannot be made: the request is not carried out.
+    /// The connection is refused: the request is not carried out.
     ConnectionRefused,
-    /// The connection breaks before the answer: the request *is* carried out.
+    /// The connection breaks before the response arrives. The request *is* carried out.
     ConnectionReset,
-    /// The request is carried out, and half of its answer comes.
+    /// The request is carried out, and half of its response arrives.
     TruncatedBody,
-    /// The request is carried out, and the answer is a web page, with status 200.
+    /// The request is carried out, and the response is a web page with status 200.
     NotJson,
-    /// The request is carried out, and the members of its answer are of other types than they
-    /// should be.
+    /// The request is carried out, and the members of its response have the wrong types.
     WrongTypes,
-    /// The request is not carried out; this is its answer, with status 200.
+    /// The request is not carried out. This is the body of its response, with status 200.
     Body(String),
     /// `ListShards` shows the stream as it was this long ago, with the shards that have expired
     /// since.
     StaleListing(Duration),
-    /// `ListShards` leaves this shard out.
+    /// `ListShards` omits this shard.
     OmitShard(String),
-    /// `ListShards` leaves out about one shard in four; which ones is up to the number.
+    /// `ListShards` omits about one shard in four. The number is the seed that picks them.
     OmitSomeShards(u64),
-    /// `ListShards` shows this closed shard as open, and its children beside it.
+    /// `ListShards` shows this closed shard as open, and its children unchanged.
     ParentStillOpen(String),
-    /// `ListShards` shows this closed shard without any that descends from it.
+    /// `ListShards` shows this closed shard, and omits its descendants.
     NoChildrenYet(String),
-    /// `ListShards` gives a page without shards and a token for the next one.
+    /// `ListShards` returns a page without shards and a token for the next page.
     EmptyPage,
-    /// `GetRecords` gives no records this time, though there may be some.
+    /// `GetRecords` returns no records, although there may be some.
     EmptyRead,
-    /// `GetRecords` gives neither a next iterator nor child shards with its records, although the
-    /// shard goes on.
+    /// `GetRecords` returns its records with neither a next iterator nor child shards, although the
+    /// shard has not ended.
     NoNextIterator,
-    /// `ListShards` gives a list without a shard, although the stream has some. A page that follows
-    /// another, by its `NextToken`, is as it would be without the fault.
+    /// `ListShards` returns a list without shards, although the stream has some. A page requested
+    /// by a `NextToken` is unchanged.
     NoShards,
-    /// `GetRecords` gives the last records of a closed shard together with its end (no next
-    /// iterator, and the child shards), or the end comes in one more answer: as
-    /// [`FakeKinesisBuilder::end_with_last_records`] says for all requests, for one alone.
+    /// `GetRecords` returns the end of a closed shard (no next iterator, and the child shards)
+    /// together with its last records (`true`), or in one more response (`false`). It applies
+    /// [`FakeKinesisBuilder::end_with_last_records`] to a single request.
     ///
     /// [`FakeKinesisBuilder::end_with_last_records`]:
     /// super::FakeKinesisBuilder::end_with_last_records
     EndWithLastRecords(bool),
-    /// `PutRecords` writes its records but those at these places, the first being 0, which are
-    /// throttled: `ProvisionedThroughputExceededException`.
+    /// `PutRecords` writes its records, except those at these indices, which fail with
+    /// `ProvisionedThroughputExceededException`.
     ThrottleEntries(Vec<usize>),
-    /// `PutRecords` throttles about one record in four and writes the others; which ones is up to
-    /// the number.
+    /// `PutRecords` throttles about one record in four and writes the others. The number is the
+    /// seed that picks them.
     ThrottleSomeEntries(u64),
-    /// `PutRecords` writes its records but those at these places, the first being 0, which fail:
+    /// `PutRecords` writes its records, except those at these indices, which fail with
     /// `InternalFailure`.
     FailEntries(Vec<usize>),
 }
 
-/// What a fault does to a request.
+/// The effect of a fault on its request.
 pub(crate) enum Effect {
-    /// Not carried out, and answered with this error.
-    Refuse { status: u16, code: String, message: &'static str },
-    /// Not carried out, and answered with this.
-    Answer(String),
-    /// Not carried out, and never answered.
-    Silence,
-    /// Not carried out: there is no connection.
-    Unreachable,
-    /// Not carried out, and there is never a connection.
-    NoConnection,
-    /// Carried out, with something wrong in the answer.
+    /// The request is not carried out, and this error is its response.
+    Reject { status: u16, code: String, message: &'static str },
+    /// The request is not carried out, and this body is its response.
+    Respond(String),
+    /// The request is not carried out, and gets no response.
+    NeverResponds,
+    /// The request is not carried out: its connection is refused.
+    ConnectionRefused,
+    /// The request is not carried out: its connection is never made.
+    NeverConnects,
+    /// The request is carried out with these faults in its result.
     Override(Override),
-    /// Carried out, with something done to the answer.
+    /// The request is carried out, and its response is damaged.
     Damage(Damage),
 }
 
+/// Damage to a response on its way to the client.
 #[derive(Clone, Copy)]
 pub(crate) enum Damage {
     Late(Duration),
+    /// In bytes a second.
     Slow(u32),
     Lost,
     Truncated,
@@ -167,52 +169,59 @@ pub(crate) enum Damage {
     WrongTypes,
 }
 
+impl Damage {
+    /// Returns whether the client still gets the whole response.
+    pub(crate) fn is_only_delay(self) -> bool {
+        matches!(self, Self::Late(_) | Self::Slow(_))
+    }
+}
+
 impl Fault {
     pub(crate) fn effect(&self, operation: &str, now: Millis) -> Effect {
-        let refuse = |status, code: &str| Effect::Refuse {
+        let reject = |status, code: &str| Effect::Reject {
             status,
             code: code.to_owned(),
             message: "A fault of FakeKinesis.",
         };
-        // As AWS says it: `LimitExceededException` alone also stands for limits that waiting does
-        // not change.
-        let throttle = |code: Code| Effect::Refuse {
+        // The message is AWS's: `LimitExceededException` also stands for limits that waiting does
+        // not change, and only the message tells them apart.
+        let throttle = |code: Code| Effect::Reject {
             status: 400,
             code: code.as_str().to_owned(),
             message: "Rate exceeded: a fault of FakeKinesis.",
         };
-        let of_records =
+        let is_of_records =
             matches!(operation, "GetRecords" | "GetShardIterator" | "PutRecord" | "PutRecords");
         let list = |listing| Effect::Override(Override { listing, ..Override::default() });
         let read = |read| Effect::Override(Override { read, ..Override::default() });
         let put = |entries| Effect::Override(Override { entries, ..Override::default() });
         match self {
-            Self::Throttled if of_records => throttle(Code::ThroughputExceeded),
+            Self::Throttled if is_of_records => throttle(Code::ThroughputExceeded),
             Self::Throttled | Self::LimitExceeded => throttle(Code::LimitExceeded),
-            Self::InternalFailure if of_records => refuse(500, "InternalFailureException"),
-            Self::InternalFailure => refuse(500, "InternalFailure"),
-            Self::ServiceUnavailable => refuse(503, "ServiceUnavailable"),
-            Self::AccessDenied => refuse(400, "AccessDeniedException"),
-            Self::ResourceNotFound => refuse(400, Code::ResourceNotFound.as_str()),
-            Self::ExpiredIterator => refuse(400, Code::ExpiredIterator.as_str()),
-            Self::ExpiredNextToken => refuse(400, Code::ExpiredNextToken.as_str()),
-            Self::KmsThrottling => refuse(400, "KMSThrottlingException"),
-            Self::KmsDisabled => refuse(400, "KMSDisabledException"),
-            Self::KmsAccessDenied => refuse(400, "KMSAccessDeniedException"),
-            Self::KmsInvalidState => refuse(400, "KMSInvalidStateException"),
-            Self::KmsNotFound => refuse(400, "KMSNotFoundException"),
-            Self::KmsOptInRequired => refuse(400, "KMSOptInRequired"),
-            Self::InvalidSequenceNumber => Effect::Refuse {
+            Self::InternalFailure if is_of_records => reject(500, "InternalFailureException"),
+            Self::InternalFailure => reject(500, "InternalFailure"),
+            Self::ServiceUnavailable => reject(503, "ServiceUnavailable"),
+            Self::AccessDenied => reject(400, "AccessDeniedException"),
+            Self::ResourceNotFound => reject(400, Code::ResourceNotFound.as_str()),
+            Self::ExpiredIterator => reject(400, Code::ExpiredIterator.as_str()),
+            Self::ExpiredNextToken => reject(400, Code::ExpiredNextToken.as_str()),
+            Self::KmsThrottling => reject(400, "KMSThrottlingException"),
+            Self::KmsDisabled => reject(400, "KMSDisabledException"),
+            Self::KmsAccessDenied => reject(400, "KMSAccessDeniedException"),
+            Self::KmsInvalidState => reject(400, "KMSInvalidStateException"),
+            Self::KmsNotFound => reject(400, "KMSNotFoundException"),
+            Self::KmsOptInRequired => reject(400, "KMSOptInRequired"),
+            Self::InvalidSequenceNumber => Effect::Reject {
                 status: 400,
                 code: Code::InvalidArgument.as_str().to_owned(),
-                message: "StartingSequenceNumber used in GetShardIterator is invalid because it did \
-                          not come from this stream.",
+                message: "StartingSequenceNumber used in GetShardIterator is invalid because it \
+                          did not come from this stream.",
             },
-            Self::Error { status, code } => refuse(*status, code),
-            Self::NeverAnswers => Effect::Silence,
-            Self::NeverConnects => Effect::NoConnection,
-            Self::ConnectionRefused => Effect::Unreachable,
-            Self::Body(body) => Effect::Answer(body.clone()),
+            Self::Error { status, code } => reject(*status, code),
+            Self::NeverResponds => Effect::NeverResponds,
+            Self::NeverConnects => Effect::NeverConnects,
+            Self::ConnectionRefused => Effect::ConnectionRefused,
+            Self::Body(body) => Effect::Respond(body.clone()),
             Self::Late(by) => Effect::Damage(Damage::Late(*by)),
             Self::SlowBody(rate) => Effect::Damage(Damage::Slow(*rate)),
             Self::ConnectionReset => Effect::Damage(Damage::Lost),
@@ -225,21 +234,23 @@ impl Fault {
             Self::ParentStillOpen(id) => list(ListingFault::StillOpen(id.clone())),
             Self::NoChildrenYet(id) => list(ListingFault::Childless(id.clone())),
             Self::EmptyPage => list(ListingFault::Empty),
-            Self::EmptyRead => read(ReadFaults { dry: true, ..ReadFaults::default() }),
-            Self::NoNextIterator => read(ReadFaults { cut: true, ..ReadFaults::default() }),
+            Self::EmptyRead => read(ReadFaults { no_records: true, ..ReadFaults::default() }),
+            Self::NoNextIterator => {
+                read(ReadFaults { no_continuation: true, ..ReadFaults::default() })
+            }
             Self::NoShards => list(ListingFault::NoShards),
             Self::EndWithLastRecords(with_last_records) => read(ReadFaults {
                 end_with_last_records: Some(*with_last_records),
                 ..ReadFaults::default()
             }),
-            Self::ThrottleEntries(these) => put(FailedEntries::Throttled(these.clone())),
+            Self::ThrottleEntries(indices) => put(FailedEntries::Throttled(indices.clone())),
             Self::ThrottleSomeEntries(number) => put(FailedEntries::SomeThrottled(*number)),
-            Self::FailEntries(these) => put(FailedEntries::Failed(these.clone())),
+            Self::FailEntries(indices) => put(FailedEntries::Failed(indices.clone())),
         }
     }
 
-    /// Whether this fault can befall `operation` at all: what it would do nothing to, and what AWS
-    /// never answers to it, it cannot.
+    /// Returns whether this fault can apply to `operation`: whether it changes something, and AWS
+    /// can respond in this way.
     pub(crate) fn applies_to(&self, operation: &str) -> bool {
         match self {
             Self::StaleListing(_)
@@ -268,7 +279,7 @@ impl Fault {
             }
             Self::ResourceNotFound => !matches!(operation, "CreateStream" | "ListStreams"),
             Self::TruncatedBody | Self::NotJson | Self::WrongTypes | Self::Body(_) => {
-                has_answer(operation)
+                has_body(operation)
             }
             Self::Throttled
             | Self::LimitExceeded
@@ -276,7 +287,7 @@ impl Fault {
             | Self::ServiceUnavailable
             | Self::AccessDenied
             | Self::Error { .. }
-            | Self::NeverAnswers
+            | Self::NeverResponds
             | Self::NeverConnects
             | Self::Late(_)
             | Self::SlowBody(_)
@@ -285,13 +296,23 @@ impl Fault {
         }
     }
 
+    /// Asserts that this fault can apply to `operation`. A test would otherwise wait for a fault
+    /// that never comes.
+    ///
     /// # Panics
     ///
-    /// If there is no such operation, or this fault cannot befall it: a test that waits for it
-    /// would prove nothing.
+    /// Panics if there is no such operation, or if the fault cannot apply to it.
     #[track_caller]
-    pub(crate) fn must_befall(&self, operation: &str) {
-        assert!(OPERATIONS.contains(&operation), "{operation} is not an operation of FakeKinesis");
-        assert!(self.applies_to(operation), "{self:?} cannot befall {operation}");
+    pub(crate) fn assert_applies_to(&self, operation: &str) {
+        assert_is_operation(operation);
+        assert!(self.applies_to(operation), "{self:?} cannot apply to {operation}");
     }
+}
+
+/// # Panics
+///
+/// Panics if there is no such operation.
+#[track_caller]
+pub(crate) fn assert_is_operation(operation: &str) {
+    assert!(OPERATIONS.contains(&operation), "{operation} is not an operation of FakeKinesis");
 }

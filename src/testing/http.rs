@@ -20,7 +20,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-use crate::testing::server::{Answer, Outcome, Server};
+use crate::testing::server::{Outcome, Response, Server};
 
 #[derive(Clone)]
 pub(crate) struct Client(pub(crate) Arc<Server>);
@@ -67,8 +67,7 @@ impl HttpConnector for Connector {
             // The read timeout covers the connect time as well, as it does in the SDK's connector.
             match connector.read_timeout {
                 Some(limit) => {
-                    let timed_out =
-                        |_| Err(ConnectorError::timeout(Box::new(broken(ErrorKind::TimedOut))));
+                    let timed_out = |_| Err(ConnectorError::timeout(error(ErrorKind::TimedOut)));
                     timeout(limit, connector.exchange(request)).await.unwrap_or_else(timed_out)
                 }
                 None => connector.exchange(request).await,
@@ -85,27 +84,25 @@ impl Connector {
         let operation =
             request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
         match self.server.handle(operation.unwrap_or_default(), &body) {
-            Outcome::Answer { answer, after } => {
-                self.wait(after).await;
-                response(answer, self.server.date())
+            Outcome::Response { response, delay } => {
+                self.wait(delay).await;
+                http_response(response, self.server.date())
             }
-            Outcome::Silence => pending().await,
-            Outcome::Unreachable => {
+            Outcome::NeverResponds => pending().await,
+            Outcome::ConnectionRefused => {
                 self.wait(Duration::ZERO).await;
-                Err(ConnectorError::io(Box::new(broken(ErrorKind::ConnectionRefused)))
-                    .never_connected())
+                Err(ConnectorError::io(error(ErrorKind::ConnectionRefused)).never_connected())
             }
-            Outcome::NoConnection => match self.connect_timeout {
+            Outcome::NeverConnects => match self.connect_timeout {
                 Some(limit) => {
                     sleep(limit).await;
-                    Err(ConnectorError::timeout(Box::new(broken(ErrorKind::TimedOut)))
-                        .never_connected())
+                    Err(ConnectorError::timeout(error(ErrorKind::TimedOut)).never_connected())
                 }
                 None => pending().await,
             },
-            Outcome::Lost => {
+            Outcome::ConnectionReset => {
                 self.wait(Duration::ZERO).await;
-                Err(ConnectorError::io(Box::new(broken(ErrorKind::ConnectionReset))))
+                Err(ConnectorError::io(error(ErrorKind::ConnectionReset)))
             }
         }
     }
@@ -122,20 +119,20 @@ impl Connector {
     }
 }
 
-fn broken(kind: ErrorKind) -> Error {
-    Error::new(kind, "a fault of FakeKinesis")
+fn error(kind: ErrorKind) -> Box<Error> {
+    Box::new(Error::new(kind, "a fault of FakeKinesis"))
 }
 
-fn response(answer: Answer, date: Option<String>) -> Result<HttpResponse, ConnectorError> {
+fn http_response(response: Response, date: Option<String>) -> Result<HttpResponse, ConnectorError> {
     let status =
-        answer.status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
-    let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
-    response.headers_mut().insert("content-type", "application/x-amz-json-1.1");
+        response.status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
+    let mut http = HttpResponse::new(status, SdkBody::from(response.body));
+    http.headers_mut().insert("content-type", "application/x-amz-json-1.1");
     if let Some(date) = date {
-        response.headers_mut().insert("date", date);
+        http.headers_mut().insert("date", date);
     }
-    if let Some(code) = answer.error {
-        response.headers_mut().insert("x-amzn-errortype", code);
+    if let Some(code) = response.error {
+        http.headers_mut().insert("x-amzn-errortype", code);
     }
-    Ok(response)
+    Ok(http)
 }

@@ -48,7 +48,7 @@ impl RandomFaults {
     /// from 0 to 1.
     #[track_caller]
     pub fn rate_of(mut self, operation: &str, fault: Fault, share: f64) -> Self {
-        fault.must_befall(operation);
+        fault.assert_applies_to(operation);
         self.rates.push((Some(operation.to_owned()), fault, checked(share)));
         self
     }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "EmptyPage cannot befall GetRecords")]
+    #[should_panic(expected = "EmptyPage cannot apply to GetRecords")]
     fn fault_without_effect_on_the_operation_panics() {
         let _ = RandomFaults::seeded(1).rate_of("GetRecords", Fault::EmptyPage, 0.5);
     }

@@ -1,4 +1,4 @@
-//! What all clones of a fake share, and the one path that every request takes.
+//! The state that all clones of a fake share, and the path of a request through it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,24 +11,24 @@ use tokio::time::Instant;
 
 use crate::testing::clock::Clock;
 use crate::testing::fault::{Damage, Effect};
-use crate::testing::log::Request;
 use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::service::Service;
 use crate::testing::model::time::Millis;
+use crate::testing::request::Request;
 use crate::testing::script::Script;
-use crate::testing::wire;
-use crate::testing::wire::operations::{Override, Reply};
+use crate::testing::wire::operations::respond;
+use crate::testing::wire::reply::Override;
 
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// Tells this fake from every other of the process.
+    /// Distinguishes the fakes of one process.
     number: u64,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     state: Mutex<State>,
 }
 
-/// What does not change once the fake is built.
+/// The settings that do not change once the fake is built.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) keeps_log: bool,
@@ -44,22 +44,22 @@ pub(crate) struct State {
     pub(crate) script: Script,
 }
 
-/// How many fakes there have been.
+/// The number of fakes that this process has built.
 static FAKES: AtomicU64 = AtomicU64::new(0);
 
-/// What becomes of a request.
+/// The outcome of a request, as its client sees it.
 pub(crate) enum Outcome {
-    Answer { answer: Answer, after: Duration },
-    Silence,
-    Unreachable,
-    NoConnection,
-    Lost,
+    Response { response: Response, delay: Duration },
+    NeverResponds,
+    ConnectionRefused,
+    NeverConnects,
+    ConnectionReset,
 }
 
-/// An answer on the wire.
-pub(crate) struct Answer {
+/// A response on the wire.
+pub(crate) struct Response {
     pub(crate) status: u16,
-    /// The error code, for the header of that name.
+    /// The error code, for the header `x-amzn-errortype`.
     pub(crate) error: Option<String>,
     pub(crate) body: String,
 }
@@ -71,7 +71,7 @@ impl Server {
         Self { number, clock, settings, state: Mutex::new(state) }
     }
 
-    /// The header `Date` of an answer that is given now, if answers have one.
+    /// Returns the header `Date` of a response that is sent now, if responses have one.
     pub(crate) fn date(&self) -> Option<String> {
         let ahead = i64::try_from(self.settings.date_ahead.as_secs()).ok()?;
         let seconds = i64::try_from(self.clock.now().0 / 1000).ok()?.saturating_add(ahead);
@@ -83,8 +83,8 @@ impl Server {
         format!("FakeKinesis {}", self.number)
     }
 
-    /// The state. A test that failed while it held the lock has not broken it: every change is made
-    /// at once.
+    /// Locks the state. A poisoned lock is no reason to fail: a call that panics in a test has
+    /// applied its change as a whole or not at all.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,57 +96,60 @@ impl Server {
 
     pub(crate) fn handle(&self, operation: &str, body: &[u8]) -> Outcome {
         let at = Instant::now();
-        let (body, well_formed) = match serde_json::from_slice(body) {
+        let (body, is_object) = match serde_json::from_slice(body) {
             Ok(body @ Value::Object(_)) => (body, true),
             _ => (Value::Null, false),
         };
         let mut request = Request::new(operation, body, at);
-        // Called while the state is free, for it may call the fake.
-        let hook = self.state().script.hook();
+        // The hook runs without the lock, because it may call the fake.
+        let hook = self.state().script.hook.clone();
         let hooked = hook.and_then(|hook| hook(&request));
         if let Some(fault) = &hooked {
-            assert!(fault.applies_to(operation), "the hook's {fault:?} cannot befall {operation}");
+            assert!(
+                fault.applies_to(operation),
+                "{fault:?}, which the hook returned, cannot apply to {operation}"
+            );
         }
 
         let mut state = self.state();
         let now = self.clock.at(at);
         request.fault = state.script.next(operation, hooked);
-        let mut carry_out = |twist| {
-            if well_formed {
-                wire::operations::answer(&mut state.service, operation, request.body(), now, twist)
-            } else {
-                Err(ApiError::new(Code::Serialization, "The body is no JSON object."))
-            }
-        };
+        let effect = request.fault.as_ref().map(|fault| fault.effect(operation, now));
         let mut read = None;
-        let mut done = |result: Result<Reply, ApiError>| {
-            Outcome::now(result.map(|reply| {
+        let mut carry_out = |overrides| {
+            if !is_object {
+                let error = ApiError::new(Code::Serialization, "The body is not a JSON object.");
+                return Outcome::now(Err(error));
+            }
+            let reply = respond(&mut state.service, operation, request.body(), now, overrides);
+            Outcome::now(reply.map(|reply| {
                 read = reply.read;
                 reply.body
             }))
         };
-        let outcome = match request.fault.as_ref().map(|fault| fault.effect(operation, now)) {
-            None => done(carry_out(Override::default())),
-            Some(Effect::Override(twist)) => done(carry_out(twist)),
-            Some(Effect::Damage(damage @ (Damage::Late(_) | Damage::Slow(_)))) => {
-                done(carry_out(Override::default())).damaged(damage)
-            }
+        let outcome = match effect {
+            None => carry_out(Override::default()),
+            Some(Effect::Override(overrides)) => carry_out(overrides),
             Some(Effect::Damage(damage)) => {
-                Outcome::now(carry_out(Override::default()).map(|reply| reply.body)).damaged(damage)
+                let outcome = carry_out(Override::default()).damaged(damage);
+                if !damage.is_only_delay() {
+                    read = None;
+                }
+                outcome
             }
-            Some(Effect::Answer(body)) => Outcome::now(Ok(body)),
-            Some(Effect::Refuse { status, code, message }) => Outcome::Answer {
-                answer: Answer::error(status, &code, message),
-                after: Duration::ZERO,
+            Some(Effect::Respond(body)) => Outcome::now(Ok(body)),
+            Some(Effect::Reject { status, code, message }) => Outcome::Response {
+                response: Response::error(status, &code, message),
+                delay: Duration::ZERO,
             },
-            Some(Effect::Silence) => Outcome::Silence,
-            Some(Effect::Unreachable) => Outcome::Unreachable,
-            Some(Effect::NoConnection) => Outcome::NoConnection,
+            Some(Effect::NeverResponds) => Outcome::NeverResponds,
+            Some(Effect::ConnectionRefused) => Outcome::ConnectionRefused,
+            Some(Effect::NeverConnects) => Outcome::NeverConnects,
         };
         if self.settings.keeps_log {
             request.read = read;
-            if let Outcome::Answer { answer, .. } = &outcome {
-                request.error.clone_from(&answer.error);
+            if let Outcome::Response { response, .. } = &outcome {
+                request.error.clone_from(&response.error);
             }
             state.log.push(request);
         }
@@ -156,45 +159,44 @@ impl Server {
 
 impl Outcome {
     fn now(result: Result<String, ApiError>) -> Self {
-        let answer = match result {
-            Ok(body) => Answer { status: 200, error: None, body },
-            Err(api_error) => Answer::error(400, api_error.code.as_str(), &api_error.message),
+        let response = match result {
+            Ok(body) => Response { status: 200, error: None, body },
+            Err(api_error) => Response::error(400, api_error.code.as_str(), &api_error.message),
         };
-        Self::Answer { answer, after: Duration::ZERO }
+        Self::Response { response, delay: Duration::ZERO }
     }
 
     fn damaged(self, damage: Damage) -> Self {
-        let Self::Answer { mut answer, mut after } = self else { return self };
+        let Self::Response { mut response, mut delay } = self else { return self };
         match damage {
-            Damage::Lost => return Self::Lost,
-            Damage::Late(by) => after = by,
+            Damage::Lost => return Self::ConnectionReset,
+            Damage::Late(by) => delay = by,
             Damage::Slow(rate) => {
-                let millis = answer.body.len() as u64 * 1_000 / u64::from(rate.max(1));
-                after = Duration::from_millis(millis);
+                let millis = response.body.len() as u64 * 1_000 / u64::from(rate.max(1));
+                delay = Duration::from_millis(millis);
             }
-            // What was refused all the same keeps its error.
-            _ if answer.error.is_some() => {}
+            // An error response keeps its error.
+            _ if response.error.is_some() => {}
             Damage::Truncated => {
-                answer.body =
-                    String::from_utf8_lossy(&answer.body.as_bytes()[..answer.body.len() / 2])
-                        .into_owned();
-                if answer.body.is_empty() {
-                    answer.body.push('{');
+                let half = &response.body.as_bytes()[..response.body.len() / 2];
+                response.body = String::from_utf8_lossy(half).into_owned();
+                if response.body.is_empty() {
+                    response.body.push('{');
                 }
             }
-            Damage::NotJson => "<html><body>It works!</body></html>".clone_into(&mut answer.body),
-            Damage::WrongTypes => WRONG_TYPES.clone_into(&mut answer.body),
+            Damage::NotJson => "<html><body>It works!</body></html>".clone_into(&mut response.body),
+            Damage::WrongTypes => WRONG_TYPES.clone_into(&mut response.body),
         }
-        Self::Answer { answer, after }
+        Self::Response { response, delay }
     }
 }
 
-/// The members of every answer, with types they do not have.
-const WRONG_TYPES: &str = r#"{"Shards":"none","NextToken":[7],"Records":7,"NextShardIterator":{},"ShardIterator":[],
-"ShardId":{},"SequenceNumber":[],"StreamNames":7,"StreamDescription":7,"StreamDescriptionSummary":"none",
-"CurrentShardCount":"four"}"#;
+/// The members of every response, each with a wrong type.
+const WRONG_TYPES: &str = r#"{"Shards":"none","NextToken":[7],"Records":7,"NextShardIterator":{},
+"ShardIterator":[],"ShardId":{},"SequenceNumber":[],"StreamNames":7,"StreamDescription":7,
+"StreamDescriptionSummary":"none","CurrentShardCount":"four"}"#;
 
-impl Answer {
+impl Response {
     fn error(status: u16, code: &str, message: &str) -> Self {
         let body = serde_json::json!({ "__type": code, "message": message }).to_string();
         Self { status, error: Some(code.to_owned()), body }

@@ -442,7 +442,7 @@ fn faults(seed: u64, share: f64) -> RandomFaults {
         Fault::LimitExceeded,
         Fault::InternalFailure,
         Fault::AccessDenied,
-        Fault::NeverAnswers,
+        Fault::NeverResponds,
         Fault::Late(Duration::from_millis(700)),
         Fault::ConnectionReset,
         Fault::TruncatedBody,

@@ -131,7 +131,7 @@ async fn a_request_of_a_runtime_that_was_shut_down_is_sent_again() {
     for operation in ["ListShards", "GetShardIterator", "GetRecords"] {
         let world = World::new(1);
         world.put(0..2);
-        world.kinesis.fail_next(operation, Fault::NeverAnswers);
+        world.kinesis.fail_next(operation, Fault::NeverResponds);
         let (mut records, other) = elsewhere(async || {
             let mut records = world.shards().records(&world.client);
             nothing_for(&mut records, Duration::from_secs(5)).await;

@@ -105,7 +105,7 @@ async fn the_trouble_of_one_shard_is_not_anothers() {
     for (operation, fault) in [
         ("GetShardIterator", Fault::ServiceUnavailable),
         ("GetRecords", Fault::Throttled),
-        ("GetRecords", Fault::NeverAnswers),
+        ("GetRecords", Fault::NeverResponds),
         ("GetRecords", Fault::Late(Duration::from_secs(40))),
     ] {
         let (kinesis, orders, client) = fake(2);

@@ -60,7 +60,7 @@ async fn without_a_code_the_text_names_the_cause() {
 #[tokio::test(start_paused = true)]
 async fn a_timeout_names_its_kind() {
     let (kinesis, _, _) = fake(1);
-    kinesis.fail_always("GetShardIterator", Fault::NeverAnswers);
+    kinesis.fail_always("GetShardIterator", Fault::NeverResponds);
     let timeouts =
         TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
     let text = text(&kinesis, with(&kinesis, |config| config.timeout_config(timeouts))).await;

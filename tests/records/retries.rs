@@ -17,7 +17,7 @@ async fn a_failed_read_is_tried_again_with_the_same_iterator() {
         Fault::ConnectionReset,
         Fault::TruncatedBody,
         Fault::NotJson,
-        Fault::NeverAnswers,
+        Fault::NeverResponds,
         Fault::Error { status: 418, code: "Teapot".to_owned() },
     ] {
         kinesis.fail_times("GetRecords", 2, fault);
@@ -191,8 +191,8 @@ async fn a_request_that_is_never_answered_is_given_up_and_made_again() {
         let stalls = aws_sdk_kinesis::config::StalledStreamProtectionConfig::disabled();
         let client = Client::from_conf(kinesis.config().stalled_stream_protection(stalls).build());
         put(&orders, 0..1);
-        kinesis.fail_times("GetShardIterator", 2, Fault::NeverAnswers);
-        kinesis.fail_times("GetRecords", 2, Fault::NeverAnswers);
+        kinesis.fail_times("GetShardIterator", 2, Fault::NeverResponds);
+        kinesis.fail_times("GetRecords", 2, Fault::NeverResponds);
         let (events, options) = retry_events();
         let options = runtime.into_iter().fold(options, ReadOptions::spawn_on);
         let mut records =

@@ -351,7 +351,7 @@ pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
         Fault::ServiceUnavailable,
         Fault::AccessDenied,
         Fault::Error { status: 400, code: "Teapot".to_owned() },
-        Fault::NeverAnswers,
+        Fault::NeverResponds,
         Fault::Late(Duration::from_millis(700)),
         Fault::Late(Duration::from_millis(1_900)),
         Fault::ConnectionRefused,

@@ -59,8 +59,8 @@ impl ApiError {
         Self::new(
             Code::Validation,
             format!(
-                "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: \
-                 Member must {constraint}"
+                "1 validation error detected: Value '{value}' at '{member}' failed to satisfy \
+                 constraint: Member must {constraint}"
             ),
         )
     }
@@ -69,5 +69,18 @@ impl ApiError {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+/// Returns the result of a call that a test makes itself.
+///
+/// # Panics
+///
+/// Panics with the error if the call was rejected: the test is wrong.
+#[track_caller]
+pub(crate) fn unwrap_or_panic<T>(result: Result<T, ApiError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(api_error) => panic!("FakeKinesis rejected the call: {api_error}"),
     }
 }

@@ -57,7 +57,8 @@ pub(crate) fn parse_hash_key(text: &str, member: &str) -> Result<u128, ApiError>
     }
     text.parse().map_err(|_| {
         ApiError::invalid(format!(
-            "Invalid {member}. {member} must be in the range: [0, 2^128-1]. Specified value was {text}"
+            "Invalid {member}. {member} must be in the range: [0, 2^128-1]. Specified value was \
+             {text}"
         ))
     })
 }

@@ -19,7 +19,7 @@ pub(crate) enum ShardFilter<'a> {
     FromTrimHorizon,
 }
 
-/// The parameters of a `ListShards` request, as they came.
+/// The parameters of a `ListShards` request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ListRequest<'a> {
     pub(crate) stream: StreamRef<'a>,
@@ -28,11 +28,11 @@ pub(crate) struct ListRequest<'a> {
     pub(crate) after: Option<&'a str>,
     pub(crate) filter: Option<ShardFilter<'a>>,
     pub(crate) max_results: Option<i64>,
-    /// Not part of the request: what is wrong with the answer.
-    pub(crate) listing_faults: ListingFault,
+    /// A fault of the response. It is not part of the request.
+    pub(crate) fault: ListingFault,
 }
 
-/// One page.
+/// One page of a listing.
 #[derive(Debug)]
 pub(crate) struct ListedShards<'a> {
     pub(crate) shards: Vec<ListedShard<'a>>,
@@ -45,9 +45,9 @@ impl Service {
         request: ListRequest<'_>,
         now: Millis,
     ) -> Result<ListedShards<'_>, ApiError> {
-        let page = page_of(request.max_results, self.page_size)?;
+        let page = page_length(request.max_results, self.page_size)?;
         let (name, from, selection, stream_id) = if let Some(text) = request.next_token {
-            refuse_beside_token(&request)?;
+            reject_beside_token(&request)?;
             let token: ListToken =
                 text.parse().map_err(|()| ApiError::invalid("Invalid NextToken."))?;
             if now.since(token.issued) > LIFETIME {
@@ -63,10 +63,8 @@ impl Service {
             (stream.name.clone(), from, selection, None)
         };
         let stream = self.stream(StreamRef::named(&name), now)?;
-        if !is_the_one(stream, stream_id, request.created) {
-            return Err(ApiError::not_found(format!(
-                "Stream {name} is not the one that was asked for."
-            )));
+        if !is_same_stream(stream, stream_id, request.created) {
+            return Err(ApiError::not_found(format!("Stream {name} has been created again.")));
         }
         if matches!(stream.status(now), Status::Creating | Status::Deleting) {
             let message = format!("Stream {name} is {}.", stream.status(now).as_str());
@@ -75,12 +73,12 @@ impl Service {
         let stream_id = stream.id;
         self.meters.admit_listing(stream_id, now)?;
         let stream = self.stream(StreamRef::named(&name), now)?;
-        let fault = match request.listing_faults {
+        let fault = match request.fault {
             ListingFault::NoShards if request.next_token.is_some() => ListingFault::None,
             fault => fault,
         };
         let view = View::new(fault, stream);
-        let mut rest = view.shards(stream, from).filter(|shard| selection.names(shard));
+        let mut rest = view.shards(stream, from).filter(|shard| selection.selects(shard));
         let shards: Vec<_> = rest.by_ref().take(page).collect();
         let next =
             if view.is_empty() { Some(from) } else { rest.next().map(|next| next.shard.index) };
@@ -91,7 +89,7 @@ impl Service {
     }
 }
 
-fn page_of(max_results: Option<i64>, page_size: usize) -> Result<usize, ApiError> {
+fn page_length(max_results: Option<i64>, page_size: usize) -> Result<usize, ApiError> {
     match max_results {
         None => Ok(page_size),
         Some(max @ 1..=10_000) => Ok(usize::try_from(max).unwrap_or(page_size).min(page_size)),
@@ -104,8 +102,8 @@ fn page_of(max_results: Option<i64>, page_size: usize) -> Result<usize, ApiError
     }
 }
 
-/// A token says it all: whatever else names or selects is refused beside it.
-fn refuse_beside_token(request: &ListRequest<'_>) -> Result<(), ApiError> {
+/// Rejects every parameter that names a stream or selects shards: a token carries all of them.
+fn reject_beside_token(request: &ListRequest<'_>) -> Result<(), ApiError> {
     let beside = [
         (request.stream.name.is_some(), "StreamName"),
         (request.stream.arn.is_some(), "StreamARN"),
@@ -121,7 +119,7 @@ fn refuse_beside_token(request: &ListRequest<'_>) -> Result<(), ApiError> {
     }
 }
 
-/// The start and the selection of a listing's first page. They stay the same on all that follow.
+/// Returns the index at which a listing starts, and its selection. Later pages keep the selection.
 fn resolve(
     stream: &Stream,
     request: &ListRequest<'_>,
@@ -132,7 +130,8 @@ fn resolve(
         None | Some(ShardFilter::FromTrimHorizon) => Selection::All,
         Some(ShardFilter::AfterShardId(id)) => {
             if after.is_some() {
-                let message = "ExclusiveStartShardId and ShardFilter of type AFTER_SHARD_ID cannot be provided together.";
+                let message = "ExclusiveStartShardId and ShardFilter of type AFTER_SHARD_ID \
+                               cannot be provided together.";
                 return Err(ApiError::invalid(message));
             }
             after = Some(id);
@@ -141,7 +140,7 @@ fn resolve(
         Some(ShardFilter::AtLatest) => Selection::OpenOf(stream.next_index),
         Some(ShardFilter::AtTrimHorizon) => Selection::OpenAt(stream.trim_horizon(now)),
         Some(ShardFilter::AtTimestamp(time)) => Selection::OpenAt(time),
-        // Before the trim horizon, too: what has expired is not there to be listed.
+        // A time before the trim horizon needs no correction: expired shards are gone.
         Some(ShardFilter::FromTimestamp(time)) => Selection::OpenSince(time),
     };
     let after = after
@@ -152,19 +151,19 @@ fn resolve(
     Ok((after.map_or(0, |after| after.saturating_add(1)), selection))
 }
 
-/// Streams that have one name after another are told apart by their creation, which a client knows
-/// to the second.
-fn is_the_one(stream: &Stream, id: Option<u64>, created: Option<Millis>) -> bool {
+/// Returns whether `stream` is the one that a token or a creation time names, and not one that was
+/// created again under its name. A client knows the creation time to the second.
+fn is_same_stream(stream: &Stream, id: Option<u64>, created: Option<Millis>) -> bool {
     id.is_none_or(|id| id == stream.id)
         && created.is_none_or(|created| created.0 / 1000 == stream.created.0 / 1000)
 }
 
 impl Selection {
-    fn names(self, shard: &ListedShard<'_>) -> bool {
+    fn selects(self, shard: &ListedShard<'_>) -> bool {
         match self {
             Self::All => true,
             Self::OpenOf(shards) => {
-                // What has closed since has children that are newer.
+                // A shard that has closed since has newer children.
                 let open = shard.closed.is_none()
                     || shard.shard.children.iter().all(|child| *child >= shards);
                 shard.shard.index < shards && open
@@ -186,7 +185,8 @@ mod tests {
     const HOUR: u64 = 3_600_000;
     const ORDERS: StreamRef<'static> = StreamRef { name: Some("orders"), arn: None };
 
-    /// Two shards at hour 0; shard 0 split at hour 1 into 2 and 3; 3 and 1 merged at hour 2 into 4.
+    /// Returns a service with shards 0 and 1. At hour 1, shard 0 is split into 2 and 3. At hour 2,
+    /// shards 3 and 1 are merged into 4.
     fn service() -> Service {
         let mut service = Service::default();
         service.create_stream("orders", Mode::Provisioned, 2, START).expect("a stream");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn every_filter_names_its_shards() {
+    fn every_filter_selects_its_shards() {
         let service = &mut service();
         let now = at(3);
         assert_eq!(listed(service, None, now), [0, 1, 2, 3, 4]);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trim_horizon_moves_and_closed_shards_expire() {
+    fn trim_horizon_moves_and_closed_shards_expire() {
         let service = &mut service();
         let half_past_one_next_day = Millis(at(25).0 + HOUR / 2);
         assert_eq!(
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_retention_keeps_what_is_there_and_brings_nothing_back() {
+    fn longer_retention_keeps_shards_and_restores_none() {
         let service = &mut service();
         service.increase_retention(ORDERS, 48, Millis(at(25).0 + HOUR / 2)).expect("increased");
         assert_eq!(listed(service, None, at(27)), [1, 2, 3, 4]);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_kept_across_pages() {
+    fn pages_keep_the_filter() {
         let service = &mut service();
         let between = Millis(at(1).0 + 1);
         for filter in [
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_open_at_the_first_page_is_listed_on_those_that_follow() {
+    fn later_pages_list_shards_that_closed_after_the_first_page() {
         let service = &mut service();
         let latest = |service: &mut Service, token: Option<&str>| {
             let (stream, filter) = match token {
@@ -319,18 +319,18 @@ mod tests {
     }
 
     #[test]
-    fn what_expires_early_takes_the_trim_horizon_with_it() {
+    fn early_expiry_moves_the_trim_horizon() {
         let service = &mut service();
         let stream = service.stream_mut(ORDERS, at(3)).expect("the stream");
         stream.expire_shard("shardId-000000000000", at(3)).expect("closed");
         assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), at(3)), [1, 2, 3]);
-        // A longer retention does not lead back to what is gone.
+        // A longer retention does not move the horizon back.
         service.increase_retention(ORDERS, 48, at(35)).expect("increased");
         assert_eq!(listed(service, Some(ShardFilter::AtTrimHorizon), at(36)), [2, 4]);
     }
 
     #[test]
-    fn what_is_older_than_what_expired_early_is_still_listed() {
+    fn shards_older_than_an_early_expired_one_stay_listed() {
         let service = &mut service();
         let stream = service.stream_mut(ORDERS, at(3)).expect("the stream");
         stream.expire_shard("shardId-000000000003", at(3)).expect("closed");
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_lives_five_minutes_and_stands_alone() {
+    fn token_is_valid_for_five_minutes_and_excludes_other_parameters() {
         let service = &mut service();
         let first = ListRequest { stream: ORDERS, max_results: Some(2), ..ListRequest::default() };
         let token =
@@ -359,13 +359,13 @@ mod tests {
             ListRequest { filter: Some(ShardFilter::AtLatest), ..next.clone() },
             ListRequest { next_token: Some("garbage"), ..next.clone() },
         ] {
-            let what = format!("{beside:?}");
-            assert_eq!(code(beside, at(3)), Err(Code::InvalidArgument), "{what}");
+            let request = format!("{beside:?}");
+            assert_eq!(code(beside, at(3)), Err(Code::InvalidArgument), "{request}");
         }
     }
 
     #[test]
-    fn a_token_of_a_deleted_stream_is_not_one_of_its_namesake() {
+    fn token_is_invalid_after_the_stream_is_created_again() {
         let service = &mut service();
         let first = ListRequest { stream: ORDERS, max_results: Some(2), ..ListRequest::default() };
         let token =
@@ -374,12 +374,12 @@ mod tests {
         service.create_stream("orders", Mode::Provisioned, 4, at(3)).expect("created again");
         let next = ListRequest { next_token: Some(&token), ..ListRequest::default() };
         assert_eq!(
-            service.list_shards(next, at(3)).expect_err("refused").code,
+            service.list_shards(next, at(3)).expect_err("rejected").code,
             Code::ResourceNotFound
         );
         let old = ListRequest { stream: ORDERS, created: Some(START), ..ListRequest::default() };
         assert_eq!(
-            service.list_shards(old, at(3)).expect_err("refused").code,
+            service.list_shards(old, at(3)).expect_err("rejected").code,
             Code::ResourceNotFound
         );
         let new = ListRequest { stream: ORDERS, created: Some(at(3)), ..ListRequest::default() };
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_bounded() {
+    fn page_length_is_bounded() {
         let service = &mut service();
         let mut pages = |max| {
             let request =
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_named_by_name_or_arn_or_both() {
+    fn request_names_its_stream_by_name_or_arn_or_both() {
         let service = &mut service();
         let mut code = |name, arn| {
             let request = ListRequest { stream: StreamRef { name, arn }, ..ListRequest::default() };

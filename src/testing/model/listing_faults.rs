@@ -7,12 +7,12 @@ use crate::testing::model::shard::{Shard, shard_index};
 use crate::testing::model::stream::Stream;
 use crate::testing::model::time::Millis;
 
-/// What is wrong with one page of a listing.
+/// A fault of one page of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ListingFault {
     #[default]
     None,
-    /// Without any shard and without a token, if the page is a first page.
+    /// The page has no shards and no token, if it is the first page.
     NoShards,
     /// The page shows the stream as it was at this time, with the shards that have expired since.
     AsOf(Millis),
@@ -39,21 +39,21 @@ pub(crate) struct ListedShard<'a> {
 
 /// A fault of a listing, resolved against a stream.
 pub(crate) struct View {
-    listing_faults: ListingFault,
+    fault: ListingFault,
     subject: Option<u32>,
     hidden: HashSet<u32>,
 }
 
 impl View {
-    pub(crate) fn new(listing_faults: ListingFault, stream: &Stream) -> Self {
-        let subject = match &listing_faults {
+    pub(crate) fn new(fault: ListingFault, stream: &Stream) -> Self {
+        let subject = match &fault {
             ListingFault::Without(id)
             | ListingFault::StillOpen(id)
             | ListingFault::Childless(id) => shard_index(id),
             _ => None,
         };
         let mut hidden = HashSet::new();
-        if let (ListingFault::Childless(_), Some(subject)) = (&listing_faults, subject) {
+        if let (ListingFault::Childless(_), Some(subject)) = (&fault, subject) {
             // Children have greater indices than their parents, so one pass finds every descendant.
             for shard in stream.shards() {
                 if shard.parents().any(|parent| parent == subject || hidden.contains(&parent)) {
@@ -61,7 +61,7 @@ impl View {
                 }
             }
         }
-        Self { listing_faults, subject, hidden }
+        Self { fault, subject, hidden }
     }
 
     /// Returns the shards from an index on, as this view shows them.
@@ -71,7 +71,7 @@ impl View {
         from: u32,
     ) -> impl Iterator<Item = ListedShard<'a>> {
         let mut gone = Vec::new();
-        if let ListingFault::AsOf(then) = self.listing_faults {
+        if let ListingFault::AsOf(then) = self.fault {
             let since = stream.gone.iter().filter(|gone| gone.since > then).map(|gone| &gone.shard);
             gone.extend(since.filter(|shard| shard.index >= from));
             gone.sort_unstable_by_key(|shard| shard.index);
@@ -93,7 +93,7 @@ impl View {
             ListedShard { shard, end: None, closed: None },
         );
         let is_subject = self.subject == Some(shard.index);
-        match self.listing_faults {
+        match self.fault {
             ListingFault::AsOf(then) if shard.opened > then => None,
             ListingFault::AsOf(then) if shard.closed.is_some_and(|closed| closed > then) => {
                 Some(open)
@@ -112,7 +112,7 @@ impl View {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.listing_faults == ListingFault::Empty
+        self.fault == ListingFault::Empty
     }
 }
 

@@ -258,12 +258,12 @@ proptest! {
         loop {
             // With `empty`, every second page has no shards.
             let is_empty = empty && pages % 2 == 1;
-            let listing_faults = if is_empty { ListingFault::Empty } else { ListingFault::None };
+            let fault = if is_empty { ListingFault::Empty } else { ListingFault::None };
             let request = match &token {
                 Some(token) => {
-                    ListRequest { next_token: Some(token), listing_faults, ..ListRequest::default() }
+                    ListRequest { next_token: Some(token), fault, ..ListRequest::default() }
                 }
-                None => ListRequest { stream: ORDERS, listing_faults, ..ListRequest::default() },
+                None => ListRequest { stream: ORDERS, fault, ..ListRequest::default() },
             };
             let response = service.list_shards(request, now).expect("a page");
             prop_assert!(response.shards.len() <= page);

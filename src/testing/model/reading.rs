@@ -11,12 +11,12 @@ use crate::testing::model::stream::Stream;
 use crate::testing::model::time::Millis;
 use crate::testing::model::token::{Cursor, LIFETIME};
 
-/// The most records of one answer.
+/// The maximum number of records in one response.
 const MAX_RECORDS: i64 = 10_000;
-/// The most bytes of one answer.
+/// The maximum number of bytes in one response.
 pub(crate) const MAX_READ_BYTES: usize = 10 << 20;
 
-/// Where an iterator starts.
+/// The position at which an iterator starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum IteratorStart<'a> {
     AfterSequence(&'a str),
@@ -26,30 +26,30 @@ pub(crate) enum IteratorStart<'a> {
     TrimHorizon,
 }
 
-/// What is odd about one answer of `GetRecords`, as AWS's are at times.
+/// Faults of one response to `GetRecords`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReadFaults {
-    /// No records, although there may be some.
-    pub(crate) dry: bool,
-    /// Neither a next iterator nor child shards.
-    pub(crate) cut: bool,
-    /// Whether the last records of a closed shard come with its end, if not as the service has it.
+    /// The response has no records, although there may be some.
+    pub(crate) no_records: bool,
+    /// The response has neither a next iterator nor child shards.
+    pub(crate) no_continuation: bool,
+    /// Whether the end of a closed shard comes with its last records. `None` leaves this to the
+    /// service.
     pub(crate) end_with_last_records: Option<bool>,
 }
 
-/// One answer of `GetRecords`.
+/// One response to `GetRecords`.
 #[derive(Debug)]
 pub(crate) struct ReadBatch<'a> {
-    /// The stream's, among those that had its name one after another.
+    /// Distinguishes the streams that have had this name.
     pub(crate) stream_id: u64,
-    /// Whose records they are.
     pub(crate) shard: &'a Shard,
     pub(crate) records: Vec<&'a Record>,
     pub(crate) ended: bool,
     /// `None` at the end of a closed shard.
     pub(crate) next_iterator: Option<String>,
     pub(crate) behind: Duration,
-    /// Told at the end of a closed shard, and only there.
+    /// Empty, except at the end of a closed shard.
     pub(crate) children: Vec<&'a Shard>,
 }
 
@@ -68,8 +68,8 @@ impl Service {
             IteratorStart::Latest => shard.records.next(),
             IteratorStart::AtTimestamp(time) if time > now => {
                 return Err(ApiError::invalid(format!(
-                    "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. \
-                     timestampInMillis: {}, currentTimestampInMillis: {}",
+                    "The timestampInMillis parameter cannot be greater than the \
+                     currentTimestampInMillis. timestampInMillis: {}, currentTimestampInMillis: {}",
                     time.0, now.0
                 )));
             }
@@ -92,12 +92,12 @@ impl Service {
         Ok(iterator)
     }
 
-    /// One batch.
+    /// Reads one batch.
     pub(crate) fn read(
         &mut self,
         iterator: &str,
         limit: Option<i64>,
-        odd: ReadFaults,
+        faults: ReadFaults,
         now: Millis,
     ) -> Result<ReadBatch<'_>, ApiError> {
         let limit = check_limit(limit)?;
@@ -110,34 +110,35 @@ impl Service {
             _ => return Err(stream.no_shard_at(at.shard)),
         }
         self.meters.admit_read(key, now)?;
-        // Not through `live_stream`, which would borrow the meters as well.
+        // `live_stream` would borrow the meters too.
         let stream = self
             .streams
             .get(&at.stream)
             .ok_or_else(|| ApiError::not_found("The stream is gone."))?;
         let shard = stream.shard_at(at.shard)?;
         let offset = at.offset.max(shard.records.first());
-        let records = take(shard.records.from(offset), if odd.dry { 0 } else { limit });
+        let records = take(shard.records.from(offset), if faults.no_records { 0 } else { limit });
         self.meters.have_read(key, records.iter().map(|record| record.size()).sum(), now);
         let next = offset + records.len() as u64;
         let left = shard.records.from(next).next();
-        let with_last_records = odd.end_with_last_records.unwrap_or(self.end_with_last_records);
+        let with_last_records = faults.end_with_last_records.unwrap_or(self.end_with_last_records);
         let may_end = if self.kinesalite_ends {
-            !at.is_new && !odd.dry && records.is_empty()
+            !at.is_new && !faults.no_records && records.is_empty()
         } else {
-            !odd.dry && (with_last_records || records.is_empty())
+            !faults.no_records && (with_last_records || records.is_empty())
         };
         let ended = !shard.is_open() && left.is_none() && may_end;
         let behind = match (left, shard.closed) {
             (Some(left), _) => {
                 let reached = records.last().map_or(left.arrived, |last| last.arrived);
-                // Zero would say that nothing is left.
+                // Zero would mean that the batch reached the tip of the shard.
                 now.since(reached).max(Duration::from_millis(1))
             }
             (None, Some(closed)) if ended && self.kinesalite_ends => now.since(closed),
             (None, _) => Duration::ZERO,
         };
-        let names_children = ended && self.child_shards && !self.kinesalite_ends && !odd.cut;
+        let names_children =
+            ended && self.child_shards && !self.kinesalite_ends && !faults.no_continuation;
         let children = shard
             .children
             .iter()
@@ -148,7 +149,7 @@ impl Service {
             shard,
             records,
             ended,
-            next_iterator: (!ended && !odd.cut)
+            next_iterator: (!ended && !faults.no_continuation)
                 .then(|| cursor(stream, shard.index, next, now, false)),
             behind,
             children: children.collect(),
@@ -166,7 +167,7 @@ fn check_limit(limit: Option<i64>) -> Result<usize, ApiError> {
     }
 }
 
-/// The shard an iterator points to, if it is an iterator that is still good.
+/// Parses an iterator and checks that it has not expired.
 fn parse_iterator(iterator: &str, now: Millis) -> Result<Cursor, ApiError> {
     let cursor: Cursor =
         iterator.parse().map_err(|()| ApiError::invalid("Invalid ShardIterator."))?;
@@ -174,8 +175,8 @@ fn parse_iterator(iterator: &str, now: Millis) -> Result<Cursor, ApiError> {
         return Err(ApiError::new(
             Code::ExpiredIterator,
             format!(
-                "Iterator expired. The iterator was created at time {} while right now it is {} which is further \
-                 in the future than the tolerated delay of 300000 milliseconds.",
+                "Iterator expired. The iterator was created at time {} while right now it is {} \
+                 which is further in the future than the tolerated delay of 300000 milliseconds.",
                 cursor.issued.0, now.0
             ),
         ));
@@ -189,7 +190,7 @@ fn cursor(stream: &Stream, shard: u32, offset: u64, now: Millis, is_new: bool) -
         .to_string()
 }
 
-/// As many records as fit one answer, and one if there is any.
+/// Returns as many records as one response can hold, and at least one if there is any.
 fn take<'a>(records: impl Iterator<Item = &'a Record>, limit: usize) -> Vec<&'a Record> {
     let mut bytes = 0;
     records
@@ -202,18 +203,20 @@ fn take<'a>(records: impl Iterator<Item = &'a Record>, limit: usize) -> Vec<&'a 
         .collect()
 }
 
+/// Parses a sequence number and checks that it is one of `shard`.
 fn own_sequence(stream: &Stream, shard: &Shard, text: &str) -> Result<SequenceNumber, ApiError> {
     let invalid = |why: &str| {
         ApiError::invalid(format!(
-            "StartingSequenceNumber {text} used in GetShardIterator on shard {} in stream {} under account {} \
-             is invalid{why}.",
+            "StartingSequenceNumber {text} used in GetShardIterator on shard {} in stream {} under \
+             account {} is invalid{why}.",
             shard.id, stream.name, stream.account
         ))
     };
     let sequence: SequenceNumber = text.parse().map_err(|()| invalid(""))?;
     if sequence.shard != shard.index {
         return Err(ApiError::invalid(format!(
-            "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard with {}",
+            "Invalid StartingSequenceNumber. It encodes {}, while it was used in a call to a shard \
+             with {}",
             shard_id(sequence.shard),
             shard.id
         )));

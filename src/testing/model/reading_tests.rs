@@ -1,8 +1,7 @@
-//! Tests of [`super::reading`]: apart from it, for the two together are too long for one page.
+//! Tests of [`super::reading`].
 
 use crate::testing::model::api_error::Code;
-use crate::testing::model::reading::ReadBatch;
-use crate::testing::model::reading::{IteratorStart, ReadFaults};
+use crate::testing::model::reading::{IteratorStart, ReadBatch, ReadFaults};
 use crate::testing::model::service::{Service, StreamRef};
 use crate::testing::model::shard::shard_id;
 use crate::testing::model::stream::Mode;
@@ -48,7 +47,7 @@ fn read_from(service: &mut Service, start: IteratorStart<'_>, now: Millis) -> Ve
 }
 
 #[test]
-fn every_kind_of_iterator_starts_where_it_says() {
+fn every_kind_of_iterator_starts_at_its_position() {
     let service = &mut service(1);
     let numbers: Vec<_> =
         (0..4_u8).map(|n| put(service, 0, &[n], after(u64::from(n) * 1000))).collect();
@@ -75,11 +74,11 @@ fn every_kind_of_iterator_starts_where_it_says() {
 }
 
 #[test]
-fn an_iterator_of_what_never_was_is_refused() {
+fn iterator_for_an_invalid_position_is_rejected() {
     let service = &mut service(2);
     let other = put(service, u128::MAX, b"x", NOW);
     let mut code = |shard: &str, start| {
-        service.shard_iterator(ORDERS, shard, start, NOW).expect_err("refused").code
+        service.shard_iterator(ORDERS, shard, start, NOW).expect_err("rejected").code
     };
     let first = "shardId-000000000000";
     assert_eq!(code("shardId-000000000009", IteratorStart::Latest), Code::ResourceNotFound);
@@ -88,22 +87,22 @@ fn an_iterator_of_what_never_was_is_refused() {
     assert_eq!(code(first, IteratorStart::AtTimestamp(after(1))), Code::InvalidArgument);
     service.delete_stream(ORDERS, NOW).expect("deleted");
     service.create_stream("orders", Mode::Provisioned, 2, NOW).expect("again");
-    let refused = service.shard_iterator(
+    let rejected = service.shard_iterator(
         ORDERS,
         "shardId-000000000001",
         IteratorStart::AtSequence(&other),
         NOW,
     );
-    assert!(refused.expect_err("refused").message.contains("did not come from this stream"));
+    assert!(rejected.expect_err("rejected").message.contains("did not come from this stream"));
 }
 
 #[test]
-fn iterators_live_five_minutes() {
+fn iterator_is_valid_for_five_minutes() {
     let service = &mut service(1);
     let iterator = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
-    service.read(&iterator, None, ReadFaults::default(), after(300_000)).expect("still good");
+    service.read(&iterator, None, ReadFaults::default(), after(300_000)).expect("not expired");
     let mut code = |iterator: &str, limit, now| {
-        service.read(iterator, limit, ReadFaults::default(), now).expect_err("refused").code
+        service.read(iterator, limit, ReadFaults::default(), now).expect_err("rejected").code
     };
     assert_eq!(code(&iterator, None, after(300_001)), Code::ExpiredIterator);
     assert_eq!(code("garbage", None, NOW), Code::InvalidArgument);
@@ -112,23 +111,23 @@ fn iterators_live_five_minutes() {
 }
 
 #[test]
-fn an_iterator_does_not_outlive_its_stream() {
+fn iterator_is_invalid_after_its_stream_is_deleted() {
     let service = &mut service(1);
     let iterator = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
     service.delete_stream(ORDERS, NOW).expect("deleted");
     assert_eq!(
-        service.read(&iterator, None, ReadFaults::default(), NOW).expect_err("refused").code,
+        service.read(&iterator, None, ReadFaults::default(), NOW).expect_err("rejected").code,
         Code::ResourceNotFound
     );
     service.create_stream("orders", Mode::Provisioned, 1, NOW).expect("again");
     assert_eq!(
-        service.read(&iterator, None, ReadFaults::default(), NOW).expect_err("refused").code,
+        service.read(&iterator, None, ReadFaults::default(), NOW).expect_err("rejected").code,
         Code::ResourceNotFound
     );
 }
 
 #[test]
-fn across_a_split_and_a_merge_every_record_is_read_once() {
+fn every_record_is_read_once_across_a_split_and_a_merge() {
     for end_with_last_records in [true, false] {
         let service = &mut service(1);
         service.end_with_last_records = end_with_last_records;
@@ -154,7 +153,7 @@ fn across_a_split_and_a_merge_every_record_is_read_once() {
                 read.extend(data(&batch));
                 assert_eq!(batch.next_iterator.is_none(), !batch.children.is_empty());
                 for child in &batch.children {
-                    // A merged shard has two parents: its lower one leads to it.
+                    // A merged shard has two parents. Only the lower one leads to it here.
                     if child.parent == Some(shard) {
                         todo.push(child.index);
                     }
@@ -168,7 +167,7 @@ fn across_a_split_and_a_merge_every_record_is_read_once() {
 }
 
 #[test]
-fn the_end_of_a_closed_shard_names_its_children() {
+fn end_of_a_closed_shard_names_its_children() {
     let service = &mut service(2);
     put(service, 0, b"x", NOW);
     let open = iterator(service, 0, IteratorStart::TrimHorizon, NOW);
@@ -182,7 +181,7 @@ fn the_end_of_a_closed_shard_names_its_children() {
 }
 
 #[test]
-fn reads_are_cut_at_ten_mebibytes_and_say_how_far_behind_they_are() {
+fn batch_holds_ten_mebibytes_and_reports_how_far_it_is_behind() {
     let service = &mut service(1);
     for n in 0..12_u64 {
         put(service, 0, &vec![0; (1 << 20) - 1], after(n * 1000));
@@ -197,7 +196,7 @@ fn reads_are_cut_at_ten_mebibytes_and_say_how_far_behind_they_are() {
 }
 
 #[test]
-fn records_are_trimmed_by_their_age() {
+fn records_expire_by_age() {
     let service = &mut service(1);
     let day = 24 * 3_600_000;
     put(service, 0, &[1], NOW);
@@ -227,7 +226,7 @@ fn records_are_trimmed_by_their_age() {
 }
 
 #[test]
-fn an_iterator_to_what_was_trimmed_reads_the_rest_once() {
+fn iterator_at_an_expired_record_continues_with_the_oldest_record() {
     let service = &mut service(1);
     let day = 24 * 3_600_000;
     for n in 0..4_u8 {

@@ -24,8 +24,9 @@ impl Service {
         let (index, range) = open_shard(stream, shard)?;
         if key <= range.start.saturating_add(1) || key >= range.end {
             return Err(ApiError::invalid(format!(
-                "NewStartingHashKey {key} used in SplitShard() on shard {} in stream {} under account {} is not \
-                 both greater than one plus the shard's StartingHashKey {} and less than the shard's EndingHashKey {}.",
+                "NewStartingHashKey {key} used in SplitShard() on shard {} in stream {} under \
+                 account {} is not both greater than one plus the shard's StartingHashKey {} and \
+                 less than the shard's EndingHashKey {}.",
                 shard_id(index),
                 stream.name,
                 stream.account,
@@ -50,8 +51,8 @@ impl Service {
             (open_shard(stream, shard)?, open_shard(stream, adjacent)?);
         if !low_range.touches(high_range) {
             return Err(ApiError::invalid(format!(
-                "Shards {} and {} in stream {} under account {} are not an adjacent pair of shards eligible for \
-                 merging",
+                "Shards {} and {} in stream {} under account {} are not an adjacent pair of shards \
+                 eligible for merging",
                 shard_id(low),
                 shard_id(high),
                 stream.name,
@@ -127,8 +128,8 @@ fn open_shard(stream: &Stream, id: &str) -> Result<(u32, HashRange), ApiError> {
     let shard = stream.shard(id)?;
     if !shard.is_open() {
         return Err(ApiError::invalid(format!(
-            "Shard {} in stream {} under account {} has already been merged or split, and thus is not eligible \
-             for merging or splitting.",
+            "Shard {} in stream {} under account {} has already been merged or split, and thus is \
+             not eligible for merging or splitting.",
             shard.id, stream.name, stream.account
         )));
     }
@@ -140,7 +141,8 @@ fn check_target(stream: &Stream, current: usize, target: usize) -> Result<(), Ap
         Err(ApiError::new(
             code,
             format!(
-                "UpdateShardCount of stream {} under account {} from {current} to {target} shards: {why}",
+                "UpdateShardCount of stream {} under account {} from {current} to {target} shards: \
+                 {why}",
                 stream.name, stream.account
             ),
         ))

@@ -1,4 +1,4 @@
-//! The whole service: streams by name, and how they come and go.
+//! The service: its settings and its streams, which it creates, finds and deletes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::testing::model::stream::{
 use crate::testing::model::time::Millis;
 use crate::testing::model::token::{LIFETIME, StreamsToken};
 
-/// The shards of a new stream in on-demand mode.
+/// The number of shards of a new stream in on-demand mode.
 pub(crate) const ON_DEMAND_SHARDS: u32 = 4;
-/// The largest record that a stream may be made for.
+/// The largest value for the maximum record size of a stream.
 const MAX_RECORD_KIB: u32 = 10_240;
 
-/// How a request names its stream: by name, by ARN, or by both.
+/// A reference to a stream: a name, an ARN, or both.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StreamRef<'a> {
     pub(crate) name: Option<&'a str>,
@@ -28,7 +28,7 @@ impl<'a> StreamRef<'a> {
         Self { name: Some(name), arn: None }
     }
 
-    /// The stream's name, in the region and the account of `service`.
+    /// Returns the name of a stream in the region and the account of `service`.
     pub(crate) fn resolve(self, service: &Service) -> Result<&'a str, ApiError> {
         let from_arn = self.arn.map(|arn| name_in_arn(arn, service)).transpose()?;
         match (self.name, from_arn) {
@@ -83,22 +83,22 @@ fn check_name(name: &str) -> Result<(), ApiError> {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
-    /// The region every stream is in.
+    /// The region of every stream.
     pub(crate) region: String,
-    /// The account every stream belongs to.
+    /// The account of every stream.
     pub(crate) account: String,
     pub(crate) streams: BTreeMap<String, Stream>,
-    /// The last generation of shards, of any stream. Each is the current second, or the next one
-    /// that is free.
+    /// The latest generation of shards of any stream. A generation is the second in which it
+    /// begins, or the next second that no other generation has.
     last_generation: u64,
-    /// How long a stream stays CREATING, UPDATING or DELETING.
+    /// How long a stream stays `CREATING`, `UPDATING` or `DELETING` after a request.
     pub(crate) transition: Duration,
-    /// Whether a closed shard ends with its last records, or in one more, empty answer.
+    /// Whether the end of a closed shard comes with its last records, or in one more response.
     pub(crate) end_with_last_records: bool,
     /// Whether the end of a closed shard names its children.
     pub(crate) child_shards: bool,
     pub(crate) kinesalite_ends: bool,
-    /// The most shards in one answer to `ListShards`.
+    /// The maximum number of shards in one response to `ListShards`.
     pub(crate) page_size: usize,
     pub(crate) meters: Meters,
 }
@@ -141,7 +141,7 @@ impl Service {
                 "have value greater than or equal to 1",
             ));
         }
-        self.settle(now);
+        self.remove_deleted(now);
         if self.streams.contains_key(name) {
             let message = format!("Stream {name} under account {} already exists.", self.account);
             return Err(ApiError::new(Code::ResourceInUse, message));
@@ -153,7 +153,7 @@ impl Service {
         Ok(())
     }
 
-    /// Removes a stream as a request does: it is `DELETING` for as long as a transition takes.
+    /// Deletes a stream as a request does: it stays `DELETING` for the transition time.
     pub(crate) fn delete_stream(
         &mut self,
         stream: StreamRef<'_>,
@@ -164,28 +164,28 @@ impl Service {
         if !matches!(stream.change, Change::Deleting(_)) {
             stream.change = Change::Deleting(until);
         }
-        self.settle(now);
+        self.remove_deleted(now);
         Ok(())
     }
 
-    /// Removes a stream at once.
+    /// Deletes a stream at once.
     pub(crate) fn remove_stream(
         &mut self,
         stream: StreamRef<'_>,
         now: Millis,
     ) -> Result<(), ApiError> {
         self.stream_mut(stream, now)?.change = Change::Deleting(now);
-        self.settle(now);
+        self.remove_deleted(now);
         Ok(())
     }
 
-    /// Removes the streams whose deletion is through.
-    fn settle(&mut self, now: Millis) {
+    /// Removes the streams whose deletion is complete.
+    fn remove_deleted(&mut self, now: Millis) {
         self.streams
             .retain(|_, stream| !matches!(stream.change, Change::Deleting(until) if until <= now));
     }
 
-    /// The streams whose names follow that of `after`, or those that a token has left to list.
+    /// Returns the streams whose names follow `after`, or those that a token has left to list.
     pub(crate) fn list_streams(
         &mut self,
         after: Option<&str>,
@@ -198,12 +198,12 @@ impl Service {
         if token.as_ref().is_some_and(|token| now.since(token.issued) > LIFETIME) {
             return Err(ApiError::new(Code::ExpiredNextToken, "The pagination token has expired."));
         }
-        self.settle(now);
+        self.remove_deleted(now);
         let after = token.map(|token| token.after).or(after.map(str::to_owned)).unwrap_or_default();
         Ok(self.streams.values().filter(move |stream| stream.name > after))
     }
 
-    /// A stream in any state, with what has expired gone from it.
+    /// Returns a stream in any status, after its expired shards are removed.
     pub(crate) fn stream(
         &mut self,
         stream: StreamRef<'_>,
@@ -236,7 +236,7 @@ impl Service {
         let stream = self.stream_mut(stream, now)?;
         check_retention(hours)?;
         if hours < stream.retention_hours {
-            return Err(retention_refused(stream, hours, "shorter", "Decrease"));
+            return Err(retention_rejected(stream, hours, "shorter", "Decrease"));
         }
         stream.set_retention(hours, now);
         Ok(())
@@ -251,13 +251,13 @@ impl Service {
         let stream = self.stream_mut(stream, now)?;
         check_retention(hours)?;
         if hours > stream.retention_hours {
-            return Err(retention_refused(stream, hours, "longer", "Increase"));
+            return Err(retention_rejected(stream, hours, "longer", "Increase"));
         }
         stream.set_retention(hours, now);
         Ok(())
     }
 
-    /// Sets the largest record that the stream takes.
+    /// Sets the maximum record size of the stream.
     pub(crate) fn set_record_size(
         &mut self,
         stream: StreamRef<'_>,
@@ -294,14 +294,15 @@ fn check_retention(hours: u32) -> Result<(), ApiError> {
         return Ok(());
     };
     Err(ApiError::invalid(format!(
-        "{bound} allowed retention period is {limit} hours. Requested retention period was {hours} hours."
+        "{bound} allowed retention period is {limit} hours. Requested retention period was \
+         {hours} hours."
     )))
 }
 
-fn retention_refused(stream: &Stream, hours: u32, how: &str, other: &str) -> ApiError {
+fn retention_rejected(stream: &Stream, hours: u32, how: &str, other: &str) -> ApiError {
     ApiError::invalid(format!(
-        "Requested retention period ({hours} hours) for stream {} can not be {how} than existing retention period \
-         ({} hours). Use {other}RetentionPeriod API.",
+        "Requested retention period ({hours} hours) for stream {} can not be {how} than existing \
+         retention period ({} hours). Use {other}RetentionPeriod API.",
         stream.name, stream.retention_hours
     ))
 }

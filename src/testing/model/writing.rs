@@ -54,7 +54,8 @@ impl NewRecord {
         if self.size() > max {
             let size = self.size();
             return Err(ApiError::invalid(format!(
-                "The record of {size} bytes is larger than the stream's maximum record size of {max} bytes.",
+                "The record of {size} bytes is larger than the stream's maximum record size of \
+                 {max} bytes.",
             )));
         }
         Ok(())

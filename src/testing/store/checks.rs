@@ -217,7 +217,7 @@ async fn assert_refused<S: CheckpointStore + ?Sized>(
     promise: &str,
 ) {
     let loaded = probe.try_load(stream, promise).await;
-    assert!(loaded.is_err(), "{promise}: load of {stream} gives {loaded:?}; it was to fail");
+    assert!(loaded.is_err(), "{promise}: load of {stream} returned {loaded:?} instead of an error");
 }
 
 async fn shards_apart<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
@@ -315,7 +315,8 @@ async fn dropped_saves<S: CheckpointStore + ?Sized>(probe: &Probe<'_, S>) {
         let is_either = loaded == rows([(FIRST, old)]) || loaded == rows([(FIRST, new)]);
         assert!(
             is_either,
-            "{promise}: load returned {loaded:?} for {stream} after a save that was dropped at {until:?}"
+            "{promise}: load returned {loaded:?} for {stream} after a save that was dropped at \
+             {until:?}"
         );
         let promise = "later saves work after a dropped one";
         probe.save(&stream, FIRST, &newer, promise).await;

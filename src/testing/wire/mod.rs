@@ -4,4 +4,5 @@ pub(crate) mod input;
 pub(crate) mod operations;
 pub(crate) mod output;
 pub(crate) mod records;
+pub(crate) mod reply;
 pub(crate) mod subject;

@@ -1,4 +1,4 @@
-//! The operations: from a request's members to the model, and from its result to an answer's text.
+//! The operations: each reads the members of a request, calls the model, and writes a response.
 
 use serde_json::Value;
 
@@ -6,17 +6,16 @@ use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::hash_range::parse_hash_key;
 use crate::testing::model::listing::{ListRequest, ShardFilter};
 use crate::testing::model::listing_faults::ListingFault;
-use crate::testing::model::reading::ReadFaults;
 use crate::testing::model::service::{ON_DEMAND_SHARDS, Service, StreamRef, check_record_size};
 use crate::testing::model::stream::{Change, Mode, Stream};
 use crate::testing::model::time::Millis;
 use crate::testing::model::token::StreamsToken;
-use crate::testing::model::writing::FailedEntries;
 use crate::testing::wire::input::{Input, required, seal, unseal};
 use crate::testing::wire::output::{Object, object};
+use crate::testing::wire::reply::{Override, Reply};
 use crate::testing::wire::{output, records};
 
-/// Every operation there is.
+/// The operations of the fake.
 pub(crate) const OPERATIONS: [&str; 16] = [
     "CreateStream",
     "DecreaseStreamRetentionPeriod",
@@ -36,39 +35,13 @@ pub(crate) const OPERATIONS: [&str; 16] = [
     "UpdateShardCount",
 ];
 
-/// What is wrong with an answer that is otherwise carried out.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Override {
-    pub(crate) listing: ListingFault,
-    pub(crate) read: ReadFaults,
-    pub(crate) entries: FailedEntries,
-}
-
-/// An answer, and what was read with it.
-#[derive(Debug, Default)]
-pub(crate) struct Reply {
-    pub(crate) body: String,
-    pub(crate) read: Option<Read>,
-}
-
-/// What one answer of `GetRecords` gave.
-#[derive(Clone, Debug)]
-pub(crate) struct Read {
-    pub(crate) stream_id: u64,
-    pub(crate) parents: Vec<String>,
-    pub(crate) records: usize,
-    pub(crate) bytes: usize,
-    /// It was the closed shard's last.
-    pub(crate) ended: bool,
-}
-
-/// The body of the answer to one request.
-pub(crate) fn answer(
+/// Carries out a request and returns its reply.
+pub(crate) fn respond(
     service: &mut Service,
     operation: &str,
     body: &Value,
     now: Millis,
-    twist: Override,
+    overrides: Override,
 ) -> Result<Reply, ApiError> {
     let input = Input(body);
     let body = match operation {
@@ -79,29 +52,29 @@ pub(crate) fn answer(
         "DeleteStream" => service.delete_stream(input.stream()?, now).map(|()| empty()),
         "DescribeStream" => describe_stream(service, input, now),
         "DescribeStreamSummary" => describe_stream_summary(service, input, now),
-        "GetRecords" => return records::get_records(service, input, twist.read, now),
+        "GetRecords" => return records::get_records(service, input, overrides.read, now),
         "GetShardIterator" => records::get_shard_iterator(service, input, now),
         "IncreaseStreamRetentionPeriod" => {
             retention(service, input, now, Service::increase_retention)
         }
-        "ListShards" => list_shards(service, input, twist.listing, now),
+        "ListShards" => list_shards(service, input, overrides.listing, now),
         "ListStreams" => list_streams(service, input, now),
         "MergeShards" => merge_shards(service, input, now),
         "PutRecord" => records::put_record(service, input, now),
-        "PutRecords" => records::put_records(service, input, &twist.entries, now),
+        "PutRecords" => records::put_records(service, input, &overrides.entries, now),
         "SplitShard" => split_shard(service, input, now),
         "UpdateMaxRecordSize" => update_max_record_size(service, input, now),
         "UpdateShardCount" => update_shard_count(service, input, now),
         other => {
-            let message = format!("{other} is not an operation this service knows.");
+            let message = format!("{other} is not an operation of this service.");
             Err(ApiError::new(Code::UnknownOperation, message))
         }
     };
     body.map(|body| Reply { body, read: None })
 }
 
-/// Whether the answers of an operation say anything.
-pub(crate) fn has_answer(operation: &str) -> bool {
+/// Returns whether the responses of an operation have a body.
+pub(crate) fn has_body(operation: &str) -> bool {
     !matches!(
         operation,
         "CreateStream"
@@ -114,7 +87,7 @@ pub(crate) fn has_answer(operation: &str) -> bool {
     )
 }
 
-/// What AWS answers when there is nothing to say: no body at all.
+/// Returns the empty body that AWS sends for an operation without a result.
 fn empty() -> String {
     String::new()
 }
@@ -188,7 +161,7 @@ fn retention(
     change: fn(&mut Service, StreamRef<'_>, u32, Millis) -> Result<(), ApiError>,
 ) -> Result<String, ApiError> {
     let hours = required(input.integer("RetentionPeriodHours")?, "retentionPeriodHours")?;
-    // AWS's API model sets no bounds: those are the operation's own.
+    // AWS's API model has no bounds here. The operation itself checks the hours.
     let hours = u32::try_from(hours.max(0)).unwrap_or(u32::MAX);
     let stream = input.stream()?;
     service.changeable(stream, now)?;
@@ -272,10 +245,10 @@ fn list_streams(service: &mut Service, input: Input<'_>, now: Millis) -> Result<
     }))
 }
 
-fn bounded(limit: Option<i64>, most: usize) -> Result<usize, ApiError> {
+fn bounded(limit: Option<i64>, max: usize) -> Result<usize, ApiError> {
     match limit {
-        None => Ok(most),
-        Some(limit @ 1..=10_000) => Ok(usize::try_from(limit).unwrap_or(most).min(most)),
+        None => Ok(max),
+        Some(limit @ 1..=10_000) => Ok(usize::try_from(limit).unwrap_or(max).min(max)),
         Some(limit) => Err(ApiError::constraint(limit, "limit", "have value between 1 and 10000")),
     }
 }
@@ -283,7 +256,7 @@ fn bounded(limit: Option<i64>, most: usize) -> Result<usize, ApiError> {
 fn list_shards(
     service: &mut Service,
     input: Input<'_>,
-    listing_faults: ListingFault,
+    fault: ListingFault,
     now: Millis,
 ) -> Result<String, ApiError> {
     let token = input.text("NextToken")?.map(unseal);
@@ -294,7 +267,7 @@ fn list_shards(
         after: input.text("ExclusiveStartShardId")?,
         filter: input.structure("ShardFilter")?.map(shard_filter).transpose()?,
         max_results: input.integer("MaxResults")?,
-        listing_faults,
+        fault,
     };
     let page = service.list_shards(request, now)?;
     Ok(object(|object| {
@@ -320,14 +293,14 @@ fn shard_filter(filter: Input<'_>) -> Result<ShardFilter<'_>, ApiError> {
             | "FROM_TRIM_HORIZON",
             ..,
         ) => Err(ApiError::invalid(format!(
-            "A ShardFilter has a ShardId if its type is AFTER_SHARD_ID, a Timestamp if it is AT_TIMESTAMP or \
-             FROM_TIMESTAMP, and neither otherwise: this one is {kind}."
+            "A ShardFilter has a ShardId if its type is AFTER_SHARD_ID, a Timestamp if it is \
+             AT_TIMESTAMP or FROM_TIMESTAMP, and neither otherwise: this one is {kind}."
         ))),
         _ => Err(ApiError::constraint(
             kind,
             "shardFilter.type",
-            "satisfy enum value set: [AFTER_SHARD_ID, AT_TRIM_HORIZON, FROM_TRIM_HORIZON, AT_LATEST, AT_TIMESTAMP, \
-             FROM_TIMESTAMP]",
+            "satisfy enum value set: [AFTER_SHARD_ID, AT_TRIM_HORIZON, FROM_TRIM_HORIZON, \
+             AT_LATEST, AT_TIMESTAMP, FROM_TIMESTAMP]",
         )),
     }
 }

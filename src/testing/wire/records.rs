@@ -10,9 +10,9 @@ use crate::testing::model::shard::shard_id;
 use crate::testing::model::time::Millis;
 use crate::testing::model::writing::{FailedEntries, NewRecord, Written};
 use crate::testing::wire::input::{Input, required, seal, unseal};
-use crate::testing::wire::operations::{Read, Reply};
 use crate::testing::wire::output;
 use crate::testing::wire::output::object;
+use crate::testing::wire::reply::{Read, Reply};
 
 pub(crate) fn get_shard_iterator(
     service: &mut Service,
@@ -29,8 +29,8 @@ pub(crate) fn get_shard_iterator(
         ("AT_TIMESTAMP", None, Some(time)) => IteratorStart::AtTimestamp(time),
         ("AT_TIMESTAMP", None, None) => {
             return Err(ApiError::invalid(
-                "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no \
-                 timestamp parameter.",
+                "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. \
+                 Current request has no timestamp parameter.",
             ));
         }
         ("LATEST", None, _) => IteratorStart::Latest,
@@ -45,8 +45,9 @@ pub(crate) fn get_shard_iterator(
             _,
         ) => {
             return Err(ApiError::invalid(format!(
-                "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or \
-                 (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} and {}.",
+                "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and \
+                 StartingSequenceNumber or (2) TRIM_HORIZON or LATEST and no \
+                 StartingSequenceNumber. Request specified {kind} and {}.",
                 if given.is_some() {
                     "also a StartingSequenceNumber"
                 } else {
@@ -58,8 +59,8 @@ pub(crate) fn get_shard_iterator(
             return Err(ApiError::constraint(
                 kind,
                 "shardIteratorType",
-                "satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, \
-                 TRIM_HORIZON]",
+                "satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, \
+                 AT_SEQUENCE_NUMBER, TRIM_HORIZON]",
             ));
         }
     };
@@ -70,11 +71,11 @@ pub(crate) fn get_shard_iterator(
 pub(crate) fn get_records(
     service: &mut Service,
     input: Input<'_>,
-    odd: ReadFaults,
+    faults: ReadFaults,
     now: Millis,
 ) -> Result<Reply, ApiError> {
     let iterator = unseal(required(input.text("ShardIterator")?, "shardIterator")?);
-    let batch = service.read(&iterator, input.integer("Limit")?, odd, now)?;
+    let batch = service.read(&iterator, input.integer("Limit")?, faults, now)?;
     let read = Read {
         stream_id: batch.stream_id,
         parents: batch.shard.parents().map(shard_id).collect(),

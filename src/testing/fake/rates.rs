@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::testing::fake::FakeKinesis;
-use crate::testing::log::Request;
+use crate::testing::request::Request;
 
 /// The events of the last second, and the largest number of events within any second.
 #[derive(Default)]
@@ -104,7 +104,7 @@ impl FakeKinesis {
     /// Panics with the name of a shard that was read more often. Also panics if the log has no
     /// `GetRecords`, because the assertion would then prove nothing: none was sent, the log was
     /// cleared, or the fake keeps no log (see
-    /// [`log_requests`](super::FakeKinesisBuilder::log_requests)).
+    /// [`log_requests`](crate::testing::FakeKinesisBuilder::log_requests)).
     #[track_caller]
     pub fn assert_read_rate_at_most(&self, max: usize) {
         self.assert_rate_at_most("GetRecords", "read", max);
@@ -160,7 +160,7 @@ impl FakeKinesis {
     /// A parent that was never read does not count: it may have expired, or reading began at the
     /// latest record. A `GetRecords` counts only if its whole response came back: one that was
     /// rejected, or whose response was lost or damaged, has read nothing. The
-    /// [module](super#testing-your-pipeline-across-a-reshard) has an example.
+    /// [module](crate::testing#testing-your-pipeline-across-a-reshard) has an example.
     ///
     /// # Panics
     ///

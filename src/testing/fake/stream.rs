@@ -7,21 +7,20 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{HashKeyRange, Record, SequenceNumberRange, Shard};
 
-use crate::testing::fake::must;
 use crate::testing::model;
-use crate::testing::model::api_error::ApiError;
+use crate::testing::model::api_error::{ApiError, unwrap_or_panic};
 use crate::testing::model::service::{Service, StreamRef};
 use crate::testing::model::shard::shard_id;
 use crate::testing::model::time::Millis;
 use crate::testing::model::writing::{NewRecord, Written};
 use crate::testing::server::Server;
 
-/// A stream of a [`FakeKinesis`](super::FakeKinesis).
+/// A stream of a [`FakeKinesis`](crate::testing::FakeKinesis).
 ///
 /// Its methods are not requests: no limit and no fault applies to them, and the log does not
 /// contain them. A change is complete when its method returns, whatever the stream's status,
-/// because a [`transition`](super::FakeKinesisBuilder::transition) applies to requests alone. The
-/// methods reshard streams in on-demand mode as well, as AWS's own scaling does.
+/// because a [`transition`](crate::testing::FakeKinesisBuilder::transition) applies to requests
+/// alone. The methods reshard streams in on-demand mode as well, as AWS's own scaling does.
 ///
 /// ```
 /// use kinesis_shards::testing::FakeKinesis;
@@ -62,7 +61,9 @@ impl FakeStream {
         &self,
         call: impl FnOnce(&mut Service, StreamRef<'_>, Millis) -> Result<T, ApiError>,
     ) -> T {
-        must(self.server.with(|service, now| call(service, StreamRef::named(&self.name), now)))
+        unwrap_or_panic(
+            self.server.with(|service, now| call(service, StreamRef::named(&self.name), now)),
+        )
     }
 
     /// Returns the stream's name.

@@ -1,4 +1,9 @@
-//! [`FakeKinesis`]: the handle to the fake, and what builds it.
+//! [`FakeKinesis`] and its builder.
+
+mod faults;
+mod log;
+mod rates;
+pub(crate) mod stream;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,18 +14,18 @@ use aws_sdk_kinesis::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_kinesis::config::{Builder, Credentials, HttpClient, Region};
 
 use crate::testing::clock::{Clock, DEFAULT_START, TokioSleep};
+use crate::testing::fake::stream::FakeStream;
 use crate::testing::http::Client as Http;
-use crate::testing::model::api_error::ApiError;
+use crate::testing::model::api_error::unwrap_or_panic;
 use crate::testing::model::limits::Limits;
-use crate::testing::model::service::{ON_DEMAND_SHARDS, Service, StreamRef};
+use crate::testing::model::service::{ON_DEMAND_SHARDS, Service};
 use crate::testing::model::stream::Mode;
 use crate::testing::model::time::Millis;
 use crate::testing::server::{Server, Settings};
-use crate::testing::stream::FakeStream;
 
 /// An in-process Amazon Kinesis for the real [`aws_sdk_kinesis::Client`]. Clones share one state.
 ///
-/// See the [module](super) for what it can do.
+/// The [module](crate::testing) describes it.
 ///
 /// ```
 /// use kinesis_shards::testing::FakeKinesis;
@@ -43,7 +48,8 @@ pub struct FakeKinesis {
     server: Arc<Server>,
 }
 
-/// Builds a [`FakeKinesis`] that is not the default one: see [`FakeKinesis::builder`].
+/// A builder of a [`FakeKinesis`] with other settings than the default: see
+/// [`FakeKinesis::builder`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct FakeKinesisBuilder {
@@ -53,28 +59,28 @@ pub struct FakeKinesisBuilder {
 }
 
 impl FakeKinesisBuilder {
-    /// What the fake's clock shows when it is built.
+    /// Sets the time of the fake's clock when it is built.
     ///
     /// # Default
     ///
-    /// 2026-01-01T00:00:00Z, in every run, so that the same calls give the same sequence numbers.
+    /// 2026-01-01T00:00:00Z in every run, so that the same calls give the same sequence numbers.
     pub fn starting_at(mut self, start: SystemTime) -> Self {
         self.start = start.into();
         self
     }
 
-    /// The most shards in one answer to `ListShards`; less than one is one.
+    /// Sets the maximum number of shards in one response to `ListShards`. Zero counts as one.
     ///
     /// # Default
     ///
-    /// 1,000, as at AWS. A smaller one tests paging on few shards, a larger one keeps paging out of
-    /// a benchmark.
+    /// 1,000, as at AWS. A smaller number tests paging with few shards; a larger one keeps paging
+    /// out of a benchmark.
     pub fn page_size(mut self, shards: usize) -> Self {
         self.service.page_size = shards.max(1);
         self
     }
 
-    /// The region the fake is in, as its ARNs and its clients say.
+    /// Sets the region of the fake's ARNs and clients.
     ///
     /// # Default
     ///
@@ -84,7 +90,7 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// The account the fake's streams belong to, as their ARNs say.
+    /// Sets the account of the fake's ARNs.
     ///
     /// # Default
     ///
@@ -92,52 +98,53 @@ impl FakeKinesisBuilder {
     ///
     /// # Panics
     ///
-    /// If it is not 12 digits.
+    /// Panics unless `account` has exactly 12 digits and nothing else.
     #[track_caller]
     pub fn account(mut self, account: &str) -> Self {
-        let well_formed = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-        assert!(well_formed, "{account} is no account: it is 12 digits");
+        let is_valid = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        assert!(is_valid, "an account id has 12 digits, and {account:?} has not");
         account.clone_into(&mut self.service.account);
         self
     }
 
-    /// How long each request takes, on tokio's clock. It is carried out at once; its answer comes
-    /// after this time.
+    /// Sets how long each request takes on tokio's clock. The fake carries out a request at once
+    /// and responds after this time.
     ///
-    /// With some, a pipeline that asks again and again without a pause still lets a paused clock go
-    /// on.
+    /// A pipeline that sends requests without a pause stops a paused clock. With a latency, the
+    /// clock still advances.
     ///
     /// # Default
     ///
-    /// Zero: a test knows what time it is, whatever its pipeline asks for. Every request lets other
-    /// tasks run all the same.
+    /// Zero, so that a test knows the time whatever its pipeline requests. Every request still
+    /// yields to other tasks.
     pub fn latency(mut self, latency: Duration) -> Self {
         self.settings.latency = latency;
         self
     }
 
-    /// How long a stream that a request has made, changed or removed stays `CREATING`, `UPDATING`
-    /// (after a split, a merge, or a new shard count) or `DELETING`. What a test does itself, with
-    /// [`FakeKinesis`] and [`FakeStream`], is complete when the call returns.
+    /// Sets how long a stream stays `CREATING`, `UPDATING` (after a split, a merge, or a new shard
+    /// count) or `DELETING` after a request has created, changed or deleted it. A change by a
+    /// method of [`FakeKinesis`] or [`FakeStream`] is complete when the method returns.
     ///
-    /// The shards themselves change at once. A stream that is not `ACTIVE` refuses further changes
-    /// with `ResourceInUseException`. One that is `CREATING` or `DELETING` is described and listed
-    /// by name (`DescribeStream`, `DescribeStreamSummary`, `ListStreams`); it refuses `ListShards`
-    /// with `ResourceInUseException`, and iterators, reads and writes with
+    /// The shards themselves change at once. A stream that is not `ACTIVE` rejects further changes
+    /// with `ResourceInUseException`. One that is `CREATING` or `DELETING` is still described and
+    /// listed by name (`DescribeStream`, `DescribeStreamSummary`, `ListStreams`); it rejects
+    /// `ListShards` with `ResourceInUseException`, and iterators, reads and writes with
     /// `ResourceNotFoundException`. AWS says that a stream that is `DELETING` *might* still take
-    /// reads and writes: the fake takes none, for a pipeline must be able to live without.
+    /// reads and writes. The fake takes none, because a client has to expect that.
     ///
     /// # Default
     ///
-    /// Zero: every change is complete when its call returns.
+    /// Zero: every change is complete when its request returns.
     pub fn transition(mut self, duration: Duration) -> Self {
         self.service.transition = duration;
         self
     }
 
-    /// Whether the answer with a closed shard's last records is also its end (no next iterator, and
-    /// the child shards), or the end comes in one more answer without records. AWS does either;
-    /// [`Fault::EndWithLastRecords`](super::Fault::EndWithLastRecords) says it for one request.
+    /// Sets whether the end of a closed shard (no next iterator, and the child shards) comes in one
+    /// response with its last records, or in one more response without records. AWS does both.
+    /// [`Fault::EndWithLastRecords`](crate::testing::Fault::EndWithLastRecords) decides for a
+    /// single request.
     ///
     /// # Default
     ///
@@ -170,7 +177,7 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// Which of AWS's limits hold for requests.
+    /// Sets which of AWS's limits apply to requests.
     ///
     /// # Default
     ///
@@ -180,8 +187,7 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// Whether requests are kept for [`FakeKinesis::requests`] and its kin. A benchmark may rather
-    /// not.
+    /// Sets whether the fake keeps a request log. A benchmark may disable it.
     ///
     /// # Default
     ///
@@ -191,23 +197,23 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// Whether answers have the HTTP header `Date`, as Kinesis's do: the fake's time, in whole
-    /// seconds.
+    /// Sets whether responses have the HTTP header `Date`, as Kinesis's do: the fake's time in
+    /// whole seconds.
     ///
-    /// The SDK takes a difference between that header and its own clock for an error of the latter,
-    /// and corrects its signatures by it. The fake's clients have the fake's clock, so that there
-    /// is none; a client with a clock of its own may see one.
+    /// The SDK takes a difference between this header and its own clock for clock skew, and
+    /// corrects the time in its signatures. The clients of the fake have the fake's clock, so they
+    /// see no skew. A client with a clock of its own may see one.
     ///
     /// # Default
     ///
-    /// `false`: an answer without it is one the SDK corrects nothing by, and cheaper.
+    /// `false`: the SDK corrects nothing, and a response costs less.
     pub fn date_header(mut self, with_date: bool) -> Self {
         self.settings.date_header = with_date;
         self
     }
 
-    /// Sets how far the HTTP header `Date` is ahead of the fake's clock, in whole seconds, as that
-    /// of a front end whose clock is not the shards'. Answers have the header then.
+    /// Sets how far the HTTP header `Date` is ahead of the fake's clock, in whole seconds, as if
+    /// the clocks of front end and shards differed. It also enables the header.
     ///
     /// # Default
     ///
@@ -225,7 +231,7 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// The fake, without streams.
+    /// Builds the fake, without streams.
     #[must_use]
     pub fn build(self) -> FakeKinesis {
         let clock = Clock::starting_at(self.start);
@@ -245,15 +251,15 @@ impl fmt::Debug for FakeKinesis {
     }
 }
 
-#[expect(clippy::must_use_candidate, reason = "a stream is made for its own sake as well")]
+#[expect(clippy::must_use_candidate, reason = "a test may ignore the stream it creates")]
 impl FakeKinesis {
-    /// A Kinesis without streams.
+    /// Creates a Kinesis without streams.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// A Kinesis with other than the default settings.
+    /// Returns a builder, for other settings than the default.
     pub fn builder() -> FakeKinesisBuilder {
         let settings = Settings {
             keeps_log: true,
@@ -266,26 +272,26 @@ impl FakeKinesis {
         builder.limits(Limits::aws())
     }
 
-    /// A client that talks to this fake: the SDK's own, with its standard retries, waiting on
-    /// tokio's clock.
+    /// Returns a client of this fake: the SDK's own, with its standard retries, on tokio's clock.
     ///
-    /// The clients of one fake share a retry quota, and no others do: the SDK's default is one
-    /// quota for the whole process, by which the faults of one test would take the retries from
+    /// The clients of one fake share a retry quota that no other client uses. The SDK's default is
+    /// one quota for the whole process, so the faults of one test would use up the retries of
     /// another.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::from_conf(self.config().build())
     }
 
-    /// The configuration of [`client`](Self::client), for one with another retry or timeout
-    /// configuration.
+    /// Returns the configuration of [`client`](Self::client), for a client with another retry or
+    /// timeout configuration.
     ///
     /// ```
     /// use aws_sdk_kinesis::{Client, config::retry::RetryConfig};
     /// use kinesis_shards::testing::FakeKinesis;
     ///
     /// let fake = FakeKinesis::new();
-    /// let without_retries = Client::from_conf(fake.config().retry_config(RetryConfig::disabled()).build());
+    /// let config = fake.config().retry_config(RetryConfig::disabled());
+    /// let without_retries = Client::from_conf(config.build());
     /// # drop(without_retries);
     /// ```
     #[must_use]
@@ -302,28 +308,29 @@ impl FakeKinesis {
             .http_client(Http(Arc::clone(&self.server)))
     }
 
-    /// The fake as an HTTP client, for a configuration of your own. Only Kinesis's operations are
-    /// known to it.
+    /// Returns the fake as an HTTP client, for a configuration of your own. It knows the operations
+    /// of Kinesis alone.
     #[must_use]
     pub fn http_client(&self) -> impl HttpClient + Clone + use<> {
         Http(Arc::clone(&self.server))
     }
 
-    /// What time the fake has: a fixed start (see [`FakeKinesisBuilder::starting_at`]) plus what
-    /// has passed on tokio's clock since. Use it for `AT_TIMESTAMP` rather than the system's time.
+    /// Returns the fake's time: a fixed start (see [`FakeKinesisBuilder::starting_at`]) plus the
+    /// time that has passed on tokio's clock. Use it for `AT_TIMESTAMP` instead of the system's
+    /// time.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.server.clock.now().into()
     }
 
-    /// [`tokio::time::advance`]: moves the fake's clock, and with it retention, tokens, iterators
-    /// and limits.
+    /// Advances tokio's paused clock, and with it retention, tokens, iterators and limits, as
+    /// [`tokio::time::advance`] does.
     ///
-    /// This is one jump, during which nothing runs: a pipeline that was to read every second wakes
-    /// once, with an iterator that has expired meanwhile and records that may be gone. It is for
-    /// tests that have nothing running. With something running, let the time pass: on a paused
-    /// clock, [`tokio::time::sleep`] goes from one timer to the next, lets everything run in its
-    /// turn, and takes no longer.
+    /// This is one jump, during which no task runs: a pipeline that reads every second wakes once,
+    /// with an expired iterator, and records may have expired too. Use it in tests in which nothing
+    /// else is running. Otherwise let time pass with [`tokio::time::sleep`], which takes no longer:
+    /// tokio advances a paused clock from one timer to the next, and each task runs when its timer
+    /// fires.
     ///
     /// ```
     /// use std::time::Duration;
@@ -355,56 +362,58 @@ impl FakeKinesis {
     ///
     /// # Panics
     ///
-    /// If tokio's time is not paused.
+    /// Panics if tokio's clock is not paused.
     pub async fn advance(&self, duration: Duration) {
         tokio::time::advance(duration).await;
     }
 
-    /// Changes which of AWS's limits hold, from now on.
+    /// Sets which of AWS's limits apply from now on.
     pub fn set_limits(&self, limits: Limits) {
         self.server.state().service.meters.limits = limits;
     }
 
-    /// Makes a stream of `shards` shards in provisioned mode.
+    /// Creates a stream with `shards` shards in provisioned mode.
     ///
     /// # Panics
     ///
-    /// If there is a stream of that name, the name is not a valid one, or `shards` is zero.
+    /// Panics if a stream of that name exists, if the name is invalid, or if `shards` is zero.
     #[track_caller]
     pub fn create_stream(&self, name: &str, shards: u32) -> FakeStream {
         let created = self
             .server
             .with(|service, now| service.create_stream(name, Mode::Provisioned, shards, now));
-        must(created);
+        unwrap_or_panic(created);
         self.stream(name)
     }
 
-    /// Makes a stream in on-demand mode, which has four shards. AWS alone reshards it: requests
-    /// that would are refused, and [`FakeStream::double`] and the other calls of a test do what AWS
-    /// does.
+    /// Creates a stream in on-demand mode, with four shards. AWS alone reshards such a stream: the
+    /// fake rejects requests to do so, and [`FakeStream::double`] and the other methods of
+    /// [`FakeStream`] do what AWS does.
     ///
     /// # Panics
     ///
-    /// If there is a stream of that name, or the name is not a valid one.
+    /// Panics if a stream of that name exists, or if the name is invalid.
     #[track_caller]
     pub fn create_on_demand_stream(&self, name: &str) -> FakeStream {
-        must(self.server.with(|service, now| {
+        let created = self.server.with(|service, now| {
             service.create_stream(name, Mode::OnDemand, ON_DEMAND_SHARDS, now)
-        }));
+        });
+        unwrap_or_panic(created);
         self.stream(name)
     }
 
-    /// Removes a stream and all that is in it.
+    /// Deletes a stream with its shards and records.
     ///
     /// # Panics
     ///
-    /// If there is no such stream.
+    /// Panics if the stream does not exist.
     #[track_caller]
     pub fn delete_stream(&self, name: &str) {
-        must(self.server.with(|service, now| service.remove_stream(StreamRef::named(name), now)));
+        self.stream(name).delete();
     }
 
-    /// The stream of that name, whether it exists or not: its calls are what panics if it does not.
+    /// Returns a handle to the stream of that name, which need not exist. The methods of the handle
+    /// panic if it does not.
     #[must_use]
     pub fn stream(&self, name: &str) -> FakeStream {
         FakeStream::new(Arc::clone(&self.server), name)
@@ -412,14 +421,5 @@ impl FakeKinesis {
 
     pub(crate) fn server(&self) -> &Server {
         &self.server
-    }
-}
-
-/// The result of a call that a test makes itself: if that is refused, the test is wrong.
-#[track_caller]
-pub(crate) fn must<T>(result: Result<T, ApiError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(api_error) => panic!("FakeKinesis refused: {api_error}"),
     }
 }
