@@ -10,7 +10,9 @@ use kinesis_shards::{StartAt, all_shards};
 #[tokio::main]
 async fn main() {
     tracing_subscriber::fmt().init(); // failed listings and reads are logged and retried
-    let stream = std::env::args().nth(1).expect("usage: follow STREAM-NAME-OR-ARN");
+    let Some(stream) = std::env::args().nth(1) else {
+        return eprintln!("usage: follow STREAM-NAME-OR-ARN");
+    };
     let client = &Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
 
     all_shards(client, stream)

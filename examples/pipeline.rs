@@ -48,6 +48,6 @@ async fn handle(record: Result<Record, ReadError>) -> String {
             let data = String::from_utf8_lossy(record.data());
             format!("{}  {key}  {data}", record.shard_id())
         }
-        Err(error) => format!("{error}; retrying, the other shards go on"),
+        Err(error) => format!("{error}; retrying, and the other shards continue"),
     }
 }

@@ -9,8 +9,8 @@ use super::canned::{client, string_field};
 
 pub(crate) struct CannedRecords(Arc<Vec<Bytes>>);
 
-/// The end of the last page. It names a child, since an end without any must be confirmed by a list; the
-/// child is that of no shard here, so it is not read.
+/// The end of the last page. It names a child, since an end without any must be confirmed by a
+/// list; the child is that of no shard here, so it is not read.
 const END: &str = concat!(
     r#"null,"ChildShards":[{"ShardId":"shardId-000000999999","#,
     r#""ParentShards":["shardId-000000999998"],"#,

@@ -1,5 +1,6 @@
-//! Shared by the examples that follow a real stream.
+//! Modules that the examples share.
 
+pub(crate) mod ctrl_c;
 pub(crate) mod error;
-pub(crate) mod listed;
+pub(crate) mod logs;
 pub(crate) mod source;

@@ -104,8 +104,8 @@ impl Ledger {
         *self.entries().written.entry(key.to_owned()).and_modify(|n| *n += 1).or_insert(1)
     }
 
-    /// Waits until every written record was read, for 3 s at most: those that take longer count as
-    /// lost. Then waits one more second, so that a duplicate has time to arrive.
+    /// Waits until every written record was read, for a minute at most: those that take longer
+    /// count as lost. Then waits one more second, so that a duplicate has time to arrive.
     pub(crate) async fn wait_until_read(&self) {
         let is_read = {
             let mut entries = self.entries();
@@ -113,7 +113,7 @@ impl Ledger {
             entries.is_read()
         };
         if !is_read {
-            let _ = timeout(Duration::from_secs(3), self.all_read.notified()).await;
+            let _ = timeout(Duration::from_mins(1), self.all_read.notified()).await;
         }
         sleep(Duration::from_secs(1)).await;
     }

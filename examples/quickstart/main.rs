@@ -22,11 +22,12 @@ use clap::Parser;
 use futures::StreamExt;
 use kinesis_shards::records::ReadEventKind;
 use kinesis_shards::testing::FakeKinesis;
-use kinesis_shards::{ReadOptions, StartAt, StreamId, try_all_shards};
+use kinesis_shards::{ReadOptions, StreamId, TryAllShards, try_all_shards};
 
 use crate::args::Args;
-use crate::common::error::LastError;
-use crate::common::listed::wait_until_listed;
+use crate::common::ctrl_c::ctrl_c;
+use crate::common::error::{LastError, with_cause};
+use crate::common::logs;
 use crate::common::source::Source;
 use crate::ledger::Ledger;
 
@@ -55,11 +56,11 @@ async fn demo() -> bool {
     println!("It is written for 6 s, and split and merged meanwhile.\n");
 
     let ledger = Arc::new(Ledger::new());
-    // More often than the default of once a second, to show more; nobody else reads the stream.
+    // Shorter than the default of one second, to show more: no other program reads the stream.
     let options = ReadOptions::new().idle_interval(Duration::from_millis(250));
-    let orders = StreamId::from("orders");
     let client = kinesis.client();
-    let consumer = consume(client, &orders, StartAt::TrimHorizon, options, Arc::clone(&ledger));
+    let shards = try_all_shards(&client, "orders");
+    let consumer = consume(&client, shards, options, Arc::clone(&ledger));
     let producer = async {
         producer::write_and_reshard(&kinesis.client(), &stream, &ledger).await;
         ledger.wait_until_read().await;
@@ -75,26 +76,23 @@ async fn demo() -> bool {
 /// Follows a stream in the AWS account of the environment until Ctrl-C.
 async fn follow(stream: &StreamId, source: &Source) -> Result<(), String> {
     let client = source.client(stream).await?;
-    wait_until_listed(&client, stream).await?;
+    // Failed listings during `ready`. This program prints all other errors itself.
+    logs::print_warnings("kinesis_shards::all_shards");
+    let shards = try_all_shards(&client, stream).start_at(source.from);
+    let shards = shards.ready().await.map_err(|error| with_cause(&error))?;
     println!("Following {stream}. Ctrl-C ends it.\n");
 
     let ledger = Arc::new(Ledger::new());
     tokio::select! {
-        () = consume(client, stream, source.from, ReadOptions::new(), Arc::clone(&ledger)) => {}
-        signal = tokio::signal::ctrl_c() => signal.expect("a handler for Ctrl-C"),
+        () = consume(&client, shards, ReadOptions::new(), Arc::clone(&ledger)) => {}
+        () = ctrl_c() => {}
     }
     ledger.print_shards();
     Ok(())
 }
 
 /// Reads all open shards concurrently, each after its parents.
-async fn consume(
-    client: Client,
-    stream: &StreamId,
-    from: StartAt,
-    options: ReadOptions,
-    ledger: Arc<Ledger>,
-) {
+async fn consume(client: &Client, shards: TryAllShards, options: ReadOptions, ledger: Arc<Ledger>) {
     let options = options.on_event({
         let (ledger, last_error) = (Arc::clone(&ledger), LastError::default());
         move |event| {
@@ -103,16 +101,15 @@ async fn consume(
             }
         }
     });
-    let (client, options, ledger) = (&client, &options, &*ledger);
+    let (options, ledger) = (&options, &*ledger);
     let last_error = &LastError::default();
-    try_all_shards(client, stream)
-        .start_at(from)
+    shards
         .for_each_concurrent(None, |shard| async move {
             match shard {
                 Ok(shard) => {
                     reader::read_shard_to_end(client, shard, options.clone(), ledger).await;
                 }
-                // The stream lists the shards again by itself.
+                // The stream retries the listing itself.
                 Err(error) => ledger.note(&format!("{}; retrying", last_error.describe(&error))),
             }
         })

@@ -7,6 +7,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use kinesis_shards::testing::FakeStream;
 use tokio::time::sleep;
 
+use crate::common::error::with_cause;
 use crate::ledger::Ledger;
 
 const KEYS: usize = 16;
@@ -18,7 +19,9 @@ pub(crate) async fn write_and_reshard(client: &Client, stream: &FakeStream, ledg
             let number = ledger.next_number(&key);
             let record = client.put_record().stream_name(stream.name()).partition_key(key);
             let record = record.data(Blob::new(number.to_string()));
-            record.send().await.expect("the in-process Kinesis accepts the record");
+            if let Err(error) = record.send().await {
+                return ledger.note(&format!("-- the producer failed: {}", with_cause(&error)));
+            }
         }
         match round {
             20 => {

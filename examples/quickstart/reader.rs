@@ -21,7 +21,7 @@ pub(crate) async fn read_shard_to_end(
     while let Some(batch) = batches.next().await {
         match batch {
             Ok(batch) => ledger.records_read(&id, batch),
-            // The reader ends here, and the shard is offered again.
+            // This is the last item of the reader. The shard is offered again.
             Err(error) => ledger.note(&format!("{}; retrying", with_cause(&error))),
         }
     }

@@ -24,11 +24,12 @@ pub(crate) struct RedisStore {
     turns: Mutex<HashMap<String, u64>>,
 }
 
-/// The turn stands in the hash too, in the place of a shard without a name.
-const WRITE: &str =
-    "if redis.call('HGET', KEYS[1], '') ~= ARGV[1] then return redis.error_reply('STALE turn') end
+/// Sets or deletes the field of a shard. The empty field of the hash holds the current turn.
+const WRITE: &str = "
+if redis.call('HGET', KEYS[1], '') ~= ARGV[1] then return redis.error_reply('STALE turn') end
 if ARGV[4] then redis.call('SADD', KEYS[2], ARGV[4]) end
-if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], ARGV[2], ARGV[3]) else redis.call('HDEL', KEYS[1], ARGV[2]) end";
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+else redis.call('HDEL', KEYS[1], ARGV[2]) end";
 
 impl RedisStore {
     pub(crate) async fn connect(url: &str) -> Result<Self, StoreError> {
@@ -38,7 +39,7 @@ impl RedisStore {
         Ok(Self { connection, turns: Mutex::default() })
     }
 
-    /// The turn of what is written now. `last`: one that is over.
+    /// Returns the current turn of a stream. Begins a new turn if the current one is `last`.
     async fn turn(&self, key: &str, last: Option<u64>) -> Result<u64, StoreError> {
         let mut turns = self.turns.lock().await;
         if let Some(turn) = turns.get(key).filter(|turn| last != Some(**turn)) {
@@ -49,7 +50,7 @@ impl RedisStore {
         Ok(turn)
     }
 
-    /// Each shard's checkpoint, as text.
+    /// Returns each shard's checkpoint as text.
     async fn rows(&self, stream: &StreamId) -> Result<HashMap<String, String>, StoreError> {
         let mut rows: HashMap<String, String> =
             self.connection.clone().hgetall(key(stream)).await?;
@@ -57,7 +58,7 @@ impl RedisStore {
         Ok(rows)
     }
 
-    /// Fails if what is kept of another stream of this name may be of this one.
+    /// Fails if checkpoints of another stream with this name may belong to this one.
     async fn check_namesakes(&self, stream: &StreamId) -> Result<(), StoreError> {
         let others: Vec<String> = match stream.arn() {
             Some(_) => vec![stream.name().to_owned()],
@@ -71,7 +72,7 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Sets the shard's field, or removes it.
+    /// Sets the field of a shard, or deletes it.
     async fn write(
         &self,
         stream: &StreamId,
@@ -91,11 +92,13 @@ impl RedisStore {
     }
 }
 
+/// Returns the key of the hash of a stream.
 fn key(stream: &StreamId) -> String {
     format!("kinesis-shards:{stream}")
 }
 
-/// The ARNs that streams of this name were saved by. No stream's name holds a colon.
+/// Returns the key of the ARNs under which streams of this name were saved. No stream name contains
+/// a colon, so it cannot be the key of a stream.
 fn arns(stream: &StreamId) -> String {
     format!("kinesis-shards:{}:arns", stream.name())
 }

@@ -54,13 +54,12 @@ pub(crate) async fn run() -> Result<bool> {
     let checkpoints = open(&file).await?;
     let mut records = consume(&kinesis, &checkpoints);
     let mut processed = 0;
-    let wait = Duration::from_secs(3);
-    while let Ok(record) = timeout(wait, next(&mut records, &mut deliveries)).await {
-        record?.ack();
+    while deliveries.len() < 400 {
+        next(&mut records, &mut deliveries).await?.ack();
         processed += 1;
     }
-    let stopped = checkpoints.shutdown(Duration::from_secs(5)).await;
-    println!("  {processed} records; {stopped}");
+    let report = checkpoints.shutdown(Duration::from_mins(1)).await;
+    println!("  {processed} records; {report}");
     drop((records, checkpoints));
 
     println!("\nThe third run finds nothing left to do.");
@@ -73,7 +72,7 @@ pub(crate) async fn run() -> Result<bool> {
     let lost = (0..400).filter(|number| !deliveries.contains_key(number)).count();
     let repeated = deliveries.values().filter(|&&times| times > 1).count();
     println!("\nwritten 400   lost {lost}   repeated {repeated} (20 were in hand at the crash)");
-    Ok(lost == 0 && repeated == 20 && !found_more && stopped.is_complete())
+    Ok(lost == 0 && repeated == 20 && !found_more && report.is_complete())
 }
 
 fn write(orders: &FakeStream, numbers: std::ops::Range<u32>) {
@@ -84,9 +83,7 @@ fn write(orders: &FakeStream, numbers: std::ops::Range<u32>) {
 
 /// Loads the checkpoints, as a process does when it starts.
 async fn open(file: &Path) -> Result<Checkpoints> {
-    // The last run was part of this process: its save task needs a moment to close the file.
-    sleep(Duration::from_millis(100)).await;
-    let checkpoints = Checkpoints::load(FileStore::open(file)?, "orders").await?;
+    let checkpoints = Checkpoints::load(open_store(file).await?, "orders").await?;
     let mut shards: Vec<String> = checkpoints.progress().map(|(shard, _)| shard).collect();
     shards.sort();
     for shard in shards {
@@ -95,6 +92,18 @@ async fn open(file: &Path) -> Result<Checkpoints> {
         }
     }
     Ok(checkpoints)
+}
+
+/// Opens the store. The last run was part of this process, and its save task may still be closing
+/// the file.
+async fn open_store(file: &Path) -> Result<FileStore> {
+    for _ in 0..100 {
+        if let Ok(store) = FileStore::open(file) {
+            return Ok(store);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(FileStore::open(file)?)
 }
 
 fn consume(kinesis: &FakeKinesis, checkpoints: &Checkpoints) -> Records {

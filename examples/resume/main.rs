@@ -17,10 +17,10 @@ use std::time::Duration;
 use clap::Parser;
 use futures::StreamExt;
 use kinesis_shards::{Checkpoints, FileStore, ReadOptions, ShardStreamExt, StreamId, all_shards};
-use tracing::Level;
 
-use crate::common::error::with_cause;
-use crate::common::listed::wait_until_listed;
+use crate::common::ctrl_c::ctrl_c;
+use crate::common::error::{LastError, with_cause};
+use crate::common::logs;
 use crate::common::source::Source;
 
 /// How long Ctrl-C waits for records in flight and for the store.
@@ -68,10 +68,10 @@ async fn main() -> ExitCode {
 
 /// Prints every record until Ctrl-C. Returns whether everything was saved.
 async fn follow(stream: &StreamId, args: &Args) -> Result<bool, String> {
-    // Failed listings, reads and saves are logged and retried.
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(Level::WARN).init();
+    logs::print_warnings("kinesis_shards"); // failed listings, reads and saves
     let client = args.source.client(stream).await?;
-    wait_until_listed(&client, stream).await?;
+    // A stream that does not exist is an error here. Later, a failed listing is only retried.
+    drop(all_shards(&client, stream).ready().await.map_err(|error| with_cause(&error))?);
 
     let store = FileStore::open(&args.file).map_err(|error| with_cause(&error))?;
     let checkpoints = Checkpoints::load(store, stream).await.map_err(|error| with_cause(&error))?;
@@ -86,7 +86,7 @@ async fn follow(stream: &StreamId, args: &Args) -> Result<bool, String> {
     let stop = tokio::spawn({
         let checkpoints = checkpoints.clone();
         async move {
-            tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C");
+            ctrl_c().await;
             checkpoints.shutdown(SHUTDOWN_LIMIT).await
         }
     });
@@ -96,7 +96,8 @@ async fn follow(stream: &StreamId, args: &Args) -> Result<bool, String> {
         .checkpoints(&checkpoints) // the others continue at theirs
         .records(&client)
         .with_options(ReadOptions::new().deaggregate())
-        .auto_ack(); // taking the next record acknowledges this one
+        .auto_ack(); // asking for the next record acknowledges this one
+    let last_error = LastError::default();
     while let Some(record) = records.next().await {
         match record {
             Ok(record) => {
@@ -104,16 +105,16 @@ async fn follow(stream: &StreamId, args: &Args) -> Result<bool, String> {
                 let (shard, sequence_number) = (record.shard_id(), record.sequence_number());
                 println!("{shard} {sequence_number} {}", data.escape_debug());
             }
-            // This shard is offered again; the others go on.
-            Err(error) => eprintln!("{}; retrying", with_cause(&error)),
+            // The shard is offered again, and the others continue.
+            Err(error) => eprintln!("{}; retrying", last_error.describe(&error)),
         }
     }
 
-    let stopped = stop.await.map_err(|error| error.to_string())?;
-    println!("\n{stopped}");
-    for (shard, checkpoint) in stopped.checkpoints() {
+    let report = stop.await.map_err(|error| error.to_string())?;
+    println!("\n{report}");
+    for (shard, checkpoint) in report.checkpoints() {
         println!("{shard}: saved at {checkpoint}");
     }
-    // What was not saved is delivered again by the next run.
-    Ok(stopped.is_complete())
+    // The next run delivers again what was not saved.
+    Ok(report.is_complete())
 }

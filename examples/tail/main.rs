@@ -19,15 +19,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use futures::StreamExt;
 use futures::future::{Either, ready, select};
-use futures::{FutureExt, StreamExt};
 use kinesis_shards::{ShardStreamExt, try_all_shards};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, interval_at, timeout};
 
 use crate::args::Args;
-use crate::common::error::LastError;
-use crate::common::listed::wait_until_listed;
+use crate::common::ctrl_c::ctrl_c;
+use crate::common::error::{LastError, with_cause};
+use crate::common::logs;
 use crate::console::Console;
 use crate::progress::Progress;
 use crate::replay::Replay;
@@ -45,11 +46,13 @@ enum End {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runtime = Runtime::new().expect("a runtime with timers and signals");
     let (console, mut progress) = (Console::new(), Progress::new());
-    let end = runtime.block_on(tail(&args, &console, &mut progress));
-    // Dropping the runtime would wait for a blocked stdout.
-    runtime.shutdown_background();
+    let end = Runtime::new().map_err(|error| with_cause(&error)).and_then(|runtime| {
+        let end = runtime.block_on(tail(&args, &console, &mut progress));
+        // Dropping the runtime would wait for a blocked stdout.
+        runtime.shutdown_background();
+        end
+    });
     match end {
         Ok(End::CtrlC) => progress.print_summary(&console),
         Ok(End::Closed) => console.end(),
@@ -63,20 +66,22 @@ fn main() -> ExitCode {
 }
 
 async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result<End, String> {
-    let mut ctrl_c = pin!(tokio::signal::ctrl_c().map(|stop| stop.expect("a handler for Ctrl-C")));
+    let mut ctrl_c = pin!(ctrl_c());
     let mut closed = pin!(output::closed());
     let connect = async {
         let client = args.source.client(&args.stream).await?;
-        wait_until_listed(&client, &args.stream).await?;
-        Ok::<_, String>(client)
+        let shards = try_all_shards(&client, &args.stream).start_at(args.source.from);
+        let shards = shards.ready().await.map_err(|error| with_cause(&error))?;
+        Ok::<_, String>((client, shards))
     };
-    let client = tokio::select! {
-        client = connect => client?,
+    // Failed listings during `ready`. This program prints all other errors itself.
+    logs::print_warnings("kinesis_shards::all_shards");
+    let (client, shards) = tokio::select! {
+        connected = connect => connected?,
         () = &mut ctrl_c => return Ok(End::CtrlC),
     };
 
     let last_error = LastError::default();
-    let shards = try_all_shards(&client, &args.stream).start_at(args.source.from);
     let shards = shards.filter_map(|shard| {
         if let Err(error) = &shard {
             console.print(&format!("{}; retrying", last_error.describe(error)));

@@ -1,5 +1,5 @@
-//! The SDK's client for a server on this machine, how many requests it sent, and how a request is
-//! sent that the server throttles.
+//! The SDK's client for a server on this machine, a counter of its requests, and the retry of
+//! throttled requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,45 +15,45 @@ use aws_sdk_kinesis::config::{
     BehaviorVersion, Builder, ConfigBag, Credentials, Intercept, Region, RuntimeComponents,
     StalledStreamProtectionConfig,
 };
-use aws_sdk_kinesis::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 
 /// How long to wait before a throttled request is sent again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Longer than any busy machine takes to accept a connection: no test depends on how soon a server
-/// answers.
-const CONNECT_TIMEOUT: Duration = Duration::from_mins(5);
+/// Longer than a busy machine takes to accept a connection: no test depends on a server's pace.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_mins(5);
 
+/// Returns a client that waits for the server at this port, however slow it is.
 pub(crate) fn local_client(port: u16) -> Client {
     let config = Builder::new()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("x", "x", None, None, "servers"))
-        .endpoint_url(format!("http://127.0.0.1:{port}"));
+        .endpoint_url(format!("http://127.0.0.1:{port}"))
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     Client::from_conf(config.build())
 }
 
-/// The same client with few retries, which waits for each answer, and counts what it sends.
+/// Returns a client like this one, with few retries, and the counter of its requests.
 pub(crate) fn counting(client: &Client) -> (Client, Requests) {
     let requests = Requests::default();
     let config = client
         .config()
         .to_builder()
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(RetryConfig::standard().with_max_attempts(2))
         .interceptor(requests.clone());
     (Client::from_conf(config.build()), requests)
 }
 
-/// Whether the server refused a request only because others came just before it: the same request
-/// succeeds later.
+/// Returns whether the server rejected a request only for its rate: the same request succeeds
+/// later.
 pub(crate) fn is_throttled(error: &impl ProvideErrorMetadata) -> bool {
     let message = error.message().unwrap_or_default().to_lowercase();
     match error.code() {
         Some("ProvisionedThroughputExceededException" | "ThrottlingException") => true,
-        // The code also stands for limits that waiting does not change, such as the shards of an
-        // account.
+        // This code also stands for limits that waiting does not change, such as the number of
+        // shards.
         Some("LimitExceededException") => ["rate exceeded", "rate limit exceeded", "concurrently"]
             .iter()
             .any(|text| message.contains(text)),
@@ -61,7 +61,7 @@ pub(crate) fn is_throttled(error: &impl ProvideErrorMetadata) -> bool {
     }
 }
 
-/// Sends a request again for as long as the server throttles it.
+/// Sends a request, and sends it again for as long as the server throttles it.
 pub(crate) async fn unthrottled<T, E, F>(send: impl Fn() -> F) -> Result<T, SdkError<E>>
 where
     E: ProvideErrorMetadata,
@@ -72,16 +72,29 @@ where
             Err(error) if error.as_service_error().is_some_and(is_throttled) => {
                 tokio::time::sleep(PAUSE).await;
             }
-            answer => return answer,
+            response => return response,
         }
     }
 }
 
-/// How many requests of each operation were sent, and how many have ended, retries included.
+/// Returns the output of a request of the suite itself.
+///
+/// # Panics
+///
+/// Panics with the whole error if the request failed: the test cannot continue.
+#[track_caller]
+pub(crate) fn unwrap_response<T, E: std::error::Error>(result: Result<T, E>) -> T {
+    match result {
+        Ok(output) => output,
+        Err(error) => panic!("{}", DisplayErrorContext(error)),
+    }
+}
+
+/// The number of requests of each operation that were sent, and that have ended. Each retry counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Requests {
     sent: Count,
-    answered: Count,
+    ended: Count,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -111,9 +124,9 @@ impl Requests {
         self.sent.of("ListShards")
     }
 
-    /// How many `ListShards` have an answer, or failed.
-    pub(crate) fn answered_list_shards(&self) -> usize {
-        self.answered.of("ListShards")
+    /// Returns the number of `ListShards` that got a response or failed.
+    pub(crate) fn ended_list_shards(&self) -> usize {
+        self.ended.of("ListShards")
     }
 }
 
@@ -138,7 +151,7 @@ impl Intercept for Requests {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.answered.add(config);
+        self.ended.add(config);
         Ok(())
     }
 }

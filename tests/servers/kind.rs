@@ -1,23 +1,23 @@
-//! Which servers there are, and where each comes from.
+//! The servers, and the package manager that installs each.
 
 use std::fmt;
 
 use crate::install::Source;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "each test target has its own of them")]
+#[allow(dead_code, reason = "each test program uses some of them")]
 pub(crate) enum Kind {
     KinesisLocal,
     Kinesalite,
     Moto,
     Fake,
-    /// For its DynamoDB.
+    /// Used for its DynamoDB.
     Ministack,
     Redis,
 }
 
 impl Kind {
-    /// Where it is installed from; nowhere if it is part of the crate.
+    /// Returns the package manager that installs the server, or `None` for the fake.
     pub(crate) fn source(self) -> Option<Source> {
         match self {
             Self::KinesisLocal | Self::Kinesalite => Some(Source::Npm),

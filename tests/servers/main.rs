@@ -1,9 +1,9 @@
-//! The crate against servers that others wrote, and against its own fake: each scenario on each
-//! server is one test, such as `moto::split`.
+//! The crate against independent servers and its own fake. Each scenario on each server is one
+//! test, such as `moto::split`.
 //!
-//! The servers install themselves on the first run, which takes a minute and needs `node`, `npm`
-//! and `python3`; without these their tests are ignored, or fail if the environment has `CI=true`.
-//! `--nocapture` shows what each scenario saw, as a failure does.
+//! The first run installs the servers, which takes a minute and needs `node`, `npm` and `python3`.
+//! Without these the tests of the servers are ignored, or fail if the environment has `CI=true`. A
+//! failed scenario prints its events; with `--nocapture`, every scenario does.
 
 mod client;
 mod differential;
@@ -31,9 +31,9 @@ use crate::known::{Instead, KNOWN};
 use crate::scenarios::{Scenario, ScenarioServer};
 use crate::server::{ALL, Running, Server, Servers};
 
-/// A test that takes longer hangs. It takes some seconds.
+/// The limit for a scenario that hangs. Scenarios take seconds.
 const TIMEOUT: Duration = Duration::from_mins(10);
-/// They wait more than they work.
+/// Scenarios mostly wait, so there are more threads than processors.
 const TEST_THREADS: usize = 8;
 
 fn main() -> ExitCode {
@@ -42,22 +42,22 @@ fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::new().expect("a tokio runtime"));
     let servers = Arc::new(Servers::default());
 
-    // The servers take turns: those that are slow get no burst of tests.
+    // Neighbouring tests run on different servers, so that a slow one gets no burst of tests.
     let mut trials: Vec<Trial> = scenarios::ALL
         .iter()
         .flat_map(|scenario| ALL.map(|kind| (kind, scenario)))
         .map(|(kind, scenario)| trial(kind, scenario, args.nocapture, &runtime, &servers))
         .collect();
-    let others = ALL.into_iter().filter(|kind| *kind != Kind::Fake);
-    trials.extend(others.map(|kind| differential(kind, args.nocapture, &runtime, &servers)));
-    trials.push(Trial::test("known::names_scenarios", known_names_scenarios));
-    trials.push(Trial::test("throttled::requests_are_sent_again", {
+    let independent = ALL.into_iter().filter(|kind| *kind != Kind::Fake);
+    trials.extend(independent.map(|kind| differential(kind, args.nocapture, &runtime, &servers)));
+    trials.push(Trial::test("known::scenarios_exist", known_scenarios_exist));
+    trials.push(Trial::test("throttled::requests_are_retried", {
         let runtime = Arc::clone(&runtime);
-        move || runtime.block_on(throttled::requests_are_sent_again())
+        move || runtime.block_on(throttled::requests_are_retried())
     }));
 
     let conclusion = libtest_mimic::run(&args, trials);
-    // The trials are gone, and with this their last server.
+    // The trials have dropped their servers: this is the last reference.
     drop(servers);
     conclusion.exit_code()
 }
@@ -71,13 +71,13 @@ fn trial(
 ) -> Trial {
     let (runtime, servers) = (Arc::clone(runtime), Arc::clone(servers));
     let known = known::why_ignored(kind, scenario.name);
-    needing(kind, format!("{kind}::{}", scenario.name), known, move || {
+    server_trial(kind, format!("{kind}::{}", scenario.name), known, move || {
         runtime.block_on(run(kind, scenario, verbose, &servers))
     })
 }
 
-/// A test that is ignored, or fails, where the server cannot be installed.
-fn needing(
+/// Creates a test that is ignored, or fails, if the server cannot be installed.
+fn server_trial(
     kind: Kind,
     name: String,
     known: Option<&str>,
@@ -98,7 +98,7 @@ fn needing(
     Trial::test(name, test)
 }
 
-/// The fake against another server.
+/// Creates the test of the fake against an independent server.
 fn differential(
     kind: Kind,
     verbose: bool,
@@ -106,7 +106,7 @@ fn differential(
     servers: &Arc<Servers>,
 ) -> Trial {
     let (runtime, servers) = (Arc::clone(runtime), Arc::clone(servers));
-    needing(kind, format!("{kind}::differential"), None, move || {
+    server_trial(kind, format!("{kind}::differential"), None, move || {
         runtime.block_on(differential::run(kind, verbose, &servers))
     })
 }
@@ -123,27 +123,28 @@ async fn run(
     }?;
     let server = Server::new(Arc::clone(&running), scenario.name);
     let seen = server.seen.clone();
-    // A task, since that catches a panic; it is printed where it happens.
+    // A task catches a panic. The panic hook has printed it by then.
     let mut task = tokio::spawn((scenario.run)(server));
     let failure = match tokio::time::timeout(TIMEOUT, &mut task).await {
         Ok(Ok(())) => {
             if verbose {
-                eprintln!("{kind}::{} saw:\n{seen}", scenario.name);
+                eprintln!("events of {kind}::{}:\n{seen}", scenario.name);
             }
             return Ok(());
         }
         Ok(Err(panic)) => panic.to_string(),
         Err(_) => {
             task.abort();
-            format!("not done after {TIMEOUT:?}")
+            format!("timed out after {TIMEOUT:?}")
         }
     };
     let (known, log) = (known::expectations(kind), running.log_tail());
-    Err(format!("{failure}\nseen so far:\n{seen}\nknown of {kind}:\n{known}\n{log}").into())
+    Err(format!("{failure}\nevents:\n{seen}\nknown quirks of {kind}:\n{known}\n{log}").into())
 }
 
-/// A scenario that was renamed would run where it cannot.
-fn known_names_scenarios() -> Result<(), Failed> {
+/// Checks that [`KNOWN`] has no stale names: a renamed scenario would run on a server that fails
+/// it.
+fn known_scenarios_exist() -> Result<(), Failed> {
     for known in KNOWN {
         if let Instead::Ignores(names) = known.instead {
             for name in names {

@@ -1,4 +1,4 @@
-//! The stream of shards under test, with a record of what it gave.
+//! The stream of shards under test. It logs what it yields.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -32,12 +32,16 @@ impl Offers {
         next
     }
 
-    /// The next shard. An error is none.
+    /// Returns the next shard.
+    ///
+    /// # Panics
+    ///
+    /// Panics if an error comes first.
     pub(crate) async fn next(&mut self) -> ShardHandle {
-        self.next_or_error().await.expect("a shard, no error")
+        self.next_or_error().await.expect("a shard instead of an error")
     }
 
-    /// The next `n` shards, by their ids.
+    /// Returns the next `n` shards in the order of their ids.
     pub(crate) async fn next_sorted(&mut self, n: usize) -> Vec<ShardHandle> {
         let mut shards = Vec::with_capacity(n);
         for _ in 0..n {
@@ -47,7 +51,7 @@ impl Offers {
         shards
     }
 
-    /// The next shards, which are these in some order; here they come in the order asked for.
+    /// Returns the next shards, which must be these in any order, in the given order.
     pub(crate) async fn these<const N: usize>(&mut self, ids: [&str; N]) -> [ShardHandle; N] {
         let mut shards = self.next_sorted(N).await;
         ids.map(|id| {
@@ -56,7 +60,7 @@ impl Offers {
         })
     }
 
-    /// The next shard, which is this one.
+    /// Returns the next shard, which must be this one.
     pub(crate) async fn this(&mut self, id: &str) -> ShardHandle {
         let [shard] = self.these([id]).await;
         shard
@@ -66,47 +70,47 @@ impl Offers {
         self.next_or_error().await.expect_err("an error")
     }
 
-    /// Polls until so many more listings have come; they bring neither a shard nor an error. One
-    /// may be under way when it returns.
+    /// Polls until `listings` more listings have completed, and panics if they yield a shard or an
+    /// error. Another listing may be in flight when it returns.
     pub(crate) async fn nothing_more(&mut self, listings: usize) {
-        // One more begins only when these have been answered and taken in.
+        // The next listing begins only after these have completed.
         let enough = self.requests.list_shards() + listings + 1;
         while self.requests.list_shards() < enough {
             let pause = Duration::from_millis(5);
             if let Ok(next) = tokio::time::timeout(pause, self.next_or_error()).await {
-                panic!("nothing more was to come, but: {next:?}");
+                panic!("unexpected: {next:?}");
             }
         }
     }
 
-    /// Polls until so many `ListShards` were answered in all; they bring neither a shard nor an
-    /// error, and no other is sent.
+    /// Polls until `list_shards` requests have ended in all, and panics if they yield a shard or an
+    /// error, or if another one is sent.
     pub(crate) async fn nothing_but(&mut self, list_shards: usize) {
-        while self.requests.answered_list_shards() < list_shards {
+        while self.requests.ended_list_shards() < list_shards {
             let pause = Duration::from_millis(5);
             if let Ok(next) = tokio::time::timeout(pause, self.next_or_error()).await {
-                panic!("nothing was to come, but: {next:?}");
+                panic!("unexpected: {next:?}");
             }
         }
-        // By now the answer has reached the SDK; it is taken in when it is polled.
+        // The response has reached the SDK, and the next poll handles it.
         self.nothing_for(SHORT).await;
         assert_eq!(self.requests.list_shards(), list_shards, "ListShards");
     }
 
-    /// Polls for so long; there is neither a shard nor an error.
+    /// Polls for `duration`, and panics if that yields a shard or an error.
     pub(crate) async fn nothing_for(&mut self, duration: Duration) {
         if let Ok(next) = tokio::time::timeout(duration, self.next_or_error()).await {
-            panic!("nothing was to come, but: {next:?}");
+            panic!("unexpected: {next:?}");
         }
     }
 
-    /// What is ready in one poll.
+    /// Polls once and returns the shard that is ready, if any.
     pub(crate) async fn poll_once(&mut self) -> Option<ShardHandle> {
         let next = futures::poll!(std::pin::pin!(self.next()));
         if let Poll::Ready(shard) = next { Some(shard) } else { None }
     }
 
-    /// The next shard, whatever errors come before it.
+    /// Returns the next shard and skips the errors before it.
     pub(crate) async fn next_past_errors(&mut self) -> ShardHandle {
         loop {
             if let Ok(shard) = self.next_or_error().await {
@@ -115,7 +119,7 @@ impl Offers {
         }
     }
 
-    /// How many shards are remembered.
+    /// Returns the number of shards that the stream remembers.
     pub(crate) fn tracked(&self) -> usize {
         self.shards.tracked()
     }

@@ -1,5 +1,4 @@
-//! A server as a process of its own: on a free port of the loopback interface, and never longer
-//! than the test.
+//! A server process on a free port of the loopback interface, which ends with the test.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -16,18 +15,18 @@ use crate::client::{counting, local_client};
 use crate::install::{Source, servers_dir};
 use crate::kind::Kind;
 
-/// A server that takes longer to start hangs. It takes a second or two.
-const READY_WITHIN: Duration = Duration::from_mins(10);
-/// How long a server that is starting may keep one request before it is asked again.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Below those that Linux, macOS and Windows give to outgoing connections: nobody takes the port of
-/// a server that is about to start, or to start again.
+/// The limit for a server that hangs when it starts. Starting takes a second or two.
+const START_TIMEOUT: Duration = Duration::from_mins(10);
+/// How long to wait for a server that is starting before the request is sent again.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Ports below those that Linux, macOS and Windows assign to outgoing connections, so that none of
+/// these takes the port of a server before it starts or while it restarts.
 const PORTS: RangeInclusive<u16> = 10_000..=30_000;
-const STARTS: usize = 10;
-const LOGS_ARE_KEPT: Duration = Duration::from_hours(24);
+const MAX_STARTS: usize = 10;
+const LOG_RETENTION: Duration = Duration::from_hours(24);
 
-/// A running server. Dropping it kills it; should the test itself be killed, the server ends
-/// because its stdin does.
+/// A running server. Dropping it kills the process. If the test is killed, the process ends because
+/// its stdin closes.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -36,11 +35,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the server on a free port, and waits until it answers.
+    /// Starts the server on a free port, and waits until it responds.
     pub(crate) async fn start(kind: Kind) -> Result<Self, String> {
         let mut failures = Vec::new();
-        // Between finding a free port and the server's taking it, another may.
-        for _ in 0..STARTS {
+        // Another process may take the port before the server does.
+        for _ in 0..MAX_STARTS {
             match Self::start_on(kind, free_port()?).await {
                 Ok(process) => return Ok(process),
                 Err(failure) => failures.push(failure),
@@ -69,29 +68,29 @@ impl Process {
 
     async fn ready(&mut self, kind: Kind) -> Result<(), String> {
         let (client, _) = counting(&local_client(self.port));
-        let deadline = Instant::now() + READY_WITHIN;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            let answers = async {
+            let responds = async {
                 match kind {
                     Kind::Redis => pongs(self.port).await.unwrap_or(false),
                     _ => client.list_streams().send().await.is_ok(),
                 }
             };
-            let answers = tokio::time::timeout(PATIENCE, answers).await.unwrap_or(false);
+            let responds = tokio::time::timeout(PING_TIMEOUT, responds).await.unwrap_or(false);
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("ended at once ({status})"));
+                return Err(format!("ended when it started ({status})"));
             }
-            if answers {
+            if responds {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("did not answer within {READY_WITHIN:?}"));
+                return Err(format!("no response within {START_TIMEOUT:?}"));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// The last lines that the server wrote.
+    /// Returns the last lines of the log.
     pub(crate) fn log_tail(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -103,24 +102,24 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // SIGKILL, since kinesis-local takes half a minute to obey anything softer.
+        // This is SIGKILL: kinesis-local takes half a minute to end on SIGTERM.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Whether there is a Redis that is ready.
+/// Returns whether a Redis responds on the port.
 async fn pongs(port: u16) -> std::io::Result<bool> {
     let mut redis = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     redis.write_all(b"PING\r\n").await?;
-    let mut answer = [0; 5];
-    redis.read_exact(&mut answer).await?;
-    Ok(answer == *b"+PONG")
+    let mut response = [0; 5];
+    redis.read_exact(&mut response).await?;
+    Ok(response == *b"+PONG")
 }
 
 fn command(kind: Kind, port: u16) -> Result<Command, String> {
     let launch = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/servers/launch");
-    let source = kind.source().ok_or("it is no process")?;
+    let source = kind.source().ok_or("the fake is not a process")?;
     let installed = source.installed()?;
     let mut command = match source {
         Source::Npm => {
@@ -162,14 +161,14 @@ fn command(kind: Kind, port: u16) -> Result<Command, String> {
             command.env("SERVICES", "kinesis,dynamodb");
         }
         Kind::Redis => {
-            // The server that the package brings, and that its own Python code starts.
+            // The Redis server that the Python package contains.
             let dir = logs()?.join(format!("{kind}-{}-{port}", std::process::id()));
             fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
             command.arg(launch.join("supervised.py")).arg(installed.join("bin/redis-server"));
             command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""]);
             command.args(["--appendonly", "yes", "--appendfsync", "always"]).arg("--dir").arg(dir);
         }
-        Kind::Fake => return Err("the fake is no process".to_owned()),
+        Kind::Fake => return Err("the fake is not a process".to_owned()),
     }
     Ok(command)
 }
@@ -180,7 +179,7 @@ fn free_port() -> Result<u16, String> {
     free.next().ok_or_else(|| format!("no port of {PORTS:?} is free"))
 }
 
-/// For what the servers write, and keep.
+/// Returns the folder of the logs, and of the data that servers keep.
 fn logs() -> Result<PathBuf, String> {
     let logs = servers_dir().join("logs");
     fs::create_dir_all(&logs).map_err(|error| error.to_string())?;
@@ -197,7 +196,7 @@ fn new_log(kind: Kind) -> Result<PathBuf, String> {
             .and_then(|log| log.modified())
             .ok()
             .and_then(|at| now.duration_since(at).ok());
-        if age.is_some_and(|age| age > LOGS_ARE_KEPT) {
+        if age.is_some_and(|age| age > LOG_RETENTION) {
             let _ = fs::remove_file(old.path());
             let _ = fs::remove_dir_all(old.path());
         }

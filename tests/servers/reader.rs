@@ -1,4 +1,4 @@
-//! Reading one shard from where its handle says.
+//! A reader of one shard, from the start position of its handle.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,46 +7,46 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{ChildShard, Record};
 use kinesis_shards::ShardHandle;
 
-use crate::client::unthrottled;
+use crate::client::{unthrottled, unwrap_response};
 use crate::known::Quirk;
 use crate::server::Server;
-use crate::stream::{Stream, done, is_closed};
+use crate::stream::{Stream, is_closed};
 
 const PAUSE: Duration = Duration::from_millis(50);
-/// As many empty reads in a row, of a shard that nobody writes to, and it holds no more.
+/// The number of empty reads in a row after which a shard without writers holds no more records.
 const EMPTY_READS: usize = 2;
 
 pub(crate) struct Reader {
     client: Client,
     stream: Stream,
-    /// For a stream that is named so.
+    /// The ARN, if the handle names its stream by ARN.
     arn: Option<String>,
     shard: String,
     iterator: Option<String>,
     read: VecDeque<Record>,
     children: Vec<ChildShard>,
     empty_reads: usize,
-    /// A fresh listing said that it takes no more records.
+    /// Whether a listing has shown that the shard takes no more records.
     closed: bool,
     never_ends: bool,
     takes_writes_when_closed: bool,
 }
 
-/// Why there is no next record.
+/// The reason why there is no next record.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The shard is closed, and read to its end.
+    /// The shard is closed and read to its end.
     Closed(Vec<ChildShard>),
-    /// It is open, and nobody writes.
+    /// The shard is open, and nothing writes to it.
     Idle,
 }
 
 impl Reader {
-    /// Gets the iterator: from then on, nothing that is written is missed.
+    /// Gets the iterator. The reader misses no record that is written after this.
     pub(crate) async fn open(server: &Server, stream: &Stream, shard: &ShardHandle) -> Self {
         let client = server.other_client();
         let request = shard.get_shard_iterator(&client);
-        let iterator = done(unthrottled(|| request.clone().send()).await).shard_iterator;
+        let iterator = unwrap_response(unthrottled(|| request.clone().send()).await).shard_iterator;
         Self {
             client,
             stream: stream.clone(),
@@ -70,18 +70,18 @@ impl Reader {
             let Some(iterator) = &self.iterator else {
                 return Err(End::Closed(std::mem::take(&mut self.children)));
             };
-            // Before the read: what was written by then is in it.
-            let quiet = !self.stream.is_written();
+            // Checked before the read, so that the read includes every record of the writers.
+            let is_quiet = !self.stream.is_written();
             let turn = self.stream.turn().await;
             let request =
                 self.client.get_records().shard_iterator(iterator).set_stream_arn(self.arn.clone());
-            let answer = done(unthrottled(|| request.clone().send()).await);
+            let response = unwrap_response(unthrottled(|| request.clone().send()).await);
             drop(turn);
-            self.iterator = answer.next_shard_iterator;
-            self.children = answer.child_shards.unwrap_or_default();
-            self.read.extend(answer.records);
+            self.iterator = response.next_shard_iterator;
+            self.children = response.child_shards.unwrap_or_default();
+            self.read.extend(response.records);
             if self.read.is_empty() && self.iterator.is_some() {
-                if let Some(end) = self.after_empty_read(quiet).await {
+                if let Some(end) = self.after_empty_read(is_quiet).await {
                     return Err(end);
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -91,7 +91,7 @@ impl Reader {
         }
     }
 
-    /// All records up to the end, as text.
+    /// Returns all records up to the end, as text.
     pub(crate) async fn rest(&mut self) -> (Vec<String>, End) {
         let mut texts = Vec::new();
         loop {
@@ -102,14 +102,14 @@ impl Reader {
         }
     }
 
-    async fn after_empty_read(&mut self, quiet: bool) -> Option<End> {
-        if !quiet && (!self.never_ends || self.takes_writes_when_closed) {
+    async fn after_empty_read(&mut self, is_quiet: bool) -> Option<End> {
+        if !is_quiet && (!self.never_ends || self.takes_writes_when_closed) {
             self.empty_reads = 0;
             return None;
         }
         self.empty_reads += 1;
         if self.closed {
-            // Elsewhere the null iterator comes.
+            // Other servers return no next iterator at the end.
             let ends = self.never_ends && self.empty_reads >= EMPTY_READS;
             return ends.then(|| End::Closed(Vec::new()));
         }
@@ -119,7 +119,7 @@ impl Reader {
             self.empty_reads = 0;
             return None;
         }
-        (quiet && self.empty_reads >= EMPTY_READS).then_some(End::Idle)
+        (is_quiet && self.empty_reads >= EMPTY_READS).then_some(End::Idle)
     }
 }
 

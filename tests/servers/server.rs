@@ -1,4 +1,4 @@
-//! The servers, and what a scenario holds of one.
+//! The running servers, and the view of one that a scenario has.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,26 +11,24 @@ use kinesis_shards::testing::{FakeKinesis, Fault};
 use kinesis_shards::{TryAllShards, try_all_shards};
 use tokio::sync::OnceCell;
 
-use crate::client::{Requests, counting, local_client};
+use crate::client::{Requests, counting, local_client, unwrap_response};
 use crate::kind::Kind;
 use crate::known::{self, Quirk};
 use crate::process::Process;
-use crate::stream::done;
 
-/// Those that have a Kinesis.
+/// The servers with a Kinesis.
 pub(crate) const ALL: [Kind; 4] = [Kind::KinesisLocal, Kind::Kinesalite, Kind::Moto, Kind::Fake];
 
-/// A server that runs. Dropping the last reference to it ends it.
+/// A running server. Dropping the last reference ends it.
 pub(crate) struct Running {
     kind: Kind,
-    /// Without the suite's own timeouts.
     client: Client,
     engine: Engine,
 }
 
 enum Engine {
     Fake(FakeKinesis),
-    /// No process while it is killed.
+    /// The process is `None` while the server is down.
     Process {
         port: u16,
         process: Mutex<Option<Process>>,
@@ -40,7 +38,7 @@ enum Engine {
 impl Running {
     pub(crate) async fn start(kind: Kind) -> Result<Arc<Self>, String> {
         let (client, engine) = if kind == Kind::Fake {
-            // On the system's clock, as the others are, and with pages that are soon full.
+            // The fake has the system's time, as the other servers do, and short pages.
             let fake = FakeKinesis::builder().starting_at(SystemTime::now()).page_size(100).build();
             (fake.client(), Engine::Fake(fake))
         } else {
@@ -66,25 +64,26 @@ impl Running {
         }
     }
 
-    /// Starts it again, where it was, with nothing of what it had.
-    async fn start_again(&self) {
+    /// Starts the server again on its port, without its data.
+    async fn restart(&self) {
         match &self.engine {
             Engine::Fake(fake) => {
                 fake.clear_faults();
-                for stream in done(self.client.list_streams().send().await).stream_names {
+                let streams = self.client.list_streams().send().await;
+                for stream in unwrap_response(streams).stream_names {
                     fake.delete_stream(&stream);
                 }
             }
             Engine::Process { port, process } => {
                 let started =
-                    Process::start_on(self.kind, *port).await.expect("the server starts again");
+                    Process::start_on(self.kind, *port).await.expect("the server restarts");
                 *process.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
             }
         }
     }
 }
 
-/// Those that were asked for: each is started once, by the first test that needs it.
+/// The servers. The first test that needs one starts it.
 #[derive(Default)]
 pub(crate) struct Servers {
     running: [OnceCell<Result<Arc<Running>, String>>; ALL.len()],
@@ -94,17 +93,17 @@ impl Servers {
     pub(crate) async fn get(&self, kind: Kind) -> Result<Arc<Running>, String> {
         let started = self.running[kind as usize].get_or_init(|| async {
             Running::start(kind).await.map_err(|error| {
-                // Once, not with each of its tests.
+                // Printed once instead of with each test.
                 eprintln!("servers: {error}");
-                format!("{kind} could not be started: the reason is above")
+                format!("{kind} could not be started; the reason is printed above")
             })
         });
         started.await.clone()
     }
 }
 
-/// What one scenario holds of one server: a client whose requests are counted, names that nobody
-/// else uses, and a record of what was seen, to be shown if it fails.
+/// A server as one scenario sees it: a client whose requests are counted, stream names of its own,
+/// and a log of events for its failure message.
 #[derive(Clone)]
 pub(crate) struct Server {
     running: Arc<Running>,
@@ -125,7 +124,7 @@ impl Server {
         known::has(self.running.kind, quirk)
     }
 
-    /// A client of its own, whose requests are not among [`requests`](Self::requests).
+    /// Returns a client whose requests [`requests`](Self::requests) does not count.
     pub(crate) fn other_client(&self) -> Client {
         counting(&self.running.client).0
     }
@@ -138,7 +137,7 @@ impl Server {
         try_all_shards(&self.client, stream)
     }
 
-    /// A time that all that happened so far is before, and all that happens next is not.
+    /// Returns a time after everything that has happened and before everything that will.
     pub(crate) async fn now_apart(&self) -> DateTime {
         if self.has(Quirk::TimestampsAreSeconds) {
             self.next_second().await;
@@ -154,8 +153,7 @@ impl Server {
         now
     }
 
-    /// Waits for the system's clock to show another second: sequence numbers tell no shorter time
-    /// apart.
+    /// Waits until the system's clock shows another second, the resolution of sequence numbers.
     pub(crate) async fn next_second(&self) {
         let second = || DateTime::from(SystemTime::now()).secs();
         let now = second();
@@ -166,17 +164,17 @@ impl Server {
 
     pub(crate) fn kill(&self) {
         self.running.kill();
-        self.seen.note("the server is killed");
+        self.seen.note("the server was killed");
     }
 
-    /// Starts it again, on the port that it had.
-    pub(crate) async fn start_again(&self) {
-        self.running.start_again().await;
-        self.seen.note("the server is back");
+    /// Restarts the server on its port.
+    pub(crate) async fn restart(&self) {
+        self.running.restart().await;
+        self.seen.note("the server has restarted");
     }
 }
 
-/// What a scenario saw, with the time since it began.
+/// The events of a scenario, with the time since it began.
 #[derive(Clone)]
 pub(crate) struct Seen {
     since: Instant,

@@ -1,18 +1,16 @@
-//! A data stream on the server under test, changed the way its owner would: by other hands than the
-//! crate's.
+//! A stream on the server under test, which the suite changes with the SDK alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::error::DisplayErrorContext;
 use aws_sdk_kinesis::operation::describe_stream_summary::DescribeStreamSummaryError;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{ScalingType, Shard, StreamDescriptionSummary, StreamStatus};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::client::unthrottled;
+use crate::client::{unthrottled, unwrap_response};
 use crate::known::Quirk;
 use crate::server::{Seen, Server};
 
@@ -23,7 +21,7 @@ pub(crate) struct Stream {
     pub(crate) name: String,
     client: Client,
     seen: Seen,
-    /// Held for each request to a server that mixes them up.
+    /// Serialises the requests to a server that loses concurrent writes.
     turn: Option<Arc<Mutex<()>>>,
     writers: Arc<AtomicUsize>,
 }
@@ -35,7 +33,7 @@ impl Stream {
         stream
     }
 
-    /// Of that name, whether it exists or not.
+    /// Returns the stream of that name, which need not exist.
     pub(crate) fn named(server: &Server, name: String) -> Self {
         let turn = server.has(Quirk::LosesConcurrentWrites).then(Arc::default);
         Self {
@@ -49,21 +47,21 @@ impl Stream {
 
     pub(crate) async fn create_again(&self, shards: i32) {
         let create = self.client.create_stream().stream_name(&self.name).shard_count(shards);
-        done(unthrottled(|| create.clone().send()).await);
+        unwrap_response(unthrottled(|| create.clone().send()).await);
         self.active().await;
         self.seen.note(format_args!("created {} with {shards} shards", self.name));
     }
 
     pub(crate) async fn delete(&self) {
         let delete = self.client.delete_stream().stream_name(&self.name);
-        done(unthrottled(|| delete.clone().send()).await);
+        unwrap_response(unthrottled(|| delete.clone().send()).await);
         while self.status().await.is_some() {
             tokio::time::sleep(PAUSE).await;
         }
         self.seen.note(format_args!("deleted {}", self.name));
     }
 
-    /// Splits a shard in the middle; the children, the lower half first.
+    /// Splits a shard in the middle and returns the lower and the upper child.
     pub(crate) async fn split(&self, shard: &str) -> [String; 2] {
         let listed = self.shards().await;
         let range =
@@ -76,7 +74,7 @@ impl Stream {
         let turn = self.turn().await;
         let request = self.client.split_shard().stream_name(&self.name).shard_to_split(shard);
         let request = request.new_starting_hash_key(middle.to_string());
-        done(unthrottled(|| request.clone().send()).await);
+        unwrap_response(unthrottled(|| request.clone().send()).await);
         self.active().await;
         drop(turn);
         let children = self.children_of(shard).await;
@@ -88,7 +86,7 @@ impl Stream {
         let turn = self.turn().await;
         let request = self.client.merge_shards().stream_name(&self.name).shard_to_merge(shard);
         let request = request.adjacent_shard_to_merge(adjacent);
-        done(unthrottled(|| request.clone().send()).await);
+        unwrap_response(unthrottled(|| request.clone().send()).await);
         self.active().await;
         drop(turn);
         let [child] = self.children_of(shard).await.try_into().expect("one child");
@@ -100,7 +98,7 @@ impl Stream {
         let request =
             self.client.update_shard_count().stream_name(&self.name).target_shard_count(count);
         let request = request.scaling_type(ScalingType::UniformScaling);
-        done(unthrottled(|| request.clone().send()).await);
+        unwrap_response(unthrottled(|| request.clone().send()).await);
         self.active().await;
         self.seen.note(format_args!("updated the shard count to {count}"));
     }
@@ -109,11 +107,11 @@ impl Stream {
         let _turn = self.turn().await;
         let request = self.client.put_record().stream_name(&self.name).partition_key(key);
         let request = request.data(Blob::new(data));
-        let put = done(unthrottled(|| request.clone().send()).await);
+        let put = unwrap_response(unthrottled(|| request.clone().send()).await);
         Put { shard: put.shard_id, sequence: put.sequence_number }
     }
 
-    /// Puts a record into an open shard, whatever its hash keys are.
+    /// Puts a record into the given open shard.
     pub(crate) async fn put_into(&self, shard: &str, data: &str) -> Put {
         let listed = self.shards().await;
         let range =
@@ -122,18 +120,18 @@ impl Stream {
         let _turn = self.turn().await;
         let request = self.client.put_record().stream_name(&self.name).partition_key("any");
         let request = request.explicit_hash_key(key).data(Blob::new(data));
-        let put = done(unthrottled(|| request.clone().send()).await);
+        let put = unwrap_response(unthrottled(|| request.clone().send()).await);
         Put { shard: put.shard_id, sequence: put.sequence_number }
     }
 
-    /// All shards, as the server lists them now.
+    /// Lists all shards.
     pub(crate) async fn shards(&self) -> Vec<Shard> {
         let first = self.client.list_shards().stream_name(&self.name);
-        let mut page = done(unthrottled(|| first.clone().send()).await);
+        let mut page = unwrap_response(unthrottled(|| first.clone().send()).await);
         let mut shards = page.shards.take().unwrap_or_default();
         while let Some(token) = page.next_token.take() {
             let next = self.client.list_shards().next_token(token);
-            page = done(unthrottled(|| next.clone().send()).await);
+            page = unwrap_response(unthrottled(|| next.clone().send()).await);
             shards.extend(page.shards.take().unwrap_or_default());
         }
         shards.sort_by(|a, b| a.shard_id.cmp(&b.shard_id));
@@ -165,7 +163,7 @@ impl Stream {
         self.writers.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Whether somebody goes on writing to it.
+    /// Returns whether a writer is running.
     pub(crate) fn is_written(&self) -> bool {
         self.writers.load(Ordering::SeqCst) > 0
     }
@@ -189,7 +187,7 @@ impl Stream {
         }
     }
 
-    /// None if there is no such stream.
+    /// Returns `None` if the stream does not exist.
     async fn status(&self) -> Option<StreamStatus> {
         self.summary().await.map(|summary| summary.stream_status)
     }
@@ -204,12 +202,12 @@ impl Stream {
             {
                 None
             }
-            described => done(described).stream_description_summary,
+            described => unwrap_response(described).stream_description_summary,
         }
     }
 }
 
-/// Where a record went.
+/// The shard and the sequence number of a record.
 #[derive(Debug)]
 pub(crate) struct Put {
     pub(crate) shard: String,
@@ -218,13 +216,4 @@ pub(crate) struct Put {
 
 pub(crate) fn is_closed(shard: &Shard) -> bool {
     shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_some())
-}
-
-/// What a request of the suite itself gave: if it fails, the test cannot go on.
-#[track_caller]
-pub(crate) fn done<T, E: std::error::Error>(result: Result<T, E>) -> T {
-    match result {
-        Ok(output) => output,
-        Err(error) => panic!("{}", DisplayErrorContext(error)),
-    }
 }

@@ -1,15 +1,14 @@
-//! What a server throttles is asked again: the suite is tried on a fake that throttles.
+//! The suite retries throttled requests: this runs it on a fake that throttles.
 
 use std::time::SystemTime;
 
 use kinesis_shards::testing::{FakeKinesis, Fault, Limits, RandomFaults};
 use libtest_mimic::Failed;
 
-use crate::client::unthrottled;
+use crate::client::{unthrottled, unwrap_response};
 use crate::differential;
-use crate::stream::done;
 
-pub(crate) async fn requests_are_sent_again() -> Result<(), Failed> {
+pub(crate) async fn requests_are_retried() -> Result<(), Failed> {
     let server =
         FakeKinesis::builder().starting_at(SystemTime::now()).limits(Limits::none()).build();
     server.fail_at_random(RandomFaults::seeded(1).rate(Fault::Throttled, 0.2));
@@ -18,11 +17,11 @@ pub(crate) async fn requests_are_sent_again() -> Result<(), Failed> {
         return Err(differences.into());
     }
     let throttled = server.requests().into_iter().filter(|request| request.error().is_some());
-    assert!(throttled.count() > 50, "the server has throttled");
+    assert!(throttled.count() > 50, "the server throttled requests");
 
-    // More often than the SDK tries.
+    // More often than the SDK retries.
     server.fail_times("CreateStream", 8, Fault::Throttled);
     let create = server.client().create_stream().stream_name("orders").shard_count(1);
-    done(unthrottled(|| create.clone().send()).await);
+    unwrap_response(unthrottled(|| create.clone().send()).await);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Those who write while shards are read, and a check of what was read of it.
+//! Writers that run while shards are read, and the check of the records read.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 
 use crate::stream::Stream;
 
-/// So that the readers keep up on a busy machine.
+/// The pause between writes, so that the readers keep up on a busy machine.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// One writer a key, each putting `key:0`, `key:1` and so on until they are stopped.
+/// One writer for each key. Each puts `key:0`, `key:1` and so on until it is stopped.
 pub(crate) struct Writers {
     tasks: JoinSet<(String, usize)>,
     stop: Arc<AtomicBool>,
@@ -43,7 +43,7 @@ impl Writers {
         writers
     }
 
-    /// Until so many more records are written.
+    /// Waits until `n` more records are written.
     pub(crate) async fn write(&self, n: usize) {
         let enough = self.written.load(Ordering::SeqCst) + n;
         while self.written.load(Ordering::SeqCst) < enough {
@@ -51,41 +51,37 @@ impl Writers {
         }
     }
 
-    /// How many records each key got.
+    /// Stops the writers and returns the number of records of each key.
     pub(crate) async fn stop(self) -> BTreeMap<String, usize> {
         self.stop.store(true, Ordering::SeqCst);
         self.tasks.join_all().await.into_iter().collect()
     }
 }
 
-/// One record that was read.
+/// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Got {
     pub(crate) shard: String,
     pub(crate) text: String,
 }
 
-/// None lost, none twice, and each key's in order.
+/// Asserts that every record was read once, and the records of each key in order.
 #[track_caller]
 pub(crate) fn assert_exact(written: &BTreeMap<String, usize>, got: &[Got]) {
     let mut next: BTreeMap<&str, usize> = BTreeMap::new();
     let mut all = HashSet::new();
     for Got { shard, text } in got {
         let (key, n) = text.split_once(':').expect("key:n");
-        assert!(all.insert(text), "{text} came twice, the second time from {shard}");
+        assert!(all.insert(text), "{text} was read twice, the second time from {shard}");
         let next = next.entry(key).or_default();
-        assert_eq!(
-            n.parse(),
-            Ok(*next),
-            "{text} came from {shard} when {key}:{next} was to be next"
-        );
+        assert_eq!(n.parse(), Ok(*next), "{text} was read from {shard} instead of {key}:{next}");
         *next += 1;
     }
     for (key, &n) in written {
         assert_eq!(
             next.get(key.as_str()).copied().unwrap_or_default(),
             n,
-            "records of {key} that were read"
+            "number of records of {key} read"
         );
     }
 }

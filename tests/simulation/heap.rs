@@ -1,4 +1,4 @@
-//! What is left on the heap when a simulation is over.
+//! The heap: its counters, and the bytes that a finished simulation leaves on it.
 
 use std::alloc::System;
 
@@ -10,33 +10,39 @@ use crate::script::Script;
 #[global_allocator]
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// So many seeds are played, one after the other: the counters are those of the whole process.
+/// The number of seeds to play, one after the other: the counters are those of the whole process.
 const SEEDS: u64 = 40;
 
-/// What the SDK keeps of each fake, for good: its retry quota, by name.
-const OF_THE_SDK: isize = 150;
+/// The bytes that the SDK keeps for each fake until the process ends: its retry quota, by name.
+const SDK_BYTES: isize = 150;
 
-fn live_bytes() -> isize {
+pub(crate) fn live_bytes() -> isize {
     let stats = HEAP.stats();
     stats.bytes_allocated.cast_signed() - stats.bytes_deallocated.cast_signed()
 }
 
-/// What one play of a script leaves behind.
-fn kept_by(script: &Script) -> isize {
+pub(crate) fn allocations() -> usize {
+    HEAP.stats().allocations
+}
+
+/// Plays a script and returns the bytes that it leaves behind.
+fn bytes_left_by(script: &Script) -> isize {
     let before = live_bytes();
     drop(play(script));
     live_bytes() - before
 }
 
-/// Once a seed was played, all that is made once in a process is there. A table that grows does so
-/// in one of two plays at most.
-pub(crate) fn kept() -> Result<String, String> {
+/// Checks that a simulation leaves nothing on the heap.
+///
+/// The first play of a seed allocates what lives as long as the process. A table that grows does so
+/// in one of the next two plays at most.
+pub(crate) fn check() -> Result<String, String> {
     for seed in 0..SEEDS {
         let script = Script::of_seed(seed);
         play(&script);
-        let kept = kept_by(&script).min(kept_by(&script));
-        if kept > OF_THE_SDK {
-            return Err(format!("{kept} bytes of seed {seed}"));
+        let left = bytes_left_by(&script).min(bytes_left_by(&script));
+        if left > SDK_BYTES {
+            return Err(format!("seed {seed} leaves {left} bytes"));
         }
     }
     Ok(format!("{SEEDS} seeds"))

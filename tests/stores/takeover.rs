@@ -316,7 +316,7 @@ async fn across_a_merge_and_back(kept: Kept) {
     for expected in ["2", "3", "5"] {
         assert_eq!(text(&next(&mut records).await.ack()), expected);
     }
-    assert!(checkpoints.shutdown(Duration::from_secs(10)).await.unsaved().is_empty());
+    assert!(checkpoints.shutdown(PATIENCE).await.unsaved().is_empty());
     for (shard, ended) in [(one, true), (&two, true), (&three, false), (&four, false)] {
         let row = world.row(shard).await;
         assert_eq!(row["checkpoint"] == s("SHARD_END"), ended, "{row:?}");

@@ -1,5 +1,5 @@
-//! One call of a script: what is the same for both sides, with references where an argument is each
-//! side's own.
+//! One call of a script, the same for both sides. An argument of which each side has its own value
+//! is a reference.
 
 use aws_sdk_kinesis::types::{ShardFilterType, ShardIteratorType};
 
@@ -34,9 +34,9 @@ pub(crate) enum Call {
         start: Start,
     },
     ListShards(List),
-    /// Whether it names this stream.
+    /// Checks only whether the list contains this stream.
     ListStreams,
-    /// Page after page of so many shards: one answer.
+    /// All pages of a listing, as one response.
     ListToTheEnd {
         page: i32,
         filter: Option<Filter>,
@@ -46,8 +46,7 @@ pub(crate) enum Call {
         shard: String,
         adjacent: String,
     },
-    /// Which shards there are after an `UpdateShardCount`, and which parts of the hash key range
-    /// are open.
+    /// The shards and the open hash key ranges after an `UpdateShardCount`.
     OpenRanges,
     PutRecord {
         stream: Named,
@@ -56,7 +55,7 @@ pub(crate) enum Call {
     PutRecords {
         records: Vec<Put>,
     },
-    /// A shard from its first record to its end, or to its tip: one answer.
+    /// A shard from its first record to its end or tip, as one response.
     ReadToTheEnd {
         shard: String,
         limit: i32,
@@ -93,7 +92,7 @@ impl Call {
         }
     }
 
-    /// How it names its stream, if it may do so in several ways.
+    /// Returns how the call names its stream, if there are several ways.
     pub(crate) fn named(&self) -> Option<Named> {
         match self {
             Self::ChangeRetention { stream, .. }
@@ -109,7 +108,7 @@ impl Call {
         }
     }
 
-    /// Whether both sides must have carried it out, or neither, for the script to go on.
+    /// Returns whether the script can continue only if both sides carried out the call, or neither.
     pub(crate) fn changes_the_stream(&self) -> bool {
         matches!(
             self,
@@ -124,8 +123,8 @@ impl Call {
         )
     }
 
-    /// Whether it is a reshard, which a server takes a while for.
-    pub(crate) fn takes_a_while(&self) -> bool {
+    /// Returns whether the stream may need time to become `ACTIVE` again.
+    pub(crate) fn has_transition(&self) -> bool {
         self.changes_the_stream()
             && !matches!(self, Self::PutRecord { .. } | Self::PutRecords { .. })
     }
@@ -138,15 +137,15 @@ pub(crate) enum Named {
     ByArn,
     ByBoth,
     NotAtAll,
-    /// By the name of a stream that there is not.
+    /// By the name of a stream that does not exist.
     Unknown,
-    /// By a name with a character that no name has.
+    /// By a name with an invalid character.
     Invalid,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Put {
-    /// No two records of a script have the same.
+    /// Unique within a script.
     pub(crate) data: String,
     pub(crate) key: String,
     pub(crate) hash_key: Option<String>,
@@ -159,13 +158,13 @@ pub(crate) struct List {
     pub(crate) max: Option<i32>,
     pub(crate) after: Option<String>,
     pub(crate) filter: Option<Filter>,
-    /// `Some(true)` is the stream's own time of creation.
+    /// `Some(true)` stands for the stream's own creation time.
     pub(crate) created: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
-    /// The one of the last page.
+    /// The token of the last page.
     Last,
     Garbage,
     Empty,
@@ -187,7 +186,7 @@ pub(crate) struct Start {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Sequence {
-    /// The one that the record with these data got.
+    /// The sequence number of the record with these data.
     Of(String),
     /// The `StartingSequenceNumber` of this shard.
     StartOf(String),
@@ -196,19 +195,19 @@ pub(crate) enum Sequence {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Time {
-    /// A moment of the script at which nothing happened, by its number.
+    /// A mark of the script, by its number: a time at which nothing happens.
     Mark(usize),
-    /// Before the stream was made.
+    /// A time before the stream was created.
     HourAgo,
-    /// Before anything that is kept.
+    /// A time before the trim horizon.
     WeekAgo,
     InAnHour,
 }
 
-/// What a read goes on from.
+/// The iterator of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum From {
-    /// The iterator of that number; what comes next takes its place.
+    /// The iterator of this number. The next iterator replaces it.
     Iterator(usize),
     Garbage,
     Empty,

@@ -1,14 +1,14 @@
-//! What is wrong with a call, by AWS's API model and its documentation: the only reasons for which
-//! the fake may refuse one.
+//! The errors in a call according to AWS's API model and documentation, the only reasons for which
+//! the fake may reject it.
 
 use std::collections::HashMap;
 
 use aws_sdk_kinesis::types::{Shard, ShardFilterType, ShardIteratorType};
 
 use super::call::{Call, Filter, From, List, Named, Put, Sequence, Start, Time, Token};
-use super::case::is_closed;
-use super::generate::range;
 use super::side::Stored;
+use super::world::range;
+use crate::stream::is_closed;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -17,14 +17,14 @@ pub(crate) enum Cause {
     StreamExists,
     StreamName,
     UnknownStream,
-    /// It is of a stream that had this name before.
+    /// It belongs to an earlier stream of this name.
     OfTheFormerStream,
     OtherCreation,
     // The shard.
     ClosedShard,
     EmptyShardId,
     NoShardId,
-    /// `ExclusiveStartShardId` without a number in it.
+    /// `ExclusiveStartShardId` contains no number.
     NumberlessShardId,
     UnknownShard,
     // Splits and merges.
@@ -67,29 +67,32 @@ pub(crate) enum Cause {
     PartitionKey,
     TooManyRecords,
 }
-#[expect(clippy::enum_glob_use, reason = "there are many, and their names are theirs alone")]
+#[expect(
+    clippy::enum_glob_use,
+    reason = "there are many variants, and their names are unique"
+)]
 use Cause::*;
 
-/// What a call is judged by.
-pub(crate) struct Judge<'a> {
-    /// The stream's, as the fake has them.
+/// The state that makes a call right or wrong.
+pub(crate) struct Context<'a> {
+    /// The shards of the fake.
     pub(crate) shards: &'a [Shard],
-    /// Where the records went.
+    /// The records so far, by their data.
     pub(crate) records: &'a HashMap<String, Stored>,
     pub(crate) retention: i32,
-    /// The stream was deleted, and created again.
+    /// Whether the stream was deleted and created again.
     pub(crate) recreated: bool,
 }
 
-const MOST: i32 = 10_000;
+const MAX_LIMIT: i32 = 10_000;
 
-/// Those that are there.
-fn those<const N: usize>(causes: [(Cause, bool); N]) -> Vec<Cause> {
+/// Returns the causes that apply.
+fn applicable<const N: usize>(causes: [(Cause, bool); N]) -> Vec<Cause> {
     causes.into_iter().filter(|(_, is)| *is).map(|(cause, _)| cause).collect()
 }
 
-impl Judge<'_> {
-    pub(crate) fn wrong_with(&self, call: &Call) -> Vec<Cause> {
+impl Context<'_> {
+    pub(crate) fn errors_in(&self, call: &Call) -> Vec<Cause> {
         match call {
             Call::CreateStream { .. } => vec![StreamExists],
             Call::ChangeRetention { stream, hours, longer } => {
@@ -113,7 +116,7 @@ impl Judge<'_> {
             Call::PutRecords { records } => {
                 let count =
                     [(NoRecords, records.is_empty()), (TooManyRecords, records.len() > 500)];
-                records.iter().flat_map(put).chain(those(count)).collect()
+                records.iter().flat_map(put).chain(applicable(count)).collect()
             }
             Call::SplitShard { stream, shard, key } => {
                 [named(*stream), self.open(shard), hash_key(key), self.cut(shard, key)].concat()
@@ -134,11 +137,11 @@ impl Judge<'_> {
     }
 
     fn shard(&self, id: &str) -> Vec<Cause> {
-        those([(EmptyShardId, id.is_empty()), (UnknownShard, self.find(id).is_none())])
+        applicable([(EmptyShardId, id.is_empty()), (UnknownShard, self.find(id).is_none())])
     }
 
     fn open(&self, id: &str) -> Vec<Cause> {
-        [self.shard(id), those([(ClosedShard, self.find(id).is_some_and(is_closed))])].concat()
+        [self.shard(id), applicable([(ClosedShard, self.find(id).is_some_and(is_closed))])].concat()
     }
 
     fn pair(&self, low: &str, high: &str) -> Vec<Cause> {
@@ -148,7 +151,7 @@ impl Judge<'_> {
         };
         let (itself, reversed) = (low == high, follows(high, low));
         let apart = !itself && !reversed && !follows(low, high);
-        those([(Itself, itself), (Reversed, reversed), (NotAdjacent, apart)])
+        applicable([(Itself, itself), (Reversed, reversed), (NotAdjacent, apart)])
     }
 
     fn cut(&self, shard: &str, key: &str) -> Vec<Cause> {
@@ -156,7 +159,7 @@ impl Judge<'_> {
         else {
             return vec![];
         };
-        those([
+        applicable([
             (KeyAtStart, key == low || key == low.saturating_add(1)),
             (KeyOutside, key < low || key >= high),
         ])
@@ -165,7 +168,7 @@ impl Judge<'_> {
     fn count(&self, target: i32) -> Vec<Cause> {
         let open = self.shards.iter().filter(|shard| !is_closed(shard)).count();
         let open = i32::try_from(open).expect("few shards");
-        those([
+        applicable([
             (TooLow, target < 1),
             (LessThanHalf, target * 2 < open),
             (MoreThanDouble, target > open * 2),
@@ -175,7 +178,7 @@ impl Judge<'_> {
 
     fn retention(&self, hours: i32, longer: bool) -> Vec<Cause> {
         let wrong_way = if longer { hours < self.retention } else { hours > self.retention };
-        those([
+        applicable([
             (RetentionTooShort, hours < 24),
             (RetentionTooLong, hours > 8760),
             (WrongWay, wrong_way),
@@ -194,7 +197,7 @@ impl Judge<'_> {
             (begin.clone().any(String::is_empty), begin.clone().any(|id| is_numberless(id)));
         let after_shard =
             filter.as_ref().is_some_and(|filter| filter.kind == ShardFilterType::AfterShardId);
-        let own = those([
+        let own = applicable([
             (BesideToken, beside),
             (EmptyToken, *token == Some(Token::Empty)),
             (GarbageToken, *token == Some(Token::Garbage)),
@@ -208,7 +211,7 @@ impl Judge<'_> {
     }
 
     fn read(&self, from: From) -> Vec<Cause> {
-        those([
+        applicable([
             (NoIterator, from == From::Nothing),
             (EmptyIterator, from == From::Empty),
             (GarbageIterator, from == From::Garbage),
@@ -234,7 +237,7 @@ impl Judge<'_> {
             }
         };
         let former = self.recreated && matches!(sequence, Some(Sequence::Of(_)));
-        those([
+        applicable([
             (IteratorType, !by_sequence && !by_time && !plain),
             (NoSequence, by_sequence && sequence.is_none()),
             (StraySequence, !by_sequence && sequence.is_some()),
@@ -248,7 +251,7 @@ impl Judge<'_> {
 }
 
 fn named(stream: Named) -> Vec<Cause> {
-    those([
+    applicable([
         (NoStream, stream == Named::NotAtAll),
         (StreamName, stream == Named::Invalid),
         (UnknownStream, stream == Named::Unknown),
@@ -256,15 +259,15 @@ fn named(stream: Named) -> Vec<Cause> {
 }
 
 fn limited(limit: Option<i32>) -> Vec<Cause> {
-    those([
+    applicable([
         (TooLow, limit.is_some_and(|limit| limit < 1)),
-        (TooHigh, limit.is_some_and(|limit| limit > MOST)),
+        (TooHigh, limit.is_some_and(|limit| limit > MAX_LIMIT)),
     ])
 }
 
 fn hash_key(key: &str) -> Vec<Cause> {
     let well_formed = is_decimal(key) && key.len() <= 39;
-    those([
+    applicable([
         (HashKeyPattern, !well_formed),
         (HashKeyTooLarge, well_formed && key.parse::<u128>().is_err()),
     ])
@@ -278,7 +281,7 @@ fn is_decimal(text: &str) -> bool {
 fn put(record: &Put) -> Vec<Cause> {
     let wrong_key = record.key.is_empty() || record.key.chars().count() > 256;
     [
-        those([(PartitionKey, wrong_key)]),
+        applicable([(PartitionKey, wrong_key)]),
         record.hash_key.as_deref().map(hash_key).unwrap_or_default(),
     ]
     .concat()
@@ -298,5 +301,8 @@ fn filtered(filter: &Filter) -> Vec<Cause> {
         AtLatest | AtTrimHorizon | FromTrimHorizon => (false, false),
         _ => return vec![FilterType],
     };
-    those([(FilterMembers, by_shard != filter.shard.is_some() || by_time != filter.time.is_some())])
+    applicable([(
+        FilterMembers,
+        by_shard != filter.shard.is_some() || by_time != filter.time.is_some(),
+    )])
 }

@@ -1,38 +1,38 @@
-//! Two answers to one call, field by field.
+//! The field-by-field comparison of two responses to one call.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::answer::{Answer, ERROR};
+use super::response::{ERROR, Response};
 
-/// What an answer that is no error has for a code.
+/// The value of the error field of a response that is not an error.
 pub(crate) const DONE: &str = "no error";
 
-/// A field that is not the same in both answers; `None` where it is absent.
+/// A field that differs between the responses. `None` means that it is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// Such as `NextToken` or `Shards[].ParentShardId`.
+    /// The name, such as `NextToken` or `Shards[].ParentShardId`.
     pub(crate) field: String,
-    /// Which item of the list.
+    /// The key of the item in its list.
     pub(crate) item: Option<String>,
     pub(crate) server: Option<String>,
     pub(crate) fake: Option<String>,
 }
 
-/// Without the item, so that all that look alike are one.
+/// Displays the difference without its item, so that equal differences of several items are one.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { field, server, fake, .. } = self;
-        let said = |value: &Option<String>| value.clone().unwrap_or_else(|| "(absent)".to_owned());
-        write!(f, "{field}: the server has {:?}, the fake {:?}", said(server), said(fake))
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "(absent)".to_owned());
+        write!(f, "{field}: the server has {:?}, the fake {:?}", text(server), text(fake))
     }
 }
 
-/// All differences. One that is refused and one that is not differ in nothing else.
-pub(crate) fn differences(server: &Answer, fake: &Answer) -> Vec<Difference> {
+/// Returns all differences. An error and a success differ only in the error.
+pub(crate) fn differences(server: &Response, fake: &Response) -> Vec<Difference> {
     if server.error().is_some() || fake.error().is_some() {
         let [server, fake] =
-            [server, fake].map(|answer| Some(answer.error().unwrap_or(DONE).to_owned()));
+            [server, fake].map(|response| Some(response.error().unwrap_or(DONE).to_owned()));
         let error = Difference { field: ERROR.to_owned(), item: None, server, fake };
         return if error.server == error.fake { vec![] } else { vec![error] };
     }
@@ -41,7 +41,7 @@ pub(crate) fn differences(server: &Answer, fake: &Answer) -> Vec<Difference> {
         found.push(Difference { field: field.to_owned(), item: None, server, fake });
     });
     for ((list, key), item) in &server.items {
-        // An item that only one has shows in the list itself.
+        // The list itself differs if only one side has the item.
         if let Some(other) = fake.items.get(&(list.clone(), key.clone())) {
             fields(item, other, |field, server, fake| {
                 found.push(Difference {

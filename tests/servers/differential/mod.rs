@@ -1,23 +1,27 @@
-//! Is the fake true? Random scripts on the fake and on each server, compared field by field. What
-//! differs is in one [table], with who is right according to AWS's documentation; what is not in it
-//! fails. So does an entry of the table that no script meets, and an operation that too few calls
-//! carry out: a fake that refuses it all would meet nothing.
+//! Compares the fake with each server: random scripts run on both, and their responses are compared
+//! field by field.
 //!
-//! `DIFFERENTIAL_SEEDS=1000` runs the first thousand seeds instead of some sixty that meet it all;
-//! `DIFFERENTIAL_SEED=7` runs only that one. With `--nocapture` it prints how often each entry was
-//! met, and by which seeds.
+//! The known differences are in one [table], each with the side that is right according to AWS's
+//! documentation. The test fails on any other difference, on an entry of the table that no script
+//! meets, and on an operation that too few calls carry out: a fake that rejects everything would
+//! meet no difference.
+//!
+//! `DIFFERENTIAL_SEEDS=1000` runs the first thousand seeds instead of some sixty that meet every
+//! entry; `DIFFERENTIAL_SEED=7` runs one seed. With `--nocapture` the test prints how often each
+//! entry was met, and by which seeds.
 
-mod answer;
 mod call;
 mod case;
 mod cause;
 mod compare;
 mod generate;
 mod records;
+mod response;
 mod script;
 mod shards;
 mod side;
 mod table;
+mod world;
 mod wrong;
 
 use std::collections::BTreeMap;
@@ -35,33 +39,34 @@ use crate::TIMEOUT;
 use crate::kind::Kind;
 use crate::server::{Server, Servers};
 
-/// So many scripts of a server run at a time.
-const AT_ONCE: usize = 6;
+/// The number of scripts that run on a server at a time.
+const MAX_CONCURRENT: usize = 6;
 
-/// What is to be met: nothing by one seed, every entry of the table that is not rare by those that
-/// CI runs, and by more every cause of each.
+/// The part of the table that the scripts must meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Met {
+enum Coverage {
     Nothing,
+    /// Every entry that is not rare.
     Entries,
+    /// Every cause of every entry.
     Causes,
 }
 
-/// In so many scripts every cause is met.
-const ENOUGH_FOR_ALL: u64 = 1_000;
+/// The number of scripts that meet every cause.
+const SEEDS_FOR_CAUSES: u64 = 1_000;
 
-/// The seeds to run.
-fn seeds(kind: Kind) -> (Vec<u64>, Met) {
+/// Returns the seeds to run, and the part of the table that they must meet.
+fn seeds(kind: Kind) -> (Vec<u64>, Coverage) {
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     if let Some(seed) = number("DIFFERENTIAL_SEED") {
-        return (vec![seed], Met::Nothing);
+        return (vec![seed], Coverage::Nothing);
     }
     match number("DIFFERENTIAL_SEEDS") {
-        Some(seeds @ ENOUGH_FOR_ALL..) => ((0..seeds).collect(), Met::Causes),
-        Some(seeds) => ((0..seeds).collect(), Met::Nothing),
+        Some(seeds @ SEEDS_FOR_CAUSES..) => ((0..seeds).collect(), Coverage::Causes),
+        Some(seeds) => ((0..seeds).collect(), Coverage::Nothing),
         None => (
             (0..table::SEEDS).chain(table::more_seeds(kind).iter().copied()).collect(),
-            Met::Entries,
+            Coverage::Entries,
         ),
     }
 }
@@ -69,26 +74,26 @@ fn seeds(kind: Kind) -> (Vec<u64>, Met) {
 pub(crate) async fn run(kind: Kind, verbose: bool, servers: &Servers) -> Result<(), Failed> {
     let server = Server::new(servers.get(kind).await?, "differential");
     let client = server.other_client();
-    let (seeds, to_be_met) = seeds(kind);
+    let (seeds, coverage) = seeds(kind);
     let (count, began) = (seeds.len(), Instant::now());
     let scripts = seeds.into_iter().map(async |seed| {
         let script = tokio::time::timeout(TIMEOUT, Script::new(kind, &client, seed).run());
-        script.await.unwrap_or_else(|_| Outcome::of_one_that_hangs(seed))
+        script.await.unwrap_or_else(|_| Outcome::timed_out(seed))
     });
     let outcomes: Vec<Outcome> =
-        futures::stream::iter(scripts).buffer_unordered(AT_ONCE).collect().await;
+        futures::stream::iter(scripts).buffer_unordered(MAX_CONCURRENT).collect().await;
 
     let sum = |of: fn(&Outcome) -> usize| outcomes.iter().map(of).sum::<usize>();
     let mut report = format!(
-        "{kind}: {count} scripts, {} calls compared, {} left out, {} known differences, {:.1} s\n",
+        "{kind}: {count} scripts, {} calls compared, {} skipped, {} known differences, {:.1} s\n",
         sum(|outcome| outcome.compared),
         sum(|outcome| outcome.skipped),
         sum(|outcome| outcome.known.len()),
         began.elapsed().as_secs_f64()
     );
     let mut failures = unknown(&outcomes);
-    if to_be_met >= Met::Entries {
-        failures += &unused(kind, to_be_met, &outcomes);
+    if coverage >= Coverage::Entries {
+        failures += &unused(kind, coverage, &outcomes);
         failures += &too_few(kind, count, &outcomes);
     }
     if verbose {
@@ -101,15 +106,15 @@ pub(crate) async fn run(kind: Kind, verbose: bool, servers: &Servers) -> Result<
     Err(report.into())
 }
 
-/// The differences between the fake and such a server as is the fake itself, in the scripts of
-/// these seeds.
+/// Returns the differences between the fake and `server`, another fake, in the scripts of these
+/// seeds.
 pub(crate) async fn from_itself(server: &FakeKinesis, seeds: Range<u64>) -> String {
     let client = server.client();
     let scripts = seeds.map(|seed| Script::new(Kind::Fake, &client, seed).run());
     unknown(&futures::future::join_all(scripts).await)
 }
 
-/// The seeds that met an entry, once for each time.
+/// Returns the seed of each time that a script met an entry.
 fn meetings(known: &Known, outcomes: &[Outcome]) -> Vec<u64> {
     let of_one = |outcome: &Outcome| {
         let times = outcome.known.iter().filter(|(met, _)| std::ptr::eq(*met, known)).count();
@@ -125,7 +130,7 @@ fn describe(known: &Known) -> String {
     format!("{operations}: {field}{values}: {what}. Right: {right:?} ({rule})")
 }
 
-/// The entries of the table, and how often each was met.
+/// Lists the entries of the table, and how often each was met.
 fn met(kind: Kind, outcomes: &[Outcome]) -> String {
     let mut report = String::new();
     for known in KNOWN.iter().filter(|known| known.server == kind) {
@@ -139,27 +144,27 @@ fn met(kind: Kind, outcomes: &[Outcome]) -> String {
     report
 }
 
-/// The entries that no script met, and the causes of others.
-fn unused(kind: Kind, to_be_met: Met, outcomes: &[Outcome]) -> String {
+/// Lists the entries that no script met, and the causes for which no script met the others.
+fn unused(kind: Kind, coverage: Coverage, outcomes: &[Outcome]) -> String {
     let mut report = String::new();
     for known in KNOWN.iter().filter(|known| known.server == kind) {
-        if meetings(known, outcomes).is_empty() && (to_be_met == Met::Causes || !known.rare) {
-            let _ = writeln!(report, "In the table, but it did not occur: {}", describe(known));
+        if meetings(known, outcomes).is_empty() && (coverage == Coverage::Causes || !known.rare) {
+            let _ = writeln!(report, "in the table, but not met: {}", describe(known));
         }
-        for cause in known.causes.iter().filter(|_| to_be_met == Met::Causes) {
+        for cause in known.causes.iter().filter(|_| coverage == Coverage::Causes) {
             let all = outcomes.iter().flat_map(|outcome| &outcome.known);
             if !all
                 .into_iter()
                 .any(|(met, causes)| std::ptr::eq(*met, known) && causes.contains(cause))
             {
-                let _ = writeln!(report, "Not for {cause:?}: {}", describe(known));
+                let _ = writeln!(report, "not met for {cause:?}: {}", describe(known));
             }
         }
     }
     report
 }
 
-/// How many calls of each operation both sides carried out.
+/// Returns the number of calls of each operation that both sides carried out.
 fn accepted_by_operation(outcomes: &[Outcome]) -> BTreeMap<&'static str, usize> {
     let mut sums = BTreeMap::new();
     for (operation, times) in outcomes.iter().flat_map(|outcome| &outcome.accepted) {
@@ -185,22 +190,22 @@ fn too_few(kind: Kind, scripts: usize, outcomes: &[Outcome]) -> String {
         if found < least {
             let _ = writeln!(
                 report,
-                "{operation}: {found} calls were carried out by both, at least {least} are to be"
+                "{operation}: both sides carried out {found} calls, fewer than {least}"
             );
         }
     }
     report
 }
 
-/// Each kind of difference once, with how often it was met.
+/// Lists each kind of unknown difference once, with how often it was met.
 fn unknown(outcomes: &[Outcome]) -> String {
     let mut kinds: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     for unknown in outcomes.iter().flat_map(|outcome| &outcome.unknown) {
-        kinds.entry(&unknown.what).or_insert((0, &unknown.where_)).0 += 1;
+        kinds.entry(&unknown.what).or_insert((0, &unknown.context)).0 += 1;
     }
     let mut report = String::new();
-    for (what, (times, where_)) in kinds {
-        let _ = writeln!(report, "\nNot in the table ({times} times): {what}\n{where_}");
+    for (what, (times, context)) in kinds {
+        let _ = writeln!(report, "\nnot in the table ({times} times): {what}\n{context}");
     }
     report
 }

@@ -1,4 +1,4 @@
-//! One script: the same calls to a server and to a fake of its own, answer by answer.
+//! One script: the same calls to a server and to a fake, with the responses compared.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,14 +10,15 @@ use aws_sdk_kinesis::types::{Shard, ShardIteratorType};
 use fastrand::Rng;
 use kinesis_shards::testing::{FakeKinesis, Limits};
 
-use super::answer::{Answer, ERROR};
 use super::call::{Call, From, List, Named, Sequence, Start, Token};
 use super::case::Case;
 use super::cause::{self, Cause};
 use super::compare::differences;
-use super::generate::World;
+use super::generate;
+use super::response::{ERROR, Response};
 use super::side::{Side, mark, next_second};
 use super::table::{self, Known};
+use super::world::World;
 use crate::kind::Kind;
 
 const FIRST: &str = "shardId-000000000000";
@@ -30,21 +31,21 @@ pub(crate) struct Script {
     name: String,
     server: Side,
     fake: Side,
-    /// The shard of each iterator, and how its stream was named.
+    /// The shard of each iterator, and how its request named the stream.
     iterators: BTreeMap<usize, (String, Named)>,
     marks: Vec<DateTime>,
     records: usize,
     calls: Vec<Call>,
-    /// What the page was asked for whose token is the last one.
+    /// The request for the first page of the listing that the last token continues.
     first_page: Option<List>,
     retention: i32,
     recreated: bool,
-    has_refused_put: bool,
+    has_rejected_put: bool,
     over: bool,
     pub(crate) result: Outcome,
 }
 
-/// What came of it.
+/// The outcome of a script.
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) seed: u64,
@@ -52,35 +53,36 @@ pub(crate) struct Outcome {
     /// The calls of each operation that both sides carried out.
     pub(crate) accepted: BTreeMap<&'static str, usize>,
     pub(crate) skipped: usize,
-    /// The entries that were met, each with the causes that it was met for.
+    /// The entries that the script met, each with the causes for which it did.
     pub(crate) known: Vec<(&'static Known, Vec<Cause>)>,
     pub(crate) unknown: Vec<Unknown>,
 }
 
 impl Outcome {
-    pub(crate) fn of_one_that_hangs(seed: u64) -> Self {
-        let hangs = Unknown { what: "the script hangs".to_owned(), where_: format!("seed {seed}") };
-        Self { seed, unknown: vec![hangs], ..Self::default() }
+    pub(crate) fn timed_out(seed: u64) -> Self {
+        let unknown =
+            Unknown { what: "the script timed out".to_owned(), context: format!("seed {seed}") };
+        Self { seed, unknown: vec![unknown], ..Self::default() }
     }
 }
 
 /// A difference that the table does not have.
 pub(crate) struct Unknown {
-    /// The same for all that look alike.
+    /// The difference, the same text for all that are alike.
     pub(crate) what: String,
-    pub(crate) where_: String,
+    pub(crate) context: String,
 }
 
 impl Script {
     pub(crate) fn new(kind: Kind, client: &Client, seed: u64) -> Self {
-        // AWS ends a closed shard with its last records, or in one more answer: the fake does what
-        // the server does.
+        // AWS ends a closed shard with its last records, or in one more response. The fake does
+        // what the server does.
         let kinesis = FakeKinesis::builder()
             .starting_at(SystemTime::now())
             .limits(Limits::none())
             .end_with_last_records(kind != Kind::Kinesalite)
             .build();
-        // The server's endpoint is given as well: it changes what the SDK makes of an ARN.
+        // The SDK resolves an ARN differently with an endpoint, which the server's client has too.
         let fake = kinesis.config().endpoint_url("http://127.0.0.1:1").build();
         let name = format!("differential-{seed}");
         Self {
@@ -98,7 +100,7 @@ impl Script {
             first_page: None,
             retention: 24,
             recreated: false,
-            has_refused_put: false,
+            has_rejected_put: false,
             over: false,
             result: Outcome { seed, ..Outcome::default() },
         }
@@ -107,7 +109,7 @@ impl Script {
     pub(crate) async fn run(mut self) -> Outcome {
         let mut shards = self.rng.i32(1..=4);
         if self.kind == Kind::KinesisLocal && !self.seed.is_multiple_of(5) {
-            // It cuts the hash key range elsewhere, and all that follows differs.
+            // This server divides the hash key range differently, and then everything differs.
             shards = 1;
         }
         self.call(Call::CreateStream { name: self.name.clone(), shards }).await;
@@ -127,7 +129,7 @@ impl Script {
         self.result
     }
 
-    /// It takes a while, and only this server filters by time.
+    /// Returns whether marks are whole seconds, which take time. Only this server filters by time.
     fn whole_seconds(&self) -> bool {
         self.kind == Kind::KinesisLocal && self.seed.is_multiple_of(3)
     }
@@ -150,14 +152,14 @@ impl Script {
             has_token: self.fake.token.is_some(),
             next_record: &mut self.records,
             updates_shard_count: self.seed.is_multiple_of(4),
-            // It fails on a shard's last key, and what follows would differ.
+            // This server fails on a shard's last key, and then everything differs.
             edges: self.kind != Kind::Moto || self.seed.is_multiple_of(5),
             retention: self.retention,
         };
-        world.next()
+        generate::next(&mut world)
     }
 
-    /// Everything once more, and then nothing any more.
+    /// Lists and reads everything once more, and then deletes the stream.
     async fn finish(&mut self, shards: i32) {
         if !self.over {
             for page in [3, 100] {
@@ -215,17 +217,16 @@ impl Script {
         if self.over {
             return;
         }
-        if !(self.server.can(&call) && self.fake.can(&call))
-            || table::is_not_asked(self.kind, &call)
+        if !(self.server.can(&call) && self.fake.can(&call)) || table::is_skipped(self.kind, &call)
         {
             self.result.skipped += 1;
             return;
         }
         self.calls.push(call.clone());
         let found = self.compare(&call).await;
-        // What differs in the stream itself differs in all that follows.
-        self.over = found.refused && call.changes_the_stream();
-        if call.takes_a_while() && !self.over {
+        // Once the streams differ, every later call differs.
+        self.over = found.one_failed && call.changes_the_stream();
+        if call.has_transition() && !self.over {
             self.server.settle().await;
             self.fake.settle().await;
         }
@@ -244,7 +245,7 @@ impl Script {
             }
             self.iterators.insert(self.calls.len(), (shard.clone(), *stream));
         }
-        // A call that is carried out changes them, and with them what was wrong with it.
+        // The call may change the shards, and the errors depend on the shards before it.
         let before = self.shards().await;
         let server = self.server.carry_out(call, &self.marks).await;
         let fake = self.fake.carry_out(call, &self.marks).await;
@@ -269,19 +270,19 @@ impl Script {
         let ends_in_the_last_moment = reads
             .as_ref()
             .is_some_and(|(shard, _)| self.ends_in_the_last_moment(shard, &shards, &server));
-        self.has_refused_put |= matches!(call, Call::PutRecords { .. }) && fake.error().is_some();
-        let judge = cause::Judge {
+        self.has_rejected_put |= matches!(call, Call::PutRecords { .. }) && fake.error().is_some();
+        let context = cause::Context {
             shards: &before,
             records: &self.fake.records,
             retention,
             recreated: self.recreated,
         };
-        let causes = if before.is_empty() { vec![] } else { judge.wrong_with(call) };
+        let causes = if before.is_empty() { vec![] } else { context.errors_in(call) };
         let mut found = Found { carried_out, ..Found::default() };
         for difference in differences(&server, &fake) {
             found.in_shards |= ["ParentsFirst", "HashKeyRanges", "Shards[].HashKeyRange"]
                 .contains(&difference.field.as_str());
-            found.refused |= server.error().is_some() != fake.error().is_some();
+            found.one_failed |= server.error().is_some() != fake.error().is_some();
             let case = Case {
                 call,
                 difference: &difference,
@@ -291,7 +292,7 @@ impl Script {
                 ends_in_the_last_moment,
                 first_page: first_page.as_ref(),
                 whole_seconds: self.whole_seconds(),
-                follows_a_refused_put: self.has_refused_put,
+                follows_rejected_put: self.has_rejected_put,
             };
             if let Some(known) = table::find(self.kind, &case) {
                 let met = known.causes.iter().copied().filter(|cause| causes.contains(cause));
@@ -299,7 +300,7 @@ impl Script {
                 continue;
             }
             let wrong = if difference.field == ERROR {
-                format!(" (wrong with it: {causes:?})")
+                format!(" (errors in the call: {causes:?})")
             } else {
                 String::new()
             };
@@ -311,25 +312,26 @@ impl Script {
         found
     }
 
-    fn note(&mut self, what: String, call: &Call, answers: &str) {
+    fn note(&mut self, what: String, call: &Call, responses: &str) {
         let mut script = String::new();
         for (n, call) in self.calls.iter().enumerate() {
             let _ = writeln!(script, "  {n:>3} {call:?}");
         }
         let (seed, last) = (self.seed, self.calls.len().saturating_sub(1));
-        let where_ =
-            format!("seed {seed}, call {last}: {call:?}\n{answers}  the script:\n{script}");
-        self.result.unknown.push(Unknown { what, where_ });
+        let context =
+            format!("seed {seed}, call {last}: {call:?}\n{responses}  the script:\n{script}");
+        self.result.unknown.push(Unknown { what, context });
     }
 
-    /// Whether the last record that the server gave may have come in the same millisecond as the
-    /// last one of its shard: in the same `PutRecords`, or by a request that was sent less than a
-    /// millisecond after the answer to the other.
-    fn ends_in_the_last_moment(&self, shard: &str, shards: &[Shard], answer: &Answer) -> bool {
+    /// Returns whether the last record that the server returned may have arrived in the same
+    /// millisecond as the last one of its shard: in the same `PutRecords`, or by a request that was
+    /// sent less than a millisecond after the response to the other.
+    fn ends_in_the_last_moment(&self, shard: &str, shards: &[Shard], response: &Response) -> bool {
         if !shards.iter().any(|known| known.shard_id() == shard) {
             return false;
         }
-        let last = answer.fields.get("Records").and_then(|records| records.split(' ').next_back());
+        let last =
+            response.fields.get("Records").and_then(|records| records.split(' ').next_back());
         let records = self.kinesis.stream(&self.name).records(shard);
         let newest =
             records.last().and_then(|record| std::str::from_utf8(record.data().as_ref()).ok());
@@ -341,8 +343,8 @@ impl Script {
             || sent < answered
     }
 
-    /// The request whose page the last token came with, of the first page of that listing.
-    fn first_page_of(&mut self, call: &Call, fake: &Answer) -> Option<List> {
+    /// Returns the request for the first page of the listing that the call continues.
+    fn first_page_of(&mut self, call: &Call, fake: &Response) -> Option<List> {
         let Call::ListShards(list) = call else { return None };
         let first = if list.token == Some(Token::Last) { self.first_page.clone() } else { None };
         if fake.error().is_none() {
@@ -360,8 +362,8 @@ impl Script {
 #[derive(Default)]
 struct Found {
     carried_out: bool,
-    /// The shards are others, or have other parts of the hash key range.
+    /// Whether the shards or their hash key ranges differ.
     in_shards: bool,
-    /// Only one of the two did it.
-    refused: bool,
+    /// Whether only one side failed.
+    one_failed: bool,
 }

@@ -1,4 +1,4 @@
-//! The calls about streams and shards.
+//! The calls that manage streams and list shards.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,41 +9,41 @@ use aws_sdk_kinesis::types::{
     StreamDescriptionSummary, StreamModeDetails,
 };
 
-use super::answer::{Answer, output};
 use super::call::{Call, Filter, List, Named};
-use super::case::is_closed;
+use super::response::{Response, output};
 use super::side::{PAUSE, Side, date, when};
+use crate::stream::is_closed;
 
-/// More pages than any listing of a script has: one that goes round in circles ends.
-const MOST_PAGES: usize = 60;
+/// More pages than any listing of a script has, to end a listing that repeats itself.
+const MAX_PAGES: usize = 60;
 /// More shards than any stream of a script has.
-const MOST_SHARDS: i32 = 1_000;
+const MAX_SHARDS: i32 = 1_000;
 /// More streams than a server has at a time.
-const MOST_STREAMS: i32 = 1_000;
+const MAX_STREAMS: i32 = 1_000;
 
 impl Side {
-    /// Whatever it is; errors are answers. A call that the server throttles is carried out again.
-    pub(crate) async fn carry_out(&mut self, call: &Call, marks: &[DateTime]) -> Answer {
+    /// Carries out a call, again if the server throttles it. An error is a response too.
+    pub(crate) async fn carry_out(&mut self, call: &Call, marks: &[DateTime]) -> Response {
         loop {
-            let answer = self.carry_out_once(call, marks).await;
-            if !answer.is_throttled {
-                return answer;
+            let response = self.carry_out_once(call, marks).await;
+            if !response.is_throttled {
+                return response;
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// A call that changes something is one request, and one that is several requests changes
-    /// nothing: it can begin again.
-    async fn carry_out_once(&mut self, call: &Call, marks: &[DateTime]) -> Answer {
-        let answer = match call {
+    /// Carries out a call once. A call can be repeated, because one that changes something is a
+    /// single request.
+    async fn carry_out_once(&mut self, call: &Call, marks: &[DateTime]) -> Response {
+        let response = match call {
             Call::ChangeRetention { stream, hours, longer } => {
                 self.change_retention(*stream, *hours, *longer).await
             }
             Call::CreateStream { name, shards } => self.create_stream(name, *shards).await,
             Call::DeleteStream => {
                 let delete = self.client.delete_stream().stream_name(&self.stream);
-                output(delete.send().await).map(|_| Answer::default())
+                output(delete.send().await).map(|_| Response::default())
             }
             Call::DescribeStream { stream, limit, after } => {
                 self.describe(*stream, *limit, after.clone()).await
@@ -66,7 +66,7 @@ impl Side {
                     .adjacent_shard_to_merge(adjacent);
                 let merge =
                     merge.set_stream_name(self.name(*stream)).set_stream_arn(self.arn(*stream));
-                output(merge.send().await).map(|_| Answer::default())
+                output(merge.send().await).map(|_| Response::default())
             }
             Call::OpenRanges => self.open_ranges().await,
             Call::PutRecord { stream, record } => self.put_record(*stream, record).await,
@@ -77,23 +77,23 @@ impl Side {
                     self.client.split_shard().shard_to_split(shard).new_starting_hash_key(key);
                 let split =
                     split.set_stream_name(self.name(*stream)).set_stream_arn(self.arn(*stream));
-                output(split.send().await).map(|_| Answer::default())
+                output(split.send().await).map(|_| Response::default())
             }
             Call::UpdateShardCount { stream, target } => {
                 self.update_shard_count(*stream, *target).await
             }
         };
-        answer.unwrap_or_else(|error| error)
+        response.unwrap_or_else(|error| error)
     }
 
-    async fn create_stream(&mut self, name: &str, shards: i32) -> Result<Answer, Answer> {
+    async fn create_stream(&mut self, name: &str, shards: i32) -> Result<Response, Response> {
         let began = SystemTime::now();
         let created =
             self.client.create_stream().stream_name(name).shard_count(shards).send().await;
         output(created)?;
         name.clone_into(&mut self.stream);
         self.creation = (began, SystemTime::now());
-        Ok(Answer::default())
+        Ok(Response::default())
     }
 
     async fn change_retention(
@@ -101,7 +101,7 @@ impl Side {
         stream: Named,
         hours: i32,
         longer: bool,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Response, Response> {
         let (name, arn) = (self.name(stream), self.arn(stream));
         if longer {
             let change =
@@ -112,42 +112,42 @@ impl Side {
                 self.client.decrease_stream_retention_period().retention_period_hours(hours);
             output(change.set_stream_name(name).set_stream_arn(arn).send().await)?;
         }
-        Ok(Answer::default())
+        Ok(Response::default())
     }
 
-    /// A server has other streams as well, but not so many.
-    async fn list_streams(&self) -> Result<Answer, Answer> {
-        let listed = output(self.client.list_streams().limit(MOST_STREAMS).send().await)?;
-        let mut answer = Answer::default();
-        answer.set("StreamNames", listed.stream_names().contains(&self.stream));
-        Ok(answer)
+    /// Lists all streams in one page and reports whether this one is among them.
+    async fn list_streams(&self) -> Result<Response, Response> {
+        let listed = output(self.client.list_streams().limit(MAX_STREAMS).send().await)?;
+        let mut response = Response::default();
+        response.set("StreamNames", listed.stream_names().contains(&self.stream));
+        Ok(response)
     }
 
-    async fn update_shard_count(&self, stream: Named, target: i32) -> Result<Answer, Answer> {
+    async fn update_shard_count(&self, stream: Named, target: i32) -> Result<Response, Response> {
         let update = self.client.update_shard_count().target_shard_count(target);
         let update = update.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
         let updated = output(update.scaling_type(ScalingType::UniformScaling).send().await)?;
-        let mut answer = Answer::default();
-        answer.set_if("StreamName", updated.stream_name());
-        answer.set_if("StreamARN", updated.stream_arn().map(without_account));
-        answer.set_if("CurrentShardCount", updated.current_shard_count());
-        answer.set_if("TargetShardCount", updated.target_shard_count());
-        Ok(answer)
+        let mut response = Response::default();
+        response.set_if("StreamName", updated.stream_name());
+        response.set_if("StreamARN", updated.stream_arn().map(without_account));
+        response.set_if("CurrentShardCount", updated.current_shard_count());
+        response.set_if("TargetShardCount", updated.target_shard_count());
+        Ok(response)
     }
 
-    async fn summary(&mut self, stream: Named) -> Result<Answer, Answer> {
+    async fn summary(&mut self, stream: Named) -> Result<Response, Response> {
         let describe = self.client.describe_stream_summary();
         let describe = describe.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
         let described = output(describe.send().await)?;
-        let mut answer = Answer::default();
+        let mut response = Response::default();
         if let Some(summary) = &described.stream_description_summary {
-            summarise(&mut answer, summary);
-            answer.set(
+            summarise(&mut response, summary);
+            response.set(
                 "StreamCreationTimestamp",
                 when(summary.stream_creation_timestamp(), self.creation, Duration::from_secs(1)),
             );
         }
-        Ok(answer)
+        Ok(response)
     }
 
     async fn describe(
@@ -155,15 +155,15 @@ impl Side {
         stream: Named,
         limit: Option<i32>,
         after: Option<String>,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Response, Response> {
         let describe = self.client.describe_stream().set_stream_name(self.name(stream));
         let describe = describe.set_stream_arn(self.arn(stream));
         let describe = describe.set_limit(limit).set_exclusive_start_shard_id(after);
         let described = output(describe.send().await)?;
-        let mut answer = Answer::default();
+        let mut response = Response::default();
         if let Some(description) = &described.stream_description {
-            describe_stream(&mut answer, description);
-            answer.set(
+            describe_stream(&mut response, description);
+            response.set(
                 "StreamCreationTimestamp",
                 when(
                     description.stream_creation_timestamp(),
@@ -171,21 +171,21 @@ impl Side {
                     Duration::from_secs(1),
                 ),
             );
-            self.shards(&mut answer, description.shards());
+            self.shards(&mut response, description.shards());
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    async fn list_shards(&mut self, list: &List, marks: &[DateTime]) -> Result<Answer, Answer> {
+    async fn list_shards(&mut self, list: &List, marks: &[DateTime]) -> Result<Response, Response> {
         let page = self.page(list, marks).await?;
-        let mut answer = Answer::default();
-        self.shards(&mut answer, page.shards());
-        answer.set_present("NextToken", page.next_token.as_ref());
+        let mut response = Response::default();
+        self.shards(&mut response, page.shards());
+        response.set_present("NextToken", page.next_token.as_ref());
         self.token = page.next_token;
-        Ok(answer)
+        Ok(response)
     }
 
-    async fn page(&self, list: &List, marks: &[DateTime]) -> Result<ListShardsOutput, Answer> {
+    async fn page(&self, list: &List, marks: &[DateTime]) -> Result<ListShardsOutput, Response> {
         let stream = list.stream.unwrap_or(Named::NotAtAll);
         let request = self.client.list_shards();
         let request = request.set_stream_name(self.name(stream)).set_stream_arn(self.arn(stream));
@@ -204,36 +204,37 @@ impl Side {
         page: i32,
         filter: Option<&Filter>,
         marks: &[DateTime],
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Response, Response> {
         let (all, pages) = self.all_pages(page, filter, marks).await?;
-        let mut answer = Answer::default();
-        self.shards(&mut answer, &all);
-        answer.set(
+        let mut response = Response::default();
+        self.shards(&mut response, &all);
+        response.set(
             "pages",
-            if pages == MOST_PAGES { "without end".to_owned() } else { pages.to_string() },
+            if pages == MAX_PAGES { "without end".to_owned() } else { pages.to_string() },
         );
-        Ok(answer)
+        Ok(response)
     }
 
-    /// How a server gets to a number of shards is its own affair: what came of it is a field, and
-    /// the way another.
-    async fn open_ranges(&mut self) -> Result<Answer, Answer> {
-        let (all, _) = self.all_pages(MOST_SHARDS, None, &[]).await?;
-        // For what later calls refer to.
-        self.shards(&mut Answer::default(), &all);
+    /// Reports the open ranges in one field and the splits and merges that led to them in another,
+    /// because AWS does not document the latter.
+    async fn open_ranges(&mut self) -> Result<Response, Response> {
+        let (all, _) = self.all_pages(MAX_SHARDS, None, &[]).await?;
+        // Stores the sequence numbers for later calls.
+        self.shards(&mut Response::default(), &all);
         let open = all.iter().filter(|shard| !is_closed(shard));
         let mut open: Vec<_> = open.filter_map(Shard::hash_key_range).collect();
         open.sort_by_key(|range| number(range.starting_hash_key()));
-        let way = |shard: &Shard| {
+        let ancestry = |shard: &Shard| {
             let parents =
                 shard.parent_shard_id().into_iter().chain(shard.adjacent_parent_shard_id());
             format!("{}<{}", shard.shard_id(), parents.collect::<Vec<_>>().join("+"))
         };
-        let mut answer = Answer::default();
-        answer.set("OpenShards", open.len());
-        answer.set("HashKeyRanges", open.into_iter().map(range_text).collect::<Vec<_>>().join(" "));
-        answer.set("ParentsFirst", all.iter().map(way).collect::<Vec<_>>().join(" "));
-        Ok(answer)
+        let mut response = Response::default();
+        response.set("OpenShards", open.len());
+        response
+            .set("HashKeyRanges", open.into_iter().map(range_text).collect::<Vec<_>>().join(" "));
+        response.set("ParentsFirst", all.iter().map(ancestry).collect::<Vec<_>>().join(" "));
+        Ok(response)
     }
 
     async fn all_pages(
@@ -241,7 +242,7 @@ impl Side {
         page: i32,
         filter: Option<&Filter>,
         marks: &[DateTime],
-    ) -> Result<(Vec<Shard>, usize), Answer> {
+    ) -> Result<(Vec<Shard>, usize), Response> {
         let list = List {
             stream: Some(Named::ByName),
             max: Some(page),
@@ -252,7 +253,7 @@ impl Side {
         let mut all = output_page.shards.take().unwrap_or_default();
         let mut pages = 1;
         while let Some(token) = output_page.next_token.take() {
-            if pages == MOST_PAGES {
+            if pages == MAX_PAGES {
                 break;
             }
             let next = self.client.list_shards().next_token(token).max_results(page);
@@ -263,37 +264,37 @@ impl Side {
         Ok((all, pages))
     }
 
-    fn shards(&mut self, answer: &mut Answer, shards: &[Shard]) {
+    fn shards(&mut self, response: &mut Response, shards: &[Shard]) {
         let ids: Vec<_> = shards.iter().map(Shard::shard_id).collect();
-        answer.set("Shards", ids.join(" "));
+        response.set("Shards", ids.join(" "));
         for shard in shards {
             let id = shard.shard_id();
             if let Some(parent) = shard.parent_shard_id() {
-                answer.item("Shards", id, "ParentShardId", parent);
+                response.item("Shards", id, "ParentShardId", parent);
             }
             if let Some(parent) = shard.adjacent_parent_shard_id() {
-                answer.item("Shards", id, "AdjacentParentShardId", parent);
+                response.item("Shards", id, "AdjacentParentShardId", parent);
             }
             if let Some(range) = shard.hash_key_range() {
-                answer.item("Shards", id, "HashKeyRange", range_text(range));
+                response.item("Shards", id, "HashKeyRange", range_text(range));
             }
             if let Some(range) = shard.sequence_number_range() {
-                self.sequence_range(answer, id, range);
+                self.sequence_range(response, id, range);
             }
         }
     }
 
-    /// Sequence numbers are each server's own: what is compared is whether they do what they are
-    /// for.
-    fn sequence_range(&mut self, answer: &mut Answer, id: &str, range: &SequenceNumberRange) {
+    /// Reports whether the sequence numbers are unique and in order, because each server has its
+    /// own numbers.
+    fn sequence_range(&mut self, response: &mut Response, id: &str, range: &SequenceNumberRange) {
         let start = range.starting_sequence_number();
         let twin = self.starts.iter().find(|(other, known)| *other != id && *known == start);
         let verdict = match (self.starts.get(id), twin) {
-            (Some(known), _) if known != start => "another than before".to_owned(),
+            (Some(known), _) if known != start => "different from before".to_owned(),
             (_, Some((other, _))) => format!("that of {other}"),
             _ => "its own".to_owned(),
         };
-        answer.item("Shards", id, "StartingSequenceNumber", verdict);
+        response.item("Shards", id, "StartingSequenceNumber", verdict);
         self.starts.entry(id.to_owned()).or_insert_with(|| start.to_owned());
         if let Some(end) = range.ending_sequence_number() {
             let last = self.last_in(id);
@@ -302,18 +303,18 @@ impl Side {
                 Some(last) if number(end) < number(last) => "before its last record",
                 _ => "at or after its last record",
             };
-            answer.item("Shards", id, "EndingSequenceNumber", verdict);
+            response.item("Shards", id, "EndingSequenceNumber", verdict);
         }
     }
 
-    /// The highest sequence number that a record of this shard got.
+    /// Returns the highest sequence number of a record in this shard.
     pub(super) fn last_in(&self, id: &str) -> Option<&str> {
         let of_shard = self.records.values().filter(|stored| stored.shard == id);
         of_shard.map(|stored| stored.sequence.as_str()).max_by_key(|sequence| number(sequence))
     }
 }
 
-/// Decimal numbers of any length in order.
+/// Returns a sort key of a decimal number of any length.
 pub(super) fn number(text: &str) -> (usize, &str) {
     let digits = text.trim_start_matches('0');
     (digits.len(), digits)
@@ -323,7 +324,7 @@ pub(super) fn range_text(range: &HashKeyRange) -> String {
     format!("{}-{}", range.starting_hash_key(), range.ending_hash_key())
 }
 
-/// Each server has an account of its own.
+/// Replaces the account in an ARN, because each server has its own.
 fn without_account(arn: &str) -> String {
     let parts: Vec<_> = arn.split(':').collect();
     let account = parts.get(4).copied().unwrap_or_default();
@@ -337,30 +338,31 @@ fn filter_of(filter: &Filter, marks: &[DateTime]) -> ShardFilter {
     built.build().expect("a filter with a type")
 }
 
-fn summarise(answer: &mut Answer, summary: &StreamDescriptionSummary) {
-    answer.set("StreamName", summary.stream_name());
-    answer.set("StreamARN", without_account(summary.stream_arn()));
-    answer.set("StreamStatus", summary.stream_status());
-    answer.set_if("StreamMode", summary.stream_mode_details().map(StreamModeDetails::stream_mode));
-    answer.set("RetentionPeriodHours", summary.retention_period_hours());
-    answer.set_if("EncryptionType", summary.encryption_type());
-    answer.set("EnhancedMonitoring", summary.enhanced_monitoring().len());
-    answer.set("OpenShardCount", summary.open_shard_count());
-    answer.set_if("ConsumerCount", summary.consumer_count());
-    answer.set_if("MaxRecordSizeInKiB", summary.max_record_size_in_kib());
-    answer.set_present("StreamId", summary.stream_id());
+fn summarise(response: &mut Response, summary: &StreamDescriptionSummary) {
+    response.set("StreamName", summary.stream_name());
+    response.set("StreamARN", without_account(summary.stream_arn()));
+    response.set("StreamStatus", summary.stream_status());
+    response
+        .set_if("StreamMode", summary.stream_mode_details().map(StreamModeDetails::stream_mode));
+    response.set("RetentionPeriodHours", summary.retention_period_hours());
+    response.set_if("EncryptionType", summary.encryption_type());
+    response.set("EnhancedMonitoring", summary.enhanced_monitoring().len());
+    response.set("OpenShardCount", summary.open_shard_count());
+    response.set_if("ConsumerCount", summary.consumer_count());
+    response.set_if("MaxRecordSizeInKiB", summary.max_record_size_in_kib());
+    response.set_present("StreamId", summary.stream_id());
 }
 
-fn describe_stream(answer: &mut Answer, description: &StreamDescription) {
-    answer.set("StreamName", description.stream_name());
-    answer.set("StreamARN", without_account(description.stream_arn()));
-    answer.set("StreamStatus", description.stream_status());
-    answer.set_if(
+fn describe_stream(response: &mut Response, description: &StreamDescription) {
+    response.set("StreamName", description.stream_name());
+    response.set("StreamARN", without_account(description.stream_arn()));
+    response.set("StreamStatus", description.stream_status());
+    response.set_if(
         "StreamMode",
         description.stream_mode_details().map(StreamModeDetails::stream_mode),
     );
-    answer.set("RetentionPeriodHours", description.retention_period_hours());
-    answer.set_if("EncryptionType", description.encryption_type());
-    answer.set("EnhancedMonitoring", description.enhanced_monitoring().len());
-    answer.set("HasMoreShards", description.has_more_shards());
+    response.set("RetentionPeriodHours", description.retention_period_hours());
+    response.set_if("EncryptionType", description.encryption_type());
+    response.set("EnhancedMonitoring", description.enhanced_monitoring().len());
+    response.set("HasMoreShards", description.has_more_shards());
 }

@@ -1,5 +1,4 @@
-//! One of the two sides of a comparison: a client, and what it was told so far that later calls
-//! refer to.
+//! One side of a comparison: a client, and the values of its responses that later calls refer to.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
@@ -12,18 +11,18 @@ use aws_sdk_kinesis::types::StreamStatus;
 use super::call::{Call, From, List, Named, Sequence, Time, Token};
 
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
-/// Between a mark and what happens before and after it. The fake reads the system's clock once and
-/// then counts, so that the two clocks may differ by a little.
+/// The time between a mark and the calls before and after it. The fake reads the system's clock
+/// once and then tokio's, so the two may drift apart a little.
 pub(super) const MARGIN: Duration = Duration::from_millis(25);
 const GARBAGE: &str = "AAAAAAAAAAGarbage";
 const HOUR: i64 = 3600;
 
-/// Where a record went.
+/// The shard and the sequence number of a record.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) shard: String,
     pub(crate) sequence: String,
-    /// Before the request, and after the answer.
+    /// The times before the request and after the response.
     pub(super) put: (SystemTime, SystemTime),
 }
 
@@ -36,9 +35,9 @@ pub(crate) struct Side {
     /// The number of the next iterator, the same on both sides.
     pub(crate) next_iterator: usize,
     pub(super) token: Option<String>,
-    /// What became of each record, by its data.
+    /// The records that were written, by their data.
     pub(crate) records: HashMap<String, Stored>,
-    /// Before and after the stream was made.
+    /// The times before and after the creation of the stream.
     pub(super) creation: (SystemTime, SystemTime),
     /// The `StartingSequenceNumber` of each shard when it was first listed.
     pub(super) starts: BTreeMap<String, String>,
@@ -46,7 +45,7 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(client: &Client) -> Self {
-        // Every answer counts, also those that would be tried again.
+        // Every response counts, also one that the SDK would retry.
         let config = client.config().to_builder().retry_config(RetryConfig::disabled());
         Self {
             client: Client::from_conf(config.build()),
@@ -62,7 +61,7 @@ impl Side {
         }
     }
 
-    /// Whether all that the call refers to is there.
+    /// Returns whether the side has every value that the call refers to.
     pub(crate) fn can(&self, call: &Call) -> bool {
         match call {
             Call::GetRecords { from: From::Iterator(slot), .. } => {
@@ -116,12 +115,12 @@ impl Side {
         }
     }
 
-    /// The stream's own time of creation, or another.
+    /// Returns the stream's own creation time, or another time.
     pub(super) fn created(&self, own: bool) -> Option<DateTime> {
         if own { self.created } else { Some(DateTime::from_secs(1_000_000_000)) }
     }
 
-    /// Waits until the stream can be changed again, or is gone.
+    /// Waits until the stream is `ACTIVE` or gone.
     pub(crate) async fn settle(&mut self) {
         loop {
             match self.client.describe_stream_summary().stream_name(&self.stream).send().await {
@@ -155,8 +154,8 @@ pub(super) fn date(time: Time, marks: &[DateTime]) -> DateTime {
     }
 }
 
-/// A moment before which is all that happened so far, and after which is all that happens next; for
-/// a server that knows whole seconds only, nothing happens in that second either.
+/// Returns a time after all earlier calls and before all later ones. A whole second has no calls
+/// within it, for a server that rounds times to seconds.
 pub(crate) async fn mark(whole_second: bool) -> DateTime {
     let now = || DateTime::from(SystemTime::now());
     tokio::time::sleep(MARGIN).await;
@@ -180,16 +179,16 @@ pub(crate) async fn next_second() {
     }
 }
 
-/// Whether a moment lies between two others, or so little beside them.
+/// Reports whether a time lies between two others, give or take `slack`.
 pub(super) fn when(
-    moment: &DateTime,
+    time: &DateTime,
     (first, last): (SystemTime, SystemTime),
     slack: Duration,
 ) -> &'static str {
-    let Ok(moment) = SystemTime::try_from(*moment) else { return "at no time" };
-    if moment + slack < first {
+    let Ok(time) = SystemTime::try_from(*time) else { return "at an invalid time" };
+    if time + slack < first {
         "before it happened"
-    } else if moment > last + slack {
+    } else if time > last + slack {
         "after it happened"
     } else {
         "when it happened"

@@ -1,9 +1,9 @@
-//! Draws calls with something wrong in them.
+//! Draws invalid calls.
 
 use aws_sdk_kinesis::types::{ShardFilterType, ShardIteratorType};
 
 use super::call::{Call, Filter, From, List, Named, Put, Sequence, Start, Time, Token};
-use super::generate::{World, range};
+use super::world::{World, range};
 
 const LIMITS: [i32; 3] = [0, -1, 10_001];
 const NO_SHARDS: [&str; 4] = ["shardId-000000009999", "shardId-", "nonsense", ""];
@@ -44,7 +44,7 @@ fn list(world: &mut World<'_>) -> List {
         2 => List { stream: None, token: Some(Token::Garbage), ..list },
         3 => List { stream: None, token: Some(Token::Empty), ..list },
         4 => List { after: Some(pick(world, &NO_SHARDS).to_owned()), ..list },
-        // A token stands alone.
+        // A token excludes every other parameter.
         5 => List { token, ..list },
         6 => List { stream: None, token, after: Some(world.any_shard()), ..list },
         7 => List {
@@ -198,7 +198,7 @@ fn reshard(world: &mut World<'_>) -> Call {
         6 => Call::MergeShards { stream: named(world), shard: id.clone(), adjacent: id },
         7 => Call::MergeShards { stream, shard: id.clone(), adjacent: id },
         8 => match world.adjacent_pair() {
-            // The other way round.
+            // The shards are in the wrong order.
             Some((low, high)) => Call::MergeShards { stream, shard: high, adjacent: low },
             None => Call::MergeShards { stream, shard: id, adjacent: "nonsense".to_owned() },
         },

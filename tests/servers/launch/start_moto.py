@@ -1,4 +1,4 @@
-"""Starts moto on 127.0.0.1 and the port given, for as long as the test lives."""
+"""Runs moto on 127.0.0.1 and the given port until the test ends."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from moto.server import main
 
 
 def end_with_the_test() -> None:
-    # The test holds the other end of this pipe: it closes however the test ends.
+    # The test holds the other end of this pipe, which closes however the test ends.
     sys.stdin.read()
     os._exit(0)
 

@@ -1,4 +1,7 @@
-"""Runs the command given, for as long as the test lives. It ends with this process however that ends, where the system can see to it."""
+"""Runs the given command until the test ends.
+
+On Linux the command also ends if this process is killed.
+"""
 
 import ctypes
 import os
@@ -15,7 +18,7 @@ def end_with_its_parent() -> None:
 
 
 server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=end_with_its_parent)
-# The test holds the other end of this pipe: it closes however the test ends.
+# The test holds the other end of this pipe, which closes however the test ends.
 sys.stdin.read()
 server.kill()
 os._exit(0)

@@ -1,4 +1,4 @@
-//! Ending a handle, and the listing that it spares or brings.
+//! Closing a shard, and the listing that follows or is saved.
 
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ use crate::reader::{End, Reader};
 use crate::server::Server;
 use crate::stream::Stream;
 
-/// With no poll for an hour: closing a shard whose children are not known lists at once.
+/// Closing a shard whose children are not known lists at once, even with a poll interval of an
+/// hour.
 pub(crate) async fn complete_lists_at_once(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(NEVER));
@@ -24,8 +25,7 @@ pub(crate) async fn complete_lists_at_once(server: Server) {
     assert_eq!(server.requests.list_shards(), before + 1);
 }
 
-/// The children that the last `GetRecords` names are offered with no listing at all, and can be
-/// read.
+/// The children that the last `GetRecords` names are offered without a listing, and can be read.
 pub(crate) async fn complete_with_child_shards(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(NEVER));
@@ -48,8 +48,8 @@ pub(crate) async fn complete_with_child_shards(server: Server) {
     offers.nothing_for(SOON).await;
     assert_eq!(server.requests.list_shards(), before, "no ListShards was sent");
 
-    // The listing that comes in the end names the children too, with more of them told: they are
-    // the same shards.
+    // The next listing names the children too, with their sequence numbers. They are the same
+    // shards.
     high_shard.complete();
     offers.nothing_but(before + 1).await;
 }
@@ -73,13 +73,13 @@ pub(crate) async fn complete_with_both_parents_of_a_merge(server: Server) {
 async fn complete_as_read(server: &Server, stream: &Stream, shard: ShardHandle, records: &[&str]) {
     let (read, end) = Reader::open(server, stream, &shard).await.rest().await;
     assert_eq!(read, records);
-    let End::Closed(children) = end else { panic!("{shard:?} is closed, but {end:?}") };
+    let End::Closed(children) = end else { panic!("{shard:?} is closed, but its end is {end:?}") };
     assert!(!children.is_empty(), "the end of {shard:?} names its children");
     shard.complete_with(children);
 }
 
-/// A shard that is given up while it is open: one listing, no spinning, and its children come when
-/// there are any.
+/// A shard that is completed while it is open causes one listing and no loop. Its children are
+/// offered after it is split.
 pub(crate) async fn closed_early(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let poll_interval = SOON * 10;
@@ -92,7 +92,7 @@ pub(crate) async fn closed_early(server: Server) {
     offers.nothing_for(poll_interval / 2).await;
     let sent = server.requests.list_shards() - before;
     let polls = since.elapsed().as_millis() / poll_interval.as_millis();
-    assert!(sent as u128 <= polls + 2, "it spins: {sent} requests in {:?}", since.elapsed());
+    assert!(sent as u128 <= polls + 2, "{sent} requests in {:?}", since.elapsed());
 
     let [low, high] = stream.split(&parent_id).await;
     for child in offers.these([&low, &high]).await {
@@ -101,8 +101,8 @@ pub(crate) async fn closed_early(server: Server) {
     }
 }
 
-/// Handles whose stream of shards is gone still read, and end into the void; the next run begins
-/// anew.
+/// A handle that outlives its stream of shards can still be read, and closes without effect. The
+/// next run offers the shard again.
 pub(crate) async fn handles_outlive_the_stream(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(SOON));

@@ -1,4 +1,4 @@
-//! Nothing that was written after the run began is skipped: two ways in which it might be.
+//! Two cases in which a run from `Latest` could skip records that were written after it began.
 
 use kinesis_shards::{ListError, StartAt};
 
@@ -8,7 +8,7 @@ use crate::reader::Reader;
 use crate::server::Server;
 use crate::stream::Stream;
 
-/// The stream is made after the run began: all that is in it was written since.
+/// The stream is created after the run began, so the run reads all its records.
 pub(crate) async fn latest_before_the_stream_exists(server: Server) {
     let stream = Stream::named(&server, server.new_name());
     let shards = server.all_shards(&stream.name).poll_interval(SOON).start_at(StartAt::Latest);
@@ -23,8 +23,8 @@ pub(crate) async fn latest_before_the_stream_exists(server: Server) {
     assert_eq!(records, ["first"], "read from {:?}", shard.start());
 }
 
-/// A reader fails between reading a record and processing it, and hands the shard back: at LATEST,
-/// the record is gone.
+/// A reader fails between reading a record and processing it, and abandons the shard. A second
+/// start at `LATEST` would skip the record.
 pub(crate) async fn abandoned_under_latest(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let shards = server.all_shards(&stream.name).poll_interval(SOON).start_at(StartAt::Latest);

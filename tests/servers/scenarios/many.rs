@@ -1,17 +1,17 @@
-//! Many shards, and how many requests they cost.
+//! Many shards, and the number of requests they take.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use kinesis_shards::shard::StartPosition;
 
-use super::order::whole_lineage;
+use super::order::complete_closed;
 use super::{NEVER, SOON};
 use crate::offers::{Offers, assert_starts};
 use crate::server::Server;
 use crate::stream::Stream;
 
-/// More than a page of kinesis-local's and the fake's, which is 100.
+/// More shards than fit a page of kinesis-local or of the fake, which is 100.
 const MANY: usize = 150;
 
 async fn many_shards(server: &Server) -> Stream {
@@ -28,7 +28,7 @@ pub(crate) async fn pages(server: Server) {
     );
     offers.nothing_more(2).await;
 
-    // The last of the second page.
+    // The last shard of the second page.
     let last = shards.last().expect("a shard").id().to_owned();
     let [low, high] = stream.split(&last).await;
     drop(shards);
@@ -37,7 +37,7 @@ pub(crate) async fn pages(server: Server) {
     assert_eq!(offers.tracked(), MANY + 2);
 }
 
-/// The stream was resharded over and over before the run.
+/// The stream is resharded several times before the run.
 pub(crate) async fn closed_shards_at_start(server: Server) {
     let stream = Stream::create(&server, 2).await;
     for _ in 0..3 {
@@ -59,10 +59,10 @@ pub(crate) async fn closed_shards_at_start(server: Server) {
     for shard in &first {
         assert_starts(shard, &StartPosition::TrimHorizon);
     }
-    assert_eq!(whole_lineage(&stream, &mut offers, first).await, open);
+    assert_eq!(complete_closed(&stream, &mut offers, first).await, open);
 }
 
-/// However many the shards are, a poll that finds nothing new is one request.
+/// A poll that finds no new shard is one request, however many shards there are.
 pub(crate) async fn cheap_polls(server: Server) {
     let stream = many_shards(&server).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(SOON));
@@ -75,13 +75,13 @@ pub(crate) async fn cheap_polls(server: Server) {
     assert_eq!(
         server.requests.total(),
         server.requests.list_shards(),
-        "nothing but ListShards was sent"
+        "requests other than ListShards"
     );
     drop(shards);
 }
 
-/// Closing 150 shards with no known child is one listing.
-pub(crate) async fn a_burst_of_closings(server: Server) {
+/// Closing 150 shards without known children causes one listing.
+pub(crate) async fn burst_of_closings(server: Server) {
     let stream = many_shards(&server).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(NEVER));
     let shards = offers.next_sorted(MANY).await;
@@ -92,14 +92,14 @@ pub(crate) async fn a_burst_of_closings(server: Server) {
     offers.nothing_but(before + 1).await;
 }
 
-/// Whoever polls in a `select!` drops `next()` over and over: nothing is lost by it, nor begun
-/// anew.
-pub(crate) async fn next_that_is_dropped(server: Server) {
+/// A `select!` in a loop drops `next()` again and again. That loses no shard and restarts no
+/// listing.
+pub(crate) async fn dropped_next(server: Server) {
     let stream = many_shards(&server).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(NEVER));
     let mut shards = Vec::new();
     while shards.len() < MANY {
-        // One poll, dropped unless it is ready.
+        // The future is dropped after one poll.
         if let Some(shard) = offers.poll_once().await {
             shards.push(shard);
         } else {

@@ -1,7 +1,6 @@
-//! What is tried on every server.
+//! The scenarios, each of which runs on every server.
 
 mod closing;
-mod handing_back;
 mod latest;
 mod many;
 mod order;
@@ -10,6 +9,7 @@ mod reading;
 mod records;
 mod resume;
 mod start_at;
+mod unfinished;
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use futures::future::BoxFuture;
 
 use crate::server::Server;
 
-/// Short, so that tests are.
+/// A short interval, so that tests are short.
 const SOON: Duration = Duration::from_millis(60);
-/// No test waits for it.
+/// An interval that no test waits for.
 const NEVER: Duration = Duration::from_hours(1);
 
 pub(crate) struct Scenario {
@@ -28,12 +28,12 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(Server) -> BoxFuture<'static, ()>,
 }
 
-/// Which server it runs on.
+/// The server that a scenario runs on.
 #[derive(Clone, Copy)]
 pub(crate) enum ScenarioServer {
-    /// The one that all share.
+    /// A server that scenarios share.
     Shared,
-    /// One of its own, since it kills it.
+    /// A server of its own, because the scenario kills it.
     Own,
 }
 
@@ -51,15 +51,15 @@ scenarios! {
     Shared order::split;
     Shared order::merge;
     Shared order::three_generations;
-    Shared order::generations_that_nobody_saw;
+    Shared order::generations_between_two_listings;
     Shared order::split_and_merged_again;
     Shared order::update_shard_count_up;
     Shared order::update_shard_count_down;
     Shared many::pages;
     Shared many::closed_shards_at_start;
     Shared many::cheap_polls;
-    Shared many::a_burst_of_closings;
-    Shared many::next_that_is_dropped;
+    Shared many::burst_of_closings;
+    Shared many::dropped_next;
     Shared start_at::trim_horizon;
     Shared start_at::latest;
     Shared start_at::timestamp;
@@ -74,18 +74,18 @@ scenarios! {
     Shared closing::complete_with_both_parents_of_a_merge;
     Shared closing::closed_early;
     Shared closing::handles_outlive_the_stream;
-    Shared handing_back::abandoned;
-    Shared handing_back::dropped_under_reoffer;
-    Shared handing_back::dropped_under_close;
+    Shared unfinished::abandoned;
+    Shared unfinished::dropped_under_reoffer;
+    Shared unfinished::dropped_under_close;
     Shared resume::resume_half_way;
     Shared resume::resume_under_latest;
     Shared resume::resume_under_timestamp;
-    Shared resume::resume_of_finished_families;
+    Shared resume::resume_of_finished_parents;
     Shared outages::mistyped_name;
     Shared outages::arn;
-    Shared outages::deleted_and_created_again;
-    Shared outages::created_again_between_listings;
+    Shared outages::deleted_and_recreated;
+    Shared outages::recreated_between_listings;
     Shared latest::latest_before_the_stream_exists;
     Shared latest::abandoned_under_latest;
-    Own outages::server_killed_and_back;
+    Own outages::server_killed_and_restarted;
 }

@@ -55,7 +55,7 @@ pub(crate) async fn merge(server: Server) {
     offers.nothing_more(3).await;
 }
 
-/// Live: each generation is split once the one before it is out.
+/// Each generation is split after the one before it was offered.
 pub(crate) async fn three_generations(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(SOON));
@@ -76,8 +76,8 @@ pub(crate) async fn three_generations(server: Server) {
     offers.nothing_more(3).await;
 }
 
-/// Four generations between two listings: a chain is still a chain.
-pub(crate) async fn generations_that_nobody_saw(server: Server) {
+/// Four generations appear between two listings, and are still offered in order.
+pub(crate) async fn generations_between_two_listings(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let mut offers = Offers::new(&server, server.all_shards(&stream.name).poll_interval(SOON));
     let mut shard = offers.next().await;
@@ -99,7 +99,7 @@ pub(crate) async fn generations_that_nobody_saw(server: Server) {
     offers.nothing_more(2).await;
 }
 
-/// A shard that is split, and whose children are merged: the grandchild waits for both.
+/// A shard is split and its children are merged: the grandchild waits for both.
 pub(crate) async fn split_and_merged_again(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let [root] = stream.ids().await.try_into().expect("one shard");
@@ -132,14 +132,14 @@ async fn update_shard_count(server: Server, from: i32, to: i32) {
     stream.update_shard_count(to).await;
 
     let open: BTreeSet<_> = stream.open_ids().await.into_iter().collect();
-    assert_eq!(i32::try_from(open.len()), Ok(to), "the server's own count");
-    let unfinished: BTreeSet<_> = whole_lineage(&stream, &mut offers, first).await;
-    assert_eq!(unfinished, open);
+    assert_eq!(i32::try_from(open.len()), Ok(to), "the number of open shards");
+    let offered_open: BTreeSet<_> = complete_closed(&stream, &mut offers, first).await;
+    assert_eq!(offered_open, open);
 }
 
-/// Completes what is closed as it comes, until all that is listed has been offered: each shard
-/// once, and after its parents. What is left unfinished.
-pub(super) async fn whole_lineage(
+/// Completes each closed shard when it is offered, until every listed shard was offered once and
+/// after its parents. Returns the ids of the open shards.
+pub(super) async fn complete_closed(
     stream: &Stream,
     offers: &mut Offers,
     first: Vec<kinesis_shards::ShardHandle>,
@@ -161,7 +161,7 @@ pub(super) async fn whole_lineage(
                 "{shard:?} came before {parent} was closed"
             );
         }
-        // The handle tells the shard as it was when it was first listed: closed since, perhaps.
+        // The handle has the shard as it was first listed. It may have closed since.
         let now = listed.iter().find(|now| now.shard_id() == shard.id()).expect("a listed shard");
         assert_eq!(shard.shard().parent_shard_id(), now.parent_shard_id());
         assert_eq!(shard.shard().adjacent_parent_shard_id(), now.adjacent_parent_shard_id());

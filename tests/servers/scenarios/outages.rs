@@ -1,4 +1,4 @@
-//! Streams that are not there, not yet, or no longer, and a server that is down.
+//! Streams that do not exist, no longer or not yet, and a server that is down.
 
 use kinesis_shards::{ListError, StreamId};
 
@@ -44,8 +44,8 @@ pub(crate) async fn arn(server: Server) {
     offers.nothing_more(2).await;
 }
 
-pub(crate) async fn deleted_and_created_again(server: Server) {
-    let stream = with_records_if_needed(&server, 2).await;
+pub(crate) async fn deleted_and_recreated(server: Server) {
+    let stream = create_with_sequence_numbers(&server, 2).await;
     let [a, b] = stream.ids().await.try_into().expect("two shards");
     let shards =
         server.all_shards(&stream.name).poll_interval(SOON).full_listing_interval(SOON * 2);
@@ -65,7 +65,7 @@ pub(crate) async fn deleted_and_created_again(server: Server) {
     let mut ids = [new_a.id(), new_b.id()];
     ids.sort_unstable();
     assert_eq!(ids, [&a, &b]);
-    // The old stream's handles mean nothing to the new one.
+    // The handles of the old stream have no effect on the new one.
     old_b.abandon();
     offers.nothing_more(3).await;
     let [low, high] = stream.split(&a).await;
@@ -75,15 +75,15 @@ pub(crate) async fn deleted_and_created_again(server: Server) {
     drop(offers.these([&low, &high]).await);
 }
 
-/// No listing failed in between: only the shards' sequence numbers tell.
-pub(crate) async fn created_again_between_listings(server: Server) {
-    let stream = with_records_if_needed(&server, 1).await;
+/// No listing fails between the two streams, so only the sequence numbers of the shards differ.
+pub(crate) async fn recreated_between_listings(server: Server) {
+    let stream = create_with_sequence_numbers(&server, 1).await;
     let shards =
         server.all_shards(&stream.name).poll_interval(SOON).full_listing_interval(SOON * 2);
     let mut offers = Offers::new(&server, shards);
     let old = offers.next().await;
     let id = old.id().to_owned();
-    // No listing is under way, and none begins unless the stream is polled.
+    // No listing is in flight, and none begins before the next poll.
     stream.delete().await;
     server.next_second().await;
     stream.create_again(1).await;
@@ -96,8 +96,8 @@ pub(crate) async fn created_again_between_listings(server: Server) {
     drop(offers.these([&low, &high]).await);
 }
 
-pub(crate) async fn server_killed_and_back(server: Server) {
-    let stream = with_records_if_needed(&server, 1).await;
+pub(crate) async fn server_killed_and_restarted(server: Server) {
+    let stream = create_with_sequence_numbers(&server, 1).await;
     let shards = server.all_shards(&stream.name).poll_interval(SOON).full_listing_interval(NEVER);
     let mut offers = Offers::new(&server, shards);
     let old = offers.next().await;
@@ -109,8 +109,8 @@ pub(crate) async fn server_killed_and_back(server: Server) {
     }
     assert_eq!(old.id(), id);
 
-    // It keeps nothing: the stream is gone when it is back.
-    server.start_again().await;
+    // The server loses its data, so the stream is gone after the restart.
+    server.restart().await;
     while !matches!(offers.error().await, ListError::StreamNotFound { .. }) {}
     server.next_second().await;
     stream.create_again(1).await;
@@ -123,11 +123,11 @@ pub(crate) async fn server_killed_and_back(server: Server) {
     drop(offers.these([&low, &high]).await);
 }
 
-async fn with_records_if_needed(server: &Server, shards: i32) -> Stream {
+async fn create_with_sequence_numbers(server: &Server, shards: i32) -> Stream {
     let stream = Stream::create(server, shards).await;
     if server.has(Quirk::StartsEveryShardAtZero) {
         for id in stream.ids().await {
-            stream.put_into(&id, "so that its number is not 0").await;
+            stream.put_into(&id, "makes the starting sequence number 1").await;
         }
     }
     stream

@@ -1,5 +1,4 @@
-//! The crate's own readers: all records of all shards as one stream, while others write and
-//! reshard.
+//! The readers of the crate: all records of all shards as one stream, during writes and reshards.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,26 +20,26 @@ use crate::writers::{Got, Writers, assert_exact};
 
 const KEYS: usize = 4;
 const PHASE: usize = 16;
-/// Of each shard, once all records have come.
-const PAGES_MORE: usize = 3;
+/// The number of pages to read from each shard after all records were read.
+const EXTRA_PAGES: usize = 3;
 
 pub(crate) async fn all_records(server: Server) {
-    read_while_it_is_resharded(server, ReadOptions::new(), StartAt::TrimHorizon).await;
+    read_during_reshards(server, ReadOptions::new(), StartAt::TrimHorizon).await;
 }
 
 pub(crate) async fn all_records_spread_over_tasks(server: Server) {
     let options = ReadOptions::new().spawn_on(tokio::runtime::Handle::current()).max_records(7);
-    read_while_it_is_resharded(server, options, StartAt::TrimHorizon).await;
+    read_during_reshards(server, options, StartAt::TrimHorizon).await;
 }
 
 pub(crate) async fn all_records_from_latest(server: Server) {
-    read_while_it_is_resharded(server, ReadOptions::new(), StartAt::Latest).await;
+    read_during_reshards(server, ReadOptions::new(), StartAt::Latest).await;
 }
 
-async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start: StartAt) {
+async fn read_during_reshards(server: Server, options: ReadOptions, start: StartAt) {
     let stream = Stream::create(&server, 2).await;
     let got: Arc<Mutex<Vec<Got>>> = Arc::default();
-    // The shards of which a page has come: their readers have their iterators.
+    // The shards of which a page was read: their readers have iterators.
     let (reading_from, mut begun) = watch::channel(HashSet::new());
     let pages: Arc<AtomicUsize> = Arc::default();
     let count = Arc::clone(&pages);
@@ -62,7 +61,7 @@ async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start:
         let got = Arc::clone(&got);
         records.for_each(move |record| {
             let record = record.expect("a record");
-            let text = std::str::from_utf8(record.data()).expect("a text of ours").to_owned();
+            let text = std::str::from_utf8(record.data()).expect("a text").to_owned();
             got.lock().expect("no panic").push(Got { shard: record.shard_id().to_owned(), text });
             future::ready(())
         })
@@ -70,7 +69,7 @@ async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start:
     if start == StartAt::Latest {
         let open = stream.open_ids().await;
         let all_begun = begun.wait_for(|begun| open.iter().all(|id| begun.contains(id)));
-        assert!(all_begun.await.is_ok(), "the reader has ended");
+        assert!(all_begun.await.is_ok(), "the readers ended");
     }
     let writers = Writers::start(&stream, KEYS);
     if server.has(Quirk::NeverEndsAShard) {
@@ -83,8 +82,8 @@ async fn read_while_it_is_resharded(server: Server, options: ReadOptions, start:
     while got.lock().expect("no panic").len() < all {
         tokio::time::sleep(SOON).await;
     }
-    // What comes twice has the time to come: each shard that is read gives some pages more.
-    let enough = pages.load(Ordering::SeqCst) + PAGES_MORE * stream.open_ids().await.len();
+    // A few more pages of each shard, so that a duplicate has time to arrive.
+    let enough = pages.load(Ordering::SeqCst) + EXTRA_PAGES * stream.open_ids().await.len();
     while pages.load(Ordering::SeqCst) < enough {
         tokio::time::sleep(SOON).await;
     }

@@ -1,5 +1,5 @@
-//! The records themselves, read while others write and reshard: none is lost, none comes twice, and
-//! each key's are in order.
+//! Records read during writes and reshards: none is lost, none is read twice, and the records of
+//! each key are in order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::stream::Stream;
 use crate::writers::{Got, Writers, assert_exact};
 
 const KEYS: usize = 4;
-/// So many records between two reshards.
+/// The number of records between two reshards.
 const PHASE: usize = 16;
 
 pub(crate) async fn records_across_reshards(server: Server) {
@@ -32,7 +32,7 @@ pub(crate) async fn records_across_reshards(server: Server) {
     assert_exact(&written, &got);
 }
 
-/// Stopped in the middle, over and over, and begun again from where it was.
+/// The consumer is stopped again and again, and continues from its progress.
 pub(crate) async fn records_across_restarts(server: Server) {
     let stream = Stream::create(&server, 2).await;
     let writers = Writers::start(&stream, KEYS);
@@ -47,7 +47,7 @@ pub(crate) async fn records_across_restarts(server: Server) {
             let reading = run.clone().read_all(progress);
             let stopped = run.left.more_records(PHASE);
             tokio::select! { _ = reading => {} () = stopped => {} }
-            server.seen.note("the run is stopped, and another begins");
+            server.seen.note("the run is stopped and restarted");
         }
     };
     tokio::select! { () = resharding => {} () = restarting => {} }
@@ -56,8 +56,8 @@ pub(crate) async fn records_across_restarts(server: Server) {
     assert_exact(&written, &left.got_once(&server));
 }
 
-/// Two splits, a merge of one child with its neighbour, a split of the merged, with records all the
-/// while.
+/// Splits two shards, merges two neighbouring children, splits the merged shard, and merges again,
+/// with records written between.
 pub(super) async fn reshard(stream: &Stream, writers: &Writers) {
     writers.write(PHASE).await;
     let [a, b] = stream.open_ids().await.try_into().expect("two shards");
@@ -71,7 +71,7 @@ pub(super) async fn reshard(stream: &Stream, writers: &Writers) {
     writers.write(PHASE).await;
 }
 
-/// A consumer as the documentation has it, which remembers how far it came.
+/// A consumer as in the documentation, which remembers its progress.
 #[derive(Clone)]
 struct Run {
     server: Server,
@@ -79,7 +79,7 @@ struct Run {
     left: Arc<Left>,
 }
 
-/// What a run leaves to the next.
+/// The state that a run leaves to the next.
 #[derive(Default)]
 struct Left {
     state: Mutex<State>,
@@ -90,9 +90,9 @@ struct Left {
 struct State {
     got: Vec<Got>,
     progress: HashMap<String, Progress>,
-    /// Those with two parents, so that a server's copies of the parents' records can be told.
+    /// The shards with two parents, whose records may be copies that the server made.
     merged: HashSet<String>,
-    /// Open, and read as far as they go.
+    /// The open shards of which every record was read.
     idle: HashSet<String>,
 }
 
@@ -101,7 +101,7 @@ impl Run {
         Self { server: server.clone(), stream: stream.clone(), left: Arc::default() }
     }
 
-    /// Until the writers are done, and every shard is read as far as it goes.
+    /// Reads until the writers are done and every record was read.
     async fn read_all(self, progress: HashMap<String, Progress>) -> Arc<Left> {
         self.left.state().idle.clear();
         let shards =
@@ -165,7 +165,7 @@ impl Left {
         self.state().progress.clone()
     }
 
-    /// The record and the checkpoint at once, as in a transaction.
+    /// Stores the record and the progress together, as in a transaction.
     fn note(&self, got: Got, progress: Progress) {
         let mut state = self.state();
         state.progress.insert(got.shard.clone(), progress);
@@ -179,7 +179,8 @@ impl Left {
         let _ = records.wait_for(|records| *records >= enough).await;
     }
 
-    /// All that was read; without the copies that a server put into merged children.
+    /// Returns the records that were read, without the copies that a server put into merged
+    /// children.
     fn got_once(&self, server: &Server) -> Vec<Got> {
         let state = self.state();
         let mut texts = HashSet::new();

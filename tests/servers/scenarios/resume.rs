@@ -1,4 +1,4 @@
-//! Going on from what an earlier run left.
+//! Runs that continue an earlier one.
 
 use kinesis_shards::StartAt;
 use kinesis_shards::shard::ParentOutcome::{Completed, EarlierRun, Unlisted};
@@ -11,7 +11,7 @@ use crate::reader::Reader;
 use crate::server::Server;
 use crate::stream::Stream;
 
-/// Two shards of which the first was split, and its lower child once more.
+/// Two shards. The first was split, and so was its lower child.
 struct Resharded {
     stream: Stream,
     finished: String,
@@ -65,8 +65,8 @@ pub(crate) async fn resume_half_way(server: Server) {
     offers.nothing_more(2).await;
 }
 
-/// `Latest` is for what the earlier run knew nothing of: the descendants of what it read are read
-/// from their first record, closed or open.
+/// `Latest` applies to shards that the earlier run did not know. The descendants of shards that it
+/// read are read from their first record, closed or open.
 pub(crate) async fn resume_under_latest(server: Server) {
     let Resharded { stream, half_read, low, high, grandchildren, progress, after, .. } =
         resharded(&server).await;
@@ -89,8 +89,8 @@ pub(crate) async fn resume_under_latest(server: Server) {
     offers.nothing_more(2).await;
 }
 
-/// All that is closed was read: what is open follows at once.
-pub(crate) async fn resume_of_finished_families(server: Server) {
+/// The earlier run finished all closed shards, so the open ones are offered at once.
+pub(crate) async fn resume_of_finished_parents(server: Server) {
     let Resharded { stream, finished, half_read, low, high, grandchildren, .. } =
         resharded(&server).await;
     let finished = [finished, half_read, low.clone()].map(|id| (id, Progress::Finished));
@@ -102,8 +102,8 @@ pub(crate) async fn resume_of_finished_families(server: Server) {
     offers.nothing_more(3).await;
 }
 
-/// A listing from a timestamp leaves out what was closed before it; what the earlier run named is
-/// offered all the same, and what descends from that is read from its first record.
+/// A listing from a timestamp omits shards that closed before it. Those that the earlier run named
+/// are still offered, and their descendants are read from their first record.
 pub(crate) async fn resume_under_timestamp(server: Server) {
     let stream = Stream::create(&server, 2).await;
     let [named, unnamed] = stream.ids().await.try_into().expect("two shards");

@@ -1,4 +1,4 @@
-//! Where a run begins.
+//! The start of a run.
 
 use aws_sdk_kinesis::primitives::DateTime;
 use kinesis_shards::StartAt;
@@ -12,7 +12,7 @@ use crate::reader::Reader;
 use crate::server::Server;
 use crate::stream::Stream;
 
-/// The default: all there is, in order.
+/// The default start reads every record, in order.
 pub(crate) async fn trim_horizon(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let [root] = stream.ids().await.try_into().expect("one shard");
@@ -32,7 +32,7 @@ pub(crate) async fn trim_horizon(server: Server) {
     offers.nothing_more(2).await;
 }
 
-/// What was closed before is never offered; what is born later starts at its first record.
+/// A shard that closed before the run is never offered. A later one starts at its first record.
 pub(crate) async fn latest(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let [root] = stream.ids().await.try_into().expect("one shard");
@@ -49,7 +49,7 @@ pub(crate) async fn latest(server: Server) {
     let mut reader = Reader::open(&server, &stream, &low_shard).await;
     stream.put_into(&low, "in the run").await;
     let [low_low, low_high] = stream.split(&low).await;
-    // Before anybody has seen the child: started at LATEST, it would lose this.
+    // Written before the child is listed. A start at LATEST would skip it.
     stream.put_into(&low_low, "in the child").await;
 
     let (records, _) = reader.rest().await;
@@ -66,7 +66,7 @@ pub(crate) async fn latest(server: Server) {
     offers.nothing_more(2).await;
 }
 
-/// An hour ago there was no stream: that is everything.
+/// A start before the stream was created reads everything.
 pub(crate) async fn timestamp_before_everything(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let [root] = stream.ids().await.try_into().expect("one shard");
@@ -88,7 +88,7 @@ pub(crate) async fn timestamp_before_everything(server: Server) {
     }
 }
 
-/// From between two splits.
+/// The run starts between two splits.
 pub(crate) async fn timestamp(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let [root] = stream.ids().await.try_into().expect("one shard");

@@ -1,10 +1,8 @@
-//! Changes that a test makes to streams directly, and what requests see of them.
-#![cfg(feature = "testing")]
+//! Changes that a test makes to streams directly, as requests see them.
 
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::error::ProvideErrorMetadata;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{
@@ -13,13 +11,9 @@ use aws_sdk_kinesis::types::{
 };
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault};
 
-const FIRST: &str = "shardId-000000000000";
-const HOUR: Duration = Duration::from_hours(1);
-const MIB: usize = 1 << 20;
+use crate::{FIRST, HOUR, ids, is_open, list, one_stream, without_retries};
 
-fn without_retries(fake: &FakeKinesis) -> Client {
-    Client::from_conf(fake.config().retry_config(RetryConfig::disabled()).build())
-}
+const MIB: usize = 1 << 20;
 
 async fn summary(client: &Client) -> StreamDescriptionSummary {
     let summary =
@@ -27,7 +21,7 @@ async fn summary(client: &Client) -> StreamDescriptionSummary {
     summary.stream_description_summary.expect("always given")
 }
 
-async fn listed(client: &Client, filter: ShardFilterType) -> Vec<String> {
+async fn filtered(client: &Client, filter: ShardFilterType) -> Vec<String> {
     let filter = ShardFilter::builder().r#type(filter).build().expect("a type");
     let listed = client
         .list_shards()
@@ -36,11 +30,7 @@ async fn listed(client: &Client, filter: ShardFilterType) -> Vec<String> {
         .send()
         .await
         .expect("listed");
-    ids(listed.shards())
-}
-
-fn ids(shards: &[Shard]) -> Vec<String> {
-    shards.iter().map(|shard| shard.shard_id().to_owned()).collect()
+    ids(listed.shards()).into_iter().map(str::to_owned).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,8 +67,7 @@ async fn requests_see_a_transition() {
     let client = without_retries(&fake);
     client.create_stream().stream_name("orders").shard_count(1).send().await.expect("CREATING");
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Creating);
-    let rejected =
-        client.list_shards().stream_name("orders").send().await.expect_err("still CREATING");
+    let rejected = list(&client).await.expect_err("still CREATING");
     assert!(rejected.into_service_error().is_resource_in_use_exception());
     fake.advance(Duration::from_secs(10)).await;
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Active);
@@ -98,7 +87,7 @@ async fn requests_see_a_transition() {
 
     client.delete_stream().stream_name("orders").send().await.expect("DELETING");
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Deleting);
-    let rejected = client.list_shards().stream_name("orders").send().await.expect_err("DELETING");
+    let rejected = list(&client).await.expect_err("DELETING");
     assert!(rejected.into_service_error().is_resource_in_use_exception());
     let put = client.put_record().stream_name("orders").partition_key("k").data(Blob::new("x"));
     let rejected = put.send().await.expect_err("DELETING").into_service_error();
@@ -121,7 +110,7 @@ async fn changes_of_a_test_have_no_transition() {
     orders.merge(&low, &high);
     orders.set_retention_hours(48);
     assert_eq!(summary(&client).await.stream_status(), &StreamStatus::Active);
-    // Nor do they wait for a transition that a request has started.
+    // They ignore a transition that a request has started.
     let open = orders.open_shards();
     let merge = client.merge_shards().stream_name("orders").shard_to_merge(&open[0]);
     merge.adjacent_shard_to_merge(&open[1]).send().await.expect("UPDATING");
@@ -193,17 +182,9 @@ async fn stale_listing_shows_shards_that_have_expired_since() {
     let client = without_retries(&fake);
     let stale = async |ago: Duration| {
         fake.fail_next("ListShards", Fault::StaleListing(ago));
-        let listed = client.list_shards().stream_name("orders").send().await.expect("listed");
-        let open = |shard: &Shard| {
-            shard
-                .sequence_number_range()
-                .is_some_and(|range| range.ending_sequence_number().is_none())
-        };
-        listed
-            .shards()
-            .iter()
-            .map(|shard| (shard.shard_id().to_owned(), open(shard)))
-            .collect::<Vec<_>>()
+        let listed = list(&client).await.expect("listed");
+        let shard = |shard: &Shard| (shard.shard_id().to_owned(), is_open(shard));
+        listed.shards().iter().map(shard).collect::<Vec<_>>()
     };
     let shard = |index: u32, open| (format!("shardId-{index:012}"), open);
     fake.advance(HOUR).await;
@@ -227,12 +208,11 @@ async fn stale_listing_shows_shards_that_have_expired_since() {
 
 #[tokio::test(start_paused = true)]
 async fn trim_horizon_always_has_shards() {
-    let fake = FakeKinesis::new();
-    let (orders, client) = (fake.create_stream("orders", 1), without_retries(&fake));
+    let (fake, orders, client) = one_stream(FakeKinesis::new());
     fake.advance(HOUR).await;
     let (low, high) = orders.split(FIRST);
     orders.expire(FIRST);
-    assert_eq!(listed(&client, ShardFilterType::AtTrimHorizon).await, [low, high]);
+    assert_eq!(filtered(&client, ShardFilterType::AtTrimHorizon).await, [low, high]);
 
     orders.recreate(1);
     fake.advance(10 * HOUR).await;
@@ -240,7 +220,7 @@ async fn trim_horizon_always_has_shards() {
     fake.advance(25 * HOUR).await;
     orders.set_retention_hours(48);
     fake.advance(HOUR).await;
-    assert_eq!(listed(&client, ShardFilterType::AtTrimHorizon).await, [low, high]);
+    assert_eq!(filtered(&client, ShardFilterType::AtTrimHorizon).await, [low, high]);
 }
 
 #[tokio::test(start_paused = true)]

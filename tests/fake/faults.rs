@@ -1,5 +1,4 @@
-//! What goes wrong on demand, through the real SDK.
-#![cfg(feature = "testing")]
+//! Faults: scripted, by a hook, and random.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -9,100 +8,63 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{
-    PutRecordsRequestEntry, Shard, ShardFilter, ShardFilterType, ShardIteratorType,
-};
-use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits, RandomFaults};
+use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType, ShardIteratorType};
+use kinesis_shards::testing::{FakeKinesis, Fault, Limits, RandomFaults};
 
-const FIRST: &str = "shardId-000000000000";
-
-fn one_stream() -> (FakeKinesis, FakeStream, Client) {
-    let fake = FakeKinesis::new();
-    let orders = fake.create_stream("orders", 1);
-    let client = Client::from_conf(fake.config().retry_config(RetryConfig::disabled()).build());
-    (fake, orders, client)
-}
-
-async fn list(client: &Client) -> Result<ListShardsOutput, SdkError<ListShardsError>> {
-    client.list_shards().stream_name("orders").send().await
-}
+use crate::{FIRST, SECOND, entry, ids, is_open, list, one_stream, trim_horizon};
 
 async fn listed(client: &Client) -> Vec<Shard> {
     list(client).await.expect("a listing").shards.expect("shards")
 }
 
-fn ids(shards: &[Shard]) -> Vec<&str> {
-    shards.iter().map(Shard::shard_id).collect()
-}
-
-fn is_open(shard: &Shard) -> bool {
-    shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none())
-}
-
-/// The code of an error, and whether it is one of the operation's own in the SDK.
-fn told<E: ProvideErrorMetadata + Debug, R: Debug>(
-    error: SdkError<E, R>,
+/// Returns the code of a failed request's error, and whether the SDK has a type for it.
+fn code_and_type<O: Debug, E: ProvideErrorMetadata + Debug, R: Debug>(
+    response: Result<O, SdkError<E, R>>,
 ) -> (Option<String>, bool) {
-    match error {
-        SdkError::ServiceError(error) => {
+    match response {
+        Err(SdkError::ServiceError(error)) => {
             let error = error.into_err();
             (error.code().map(str::to_owned), !format!("{error:?}").starts_with("Unhandled"))
         }
-        other => panic!("no answer of the service: {other:?}"),
+        other => panic!("not an error response: {other:?}"),
     }
 }
 
-/// What an operation is refused with.
-async fn refused(client: &Client, operation: &str) -> (Option<String>, bool) {
+/// Sends a request of `operation`, which must fail.
+async fn fail(client: &Client, operation: &str) -> (Option<String>, bool) {
     match operation {
-        "ListShards" => told(list(client).await.expect_err("a fault")),
-        "ListStreams" => told(client.list_streams().send().await.expect_err("a fault")),
+        "ListShards" => code_and_type(list(client).await),
+        "ListStreams" => code_and_type(client.list_streams().send().await),
         "DescribeStream" => {
-            told(client.describe_stream().stream_name("orders").send().await.expect_err("a fault"))
+            code_and_type(client.describe_stream().stream_name("orders").send().await)
         }
         "SplitShard" => {
             let split = client.split_shard().stream_name("orders").shard_to_split(FIRST);
-            told(split.new_starting_hash_key("9").send().await.expect_err("a fault"))
+            code_and_type(split.new_starting_hash_key("9").send().await)
         }
         "GetShardIterator" => {
-            let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-            told(
-                ask.shard_iterator_type(ShardIteratorType::Latest)
-                    .send()
-                    .await
-                    .expect_err("a fault"),
-            )
+            let request = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
+            let request = request.shard_iterator_type(ShardIteratorType::Latest);
+            code_and_type(request.send().await)
         }
-        "GetRecords" => {
-            told(client.get_records().shard_iterator("any").send().await.expect_err("a fault"))
-        }
+        "GetRecords" => code_and_type(client.get_records().shard_iterator("any").send().await),
         "PutRecord" => {
             let put = client.put_record().stream_name("orders").partition_key("k");
-            told(put.data(Blob::new("x")).send().await.expect_err("a fault"))
+            code_and_type(put.data(Blob::new("x")).send().await)
         }
         "PutRecords" => {
-            let put = client.put_records().stream_name("orders").records(entry("x"));
-            told(put.send().await.expect_err("a fault"))
+            let put = client.put_records().stream_name("orders").records(entry("k", "x"));
+            code_and_type(put.send().await)
         }
         other => panic!("{other}"),
     }
 }
 
-fn entry(data: &str) -> PutRecordsRequestEntry {
-    PutRecordsRequestEntry::builder()
-        .partition_key("k")
-        .data(Blob::new(data))
-        .build()
-        .expect("complete")
-}
-
 #[tokio::test(start_paused = true)]
-async fn every_error_has_its_code_and_is_typed_where_the_sdk_knows_it() {
-    let (fake, _, client) = one_stream();
+async fn every_error_has_its_code_and_its_type_in_the_sdk() {
+    let (fake, _, client) = one_stream(FakeKinesis::new());
     let control = ["ListShards", "ListStreams", "DescribeStream", "SplitShard"].as_slice();
     let data = ["GetShardIterator", "GetRecords", "PutRecord", "PutRecords"].as_slice();
     let encrypted = &data[1..];
@@ -132,7 +94,7 @@ async fn every_error_has_its_code_and_is_typed_where_the_sdk_knows_it() {
     ] {
         for operation in operations {
             fake.fail_next(operation, fault.clone());
-            let error = refused(&client, operation).await;
+            let error = fail(&client, operation).await;
             assert_eq!(error, (Some(code.to_owned()), typed), "{operation}: {fault:?}");
             let requests = fake.take_requests();
             assert_eq!((requests[0].error(), requests[0].fault()), (Some(code), Some(&fault)));
@@ -141,8 +103,8 @@ async fn every_error_has_its_code_and_is_typed_where_the_sdk_knows_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_script_says_which_request_fails() {
-    let (fake, _, client) = one_stream();
+async fn script_picks_the_requests_that_fail() {
+    let (fake, _, client) = one_stream(FakeKinesis::new());
     fake.fail_nth("ListShards", 3, Fault::AccessDenied);
     fake.fail_times("ListShards", 1, Fault::Throttled);
     let mut codes = Vec::new();
@@ -161,8 +123,8 @@ async fn a_script_says_which_request_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sdk_gives_up_after_three_attempts() {
-    let (fake, _, _) = one_stream();
+async fn sdk_gives_up_after_three_attempts() {
+    let (fake, _, _) = one_stream(FakeKinesis::new());
     let client = fake.client();
     fake.fail_times("ListShards", 2, Fault::InternalFailure);
     list(&client).await.expect("the third attempt");
@@ -173,29 +135,29 @@ async fn the_sdk_gives_up_after_three_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_retries_of_one_fake_are_not_taken_from_another() {
-    let (broken, _, _) = one_stream();
+async fn fakes_do_not_share_a_retry_quota() {
+    let (broken, _, _) = one_stream(FakeKinesis::new());
     broken.fail_always("ListShards", Fault::InternalFailure);
     let client = broken.client();
     for _ in 0..100 {
         list(&client).await.expect_err("always");
     }
-    assert!(broken.count("ListShards") < 300, "its quota is used up");
-    let (fake, _, _) = one_stream();
+    assert!(broken.count("ListShards") < 300, "the quota is used up");
+    let (fake, _, _) = one_stream(FakeKinesis::new());
     fake.fail_times("ListShards", 2, Fault::InternalFailure);
     list(&fake.client()).await.expect("the third attempt");
 }
 
 #[tokio::test]
 #[should_panic(expected = "ListShard is not an operation")]
-async fn a_mistyped_operation_is_no_silent_success() {
+async fn mistyped_operation_panics() {
     FakeKinesis::new().fail_next("ListShard", Fault::Throttled);
 }
 
 #[tokio::test]
-async fn a_fault_that_cannot_befall_an_operation_is_no_silent_success() {
+async fn fault_that_cannot_apply_to_the_operation_panics() {
     let fake = FakeKinesis::new();
-    let refuses = |operation: &str, fault: &Fault| {
+    let panics = |operation: &str, fault: &Fault| {
         let setters: [&dyn Fn(); 4] = [
             &|| fake.fail_next(operation, fault.clone()),
             &|| fake.fail_nth(operation, 2, fault.clone()),
@@ -215,22 +177,22 @@ async fn a_fault_that_cannot_befall_an_operation_is_no_silent_success() {
         ("ListStreams", Fault::ResourceNotFound),
         ("SplitShard", Fault::NotJson),
     ] {
-        assert_eq!(refuses(operation, &fault), [true; 4], "{operation}: {fault:?}");
+        assert_eq!(panics(operation, &fault), [true; 4], "{operation}: {fault:?}");
     }
-    assert_eq!(refuses("PutRecords", &Fault::KmsDisabled), [false; 4]);
+    assert_eq!(panics("PutRecords", &Fault::KmsDisabled), [false; 4]);
 }
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "EmptyRead, which the hook returned, cannot apply to ListShards")]
-async fn a_hook_that_means_another_operation_is_told_so() {
-    let (fake, _, client) = one_stream();
+async fn hook_that_returns_a_fault_of_another_operation_panics() {
+    let (fake, _, client) = one_stream(FakeKinesis::new());
     fake.on_request(|_| Some(Fault::EmptyRead));
     let _ = list(&client).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_faults_of_one_operation_are_cleared_alone() {
-    let (fake, _, client) = one_stream();
+async fn faults_of_one_operation_can_be_cleared_alone() {
+    let (fake, _, client) = one_stream(FakeKinesis::new());
     fake.fail_always("ListShards", Fault::AccessDenied);
     fake.fail_next("ListShards", Fault::Throttled);
     fake.fail_always("ListStreams", Fault::AccessDenied);
@@ -239,7 +201,7 @@ async fn the_faults_of_one_operation_are_cleared_alone() {
     client.list_streams().send().await.expect_err("not cleared");
 }
 
-/// Calls the fake when it goes.
+/// Calls the fake when it is dropped.
 struct LastCall(FakeKinesis);
 
 impl Drop for LastCall {
@@ -249,7 +211,7 @@ impl Drop for LastCall {
 }
 
 #[tokio::test]
-async fn a_hook_that_is_replaced_may_call_the_fake_as_it_goes() {
+async fn replaced_hook_may_call_the_fake_when_it_is_dropped() {
     let fake = FakeKinesis::new();
     let last = LastCall(fake.clone());
     fake.on_request(move |_| (last.0.count("ListShards") > 9).then_some(Fault::Throttled));
@@ -257,15 +219,8 @@ async fn a_hook_that_is_replaced_may_call_the_fake_as_it_goes() {
 }
 
 async fn read_all(client: &Client) -> Vec<String> {
-    let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator =
-        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
-    let read = client
-        .get_records()
-        .set_shard_iterator(iterator.shard_iterator)
-        .send()
-        .await
-        .expect("read");
+    let iterator = trim_horizon(client, FIRST).await;
+    let read = client.get_records().shard_iterator(iterator).send().await.expect("read");
     read.records()
         .iter()
         .map(|record| String::from_utf8_lossy(record.data().as_ref()).into_owned())
@@ -273,8 +228,8 @@ async fn read_all(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_breaks_may_have_carried_the_request() {
-    let (fake, _, client) = one_stream();
+async fn reset_connection_has_carried_out_the_request() {
+    let (fake, _, client) = one_stream(FakeKinesis::new());
     let put = |data: &str| {
         client.put_record().stream_name("orders").partition_key("k").data(Blob::new(data)).send()
     };
@@ -289,8 +244,8 @@ async fn a_connection_that_breaks_may_have_carried_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn broken_bodies_are_errors() {
-    let (fake, _, client) = one_stream();
+async fn damaged_bodies_are_errors() {
+    let (fake, _, client) = one_stream(FakeKinesis::new());
     let no_id = r#"{"Shards":[{"HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"}}]}"#;
     for fault in [Fault::TruncatedBody, Fault::NotJson, Fault::WrongTypes, Fault::Body("[]".into())]
     {
@@ -299,35 +254,36 @@ async fn broken_bodies_are_errors() {
         assert!(matches!(error, Err(SdkError::ResponseError(_))), "{fault:?}: {error:?}");
     }
     fake.fail_next("ListShards", Fault::Body(no_id.into()));
-    // The SDK makes up what is missing: the crate has to know an empty id for what it is.
+    // The SDK takes an empty id for a missing one, so the crate has to reject it.
     assert_eq!(ids(&listed(&client).await), [""]);
-    let cycle = r#"{"Shards":[{"ShardId":"a","ParentShardId":"a","HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"},
+    let cycle = r#"{"Shards":[{"ShardId":"a","ParentShardId":"a",
+        "HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"},
         "SequenceNumberRange":{"StartingSequenceNumber":"1"}}]}"#;
     fake.fail_next("ListShards", Fault::Body(cycle.into()));
     assert_eq!(listed(&client).await[0].parent_shard_id(), Some("a"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_is_refused_in_the_words_of_a_true_refusal() {
-    let (fake, orders, client) = one_stream();
+async fn rejected_position_has_the_message_of_aws() {
+    let (fake, orders, client) = one_stream(FakeKinesis::new());
     let number = orders.put_to(FIRST, "1");
-    let ask = async |number: &str| {
+    let start_at = async |number: &str| {
         let request = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
         let request = request.shard_iterator_type(ShardIteratorType::AtSequenceNumber);
         request.starting_sequence_number(number).send().await
     };
     fake.fail_next("GetShardIterator", Fault::InvalidSequenceNumber);
     for number in [number.as_str(), &"7".repeat(56)] {
-        let error = ask(number).await.unwrap_err();
+        let error = start_at(number).await.unwrap_err();
         assert_eq!(error.code(), Some("InvalidArgumentException"));
         assert!(error.message().unwrap().contains("StartingSequenceNumber"), "{error:?}");
     }
-    assert!(ask(&number).await.is_ok());
+    assert!(start_at(&number).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn listings_lag_omit_and_contradict() {
-    let (fake, orders, client) = one_stream();
+    let (fake, orders, client) = one_stream(FakeKinesis::new());
     fake.advance(Duration::from_mins(1)).await;
     let (low, high) = orders.split(FIRST);
     fake.advance(Duration::from_secs(5)).await;
@@ -368,8 +324,8 @@ async fn listings_lag_omit_and_contradict() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_page_goes_on_where_it_began() {
-    let (fake, orders, client) = one_stream();
+async fn listing_continues_after_an_empty_page() {
+    let (fake, orders, client) = one_stream(FakeKinesis::new());
     orders.split(FIRST);
     fake.fail_times("ListShards", 2, Fault::EmptyPage);
     let mut page = list(&client).await.expect("a page");
@@ -383,20 +339,13 @@ async fn an_empty_page_goes_on_where_it_began() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_read_loses_nothing() {
-    let (fake, orders, client) = one_stream();
+async fn empty_read_loses_nothing() {
+    let (fake, orders, client) = one_stream(FakeKinesis::new());
     orders.put("k", "x");
     orders.split(FIRST);
     fake.fail_next("GetRecords", Fault::EmptyRead);
-    let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator =
-        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
-    let empty = client
-        .get_records()
-        .set_shard_iterator(iterator.shard_iterator)
-        .send()
-        .await
-        .expect("read");
+    let iterator = trim_horizon(&client, FIRST).await;
+    let empty = client.get_records().shard_iterator(iterator).send().await.expect("read");
     assert!(empty.records().is_empty() && empty.millis_behind_latest() > Some(0));
     let read = client
         .get_records()
@@ -407,22 +356,20 @@ async fn an_empty_read_loses_nothing() {
     assert_eq!((read.records().len(), read.child_shards().len()), (1, 2));
 }
 
-async fn reads_to_the_end(fake: &FakeKinesis, client: &Client) -> Vec<usize> {
-    let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator =
-        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
-    let (mut next, mut records) = (iterator.shard_iterator, Vec::new());
+/// Reads the shard to its end and returns the number of records in each response.
+async fn read_to_end(fake: &FakeKinesis, client: &Client) -> Vec<usize> {
+    let (mut next, mut records) = (Some(trim_horizon(client, FIRST).await), Vec::new());
     while let Some(iterator) = next {
         let read = client.get_records().shard_iterator(iterator).send().await.expect("read");
         records.push(read.records().len());
         next = read.next_shard_iterator;
-        fake.advance(Duration::from_secs(1)).await;
+        fake.advance(SECOND).await;
     }
     records
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_shard_comes_with_its_last_records_or_later() {
+async fn end_of_a_shard_comes_with_its_last_records_or_later() {
     for with_last_records in [true, false] {
         let fake = FakeKinesis::builder().end_with_last_records(with_last_records).build();
         let orders = fake.create_stream("orders", 1);
@@ -430,35 +377,31 @@ async fn the_end_of_a_shard_comes_with_its_last_records_or_later() {
         orders.put("k", "x");
         orders.split(FIRST);
         let usual = if with_last_records { vec![1] } else { vec![1, 0] };
-        assert_eq!(reads_to_the_end(&fake, &client).await, usual);
+        assert_eq!(read_to_end(&fake, &client).await, usual);
         fake.fail_next("GetRecords", Fault::EndWithLastRecords(!with_last_records));
-        assert_ne!(reads_to_the_end(&fake, &client).await, usual);
-        assert_eq!(reads_to_the_end(&fake, &client).await, usual);
-        let chance = RandomFaults::seeded(1).rate_of(
+        assert_ne!(read_to_end(&fake, &client).await, usual);
+        assert_eq!(read_to_end(&fake, &client).await, usual);
+        let faults = RandomFaults::seeded(1).rate_of(
             "GetRecords",
             Fault::EndWithLastRecords(!with_last_records),
             0.5,
         );
-        fake.fail_at_random(chance);
+        fake.fail_at_random(faults);
         let mut seen = [0, 0];
         for _ in 0..20 {
-            seen[reads_to_the_end(&fake, &client).await.len() - 1] += 1;
+            seen[read_to_end(&fake, &client).await.len() - 1] += 1;
         }
         assert!(seen.iter().all(|times| *times > 2), "{seen:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn some_entries_of_a_put_fail_and_the_others_are_written() {
-    let (fake, _, client) = one_stream();
+async fn failed_entries_of_a_put_leave_the_others_written() {
+    let (fake, _, client) = one_stream(FakeKinesis::new());
     let put = async || {
         let put = client.put_records().stream_name("orders");
-        put.records(entry("0"))
-            .records(entry("1"))
-            .records(entry("2"))
-            .send()
-            .await
-            .expect("answered")
+        let put = ["0", "1", "2"].iter().fold(put, |put, data| put.records(entry("k", data)));
+        put.send().await.expect("a response")
     };
     fake.fail_next("PutRecords", Fault::ThrottleEntries(vec![0, 2]));
     let done = put().await;
@@ -482,16 +425,16 @@ async fn some_entries_of_a_put_fail_and_the_others_are_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_sees_every_request_and_may_act_on_the_fake() {
+async fn hook_sees_every_request_and_may_call_the_fake() {
     let fake = FakeKinesis::builder().page_size(1).build();
     let orders = fake.create_stream("orders", 2);
     let client = fake.client();
     let (hooked, done) = (orders.clone(), Arc::new(AtomicBool::new(false)));
     let first_time = Arc::clone(&done);
     fake.on_request(move |request| {
-        let second_page =
+        let is_second_page =
             request.operation() == "ListShards" && request.body().get("NextToken").is_some();
-        if second_page
+        if is_second_page
             && request.stream_name() == Some("orders")
             && !first_time.swap(true, Ordering::Relaxed)
         {
@@ -509,8 +452,7 @@ async fn a_hook_sees_every_request_and_may_act_on_the_fake() {
     assert_eq!(shards, orders.shards());
     assert_eq!(shards.len(), 4);
     fake.fail_always("ListStreams", Fault::InternalFailure);
-    let error =
-        client.list_streams().send().await.expect_err("the hook's fault, before the script's");
+    let error = client.list_streams().send().await.expect_err("the fault of the hook");
     assert_eq!(error.code(), Some("AccessDeniedException"));
     assert_eq!(fake.bodies("ListShards")[0]["StreamName"], "orders");
     assert!(fake.bodies("ListShards")[1].get("StreamName").is_none());
@@ -519,23 +461,16 @@ async fn a_hook_sees_every_request_and_may_act_on_the_fake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_recreated_under_an_iterator_and_a_token() {
+async fn iterator_and_token_of_a_recreated_stream_are_rejected() {
     let fake = FakeKinesis::builder().page_size(1).build();
     let orders = fake.create_stream("orders", 2);
     let client = fake.client();
     let old = orders.shards();
     let page = list(&client).await.expect("a page");
     orders.put("k", "x");
-    let ask = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator =
-        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+    let iterator = trim_horizon(&client, FIRST).await;
     orders.recreate(2);
-    let read = client
-        .get_records()
-        .set_shard_iterator(iterator.shard_iterator)
-        .send()
-        .await
-        .expect_err("gone");
+    let read = client.get_records().shard_iterator(iterator).send().await.expect_err("gone");
     assert!(read.into_service_error().is_resource_not_found_exception());
     let next = client.list_shards().set_next_token(page.next_token).send().await.expect_err("gone");
     assert!(next.into_service_error().is_resource_not_found_exception());
@@ -548,8 +483,8 @@ async fn a_stream_recreated_under_an_iterator_and_a_token() {
     );
 }
 
-/// What became of 200 listings.
-async fn fate(seed: u64) -> Vec<Option<Fault>> {
+/// Returns the faults that 200 listings met.
+async fn faults_of(seed: u64) -> Vec<Option<Fault>> {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 4);
     orders.split(FIRST);
@@ -568,10 +503,10 @@ async fn fate(seed: u64) -> Vec<Option<Fault>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn chance_is_the_same_for_the_same_seed() {
-    let faults = fate(1).await;
-    assert_eq!(faults, fate(1).await);
-    assert_ne!(faults, fate(2).await);
+async fn random_faults_are_the_same_for_the_same_seed() {
+    let faults = faults_of(1).await;
+    assert_eq!(faults, faults_of(1).await);
+    assert_ne!(faults, faults_of(2).await);
     let omissions: Vec<_> =
         faults.iter().flatten().filter(|fault| matches!(fault, Fault::OmitSomeShards(_))).collect();
     assert!(omissions.len() > 10 && omissions.windows(2).any(|pair| pair[0] != pair[1]));

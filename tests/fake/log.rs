@@ -1,38 +1,23 @@
-//! Assertions on the fake's request log.
-#![cfg(feature = "testing")]
-
-use std::time::Duration;
+//! The request log, and the assertions on it.
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::types::ShardIteratorType;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits, Request};
 
-const FIRST: &str = "shardId-000000000000";
+use crate::{FIRST, SECOND, list, one_stream, trim_horizon};
 
-fn one_stream() -> (FakeKinesis, FakeStream, Client) {
-    let fake = FakeKinesis::builder().limits(Limits::none()).build();
-    let orders = fake.create_stream("orders", 1);
-    let client = Client::from_conf(fake.config().retry_config(RetryConfig::disabled()).build());
-    (fake, orders, client)
-}
-
-async fn iterator(client: &Client, shard: &str) -> Option<String> {
-    let ask = client.get_shard_iterator().stream_name("orders").shard_id(shard);
-    let iterator =
-        ask.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
-    iterator.shard_iterator
+fn unlimited() -> (FakeKinesis, FakeStream, Client) {
+    one_stream(FakeKinesis::builder().limits(Limits::none()).build())
 }
 
 /// Reads a batch of at most one record from the trim horizon.
 async fn read(client: &Client, shard: &str) {
-    let iterator = iterator(client, shard).await;
-    let _ = client.get_records().set_shard_iterator(iterator).limit(1).send().await;
+    let iterator = trim_horizon(client, shard).await;
+    let _ = client.get_records().shard_iterator(iterator).limit(1).send().await;
 }
 
 /// Reads a closed shard to its end.
 async fn finish(client: &Client, shard: &str) {
-    let mut next = iterator(client, shard).await;
+    let mut next = Some(trim_horizon(client, shard).await);
     while let Some(iterator) = next {
         next = client
             .get_records()
@@ -46,11 +31,11 @@ async fn finish(client: &Client, shard: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn rates_count_every_request() {
-    let (fake, orders, client) = one_stream();
+    let (fake, orders, client) = unlimited();
     orders.put("k", "12345");
     for _ in 0..3 {
         read(&client, FIRST).await;
-        client.list_shards().stream_name("orders").send().await.expect("listed");
+        list(&client).await.expect("listed");
     }
     fake.fail_next("GetRecords", Fault::Throttled);
     fake.fail_nth("GetRecords", 2, Fault::ConnectionReset);
@@ -62,7 +47,7 @@ async fn rates_count_every_request() {
         "a rejected or lost response reads nothing"
     );
     assert_eq!(fake.requests_of("GetRecords").iter().map(Request::records_read).sum::<usize>(), 3);
-    fake.advance(Duration::from_secs(1)).await;
+    fake.advance(SECOND).await;
     read(&client, FIRST).await;
     assert_eq!(fake.reads_per_second("orders", FIRST), 5);
     let peaks: Vec<_> = fake.peak_rates().into_iter().collect();
@@ -89,10 +74,10 @@ fn message(assert: impl FnOnce()) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn rate_assertion_names_the_offender() {
-    let (fake, _, client) = one_stream();
+    let (fake, _, client) = unlimited();
     for _ in 0..6 {
         read(&client, FIRST).await;
-        client.list_shards().stream_name("orders").send().await.expect("listed");
+        list(&client).await.expect("listed");
     }
     let rate = "6 times within a second, more than 5";
     let shard = "shardId-000000000000 of stream orders was";
@@ -105,7 +90,7 @@ async fn rate_assertion_names_the_offender() {
 
 #[tokio::test(start_paused = true)]
 async fn assertion_on_an_empty_log_panics() {
-    let (fake, orders, client) = one_stream();
+    let (fake, orders, client) = unlimited();
     let all_fail = |fake: &FakeKinesis, reason: &str| {
         let all: [fn(&FakeKinesis); 4] = [
             |fake| fake.assert_read_rate_at_most(5),
@@ -135,7 +120,7 @@ async fn assertion_on_an_empty_log_panics() {
 
 #[tokio::test(start_paused = true)]
 async fn children_read_after_the_ends_of_their_parents_pass() {
-    let (fake, orders, client) = one_stream();
+    let (fake, orders, client) = unlimited();
     orders.put("k", "1");
     orders.put("k", "2");
     let (low, high) = orders.split(FIRST);
@@ -154,7 +139,7 @@ async fn children_read_after_the_ends_of_their_parents_pass() {
 #[tokio::test(start_paused = true)]
 async fn child_read_too_early_is_named() {
     let early = async |fault: Option<Fault>| {
-        let (fake, orders, client) = one_stream();
+        let (fake, orders, client) = unlimited();
         orders.put("k", "1");
         orders.put("k", "2");
         let (low, _) = orders.split(FIRST);
@@ -162,8 +147,8 @@ async fn child_read_too_early_is_named() {
         if let Some(fault) = fault {
             // The last response is lost, so the end of the shard was not read.
             fake.fail_next("GetRecords", fault);
-            let iterator = iterator(&client, FIRST).await;
-            client.get_records().set_shard_iterator(iterator).send().await.expect_err("lost");
+            let iterator = trim_horizon(&client, FIRST).await;
+            client.get_records().shard_iterator(iterator).send().await.expect_err("lost");
         }
         read(&client, &low).await;
         finish(&client, FIRST).await;
@@ -178,7 +163,7 @@ async fn child_read_too_early_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn parent_that_was_never_read_does_not_count() {
-    let (fake, orders, client) = one_stream();
+    let (fake, orders, client) = unlimited();
     let (low, high) = orders.split(FIRST);
     let (lowest, _) = orders.split(&low);
     orders.expire(FIRST);

@@ -1,5 +1,4 @@
-//! A client's timeouts and the fake's latency.
-#![cfg(feature = "testing")]
+//! Timeouts of clients, and latency.
 
 use std::time::Duration;
 
@@ -7,29 +6,18 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::error::SdkError;
-use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
+use aws_sdk_kinesis::operation::list_shards::ListShardsError;
 use aws_sdk_kinesis::primitives::Blob;
 use kinesis_shards::testing::{FakeKinesis, Fault, Limits};
 use tokio::time::{Instant, sleep, timeout};
 
-const FIRST: &str = "shardId-000000000000";
-const SECOND: Duration = Duration::from_secs(1);
-
-fn fake() -> FakeKinesis {
-    let fake = FakeKinesis::new();
-    fake.create_stream("orders", 1);
-    fake
-}
+use crate::{FIRST, SECOND, list, one_stream};
 
 /// Returns a client without retries. It has the SDK's default timeouts if `timeouts` is `None`.
-fn without_retries(fake: &FakeKinesis, timeouts: Option<TimeoutConfig>) -> Client {
+fn with_timeouts(fake: &FakeKinesis, timeouts: Option<TimeoutConfig>) -> Client {
     let mut config = fake.config().retry_config(RetryConfig::disabled());
     config.set_timeout_config(timeouts);
     Client::from_conf(config.build())
-}
-
-async fn list(client: &Client) -> Result<ListShardsOutput, SdkError<ListShardsError>> {
-    client.list_shards().stream_name("orders").send().await
 }
 
 /// Sends a listing that meets `fault` and returns its error and how long it took.
@@ -37,15 +25,15 @@ async fn list_with(
     timeouts: Option<TimeoutConfig>,
     fault: Fault,
 ) -> (SdkError<ListShardsError>, Duration) {
-    let fake = fake();
-    let client = without_retries(&fake, timeouts);
+    let (fake, ..) = one_stream(FakeKinesis::new());
+    let client = with_timeouts(&fake, timeouts);
     fake.fail_next("ListShards", fault);
     let start = Instant::now();
     let error = list(&client).await.expect_err("no response");
     (error, start.elapsed())
 }
 
-fn timed_out(error: &SdkError<ListShardsError>) -> bool {
+fn is_timeout(error: &SdkError<ListShardsError>) -> bool {
     match error {
         SdkError::TimeoutError(_) => true,
         SdkError::DispatchFailure(failure) => failure.is_timeout(),
@@ -63,7 +51,7 @@ async fn every_client_timeout_ends_a_request_without_a_response() {
         (TimeoutConfig::builder().read_timeout(seconds(7)).operation_timeout(seconds(5)), 5),
     ] {
         let (error, elapsed) = list_with(Some(timeouts.build()), Fault::NeverResponds).await;
-        assert!(timed_out(&error), "{error:?}");
+        assert!(is_timeout(&error), "{error:?}");
         assert_eq!(elapsed, seconds(after));
     }
 }
@@ -78,19 +66,19 @@ async fn connect_timeout_ends_a_request_that_never_connects() {
         (Some(connect().read_timeout(seconds(2)).build()), seconds(2)),
     ] {
         let (error, elapsed) = list_with(timeouts, Fault::NeverConnects).await;
-        assert!(timed_out(&error), "{error:?}");
+        assert!(is_timeout(&error), "{error:?}");
         assert_eq!(elapsed, after);
     }
     // The connect timeout does not limit the wait for a response.
     let timeouts = connect().read_timeout(seconds(9)).build();
     let (error, elapsed) = list_with(Some(timeouts), Fault::NeverResponds).await;
-    assert!(timed_out(&error), "{error:?}");
+    assert!(is_timeout(&error), "{error:?}");
     assert_eq!(elapsed, seconds(9));
 }
 
 #[tokio::test(start_paused = true)]
 async fn sdk_retries_after_a_timeout() {
-    let fake = fake();
+    let (fake, ..) = one_stream(FakeKinesis::new());
     let timeouts = TimeoutConfig::builder().read_timeout(SECOND).build();
     let client = Client::from_conf(fake.config().timeout_config(timeouts).build());
     for fault in [Fault::NeverResponds, Fault::NeverConnects, Fault::Late(2 * SECOND)] {
@@ -102,7 +90,7 @@ async fn sdk_retries_after_a_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn client_without_a_timeout_waits_forever() {
-    let fake = fake();
+    let (fake, ..) = one_stream(FakeKinesis::new());
     fake.fail_next("ListShards", Fault::NeverResponds);
     let (client, long) = (fake.client(), Duration::from_mins(10));
     assert!(timeout(long, list(&client)).await.is_err(), "the default client waits");
@@ -111,9 +99,9 @@ async fn client_without_a_timeout_waits_forever() {
 
 #[tokio::test(start_paused = true)]
 async fn late_response_can_still_be_in_time() {
-    let fake = fake();
-    let client =
-        without_retries(&fake, Some(TimeoutConfig::builder().read_timeout(2 * SECOND).build()));
+    let (fake, ..) = one_stream(FakeKinesis::new());
+    let timeouts = TimeoutConfig::builder().read_timeout(2 * SECOND).build();
+    let client = with_timeouts(&fake, Some(timeouts));
     fake.fail_next("PutRecord", Fault::Late(3 * SECOND));
     let put = client
         .put_record()
@@ -132,9 +120,8 @@ async fn late_response_can_still_be_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn latency_delays_the_response_and_not_the_effect() {
-    let fake = FakeKinesis::builder().latency(Duration::from_millis(20)).build();
-    let orders = fake.create_stream("orders", 1);
-    let client = without_retries(&fake, None);
+    let (fake, orders, client) =
+        one_stream(FakeKinesis::builder().latency(Duration::from_millis(20)).build());
     let start = Instant::now();
     let (listed, ()) = tokio::join!(list(&client), async {
         sleep(Duration::from_millis(10)).await;

@@ -1,51 +1,35 @@
-//! AWS's limits, as the real SDK meets them in the fake.
-#![cfg(feature = "testing")]
+//! AWS's limits.
 
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::error::SdkError;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
+use aws_sdk_kinesis::types::ShardIteratorType;
 use kinesis_shards::testing::{FakeKinesis, Limits};
 
-const FIRST: &str = "shardId-000000000000";
-
-fn without_retries(fake: &FakeKinesis) -> Client {
-    Client::from_conf(fake.config().retry_config(RetryConfig::disabled()).build())
-}
-
-async fn trim_horizon(client: &Client) -> String {
-    let iterator = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator = iterator
-        .shard_iterator_type(ShardIteratorType::TrimHorizon)
-        .send()
-        .await
-        .expect("an iterator");
-    iterator.shard_iterator.expect("always given")
-}
+use crate::{FIRST, SECOND, entry, list, one_stream, trim_horizon, without_retries};
 
 async fn read(client: &Client, iterator: &str) -> Result<GetRecordsOutput, GetRecordsError> {
     let read = client.get_records().shard_iterator(iterator).send().await;
-    read.map_err(aws_sdk_kinesis::error::SdkError::into_service_error)
+    read.map_err(SdkError::into_service_error)
 }
 
-fn throttled<T>(result: &Result<T, GetRecordsError>) -> bool {
+fn is_throttled<T>(result: &Result<T, GetRecordsError>) -> bool {
     matches!(result, Err(GetRecordsError::ProvisionedThroughputExceededException(_)))
 }
 
 #[tokio::test(start_paused = true)]
 async fn shard_admits_five_reads_a_second() {
-    let fake = FakeKinesis::new();
-    fake.create_stream("orders", 1);
-    let client = without_retries(&fake);
-    let iterator = trim_horizon(&client).await;
+    let (fake, _, client) = one_stream(FakeKinesis::new());
+    let iterator = trim_horizon(&client, FIRST).await;
     for _ in 0..5 {
         read(&client, &iterator).await.expect("within the limit");
     }
-    assert!(throttled(&read(&client, &iterator).await));
-    fake.advance(Duration::from_secs(1)).await;
+    assert!(is_throttled(&read(&client, &iterator).await));
+    fake.advance(SECOND).await;
     read(&client, &iterator).await.expect("another second");
     assert_eq!(fake.reads_per_second("orders", FIRST), 6);
     fake.assert_read_rate_at_most(6);
@@ -64,7 +48,7 @@ async fn read_rate_assertion_names_the_shard() {
     let fake = FakeKinesis::builder().limits(Limits::none()).build();
     fake.create_stream("orders", 1);
     let client = fake.client();
-    let iterator = trim_horizon(&client).await;
+    let iterator = trim_horizon(&client, FIRST).await;
     for _ in 0..6 {
         read(&client, &iterator).await.expect("no limit");
         fake.advance(Duration::from_millis(190)).await;
@@ -82,11 +66,11 @@ async fn read_of_ten_mebibytes_blocks_the_shard_for_five_seconds() {
     }
     orders.put("k", "one more");
     let client = without_retries(&fake);
-    let first = read(&client, &trim_horizon(&client).await).await.expect("read");
+    let first = read(&client, &trim_horizon(&client, FIRST).await).await.expect("read");
     assert_eq!(first.records().len(), 10);
     let next = first.next_shard_iterator().expect("more");
     fake.advance(Duration::from_millis(4999)).await;
-    assert!(throttled(&read(&client, next).await));
+    assert!(is_throttled(&read(&client, next).await));
     fake.advance(Duration::from_millis(1)).await;
     assert_eq!(read(&client, next).await.expect("read").records().len(), 1);
 }
@@ -98,7 +82,7 @@ async fn sdk_retries_past_a_limit_on_a_paused_clock() {
     let client = Client::from_conf(
         fake.config().retry_config(RetryConfig::standard().with_max_attempts(10)).build(),
     );
-    let iterator = trim_horizon(&client).await;
+    let iterator = trim_horizon(&client, FIRST).await;
     for _ in 0..20 {
         read(&client, &iterator).await.expect("a retry is admitted");
     }
@@ -111,15 +95,15 @@ async fn shard_admits_five_iterators_a_second() {
     fake.create_stream("orders", 2);
     let client = without_retries(&fake);
     for _ in 0..5 {
-        trim_horizon(&client).await;
+        trim_horizon(&client, FIRST).await;
     }
-    let ask = |shard| {
-        let ask = client.get_shard_iterator().stream_name("orders").shard_id(shard);
-        ask.shard_iterator_type(ShardIteratorType::Latest).send()
+    let latest = |shard| {
+        let request = client.get_shard_iterator().stream_name("orders").shard_id(shard);
+        request.shard_iterator_type(ShardIteratorType::Latest).send()
     };
-    let rejected = ask(FIRST).await.expect_err("rejected").into_service_error();
+    let rejected = latest(FIRST).await.expect_err("rejected").into_service_error();
     assert!(rejected.is_provisioned_throughput_exceeded_exception());
-    ask("shardId-000000000001").await.expect("another shard has a limit of its own");
+    latest("shardId-000000000001").await.expect("another shard has a limit of its own");
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,9 +113,9 @@ async fn stream_admits_a_thousand_listings_a_second() {
     fake.create_stream("clicks", 1);
     let client = without_retries(&fake);
     for _ in 0..1000 {
-        client.list_shards().stream_name("orders").send().await.expect("within the limit");
+        list(&client).await.expect("within the limit");
     }
-    let rejected = client.list_shards().stream_name("orders").send().await.expect_err("rejected");
+    let rejected = list(&client).await.expect_err("rejected");
     assert!(rejected.into_service_error().is_limit_exceeded_exception());
     let other = client.list_shards().stream_name("clicks").send().await;
     other.expect("another stream has a limit of its own");
@@ -140,18 +124,9 @@ async fn stream_admits_a_thousand_listings_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn shard_admits_a_thousand_records_a_second_and_throttles_the_rest() {
-    let fake = FakeKinesis::new();
-    let orders = fake.create_stream("orders", 1);
-    let client = without_retries(&fake);
-    let entry = || {
-        PutRecordsRequestEntry::builder()
-            .partition_key("k")
-            .data(Blob::new("x"))
-            .build()
-            .expect("complete")
-    };
+    let (fake, orders, client) = one_stream(FakeKinesis::new());
     let put = async |count: usize| {
-        let entries = (0..count).map(|_| entry()).collect();
+        let entries = (0..count).map(|_| entry("k", "x")).collect();
         client
             .put_records()
             .stream_name("orders")
@@ -172,6 +147,6 @@ async fn shard_admits_a_thousand_records_a_second_and_throttles_the_rest() {
     assert!(rejected.is_provisioned_throughput_exceeded_exception());
     // `FakeStream::put` is not a request and does not count.
     orders.put("k", "x");
-    fake.advance(Duration::from_secs(1)).await;
+    fake.advance(SECOND).await;
     assert_eq!(put(500).await.failed_record_count(), Some(0));
 }

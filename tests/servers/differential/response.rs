@@ -1,5 +1,5 @@
-//! An answer as fields to compare: what every server chooses for itself, such as tokens and
-//! sequence numbers, is replaced by what is to be true of it.
+//! A response as fields to compare. Values that every server chooses itself, such as tokens and
+//! sequence numbers, are replaced by a property that must hold for them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,20 +10,19 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::client::is_throttled;
 
-/// The field of an answer that is an error's code. There are no others beside it.
+/// The field of an error code. A response with this field has no other.
 pub(crate) const ERROR: &str = "error";
 
-/// The fields of an answer; those of a list's items by the item's key.
+/// The fields of a response, and those of list items by the key of the item.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) fields: BTreeMap<String, String>,
     pub(crate) items: BTreeMap<(String, String), BTreeMap<String, String>>,
-    /// The request came too soon after others. It says nothing of the call: that is to be sent
-    /// again.
+    /// Whether the server throttled the request, which must be sent again.
     pub(crate) is_throttled: bool,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn set(&mut self, field: &str, value: impl fmt::Display) {
         self.fields.insert(field.to_owned(), value.to_string());
     }
@@ -38,7 +37,7 @@ impl Answer {
         self.set_if(field, value.map(|_| "present"));
     }
 
-    /// A field of an item of a list.
+    /// Sets a field of an item in a list.
     pub(crate) fn item(&mut self, list: &str, key: &str, field: &str, value: impl fmt::Display) {
         let item = self.items.entry((list.to_owned(), key.to_owned())).or_default();
         item.insert(field.to_owned(), value.to_string());
@@ -48,39 +47,39 @@ impl Answer {
         self.fields.get(ERROR).map(String::as_str)
     }
 
-    fn refused(code: impl fmt::Display) -> Self {
-        let mut answer = Self::default();
-        answer.set(ERROR, code);
-        answer
+    fn failed(code: impl fmt::Display) -> Self {
+        let mut response = Self::default();
+        response.set(ERROR, code);
+        response
     }
 }
 
-/// What an operation gave: its output, or an answer that is an error.
-pub(crate) fn output<O, E>(result: Result<O, SdkError<E, HttpResponse>>) -> Result<O, Answer>
+/// Returns the output of an operation, or the response of its error.
+pub(crate) fn output<O, E>(result: Result<O, SdkError<E, HttpResponse>>) -> Result<O, Response>
 where
     E: ProvideErrorMetadata + std::error::Error,
     SdkError<E, HttpResponse>: RequestId,
 {
     result.map_err(|error| match &error {
-        SdkError::ServiceError(refused) if is_throttled(refused.err()) => {
-            Answer { is_throttled: true, ..Answer::refused("throttled") }
+        SdkError::ServiceError(error) if is_throttled(error.err()) => {
+            Response { is_throttled: true, ..Response::failed("throttled") }
         }
-        SdkError::ServiceError(refused) => {
-            match (refused.err().code(), refused.raw().status().as_u16()) {
-                (Some(code), 500..) => Answer::refused(format_args!("{code} (HTTP 500)")),
-                (Some(code), _) => Answer::refused(code),
-                (None, status) => Answer::refused(format_args!("HTTP {status}")),
+        SdkError::ServiceError(error) => {
+            match (error.err().code(), error.raw().status().as_u16()) {
+                (Some(code), 500..) => Response::failed(format_args!("{code} (HTTP 500)")),
+                (Some(code), _) => Response::failed(code),
+                (None, status) => Response::failed(format_args!("HTTP {status}")),
             }
         }
-        SdkError::ResponseError(answered) => {
-            Answer::refused(format_args!("unreadable (HTTP {})", answered.raw().status().as_u16()))
+        SdkError::ResponseError(error) => {
+            Response::failed(format_args!("unreadable (HTTP {})", error.raw().status().as_u16()))
         }
-        SdkError::ConstructionFailure(_) => Answer::refused("refused by the SDK"),
-        _ => Answer::refused("no answer"),
+        SdkError::ConstructionFailure(_) => Response::failed("rejected by the SDK"),
+        _ => Response::failed("no response"),
     })
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (field, value) in &self.fields {
             writeln!(f, "    {field}: {value}")?;

@@ -1,13 +1,11 @@
-//! The in-process Kinesis's errors for invalid arguments, through the real SDK.
+//! The errors for invalid arguments.
 //!
 //! The constraints of AWS's API model on each member come first, whatever else is wrong with the
 //! request. The rules of the operation itself follow.
-#![cfg(feature = "testing")]
 
 use std::fmt;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{
@@ -16,7 +14,8 @@ use aws_sdk_kinesis::types::{
 };
 use kinesis_shards::testing::FakeKinesis;
 
-const FIRST: &str = "shardId-000000000000";
+use crate::{FIRST, iterator, without_retries};
+
 const ACCEPTED: &str = "accepted";
 const IN_USE: &str = "ResourceInUseException";
 const INVALID: &str = "InvalidArgumentException";
@@ -58,7 +57,7 @@ impl Table {
 fn setup() -> (FakeKinesis, Client) {
     let fake = FakeKinesis::new();
     fake.create_stream("orders", 2);
-    let client = Client::from_conf(fake.config().retry_config(RetryConfig::disabled()).build());
+    let client = without_retries(&fake);
     (fake, client)
 }
 
@@ -184,7 +183,7 @@ async fn sequence_numbers_and_timestamps_are_validated() {
     let (fake, client) = setup();
     let (_, sequence) = fake.stream("orders").put("a", "one");
     let table = &mut Table::default();
-    let ask = |kind| {
+    let request = |kind| {
         client.get_shard_iterator().stream_name("orders").shard_id("1").shard_iterator_type(kind)
     };
     for kind in [ShardIteratorType::AtSequenceNumber, ShardIteratorType::AfterSequenceNumber] {
@@ -200,25 +199,27 @@ async fn sequence_numbers_and_timestamps_are_validated() {
             ("0", INVALID),
             ("1", INVALID),
         ] {
-            let response = ask(kind.clone()).starting_sequence_number(text).send().await;
+            let response = request(kind.clone()).starting_sequence_number(text).send().await;
             table.row(format!("{kind} {text}"), response, code);
         }
-        table.row(format!("{kind} without one"), ask(kind).send().await, INVALID);
+        table.row(format!("{kind} without one"), request(kind).send().await, INVALID);
     }
     // The constraints of the API model come before the rules of the operation.
-    let stray = ask(ShardIteratorType::Latest).starting_sequence_number("").send().await;
+    let stray = request(ShardIteratorType::Latest).starting_sequence_number("").send().await;
     table.row("LATEST, and an empty number", stray, VALIDATION);
-    let stray = ask(ShardIteratorType::Latest).starting_sequence_number(&sequence).send().await;
+    let stray = request(ShardIteratorType::Latest).starting_sequence_number(&sequence).send().await;
     table.row("LATEST, and a number", stray, INVALID);
-    let unknown =
-        ask(ShardIteratorType::from("SOMEWHERE")).starting_sequence_number(&sequence).send().await;
+    let unknown = request(ShardIteratorType::from("SOMEWHERE"))
+        .starting_sequence_number(&sequence)
+        .send()
+        .await;
     table.row("an unknown type, and a number", unknown, VALIDATION);
     table.row(
         "AT_TIMESTAMP without one",
-        ask(ShardIteratorType::AtTimestamp).send().await,
+        request(ShardIteratorType::AtTimestamp).send().await,
         INVALID,
     );
-    let stream = ask(ShardIteratorType::AtTimestamp).stream_name("no spaces").send().await;
+    let stream = request(ShardIteratorType::AtTimestamp).stream_name("no spaces").send().await;
     table.row("AT_TIMESTAMP without one, and no stream's name", stream, VALIDATION);
     let none = client.get_shard_iterator().stream_name("orders").shard_id("1").send().await;
     table.row("GetShardIterator without a type", none, VALIDATION);
@@ -253,9 +254,7 @@ async fn iterators_tokens_and_limits_are_validated() {
         client.list_streams().next_token("").send().await,
         VALIDATION,
     );
-    let get = client.get_shard_iterator().stream_name("orders").shard_id(FIRST);
-    let iterator =
-        get.shard_iterator_type(ShardIteratorType::Latest).send().await.expect("an iterator");
+    let iterator = iterator(&client, FIRST, ShardIteratorType::Latest).await;
     for (limit, code) in
         [(0, VALIDATION), (-1, VALIDATION), (1, ACCEPTED), (10_000, ACCEPTED), (10_001, VALIDATION)]
     {
@@ -271,8 +270,7 @@ async fn iterators_tokens_and_limits_are_validated() {
         // "If you specify a value that is greater than 10,000, GetRecords throws
         // InvalidArgumentException."
         let code = if limit > 10_000 { INVALID } else { code };
-        let read =
-            client.get_records().set_shard_iterator(iterator.shard_iterator.clone()).limit(limit);
+        let read = client.get_records().shard_iterator(&iterator).limit(limit);
         table.row(format!("GetRecords, {limit}"), read.send().await, code);
     }
     std::mem::take(table).check();

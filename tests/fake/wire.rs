@@ -1,5 +1,4 @@
-//! The in-process Kinesis's operations, through the real SDK.
-#![cfg(feature = "testing")]
+//! The operations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,23 +13,12 @@ use aws_sdk_kinesis::operation::split_shard::SplitShardError;
 use aws_sdk_kinesis::operation::update_shard_count::UpdateShardCountError;
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{
-    PutRecordsRequestEntry, ScalingType, Shard, ShardFilter, ShardFilterType, ShardIteratorType,
-    StreamMode, StreamModeDetails, StreamStatus,
+    ScalingType, Shard, ShardFilter, ShardFilterType, ShardIteratorType, StreamMode,
+    StreamModeDetails, StreamStatus,
 };
 use kinesis_shards::testing::FakeKinesis;
 
-const FIRST: &str = "shardId-000000000000";
-const HOUR: Duration = Duration::from_hours(1);
-
-fn ids(shards: &[Shard]) -> Vec<&str> {
-    shards.iter().map(Shard::shard_id).collect()
-}
-
-async fn open_iterator(client: &Client, shard: &str, kind: ShardIteratorType) -> String {
-    let iterator =
-        client.get_shard_iterator().stream_name("orders").shard_id(shard).shard_iterator_type(kind);
-    iterator.send().await.expect("an iterator").shard_iterator.expect("always given")
-}
+use crate::{FIRST, HOUR, entry, ids, list, trim_horizon};
 
 #[tokio::test(start_paused = true)]
 async fn stream_is_created_described_and_deleted() {
@@ -103,7 +91,7 @@ async fn list_shards_token_stands_alone() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 2500);
     let client = fake.client();
-    let first = client.list_shards().stream_name("orders").send().await.expect("a page");
+    let first = list(&client).await.expect("a page");
     assert_eq!(first.shards().len(), 1000);
     let token = first.next_token().expect("more").to_owned();
     let second =
@@ -258,14 +246,14 @@ async fn date_header_shows_the_fakes_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn iterators_start_where_asked_and_reject_invalid_starts() {
+async fn iterators_start_at_their_positions_and_reject_invalid_ones() {
     let fake = FakeKinesis::new();
     let orders = fake.create_stream("orders", 1);
     let (_, sequence) = orders.put("a", "one");
     fake.advance(Duration::from_secs(5)).await;
     orders.put("b", "two \u{1F980} \"quoted\"");
     let client = fake.client();
-    let iterator = open_iterator(&client, FIRST, ShardIteratorType::TrimHorizon).await;
+    let iterator = trim_horizon(&client, FIRST).await;
     let read = client.get_records().shard_iterator(&iterator).limit(1).send().await.expect("read");
     assert_eq!(read.records()[0].sequence_number(), sequence);
     assert_eq!(read.records()[0].data().as_ref(), b"one");
@@ -278,10 +266,10 @@ async fn iterators_start_where_asked_and_reject_invalid_starts() {
     });
     assert_eq!(read.millis_behind_latest(), Some(0));
 
-    let ask = |kind| {
+    let request = |kind| {
         client.get_shard_iterator().stream_name("orders").shard_id(FIRST).shard_iterator_type(kind)
     };
-    let after = ask(ShardIteratorType::AfterSequenceNumber)
+    let after = request(ShardIteratorType::AfterSequenceNumber)
         .starting_sequence_number(&sequence)
         .send()
         .await;
@@ -289,11 +277,11 @@ async fn iterators_start_where_asked_and_reject_invalid_starts() {
     let read = client.get_records().shard_iterator(after).send().await.expect("read");
     assert_eq!(read.records().len(), 1);
     for bad in [
-        ask(ShardIteratorType::AfterSequenceNumber),
-        ask(ShardIteratorType::AtSequenceNumber).starting_sequence_number("0"),
-        ask(ShardIteratorType::Latest).starting_sequence_number(&sequence),
-        ask(ShardIteratorType::AtTimestamp),
-        ask(ShardIteratorType::AtTimestamp).timestamp(DateTime::from(fake.now() + HOUR)),
+        request(ShardIteratorType::AfterSequenceNumber),
+        request(ShardIteratorType::AtSequenceNumber).starting_sequence_number("0"),
+        request(ShardIteratorType::Latest).starting_sequence_number(&sequence),
+        request(ShardIteratorType::AtTimestamp),
+        request(ShardIteratorType::AtTimestamp).timestamp(DateTime::from(fake.now() + HOUR)),
     ] {
         let error = bad.send().await.expect_err("rejected").into_service_error();
         assert!(matches!(error, GetShardIteratorError::InvalidArgumentException(_)), "{error:?}");
@@ -324,7 +312,7 @@ async fn read_all(
             continue;
         }
         let records: &mut Vec<String> = read.entry(shard.clone()).or_default();
-        let mut next = Some(open_iterator(client, &shard, ShardIteratorType::TrimHorizon).await);
+        let mut next = Some(trim_horizon(client, &shard).await);
         while let Some(iterator) = next.take() {
             let batch = client
                 .get_records()
@@ -355,10 +343,7 @@ async fn no_record_is_lost_across_a_split_and_a_merge() {
     let client = fake.client();
     let put = async |from: usize| {
         for chunk in (from..from + 250).collect::<Vec<_>>().chunks(125) {
-            let entry = |n: &usize| {
-                let entry = PutRecordsRequestEntry::builder().partition_key(format!("key {n}"));
-                entry.data(Blob::new(n.to_string())).build().expect("complete")
-            };
+            let entry = |n: &usize| entry(&format!("key {n}"), &n.to_string());
             let put = client
                 .put_records()
                 .stream_name("orders")
@@ -395,7 +380,7 @@ async fn end_of_a_closed_shard_names_its_children() {
         orders.put("a", "last words");
         let (low, high) = orders.split(FIRST);
         let client = fake.client();
-        let iterator = open_iterator(&client, FIRST, ShardIteratorType::TrimHorizon).await;
+        let iterator = trim_horizon(&client, FIRST).await;
         let mut read = client.get_records().shard_iterator(iterator).send().await.expect("read");
         assert_eq!(read.records().len(), 1);
         if !with_last_records {
@@ -427,10 +412,10 @@ async fn closed_shards_expire_by_retention_or_by_the_test() {
     orders.split(&low);
     let client = fake.client();
     orders.expire(FIRST);
-    let listed = client.list_shards().stream_name("orders").send().await.expect("listed");
+    let listed = list(&client).await.expect("listed");
     assert_eq!(ids(listed.shards())[..2], [low.as_str(), high.as_str()]);
     fake.advance(24 * HOUR).await;
-    let listed = client.list_shards().stream_name("orders").send().await.expect("listed");
+    let listed = list(&client).await.expect("listed");
     let mut open = orders.open_shards();
     open.sort_unstable();
     assert_eq!(ids(listed.shards()), open);
@@ -465,7 +450,7 @@ async fn listing_shows_a_shard_as_closed_after_its_split() {
     let orders = fake.create_stream("orders", 2);
     let client = fake.client();
     for _ in 0..3 {
-        let listed = client.list_shards().stream_name("orders").send().await.expect("listed");
+        let listed = list(&client).await.expect("listed");
         assert_eq!(listed.shards(), orders.shards());
         orders.split(orders.open_shards().last().expect("an open shard"));
     }
@@ -480,7 +465,7 @@ async fn records_of_a_fake_stream_equal_what_get_records_returns() {
     orders.put("b", "new");
     let client = fake.client();
     for left in [2, 1] {
-        let iterator = open_iterator(&client, FIRST, ShardIteratorType::TrimHorizon).await;
+        let iterator = trim_horizon(&client, FIRST).await;
         let read = client.get_records().shard_iterator(iterator).send().await.expect("read");
         assert_eq!(read.records(), orders.records(FIRST));
         assert_eq!(read.records().len(), left);

@@ -1,4 +1,4 @@
-//! A shard that is not read to its end comes back, or is closed by being dropped.
+//! A shard that is not read to its end is offered again, or is closed when its handle is dropped.
 
 use kinesis_shards::OnDrop;
 use kinesis_shards::shard::ParentOutcome::{Completed, Dropped};
@@ -30,7 +30,7 @@ pub(crate) async fn abandoned(server: Server) {
     offers.nothing_more(2).await;
 }
 
-/// As in a task that panics, and in one that is aborted.
+/// The handle is dropped directly, and by a task that is aborted.
 pub(crate) async fn dropped_under_reoffer(server: Server) {
     let stream = Stream::create(&server, 1).await;
     let shards = server.all_shards(&stream.name).poll_interval(SOON).on_drop(OnDrop::Reoffer);
