@@ -6,6 +6,6 @@ use super::error::with_cause;
 pub(crate) async fn ctrl_c() {
     if let Err(error) = tokio::signal::ctrl_c().await {
         eprintln!("warning: no handler for Ctrl-C: {}", with_cause(&error));
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

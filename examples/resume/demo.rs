@@ -83,7 +83,8 @@ fn write(orders: &FakeStream, numbers: std::ops::Range<u32>) {
 
 /// Loads the checkpoints, as a process does when it starts.
 async fn open(file: &Path) -> Result<Checkpoints> {
-    let checkpoints = Checkpoints::load(open_store(file).await?, "orders").await?;
+    let store = open_store(file).await?;
+    let checkpoints = Checkpoints::load(store, "orders").await?;
     let mut shards: Vec<String> = checkpoints.progress().map(|(shard, _)| shard).collect();
     shards.sort();
     for shard in shards {

@@ -9,6 +9,7 @@ use std::io::{Error, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -119,8 +120,8 @@ impl Connector {
     }
 }
 
-fn error(kind: ErrorKind) -> Box<Error> {
-    Box::new(Error::new(kind, "a fault of FakeKinesis"))
+fn error(kind: ErrorKind) -> BoxError {
+    Error::new(kind, "a fault of FakeKinesis").into()
 }
 
 fn http_response(response: Response, date: Option<String>) -> Result<HttpResponse, ConnectorError> {
