@@ -21,6 +21,7 @@ use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::resume::Resume;
 use crate::checkpoint::shard_state::Incarnation;
 use crate::checkpoint::shards::CheckpointedShard;
+use crate::checkpoint::value::Checkpoint;
 use crate::records::batch::BatchRecords;
 use crate::records::error::ReadError;
 use crate::records::event::EndReason;
@@ -70,8 +71,8 @@ enum State {
     Reading,
     /// Kinesis has refused the position once; it is asked again after this.
     AskingAgain(Timer),
-    /// Kinesis has refused the position; the shard starts over once that position is durable.
-    StartingOver(ReadError),
+    /// Kinesis has refused the position, or the shard is another; the shard starts over once that position is durable.
+    StartingOver(Option<ReadError>),
     /// Nothing more comes; some records are not acknowledged.
     Draining(Last),
     /// All are acknowledged, and the end has named no children: they are listed.
@@ -130,7 +131,8 @@ impl Reader {
             State::Reading
         };
         let pages = ShardReader::new(client, handle.offer(), from.clone(), options, permits)
-            .estimated(shard.is_estimate);
+            .estimated(shard.is_estimate)
+            .resumed();
         let session =
             Arc::new(ReadSession::new(Arc::clone(checkpoints.shared()), entry, incarnation));
         Self {
@@ -193,7 +195,7 @@ impl Reader {
         }
         self.refusals += 1;
         if self.refusals >= MAX_REFUSALS {
-            self.state = State::StartingOver(error);
+            self.state = State::StartingOver(Some(error));
             return;
         }
         let (stream, shard, wait) = (handle.stream().name(), handle.id(), ASK_AGAIN);
@@ -211,7 +213,7 @@ impl Reader {
     /// Reads the shard from its oldest record. The stored checkpoint stays until a record is
     /// acknowledged: the client may be that of another region or account.
     fn start_over(&mut self, incarnation: Incarnation) {
-        if let (Some(handle), State::StartingOver(error)) = (&self.handle, &self.state) {
+        if let (Some(handle), State::StartingOver(Some(error))) = (&self.handle, &self.state) {
             tracing::warn!(
                 stream = handle.stream().name(),
                 shard = handle.id(),
@@ -263,6 +265,14 @@ impl Reader {
             }
             // If it is so, the shard will be forgotten, and what is lost is told then.
             Next::Expired => self.state = State::Draining(Last::Expired),
+            Next::Replaced => {
+                let ReadSession { shared, entry, .. } = &*self.session;
+                if let Some(lost @ Checkpoint::After { .. }) = self.checkpoints.get(&entry.id) {
+                    shared.tell_gap(&entry.id, &lost, None);
+                }
+                self.resume = Arc::default();
+                self.state = State::StartingOver(None);
+            }
             Next::Failed(error) if self.resume.is_refused(&error) => self.refuse(error),
             Next::Failed(error) => {
                 self.end(EndReason::Failed);

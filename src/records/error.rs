@@ -254,6 +254,12 @@ impl ReadError {
         }
     }
 
+    /// Returns whether a read was not sent, or its connection broke.
+    pub(crate) fn is_connection_lost(&self) -> bool {
+        let Source::GetRecords(source) = &self.source else { return false };
+        matches!(&**source, SdkError::DispatchFailure(failure) if !failure.is_timeout())
+    }
+
     pub(crate) fn is_not_found(&self) -> bool {
         self.code() == Some("ResourceNotFoundException")
     }

@@ -18,6 +18,7 @@ use crate::records::read_shard::sealed::{Open, Read};
 use crate::records::record::Record;
 use crate::records::shard_reader::{Next, ShardReader};
 use crate::shard::handle::ShardHandle;
+use crate::shard::position::StartPosition;
 
 /// Reads one shard that was offered, and ends its handle as the reader ends.
 pub struct PlainReader {
@@ -111,6 +112,11 @@ impl Stream for PlainReader {
         }
         let (end, last) = match ready!(this.shard_reader.poll_next(cx)) {
             Next::Batch(batch) => return Poll::Ready(Some(Ok(batch))),
+            Next::Replaced => {
+                this.shard_reader = this.shard_reader.begun_again(StartPosition::TrimHorizon);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Next::End(children) => (EndReason::EndOfShard { children }, None),
             Next::Expired => (EndReason::Expired, None),
             Next::Failed(error) => (EndReason::Failed, Some(Err(error))),

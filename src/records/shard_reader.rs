@@ -23,6 +23,8 @@ pub(crate) struct ShardReader {
     permits: RequestPermits,
     offer: Arc<Offer>,
     from: StartPosition,
+    /// Whether a reader of this shard has read the record at the start.
+    is_resumed: bool,
     /// It is a time that was found out for `LATEST`.
     is_estimate: bool,
     opened: LatestAnchor,
@@ -42,6 +44,8 @@ pub(crate) enum Next {
     End(Vec<ChildShard>),
     /// Kinesis does not know the shard any more.
     Expired,
+    /// The shard is another, of the same name and sequence numbers, whose records were not read.
+    Replaced,
     Failed(ReadError),
 }
 
@@ -57,6 +61,7 @@ impl ShardReader {
         let is_estimate = offer.is_estimate;
         Self {
             is_estimate,
+            is_resumed: false,
             client,
             options,
             permits,
@@ -74,12 +79,18 @@ impl ShardReader {
     pub(crate) fn begun_again(&self, from: StartPosition) -> Self {
         let (offer, options, permits) =
             (Arc::clone(&self.offer), Arc::clone(&self.options), self.permits.clone());
-        Self::new(&self.client, offer, from, options, permits)
+        let is_resumed = self.is_resumed && from == self.from;
+        Self { is_resumed, ..Self::new(&self.client, offer, from, options, permits) }
     }
 
     /// The same, whose start was found out for `LATEST`, or was not.
     pub(crate) fn estimated(self, is_estimate: bool) -> Self {
         Self { is_estimate, ..self }
+    }
+
+    /// Expects the record at the start, which a reader of this shard has read before.
+    pub(crate) fn resumed(self) -> Self {
+        Self { is_resumed: true, ..self }
     }
 
     /// Returns the earlier time from which the shard is read since Kinesis refused its start, once.
@@ -127,10 +138,21 @@ impl ShardReader {
             let from = self.from.clone();
             Polling::new(client, offer, from, options, permits, self.opened)
                 .estimated(self.is_estimate)
+                .resumed(self.is_resumed)
         });
         let page = match ready!(source.poll_page(cx)) {
             Ok(page) => page,
             Err(Stop::Expired) => return Poll::Ready(Next::Expired),
+            Err(Stop::Replaced) => {
+                let (stream, shard) = (self.offer.stream().name(), self.offer.shard.shard_id());
+                tracing::warn!(
+                    stream,
+                    shard,
+                    "the last record of the shard is missing, and older ones are new: the server \
+                     lost its data, and the shard is read from its oldest record"
+                );
+                return Poll::Ready(Next::Replaced);
+            }
             Err(Stop::Failed(error)) => return Poll::Ready(Next::Failed(error)),
         };
         self.lag = page.lag;

@@ -29,6 +29,7 @@ mod namesakes;
 mod numbers;
 mod permits;
 mod refusals;
+mod restarted;
 mod retention;
 mod rules;
 mod runtimes;
@@ -51,7 +52,10 @@ struct World {
 
 impl World {
     fn new(shards: u32) -> Self {
-        let kinesis = FakeKinesis::new();
+        Self::on(FakeKinesis::new(), shards)
+    }
+
+    fn on(kinesis: FakeKinesis, shards: u32) -> Self {
         kinesis.set_limits(Limits::none());
         let orders = kinesis.create_stream("orders", shards);
         let client =
@@ -128,6 +132,11 @@ async fn nothing_for<T: std::fmt::Debug>(
     time: Duration,
 ) {
     assert!(timeout(time, records.next()).await.is_err(), "nothing was to come");
+}
+
+/// Counts the reports of lost records.
+fn gaps(world: &World) -> usize {
+    world.events().iter().filter(|event| event.contains("gap")).count()
 }
 
 fn after(record: &Record) -> Checkpoint {

@@ -19,10 +19,6 @@ fn has_gap(world: &World) -> bool {
     gaps(world) > 0
 }
 
-fn gaps(world: &World) -> usize {
-    world.events().iter().filter(|event| event.contains("gap")).count()
-}
-
 fn about_something_else() -> Fault {
     Fault::Error { status: 400, code: "InvalidArgumentException".to_owned() }
 }

@@ -122,6 +122,17 @@ async fn a_shard_that_is_not_known_is_asked_for_again_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shard_that_no_read_finds_ends_although_its_iterators_are_made() {
+    let (kinesis, _, client) = fake(1);
+    let mut records = first(all_shards(&client, "orders")).await.records(&client);
+    kinesis.fail_always("GetRecords", Fault::ResourceNotFound);
+    let end = timeout(Duration::from_hours(1), records.next()).await;
+    assert!(end.expect("an end").is_none());
+    assert_eq!(records.ended(), Some(&EndReason::Expired));
+    assert_eq!(kinesis.count("GetRecords"), 8);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_answer_that_a_shard_is_not_there_does_not_end_it() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..2);

@@ -31,6 +31,7 @@ mod merge;
 mod pace;
 mod permits;
 mod recreated;
+mod restarted;
 mod retries;
 mod rules;
 mod slow;

@@ -36,6 +36,8 @@ pub(crate) struct Exchange {
     /// Whether the shards are listed instead of the shard being read.
     pub(crate) lists: bool,
     pub(crate) limit: PageLimit,
+    /// The limit of a read by a new iterator.
+    pub(crate) first_limit: PageLimit,
     pub(crate) permits: RequestPermits,
 }
 
@@ -128,8 +130,8 @@ impl Exchange {
         }
         let asked_at = Instant::now();
         let token = iterator.as_ref().map(|iterator| iterator.token.clone()).unwrap_or_default();
-        let read =
-            get_records(self.client.clone(), Arc::clone(&self.offer), token, self.limit).await;
+        let limit = if made_for.is_some() { self.first_limit } else { self.limit };
+        let read = get_records(self.client.clone(), Arc::clone(&self.offer), token, limit).await;
         let result = match read {
             Ok(output) => Ok(Content::Records(output)),
             Err(error) => Err(ReadError::get_records(stream, shard, error)),

@@ -1,5 +1,6 @@
 //! Where a shard's pages come from: the seam behind which they are polled for, or pushed.
 
+pub(crate) mod continuity;
 pub(crate) mod exchange;
 pub(crate) mod latest;
 pub(crate) mod pacing;
@@ -38,6 +39,9 @@ impl Page {
 pub(crate) enum Stop {
     /// Kinesis does not know the shard any more.
     Expired,
+    /// The shard is another, of the same name and sequence numbers: the server was restarted without
+    /// its data.
+    Replaced,
     Failed(ReadError),
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
+use aws_sdk_kinesis::types::Record;
 use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use crate::records::event::ReadEventKind;
 use crate::records::options::ReadOptions;
 use crate::records::page_limit::PageLimit;
 use crate::records::permits::RequestPermits;
+use crate::records::source::continuity::{Continuity, Finding, Tip};
 use crate::records::source::exchange::{Answer, Content, Exchange, ShardIterator};
 use crate::records::source::latest::LatestAnchor;
 use crate::records::source::pacing::Pacing;
@@ -34,14 +36,18 @@ const ENDS_OF_UNKNOWN_LAG: u32 = 7;
 const ENDS_UNHEARD: u32 = 4;
 const ENDS_HEARD: u32 = 20;
 
+/// A shard has expired if this number of reads in a row do not find it, although each of their
+/// iterators was made.
+const MAX_NOT_FOUND_READS: u32 = 8;
+
 pub(crate) struct Polling {
     client: Client,
     offer: Arc<Offer>,
     options: Arc<ReadOptions>,
     permits: RequestPermits,
-    /// Where the next iterator begins, should that in hand be lost: after the last record that was
-    /// read.
+    /// The start of the shard, until a record was read.
     from: StartPosition,
+    continuity: Continuity,
     opened: LatestAnchor,
     /// `from` is `LATEST`, or a time that was found out for it.
     is_estimate: bool,
@@ -54,6 +60,8 @@ pub(crate) struct Polling {
     /// The last exchange ended with Kinesis saying that there is no such shard. There is no
     /// iterator then, so the next iterator resets it.
     was_not_found: bool,
+    /// The number of reads since the last page to which Kinesis said that there is no such shard.
+    not_found_reads: u32,
     /// How many responses in a row may have been the end of the shard without saying so.
     unconfirmed_ends: u32,
     /// How many of them were requested when the shard was known to be closed; none while it is not.
@@ -85,6 +93,7 @@ impl Polling {
             earlier_start: None,
             client,
             from,
+            continuity: Continuity::default(),
             opened,
             offer,
             options,
@@ -94,6 +103,7 @@ impl Polling {
             limit,
             failures: 0,
             was_not_found: false,
+            not_found_reads: 0,
             unconfirmed_ends: 0,
             ends_when_closed: None,
             lists_next: false,
@@ -108,6 +118,14 @@ impl Polling {
         Self { is_estimate: self.is_estimate || is_estimate, ..self }
     }
 
+    /// Expects the record at the start, which a reader of this shard has read before.
+    pub(crate) fn resumed(mut self, is_resumed: bool) -> Self {
+        if is_resumed {
+            self.continuity = Continuity::of_start(&self.from);
+        }
+        self
+    }
+
     pub(crate) fn take_earlier_start(&mut self) -> Option<StartPosition> {
         self.earlier_start.take()
     }
@@ -117,11 +135,12 @@ impl Polling {
         let exchange = Exchange {
             client: self.client.clone(),
             offer: Arc::clone(&self.offer),
-            from: self.from.clone(),
+            from: self.continuity.position().unwrap_or_else(|| self.from.clone()),
             opened: self.opened,
             iterator: self.iterator.take(),
             lists: self.lists_next,
             limit: self.limit,
+            first_limit: self.continuity.limit(self.limit),
             permits: self.permits.clone(),
         };
         let answer = exchange.run(self.pacing.next());
@@ -134,7 +153,10 @@ impl Polling {
     /// A second LATEST would skip what was written since the first, whether that was answered or
     /// not.
     fn take_iterator(&mut self, made_for: StartPosition) {
-        self.from = self.opened.not_latest(made_for);
+        self.continuity.expect(&made_for);
+        if self.continuity.position().is_none() {
+            self.from = self.opened.not_latest(made_for);
+        }
         self.was_not_found = false;
     }
 
@@ -165,7 +187,7 @@ impl Polling {
         output: GetRecordsOutput,
     ) -> Result<Option<Page>, Stop> {
         let GetRecordsOutput {
-            records,
+            mut records,
             next_shard_iterator,
             millis_behind_latest,
             child_shards,
@@ -176,23 +198,28 @@ impl Polling {
         let next_iterator = next_shard_iterator.filter(|iterator| !iterator.is_empty());
         let children = child_shards.unwrap_or_default();
         let is_unconfirmed = next_iterator.is_none() && children.is_empty();
-        if is_unconfirmed && records.is_empty() {
-            let has_ended = self.doubt_end(self.unconfirmed_end(), lag)?;
-            return Ok(has_ended.then(|| Page::end_of_closed_shard(received_at)));
-        }
         let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
         let is_full = self.limit.is_full(records.len());
         self.limit.arrived(records.len(), came - asked_at);
+        let is_continued = (is_unconfirmed && records.is_empty())
+            || self.is_continued(&mut records, lag, !children.is_empty())?;
         // Nothing arrives in a closed shard, so its end is requested at once.
         let is_ending = records.is_empty() && self.ends_when_closed.is_some();
         let is_behind = is_full || is_ending || lag.is_some_and(|lag| !lag.is_zero());
         self.pacing.page(came, bytes, is_behind, &self.options);
+        if !is_continued {
+            return Ok(None);
+        }
+        if is_unconfirmed && records.is_empty() {
+            let has_ended = self.doubt_end(self.unconfirmed_end(), lag)?;
+            return self.take_end_of_closed_shard(has_ended, received_at);
+        }
         self.failures = 0;
-        if let Some(last) = records.last() {
+        self.not_found_reads = 0;
+        if !records.is_empty() {
             // A page without records does not show that the shard goes on: kinesalite yields one
             // before each end of an empty shard.
             self.go_on();
-            self.from = StartPosition::After(last.sequence_number.clone());
         }
         self.iterator = next_iterator.map(|token| ShardIterator { token, asked_at });
         let end = (self.iterator.is_none() && !is_unconfirmed).then_some(children);
@@ -208,6 +235,40 @@ impl Polling {
             self.tell(page_event);
         }
         Ok(Some(Page { records, lag, received_at, end }))
+    }
+
+    /// Returns the end of a shard that a list shows as closed, unless the shard has to be searched.
+    fn take_end_of_closed_shard(
+        &mut self,
+        has_ended: bool,
+        received_at: SystemTime,
+    ) -> Result<Option<Page>, Stop> {
+        let is_end = has_ended && self.is_continued(&mut Vec::new(), None, true)?;
+        Ok(is_end.then(|| Page::end_of_closed_shard(received_at)))
+    }
+
+    /// Returns whether the page continues after the last one, and removes the records that were
+    /// yielded before. If it does not, the next request searches the shard.
+    fn is_continued(
+        &mut self,
+        records: &mut Vec<Record>,
+        lag: Option<Duration>,
+        is_end: bool,
+    ) -> Result<bool, Stop> {
+        let tip = match lag {
+            _ if is_end => Tip::End,
+            Some(lag) if !lag.is_zero() => Tip::Ahead,
+            _ => Tip::Reached,
+        };
+        match self.continuity.examine(records, tip) {
+            Finding::Continues => Ok(true),
+            Finding::Missing => {
+                self.iterator = None;
+                self.go_on();
+                Ok(false)
+            }
+            Finding::Replaced => Err(Stop::Replaced),
+        }
     }
 
     /// Begins to read one page ahead, in a task.
@@ -273,12 +334,16 @@ impl Polling {
     fn fail(&mut self, error: ReadError) -> Result<(), Stop> {
         let not_found = error.is_not_found();
         let (stream, shard) = (error.stream().name(), error.shard_id());
-        if not_found && self.was_not_found {
+        self.not_found_reads += u32::from(not_found);
+        if not_found && (self.was_not_found || self.not_found_reads >= MAX_NOT_FOUND_READS) {
             tracing::warn!(stream, shard, %error, "Kinesis does not know the shard any more: its reader ends");
             return Err(Stop::Expired);
         }
         self.was_not_found = not_found;
         if not_found || error.is_expired_iterator() {
+            self.iterator = None;
+        } else if error.is_connection_lost() {
+            // The server may have been restarted, and the iterator may be of its former life.
             self.iterator = None;
         } else if !error.is_retryable()
             && !self.start_earlier(&error)
@@ -373,10 +438,13 @@ impl Source for Polling {
                         self.from = self.opened.not_latest(self.from.clone());
                     }
                     // Of a shard that is closed it may mean that nothing is left.
-                    if !error.is_no_iterator() {
+                    if error.is_no_iterator() {
+                        let has_ended = self.doubt_end(error, None)?;
+                        if let Some(page) = self.take_end_of_closed_shard(has_ended, came_at)? {
+                            return Poll::Ready(Ok(page));
+                        }
+                    } else {
                         self.fail(error)?;
-                    } else if self.doubt_end(error, None)? {
-                        return Poll::Ready(Ok(Page::end_of_closed_shard(came_at)));
                     }
                 }
             }
@@ -393,6 +461,6 @@ impl Source for Polling {
 }
 
 /// What counts against AWS's limits.
-fn size(record: &aws_sdk_kinesis::types::Record) -> usize {
+fn size(record: &Record) -> usize {
     record.data.as_ref().len() + record.partition_key.as_ref().map_or(0, String::len)
 }

@@ -177,6 +177,18 @@ impl FakeKinesisBuilder {
         self
     }
 
+    /// Sets whether the sequence number of a record contains the time of the record, as AWS's does.
+    /// Without it, the records of a shard are numbered from the start of the shard, and a stream
+    /// that is created again after [`FakeKinesis::restart_empty`] repeats the numbers.
+    ///
+    /// # Default
+    ///
+    /// `true`
+    pub fn time_in_sequence_numbers(mut self, contained: bool) -> Self {
+        self.service.time_in_numbers = contained;
+        self
+    }
+
     /// Sets which of AWS's limits apply to requests.
     ///
     /// # Default
@@ -410,6 +422,29 @@ impl FakeKinesis {
     #[track_caller]
     pub fn delete_stream(&self, name: &str) {
         self.stream(name).delete();
+    }
+
+    /// Restarts the server without its data, as a container with an emulator does: no stream
+    /// exists any more.
+    ///
+    /// A stream that is then created under an earlier name has the shards of that stream, with the
+    /// same starting sequence numbers, and accepts its iterators. Only the creation time of the
+    /// stream and the times of its records differ.
+    ///
+    /// Connections are not cut: use [`Fault::ConnectionReset`](crate::testing::Fault::ConnectionReset) and
+    /// [`Fault::ConnectionRefused`](crate::testing::Fault::ConnectionRefused) for that.
+    ///
+    /// ```
+    /// use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// let kinesis = FakeKinesis::new();
+    /// kinesis.create_stream("orders", 2);
+    /// kinesis.restart_empty();
+    /// let orders = kinesis.create_stream("orders", 2);
+    /// assert_eq!(orders.open_shards().len(), 2);
+    /// ```
+    pub fn restart_empty(&self) {
+        self.server.with(|service, _| service.restart_empty());
     }
 
     /// Returns a handle to the stream of that name, which need not exist. The methods of the handle

@@ -82,6 +82,7 @@ fn check_name(name: &str) -> Result<(), ApiError> {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(crate) struct Service {
     /// The region of every stream.
     pub(crate) region: String,
@@ -91,6 +92,10 @@ pub(crate) struct Service {
     /// The latest generation of shards of any stream. A generation is the second in which it
     /// begins, or the next second that no other generation has.
     last_generation: u64,
+    /// The generations of streams that a restart without data removed, by name.
+    lost: BTreeMap<String, u64>,
+    /// Whether the sequence number of a record contains the time.
+    pub(crate) time_in_numbers: bool,
     /// How long a stream stays `CREATING`, `UPDATING` or `DELETING` after a request.
     pub(crate) transition: Duration,
     /// Whether the end of a closed shard comes with its last records, or in one more response.
@@ -110,6 +115,8 @@ impl Default for Service {
             account: "123456789012".to_owned(),
             streams: BTreeMap::new(),
             last_generation: 0,
+            lost: BTreeMap::new(),
+            time_in_numbers: true,
             transition: Duration::ZERO,
             end_with_last_records: true,
             child_shards: true,
@@ -147,8 +154,10 @@ impl Service {
             return Err(ApiError::new(Code::ResourceInUse, message));
         }
         let arn = format!("arn:aws:kinesis:{}:{}:stream/{name}", self.region, self.account);
-        let generation = self.new_generation(now);
-        let stream = Stream::new((name, arn, &self.account), generation, mode, shards, now);
+        let lost = self.lost.remove(name);
+        let generation = lost.unwrap_or_else(|| self.new_generation(now));
+        let mut stream = Stream::new((name, arn, &self.account), generation, mode, shards, now);
+        stream.time_in_numbers = self.time_in_numbers;
         self.streams.insert(name.to_owned(), stream);
         Ok(())
     }
@@ -177,6 +186,12 @@ impl Service {
         self.stream_mut(stream, now)?.change = Change::Deleting(now);
         self.remove_deleted(now);
         Ok(())
+    }
+
+    /// Removes every stream. A stream that is created again under its name repeats the generation.
+    pub(crate) fn restart_empty(&mut self) {
+        let streams = std::mem::take(&mut self.streams).into_values();
+        self.lost.extend(streams.map(|stream| (stream.name, stream.id)));
     }
 
     /// Removes the streams whose deletion is complete.

@@ -79,16 +79,18 @@ impl Shard {
         self.end = Some(SequenceNumber { place: MAX_PLACE, second: now.0 / 1000, ..self.start });
     }
 
-    /// Appends a record and returns its sequence number.
+    /// Appends a record and returns its sequence number, which contains `second`, or that of the
+    /// shard's start.
     pub(crate) fn append(
         &mut self,
         partition_key: String,
         data: Arc<[u8]>,
         now: Millis,
+        second: Option<u64>,
     ) -> SequenceNumber {
         self.last_place += 1;
-        let sequence =
-            SequenceNumber { place: self.last_place, second: now.0 / 1000, ..self.start };
+        let second = second.unwrap_or(self.start.second);
+        let sequence = SequenceNumber { place: self.last_place, second, ..self.start };
         self.records.push(Record { sequence, arrived: now, partition_key, data });
         sequence
     }

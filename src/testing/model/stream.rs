@@ -66,6 +66,8 @@ pub(crate) struct Stream {
     pub(crate) retention_hours: u32,
     /// The maximum record size in KiB.
     pub(crate) record_kib: u32,
+    /// Whether the sequence number of a record contains the time.
+    pub(crate) time_in_numbers: bool,
     pub(crate) change: Change,
     pub(crate) shards: BTreeMap<u32, Shard>,
     /// The open shards by the start of their range.
@@ -97,6 +99,7 @@ impl Stream {
             mode,
             retention_hours: MIN_RETENTION_HOURS,
             record_kib: DEFAULT_RECORD_KIB,
+            time_in_numbers: true,
             change: Change::Creating(now),
             shards: BTreeMap::new(),
             open: BTreeMap::new(),

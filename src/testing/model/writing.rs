@@ -155,6 +155,7 @@ fn write(
     mut admit: impl FnMut((u64, u32), usize) -> bool,
 ) -> Result<Vec<Written>, ApiError> {
     let (stream_id, record_kib) = (stream.id, stream.record_kib);
+    let second = stream.time_in_numbers.then_some(now.0 / 1000);
     records.iter().try_for_each(|record| record.check_size(record_kib))?;
     let missing = |key| ApiError::invalid(format!("No open shard takes the hash key {key}"));
     let mut write_one = |(index, record): (usize, NewRecord)| {
@@ -166,7 +167,7 @@ fn write(
         if !admit((stream_id, shard.index), record.size()) {
             return Ok(Written::Throttled { shard: shard.id.clone() });
         }
-        let sequence = shard.append(record.partition_key, record.data, now);
+        let sequence = shard.append(record.partition_key, record.data, now, second);
         Ok(Written::Stored { shard: shard.id.clone(), sequence })
     };
     records.into_iter().enumerate().map(&mut write_one).collect()

@@ -1,0 +1,328 @@
+//! Whether a shard still has the record at which its reader continues.
+//!
+//! A server that restarts without its data, as an emulator in a container does, gives a new stream
+//! the shard ids, and often the sequence numbers, of the old one. A reader that continued after its
+//! last number would skip the new records silently. So an iterator that was lost is renewed *at*
+//! the last record, and that record must come again. If it does not, the reader searches the shard
+//! from its oldest record: the record was trimmed, or the shard is another.
+
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types::Record;
+
+use crate::records::page_limit::PageLimit;
+use crate::shard::position::StartPosition;
+use crate::shard::sequence_number::compare_sequence_numbers;
+
+/// The number of pages without records, at the tip of the shard, after which the expected record is
+/// missing. AWS yields such pages before a record only while the reader is behind.
+const MAX_EMPTY_PAGES: u32 = 3;
+
+/// The `Limit` of `GetRecords` is at most 10,000.
+const MAX_RECORDS: i32 = 10_000;
+
+#[derive(Debug, Default)]
+pub(crate) struct Continuity {
+    last: Option<Last>,
+    check: Check,
+}
+
+/// The record at which the reader continues.
+#[derive(Debug)]
+struct Last {
+    sequence_number: String,
+    /// The arrival time of the record; `None` if it was not read by this reader, or if the server
+    /// reports none.
+    arrived: Option<DateTime>,
+    /// Whether this reader has yielded the record.
+    is_yielded: bool,
+}
+
+#[derive(Debug, Default)]
+enum Check {
+    /// The iterator in use continues where the last page ended.
+    #[default]
+    Passed,
+    /// The iterator in use starts at the last record, and no record came by it yet.
+    Expecting { empty_pages: u32 },
+    /// The shard is read from its oldest record up to the last one.
+    Searching {
+        /// Whether a record came that precedes the last one, and may have been read before.
+        has_older: bool,
+    },
+}
+
+/// How far a page is from the end of what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tip {
+    /// More records follow.
+    Ahead,
+    /// The page reaches the newest record.
+    Reached,
+    /// The shard has ended.
+    End,
+}
+
+/// The result of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// The records that are left in the page are new.
+    Continues,
+    /// The last record did not come: the shard is searched from its oldest record.
+    Missing,
+    /// The shard is another, of the same name and numbers.
+    Replaced,
+}
+
+impl Continuity {
+    /// A reader that starts at a record, as one does that resumes from a checkpoint, expects that
+    /// record.
+    pub(crate) fn of_start(from: &StartPosition) -> Self {
+        let last = match from {
+            StartPosition::At(number) => {
+                Some(Last { sequence_number: number.clone(), arrived: None, is_yielded: false })
+            }
+            _ => None,
+        };
+        Self { last, check: Check::Passed }
+    }
+
+    /// Returns where to start the next iterator, if a record was read.
+    pub(crate) fn position(&self) -> Option<StartPosition> {
+        let last = self.last.as_ref()?;
+        Some(match self.check {
+            Check::Searching { .. } => StartPosition::TrimHorizon,
+            _ => StartPosition::At(last.sequence_number.clone()),
+        })
+    }
+
+    /// Returns the limit of a page that starts with the last record.
+    pub(crate) fn limit(&self, mut limit: PageLimit) -> PageLimit {
+        if self.last.is_some() {
+            limit.records = MAX_RECORDS.min(limit.records.saturating_add(1));
+        }
+        limit
+    }
+
+    /// Expects the last record: a new iterator starts at this position.
+    pub(crate) fn expect(&mut self, position: &StartPosition) {
+        match (&mut self.check, &self.last, position) {
+            // The search begins again.
+            (Check::Searching { has_older }, ..) => *has_older = false,
+            (check, Some(last), StartPosition::At(number)) if *number == last.sequence_number => {
+                *check = Check::Expecting { empty_pages: 0 };
+            }
+            _ => {}
+        }
+    }
+
+    /// Examines a page, and removes the records that were yielded before.
+    pub(crate) fn examine(&mut self, records: &mut Vec<Record>, tip: Tip) -> Finding {
+        let Some(last) = &self.last else {
+            self.note(records);
+            return Finding::Continues;
+        };
+        let is_empty = records.is_empty();
+        let finding = match &mut self.check {
+            Check::Passed => Finding::Continues,
+            Check::Expecting { empty_pages } => match records.first() {
+                Some(first) if last.is(first) => {
+                    if last.is_yielded {
+                        records.remove(0);
+                    }
+                    Finding::Continues
+                }
+                Some(_) => Finding::Missing,
+                None if tip == Tip::Reached => {
+                    *empty_pages += 1;
+                    if *empty_pages < MAX_EMPTY_PAGES {
+                        return Finding::Continues;
+                    }
+                    Finding::Missing
+                }
+                None if tip == Tip::End => Finding::Missing,
+                None => return Finding::Continues,
+            },
+            Check::Searching { has_older } => match last.search(records, has_older) {
+                Some(finding) => finding,
+                // The last record is missing, and older ones are not: nothing was trimmed.
+                None if is_empty && tip != Tip::Ahead && *has_older => Finding::Replaced,
+                None => return Finding::Continues,
+            },
+        };
+        match finding {
+            Finding::Continues => {
+                self.check = Check::Passed;
+                self.note(records);
+            }
+            Finding::Missing => self.check = Check::Searching { has_older: false },
+            Finding::Replaced => *self = Self { last: None, check: Check::Passed },
+        }
+        finding
+    }
+
+    /// Continues after the records of this page.
+    fn note(&mut self, records: &[Record]) {
+        if let Some(record) = records.last() {
+            self.last = Some(Last {
+                sequence_number: record.sequence_number.clone(),
+                arrived: record.approximate_arrival_timestamp,
+                is_yielded: true,
+            });
+        }
+    }
+}
+
+impl Last {
+    fn is(&self, record: &Record) -> bool {
+        let arrived = record.approximate_arrival_timestamp;
+        record.sequence_number == self.sequence_number
+            && self.arrived.zip(arrived).is_none_or(|(was, is)| was == is)
+    }
+
+    /// Removes the records up to this one; none if the page does not reach it.
+    fn search(&self, records: &mut Vec<Record>, has_older: &mut bool) -> Option<Finding> {
+        let mut searched = 0;
+        let mut finding = None;
+        for record in &*records {
+            let order = compare_sequence_numbers(&record.sequence_number, &self.sequence_number);
+            if self.is(record) {
+                searched += usize::from(self.is_yielded);
+                finding = Some(Finding::Continues);
+                break;
+            }
+            let arrived = self.arrived.zip(record.approximate_arrival_timestamp);
+            if order.is_gt() {
+                let was_trimmed = !*has_older;
+                finding = Some(if was_trimmed { Finding::Continues } else { Finding::Replaced });
+                break;
+            }
+            // A record that precedes the last one arrived before it.
+            if order.is_eq() || arrived.is_some_and(|(was, is)| is > was) {
+                return Some(Finding::Replaced);
+            }
+            *has_older = true;
+            searched += 1;
+        }
+        records.drain(..searched);
+        finding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record((number, secs): (u32, i64)) -> Record {
+        Record::builder()
+            .sequence_number(number.to_string())
+            .approximate_arrival_timestamp(DateTime::from_secs(secs))
+            .data(Vec::new().into())
+            .partition_key("key")
+            .build()
+            .unwrap()
+    }
+
+    /// A reader whose last record is number 20, which arrived at 20 s.
+    fn reader() -> Continuity {
+        let mut continuity = Continuity::default();
+        assert_eq!(examine(&mut continuity, &[(10, 10), (20, 20)]), (Finding::Continues, 2));
+        let position = continuity.position().unwrap();
+        assert_eq!(position, StartPosition::At("20".to_owned()));
+        continuity.expect(&position);
+        continuity
+    }
+
+    /// Returns the finding, and how many records of the page are left.
+    fn examine(continuity: &mut Continuity, page: &[(u32, i64)]) -> (Finding, usize) {
+        let mut records: Vec<_> = page.iter().copied().map(record).collect();
+        let finding = continuity.examine(&mut records, Tip::Reached);
+        (finding, records.len())
+    }
+
+    fn search(continuity: &mut Continuity) {
+        assert_eq!(continuity.examine(&mut Vec::new(), Tip::End), Finding::Missing);
+    }
+
+    #[test]
+    fn the_last_record_comes_again_and_is_removed() {
+        let mut continuity = reader();
+        assert_eq!(examine(&mut continuity, &[(20, 20), (30, 30)]), (Finding::Continues, 1));
+        assert_eq!(continuity.position(), Some(StartPosition::At("30".to_owned())));
+        assert_eq!(examine(&mut continuity, &[(40, 40)]), (Finding::Continues, 1));
+    }
+
+    #[test]
+    fn empty_pages_behind_the_tip_say_nothing() {
+        let mut continuity = reader();
+        for _ in 0..9 {
+            assert_eq!(continuity.examine(&mut Vec::new(), Tip::Ahead), Finding::Continues);
+        }
+        assert_eq!(examine(&mut continuity, &[(20, 20)]), (Finding::Continues, 0));
+    }
+
+    #[test]
+    fn empty_pages_at_the_tip_are_a_missing_record() {
+        let mut continuity = reader();
+        for _ in 1..MAX_EMPTY_PAGES {
+            assert_eq!(examine(&mut continuity, &[]).0, Finding::Continues);
+        }
+        assert_eq!(examine(&mut continuity, &[]).0, Finding::Missing);
+        assert_eq!(continuity.position(), Some(StartPosition::TrimHorizon));
+    }
+
+    #[test]
+    fn the_end_without_the_last_record_is_a_missing_record() {
+        let mut continuity = reader();
+        assert_eq!(continuity.examine(&mut Vec::new(), Tip::End), Finding::Missing);
+        assert_eq!(continuity.examine(&mut Vec::new(), Tip::End), Finding::Continues);
+    }
+
+    #[test]
+    fn a_search_passes_over_what_was_read_and_finds_the_last_record() {
+        let mut continuity = reader();
+        search(&mut continuity);
+        assert_eq!(examine(&mut continuity, &[(5, 5), (10, 10)]), (Finding::Continues, 0));
+        assert_eq!(continuity.position(), Some(StartPosition::TrimHorizon));
+        assert_eq!(examine(&mut continuity, &[(20, 20), (30, 30)]), (Finding::Continues, 1));
+        assert_eq!(continuity.position(), Some(StartPosition::At("30".to_owned())));
+    }
+
+    #[test]
+    fn records_that_follow_a_trimmed_one_are_new() {
+        let mut continuity = reader();
+        assert_eq!(examine(&mut continuity, &[(30, 30)]), (Finding::Missing, 1));
+        assert_eq!(examine(&mut continuity, &[]), (Finding::Continues, 0));
+        assert_eq!(examine(&mut continuity, &[(30, 30), (40, 40)]), (Finding::Continues, 2));
+    }
+
+    #[test]
+    fn a_record_with_the_number_of_the_last_and_another_time_is_of_another_shard() {
+        let mut continuity = reader();
+        assert_eq!(examine(&mut continuity, &[(20, 21)]), (Finding::Missing, 1));
+        assert_eq!(examine(&mut continuity, &[(10, 21), (20, 21)]).0, Finding::Replaced);
+        assert_eq!(continuity.position(), None);
+    }
+
+    #[test]
+    fn older_records_without_the_last_one_are_of_another_shard() {
+        for next in [&[][..], &[(30, 20)]] {
+            let mut continuity = reader();
+            search(&mut continuity);
+            assert_eq!(examine(&mut continuity, &[(10, 10)]), (Finding::Continues, 0));
+            assert_eq!(examine(&mut continuity, next).0, Finding::Replaced, "{next:?}");
+        }
+    }
+
+    #[test]
+    fn a_resumed_reader_yields_the_record_at_its_start() {
+        let at = StartPosition::At("20".to_owned());
+        let mut continuity = Continuity::of_start(&at);
+        continuity.expect(&at);
+        assert_eq!(examine(&mut continuity, &[(20, 20), (30, 30)]), (Finding::Continues, 2));
+        let mut continuity = Continuity::of_start(&at);
+        continuity.expect(&at);
+        assert_eq!(examine(&mut continuity, &[(10, 90)]).0, Finding::Missing);
+        assert_eq!(examine(&mut continuity, &[(10, 90)]), (Finding::Continues, 0));
+        assert_eq!(examine(&mut continuity, &[]).0, Finding::Replaced);
+    }
+}

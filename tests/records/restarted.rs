@@ -1,0 +1,137 @@
+//! A server that restarts without its data while its shards are read, as a container with an
+//! emulator does. The new stream has the shards and the sequence numbers of the old one.
+
+use fastrand::Rng;
+
+use super::*;
+
+/// How the reader meets the restart.
+#[derive(Clone, Copy, Debug)]
+enum Meets {
+    /// One connection breaks.
+    Reset,
+    /// The server refuses connections for some time.
+    Refused,
+    /// The stream does not exist for some time.
+    NoStream,
+    /// The iterator has expired.
+    Expired,
+}
+
+struct Round {
+    kinesis: FakeKinesis,
+    meets: Meets,
+    rng: Rng,
+    options: ReadOptions,
+}
+
+fn round(seed: u64) -> Round {
+    let mut rng = Rng::with_seed(seed);
+    let meets = [Meets::Reset, Meets::Refused, Meets::NoStream, Meets::Expired][rng.usize(..4)];
+    let mut options = ReadOptions::new();
+    if rng.bool() {
+        options = options.max_records(rng.u16(1..6));
+    }
+    if rng.bool() {
+        options = options.spawn_on(tokio::runtime::Handle::current());
+    }
+    let kinesis = FakeKinesis::builder().time_in_sequence_numbers(rng.bool()).build();
+    Round { kinesis, meets, rng, options }
+}
+
+impl Round {
+    /// Restarts the server, and writes the records of the new stream around it.
+    async fn restart(&mut self, records: std::ops::Range<u32>) {
+        let Self { kinesis, meets, rng, .. } = self;
+        // Longer than the pause of an idle reader, which does not miss it.
+        let pause = Duration::from_millis(rng.u64(2_000..10_000));
+        let middle = rng.u32(records.start..=records.end);
+        match *meets {
+            Meets::Reset => kinesis.fail_next("GetRecords", Fault::ConnectionReset),
+            Meets::Refused => kinesis.fail_always("GetRecords", Fault::ConnectionRefused),
+            Meets::Expired => kinesis.fail_next("GetRecords", Fault::ExpiredIterator),
+            Meets::NoStream => {}
+        }
+        kinesis.restart_empty();
+        if matches!(meets, Meets::NoStream) {
+            sleep(pause).await;
+        }
+        let orders = kinesis.create_stream("orders", 1);
+        put(&orders, records.start..middle);
+        if matches!(meets, Meets::Refused) {
+            sleep(pause).await;
+            kinesis.clear_faults();
+        }
+        sleep(Duration::from_millis(rng.u64(..20_000))).await;
+        put(&orders, middle..records.end);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_record_of_the_new_stream_comes_once() {
+    for seed in 0..120 {
+        let mut round = round(seed);
+        let (_, orders, client) = fake_with(round.kinesis.clone(), 1);
+        let records = all_shards(&client, "orders").records(&client);
+        let mut records = records.with_options(round.options.clone()).boxed();
+        let old = round.rng.u32(1..30);
+        put(&orders, 0..old);
+        assert_eq!(take(&mut records, old as usize).await, (0..old).collect::<Vec<_>>());
+        // The read of the tip is in flight, or its pause runs.
+        let tip = Duration::from_millis(round.rng.u64(..3_000));
+        assert!(timeout(tip, records.next()).await.is_err());
+        let new = 1_000..1_000 + round.rng.u32(1..30);
+        let meets = round.meets;
+        let restart = round.restart(new.clone());
+        let read = take(&mut records, new.len());
+        let ((), read) = future::join(restart, read).await;
+        assert_eq!(read, new.collect::<Vec<_>>(), "seed {seed}, {meets:?}");
+        let more = timeout(Duration::from_mins(2), records.next()).await;
+        assert!(more.is_err(), "seed {seed}, {meets:?}: {more:?}");
+    }
+}
+
+/// The server is the same, and so are its records.
+#[tokio::test(start_paused = true)]
+async fn a_broken_connection_repeats_no_record() {
+    for seed in 0..60 {
+        let mut round = round(seed);
+        let (kinesis, orders, client) = fake_with(round.kinesis.clone(), 1);
+        let records = all_shards(&client, "orders").records(&client);
+        let mut records = records.with_options(round.options.clone()).boxed();
+        let mut written = 0;
+        for _ in 0..round.rng.u32(1..8) {
+            let next = written + round.rng.u32(..12);
+            put(&orders, written..next);
+            for _ in 0..round.rng.u32(..6) {
+                let fault = match round.rng.u32(..4) {
+                    0 => Fault::ConnectionReset,
+                    1 => Fault::ExpiredIterator,
+                    2 => Fault::EmptyRead,
+                    _ => Fault::ConnectionRefused,
+                };
+                kinesis.fail_next("GetRecords", fault);
+            }
+            let read = take(&mut records, (next - written) as usize).await;
+            assert_eq!(read, (written..next).collect::<Vec<_>>(), "seed {seed}");
+            written = next;
+            sleep(Duration::from_secs(round.rng.u64(..3))).await;
+        }
+        assert!(timeout(Duration::from_mins(1), records.next()).await.is_err(), "seed {seed}");
+    }
+}
+
+/// The last record was trimmed when its iterator is renewed.
+#[tokio::test(start_paused = true)]
+async fn a_trimmed_last_record_is_not_a_restart() {
+    let (kinesis, orders, client) = fake(1);
+    let mut records = all_shards(&client, "orders").records(&client).boxed();
+    put(&orders, 0..3);
+    assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
+    assert!(timeout(Duration::from_hours(30), records.next()).await.is_err());
+    kinesis.fail_next("GetRecords", Fault::ConnectionReset);
+    assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());
+    put(&orders, 3..5);
+    assert_eq!(take(&mut records, 2).await, [3, 4]);
+    assert!(timeout(Duration::from_mins(5), records.next()).await.is_err());
+}
