@@ -26,8 +26,8 @@ use crate::shard::stream_id::StreamId;
 ///
 /// `filter` drops the handles that it rejects. By default that closes their shards, so that their
 /// children are offered although no one here has read the parents. Under [`OnDrop::Reoffer`], and
-/// with [`checkpoints`](Self::checkpoints), a rejected shard is re-offered for ever and its children
-/// wait; a `WARN` says so. Do not share a stream among processes by a filter.
+/// with [`checkpoints`](Self::checkpoints), a rejected shard is re-offered for ever and its
+/// children wait; a `WARN` says so. Do not share a stream among processes by a filter.
 #[must_use = "streams do nothing unless polled"]
 pub struct AllShards<E = LogErrors> {
     shards: ParentsFirst<ShardLists>,
@@ -162,9 +162,10 @@ impl<E> AllShards<E> {
     /// Continues an earlier run from its progress in each shard, by shard id.
     ///
     /// It takes precedence over [`start_at`](Self::start_at). A named shard starts where its entry
-    /// says, closed or open, or is not offered at all if it was [`Finished`](Progress::Finished). An
-    /// unnamed descendant of a named shard starts at `TrimHorizon`, also under [`StartAt::Latest`].
-    /// Keep the entry of a finished shard for as long as Kinesis lists the shard.
+    /// says, closed or open, or is not offered at all if it was [`Finished`](Progress::Finished).
+    /// An unnamed descendant of a named shard starts at `TrimHorizon`, also under
+    /// [`StartAt::Latest`]. Keep the entry of a finished shard for as long as Kinesis lists the
+    /// shard.
     ///
     /// The first shard with the id of an entry uses the entry up. A stream that was deleted and
     /// created again *between* two runs, or before the second full listing of this one, has the
@@ -412,13 +413,13 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 ///
 /// The stream lists the shards every 30 seconds, and at once when a shard with no known child is
 /// closed. It offers a shard as a [`ShardHandle`] when all its parents are closed; completing or
-/// dropping the handle closes the shard. The stream never ends by itself: stop with `take_until`, or
-/// by dropping it.
+/// dropping the handle closes the shard. The stream never ends by itself: stop with `take_until`,
+/// or by dropping it.
 ///
 /// A failed listing is logged with `tracing` and retried. Its level is `WARN`; until the first
 /// listing succeeds, it is `ERROR` for the 1st, 2nd, 4th, 8th ... failure in a row.
-/// [`try_all_shards`] yields the error instead, and [`ready`](AllShards::ready) fails at once on one
-/// that no retry mends.
+/// [`try_all_shards`] yields the error instead, and [`ready`](AllShards::ready) fails at once on
+/// one that no retry mends.
 ///
 /// ```no_run
 /// use aws_config::BehaviorVersion;

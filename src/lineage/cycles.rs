@@ -1,8 +1,9 @@
 //! Links to late parents by which a shard would be its own ancestor.
 //!
-//! One list cannot name such a cycle: it would be refused. Two lists that contradict each other can,
-//! but only by a link to a parent that was listed late. So only such links are searched, all links
-//! since the last search together: one search per link would climb the same ancestors repeatedly.
+//! One list cannot name such a cycle: it would be refused. Two lists that contradict each other
+//! can, but only by a link to a parent that was listed late. So only such links are searched, all
+//! links since the last search together: one search per link would climb the same ancestors
+//! repeatedly.
 
 use std::collections::{HashMap, HashSet};
 

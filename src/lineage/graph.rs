@@ -26,8 +26,8 @@ use crate::shard::stream_context::StreamContext;
 ///
 /// # Usage
 ///
-/// [`absorb`](Self::absorb) takes a list in, and [`next_ready`](Self::next_ready) returns the shards
-/// that may be offered. Each shard that was offered comes back by [`close`](Self::close),
+/// [`absorb`](Self::absorb) takes a list in, and [`next_ready`](Self::next_ready) returns the
+/// shards that may be offered. Each shard that was offered comes back by [`close`](Self::close),
 /// [`offer_again`](Self::offer_again) or [`not_found`](Self::not_found).
 ///
 /// # Invariants
@@ -199,7 +199,8 @@ impl ShardGraph {
         !self.skipped.contains(id) && self.start_policy.may_have_read(id)
     }
 
-    /// Forgets the closed shards that two full lists in a row omit. No shard waits for a closed one.
+    /// Forgets the closed shards that two full lists in a row omit. No shard waits for a closed
+    /// one.
     fn forget(&mut self) {
         let full_lists = self.full_lists;
         let forgotten = &mut self.forgotten;

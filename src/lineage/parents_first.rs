@@ -29,8 +29,8 @@ const MAX_LISTS_PER_POLL: usize = 32;
 /// [`shard_lists`](crate::listing::shard_lists()). The [ordering
 /// contract](crate::lineage#the-ordering-contract) holds.
 ///
-/// The stream ends when `lists` and all handles have ended: until then, a handle may be abandoned or
-/// name children. Collecting the handles without ending them therefore waits for ever; end each
+/// The stream ends when `lists` and all handles have ended: until then, a handle may be abandoned
+/// or name children. Collecting the handles without ending them therefore waits for ever; end each
 /// while the stream is polled, as `for_each_concurrent` does.
 ///
 /// # Errors
@@ -284,9 +284,9 @@ where
         }
         let mut lists_taken = 0;
         loop {
-            // The waits come first: a handle that has ended may make its children ready. The set may
-            // be empty for now, since the next shard that is offered fills it again. One event at a
-            // time is enough, since each offered shard adds at most one.
+            // The waits come first: a handle that has ended may make its children ready. An empty
+            // set is no end, since the next offered shard adds to it. One event at a time is
+            // enough, since each offered shard adds at most one.
             let event = this.waits.poll_next_unpin(cx);
             let is_event = matches!(event, Poll::Ready(Some(_)));
             match event {

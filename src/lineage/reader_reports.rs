@@ -1,9 +1,9 @@
 //! Reports of readers that a full list confirms or refutes.
 //!
 //! A reader reports that its shard was not found: the shard has expired, the client that reads is
-//! not of the stream's region and account, or the shard is too new for all of Kinesis to know it. Or
-//! it claims that its shard has ended, by a response that does not say so: the shard has ended, or
-//! the response was damaged.
+//! not of the stream's region and account, or the shard is too new for all of Kinesis to know it.
+//! Or it claims that its shard has ended, by a response that does not say so: the shard has ended,
+//! or the response was damaged.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -14,8 +14,8 @@ use crate::shard::position::{Progress, StartAt, StartPosition};
 #[derive(Debug, Default)]
 pub(crate) struct StartPolicy {
     pub(crate) start_at: StartAt,
-    /// The progress of an earlier run. The first shard with the id of an entry uses the entry up: a
-    /// later one is another shard.
+    /// The progress of an earlier run. The first shard with the id of an entry uses the entry up:
+    /// a later one is another shard.
     resume: HashMap<String, Progress>,
     /// The shards of which an earlier run processed a record; empty after the first full list.
     past_start: HashSet<String>,
@@ -56,7 +56,7 @@ impl StartPolicy {
     }
 
     pub(crate) fn begin_list(&mut self, list: &ShardList) {
-        self.began.get_or_insert(list.first_asked_at);
+        self.began.get_or_insert(list.first_listed_at);
         self.stream_was_missing = list.stream_was_missing || self.began_with_nothing;
         if self.full_lists == 0 && !self.resume.is_empty() {
             let named: HashSet<_> = list
@@ -73,7 +73,7 @@ impl StartPolicy {
 
     /// Takes only the time from a full list that names no shard.
     pub(crate) fn ignore_list(&mut self, list: &ShardList) {
-        self.began.get_or_insert(list.first_asked_at);
+        self.began.get_or_insert(list.first_listed_at);
         self.began_with_nothing |= self.full_lists == 0;
     }
 
@@ -96,8 +96,8 @@ impl StartPolicy {
         self.unfinish_passed(list);
     }
 
-    /// Removes the descendants of unfinished shards: an earlier run may have read a child of a merge
-    /// before one of its parents, since that parent's own parent was unfinished.
+    /// Removes the descendants of unfinished shards: an earlier run may have read a child of a
+    /// merge before one of its parents, since that parent's own parent was unfinished.
     fn unfinish_passed(&mut self, list: &ShardList) {
         if self.passed.is_empty() {
             return;

@@ -13,25 +13,26 @@ use crate::listing::shard_list::Pages;
 use crate::shard::stream_context::StreamContext;
 use crate::util::request_timeout::request_timeout;
 
-/// What the first page asks for.
+/// The shards that a listing requests.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Query {
     Everything,
-    /// What was open at this time or later.
+    /// The shards that were open at this time or later.
     FromTimestamp(DateTime),
-    /// What follows this id.
+    /// The shards with ids after this one.
     After(String),
 }
 
-/// AWS gives 1,000 shards a page, and a stream has far fewer than ten million: past this a server
-/// counts in circles.
+/// A page of AWS's holds 1,000 shards, and a stream has far fewer than ten million: a server that
+/// sends more pages does not stop.
 const MAX_PAGES: usize = 10_000;
 const MAX_CONSECUTIVE_EMPTY_PAGES: usize = 1_000;
-/// What is wrong with a full list without a shard.
+/// Why a full list without a shard is invalid.
 pub(crate) const NO_SHARDS: &str = "it names no shard";
-/// How often a listing is begun again because its token had expired, before that is an error.
+/// How often a listing restarts after its token has expired.
 const MAX_RESTARTS: usize = 3;
 
+/// Lists the shards: requests all pages, and starts again if a token expires.
 pub(crate) async fn list(
     client: &Client,
     context: &StreamContext,
@@ -41,7 +42,7 @@ pub(crate) async fn list(
     let mut restarts = 0;
     loop {
         match pages(client, context, query).await {
-            // A stream has at least one shard: this one is being created or deleted.
+            // A stream has at least one shard, unless it is being created or deleted.
             Ok(pages) if pages.len() == 0 && !matches!(query, Query::After(_)) => {
                 return Err(ListError::malformed(stream, NO_SHARDS));
             }
@@ -51,7 +52,7 @@ pub(crate) async fn list(
                 tracing::debug!(
                     stream = stream.name(),
                     restarts,
-                    "a NextToken expired: listing from the first page"
+                    "a NextToken expired; listing again from the first page"
                 );
             }
             Err(PageError::TokenExpired(error) | PageError::Other(error)) => return Err(error),
@@ -74,12 +75,12 @@ async fn pages(
         PageError::Other(ListError::malformed(stream, format!("its pages never end: {why}")))
     };
     let mut pages = Pages::new();
-    let mut begun = HashSet::new();
+    let mut first_shards = HashSet::new();
     let mut empty_in_a_row = 0;
     let mut token = None;
     loop {
         let page = page(client, context, query, token.clone()).await?;
-        // Not so an empty one: no shards would be taken for the truth.
+        // A missing list must not count as an empty one, by which all shards would be unlisted.
         let Some(shards) = page.shards else {
             return Err(PageError::Other(ListError::malformed(stream, "a page has no `Shards`")));
         };
@@ -89,7 +90,7 @@ async fn pages(
                 return Err(endless("a page's NextToken leads to itself"));
             }
             match shards.first() {
-                Some(first) if !begun.insert(first.shard_id.clone()) => {
+                Some(first) if !first_shards.insert(first.shard_id.clone()) => {
                     return Err(endless(&format!("two pages begin with {}", first.shard_id)));
                 }
                 Some(_) => empty_in_a_row = 0,
@@ -110,7 +111,8 @@ async fn pages(
     }
 }
 
-/// A follow-up page carries the token alone: AWS refuses the stream's name or a filter beside it.
+/// Requests one page. A follow-up page carries the token alone: AWS refuses the stream's name or a
+/// filter with it.
 async fn page(
     client: &Client,
     context: &StreamContext,

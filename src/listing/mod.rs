@@ -1,4 +1,4 @@
-//! Which shards there are: lists of a stream's shards, and the interval stream of such lists.
+//! Lists of a stream's shards, and the interval stream of such lists.
 
 pub(crate) mod error;
 pub(crate) mod fetch;

@@ -8,12 +8,11 @@ use crate::listing::error::ListError;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 
-/// One list of a stream's shards, all its pages together: what
-/// [`ParentsFirst`](crate::lineage::ParentsFirst) is fed with.
+/// One list of a stream's shards, with all its pages: the input of
+/// [`ParentsFirst`](crate::lineage::ParentsFirst).
 ///
-/// It can hold only what can be true: a list with a shard that has no id, or that is its own
-/// ancestor, is refused when it is made. Inside, parents come before their children, whatever the
-/// order they were given in.
+/// Its constructors refuse a list with a shard that has no id or is its own ancestor, and sort the
+/// shards so that parents precede their children.
 ///
 /// ```
 /// use aws_sdk_kinesis::types::Shard;
@@ -24,7 +23,8 @@ use crate::shard::stream_id::StreamId;
 /// let child = shard("shardId-000000000001").parent_shard_id("shardId-000000000000").build()?;
 ///
 /// let list = ShardList::full("orders", vec![child, parent])?;
-/// assert_eq!(list.shards().map(Shard::shard_id).collect::<Vec<_>>(), ["shardId-000000000000", "shardId-000000000001"]);
+/// let ids: Vec<_> = list.shards().map(Shard::shard_id).collect();
+/// assert_eq!(ids, ["shardId-000000000000", "shardId-000000000001"]);
 ///
 /// let itself = shard("shardId-000000000001").parent_shard_id("shardId-000000000001").build()?;
 /// assert!(ShardList::full("orders", vec![itself]).is_err());
@@ -34,27 +34,27 @@ use crate::shard::stream_id::StreamId;
 pub struct ShardList {
     pub(crate) context: Arc<StreamContext>,
     pub(crate) extent: Extent,
-    /// Parents before children, across the pages. Kept as pages: a long list is never copied into
-    /// one.
+    /// The shards, parents before children across the pages. They stay in pages, so that a long
+    /// list is not copied.
     pub(crate) pages: Vec<Vec<Shard>>,
-    /// As Kinesis orders them.
+    /// The greatest id, in Kinesis's order.
     pub(crate) greatest_id: Option<String>,
-    /// When its source first asked for a list, by Kinesis's clock, or the list was made.
-    pub(crate) first_asked_at: SystemTime,
-    /// Kinesis knew no stream of this name when it was first asked.
+    /// When the source began its first listing, by Kinesis's clock; for a list with no source,
+    /// when the list was created.
+    pub(crate) first_listed_at: SystemTime,
+    /// Kinesis knew no stream of this name at the first listing.
     pub(crate) stream_was_missing: bool,
 }
 
-/// How much of the stream a list speaks of.
+/// Which of the stream's shards a list covers.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Extent {
-    /// All of it: a shard that is not here is not listed.
+    /// All shards: one that the list omits is unlisted.
     #[default]
     Full,
-    /// All of it, of which only these shards, their descendants and those of an earlier run are
-    /// wanted.
+    /// All shards, of which only these, those of an earlier run, and their descendants are read.
     Filtered(HashSet<String>),
-    /// Only what is newer than the lists before it: that a shard is not here says nothing.
+    /// Only shards that are newer than earlier lists: nothing follows from an omission.
     Additions,
 }
 
@@ -65,8 +65,8 @@ impl Extent {
 }
 
 impl ShardList {
-    /// A complete listing: every shard that Kinesis lists. A parent that is not in it counts as
-    /// expired.
+    /// Creates a complete list: every shard that Kinesis lists. A parent that the list omits counts
+    /// as expired.
     ///
     /// # Errors
     ///
@@ -75,8 +75,8 @@ impl ShardList {
         Self::from_pages(Arc::new(StreamContext::new(stream.into())), Extent::Full, shards.into())
     }
 
-    /// What a listing from the greatest known id on gave (`ExclusiveStartShardId`): nothing follows
-    /// from a shard's absence.
+    /// Creates a list of the shards after the greatest known id (`ExclusiveStartShardId`): nothing
+    /// follows from the omission of a shard.
     ///
     /// # Errors
     ///
@@ -89,12 +89,12 @@ impl ShardList {
         )
     }
 
-    /// The shards, parents before children.
+    /// Returns the shards, parents before children.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.pages.iter().flatten()
     }
 
-    /// Whether it is a complete listing.
+    /// Returns whether the list is complete.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.extent.is_full()
@@ -114,7 +114,7 @@ impl ShardList {
             (pages.shards, greatest_id)
         } else {
             let mut shards: Vec<Shard> = pages.into_shards().collect();
-            unite_repeats(&mut shards);
+            merge_repeats(&mut shards);
             let greatest_id = shards.iter().map(Shard::shard_id).max().map(str::to_owned);
             let sorted = sort_parents_first(shards).map_err(|id| {
                 ListError::malformed(&context.id, format!("{id} is its own ancestor"))
@@ -126,19 +126,19 @@ impl ShardList {
             extent,
             pages,
             greatest_id,
-            first_asked_at: SystemTime::now(),
+            first_listed_at: SystemTime::now(),
             stream_was_missing: false,
         })
     }
 }
 
-/// The pages of a list, looked at as they come, while they are in the processor's cache.
+/// The pages of a list. Each is checked when it arrives, while it is in the processor's cache.
 #[derive(Debug)]
 pub(crate) struct Pages {
     shards: Vec<Vec<Shard>>,
     has_nameless: bool,
-    /// As AWS lists them: ids ascend, none comes twice, and a child's is above its parents'. No
-    /// table is needed to see that.
+    /// The order is that of AWS: ids ascend, and a child's id is greater than its parents'. Then
+    /// no table is needed to sort the list.
     in_order: bool,
 }
 
@@ -178,7 +178,7 @@ impl From<Vec<Shard>> for Pages {
     }
 }
 
-/// The ids of a shard's parents: the parent, then the adjacent parent.
+/// Returns the ids of a shard's parents: the parent, then the adjacent parent.
 pub(crate) fn parent_ids(shard: &Shard) -> [Option<&str>; 2] {
     let id = |id: Option<&'_ str>| -> bool { id.is_some_and(|id| !id.is_empty()) };
     let parent = shard.parent_shard_id().filter(|parent| id(Some(parent)));
@@ -188,16 +188,16 @@ pub(crate) fn parent_ids(shard: &Shard) -> [Option<&str>; 2] {
     [parent, adjacent]
 }
 
-/// Whether Kinesis takes no more writes to the shard: it was split or merged.
+/// Returns whether the shard was split or merged, so that Kinesis accepts no writes to it.
 pub(crate) fn is_closed(shard: &Shard) -> bool {
     shard
         .sequence_number_range()
         .is_some_and(|range| range.ending_sequence_number().is_some_and(|end| !end.is_empty()))
 }
 
-/// Gives the first mention of each shard the parents that only a later mention names. A third
-/// parent is left out.
-fn unite_repeats(shards: &mut [Shard]) {
+/// Adds to the first mention of each shard the parents that only a later mention names, up to two
+/// in all.
+fn merge_repeats(shards: &mut [Shard]) {
     let mut first_at = HashMap::with_capacity(shards.len());
     let mut repeats = Vec::new();
     for (i, shard) in shards.iter().enumerate() {
@@ -222,7 +222,8 @@ fn unite_repeats(shards: &mut [Shard]) {
     }
 }
 
-/// Kahn's algorithm; the error is the id of a shard on a cycle or below one.
+/// Sorts parents before their children, by Kahn's algorithm. The error is the id of a shard on a
+/// cycle.
 fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
     let mut at = HashMap::with_capacity(shards.len());
     for (i, shard) in shards.iter().enumerate() {
@@ -231,8 +232,7 @@ fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
     let mut children = vec![Vec::new(); shards.len()];
     let mut waits_for = vec![0_usize; shards.len()];
     for (i, shard) in shards.iter().enumerate() {
-        // A shard that is listed twice has the parents that either names, and the repeat follows
-        // it.
+        // A shard that is listed twice has the parents of both mentions, and precedes its repeat.
         let first = at[shard.shard_id()];
         if i != first {
             children[first].push(i);
@@ -257,8 +257,8 @@ fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
         }
     }
     if let Some(stuck) = waits_for.iter().position(|&n| n > 0) {
-        // Every shard that is stuck has a parent that is: going up from one, as many times as there
-        // are shards, ends on a cycle.
+        // Each stuck shard has a stuck parent: climbing as many steps as there are shards ends on a
+        // cycle.
         let mut stuck_parent = vec![stuck; shards.len()];
         for parent in (0..shards.len()).filter(|&i| waits_for[i] > 0) {
             for &child in &children[parent] {
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn aws_order_is_kept_as_it_is() {
+    fn the_order_of_aws_is_kept() {
         let list = ShardList::full(
             "s",
             vec![shard("0", &[]), shard("1", &["0"]), shard("2", &["0", "1"])],
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn children_before_parents_are_put_right() {
+    fn a_list_with_children_before_parents_is_sorted() {
         let mixed =
             vec![shard("3", &["1", "2"]), shard("1", &["4"]), shard("4", &[]), shard("2", &[])];
         assert_eq!(ids(&ShardList::full("s", mixed).unwrap()), ["4", "2", "1", "3"]);
@@ -314,13 +314,13 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_twice_in_one_list_is_no_cycle() {
+    fn a_shard_that_is_listed_twice_is_no_cycle() {
         let twice = vec![shard("1", &["0"]), shard("0", &[]), shard("1", &["0"])];
         assert_eq!(ids(&ShardList::full("s", twice).unwrap()), ["0", "1", "1"]);
     }
 
     #[test]
-    fn the_first_mention_of_a_shard_has_the_parents_of_all() {
+    fn the_first_mention_of_a_shard_gets_the_parents_of_all() {
         for (mentions, parents) in [
             ([&[][..], &["0"], &["0"]], [Some("0"), None]),
             ([&["0"], &[], &["1"]], [Some("0"), Some("1")]),
@@ -348,13 +348,13 @@ mod tests {
                 shard("1", &["0"]),
                 shard("2", &["7", "1"]),
             ],
-            // Only a repeat says so: as when a broken page follows a good one.
+            // Only a repeat names the cycle, as when a damaged page follows a good one.
             vec![shard("0", &[]), shard("0", &["0"])],
             vec![shard("9", &["0"]), shard("0", &[]), shard("1", &["0"]), shard("0", &["1"])],
         ] {
             let error = ShardList::full("orders", bad).unwrap_err().to_string();
             assert!(error.contains("own ancestor") && error.contains("orders"), "{error}");
-            assert!(!error.contains('9'), "names one below the cycle: {error}");
+            assert!(!error.contains('9'), "a shard below the cycle is named: {error}");
         }
     }
 
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn one_id_twice_is_one_parent() {
+    fn a_parent_that_is_named_twice_is_one_parent() {
         assert_eq!(parent_ids(&shard("2", &["1", "1"])), [Some("1"), None]);
         assert_eq!(parent_ids(&shard("2", &["", ""])), [None, None]);
     }

@@ -26,32 +26,33 @@ use crate::util::runtime::LastRuntime;
 
 const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
-/// About 30 years, as long as tokio's timers go.
+/// About 30 years, the limit of tokio's timers.
 const MAX_INTERVAL: Duration = Duration::from_hours(24 * 365 * 30);
 
-/// The lists of a stream's shards, one every `every`: the source that
-/// [`parents_first`](crate::lineage::parents_first) is fed with.
+/// Lists the shards of a stream once per `interval`: a source for
+/// [`parents_first`](crate::lineage::parents_first).
 ///
-/// The first list is full; from then on each asks only for what is newer than the greatest id seen
-/// (`ExclusiveStartShardId`), one request whatever the number of shards, except that [every ten
-/// minutes](ShardLists::full_listing_interval), and after `ResourceNotFoundException`, it is full
-/// again. Only one listing is under way at a time, and none unless the stream is polled.
+/// The first list is full. Later ones request only shards after the greatest known id
+/// (`ExclusiveStartShardId`), in one request whatever the number of shards, except that the list is
+/// full again [every 10 minutes](ShardLists::full_listing_interval) and after
+/// `ResourceNotFoundException`. At most one listing is in flight, and none unless the stream is
+/// polled.
 ///
 /// # Errors
 ///
-/// A listing that fails is one `Err`, and the stream goes on: the next attempt comes after half a
-/// second, then with a delay that doubles up to `every`, each shortened by a random part of up to a
-/// half. The SDK's own retries come before that. A request that is not answered within 60 s of
-/// being polled has failed too.
+/// A failed listing is one `Err`, and the stream continues: it retries after 500 ms, then with a
+/// delay that doubles up to `interval`; each delay is shortened at random by up to a half. The
+/// SDK's own retries come before that. A request that gets no response within 60 s of being polled
+/// fails too.
 ///
 /// # Panics
 ///
-/// If `every` is zero; one of more than 30 years counts as 30 years. Polling it panics outside a
-/// tokio runtime with its time driver enabled.
+/// If `interval` is zero. An interval of more than 30 years counts as 30 years. Polling it panics
+/// outside a tokio runtime with its time driver enabled.
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing: a listing under way is kept in the stream, and goes on at the
+/// Dropping `next()` loses nothing: a listing in flight stays in the stream, and continues at the
 /// next poll.
 ///
 /// ```no_run
@@ -81,7 +82,7 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Durat
         greatest: None,
         full_at: None,
         full_next: false,
-        first_asked_at: None,
+        first_listed_at: None,
         first_skew: None,
         was_missing: false,
         failures: 0,
@@ -100,28 +101,29 @@ pub struct ShardLists {
     full_interval: Duration,
     from: Option<DateTime>,
     include_closed: bool,
-    /// Made by the first poll: an interval needs a runtime.
+    /// Created by the first poll, since an interval needs a runtime.
     ticks: Option<IntervalStream>,
     runtime: LastRuntime,
     listing: Option<BoxFuture<'static, Result<ShardList, ListError>>>,
-    /// That one, or the last.
+    /// The listing in flight, or the last one.
     started: Option<StartedListing>,
     greatest: Option<String>,
-    /// When the last full list was begun.
+    /// When the last full listing that succeeded began.
     full_at: Option<Instant>,
     full_next: bool,
     /// When the first listing began, by the client's clock.
-    first_asked_at: Option<SystemTime>,
-    /// As the first response told it: the clock may be set right later.
+    first_listed_at: Option<SystemTime>,
+    /// The skew that the first response showed: the clock may be corrected later.
     first_skew: Option<ClockSkew>,
-    /// Kinesis knew no such stream, or no shard of it, and no list has come since.
+    /// Kinesis knew no such stream, or no shard of it, and no listing has succeeded since.
     was_missing: bool,
+    /// How many listings in a row have failed.
     failures: u32,
-    /// From the last failure to the next attempt.
+    /// The delay from the last failure to the next attempt.
     retry_in: Duration,
 }
 
-/// A listing that was begun.
+/// A listing that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StartedListing {
     number: u64,
@@ -134,18 +136,18 @@ pub(crate) struct StartedListing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListRequest {
-    /// The new shards: a shard was closed whose children are not known yet.
+    /// The new shards: a shard was closed with no known child.
     Additions,
-    /// All shards: a partial list named a shard whose parent is not known, or showed that the
-    /// stream was created again; or a reader was told that its shard does not exist, or got a
-    /// response that may be the end of its shard and does not say so.
+    /// All shards: a partial list named a shard with an unknown parent, or showed that the stream
+    /// was created again; or Kinesis told a reader that its shard does not exist, or sent a
+    /// response that may be the end of a shard and does not say so.
     Full,
 }
 
 impl ShardLists {
-    /// How often the list is full rather than of what is new.
+    /// Sets how often the list is full instead of partial.
     ///
-    /// A full list catches what a partial one cannot: a shard that was left out once, a stream that
+    /// A full list catches what a partial one cannot: a shard that was omitted once, a stream that
     /// was deleted and created again, and shards that have expired.
     ///
     /// # Default
@@ -161,7 +163,7 @@ impl ShardLists {
         self
     }
 
-    /// Leaves out of the full lists the shards that were closed before this time (the filter
+    /// Omits from the full lists the shards that were closed before this time (the filter
     /// `FROM_TIMESTAMP`).
     ///
     /// # Default
@@ -265,15 +267,15 @@ impl ShardLists {
         self.from = from;
     }
 
-    /// Under `from_timestamp`, let the full lists name the shards closed before it too, for an
-    /// earlier run's sake: what it has left of them is kept for as long as they are listed.
+    /// Makes the full lists name the shards that were closed before
+    /// [`from_timestamp`](Self::from_timestamp) too: an earlier run may have left them unfinished.
     pub(crate) fn set_include_closed(&mut self, include_closed: bool) {
         self.include_closed = include_closed;
     }
 
     fn begin(&mut self) {
         let (client, context) = (self.client.clone(), Arc::clone(&self.context));
-        // Timers are not exact: a tick that comes a little early is not to wait for the next.
+        // Timers are inexact: a tick that comes a little early must not wait for the next.
         let early = self.interval.min(self.full_interval) / 8;
         let full_is_due = self.full_next
             || self.full_at.is_none_or(|at| at.elapsed() + early >= self.full_interval);
@@ -288,10 +290,10 @@ impl ShardLists {
             at: Instant::now(),
         });
         let include_closed = self.include_closed;
-        self.first_asked_at.get_or_insert_with(|| now(&self.client));
+        self.first_listed_at.get_or_insert_with(|| now(&self.client));
         let stream_was_missing = self.was_missing && self.full_at.is_none();
         self.listing = Some(Box::pin(async move {
-            let list = one_list(client, context, query, include_closed).await?;
+            let list = fetch_list(client, context, query, include_closed).await?;
             Ok(ShardList { stream_was_missing, ..list })
         }));
     }
@@ -299,8 +301,8 @@ impl ShardLists {
     /// Tells the list when the run began, by Kinesis's clock.
     fn note_time(&mut self, listed: &mut Result<ShardList, ListError>) {
         self.first_skew = self.first_skew.or(self.context.clock.skew());
-        if let (Ok(list), Some(asked_at)) = (listed, self.first_asked_at) {
-            list.first_asked_at = self.first_skew.unwrap_or_default().to_server_time(asked_at);
+        if let (Ok(list), Some(listed_at)) = (listed, self.first_listed_at) {
+            list.first_listed_at = self.first_skew.unwrap_or_default().to_server_time(listed_at);
         }
     }
 
@@ -323,7 +325,7 @@ impl ShardLists {
         );
     }
 
-    /// Sets the time of the next attempt.
+    /// Schedules the next attempt.
     fn note_failure(&mut self, error: &ListError) {
         let is_missing = match error {
             ListError::StreamNotFound { .. } => true,
@@ -340,7 +342,7 @@ impl ShardLists {
     }
 }
 
-/// Whether Kinesis lists the shard as closed now; none if it does not list the shard.
+/// Lists the shards, and returns whether the shard is closed; none if it is unlisted.
 pub(crate) async fn is_listed_as_closed(
     client: &Client,
     context: &StreamContext,
@@ -351,7 +353,7 @@ pub(crate) async fn is_listed_as_closed(
     Ok(shard.map(|shard| is_closed(&shard)))
 }
 
-/// Lists the children of a shard. As they are newer, their ids follow its own.
+/// Lists the children of a shard. They are newer, so that their ids are greater.
 pub(crate) async fn list_children(
     client: &Client,
     context: &StreamContext,
@@ -369,7 +371,8 @@ pub(crate) async fn list_children(
     Ok(pages.into_shards().filter_map(as_child).collect())
 }
 
-async fn one_list(
+/// Performs one listing.
+async fn fetch_list(
     client: Client,
     context: Arc<StreamContext>,
     query: Query,
@@ -381,7 +384,7 @@ async fn one_list(
     let mut extent =
         if matches!(query, Query::After(_)) { Extent::Additions } else { Extent::Full };
     if include_closed && matches!(query, Query::FromTimestamp(_)) {
-        // The full list comes second, so that it holds all that the filtered one does.
+        // The full list comes second, so that it holds all shards of the filtered one.
         let only = ShardList::from_pages(Arc::clone(&context), Extent::Full, pages)?;
         extent = Extent::Filtered(
             only.pages.into_iter().flatten().map(|shard| shard.shard_id).collect(),
@@ -398,7 +401,7 @@ impl Stream for ShardLists {
         let this = &mut *self;
         let interval = this.interval;
         if this.runtime.has_changed() {
-            // Their timers are those of the other runtime.
+            // Both hold timers of the other runtime.
             (this.ticks, this.listing) = (None, None);
         }
         let ticks = this.ticks.get_or_insert_with(|| {
@@ -432,7 +435,7 @@ impl fmt::Debug for ShardLists {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShardLists")
             .field("stream", &self.context.id.name())
-            .field("every", &self.interval)
+            .field("interval", &self.interval)
             .field("listing", &self.is_listing())
             .field("failures", &self.failures)
             .finish_non_exhaustive()

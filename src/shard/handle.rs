@@ -205,8 +205,8 @@ impl ShardHandle {
         &self.offer.start
     }
 
-    /// Returns each parent's id and how it ended: no parent for an original shard of the stream, one
-    /// after a split, two after a merge (the parent, then the adjacent parent).
+    /// Returns each parent's id and how it ended: no parent for an original shard of the stream,
+    /// one after a split, two after a merge (the parent, then the adjacent parent).
     pub fn parents(&self) -> impl Iterator<Item = (&str, ParentOutcome)> {
         let Offer { shard, parents, .. } = &*self.offer;
         [shard.parent_shard_id(), shard.adjacent_parent_shard_id()]
@@ -215,14 +215,20 @@ impl ShardHandle {
             .filter_map(|(id, outcome)| Some((id?, outcome?)))
     }
 
-    /// Returns a `GetShardIterator` request for this shard from its [`start`](Self::start), ready to
-    /// be sent.
+    /// Returns a `GetShardIterator` request for this shard from its [`start`](Self::start), ready
+    /// to be sent.
     ///
     /// ```
-    /// # async fn first_iterator(client: &aws_sdk_kinesis::Client, shard: &kinesis_shards::ShardHandle)
-    /// # -> Result<Option<String>, aws_sdk_kinesis::Error> {
+    /// use aws_sdk_kinesis::Client;
+    /// use kinesis_shards::ShardHandle;
+    ///
+    /// # async fn example(
+    /// #     client: &Client,
+    /// #     shard: &ShardHandle,
+    /// # ) -> Result<Option<String>, aws_sdk_kinesis::Error> {
     /// let iterator = shard.get_shard_iterator(client).send().await?.shard_iterator;
-    /// # Ok(iterator) }
+    /// # Ok(iterator)
+    /// # }
     /// ```
     #[must_use]
     pub fn get_shard_iterator(&self, client: &Client) -> GetShardIteratorFluentBuilder {
@@ -250,12 +256,12 @@ impl ShardHandle {
         self.end(HandleOutcome::Closed(ParentOutcome::Completed, children.into_iter().collect()));
     }
 
-    /// Gives the shard back unfinished: it is re-offered with the same start, and its children still
-    /// wait.
+    /// Gives the shard back unfinished: it is re-offered with the same start, and its children
+    /// still wait.
     ///
     /// A shard that started at [`Latest`](StartPosition::Latest) is re-offered with the
-    /// [`Timestamp`](StartPosition::Timestamp) when the run began, by Kinesis's clock or up to about
-    /// a second earlier: a second `LATEST` would skip what was written since the first.
+    /// [`Timestamp`](StartPosition::Timestamp) when the run began, by Kinesis's clock or up to
+    /// about a second earlier: a second `LATEST` would skip what was written since the first.
     ///
     /// The delay before the re-offer grows from 100 ms to the poll interval while the same shard
     /// keeps being abandoned. It starts again from 100 ms after a handle was held for longer than
@@ -275,8 +281,8 @@ impl ShardHandle {
         Arc::clone(&self.offer)
     }
 
-    /// Reports that Kinesis knows no such shard: it is closed if the next complete listing omits it,
-    /// and re-offered otherwise.
+    /// Reports that Kinesis knows no such shard: it is closed if the next complete listing omits
+    /// it, and re-offered otherwise.
     pub(crate) fn expire(self) {
         self.end(HandleOutcome::Expired);
     }

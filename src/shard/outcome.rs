@@ -10,8 +10,8 @@ pub enum OnDrop {
     #[default]
     Close,
     /// The shard is re-offered with the same start, and its children wait. Only
-    /// [`complete`](crate::ShardHandle::complete) closes a shard then: use it for consumers that may
-    /// fail half-way.
+    /// [`complete`](crate::ShardHandle::complete) closes a shard then: use it for consumers that
+    /// may fail half-way.
     Reoffer,
 }
 

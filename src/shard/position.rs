@@ -3,8 +3,8 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 
 /// Where a run begins in the stream as a whole.
 ///
-/// It determines the [`StartPosition`] of each shard, so that nothing written after the run began is
-/// skipped:
+/// It determines the [`StartPosition`] of each shard, so that nothing written after the run began
+/// is skipped:
 ///
 /// | | shards of the first listing | shards listed later |
 /// |---|---|---|
@@ -30,9 +30,9 @@ pub enum StartAt {
     /// after the reader was created. If it came later, failed or was lost, they request the records
     /// written since the reader was created, by Kinesis's clock. The skew of the client's clock is
     /// known from the `Date` of each `ListShards` response, and rounded so that nothing is skipped:
-    /// a reader may begin with records written about a second earlier. If the `Date` is ahead of the
-    /// shard's clock, Kinesis refuses that time once, and the reader begins five minutes before it.
-    /// A `Date` that is ahead of the client by more than five minutes is ignored.
+    /// a reader may begin with records written about a second earlier. If the `Date` is ahead of
+    /// the shard's clock, Kinesis refuses that time once, and the reader begins five minutes
+    /// before it. A `Date` that is ahead of the client by more than five minutes is ignored.
     Latest,
     /// Records written at this time or later.
     Timestamp(DateTime),

@@ -1,9 +1,9 @@
-//! Children known early, and the listings that are wanted for those that are not.
+//! Children that `complete_with` names, and the listings that find the others.
 
 use super::*;
 
 #[test]
-fn the_children_of_the_last_get_records_are_known_at_once() {
+fn children_that_complete_with_names_are_ready_at_once() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     let parent = driven.one();
     parent.complete_with([child_shard(1, &[0]), child_shard(2, &[0])]);
@@ -11,13 +11,13 @@ fn the_children_of_the_last_get_records_are_known_at_once() {
     assert_eq!(ids(&children), [1, 2]);
     assert_eq!(outcomes(&children[0]), [ParentOutcome::Completed]);
     assert_eq!(children[0].start(), &StartPosition::TrimHorizon);
-    assert_eq!(driven.take_list_request(), None, "no listing is needed");
+    assert_eq!(driven.take_list_request(), None, "no listing is requested");
     driven.list(vec![shard(0, &[]), shard(1, &[0]), shard(2, &[0])]);
     driven.nothing();
 }
 
 #[test]
-fn a_merged_child_named_by_one_parent_waits_for_the_other() {
+fn a_child_of_a_merge_that_one_parent_names_waits_for_the_other() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[])]);
     let mut parents = driven.ready();
     parents.remove(0).complete_with([child_shard(2, &[0, 1])]);
@@ -28,8 +28,8 @@ fn a_merged_child_named_by_one_parent_waits_for_the_other() {
 }
 
 #[test]
-fn children_that_make_no_sense_are_left_to_the_next_list() {
-    for nonsense in [
+fn a_malformed_child_is_left_to_the_next_list() {
+    for malformed in [
         child_shard(2, &[]),
         child_shard(2, &[1]),
         child_shard(2, &[0, 0]),
@@ -40,16 +40,16 @@ fn children_that_make_no_sense_are_left_to_the_next_list() {
     ] {
         let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[])]);
         let mut out = driven.ready();
-        let text = format!("{nonsense:?}");
-        out.remove(0).complete_with([nonsense]);
+        let text = format!("{malformed:?}");
+        out.remove(0).complete_with([malformed]);
         driven.nothing();
         assert_eq!(driven.take_list_request(), Some(ListRequest::Additions), "{text}");
-        assert_eq!(driven.take_list_request(), None, "told once");
+        assert_eq!(driven.take_list_request(), None, "requested once");
     }
 }
 
 #[test]
-fn one_closing_with_no_known_child_wants_one_listing_and_so_does_a_burst() {
+fn one_closing_without_a_known_child_requests_one_listing_and_so_does_a_burst() {
     let mut driven = Driven::with((0..1_001).map(|n| shard(n, &[])).collect());
     let mut out = driven.ready();
     assert_eq!(driven.take_list_request(), None);
@@ -65,12 +65,12 @@ fn one_closing_with_no_known_child_wants_one_listing_and_so_does_a_burst() {
     assert_eq!(
         driven.take_list_request(),
         None,
-        "closed early: the list brought no child, and that is that"
+        "the list names no child: the shards were closed early"
     );
 }
 
 #[test]
-fn a_closing_whose_children_come_with_the_listing_under_way_wants_no_other() {
+fn a_closing_whose_children_come_with_the_listing_in_flight_requests_no_other() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[])]);
     let mut out = driven.ready();
     out.remove(0).complete();
@@ -84,7 +84,7 @@ fn a_closing_whose_children_come_with_the_listing_under_way_wants_no_other() {
 }
 
 #[test]
-fn a_partial_list_says_nothing_of_what_it_leaves_out() {
+fn a_partial_list_says_nothing_about_the_shards_that_it_omits() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     let zero = driven.one();
     driven.send(ShardList::additions("orders", vec![shard(3, &[2])]));
@@ -92,7 +92,7 @@ fn a_partial_list_says_nothing_of_what_it_leaves_out() {
     assert_eq!(
         driven.take_list_request(),
         Some(ListRequest::Full),
-        "is the parent expired, or was it left out?"
+        "the parent has expired, or was omitted"
     );
     driven.list(vec![shard(0, &[]), shard(2, &[0]), shard(3, &[2])]);
     driven.nothing();
@@ -104,16 +104,16 @@ fn a_partial_list_says_nothing_of_what_it_leaves_out() {
 }
 
 #[test]
-fn one_named_child_that_makes_no_sense_wants_a_listing_though_the_other_does() {
+fn one_malformed_child_of_two_requests_a_listing() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     driven.one().complete_with([child_shard(1, &[0]), child_shard(2, &[0, 77])]);
     assert_eq!(driven.one().id(), id(1));
     assert_eq!(driven.take_list_request(), Some(ListRequest::Additions));
-    assert_eq!(driven.take_list_request(), None, "told once");
+    assert_eq!(driven.take_list_request(), None, "requested once");
 }
 
 #[test]
-fn a_child_that_is_named_and_known_already_wants_no_listing() {
+fn a_child_that_is_known_already_requests_no_listing() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     driven.one().complete_with([child_shard(1, &[0])]);
     assert_eq!(driven.one().id(), id(1));

@@ -1,10 +1,10 @@
-//! What unusual families cost, counted in comparisons of keys.
+//! The cost of unusual shard graphs, counted in comparisons of keys.
 
 use super::*;
 use crate::lineage::key::comparisons;
 
-/// Drives a lineage through these lists, completing whatever is offered in between, and returns how
-/// many shards were offered and how many comparisons that took.
+/// Drives a lineage through these lists, completes all shards, and returns how many shards were
+/// offered and how many comparisons that took.
 fn run(lists: Vec<Vec<Shard>>) -> (usize, usize) {
     comparisons::take();
     let mut driven = Driven::with(Vec::new());
@@ -36,10 +36,10 @@ fn ids_that_are_far_apart_cost_no_more_than_consecutive_ones() {
 }
 
 #[test]
-fn late_parents_below_a_long_chain_that_waits_cost_no_more_than_other_shards() {
+fn late_parents_below_a_long_waiting_chain_cost_no_more_than_other_shards() {
     const COUNT: u64 = 2_000;
-    // A root that is out; a chain below it; and merge children of the root, whose other parents are
-    // missing.
+    // An offered root, a chain below it, and merge children of the root whose other parents are
+    // unlisted.
     let chain = (1..=COUNT).map(|n| shard(n, &[n - 1]));
     let children = (1..=COUNT).map(|n| shard(20_000 + n, &[0, 10_000 + n]));
     let all = || [shard(0, &[])].into_iter().chain(chain.clone()).chain(children.clone());
@@ -50,7 +50,7 @@ fn late_parents_below_a_long_chain_that_waits_cost_no_more_than_other_shards() {
 }
 
 #[test]
-fn many_children_of_one_missing_parent_cost_no_more_than_other_shards() {
+fn many_children_of_one_unlisted_parent_cost_no_more_than_other_shards() {
     const COUNT: u64 = 2_000;
     let roots = (0..COUNT).map(|n| shard(n, &[]));
     let children = (0..COUNT).map(|n| shard(10_000 + n, &[n, 9_999]));
@@ -59,11 +59,11 @@ fn many_children_of_one_missing_parent_cost_no_more_than_other_shards() {
     assert!(comparisons < 30 * offered, "{comparisons} comparisons");
 }
 
-/// Each late parent is, by another list, a descendant of its own child.
+/// By the second list, each late parent is a descendant of its own child.
 #[test]
 fn many_cycles_are_cut_in_one_search() {
     const COUNT: u64 = 2_000;
-    // `n` waits for the root and is to be a child of `10_000 + n`, which is a child of `n + 1`.
+    // `n` waits for the root and is a child of `10_000 + n`, which is a child of `n + 1`.
     let children = || (1..=COUNT).map(|n| shard(n, &[0, 10_000 + n]));
     let others = || (1..=COUNT).map(|n| shard(n, &[0]));
     let late = (1..=COUNT).map(|n| shard(10_000 + n, &[n % COUNT + 1]));
@@ -71,16 +71,16 @@ fn many_cycles_are_cut_in_one_search() {
         [shard(0, &[])].into_iter().chain(children()).collect(),
         [shard(0, &[])].into_iter().chain(others()).chain(late).collect(),
     ]);
-    assert_eq!(offered, 4_001, "none waits for itself");
+    assert_eq!(offered, 4_001, "no shard waits for itself");
     assert!(comparisons < 60 * offered, "{comparisons} comparisons");
 }
 
 #[test]
 fn only_the_links_of_a_cycle_are_cut() {
-    // 2 waits for 1, and for 3 that is missing; 5 waits for 1, and for 4 that is missing.
+    // 2 waits for 1 and the unlisted 3; 5 waits for 1 and the unlisted 4.
     let mut driven = Driven::with(vec![shard(1, &[]), shard(2, &[1, 3]), shard(5, &[1, 4])]);
     let one = driven.one();
-    // 3 is a child of 2: that is a cycle. 4 is a child of 2 as well, which is none.
+    // 3 is a child of 2, which is a cycle. 4 is a child of 2 too, which is no cycle.
     driven.list(vec![
         shard(1, &[]),
         shard(2, &[1]),
@@ -103,7 +103,7 @@ fn only_the_links_of_a_cycle_are_cut() {
 }
 
 #[test]
-fn a_child_that_one_list_names_without_and_with_its_parent_waits_for_it() {
+fn a_child_that_a_list_names_with_and_without_its_parent_waits_for_it() {
     for list in [
         vec![shard(1, &[]), shard(1, &[0]), shard(0, &[])],
         vec![shard(0, &[]), shard(1, &[]), shard(1, &[0])],
@@ -119,7 +119,7 @@ fn a_child_that_one_list_names_without_and_with_its_parent_waits_for_it() {
 }
 
 #[test]
-fn a_child_that_one_page_names_with_one_and_with_both_parents_waits_for_both() {
+fn a_child_that_a_response_names_with_one_and_with_both_parents_waits_for_both() {
     for children in [
         [child_shard(2, &[0]), child_shard(2, &[0, 1])],
         [child_shard(2, &[0, 1]), child_shard(2, &[0])],

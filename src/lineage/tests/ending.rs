@@ -1,4 +1,4 @@
-//! When the stream ends, and what still comes before.
+//! The end of the stream, and the shards that still come before it.
 
 use super::*;
 
@@ -6,14 +6,14 @@ use futures::stream::FusedStream;
 use tokio::time::{Duration, advance};
 
 #[test]
-fn it_ends_when_its_lists_and_its_handles_have_ended() {
+fn the_stream_ends_when_its_lists_and_handles_have_ended() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     driven.lists = None;
     let Poll::Ready(Some(Ok(parent))) = driven.poll() else { panic!("no shard") };
     assert!(driven.poll().is_pending(), "a child waits");
     parent.complete();
     let Poll::Ready(Some(Ok(child))) = driven.poll() else { panic!("no child") };
-    assert!(driven.poll().is_pending(), "the child may be handed back");
+    assert!(driven.poll().is_pending(), "the child may be abandoned");
     assert!(!driven.lineage.is_terminated());
     driven.wakes();
     drop(child);
@@ -25,14 +25,14 @@ fn it_ends_when_its_lists_and_its_handles_have_ended() {
 }
 
 #[test]
-fn lists_that_name_no_shard_end_it_at_once() {
+fn the_stream_ends_at_once_if_the_lists_name_no_shard() {
     let mut driven = Driven::with(vec![]);
     driven.lists = None;
     assert!(matches!(driven.poll(), Poll::Ready(None)));
 }
 
 #[test]
-fn children_that_are_named_after_the_lists_have_ended_come() {
+fn children_that_are_named_after_the_lists_have_ended_are_offered() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     driven.lists = None;
     let Poll::Ready(Some(Ok(parent))) = driven.poll() else { panic!("no shard") };
@@ -45,7 +45,7 @@ fn children_that_are_named_after_the_lists_have_ended_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_abandoned_comes_back_under_for_each_concurrent_before_it_ends() {
+async fn an_abandoned_shard_is_reoffered_under_for_each_concurrent_before_the_end() {
     let Driven { lists, lineage, .. } = Driven::with(vec![shard(0, &[])]);
     drop(lists);
     let opened = std::sync::Mutex::new(Vec::new());
@@ -64,7 +64,7 @@ async fn what_is_abandoned_comes_back_under_for_each_concurrent_before_it_ends()
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_fused_as_select_needs_it() {
+async fn the_stream_is_fused_as_select_requires() {
     let Driven { lists, mut lineage, .. } = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     drop(lists);
     let mut ticks = stream::repeat(()).take(1_000).fuse();
@@ -85,14 +85,14 @@ async fn it_is_fused_as_select_needs_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_does_not_end_while_a_shard_is_on_its_way_back() {
+async fn the_stream_does_not_end_before_an_abandoned_shard_is_reoffered() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     driven.lists = None;
     let Poll::Ready(Some(Ok(handle))) = driven.poll() else { panic!("no shard") };
     handle.abandon();
     assert!(driven.poll().is_pending());
     advance(Duration::from_millis(101)).await;
-    let Poll::Ready(Some(Ok(again))) = driven.poll() else { panic!("it has not come back") };
+    let Poll::Ready(Some(Ok(again))) = driven.poll() else { panic!("no re-offer") };
     again.complete();
     assert!(matches!(driven.poll(), Poll::Ready(None)));
 }

@@ -1,4 +1,4 @@
-//! What is forgotten, and streams that are created again.
+//! Shards that are forgotten, and streams that are created again.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn a_shard_is_forgotten_after_two_full_lists_without_it_and_not_after_a_short_on
     assert_eq!(
         driven.lineage.tracked(),
         2,
-        "one short list forgets nothing, and offers nothing again"
+        "one list that omits a shard forgets nothing, and nothing is offered again"
     );
     driven.list(vec![shard(1, &[0])]);
     driven.send(ShardList::additions("orders", vec![]));
@@ -29,7 +29,7 @@ fn a_shard_is_forgotten_after_two_full_lists_without_it_and_not_after_a_short_on
     driven.list(vec![shard(2, &[])]);
     driven.list(vec![shard(2, &[])]);
     driven.nothing();
-    assert_eq!(driven.lineage.tracked(), 2, "a shard that is out is never forgotten");
+    assert_eq!(driven.lineage.tracked(), 2, "an offered shard is never forgotten");
     child.complete();
     driven.nothing();
     driven.list(vec![shard(2, &[])]);
@@ -53,11 +53,11 @@ fn a_full_list_without_a_shard_changes_nothing() {
     assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
     driven.list(vec![]);
     driven.nothing();
-    assert_eq!(driven.take_list_request(), Some(ListRequest::Full), "that list has not answered");
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full), "that list resolves nothing");
 }
 
 #[test]
-fn a_stream_created_again_under_its_name_is_a_new_one() {
+fn a_stream_created_again_under_its_name_is_a_new_stream() {
     let mut driven = Driven::with(vec![
         shard_from(0, &[], "111"),
         shard_from(1, &[], "112"),
@@ -78,11 +78,11 @@ fn a_stream_created_again_under_its_name_is_a_new_one() {
     zero.complete();
     assert_eq!(driven.one().id(), id(1));
     driven.nothing();
-    assert_eq!(driven.lineage.tracked(), 2, "of the old stream nothing is left");
+    assert_eq!(driven.lineage.tracked(), 2, "no shard of the old stream is left");
 }
 
 #[test]
-fn a_partial_list_that_shows_a_new_stream_wants_a_full_one() {
+fn a_partial_list_that_shows_a_new_stream_requests_a_full_one() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
     let _old = driven.one();
     driven.send(ShardList::additions("orders", vec![shard_from(0, &[], "211")]));
@@ -90,9 +90,9 @@ fn a_partial_list_that_shows_a_new_stream_wants_a_full_one() {
     assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
 }
 
-/// The old stream's shard is closed, but it is not the parent that the new stream's child names.
+/// The old stream's shard is closed, but is not the parent that the new stream's child names.
 #[test]
-fn a_child_of_a_new_stream_does_not_take_an_old_namesake_for_its_parent() {
+fn a_shard_of_the_old_stream_is_no_parent_of_a_new_stream_s_child() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
     driven.one().complete();
     let new = || vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")];
@@ -117,10 +117,10 @@ fn a_shard_whose_number_is_revised_from_zero_is_the_same_shard() {
     assert_eq!(driven.one().id(), id(0), "back to 0: created again");
 }
 
-/// A partial list names what follows the greatest id that is known, and of a new stream with more
-/// shards that is a part of it.
+/// A partial list names the shards after the greatest known id. Of a new stream with more shards,
+/// these are a part.
 #[test]
-fn what_a_partial_list_named_of_a_new_stream_is_not_offered_again() {
+fn a_shard_of_the_new_stream_that_a_partial_list_named_is_not_offered_again() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
     let old = driven.one();
     let new = || {
@@ -129,11 +129,11 @@ fn what_a_partial_list_named_of_a_new_stream_is_not_offered_again() {
     };
     driven.send(ShardList::additions("orders", new()[1..].to_vec()));
     let one = driven.one();
-    assert_eq!(one.id(), id(1), "3 waits for it, and 2 for the 0 that is gone");
+    assert_eq!(one.id(), id(1), "3 waits for it, and 2 for the new 0");
 
     driven.list(new().to_vec());
     let zero = driven.one();
-    assert_eq!(zero.id(), id(0), "the others are out, or wait");
+    assert_eq!(zero.id(), id(0), "the others were offered, or wait");
     old.complete();
     driven.nothing();
     one.complete();
@@ -141,12 +141,12 @@ fn what_a_partial_list_named_of_a_new_stream_is_not_offered_again() {
     zero.complete();
     assert_eq!(driven.one().id(), id(2));
     driven.nothing();
-    assert_eq!(driven.lineage.tracked(), 4, "of the old stream nothing is left");
+    assert_eq!(driven.lineage.tracked(), 4, "no shard of the old stream is left");
 }
 
-/// Whose child it was, its id alone does not tell: it is offered twice rather than never.
+/// Its id does not tell which stream it belongs to: it is offered twice rather than never.
 #[test]
-fn a_shard_that_only_its_parent_named_may_be_the_old_streams() {
+fn a_shard_that_only_its_parent_named_may_belong_to_the_old_stream() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
     driven.one().complete_with([child_shard(1, &[0])]);
     let _old = driven.one();
@@ -155,7 +155,7 @@ fn a_shard_that_only_its_parent_named_may_be_the_old_streams() {
 }
 
 #[test]
-fn a_shard_in_doubt_of_a_new_stream_stays_in_doubt() {
+fn a_report_about_the_new_stream_is_kept() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
     let _old = driven.one();
     driven.send(ShardList::additions("orders", vec![shard_from(1, &[], "211")]));
@@ -166,11 +166,11 @@ fn a_shard_in_doubt_of_a_new_stream_stays_in_doubt() {
     assert_eq!(
         driven.take_list_request(),
         Some(ListRequest::Full),
-        "the list may have begun before the doubt"
+        "the list may have begun before the report"
     );
     driven.list(vec![shard_from(0, &[], "211")]);
     driven.nothing();
     driven.list(vec![shard_from(0, &[], "211")]);
     driven.nothing();
-    assert_eq!(driven.lineage.tracked(), 1, "it was closed, and is forgotten");
+    assert_eq!(driven.lineage.tracked(), 1, "the shard was closed, and is forgotten");
 }

@@ -1,12 +1,12 @@
-//! The combinator by itself: hand-made lists in, wake-ups and polls counted.
+//! The combinator alone, fed with lists made by hand. Wake-ups and polls are counted.
 
+mod abandoned;
 mod children;
-mod claims;
 mod cost;
-mod doubt;
+mod end_claims;
 mod ending;
-mod handed_back;
 mod memory;
+mod not_found;
 mod order;
 mod random;
 mod starts;
@@ -71,7 +71,7 @@ fn child_shard(n: u64, parents: &[u64]) -> ChildShard {
         .unwrap()
 }
 
-/// Counts how often it was woken.
+/// A waker that counts its wake-ups.
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -83,7 +83,7 @@ impl Wake for Woken {
 
 type Lists = mpsc::UnboundedReceiver<Result<ShardList, ListError>>;
 
-/// A lineage fed by hand, polled by hand.
+/// A lineage that is fed and polled by hand.
 struct Driven {
     lists: Option<mpsc::UnboundedSender<Result<ShardList, ListError>>>,
     lineage: ParentsFirst<Lists>,
@@ -115,7 +115,7 @@ impl Driven {
         self.lineage.poll_next_unpin(&mut Context::from_waker(&waker))
     }
 
-    /// All that is ready now.
+    /// Returns all shards that are ready.
     fn ready(&mut self) -> Vec<ShardHandle> {
         std::iter::from_fn(|| match self.poll() {
             Poll::Ready(shard) => shard.map(Result::unwrap),

@@ -1,4 +1,4 @@
-//! Which shard is offered when, whatever the lists are like.
+//! The order of offers, for lists of any order and content.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn a_merge_waits_for_both_parents() {
 }
 
 #[test]
-fn listing_order_3_1_4_2() {
+fn a_list_in_any_order_is_offered_parents_first() {
     let mut driven =
         Driven::with(vec![shard(3, &[1]), shard(1, &[]), shard(4, &[3, 2]), shard(2, &[1])]);
     let one = driven.one();
@@ -34,7 +34,7 @@ fn listing_order_3_1_4_2() {
 }
 
 #[test]
-fn a_parent_that_is_unlisted_has_expired() {
+fn an_unlisted_parent_counts_as_expired() {
     let mut driven = Driven::with(vec![shard(7, &[3]), shard(9, &[7, 8])]);
     let seven = driven.one();
     assert_eq!(outcomes(&seven), [ParentOutcome::Unlisted]);
@@ -43,7 +43,7 @@ fn a_parent_that_is_unlisted_has_expired() {
 }
 
 #[test]
-fn a_parent_that_appears_later_than_its_child_is_waited_for_while_the_child_waits() {
+fn a_child_that_waits_also_waits_for_a_parent_that_is_listed_late() {
     let mut driven = Driven::with(vec![shard(1, &[]), shard(2, &[0, 1])]);
     let one = driven.one();
     driven.list(vec![shard(0, &[]), shard(1, &[]), shard(2, &[0, 1])]);
@@ -55,7 +55,7 @@ fn a_parent_that_appears_later_than_its_child_is_waited_for_while_the_child_wait
 }
 
 #[test]
-fn a_parent_that_appears_after_its_child_was_offered_is_offered_itself() {
+fn a_parent_that_is_listed_after_its_child_was_offered_is_offered_too() {
     let mut driven = Driven::with(vec![shard(2, &[0])]);
     let child = driven.one();
     driven.list(vec![shard(0, &[]), shard(2, &[0])]);
@@ -66,7 +66,7 @@ fn a_parent_that_appears_after_its_child_was_offered_is_offered_itself() {
 }
 
 #[test]
-fn late_parents_cannot_close_a_circle() {
+fn late_parents_cannot_complete_a_cycle() {
     let mut driven = Driven::with(vec![shard(1, &[]), shard(2, &[3, 1])]);
     let one = driven.one();
     driven.list(vec![shard(1, &[]), shard(2, &[9, 1]), shard(3, &[2])]);
@@ -79,7 +79,7 @@ fn late_parents_cannot_close_a_circle() {
 }
 
 #[test]
-fn a_known_parent_stays_one_when_it_drops_out_of_later_lists() {
+fn a_known_parent_stays_a_parent_when_later_lists_omit_it() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     let parent = driven.one();
     for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! Random families, listed in every wrong way, against an oracle that knows their true history.
+//! Random shard graphs, listed in wrong ways, against an oracle that knows their true history.
 
 mod starts;
 mod world;
@@ -12,32 +12,32 @@ use crate::listing::shard_list::ShardList;
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::position::StartAt;
 
-/// One thing that happens; the numbers pick among what there is.
+/// One event. The numbers pick among the shards that exist.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Split(usize),
     Merge(usize, usize),
-    /// The records of the oldest shard that the consumer has closed expire.
+    /// The oldest shard that the consumer has closed expires.
     Expire,
-    /// A full listing, in an order and with repeats and omissions made from the seed; one in `omit`
-    /// shards is left out, none if 0.
+    /// A full list, with order, repeats and omissions derived from the seed: it omits one in `omit`
+    /// shards, or none if that is 0.
     Full {
         seed: u64,
         omit: u64,
     },
-    /// A listing of what is newer than the greatest id listed.
+    /// A list of the shards after the greatest listed id.
     Additions {
         seed: u64,
     },
     Take,
     Complete(usize),
-    /// Completes it with the `ChildShards` of its last `GetRecords`.
+    /// Completes a shard with the `ChildShards` of its last `GetRecords`.
     CompleteWith(usize),
     Drop(usize),
-    HandBack(usize),
-    /// One that was handed back is offered again.
+    Abandon(usize),
+    /// An abandoned shard is re-offered.
     Reoffer(usize),
-    /// Its reader is told that there is no such shard.
+    /// A reader is told that there is no such shard.
     NotFound(usize),
     /// A full listing begins.
     Begin,
@@ -57,7 +57,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             3 => pick.clone().prop_map(Step::Complete),
             2 => pick.clone().prop_map(Step::CompleteWith),
             1 => pick.clone().prop_map(Step::Drop),
-            2 => pick.clone().prop_map(Step::HandBack),
+            2 => pick.clone().prop_map(Step::Abandon),
             2 => pick.clone().prop_map(Step::Reoffer),
             1 => pick.prop_map(Step::NotFound),
             1 => Just(Step::Begin),
@@ -66,8 +66,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     )
 }
 
-/// Where a run begins, what it resumes, and the splits and merges before it: of each shard that
-/// there is then, whether it is named, and as finished.
+/// Where a run begins, the splits and merges before it, and what it resumes: picks of shards, and
+/// whether each is finished.
 #[derive(Debug, Clone)]
 struct Run {
     start: StartAt,
@@ -102,7 +102,7 @@ fn number(id: &str) -> usize {
     id["shardId-".len()..].parse().unwrap()
 }
 
-/// A small generator, so that a list's disorder is a function of its seed.
+/// Shuffles by a small generator, so that the order of a list is a function of its seed.
 fn shuffle<T>(items: &mut [T], mut seed: u64) {
     for i in (1..items.len()).rev() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -111,10 +111,18 @@ fn shuffle<T>(items: &mut [T], mut seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn every_shard_once_and_none_before_its_parents(roots in 1..6_usize, run in runs(), steps in steps()) {
+    fn every_shard_is_offered_once_and_none_before_its_parents(
+        roots in 1..6_usize,
+        run in runs(),
+        steps in steps(),
+    ) {
         let mut world = World::new(roots, &run)?;
         for step in steps {
             world.step(step)?;
@@ -125,10 +133,12 @@ proptest! {
         prop_assert!(never.is_empty(), "never offered: {:?}", never);
         prop_assert!(!world.graph.is_waiting());
 
-        // All are closed, and the last two full lists named what is not expired: just that is
-        // remembered.
+        // All shards are closed, and those that the last two full lists named are remembered.
         prop_assert_eq!(world.graph.len(), world.listed().len());
-        let other = || ShardList::full("orders", vec![Shard::builder().shard_id("other").build().unwrap()]).unwrap();
+        let other = || {
+            let shard = Shard::builder().shard_id("other").build().unwrap();
+            ShardList::full("orders", vec![shard]).unwrap()
+        };
         world.graph.absorb(other());
         let (id, _) = world.graph.next_ready().unwrap();
         world.graph.close(&id, ParentOutcome::Completed, Vec::new());

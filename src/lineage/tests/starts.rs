@@ -1,4 +1,4 @@
-//! Where each shard starts: `StartAt` and `resume`.
+//! Where each shard starts, by `StartAt` and `resume`.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn assert_start(handles: &[ShardHandle], expected: &[(u64, StartPosition)]) {
 use StartPosition::{After, Latest, TrimHorizon};
 
 #[test]
-fn latest_replays_nothing_of_a_stream_that_was_resharded_before() {
+fn latest_replays_nothing_of_a_stream_that_was_resharded_earlier() {
     let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Latest));
     driven.list(vec![
         closed(shard(0, &[])),
@@ -30,9 +30,9 @@ fn latest_replays_nothing_of_a_stream_that_was_resharded_before() {
 }
 
 #[test]
-fn latest_loses_nothing_while_the_first_listing_is_made() {
-    // 0 was still open on the first page, and its children are on the second: 1 and the children of
-    // 2, closed already.
+fn latest_loses_nothing_during_the_first_listing() {
+    // The stream is resharded between the pages: 0 is open on the first page, and the second names
+    // its children 1 and 2, and the child of 2.
     let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Latest));
     driven.list(vec![shard(0, &[]), shard(1, &[0]), closed(shard(2, &[0])), shard(3, &[2])]);
     let zero = driven.ready();
@@ -45,7 +45,7 @@ fn latest_loses_nothing_while_the_first_listing_is_made() {
 }
 
 #[test]
-fn a_timestamp_is_for_the_shards_of_the_first_list_that_have_no_parent_in_it() {
+fn a_timestamp_applies_to_shards_of_the_first_list_that_have_no_parent_in_it() {
     let t = aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000);
     let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Timestamp(t)));
     driven.list(vec![shard(1, &[0]), closed(shard(2, &[])), shard(3, &[2])]);
@@ -84,9 +84,8 @@ fn resume_with_a_finished_parent_and_an_unread_sibling() {
 }
 
 #[test]
-fn what_descends_from_a_named_shard_is_read_from_its_beginning_under_latest() {
-    // 0 is named and has expired; 1 and 3 descend from it, though 1 is closed; 9 is of another
-    // graph.
+fn a_descendant_of_a_named_shard_starts_at_the_horizon_under_latest() {
+    // 0 is named and has expired. 1, which is closed, and 3 descend from it; 9 does not.
     let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished)]);
     driven.list(vec![closed(shard(1, &[0])), shard(3, &[1]), shard(9, &[])]);
     let out = driven.ready();
@@ -96,7 +95,7 @@ fn what_descends_from_a_named_shard_is_read_from_its_beginning_under_latest() {
     assert_start(&driven.ready(), &[(3, TrimHorizon)]);
 }
 
-/// As [`resumed`], where a record was processed of these shards.
+/// Like [`resumed`], where records of the shards `past` were processed.
 fn resumed_past(start: StartAt, progress: Vec<(u64, Progress)>, past: &[u64]) -> Driven {
     let mut driven = resumed(start, progress);
     driven.lineage.resume_past(past.iter().copied().map(id));
@@ -105,11 +104,11 @@ fn resumed_past(start: StartAt, progress: Vec<(u64, Progress)>, past: &[u64]) ->
 
 /// The Java library removes the checkpoint of a finished shard while Kinesis still lists it.
 #[test]
-fn the_unnamed_ancestors_of_a_shard_that_was_begun_are_finished() {
+fn the_unnamed_ancestors_of_a_shard_that_was_started_are_finished() {
     let t = StartAt::Timestamp(aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000));
     let graph = || {
         let ancestors = [closed(shard(0, &[])), closed(shard(1, &[])), closed(shard(2, &[0]))];
-        // 3 is merged of 2 and 1.
+        // 3 is a merge of 2 and 1.
         ancestors
             .into_iter()
             .chain([closed(shard(3, &[2, 1])), shard(4, &[3]), shard(5, &[3])])
@@ -122,13 +121,13 @@ fn the_unnamed_ancestors_of_a_shard_that_was_begun_are_finished() {
         let out = driven.ready();
         assert_start(&out, &[(4, After("7".into())), (5, TrimHorizon)]);
         assert_eq!(outcomes(&out[0]), [ParentOutcome::EarlierRun]);
-        // They are not offered later either.
+        // The ancestors are not offered later either.
         driven.list(graph());
         driven.list(graph());
         driven.nothing();
     }
-    // That a shard is named says nothing of its ancestors: the end of one parent of a merge names
-    // the child.
+    // A name alone says nothing about the ancestors: the end of one parent of a merge names the
+    // child.
     let named = vec![(4, Progress::At(TrimHorizon)), (5, Progress::At(TrimHorizon))];
     let mut driven = resumed_past(StartAt::TrimHorizon, named, &[]);
     driven.list(graph());
@@ -136,7 +135,7 @@ fn the_unnamed_ancestors_of_a_shard_that_was_begun_are_finished() {
 }
 
 #[test]
-fn an_ancestor_that_is_named_is_where_it_says() {
+fn a_named_ancestor_starts_where_its_entry_says() {
     let named = vec![(1, Progress::At(After("3".into()))), (2, Progress::At(After("7".into())))];
     let mut driven = resumed_past(StartAt::TrimHorizon, named, &[1, 2]);
     driven.list(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(2, &[1])]);
@@ -146,13 +145,13 @@ fn an_ancestor_that_is_named_is_where_it_says() {
     assert_start(&driven.ready(), &[(2, After("7".into()))]);
 }
 
-/// 3 is merged of 0 and 2, and was begun before 2, whose parent 1 is not finished: as an earlier
-/// run leaves it that knows of no rows for what descends from 1.
+/// 6 is a merge of 0 and 5, and was started before 5, whose ancestor 1 is unfinished: an earlier
+/// run that has no rows for the descendants of 1 leaves it so.
 #[test]
 fn an_unnamed_ancestor_that_follows_an_unfinished_shard_is_not_finished() {
     let graph = || {
         let closed = [shard(0, &[]), shard(1, &[]), shard(2, &[1]), shard(5, &[2])].map(closed);
-        // 6 is merged of 0 and 5, so that 2 is an ancestor further up.
+        // 2 is an ancestor of 6 two generations up.
         closed.into_iter().chain([shard(6, &[0, 5]), shard(4, &[1])]).collect::<Vec<_>>()
     };
     let t = StartAt::Timestamp(aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000));
@@ -181,17 +180,17 @@ fn an_unnamed_ancestor_that_follows_an_unfinished_shard_is_not_finished() {
             }
         }
     }
-    // The other parents of what was begun are finished, though nothing names them.
+    // The other parents of a started shard are finished, although no entry names them.
     let named = vec![(1, Progress::At(After("3".into()))), (6, Progress::At(After("7".into())))];
     let mut driven = resumed_past(StartAt::TrimHorizon, named, &[1, 6]);
     driven.list(graph());
     assert_eq!(ids(&driven.ready()), [1]);
 }
 
-/// The earlier run began at the tip, when 0 and 1 were closed: of 2 it has processed a record, of
-/// 3, a child of 1, none.
+/// The earlier run began at the tip, when 0 and 1 were closed. It processed a record of 2, and none
+/// of 3, a child of 1.
 #[test]
-fn what_was_closed_before_the_earlier_run_began_is_not_read_for_its_sibling_that_was_begun() {
+fn a_shard_that_was_closed_before_the_earlier_run_is_not_read_although_its_sibling_was_started() {
     let named = vec![(2, Progress::At(After("7".into()))), (3, Progress::At(TrimHorizon))];
     let mut driven = resumed_past(StartAt::Latest, named, &[2]);
     driven.list(vec![
@@ -204,7 +203,7 @@ fn what_was_closed_before_the_earlier_run_began_is_not_read_for_its_sibling_that
 }
 
 #[test]
-fn what_an_earlier_run_has_passed_is_not_that_of_a_stream_created_again() {
+fn the_finished_ancestors_of_an_earlier_run_do_not_apply_to_a_stream_created_again() {
     let mut driven =
         resumed_past(StartAt::TrimHorizon, vec![(1, Progress::At(After("7".into())))], &[1]);
     driven.list(vec![closed(shard_from(0, &[], "111")), shard_from(1, &[0], "112")]);
@@ -214,16 +213,16 @@ fn what_an_earlier_run_has_passed_is_not_that_of_a_stream_created_again() {
 }
 
 #[test]
-fn an_unknown_line_of_descent_is_not_skipped_when_the_earlier_run_has_expired() {
-    // 0 is named and gone, and so is 4, of which nobody knows whether it descended from 0: 5 must
-    // not start at LATEST.
+fn a_shard_of_unknown_descent_is_not_skipped_when_the_earlier_run_has_expired() {
+    // 0 is named and unlisted. 4 is unlisted too and may descend from 0: 5 must not start at
+    // LATEST.
     let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished)]);
     driven.list(vec![shard(5, &[4])]);
     assert_start(&driven.ready(), &[(5, TrimHorizon)]);
 }
 
 #[test]
-fn a_shard_that_is_listed_twice_does_not_hide_one_that_has_expired() {
+fn a_repeat_in_a_list_does_not_hide_an_expired_shard() {
     let mut driven =
         resumed(StartAt::Latest, vec![(0, Progress::Finished), (1, Progress::Finished)]);
     driven.list(vec![shard(1, &[]), shard(1, &[]), shard(5, &[4])]);
@@ -231,9 +230,9 @@ fn a_shard_that_is_listed_twice_does_not_hide_one_that_has_expired() {
 }
 
 #[test]
-fn a_merge_of_a_lost_parent_and_one_from_before_the_run_is_read_from_its_beginning() {
-    // 0 is named and gone; 3 may descend from it, and is gone too. 2 was closed before the run, and
-    // is of another graph.
+fn a_merge_of_an_unlisted_parent_and_one_closed_before_the_run_starts_at_the_horizon() {
+    // 0 is named and unlisted. 3 is unlisted too and may descend from it. 2 was closed before the
+    // run, and does not.
     let mut driven = resumed(StartAt::Latest, vec![(0, Progress::Finished)]);
     driven.list(vec![closed(shard(2, &[])), shard(4, &[3, 2]), shard(5, &[2])]);
     let out = driven.ready();
@@ -242,7 +241,7 @@ fn a_merge_of_a_lost_parent_and_one_from_before_the_run_is_read_from_its_beginni
 }
 
 #[test]
-fn a_finished_shard_whose_parent_is_unread_is_not_offered_and_its_child_is_free() {
+fn a_finished_shard_with_an_unread_parent_is_not_offered_and_its_child_is_ready() {
     let mut driven = resumed(StartAt::TrimHorizon, vec![(1, Progress::Finished)]);
     driven.list(vec![shard(0, &[]), shard(1, &[0]), shard(2, &[1])]);
     let out = driven.ready();
@@ -252,7 +251,7 @@ fn a_finished_shard_whose_parent_is_unread_is_not_offered_and_its_child_is_free(
 }
 
 #[test]
-fn what_an_earlier_run_left_is_not_for_a_stream_created_again() {
+fn the_entries_of_an_earlier_run_do_not_apply_to_a_stream_created_again() {
     let mut driven =
         resumed(StartAt::TrimHorizon, vec![(0, Progress::Finished), (1, Progress::Finished)]);
     driven.list(vec![shard_from(0, &[], "111")]);
@@ -262,9 +261,9 @@ fn what_an_earlier_run_left_is_not_for_a_stream_created_again() {
 }
 
 #[test]
-fn a_child_whose_parent_was_read_while_the_first_list_is_taken_in_does_not_start_at_latest() {
-    // The list contradicts itself: 0 is open in it, and has a child. Its shards are looked at as
-    // they are taken.
+fn a_child_whose_parent_was_closed_while_the_first_list_is_taken_in_starts_at_the_horizon() {
+    // The list contradicts itself: 0 is open in it, and has a child. Shards are observed as they
+    // are taken.
     for drop_it in [true, false] {
         let mut driven = Driven::new(|lineage| lineage.start_at(StartAt::Latest));
         driven.list(vec![shard(0, &[]), shard(1, &[0])]);
@@ -280,16 +279,15 @@ fn a_child_whose_parent_was_read_while_the_first_list_is_taken_in_does_not_start
 }
 
 #[test]
-fn a_full_list_without_a_shard_is_not_the_first() {
+fn a_full_list_without_a_shard_is_not_the_first_list() {
     for start in [StartAt::Latest, StartAt::TrimHorizon] {
         let mut driven = Driven::new(|lineage| lineage.start_at(start));
         let empty = full(vec![]).unwrap();
-        let began = empty.first_asked_at;
+        let began = empty.first_listed_at;
         driven.send(Ok(empty));
         driven.nothing();
         driven.list(vec![closed(shard(0, &[])), shard(1, &[0]), shard(2, &[])]);
-        // The stream may have been created since: nothing that was written after the run began is
-        // skipped.
+        // The stream may have been created since: nothing written after the run began is skipped.
         let since = StartPosition::Timestamp(began.into());
         let expected = if start == StartAt::Latest { since } else { StartPosition::TrimHorizon };
         let ready = driven.ready();

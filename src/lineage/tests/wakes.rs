@@ -1,9 +1,9 @@
-//! Polls and wake-ups, and every way to end a handle or the stream.
+//! Polls and wake-ups, and the ways in which handles and the stream end.
 
 use super::*;
 
 #[test]
-fn it_is_send_static_and_unpin() {
+fn the_public_types_are_send_static_and_unpin() {
     fn check<T: Send + Unpin + 'static>() {}
     fn sync<T: Sync>() {}
     check::<ParentsFirst<Lists>>();
@@ -34,7 +34,7 @@ fn the_last_parent_wakes_the_stream_and_its_child_is_in_the_very_next_poll() {
 }
 
 #[test]
-fn a_handle_ended_in_another_thread_wakes_the_stream() {
+fn a_handle_that_ends_in_another_thread_wakes_the_stream() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     let parent = driven.one();
     driven.wakes();
@@ -43,10 +43,9 @@ fn a_handle_ended_in_another_thread_wakes_the_stream() {
     assert_eq!(driven.one().id(), id(1));
 }
 
-// In one poll of a task of a runtime, as its cooperative budget is what makes tokio's own oneshot
-// quadratic here.
+/// Runs in one poll of a tokio task: with tokio's cooperative budget, its own oneshot is quadratic.
 #[tokio::test]
-async fn ten_thousand_waits_released_at_once_are_polled_once_each() {
+async fn ten_thousand_waits_that_are_ready_together_are_polled_once_each() {
     const N: u64 = 10_000;
     let mut shards: Vec<Shard> = (0..N).map(|n| shard(n, &[])).collect();
     shards.extend((0..N).map(|n| shard(N + n, &[n])));
@@ -58,14 +57,14 @@ async fn ten_thousand_waits_released_at_once_are_polled_once_each() {
     drop(parents);
     let children = driven.ready();
     assert_eq!(children.len(), 10_000);
-    // Each parent's wait once, and each child's own, once it is out, at most once more.
+    // One poll for each parent, and at most one for each offered child.
     let polls = wait::tests::POLLS.get();
     assert!((N..=2 * N).contains(&polls), "{polls} polls for {N} releases");
 }
 
-// In one poll of a task too.
+/// Runs in one poll of a tokio task too.
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_shards_that_come_back_at_once_are_polled_once_each() {
+async fn ten_thousand_shards_that_are_reoffered_together_are_polled_once_each() {
     const N: u64 = 10_000;
     let mut driven = Driven::new(|lineage| lineage.on_drop(OnDrop::Reoffer));
     driven.list((0..N).map(|n| shard(n, &[])).collect());
@@ -75,9 +74,9 @@ async fn ten_thousand_shards_that_come_back_at_once_are_polled_once_each() {
     wait::tests::POLLS.set(0);
     let again = driven.ready();
     assert_eq!(again.len(), 10_000);
-    // Each delay once, and the wait of each shard that is out at most once more.
+    // One poll for each delay, and at most one for each offered shard.
     let polls = wait::tests::POLLS.get();
-    assert!((N..=2 * N).contains(&polls), "{polls} polls for {N} returns");
+    assert!((N..=2 * N).contains(&polls), "{polls} polls for {N} re-offers");
 }
 
 #[test]
@@ -96,7 +95,7 @@ fn ten_thousand_children_of_one_parent_cost_one_wait() {
 }
 
 #[test]
-fn ending_a_handle_after_the_stream_is_gone_is_harmless() {
+fn ending_a_handle_after_the_stream_was_dropped_has_no_effect() {
     for end in [ShardHandle::complete, ShardHandle::abandon, drop as fn(ShardHandle)] {
         let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
         let handle = driven.one();
@@ -119,13 +118,13 @@ fn dropping_the_stream_while_a_thousand_shards_wait_frees_all() {
     assert_eq!(lineage.tracked(), 1_001);
     drop(lineage);
     assert!(lists.is_closed());
-    assert_eq!(context.strong_count(), 1, "only the handle's own");
+    assert_eq!(context.strong_count(), 1, "only the handle holds it");
     handle.complete();
     assert_eq!(context.strong_count(), 0);
 }
 
 #[test]
-fn a_failed_listing_is_one_err_and_keeps_the_handles() {
+fn a_failed_listing_is_one_err_and_does_not_affect_handles() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     let parent = driven.one();
     driven.send(full(vec![shard(5, &[5])]));
@@ -136,7 +135,7 @@ fn a_failed_listing_is_one_err_and_keeps_the_handles() {
 }
 
 #[test]
-fn a_source_that_is_always_ready_does_not_hold_the_task() {
+fn a_source_that_is_always_ready_does_not_block_the_task() {
     let lists = stream::repeat_with(|| full(vec![shard(0, &[])]));
     let mut lineage = parents_first(lists);
     let woken = Arc::new(Woken::default());
@@ -144,11 +143,11 @@ fn a_source_that_is_always_ready_does_not_hold_the_task() {
     let cx = &mut Context::from_waker(&waker);
     assert!(lineage.poll_next_unpin(cx).is_ready());
     assert!(lineage.poll_next_unpin(cx).is_pending());
-    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it asks to be polled again");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "the stream wakes its task");
 }
 
 #[test]
-fn a_shard_that_was_dropped_by_a_panic_is_closed() {
+fn a_panic_that_drops_a_handle_closes_its_shard() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     let parent = driven.one();
     let consumer = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Where each shard must start, as the contract's third rule says.
+//! Where each shard must start, by the third rule of the contract.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -11,19 +11,19 @@ use crate::shard::position::{Progress, StartAt, StartPosition};
 #[derive(Debug)]
 pub(crate) struct Starts {
     start: StartAt,
-    /// What an earlier run left, as far as no shard has used it up; what two full lists did not
-    /// name has expired.
+    /// The entries of an earlier run that no shard has used. After two full lists the rest has
+    /// expired.
     named: BTreeMap<usize, Progress>,
     full_lists: usize,
     pub(crate) began: Option<SystemTime>,
     /// A full list without a shard came before the first list.
     began_with_nothing: bool,
-    /// Of the shards that start anywhere else than at the horizon.
+    /// The starts other than the horizon.
     expected: BTreeMap<usize, StartPosition>,
-    /// Closed before the run, or finished by an earlier one.
+    /// Shards that were closed before the run, or finished by an earlier one.
     skipped: BTreeSet<usize>,
-    /// Named by the earlier run, and by a parent's end or a list that says too little: it depends
-    /// on what came first.
+    /// Shards that the earlier run names, and a parent's end or an insufficient list too: their
+    /// start depends on which came first.
     uncertain: BTreeSet<usize>,
 }
 
@@ -48,12 +48,12 @@ impl Starts {
         progress
     }
 
-    pub(crate) fn ignore_list(&mut self, first_asked_at: SystemTime) {
-        self.began.get_or_insert(first_asked_at);
+    pub(crate) fn ignore_list(&mut self, first_listed_at: SystemTime) {
+        self.began.get_or_insert(first_listed_at);
         self.began_with_nothing |= self.full_lists == 0;
     }
 
-    /// A list is taken in by a graph that knows these shards. Parents have smaller numbers than
+    /// Takes a list in, like a graph that knows these shards. Parents have smaller numbers than
     /// their children.
     pub(crate) fn list(
         &mut self,
@@ -78,8 +78,8 @@ impl Starts {
             if !full
                 && !shards[n].parents.iter().all(|parent| knows(*parent) || taken.contains(parent))
             {
-                // A partial list says too little of it, unless a parent's end tells more while the
-                // list is looked at.
+                // A partial list is insufficient, unless a parent's end names the shard while the
+                // list is observed.
                 if self.named.remove(&n).is_some() {
                     self.uncertain.insert(n);
                 }
@@ -125,8 +125,8 @@ impl Starts {
         }
     }
 
-    /// A shard that its parent's end has named. What descends from it, and is in a list that had
-    /// left it out, follows it if that comes to be looked at only now.
+    /// Notes a shard that its parent's end has named. Its descendants in a list that omits it
+    /// follow it if they are observed only later.
     pub(crate) fn child(&mut self, n: usize, shards: &[Truth]) {
         if self.named.remove(&n).is_some() {
             self.uncertain.insert(n);
@@ -142,7 +142,7 @@ impl Starts {
         }
     }
 
-    /// It is offered again: `Latest` would skip what was written meanwhile.
+    /// Notes a re-offer: `Latest` would skip what was written meanwhile.
     pub(crate) fn again(&mut self, n: usize, before: &StartPosition) {
         let again = match (before, self.began) {
             (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
@@ -159,14 +159,14 @@ impl Starts {
         self.skipped.contains(&n) || self.uncertain.contains(&n)
     }
 
-    /// `anew` if it had been forgotten: then it is as good as new.
+    /// Checks the start of an offered shard. One that had been forgotten is new.
     pub(crate) fn check(
         &mut self,
         n: usize,
         start: &StartPosition,
-        anew: bool,
+        was_forgotten: bool,
     ) -> Result<(), TestCaseError> {
-        if anew {
+        if was_forgotten {
             self.expected.remove(&n);
             self.skipped.remove(&n);
         }

@@ -1,4 +1,4 @@
-//! A stream, the graph that watches it, and the oracle.
+//! A stream, the graph under test, and the oracle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::listing::shard_list::ShardList;
 use crate::shard::handle::Offer;
 use crate::shard::outcome::ParentOutcome;
 
-/// What is true of a shard.
+/// The true state of a shard.
 #[derive(Debug, Clone)]
 pub(crate) struct Truth {
     pub(crate) parents: Vec<usize>,
@@ -23,27 +23,29 @@ pub(crate) struct Truth {
     pub(crate) expired: bool,
 }
 
-/// A stream, the graph that watches it, and what the graph has been told and has done.
+/// A stream, the graph under test, and a record of the graph's inputs and offers.
 pub(crate) struct World {
     shards: Vec<Truth>,
     pub(crate) graph: ShardGraph,
     starts: Starts,
     greatest: Option<usize>,
-    /// When a shard was first named by a list that the graph could use.
+    /// When a list that the graph could use first named each shard.
     named_at: BTreeMap<usize, usize>,
     offered: BTreeSet<usize>,
     out: Vec<(NodeId, Arc<Offer>)>,
-    handed_back: Vec<(NodeId, Arc<Offer>)>,
-    doubted: usize,
-    /// What the last full list showed.
+    abandoned: Vec<(NodeId, Arc<Offer>)>,
+    /// How many reports of shards that were not found are open.
+    not_found: usize,
+    /// The shards in the last full list.
     shown: BTreeSet<usize>,
     closed: BTreeSet<usize>,
-    /// Closed at least once: what is forgotten and then listed again is offered again.
+    /// The shards that were closed at least once. One that is forgotten and listed again is
+    /// offered again.
     was_closed: BTreeSet<usize>,
     now: usize,
     full_lists: usize,
     may_return: BTreeSet<usize>,
-    /// How many full lists there had been when a shard was last named.
+    /// The number of full lists when each shard was last named.
     last_listed: BTreeMap<usize, usize>,
 }
 
@@ -57,8 +59,8 @@ impl World {
             named_at: BTreeMap::new(),
             offered: BTreeSet::new(),
             out: Vec::new(),
-            handed_back: Vec::new(),
-            doubted: 0,
+            abandoned: Vec::new(),
+            not_found: 0,
             shown: BTreeSet::new(),
             closed: BTreeSet::new(),
             was_closed: BTreeSet::new(),
@@ -97,7 +99,7 @@ impl World {
         (0..self.shards.len()).filter(|&n| self.shards[n].open).collect()
     }
 
-    fn beget(&mut self, parents: Vec<usize>) {
+    fn add_shard(&mut self, parents: Vec<usize>) {
         for &parent in &parents {
             self.shards[parent].open = false;
         }
@@ -113,10 +115,10 @@ impl World {
         self.now += 1;
         self.graph.drain_list();
         self.note_forgotten();
-        self.note_judged()?;
+        self.note_resolved()?;
         if full && shown.is_empty() {
             let list = ShardList::full("orders", Vec::new()).unwrap();
-            self.starts.ignore_list(list.first_asked_at);
+            self.starts.ignore_list(list.first_listed_at);
             self.graph.absorb(list);
             return Ok(());
         }
@@ -128,7 +130,7 @@ impl World {
         shuffle(&mut shards, seed);
         if full {
             let list = ShardList::full("orders", shards).unwrap();
-            self.starts.began.get_or_insert(list.first_asked_at);
+            self.starts.began.get_or_insert(list.first_listed_at);
             self.graph.absorb(list);
             self.greatest = shown.last().copied();
             self.full_lists += 1;
@@ -138,7 +140,7 @@ impl World {
             self.greatest = self.greatest.max(shown.last().copied());
         }
         for &n in shown {
-            // A partial list is of use only as far as it names shards whose parents are known.
+            // The graph uses a partial list only for shards with known parents.
             let known = full
                 || self.named_at.contains_key(&n)
                 || self.shards[n].parents.iter().all(|parent| self.named_at.contains_key(parent));
@@ -146,7 +148,7 @@ impl World {
                 self.named_at.entry(n).or_insert(self.now);
                 self.last_listed.insert(n, self.full_lists);
                 if self.starts.is_skipped(n) && !self.may_return.contains(&n) {
-                    // It counts as closed from the start.
+                    // The shard counts as closed from the start.
                     self.closed.insert(n);
                     self.was_closed.insert(n);
                 }
@@ -155,15 +157,15 @@ impl World {
         Ok(())
     }
 
-    /// What became of the shards that a reader was told do not exist.
-    fn note_judged(&mut self) -> Result<(), TestCaseError> {
+    /// Checks the decisions about shards that were not found.
+    fn note_resolved(&mut self) -> Result<(), TestCaseError> {
         while let Some(Resolved { id, offer, is_listed }) = self.graph.next_resolved() {
             let n = number(offer.shard.shard_id());
             prop_assert_eq!(is_listed, self.shown.contains(&n), "{}", n);
-            self.doubted -= 1;
+            self.not_found -= 1;
             if is_listed {
                 self.offered.remove(&n);
-                self.handed_back.push((id, offer));
+                self.abandoned.push((id, offer));
             } else {
                 self.now += 1;
                 self.closed.insert(n);
@@ -174,8 +176,8 @@ impl World {
         Ok(())
     }
 
-    /// Rule 6: what is closed and was not named by two full lists in a row is forgotten, once the
-    /// last of them is through. Should it be listed again, it is as good as new.
+    /// Returns the shards that may be forgotten by rule 6: closed, and omitted by two full lists in
+    /// a row. One that is listed again later is new.
     fn may_be_forgotten(&self) -> impl Iterator<Item = usize> {
         self.closed.iter().copied().filter(|n| self.full_lists - self.last_listed[n] >= 2)
     }
@@ -199,13 +201,13 @@ impl World {
         if is_again {
             prop_assert!(
                 self.may_return.remove(&n),
-                "{n} was offered twice, or is none to be offered"
+                "{n} was offered twice, or must not be offered"
             );
             self.closed.remove(&n);
         }
         self.starts.check(n, &offer.start, is_again)?;
-        // The list that named it may have been looked at only after its parent was named by the end
-        // of another shard.
+        // The list that named it may have been observed only after the end of another shard named
+        // its parent.
         self.named_at.entry(n).or_insert(self.now);
         self.last_listed.entry(n).or_insert(self.full_lists);
         for &parent in &self.shards[n].parents {
@@ -222,7 +224,7 @@ impl World {
         Ok(true)
     }
 
-    fn close(&mut self, pick: usize, outcome: ParentOutcome, tell_children: bool) {
+    fn close(&mut self, pick: usize, outcome: ParentOutcome, name_children: bool) {
         if self.out.is_empty() {
             return;
         }
@@ -233,7 +235,7 @@ impl World {
         self.closed.insert(n);
         self.was_closed.insert(n);
         let mut children = Vec::new();
-        if tell_children && !self.shards[n].open {
+        if name_children && !self.shards[n].open {
             for (child, truth) in
                 self.shards.iter().enumerate().filter(|(_, truth)| truth.parents.contains(&n))
             {
@@ -245,7 +247,7 @@ impl World {
                         .build()
                         .unwrap(),
                 );
-                // Its other parent may be unknown: then it is as if it had not been named.
+                // A child whose other parent is unknown is ignored.
                 let has_parents = truth.parents.iter().all(|&parent| self.graph.knows(&id(parent)));
                 if has_parents && !self.graph.knows(&id(child)) {
                     self.starts.child(child, &self.shards);
@@ -267,19 +269,19 @@ impl World {
             Step::Split(pick) => {
                 let open = self.open();
                 let parent = open[pick % open.len()];
-                self.beget(vec![parent]);
-                self.beget(vec![parent]);
+                self.add_shard(vec![parent]);
+                self.add_shard(vec![parent]);
             }
             Step::Merge(a, b) => {
                 let open = self.open();
                 let (a, b) = (open[a % open.len()], open[b % open.len()]);
                 if a != b {
-                    self.beget(vec![a, b]);
+                    self.add_shard(vec![a, b]);
                 }
             }
             Step::Expire => {
-                // As in Kinesis: oldest first, and only what the consumer has closed, or it would
-                // be reading what is gone.
+                // The oldest shard expires first, as in Kinesis, and only one that the consumer has
+                // closed.
                 let is_left = |n: &usize| !self.shards[*n].open && !self.shards[*n].expired;
                 if let Some(n) = self.closed.iter().copied().find(is_left) {
                     self.shards[n].expired = true;
@@ -308,40 +310,39 @@ impl World {
             Step::Complete(pick) => self.close(pick, ParentOutcome::Completed, false),
             Step::CompleteWith(pick) => self.close(pick, ParentOutcome::Completed, true),
             Step::Drop(pick) => self.close(pick, ParentOutcome::Dropped, false),
-            Step::HandBack(pick) => {
+            Step::Abandon(pick) => {
                 if !self.out.is_empty() {
                     let (node, offer) = self.out.swap_remove(pick % self.out.len());
                     self.offered.remove(&number(offer.shard.shard_id()));
-                    self.handed_back.push((node, offer));
+                    self.abandoned.push((node, offer));
                 }
             }
             Step::Reoffer(pick) => {
-                if !self.handed_back.is_empty() {
-                    let index = pick % self.handed_back.len();
+                if !self.abandoned.is_empty() {
+                    let index = pick % self.abandoned.len();
                     self.reoffer(index)?;
                 }
             }
             Step::NotFound(pick) => {
                 if !self.out.is_empty() {
                     let (node, offer) = self.out.swap_remove(pick % self.out.len());
-                    self.doubted += 1;
+                    self.not_found += 1;
                     prop_assert!(self.graph.not_found(node, offer));
                 }
             }
             Step::Begin => self.graph.listing_begins(true),
         }
-        self.note_judged()
+        self.note_resolved()
     }
 
     fn reoffer(&mut self, index: usize) -> Result<(), TestCaseError> {
-        let (node, offer) = self.handed_back.swap_remove(index);
+        let (node, offer) = self.abandoned.swap_remove(index);
         self.starts.again(number(offer.shard.shard_id()), &offer.start);
         prop_assert!(self.graph.offer_again(node, offer));
         Ok(())
     }
 
-    /// From here on everybody behaves: what was handed back is offered again, all that is offered
-    /// is completed, the lists are true.
+    /// Ends the run with true lists: re-offers all abandoned shards, and completes all shards.
     pub(crate) fn drain(&mut self) -> Result<(), TestCaseError> {
         let listed = self.listed();
         for seed in [1, 2] {
@@ -349,8 +350,8 @@ impl World {
             self.list(true, &listed, seed)?;
             loop {
                 while self.take()? {}
-                self.note_judged()?;
-                while !self.handed_back.is_empty() {
+                self.note_resolved()?;
+                while !self.abandoned.is_empty() {
                     self.reoffer(0)?;
                 }
                 while self.take()? {}
@@ -360,7 +361,7 @@ impl World {
                 self.close(0, ParentOutcome::Completed, false);
             }
         }
-        prop_assert_eq!(self.doubted, 0);
+        prop_assert_eq!(self.not_found, 0);
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! Readers that claim that their shard has ended.
+//! Claims of readers that their shard has ended.
 
 use super::*;
 
 use crate::shard::end_claim::Standing;
 
 #[test]
-fn a_claim_wants_a_full_list_and_is_confirmed_by_one_that_shows_the_shard_closed() {
+fn a_claim_requests_a_full_list_that_confirms_it_by_showing_the_shard_as_closed() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     let handle = driven.one();
     driven.wakes();
@@ -23,7 +23,7 @@ fn a_claim_wants_a_full_list_and_is_confirmed_by_one_that_shows_the_shard_closed
 }
 
 #[test]
-fn a_claim_is_refused_by_a_full_list_that_was_requested_after_it() {
+fn a_claim_is_refused_by_a_full_list_that_was_requested_after_the_claim() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     let handle = driven.one();
     let _ = handle.offer().claim_end();
@@ -32,11 +32,11 @@ fn a_claim_is_refused_by_a_full_list_that_was_requested_after_it() {
     driven.list(vec![shard(0, &[])]);
     driven.nothing();
     assert_eq!(handle.offer().claim_end(), Standing::Heard);
-    assert_eq!(driven.take_list_request(), Some(ListRequest::Full), "still");
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full), "one more");
     driven.list(vec![shard(0, &[])]);
     driven.nothing();
-    assert_eq!(driven.take_list_request(), None, "a refused claim asks for no more lists");
-    assert_eq!(handle.offer().claim_end(), Standing::New, "the next claim is another");
+    assert_eq!(driven.take_list_request(), None, "a refused claim requests no list");
+    assert_eq!(handle.offer().claim_end(), Standing::New, "the next claim is new");
     driven.nothing();
     assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
     driven.list(vec![shard(1, &[])]);
@@ -44,12 +44,12 @@ fn a_claim_is_refused_by_a_full_list_that_was_requested_after_it() {
     assert_eq!(
         handle.offer().claim_end(),
         Standing::New,
-        "a list that does not name the shard says nothing"
+        "a list that omits the shard confirms nothing"
     );
 }
 
 #[test]
-fn without_lists_to_come_a_claim_is_left_to_its_reader() {
+fn a_claim_is_left_to_its_reader_when_the_lists_have_ended() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     let handle = driven.one();
     let _ = handle.offer().claim_end();
@@ -63,7 +63,7 @@ fn without_lists_to_come_a_claim_is_left_to_its_reader() {
 }
 
 #[test]
-fn a_lineage_that_is_dropped_leaves_its_claims() {
+fn a_lineage_that_is_dropped_leaves_its_claims_to_the_readers() {
     let mut driven = Driven::with(vec![shard(0, &[])]);
     let handle = driven.one();
     let _ = handle.offer().claim_end();
@@ -74,7 +74,7 @@ fn a_lineage_that_is_dropped_leaves_its_claims() {
 }
 
 #[test]
-fn a_shard_that_was_closed_needs_no_answer() {
+fn the_claim_for_a_shard_that_was_closed_is_forgotten() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     let handle = driven.one();
     let _ = handle.offer().claim_end();
@@ -82,7 +82,7 @@ fn a_shard_that_was_closed_needs_no_answer() {
     assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
     handle.complete();
     let child = driven.one();
-    // That list came before the claim: a claim that still waited would ask for one more.
+    // This list began before the claim: an open claim would request one more.
     driven.list(vec![closed(shard(0, &[])), shard(1, &[0])]);
     driven.nothing();
     assert_eq!(driven.take_list_request(), None);

@@ -1,29 +1,29 @@
-//! Shards of which a reader was told that they do not exist.
+//! Shards that a reader was told do not exist.
 
 use super::*;
 
 use tokio::time::{Instant, advance};
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_the_next_full_list_does_not_name_is_closed_and_its_children_are_free() {
+async fn a_shard_that_the_next_full_list_omits_is_closed_and_its_children_are_ready() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     driven.one().expire();
     driven.nothing();
     assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
-    assert_eq!(driven.take_list_request(), None, "told once");
+    assert_eq!(driven.take_list_request(), None, "requested once");
     driven.send(ShardList::additions("orders", vec![]));
     driven.nothing();
     driven.list(vec![shard(1, &[0])]);
     let child = driven.one();
     assert_eq!(outcomes(&child), [ParentOutcome::Unlisted]);
-    assert_eq!(driven.take_list_request(), None, "that list would have named children");
+    assert_eq!(driven.take_list_request(), None, "that list would have named any children");
     driven.list(vec![shard(1, &[0])]);
     driven.nothing();
-    assert_eq!(driven.lineage.tracked(), 1, "it is forgotten like any other");
+    assert_eq!(driven.lineage.tracked(), 1, "the shard is forgotten like any other");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_is_listed_all_the_same_comes_back_after_a_growing_delay() {
+async fn a_shard_that_is_listed_all_the_same_is_reoffered_after_a_growing_delay() {
     let shards = || vec![shard(0, &[]), shard(1, &[0])];
     let mut driven = Driven::with(shards());
     let mut handle = driven.one();
@@ -42,15 +42,16 @@ async fn a_shard_that_is_listed_all_the_same_comes_back_after_a_growing_delay() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_list_that_was_begun_before_does_not_count() {
-    // The first may know less than the reader: of a child, say, that only its parent has named yet.
+async fn a_full_list_that_began_before_the_report_does_not_count() {
+    // The first list may know less than the reader, for example of a child that only its parent has
+    // named.
     let mut driven = Driven::with(vec![shard(0, &[])]);
     driven.one().complete_with([child_shard(1, &[0])]);
     driven.one().expire();
     driven.nothing();
     driven.list(vec![shard(0, &[])]);
     driven.nothing();
-    assert_eq!(driven.take_list_request(), Some(ListRequest::Full), "still");
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full), "one more");
     driven.list(vec![shard(0, &[]), shard(1, &[0])]);
     advance(Duration::from_millis(101)).await;
     driven.nothing();
@@ -59,8 +60,8 @@ async fn a_full_list_that_was_begun_before_does_not_count() {
 }
 
 #[test]
-fn without_lists_to_come_it_is_closed_at_once() {
-    // Whether they end before or after.
+fn the_shard_is_closed_at_once_when_the_lists_have_ended() {
+    // The lists end before the report, or after it.
     for ends_first in [true, false] {
         let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
         let parent = driven.one();
@@ -81,7 +82,7 @@ fn without_lists_to_come_it_is_closed_at_once() {
 }
 
 #[test]
-fn of_a_stream_that_was_created_again_nothing_is_left() {
+fn a_report_about_a_deleted_stream_is_forgotten() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111"), shard_from(1, &[0], "112")]);
     driven.one().expire();
     driven.nothing();

@@ -1,16 +1,16 @@
-//! Shards that come back.
+//! Shards that are abandoned and re-offered.
 
 use super::*;
 
 use tokio::time::{Duration, Instant, advance};
 
-/// Polls until a shard comes; the clock is paused, so that waiting takes no time.
+/// Waits for the next shard. The clock is paused, so that no time passes.
 async fn next(driven: &mut Driven) -> ShardHandle {
     driven.lineage.next().await.unwrap().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abandoned_shard_comes_back_and_its_children_wait() {
+async fn an_abandoned_shard_is_reoffered_and_its_children_wait() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
     let first = driven.one();
     let start = first.start().clone();
@@ -24,7 +24,7 @@ async fn an_abandoned_shard_comes_back_and_its_children_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn its_delay_grows_from_100_ms_to_the_limit_and_begins_anew_after_a_long_hold() {
+async fn the_delay_grows_from_100_ms_to_the_limit_and_starts_again_after_a_long_hold() {
     let mut driven = Driven::new(|lineage| lineage.max_reoffer_delay(Duration::from_secs(1)));
     driven.list(vec![shard(0, &[])]);
     let mut handle = driven.one();
@@ -40,7 +40,7 @@ async fn its_delay_grows_from_100_ms_to_the_limit_and_begins_anew_after_a_long_h
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limit_may_be_for_ever() {
+async fn the_limit_may_be_infinite() {
     let mut driven = Driven::new(|lineage| lineage.max_reoffer_delay(Duration::MAX));
     driven.list(vec![shard(0, &[])]);
     let mut handle = driven.one();
@@ -51,7 +51,7 @@ async fn the_limit_may_be_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_panicked_aborted_or_abandoned_it_closes_or_comes_back_as_on_drop_says() {
+async fn a_drop_a_panic_or_an_abort_closes_or_reoffers_the_shard_as_on_drop_says() {
     for on_drop in [OnDrop::Close, OnDrop::Reoffer] {
         for way in ["drop", "panic", "abort", "abandon"] {
             let mut driven = Driven::new(|lineage| lineage.on_drop(on_drop));
@@ -94,7 +94,7 @@ async fn dropped_panicked_aborted_or_abandoned_it_closes_or_comes_back_as_on_dro
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_of_a_deleted_stream_does_not_come_back() {
+async fn a_shard_of_a_deleted_stream_is_not_reoffered() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
     driven.one().abandon();
     driven.list(vec![shard_from(0, &[], "211")]);
