@@ -143,6 +143,11 @@ impl std::fmt::Debug for CheckpointedShard {
 ///
 /// It ends when the checkpoints are [shut down](Checkpoints::shutdown).
 ///
+/// # Filtering shards
+///
+/// A shard that `filter` drops is abandoned: it is re-offered for ever, and its children wait for
+/// it. A `WARN` says so. Do not share a stream among processes by a filter.
+///
 /// # Cancel safety
 ///
 /// Dropping `next()` loses nothing.

@@ -112,6 +112,11 @@
 //! # }
 //! ```
 //!
+//! `futures::StreamExt` and `tokio_stream::StreamExt` both have a method `next`. A module that
+//! imports both does not compile (E0034, multiple applicable items): import one of them, the other
+//! `as _` where no method is ambiguous, or call `tokio_stream::StreamExt::chunks_timeout(stream,
+//! ..)` by its path.
+//!
 //! # When a reader fails
 //!
 //! By default a handle that is dropped closes its shard as if it had been completed, so that the
@@ -170,10 +175,16 @@
 //!
 //! # Logs
 //!
-//! The crate logs with `tracing`, target `kinesis_shards`. It logs a failed listing at `WARN` with
-//! the stream and the next attempt, a shard that is still listed although its reader was told that
-//! there is no such shard at `WARN`, a stream that was deleted and created again at `INFO`, and
-//! each listing at `DEBUG`.
+//! The crate logs with `tracing`, target `kinesis_shards`:
+//!
+//! | level | event |
+//! |---|---|
+//! | `ERROR` | a failed listing, the 1st, 2nd, 4th, 8th ... in a row, until the first one succeeds |
+//! | `WARN` | any other failed listing, with the next attempt |
+//! | `WARN` | a shard that Kinesis lists although it told the reader that there is no such shard |
+//! | `WARN` | a shard that was abandoned unread for the 8th, 16th, 32nd ... time in a row |
+//! | `INFO` | a stream that was deleted and created again |
+//! | `DEBUG` | each listing |
 
 mod cycles;
 mod graph;

@@ -183,10 +183,16 @@ impl ReadOptions {
         Self { deaggregation: crate::records::kpl::Deaggregation::All, ..self }
     }
 
-    /// As [`deaggregate`](Self::deaggregate), and drops the user records whose hash key (the
-    /// explicit one, or the MD5 of the partition key) is not in the hash key range of the shard
-    /// that the aggregated record is in, as Java's KCL does. A producer packs by the shards that it
-    /// knows of: after a split some of what it packed belongs to the other child.
+    /// Splits records like [`deaggregate`](Self::deaggregate), and drops each user record whose hash
+    /// key (the explicit one, or the MD5 of the partition key) is outside the hash key range of the
+    /// shard that holds the aggregate.
+    ///
+    /// A producer aggregates by the shards that it knows: after a split, some user records of an
+    /// aggregate may belong to the other child. The Kinesis Client Library (1.8.8) drops the whole
+    /// aggregate then.
+    ///
+    /// Do not set it if the producer spreads records with `RecordDistributionStrategy=AUTO`: such
+    /// records lie in any shard, and would be dropped. Their stream has no order per key.
     #[cfg(feature = "kpl")]
     pub fn deaggregate_own_hash_range(self) -> Self {
         Self { deaggregation: crate::records::kpl::Deaggregation::OwnRange, ..self }

@@ -5,8 +5,8 @@ use crate::util::clock::ServerClock;
 
 /// A stream, and the clock of the server that lists it.
 ///
-/// The source of the lists makes it, and each list and each handle carries it: the lineage between
-/// them reads no clock.
+/// The source of the lists creates it, and each list and each handle carries it, so that the
+/// lineage in between knows no wall clock.
 #[derive(Debug)]
 pub(crate) struct StreamContext {
     pub(crate) id: StreamId,

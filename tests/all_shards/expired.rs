@@ -1,4 +1,4 @@
-//! Shards of which a reader is told that there is no such shard.
+//! Shards that a reader is told do not exist.
 
 use super::*;
 
@@ -12,12 +12,12 @@ async fn a_client_of_another_region_closes_no_shard() {
     let log = Logged::start();
     let mut shards = all_shards(&client, "orders");
     for _ in 0..3 {
-        let shard = timeout(SECOND * 60, shards.next()).await.expect("it comes back").unwrap();
+        let shard = timeout(SECOND * 60, shards.next()).await.expect("a re-offer").unwrap();
         assert_eq!(shard.id(), ZERO);
         assert!(shard.records(&elsewhere.client()).next().await.is_none());
         kinesis.clear_requests();
     }
-    let shard = timeout(SECOND * 60, shards.next()).await.expect("it comes back").unwrap();
+    let shard = timeout(SECOND * 60, shards.next()).await.expect("a re-offer").unwrap();
     assert_eq!(
         listings(&kinesis),
         [serde_json::json!({ "StreamName": "orders" })],
@@ -26,12 +26,12 @@ async fn a_client_of_another_region_closes_no_shard() {
     let log = log.text();
     assert!(log.contains("WARN") && log.contains("region") && log.contains(ZERO), "{log}");
     assert!(log.contains(r#"stream="orders""#), "{log}");
-    // With the right one it is read.
+    // The right client reads the shard.
     assert_eq!(shard.records(&client).next().await.unwrap().unwrap().data(), b"unread");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_has_expired_is_closed_by_one_full_listing() {
+async fn expired_shards_are_closed_by_one_full_listing() {
     let (kinesis, stream) = setup(2);
     stream.split(ZERO);
     stream.split(ONE);

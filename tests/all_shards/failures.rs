@@ -3,8 +3,8 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_answers_nonsense_is_one_err_a_listing_and_loses_no_handle() {
-    let nonsense = [
+async fn each_malformed_response_is_one_err_and_affects_no_handle() {
+    let malformed = [
         || Reply::ok("not JSON"),
         || Reply::ok(r#"{"Shards":"#),
         || Reply::ok("[]"),
@@ -24,7 +24,7 @@ async fn a_server_that_answers_nonsense_is_one_err_a_listing_and_loses_no_handle
         || Reply::error(400, "LimitExceededException"),
         || Reply::Refused,
     ];
-    for (n, reply) in nonsense.into_iter().enumerate() {
+    for (n, reply) in malformed.into_iter().enumerate() {
         let mut calls = 0;
         let client = Canned::client(move |_| {
             calls += 1;
@@ -50,7 +50,7 @@ async fn a_server_that_answers_nonsense_is_one_err_a_listing_and_loses_no_handle
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_answers_runs_into_the_clients_timeout() {
+async fn a_server_that_never_responds_runs_into_the_timeout_of_the_client() {
     let client = Canned::client(|_| Reply::Silence);
     let timeout = aws_sdk_kinesis::config::timeout::TimeoutConfig::builder()
         .operation_timeout(SECOND * 5)
@@ -89,7 +89,7 @@ async fn failed_listings_back_off_up_to_the_poll_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closings_while_listing_fails_do_not_shorten_the_back_off() {
+async fn closings_while_listings_fail_do_not_shorten_the_backoff() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
     let client = Canned::client(move |_| match count.fetch_add(1, Ordering::SeqCst) {
@@ -102,11 +102,15 @@ async fn closings_while_listing_fails_do_not_shorten_the_back_off() {
         drop(shard);
         let _ = shards.next().now_or_never();
     }
-    assert_eq!(calls.load(Ordering::SeqCst), 2, "one at once; the rest waits for its next attempt");
+    assert_eq!(
+        calls.load(Ordering::SeqCst),
+        2,
+        "one at once; the others wait for the next attempt"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mistyped_name_is_told_from_silence_and_waited_for() {
+async fn a_mistyped_name_is_an_error_and_is_retried() {
     let kinesis = FakeKinesis::new();
     let client = kinesis.client();
     let mut shards = try_all_shards(&client, "ordres");
@@ -121,7 +125,7 @@ async fn a_mistyped_name_is_told_from_silence_and_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_stream_is_an_error_without_a_request() {
+async fn an_invalid_stream_is_an_error_without_a_request() {
     let kinesis = FakeKinesis::new();
     let client = kinesis.client();
     for bad in [
@@ -138,14 +142,14 @@ async fn what_is_no_stream_is_an_error_without_a_request() {
         );
         assert!(
             shards.next().await.unwrap().is_err(),
-            "it goes on, at the same pace as any failure"
+            "the stream retries, like after any failure"
         );
     }
     assert_eq!(kinesis.requests().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revoked_permission_is_told_apart() {
+async fn a_revoked_permission_is_an_error_of_its_own() {
     for (code, retryable) in [
         ("AccessDeniedException", false),
         ("UnrecognizedClientException", false),

@@ -1,4 +1,4 @@
-//! What the setters refuse, and the longest that they take.
+//! Arguments that the setters refuse, and the greatest that they accept.
 
 use super::*;
 
@@ -6,17 +6,17 @@ use kinesis_shards::AllShards;
 use kinesis_shards::listing::ListRequest;
 use kinesis_shards::listing::ShardLists;
 
-/// The message and the file of the panic.
+/// Returns the message of the panic.
 fn refusal<T>(set: impl FnOnce() -> T + Send + 'static) -> String
 where
     T: Send + 'static,
 {
-    let panic = std::thread::spawn(move || drop(set())).join().expect_err("it was not refused");
+    let panic = std::thread::spawn(move || drop(set())).join().expect_err("a panic");
     *panic.downcast::<String>().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_zero_interval_is_refused_at_construction() {
+async fn a_zero_interval_panics() {
     let client = FakeKinesis::new().client();
     let c = client.clone();
     let poll = refusal(move || all_shards(&c, "orders").poll_interval(Duration::ZERO));
@@ -36,7 +36,7 @@ async fn a_zero_interval_is_refused_at_construction() {
 type Set<S> = fn(S) -> S;
 
 #[tokio::test(start_paused = true)]
-async fn a_setter_after_the_first_poll_is_refused() {
+async fn a_setter_after_the_first_poll_panics() {
     let (kinesis, _stream) = setup(1);
     let client = kinesis.client();
     let setters: [(&str, Set<AllShards>); 5] = [
@@ -65,7 +65,7 @@ async fn a_setter_after_the_first_poll_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn intervals_may_be_for_ever() {
+async fn intervals_may_be_infinite() {
     let (kinesis, stream) = setup(1);
     let client = kinesis.client();
     let mut shards = all_shards(&client, "orders")
@@ -74,7 +74,7 @@ async fn intervals_may_be_for_ever() {
     let zero = shards.next().await.unwrap();
     stream.split(ZERO);
     assert!(within(SECOND * 3_600 * 24 * 400, &mut shards).await.is_empty());
-    // Without a tick they are found as ever.
+    // Without a tick, the closing lists at once.
     zero.abandon();
     shards.next().await.unwrap().complete();
     assert_eq!(shards.by_ref().take(2).count().await, 2);

@@ -1,9 +1,11 @@
-//! What is asked of Kinesis, how often, page by page.
+//! The `ListShards` requests: how many, and with which parameters.
 
 use super::*;
 
+use kinesis_shards::listing::ListRequest;
+
 #[tokio::test(start_paused = true)]
-async fn in_steady_state_a_poll_is_one_request_for_what_is_new() {
+async fn in_steady_state_a_poll_is_one_request_for_new_shards() {
     let mut bytes = Vec::new();
     for count in [10, 10_000] {
         let (kinesis, _stream) = setup(count);
@@ -43,7 +45,7 @@ async fn every_ten_minutes_and_after_not_found_the_listing_is_full() {
     assert_eq!(
         ids(&again),
         [ZERO, ONE],
-        "the old stream's handle is still out, the new one's shards are new"
+        "the shards of the new stream are new, although a handle of the old one is out"
     );
     assert!(listings(&kinesis)[0].get("ExclusiveStartShardId").is_none());
 }
@@ -85,7 +87,7 @@ async fn a_token_that_expires_in_the_middle_of_paging_restarts_that_listing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_always_expires_is_an_error_in_the_end() {
+async fn a_token_that_always_expires_is_an_error() {
     let client = Canned::client(|body| match body["NextToken"].as_str() {
         None => Reply::shards(&[(ZERO, None)], Some("a")),
         Some(_) => Reply::error(400, "ExpiredNextTokenException"),
@@ -95,7 +97,7 @@ async fn a_token_that_always_expires_is_an_error_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_judged_before_the_last_page() {
+async fn no_shard_is_offered_before_the_last_page() {
     // The child is on the first page, its parent on the second.
     let client = Canned::client(|body| match body["NextToken"].as_str() {
         None => Reply::shards(&[(ONE, Some(ZERO))], Some("a")),
@@ -141,7 +143,7 @@ async fn a_listing_that_never_stops_paging_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn empty_pages_with_a_token_are_gone_through() {
+async fn an_empty_page_with_a_token_is_followed() {
     let client = Canned::client(|body| match body["NextToken"].as_str() {
         None => Reply::shards(&[], Some("a")),
         Some("a") => Reply::shards(&[], Some("b")),
@@ -167,11 +169,11 @@ async fn expired_shards_are_forgotten() {
         stream.expire(&parent);
     }
     assert!(within(SECOND * 60 * 31, &mut shards).await.is_empty());
-    assert_eq!(shards.tracked(), 21, "the open ones, all that Kinesis still lists");
+    assert_eq!(shards.tracked(), 21, "the open shards, which Kinesis still lists");
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_survives_a_pause_of_hours_without_a_burst_of_listings() {
+async fn after_hours_without_a_poll_there_is_one_listing() {
     let (kinesis, _stream) = setup(1);
     let client = kinesis.client();
     let mut shards = all_shards(&client, "orders");
@@ -183,7 +185,7 @@ async fn it_survives_a_pause_of_hours_without_a_burst_of_listings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_listing_is_due_by_when_the_last_was_begun() {
+async fn the_full_listing_interval_counts_from_the_begin_of_the_last_one() {
     for (every, full_every, fulls) in [(30, 600, 3), (30, 30, 41), (30, 60, 21), (60, 30, 21)] {
         let (kinesis, _stream) = setup(1);
         kinesis.fail_always("ListShards", Fault::Late(SECOND * 3));
@@ -201,7 +203,7 @@ async fn a_full_listing_is_due_by_when_the_last_was_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_first_answer_without_shards_nothing_is_replayed_under_latest() {
+async fn a_first_response_without_shards_replays_nothing_under_latest() {
     let mut calls = 0;
     let client = Canned::client(move |_| {
         calls += 1;
@@ -217,7 +219,7 @@ async fn after_a_first_answer_without_shards_nothing_is_replayed_under_latest() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn list_now_does_nothing_while_a_listing_is_under_way() {
+async fn list_now_does_nothing_while_a_listing_is_in_flight() {
     let (kinesis, _stream) = setup(1);
     kinesis.fail_always("ListShards", Fault::Late(SECOND));
     let mut lists = shard_lists(&kinesis.client(), "orders", SECOND * 30);
@@ -228,10 +230,10 @@ async fn list_now_does_nothing_while_a_listing_is_under_way() {
             assert!(lists.next().now_or_never().is_none());
         }
         assert!(lists.is_listing());
-        lists.list_now(kinesis_shards::listing::ListRequest::Full);
+        lists.list_now(ListRequest::Full);
         assert_eq!(lists.next().await.unwrap().unwrap().is_full(), is_full);
     }
-    lists.list_now(kinesis_shards::listing::ListRequest::Full);
+    lists.list_now(ListRequest::Full);
     let asked = Instant::now();
     assert!(lists.next().await.unwrap().unwrap().is_full());
     assert_eq!(asked.elapsed(), SECOND, "at once");
@@ -243,9 +245,9 @@ async fn list_now_after_a_failure_waits_for_the_next_attempt_which_is_full() {
     let mut lists = shard_lists(&kinesis.client(), "orders", SECOND * 30);
     assert!(lists.next().await.unwrap().unwrap().is_full());
     kinesis.fail_times("ListShards", 3, Fault::InternalFailure);
-    lists.list_now(kinesis_shards::listing::ListRequest::Additions);
+    lists.list_now(ListRequest::Additions);
     assert!(lists.next().await.unwrap().is_err());
-    lists.list_now(kinesis_shards::listing::ListRequest::Full);
+    lists.list_now(ListRequest::Full);
     assert!(lists.next().now_or_never().is_none());
     assert!(lists.next().await.unwrap().unwrap().is_full());
 }

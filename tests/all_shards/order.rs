@@ -1,9 +1,9 @@
-//! What is offered when, and how handles end.
+//! The order of offers, and how handles end.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_split_and_a_merge_arrive_parents_first_with_no_wait_for_the_interval() {
+async fn the_shards_of_a_split_and_a_merge_come_parents_first_without_a_timer() {
     let (kinesis, stream) = setup(2);
     let client = kinesis.client();
     let mut shards = all_shards(&client, "orders");
@@ -30,12 +30,12 @@ async fn a_split_and_a_merge_arrive_parents_first_with_no_wait_for_the_interval(
         merged.parents().collect::<Vec<_>>(),
         [(three.as_str(), ParentOutcome::Dropped), (ONE, ParentOutcome::Completed)]
     );
-    assert_eq!(begun.elapsed(), Duration::ZERO, "not one timer was waited for");
+    assert_eq!(begun.elapsed(), Duration::ZERO, "no timer has fired");
     drop((two, merged));
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_closing_is_one_listing_and_so_are_a_thousand_in_a_burst() {
+async fn one_closing_is_one_listing_and_so_are_a_thousand_together() {
     let (kinesis, _stream) = setup(1_001);
     let client = kinesis.client();
     let mut shards = all_shards(&client, "orders").poll_interval(SECOND * 1_000);
@@ -56,7 +56,7 @@ async fn a_shard_closed_early_does_not_spin() {
     let mut shards = all_shards(&client, "orders");
     shards.next().await.unwrap().complete();
     assert!(within(SECOND * 29, &mut shards).await.is_empty());
-    assert_eq!(kinesis.count("ListShards"), 2, "the first, and the one for the closing");
+    assert_eq!(kinesis.count("ListShards"), 2, "the first listing, and the one for the closing");
     stream.split(ZERO);
     let children = within(SECOND * 31, &mut shards).await;
     assert_eq!(children.len(), 2, "found by the interval");
@@ -86,12 +86,12 @@ async fn complete_with_children_needs_no_listing() {
     assert_eq!(kinesis.count("ListShards"), 0);
     assert!(
         within(SECOND * 101, &mut shards).await.is_empty(),
-        "the next list offers them no second time"
+        "the next list does not offer them again"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_next_while_a_listing_is_under_way_loses_nothing() {
+async fn dropping_next_while_a_listing_is_in_flight_loses_nothing() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
     let gate = Arc::new(tokio::sync::Notify::new());
@@ -99,7 +99,7 @@ async fn dropping_next_while_a_listing_is_under_way_loses_nothing() {
         count.fetch_add(1, Ordering::SeqCst);
         Reply::shards(&[(ZERO, None)], None)
     });
-    // An interceptor-free way to make the listing take time: the credentials do.
+    // The listing waits for its credentials.
     let slow = SlowCredentials(Arc::clone(&gate));
     let client = aws_sdk_kinesis::Client::from_conf(
         client.config().to_builder().credentials_provider(slow).build(),
@@ -131,7 +131,7 @@ impl aws_sdk_kinesis::config::ProvideCredentials for SlowCredentials {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_listing_at_a_time_whatever_is_closed_meanwhile() {
+async fn one_listing_is_in_flight_at_a_time() {
     let (kinesis, _stream) = setup(3);
     let client = kinesis.client();
     let mut shards = all_shards(&client, "orders").poll_interval(SECOND * 1_000);
@@ -139,8 +139,7 @@ async fn one_listing_at_a_time_whatever_is_closed_meanwhile() {
     kinesis.clear_requests();
     kinesis.fail_always("ListShards", Fault::Late(SECOND * 4));
     for shard in out {
-        // The first listing is under way when the others are closed: they want one more, and but
-        // one.
+        // The first listing is in flight when the others are closed: they share the second.
         shard.complete();
         assert!(within(SECOND, &mut shards).await.is_empty());
         assert_eq!(kinesis.count("ListShards"), 1);
@@ -148,11 +147,11 @@ async fn one_listing_at_a_time_whatever_is_closed_meanwhile() {
     assert!(within(SECOND * 100, &mut shards).await.is_empty());
     let asked: Vec<Instant> = kinesis.requests().iter().map(Request::at).collect();
     assert_eq!(asked.len(), 2);
-    assert!(asked[1] - asked[0] >= SECOND * 4, "the second before the first was answered");
+    assert!(asked[1] - asked[0] >= SECOND * 4, "the second request came before the first response");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closing_before_a_tick_that_is_due_is_covered_by_its_listing() {
+async fn a_closing_before_a_due_tick_is_served_by_its_listing() {
     let (kinesis, _stream) = setup(1);
     let client = kinesis.client();
     let mut shards = all_shards(&client, "orders");
@@ -166,7 +165,7 @@ async fn a_closing_before_a_tick_that_is_due_is_covered_by_its_listing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_was_taken_once_is_read_to_the_end_with_the_children_that_it_does_not_name() {
+async fn the_shards_of_one_list_and_their_later_descendants_are_read_to_the_end() {
     let (kinesis, stream) = setup(2);
     let client = kinesis.client();
     let listed = client.list_shards().stream_name("orders").send().await.unwrap();
@@ -192,14 +191,14 @@ async fn a_list_that_was_taken_once_is_read_to_the_end_with_the_children_that_it
         assert!(read.insert(record.into_data()), "read twice");
     }
     assert_eq!(kinesis.count("ListShards"), 0);
-    // The shards that are open are read until Kinesis knows them no more: no list will name them.
+    // The open shards are read until Kinesis no longer knows them, since no list follows.
     stream.delete();
     assert!(timeout(SECOND * 600, records.next()).await.expect("an end").is_none());
-    assert!(records.next().await.is_none(), "for good");
+    assert!(records.next().await.is_none(), "the end is final");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_reader_gets_its_shard_again_and_its_children_wait() {
+async fn a_shard_whose_reader_fails_is_reoffered_and_its_children_wait() {
     let (kinesis, stream) = setup(1);
     let client = kinesis.client();
     stream.split(ZERO);

@@ -1,4 +1,4 @@
-//! A program learns what no retry mends: at once, or as an item.
+//! Errors that no retry mends: from `ready` at once, or as items.
 
 use kinesis_shards::{Error, ShardStreamExt};
 
@@ -15,7 +15,7 @@ async fn ready_fails_at_once_on_a_stream_that_does_not_exist() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ready_waits_through_what_passes_and_loses_no_shard() {
+async fn ready_retries_passing_failures_and_loses_no_shard() {
     let (kinesis, _stream) = setup(3);
     let client = kinesis.client();
     kinesis.fail_times("ListShards", 12, Fault::InternalFailure);

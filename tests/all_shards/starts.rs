@@ -1,9 +1,9 @@
-//! Where runs and shards start.
+//! Where shards start.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_timestamp_asks_for_the_same_instant_in_every_full_listing() {
+async fn each_full_listing_is_filtered_by_the_same_timestamp() {
     let (kinesis, stream) = setup(1);
     let client = kinesis.client();
     stream.split(ZERO);
@@ -16,7 +16,7 @@ async fn a_timestamp_asks_for_the_same_instant_in_every_full_listing() {
     assert_eq!(
         ids(&open_at_t),
         [ONE, "shardId-000000000002"],
-        "what was closed before is not listed"
+        "a shard that was closed earlier is not listed"
     );
     assert!(open_at_t.iter().all(|shard| shard.start() == &StartPosition::Timestamp(t)));
     drop(open_at_t);
@@ -32,7 +32,7 @@ async fn a_timestamp_asks_for_the_same_instant_in_every_full_listing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn under_a_timestamp_resume_still_goes_on_with_shards_closed_before_it() {
+async fn under_a_timestamp_resume_continues_shards_that_were_closed_before_it() {
     let (kinesis, stream) = setup(2);
     let client = kinesis.client();
     let (_, last) = stream.put("a", "read by the earlier run");
@@ -46,7 +46,7 @@ async fn under_a_timestamp_resume_still_goes_on_with_shards_closed_before_it() {
         .start_at(StartAt::Timestamp(t))
         .resume([(ZERO.to_owned(), half_read)]);
     let mut first = within(SECOND, &mut shards).await;
-    // 0 was closed before t, but was half read; 1 was closed before t, and is nobody's business.
+    // 0 was closed before t, but is unfinished; 1 was closed before t, and is skipped.
     assert_eq!(ids(&first), [ZERO, &four, &five]);
     assert_eq!(first[0].start(), &StartPosition::After(last));
     assert_eq!(first[1].start(), &StartPosition::Timestamp(t));
@@ -59,15 +59,14 @@ async fn under_a_timestamp_resume_still_goes_on_with_shards_closed_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn under_a_timestamp_resume_goes_on_below_parents_that_have_expired() {
+async fn under_a_timestamp_resume_continues_below_expired_parents() {
     let (kinesis, stream) = setup(2);
     let client = kinesis.client();
-    // 0 was read; from it descends 4, by 2, which has expired like 0. 4 itself was closed before t,
-    // and is unread.
+    // 0 was read. 4 descends from it by 2; 0 and 2 have expired. 4 was closed before t, unread.
     let (two, three) = stream.split(ZERO);
     let (four, five) = stream.split(&two);
     let (six, seven) = stream.split(&four);
-    // Of 1, the earlier run knew nothing.
+    // The earlier run did not know 1.
     let (eight, nine) = stream.split(ONE);
     kinesis.advance(SECOND * 60).await;
     let t = DateTime::from(kinesis.now());
@@ -80,9 +79,12 @@ async fn under_a_timestamp_resume_goes_on_below_parents_that_have_expired() {
     let first = within(SECOND, &mut shards).await;
     assert_eq!(ids(&first), [&three, &four, &five, &eight, &nine]);
     for shard in &first {
-        let is_ours = shard.id() < eight.as_str();
-        let expected =
-            if is_ours { StartPosition::TrimHorizon } else { StartPosition::Timestamp(t) };
+        let descends_from_zero = shard.id() < eight.as_str();
+        let expected = if descends_from_zero {
+            StartPosition::TrimHorizon
+        } else {
+            StartPosition::Timestamp(t)
+        };
         assert_eq!(shard.start(), &expected, "{}", shard.id());
     }
     drop(first);
@@ -90,7 +92,7 @@ async fn under_a_timestamp_resume_goes_on_below_parents_that_have_expired() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn latest_on_a_stream_that_does_not_exist_yet_reads_all_that_is_written_from_then_on() {
+async fn latest_on_a_stream_that_is_created_later_reads_all_its_records() {
     let kinesis = FakeKinesis::new();
     let client = kinesis.client();
     let began = StartPosition::Timestamp(DateTime::from(kinesis.now()));
@@ -106,7 +108,7 @@ async fn latest_on_a_stream_that_does_not_exist_yet_reads_all_that_is_written_fr
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_handed_back_under_latest_comes_back_from_when_the_run_began() {
+async fn a_shard_that_is_abandoned_under_latest_starts_when_the_run_began() {
     let (kinesis, _stream) = setup(1);
     let client = kinesis.client();
     let began = DateTime::from(kinesis.now());
@@ -121,9 +123,9 @@ async fn a_shard_handed_back_under_latest_comes_back_from_when_the_run_began() {
     assert_eq!(shards.next().await.unwrap().start(), &StartPosition::Timestamp(began));
 }
 
-/// A stream has at least one shard: a list without any is from before it had.
+/// A stream has at least one shard, unless it is being created.
 #[tokio::test(start_paused = true)]
-async fn a_full_list_without_a_shard_is_listed_again_and_is_not_where_the_run_begins() {
+async fn a_first_list_without_a_shard_is_retried() {
     for start in [StartAt::Latest, StartAt::TrimHorizon] {
         let (kinesis, stream) = setup(1);
         let client = kinesis.client();
@@ -139,14 +141,13 @@ async fn a_full_list_without_a_shard_is_listed_again_and_is_not_where_the_run_be
             );
         }
         let shard = shards.next().await.unwrap().unwrap();
-        // The stream may have been created meanwhile, so nothing written since is skipped.
+        // The stream may have been created since: nothing written after the run began is skipped.
         let since = StartPosition::Timestamp(began.into());
         let expected = if start == StartAt::Latest { since } else { StartPosition::TrimHorizon };
         assert_eq!((shard.id(), shard.start()), (ZERO, &expected));
     }
 }
 
-/// Nor does a later one make all shards unlisted.
 #[tokio::test(start_paused = true)]
 async fn a_later_full_list_without_a_shard_forgets_nothing() {
     let (kinesis, _stream) = setup(2);
