@@ -46,8 +46,9 @@
 //!    records have expired. A parent that is known stays a parent when a later listing omits it.
 //! 2. **Once.** Each shard is offered exactly once for as long as the stream value lives, whatever
 //!    the listings repeat, misorder or omit. It is re-offered only after
-//!    [`abandon`](ShardHandle::abandon) or a drop under [`OnDrop::Reoffer`], and then after a delay
-//!    that grows from 100 ms to the poll interval while the same shard keeps being abandoned.
+//!    [`abandon`](crate::ShardHandle::abandon) or a drop under [`OnDrop::Reoffer`], and then after
+//!    a delay that grows from 100 ms to the poll interval while the same shard keeps being
+//!    abandoned.
 //! 3. **Nothing is skipped** that was written after the run began, or after the position that an
 //!    earlier run reached. [`StartAt`] says where each shard starts, and
 //!    [`resume`](crate::AllShards::resume) how a run continues an earlier one.
@@ -120,10 +121,11 @@
 //! # When a reader fails
 //!
 //! By default a handle that is dropped closes its shard as if it had been completed, so that the
-//! simplest program cannot hang. The children can tell: their [`parents`](ShardHandle::parents) say
-//! [`Dropped`](crate::shard::ParentOutcome::Dropped). Set [`OnDrop::Reoffer`] if your readers may
-//! fail half-way: then only [`complete`](ShardHandle::complete) closes a shard, and a handle that
-//! `?`, a panic or an aborted task drops is re-offered. The crate's own readers always re-offer.
+//! simplest program cannot hang. The children can tell: their
+//! [`parents`](crate::ShardHandle::parents) say [`Dropped`](crate::shard::ParentOutcome::Dropped).
+//! Set [`OnDrop::Reoffer`] if your readers may fail half-way: then only
+//! [`complete`](crate::ShardHandle::complete) closes a shard, and a handle that `?`, a panic or an
+//! aborted task drops is re-offered. The crate's own readers always re-offer.
 //!
 //! ```
 //! use futures::StreamExt;
@@ -185,6 +187,11 @@
 //! | `WARN` | a shard that was abandoned unread for the 8th, 16th, 32nd ... time in a row |
 //! | `INFO` | a stream that was deleted and created again |
 //! | `DEBUG` | each listing |
+//!
+//! [`OnDrop::Reoffer`]: crate::OnDrop::Reoffer
+//! [`ShardHandle`]: crate::ShardHandle
+//! [`ShardList`]: crate::listing::ShardList
+//! [`StartAt`]: crate::StartAt
 
 mod cycles;
 mod graph;
