@@ -212,3 +212,52 @@ async fn a_request_that_is_never_answered_ends_in_an_error_that_names_it() {
         store.create_table_if_missing().await.unwrap();
     }
 }
+
+/// Such a row would read as one of an application with several streams, and keep the consumer from
+/// starting.
+#[tokio::test(start_paused = true)]
+async fn a_shard_id_with_a_colon_is_refused_when_it_is_saved() {
+    let world = World::new(1);
+    let store = world.loaded_store().await;
+    let stream = StreamId::from("orders");
+    let shard = aws_sdk_kinesis::types::Shard::builder().shard_id("shard:0").build().unwrap();
+    let error = store.save(Save::new(&stream, &shard, &after("7"))).await.unwrap_err();
+    assert!(error.to_string().contains("shard:0"), "{error}");
+
+    let shards = world.orders.shards();
+    let child = aws_sdk_kinesis::types::ChildShard::builder().shard_id("child:1");
+    let child = child.parent_shards(id(0)).set_hash_key_range(shards[0].hash_key_range().cloned());
+    let children = [child.build().unwrap()];
+    let end = Save::new(&stream, &shards[0], &Checkpoint::End).with_children(&children);
+    let error = store.save(end).await.unwrap_err();
+    assert!(error.to_string().contains("child:1"), "{error}");
+
+    assert_eq!(world.table.keys(), [""; 0]);
+    assert_eq!(world.load().await.progress().count(), 0);
+}
+
+/// The table keeps the ARN where it is known, as the key of the stream in every other store.
+#[tokio::test(start_paused = true)]
+async fn a_table_of_a_stream_with_an_arn_is_refused_to_its_namesakes() {
+    let here = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
+    let there = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
+    for (kept, others) in
+        [(here, [there, "orders", "payments"]), ("orders", [here, there, "payments"])]
+    {
+        let world = World::new(1);
+        let (stream, shards) = (StreamId::from(kept), world.orders.shards());
+        let store = world.store();
+        store.load(&stream).await.unwrap();
+        // The row is created, and then moved.
+        for checkpoint in [after("7"), after("8")] {
+            store.save(Save::new(&stream, &shards[0], &checkpoint)).await.unwrap();
+            assert_eq!(world.table.text(&id(0), "kinesisShardsStream"), kept);
+            assert_eq!(world.store().load(&stream).await.unwrap(), [(id(0), checkpoint)]);
+        }
+        for other in others {
+            let error = Checkpoints::load(world.store(), other).await.unwrap_err();
+            let error = chain(&error);
+            assert!(error.contains(kept), "{other} beside {kept}: {error}");
+        }
+    }
+}

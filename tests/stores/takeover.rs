@@ -77,7 +77,7 @@ impl World {
         let error = Checkpoints::load(store.clone(), "orders").await.unwrap_err();
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
         assert!(source.is_some_and(DynamoDbStoreError::is_missing_table), "{error}");
-        assert!(error.to_string().contains("create_table_if_missing"), "{error}");
+        assert!(source.unwrap().to_string().contains("create_table_if_missing"), "{error}");
         store.create_table_if_missing().await.unwrap();
         store.create_table_if_missing().await.unwrap();
         let kinesis = FakeKinesis::new();

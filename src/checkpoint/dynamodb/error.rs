@@ -1,3 +1,5 @@
+//! Errors of the DynamoDB store.
+
 use std::fmt;
 
 use aws_sdk_dynamodb::Error as SdkError;
@@ -5,11 +7,11 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
 use crate::util::request_timeout::NoResponse;
 
-/// Why a [`DynamoDbStore`](super::DynamoDbStore) could not do what it was asked for.
+/// Why a call of a [`DynamoDbStore`](super::DynamoDbStore) failed.
 #[derive(Debug)]
 pub struct DynamoDbStoreError {
-    pub(crate) table: String,
-    pub(crate) kind: Kind,
+    table: String,
+    kind: Kind,
 }
 
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub(crate) enum Kind {
     MissingTable,
     NotActive,
     Row { key: String, reason: String },
+    ShardId { shard_id: String },
     Held { shard_id: String, owner: Option<String> },
     Request { operation: &'static str, source: Box<SdkError> },
     NoResponse { operation: &'static str },
@@ -24,21 +27,25 @@ pub(crate) enum Kind {
 }
 
 impl DynamoDbStoreError {
-    /// The table.
+    pub(crate) fn new(table: &str, kind: Kind) -> Self {
+        Self { table: table.to_owned(), kind }
+    }
+
+    /// Returns the name of the table.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.table
     }
 
-    /// Whether another consumer holds the lease of a shard: it was renewed, taken or moved since
-    /// this store has read or written it, and not left alone for the [failover
-    /// time](super::DynamoDbStore::failover_time) yet. Stop one of the two.
+    /// Returns whether another consumer holds the lease of a shard: it has renewed, taken or moved
+    /// the lease since this store read or wrote it, within the [failover
+    /// time](super::DynamoDbStore::failover_time). Stop one of the two consumers.
     #[must_use]
     pub fn is_held_by_another(&self) -> bool {
         matches!(self.kind, Kind::Held { .. })
     }
 
-    /// Whether there is no such table: see
+    /// Returns whether the table does not exist: see
     /// [`create_table_if_missing`](super::DynamoDbStore::create_table_if_missing).
     #[must_use]
     pub fn is_missing_table(&self) -> bool {
@@ -52,17 +59,24 @@ impl fmt::Display for DynamoDbStoreError {
         match &self.kind {
             Kind::MissingTable => write!(
                 f,
-                "there is no DynamoDB table {table} in this account and region: check its name (that of the application), or make it with `create_table_if_missing`"
+                "DynamoDB table {table} does not exist in this account and region: check its name, \
+                 or create it with `create_table_if_missing`"
             ),
             Kind::NotActive => write!(f, "DynamoDB table {table} did not become ACTIVE in time"),
             Kind::Row { key, reason } => {
-                write!(f, "row {key} of DynamoDB table {table} is not understood: {reason}")
+                write!(f, "cannot use row {key} of DynamoDB table {table}: {reason}")
             }
+            Kind::ShardId { shard_id } => write!(
+                f,
+                "cannot save shard {shard_id} in DynamoDB table {table}: a row with ':' in its key \
+                 is one of several streams"
+            ),
             Kind::Held { shard_id, owner } => {
                 let owner = owner.as_deref().unwrap_or("another consumer");
                 write!(
                     f,
-                    "the lease of shard {shard_id} in DynamoDB table {table} was moved by {owner}: two consumers must not share a table; stop one of them"
+                    "the lease of shard {shard_id} in DynamoDB table {table} was moved by {owner}: \
+                     stop one of the two consumers"
                 )
             }
             Kind::NoResponse { operation } => {
@@ -70,23 +84,19 @@ impl fmt::Display for DynamoDbStoreError {
             }
             Kind::EmptyResponse { operation } => write!(
                 f,
-                "{operation} on DynamoDB table {table} got an empty response, which DynamoDB never \
-                 gives: check the endpoint, and the proxies before it"
+                "{operation} on DynamoDB table {table} got an empty response: check the endpoint \
+                 and its proxies"
             ),
             Kind::Request { operation, source } => {
                 write!(f, "{operation} on DynamoDB table {table} failed")?;
-                if let Some(code) = source.code() {
-                    write!(f, " ({code}")?;
-                    if let Some(message) = source.message() {
-                        write!(f, ": {message}")?;
-                    }
-                    write!(f, ")")?;
-                    if code.contains("AccessDenied") {
-                        write!(
-                            f,
-                            ": the client's credentials must allow dynamodb:{operation} on it"
-                        )?;
-                    }
+                let Some(code) = source.code() else { return Ok(()) };
+                write!(f, " ({code}")?;
+                if let Some(message) = source.message() {
+                    write!(f, ": {message}")?;
+                }
+                write!(f, ")")?;
+                if code.contains("AccessDenied") {
+                    write!(f, ": the credentials must allow dynamodb:{operation} on it")?;
                 }
                 Ok(())
             }

@@ -1,4 +1,4 @@
-//! A shard's row, as the Kinesis Client Library lays it out.
+//! The row of a shard, in the layout of the Kinesis Client Library.
 
 use std::collections::HashMap;
 
@@ -18,42 +18,41 @@ pub(crate) const SUB: &str = "checkpointSubSequenceNumber";
 const PARENTS: &str = "parentShardId";
 const ENTITY: &str = "entityType";
 const STREAM: &str = "streamName";
-/// This crate's own, which the Java library neither reads nor removes: the checkpoint as it was
-/// meant. It counts only as long as the library's columns are those that were written with it.
+/// The exact checkpoint, in an attribute of this crate that the KCL neither reads nor removes. It
+/// counts only while the KCL's columns are those that were written with it.
 pub(crate) const OWN: &str = "kinesisShardsCheckpoint";
 
-/// This crate's own too: the store that moved the row last, and the counter that it gave it. It is
-/// stale as soon as another moves the row, who leaves it alone.
+/// The store of this crate that moved the row last, and the counter that it wrote. The attribute is
+/// stale once the KCL moves the row.
 pub(crate) const WRITER: &str = "kinesisShardsWriter";
 
-/// This crate's own too: the stream, so that a table is not taken for that of another.
+/// The [key](StreamId::as_str) of the stream, so that the table of another stream is noticed.
 pub(crate) const OWN_STREAM: &str = "kinesisShardsStream";
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// What a row says.
+/// A row that was read.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Lease {
     pub(crate) shard_id: String,
     pub(crate) counter: u64,
     pub(crate) owner: Option<String>,
     pub(crate) checkpoint: Checkpoint,
-    /// The store that moved the row last, if it was one of this crate.
+    /// The store that moved the row last, if it is one of this crate.
     pub(crate) writer: Option<String>,
 }
 
-/// The attribute of the store that moves the row.
+/// Returns the value of the [`WRITER`] attribute.
 pub(crate) fn written_by(writer: &str, counter: u64) -> AttributeValue {
     text(&format!("{writer} {counter}"))
 }
 
-/// The two columns of the checkpoint.
+/// Returns the two columns of a checkpoint.
 ///
-/// The library goes on *after* what they name. So what is only to begin at a record is told as the
-/// trim horizon, and a record that was acknowledged as a whole as its first user record: if it is
-/// an aggregated one, the library repeats the others. What is to begin at a time is told as the
-/// trim horizon too: for `AT_TIMESTAMP` the library looks for the time in its own configuration,
-/// and fails where that has none.
+/// The KCL continues *after* the record that they name. So a start at a record is written as the
+/// trim horizon. A whole acknowledged record is written as its first user record: if it is an
+/// aggregated one, the KCL repeats the others. A start at a time is written as the trim horizon,
+/// too: for `AT_TIMESTAMP`, the KCL takes the time from its configuration, and fails without one.
 pub(crate) fn columns(checkpoint: &Checkpoint) -> (&str, u64) {
     match checkpoint {
         Checkpoint::Start(StartPosition::Latest) => ("LATEST", 0),
@@ -66,7 +65,7 @@ pub(crate) fn columns(checkpoint: &Checkpoint) -> (&str, u64) {
     }
 }
 
-/// The row of a shard that has none.
+/// Returns a new row of a shard.
 pub(crate) fn new(stream: &StreamId, shard: &Shard, checkpoint: &Checkpoint, writer: &str) -> Item {
     let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
     row(
@@ -79,7 +78,7 @@ pub(crate) fn new(stream: &StreamId, shard: &Shard, checkpoint: &Checkpoint, wri
     )
 }
 
-/// The row of a child that its parent's end has named.
+/// Returns a new row of a child that the end of its parent named.
 pub(crate) fn child(stream: &StreamId, child: &ChildShard, writer: &str) -> Item {
     let parents = child.parent_shards().iter().map(String::as_str);
     let start = Checkpoint::Start(StartPosition::TrimHorizon);
@@ -102,11 +101,11 @@ fn row<'a>(
         (CHECKPOINT.to_owned(), text(number)),
         (SUB.to_owned(), n(sub)),
         (OWN.to_owned(), text(&checkpoint.to_string())),
-        (OWN_STREAM.to_owned(), text(stream.name())),
+        (OWN_STREAM.to_owned(), text(stream.as_str())),
         (WRITER.to_owned(), written_by(writer, 0)),
     ]);
     let parents: Vec<String> = parents.map(str::to_owned).collect();
-    // A set is never empty.
+    // DynamoDB refuses an empty set.
     if !parents.is_empty() {
         row.insert(PARENTS.to_owned(), AttributeValue::Ss(parents));
     }
@@ -117,22 +116,30 @@ fn row<'a>(
     row
 }
 
-/// Reads a row; none if it is no lease.
+/// Returns whether [`read`] accepts a row with this key: an application of the KCL that reads
+/// several streams has keys of the form `account:stream:epoch:shard`.
+pub(crate) fn is_loadable_key(key: &str) -> bool {
+    !key.contains(':')
+}
+
+/// Reads a row. Returns `None` if it is not a lease, and an error that says why it is not one of
+/// this stream.
 pub(crate) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, String> {
     if get(row, ENTITY).is_some_and(|entity| entity != "LEASE") {
         return Ok(None);
     }
     let key = get(row, LEASE_KEY).ok_or("it has no leaseKey")?;
-    if row.contains_key(STREAM) || key.contains(':') {
-        return Err("it is of an application that reads several streams (`account:stream:epoch:shard`), whose tables are not understood".to_owned());
+    if row.contains_key(STREAM) || !is_loadable_key(key) {
+        return Err("tables of applications that read several streams are not supported".to_owned());
     }
-    if let Some(other) = get(row, OWN_STREAM).filter(|other| *other != stream.name()) {
+    if let Some(other) = get(row, OWN_STREAM).filter(|other| *other != stream.as_str()) {
+        stream.check_beside([other]).map_err(|error| error.to_string())?;
         return Err(format!("it is of stream {other}: a table is for one stream"));
     }
     let number = get(row, CHECKPOINT).ok_or("it has no checkpoint")?;
     let sub = match row.get(SUB) {
         None => 0,
-        Some(sub) => number_of(sub).ok_or("its checkpointSubSequenceNumber is no number")?,
+        Some(sub) => number_of(sub).ok_or("its checkpointSubSequenceNumber is not a number")?,
     };
     let own = get(row, OWN).and_then(|own| own.parse::<Checkpoint>().ok());
     let own = own.filter(|own| columns(own) == (number, sub));
@@ -142,9 +149,9 @@ pub(crate) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, Strin
     };
     let counter = match row.get(COUNTER) {
         None => 0,
-        Some(counter) => number_of(counter).ok_or("its leaseCounter is no number")?,
+        Some(counter) => number_of(counter).ok_or("its leaseCounter is not a number")?,
     };
-    // Of a hand-over under way, the owner is whom it is taken from.
+    // During a handover of the KCL, `checkpointOwner` is the former owner.
     let owner = get(row, "checkpointOwner").or(get(row, OWNER)).map(str::to_owned);
     let writer = get(row, WRITER).and_then(|writer| writer.rsplit_once(' '));
     let writer = writer.filter(|(_, of)| owner.is_none() && of.parse() == Ok(counter));
@@ -152,11 +159,10 @@ pub(crate) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, Strin
     Ok(Some(Lease { shard_id: key.to_owned(), counter, owner, checkpoint, writer }))
 }
 
-/// A checkpoint of the Java library.
+/// Parses a checkpoint of the KCL.
 fn foreign(number: &str, sub: u64) -> Option<Checkpoint> {
     Some(match number {
-        // The library keeps the time in its configuration; without it, nothing is skipped from
-        // here.
+        // The KCL keeps the time in its configuration. The trim horizon skips no record.
         "TRIM_HORIZON" | "AT_TIMESTAMP" => Checkpoint::Start(StartPosition::TrimHorizon),
         "LATEST" => Checkpoint::Start(StartPosition::Latest),
         "SHARD_END" => Checkpoint::End,
@@ -206,7 +212,7 @@ mod tests {
         Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: sub }
     }
 
-    fn java(number: &str, sub: u64) -> Item {
+    fn kcl_row(number: &str, sub: u64) -> Item {
         Item::from([
             (LEASE_KEY.to_owned(), text(SHARD)),
             (COUNTER.to_owned(), n(7)),
@@ -218,9 +224,9 @@ mod tests {
     }
 
     #[test]
-    fn what_this_crate_writes_comes_back_as_it_was() {
+    fn every_checkpoint_is_read_as_it_was_written() {
         let at = |at| Checkpoint::Start(at);
-        for (checkpoint, told) in [
+        for (checkpoint, written) in [
             (at(StartPosition::TrimHorizon), ("TRIM_HORIZON", 0)),
             (at(StartPosition::Latest), ("LATEST", 0)),
             (
@@ -234,7 +240,7 @@ mod tests {
             (after("9", Some(3)), ("9", 3)),
             (Checkpoint::End, ("SHARD_END", 0)),
         ] {
-            assert_eq!(columns(&checkpoint), told);
+            assert_eq!(columns(&checkpoint), written);
             let lease =
                 read(&orders(), &new(&orders(), &shard(), &checkpoint, "me")).unwrap().unwrap();
             assert_eq!((lease.checkpoint, lease.writer.as_deref()), (checkpoint, Some("me")));
@@ -243,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_row_has_what_the_java_library_needs() {
+    fn a_new_row_has_the_columns_that_the_kcl_needs() {
         let row = new(&orders(), &shard(), &Checkpoint::Start(StartPosition::TrimHorizon), "me");
         let parents = AttributeValue::Ss(vec!["shardId-a".to_owned(), "shardId-b".to_owned()]);
         assert_eq!(row[PARENTS], parents);
@@ -255,12 +261,12 @@ mod tests {
         let root = Shard::builder().shard_id(SHARD).build().unwrap();
         assert!(
             !new(&orders(), &root, &Checkpoint::End, "me").contains_key(PARENTS),
-            "a set is never empty"
+            "DynamoDB refuses an empty set"
         );
     }
 
     #[test]
-    fn a_row_of_the_java_library() {
+    fn a_row_of_the_kcl_is_read() {
         for (number, sub, checkpoint) in [
             ("49590338271490256608559692538361571095921575989136588898", 0, None),
             ("49590338271490256608559692538361571095921575989136588898", 4, None),
@@ -269,7 +275,7 @@ mod tests {
             ("LATEST", 0, Some(Checkpoint::Start(StartPosition::Latest))),
             ("SHARD_END", 0, Some(Checkpoint::End)),
         ] {
-            let lease = read(&orders(), &java(number, sub)).unwrap().unwrap();
+            let lease = read(&orders(), &kcl_row(number, sub)).unwrap().unwrap();
             assert_eq!(lease.checkpoint, checkpoint.unwrap_or_else(|| after(number, Some(sub))));
             assert_eq!(
                 (lease.counter, lease.owner.as_deref(), lease.writer),
@@ -278,9 +284,8 @@ mod tests {
         }
     }
 
-    /// The library has moved on from where this crate was: its own attribute is stale.
     #[test]
-    fn what_the_java_library_wrote_later_counts() {
+    fn the_attribute_of_this_crate_is_stale_once_the_kcl_moves_the_checkpoint() {
         let mut row = new(&orders(), &shard(), &after("9", None), "me");
         row.insert(CHECKPOINT.to_owned(), text("10"));
         assert_eq!(read(&orders(), &row).unwrap().unwrap().checkpoint, after("10", Some(0)));
@@ -289,9 +294,9 @@ mod tests {
         assert_eq!(read(&orders(), &row).unwrap().unwrap().checkpoint, after("9", Some(2)));
     }
 
-    /// The library leaves the attribute alone: it takes the row, moves it, and lets go of it.
+    /// The KCL leaves the attribute alone when it takes, moves and releases a row.
     #[test]
-    fn who_moved_a_row_last_is_told_by_its_counter() {
+    fn the_writer_counts_only_with_the_counter_that_it_wrote() {
         let writer = |row: &Item| read(&orders(), row).unwrap().unwrap().writer;
         let mut row = new(&orders(), &shard(), &after("9", None), "me");
         assert_eq!(writer(&row).as_deref(), Some("me"));
@@ -305,15 +310,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_lease_is_left_out_and_what_is_not_understood_is_an_error() {
+    fn a_row_that_is_not_a_lease_is_skipped_and_an_invalid_one_is_an_error() {
         let with = |name: &str, value: AttributeValue| {
-            let mut row = java("7", 0);
+            let mut row = kcl_row("7", 0);
             row.insert(name.to_owned(), value);
             row
         };
         assert_eq!(read(&orders(), &with(ENTITY, text("WORKER_METRIC_STATS"))), Ok(None));
         assert!(read(&orders(), &with(ENTITY, text("LEASE"))).unwrap().is_some());
-        for (bad, why) in [
+        for (invalid, why) in [
             (with(CHECKPOINT, text("soon")), "soon"),
             (with(SUB, text("x")), "checkpointSubSequenceNumber"),
             (with(STREAM, text("orders")), "several streams"),
@@ -321,8 +326,29 @@ mod tests {
             (with(COUNTER, text("x")), "leaseCounter"),
             (with(OWN_STREAM, text("others")), "of stream others"),
         ] {
-            let error = read(&orders(), &bad).unwrap_err();
+            let error = read(&orders(), &invalid).unwrap_err();
             assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn rows_of_streams_of_one_name_are_distinguished_by_their_arns() {
+        let here = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
+        let there = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
+        for (stream, of, why) in [
+            (here, there, Some("of stream arn:aws:kinesis:eu-west-1")),
+            ("orders", here, Some("by its ARN")),
+            (here, "orders", Some("by the name")),
+            (here, here, None),
+            ("orders", "orders", None),
+        ] {
+            let row = new(&of.into(), &shard(), &after("9", None), "me");
+            let error = read(&stream.into(), &row).err();
+            let is_as_expected = match (why, &error) {
+                (Some(why), Some(error)) => error.contains(why),
+                (why, error) => why.is_none() && error.is_none(),
+            };
+            assert!(is_as_expected, "{stream} beside {of}: {error:?}");
         }
     }
 }

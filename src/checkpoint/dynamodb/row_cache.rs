@@ -1,28 +1,28 @@
-//! What a store knows of a shard's row, and whose the row is when that is not so any more.
+//! A shard's row as a store saw it last, and who may move it since.
 
 use tokio::time::{Duration, Instant};
 
 use crate::checkpoint::dynamodb::row::Lease;
-use crate::checkpoint::value::{Checkpoint, compare};
+use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::StartPosition;
 
-/// What a store knows of one shard.
+/// The row of one shard, as a store knows it.
 #[derive(Debug, Default)]
 pub(crate) struct RowCache {
-    /// Its row, as it was read or written last. None if there is none, or it was never looked at.
+    /// The row as it was read or written last. `None` if there is no row, or it was never read.
     pub(crate) row: Option<CachedRow>,
-    /// The row exists, though it was never read.
+    /// Whether the row exists, although it was never read.
     exists: bool,
-    /// Another has moved it since: how it was left, and since when it is seen so.
+    /// The counter that another consumer has left, and since when it has been seen.
     foreign_write: Option<(u64, Instant)>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct CachedRow {
     counter: u64,
-    /// It was read with the whole table, and not moved by this store since.
+    /// Whether the row was read by a scan, and not moved by this store since.
     is_loaded: bool,
-    /// What another has left there, until this store is as far.
+    /// The checkpoint that another consumer has left, until this store is as far.
     ahead: Option<Checkpoint>,
 }
 
@@ -39,9 +39,10 @@ impl CachedRow {
         self.counter
     }
 
-    /// Whether the row is further on than this: then it stays as it is, and is durable.
+    /// Returns whether the row is further on than this checkpoint. Then the row is not written, and
+    /// the checkpoint counts as durable.
     pub(crate) fn is_ahead_of(&self, checkpoint: &Checkpoint) -> bool {
-        self.ahead.as_ref().is_some_and(|ahead| is_further(ahead, checkpoint))
+        self.ahead.as_ref().is_some_and(|ahead| ahead.is_further_than(checkpoint))
     }
 }
 
@@ -50,25 +51,26 @@ impl RowCache {
         Self { row: Some(row), ..Self::default() }
     }
 
-    /// Notes that there is a row, of which nothing else is known.
+    /// Notes that the row exists.
     pub(crate) fn note_row(&mut self) {
         self.exists = true;
     }
 
-    /// Whether there is a row.
+    /// Returns whether the row is known to exist.
     pub(crate) fn has_row(&self) -> bool {
         self.exists || self.row.is_some()
     }
 
-    /// The row was moved since it was seen last: whether this store may move it on, `to` a
-    /// checkpoint, or forget it.
+    /// Claims a row that was moved since it was seen last. Returns whether this store may move it
+    /// `to` a checkpoint, or delete it.
     ///
-    /// * Its own write may have landed without an answer, or after the SDK had sent it once more.
-    /// * The consumer before may have been killed while a write was on its way, one at the most for
-    ///   each shard.
-    /// * A row that nobody has begun to read is there for whoever does.
-    /// * Any other belongs to whoever moves it. Like the Java library this store takes it when it
-    ///   has not been moved for the failover time.
+    /// * The store may claim a row that it wrote itself: the response may have been lost, or the SDK
+    ///   may have retried the request.
+    /// * The store may claim a row that was moved once since the scan: the last consumer may have
+    ///   been killed with a write in flight, at most one for each shard.
+    /// * The store may claim a row of a shard that no consumer has started.
+    /// * Any other row belongs to the consumer that moves it. As the KCL does, the store claims it
+    ///   when it has not been moved for the failover time.
     pub(crate) fn try_claim(
         &mut self,
         lease: &Lease,
@@ -81,7 +83,7 @@ impl RowCache {
             return false;
         }
         self.foreign_write = None;
-        // What is mine is older than what I save now, also if that begins the shard anew.
+        // The store's own write is older than this save, also if the shard is started over.
         let is_newest = is_mine && matches!(to, Some(Checkpoint::Start(_)));
         let ahead = (!is_newest).then(|| lease.checkpoint.clone());
         self.row = Some(CachedRow { counter: lease.counter, is_loaded: false, ahead });
@@ -116,22 +118,6 @@ impl RowCache {
     }
 }
 
-/// Whether the first is further on in its shard than the second.
-fn is_further(a: &Checkpoint, b: &Checkpoint) -> bool {
-    let rank = |checkpoint: &Checkpoint| match checkpoint {
-        Checkpoint::Start(_) => 0,
-        Checkpoint::After { .. } => 1,
-        Checkpoint::End => 2,
-    };
-    match (a, b) {
-        (
-            Checkpoint::After { sequence_number: a, sub_sequence_number: a_sub },
-            Checkpoint::After { sequence_number: b, sub_sequence_number: b_sub },
-        ) => compare((a, *a_sub), (b, *b_sub)).is_gt(),
-        _ => rank(a) > rank(b),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,14 +137,14 @@ mod tests {
         Lease { shard_id, counter, owner: None, checkpoint, writer }
     }
 
-    /// Adopts the row, to save this; whether that is written.
+    /// Claims the row to save this checkpoint. Returns whether it is written then.
     fn writes(known: &mut RowCache, lease: &Lease, to: &Checkpoint) -> Option<bool> {
-        let is_adopted = known.try_claim(lease, "me", Some(to), FAILOVER);
-        is_adopted.then(|| !known.row.as_ref().unwrap().is_ahead_of(to))
+        let is_claimed = known.try_claim(lease, "me", Some(to), FAILOVER);
+        is_claimed.then(|| !known.row.as_ref().unwrap().is_ahead_of(to))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_this_store_wrote_is_its_own_whatever_the_counter() {
+    async fn a_store_claims_its_own_write_whatever_the_counter() {
         for counter in [0, 8, 9, 10] {
             let mine = lease(counter, Some("me"), after("7"));
             assert_eq!(
@@ -166,7 +152,7 @@ mod tests {
                 Some(true)
             );
             assert_eq!(writes(&mut RowCache::default(), &mine, &after("8")), Some(true));
-            // The shard is begun anew; or the table was loaded before an old write had landed.
+            // The shard is started over; or the table was loaded before an old write took effect.
             assert_eq!(
                 writes(&mut RowCache::of(CachedRow::written(7)), &mine, &start()),
                 Some(true)
@@ -179,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_write_of_a_consumer_that_was_killed_is_gone_on_from() {
+    async fn a_store_claims_the_last_write_of_a_killed_consumer() {
         let loaded = || RowCache::of(CachedRow::loaded(&lease(7, Some("before"), after("3"))));
         assert_eq!(
             writes(&mut loaded(), &lease(8, Some("before"), after("5")), &after("6")),
@@ -189,16 +175,16 @@ mod tests {
             writes(&mut loaded(), &lease(8, Some("before"), after("5")), &after("4")),
             Some(false)
         );
-        // One is all that it can have had on its way, and a Java worker none.
+        // The consumer had at most one write in flight, and a worker of the KCL none.
         assert_eq!(writes(&mut loaded(), &lease(9, Some("before"), after("5")), &after("6")), None);
         assert_eq!(writes(&mut loaded(), &lease(8, None, after("5")), &after("6")), None);
-        // From then on the row is this store's.
+        // Later the row is this store's.
         let mut written = RowCache::of(CachedRow::written(8));
         assert_eq!(writes(&mut written, &lease(9, Some("before"), after("5")), &after("6")), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_row_that_nobody_has_begun_is_there_for_whoever_does() {
+    async fn a_store_claims_a_row_that_no_consumer_has_started() {
         let mut none = RowCache::default();
         assert_eq!(writes(&mut none, &lease(0, None, start()), &after("6")), Some(true));
         assert_eq!(
@@ -214,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_another_moves_is_taken_once_it_is_still_and_never_goes_back() {
+    async fn a_row_of_another_consumer_is_claimed_after_the_failover_time() {
         let mut held = RowCache::of(CachedRow::written(7));
         let owned = |counter| Lease {
             owner: Some("worker-1".to_owned()),
@@ -227,31 +213,9 @@ mod tests {
         }
         tokio::time::advance(FAILOVER.mul_f64(0.2)).await;
         assert_eq!(writes(&mut held, &owned(11), &after("9")), Some(false));
-        // Until it is as far as the row.
+        // The checkpoint is kept until this store is as far.
         let row = held.row.unwrap();
         assert!(row.is_ahead_of(&after("19")) && row.is_ahead_of(&start()));
         assert!(!row.is_ahead_of(&after("20")) && !row.is_ahead_of(&Checkpoint::End));
-    }
-
-    #[test]
-    fn numbers_are_compared_as_numbers() {
-        let sub = |number: &str, sub| Checkpoint::After {
-            sequence_number: number.to_owned(),
-            sub_sequence_number: Some(sub),
-        };
-        let incarnation = [
-            start(),
-            sub("9", 0),
-            sub("9", 1),
-            after("9"),
-            sub("10", 9),
-            sub("10", 10),
-            Checkpoint::End,
-        ];
-        for (i, a) in incarnation.iter().enumerate() {
-            for (j, b) in incarnation.iter().enumerate() {
-                assert_eq!(is_further(a, b), i > j, "{a} {b}");
-            }
-        }
     }
 }
