@@ -1,5 +1,4 @@
-//! Files that were damaged while they were closed, or removed or replaced while they were open; and
-//! panics of redb.
+//! Files that are damaged while closed, or removed or replaced while open; and panics of redb.
 
 use fastrand::Rng;
 
@@ -18,8 +17,8 @@ async fn load(store: &FileStore) -> Result<Rows, StoreError> {
     store.load(&"orders".into()).await
 }
 
-/// Saves all shards three times over, and returns the bytes of the file before the last save, as if
-/// the process had been killed then, and once it is closed.
+/// Saves all shards three times. Returns the bytes of the file before the last save, as if the
+/// process were killed then, and after the file is closed.
 async fn make(dir: &Dir) -> [Vec<u8>; 2] {
     let store = FileStore::open(dir.file()).unwrap();
     let mut killed = Vec::new();
@@ -32,7 +31,7 @@ async fn make(dir: &Dir) -> [Vec<u8>; 2] {
         }
     }
     drop(store);
-    // The thread of the last commit may hold the file for a moment yet.
+    // The thread of the last commit may still hold the file for a moment.
     drop(FileStore::open(dir.file()).unwrap());
     [killed, std::fs::read(dir.file()).unwrap()]
 }
@@ -53,12 +52,11 @@ fn open_unsynced(path: &Path) -> Result<FileStore, FileStoreError> {
     open().map_err(|kind| FileStoreError::new(path, kind))
 }
 
-/// How many pages there are, in redb's header. It is corrected while the file of a process that was
-/// killed is opened.
+/// The number of pages in redb's header. Opening the file of a killed process corrects it.
 const COUNTS: std::ops::Range<usize> = 24..32;
 
-/// Opens a file with these bytes: either it is refused, with a clear error, and left as it is; or
-/// all that is read of it is among `may_be`.
+/// Opens a file with these bytes: either it is refused with a clear error and left unchanged, or
+/// its content is one of `may_be`.
 async fn open_damaged(
     path: &Path,
     bytes: &[u8],
@@ -66,24 +64,23 @@ async fn open_damaged(
     outcomes: &mut Outcomes,
     damage: &str,
 ) {
-    // Another file each time: the thread of the last commit to the one before may hold that for a
-    // moment yet.
+    // A new file each time: the thread of the last commit may still hold the old one for a moment.
     let _ = std::fs::remove_file(path);
     std::fs::write(path, bytes).unwrap();
     match open_unsynced(path) {
         Err(error) => {
             assert!(error.is_damaged() && !error.is_in_use(), "{damage}: {error}");
-            assert!(error.to_string().contains("damaged; restore the file"), "{damage}: {error}");
+            assert!(error.to_string().contains("is damaged: restore it"), "{damage}: {error}");
             let mut now = std::fs::read(path).unwrap();
             if now.get(COUNTS).is_some() {
                 now[COUNTS].copy_from_slice(&bytes[COUNTS]);
             }
-            assert!(now == bytes, "{damage}: the file was not left as it is");
+            assert!(now == bytes, "{damage}: the file was changed");
             outcomes.refused += 1;
         }
         Ok(store) => {
             let rows = load(&store).await.unwrap_or_else(|error| panic!("{damage}: {error}"));
-            assert!(may_be.contains(&&rows), "{damage}: it is opened, and read wrong: {rows:?}");
+            assert!(may_be.contains(&&rows), "{damage}: wrong rows: {rows:?}");
             if outcomes.read.is_multiple_of(20) {
                 save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap();
             }
@@ -92,12 +89,11 @@ async fn open_damaged(
     }
 }
 
-/// Flips one bit of most of these bytes: those of the header, and by chance, half of them where
-/// something is.
+/// Returns bits to flip: in the header, and in random bytes, most of which are in use.
 fn flips(file: &[u8], rng: &mut Rng) -> Vec<(usize, u8)> {
     let used: Vec<usize> = (0..file.len()).filter(|at| file[*at] != 0).collect();
     let mut flips: Vec<_> = (0..320).map(|at| (at, rng.u8(..8))).collect();
-    // The byte that says which commit counts, and how the file was closed.
+    // This byte says which commit counts, and how the file was closed.
     flips.extend((0..8).map(|bit| (9, bit)));
     flips.extend((0..250).map(|_| (*rng.choice(&used).unwrap(), rng.u8(..8))));
     flips.extend((0..100).map(|_| (rng.usize(..file.len()), rng.u8(..8))));
@@ -105,10 +101,10 @@ fn flips(file: &[u8], rng: &mut Rng) -> Vec<(usize, u8)> {
 }
 
 #[tokio::test]
-async fn a_bit_that_was_flipped_is_refused_or_harms_nothing() {
+async fn a_flipped_bit_is_refused_or_harms_nothing() {
     let dir = Dir::new("flipped");
     let [killed, closed] = make(&dir).await;
-    let right = load(&FileStore::open(dir.file()).unwrap()).await.unwrap();
+    let expected = load(&FileStore::open(dir.file()).unwrap()).await.unwrap();
     std::fs::write(dir.file(), &killed).unwrap();
     let before = load(&FileStore::open(dir.file()).unwrap()).await.unwrap();
     let before_that: Rows = before
@@ -118,7 +114,7 @@ async fn a_bit_that_was_flipped_is_refused_or_harms_nothing() {
             _ => (id.clone(), checkpoint.clone()),
         })
         .collect();
-    assert_eq!(right.last().unwrap().1, after(2_119));
+    assert_eq!(expected.last().unwrap().1, after(2_119));
     assert_eq!(before.last().unwrap().1, after(1_119));
     assert_eq!(before[118].1, after(2_118));
 
@@ -128,10 +124,16 @@ async fn a_bit_that_was_flipped_is_refused_or_harms_nothing() {
     for (at, bit) in flips(&closed, &mut rng) {
         let mut bytes = closed.clone();
         bytes[at] ^= 1 << bit;
-        open_damaged(&path, &bytes, &[&right], &mut of_closed, &format!("bit {bit} of byte {at}"))
-            .await;
+        open_damaged(
+            &path,
+            &bytes,
+            &[&expected],
+            &mut of_closed,
+            &format!("bit {bit} of byte {at}"),
+        )
+        .await;
     }
-    // Of a process that was killed, the last commit may look as if it had been cut short.
+    // The last commit of a killed process may look as if it were cut short.
     for (at, bit) in flips(&killed, &mut rng) {
         let mut bytes = killed.clone();
         bytes[at] ^= 1 << bit;
@@ -143,17 +145,17 @@ async fn a_bit_that_was_flipped_is_refused_or_harms_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_cut_or_padded_is_refused() {
+async fn a_truncated_or_padded_file_is_refused() {
     let dir = Dir::new("cut");
     let [killed, closed] = make(&dir).await;
-    let right = load(&FileStore::open(dir.file()).unwrap()).await.unwrap();
+    let expected = load(&FileStore::open(dir.file()).unwrap()).await.unwrap();
     let mut rng = Rng::with_seed(13);
     let path = dir.0.join("damaged");
     let mut outcomes = Outcomes::default();
     let pages = (1..closed.len() / 4_096).map(|page| page * 4_096);
     let ends = [1, 8, 9, 10, 63, 64, 319, 320, 321, closed.len() - 1];
     for len in ends.into_iter().chain(pages).chain((0..150).map(|_| rng.usize(1..closed.len()))) {
-        open_damaged(&path, &closed[..len], &[&right], &mut outcomes, &format!("cut to {len}"))
+        open_damaged(&path, &closed[..len], &[&expected], &mut outcomes, &format!("cut to {len}"))
             .await;
         let killed = &killed[..len.min(killed.len() - 1)];
         open_damaged(&path, killed, &[], &mut outcomes, &format!("killed, cut to {len}")).await;
@@ -161,11 +163,12 @@ async fn a_file_that_was_cut_or_padded_is_refused() {
     assert!(outcomes.refused > 300 && outcomes.read == 0, "{outcomes:?}");
     for more in [1, 100, 4_095, 4_096, 10_000, 1 << 20] {
         let bytes = [&closed[..], &vec![0; more]].concat();
-        open_damaged(&path, &bytes, &[&right], &mut outcomes, &format!("padded by {more}")).await;
+        open_damaged(&path, &bytes, &[&expected], &mut outcomes, &format!("padded by {more}"))
+            .await;
     }
 }
 
-/// Not all damage is found by a checksum: redb has assertions of its own.
+/// Checksums do not find all damage: redb has assertions, too.
 #[tokio::test]
 async fn a_panic_of_the_database_is_an_error_and_the_next_call_works() {
     let dir = Dir::new("panics");
@@ -176,7 +179,8 @@ async fn a_panic_of_the_database_is_an_error_and_the_next_call_works() {
         store.database.file().disk.panics();
         store.database.file().disk.takes(usize::try_from(changes).unwrap() / 2);
         if let Err(error) = save(&store, "shardId-000000000000", after(2 * changes + 1)).await {
-            assert!(error.to_string().contains("redb panicked: the disk panics"), "{error}");
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains("redb panicked: the disk panics"), "{cause}");
             assert!(FileStore::open(dir.file()).unwrap_err().is_in_use(), "the file stays locked");
             panics += 1;
         }
@@ -192,7 +196,7 @@ async fn a_panic_of_the_database_is_an_error_and_the_next_call_works() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_is_not_at_its_path_any_more_confirms_nothing_until_it_is_back() {
+async fn a_file_that_is_not_at_its_path_confirms_nothing_until_it_is_back() {
     let dir = Dir::new("replaced");
     let away = dir.0.join("away");
     let store = FileStore::open(dir.file()).unwrap();
@@ -236,10 +240,10 @@ async fn a_file_that_is_not_at_its_path_any_more_confirms_nothing_until_it_is_ba
     }
 }
 
-/// A rename over the open file, as an editor or a tool that restores a backup does it.
+/// An editor, or a tool that restores a backup, renames a file over the open one.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_is_replaced_by_its_own_backup_is_noticed() {
+async fn a_file_that_is_replaced_by_its_backup_is_noticed() {
     let dir = Dir::new("restored");
     let backup = dir.0.join("backup");
     let store = FileStore::open(dir.file()).unwrap();
@@ -253,7 +257,7 @@ async fn a_file_that_is_replaced_by_its_own_backup_is_noticed() {
     save(&store, "shardId-000000000000", after(1)).await.unwrap();
 }
 
-/// Another name for the file is no harm, nor a link as its path.
+/// A second hard link does no harm, nor does a symbolic link as the path.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_file_with_a_second_name_is_the_same_file() {
@@ -267,7 +271,7 @@ async fn a_file_with_a_second_name_is_the_same_file() {
 }
 
 #[tokio::test]
-async fn a_sequence_number_that_is_no_number_is_refused_and_the_file_can_still_be_loaded() {
+async fn a_sequence_number_that_is_not_a_number_is_refused() {
     let dir = Dir::new("no number");
     let store = FileStore::open(dir.file()).unwrap();
     save(&store, "shardId-000000000000", after(1)).await.unwrap();
@@ -279,7 +283,7 @@ async fn a_sequence_number_that_is_no_number_is_refused_and_the_file_can_still_b
 }
 
 #[tokio::test]
-async fn it_keeps_what_every_store_promises() {
+async fn the_file_store_passes_the_checks_of_stores() {
     let dir = Dir::new("promises");
     crate::testing::store::check_store_reopened(async || FileStore::open(dir.file()).unwrap())
         .await;

@@ -1,4 +1,4 @@
-//! The database in the file, and the lock on it.
+//! The database in the file, and the lock of the file.
 
 use std::any::Any;
 use std::fs::{File, OpenOptions};
@@ -15,17 +15,17 @@ use redb::{BackendError, Builder, DatabaseError, StorageBackend, StorageError};
 use crate::checkpoint::file::error::{Kind, Lost};
 use crate::checkpoint::file::identity::Identity;
 
-/// A database, opened anew after an error: redb takes no more calls once the disk has failed,
-/// though that may have been full for a moment only.
+/// A database that is opened again after an error: redb refuses all calls after the disk has failed
+/// once, even if the disk was full only for a moment.
 #[derive(Debug)]
 pub(crate) struct Database {
     file: Arc<LockedFile>,
-    /// None after an error.
+    /// `None` after an error.
     open: Mutex<Option<redb::Database>>,
 }
 
-/// For whoever has the file to let go of it: a process that is ending, or the last commit of a
-/// store that was dropped.
+/// How often and how long to wait for a file in use: its process may be ending, or the last commit
+/// of a dropped store.
 const ATTEMPTS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -47,7 +47,7 @@ impl Database {
                     return Ok(Self { file, open: Mutex::new(Some(database)) });
                 }
                 Err(DatabaseError::DatabaseAlreadyOpen) => {
-                    // What it has got of the lock, so that two do not wait for each other.
+                    // Two processes that hold a part of the lock must not wait for each other.
                     file.unlock()?;
                     std::thread::sleep(PAUSE);
                 }
@@ -62,8 +62,8 @@ impl Database {
         &self.file
     }
 
-    /// Calls `f` with the database. The call after one that failed or panicked opens the database
-    /// again.
+    /// Calls `f` with the database. After a call that failed or panicked, the next one opens the
+    /// database again.
     pub(crate) fn with<T>(
         &self,
         f: impl FnOnce(&redb::Database) -> Result<T, redb::Error>,
@@ -77,7 +77,7 @@ impl Database {
         if done.is_ok() {
             *open = Some(database);
         } else if let Err(panic) = catch(|| drop(database)) {
-            tracing::debug!(error = %panic, "a database that had failed was not closed");
+            tracing::debug!(error = %panic, "cannot close a database that has failed");
         }
         done
     }
@@ -88,7 +88,7 @@ impl Database {
     }
 }
 
-/// Turns a panic of redb into an error: some damage it notices only by its own assertions.
+/// Turns a panic of redb into an error: redb notices some damage only by its assertions.
 fn catch<T>(f: impl FnOnce() -> T) -> Result<T, StorageError> {
     catch_unwind(AssertUnwindSafe(f))
         .map_err(|panic| StorageError::Corrupted(format!("redb panicked: {}", message_of(&*panic))))
@@ -103,7 +103,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// That the file is there is durable too.
+/// Makes the directory entry of the file durable.
 fn sync_folder(path: &Path) -> Result<(), io::Error> {
     if cfg!(unix) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -112,8 +112,8 @@ fn sync_folder(path: &Path) -> Result<(), io::Error> {
     Ok(())
 }
 
-/// An open file. It stays locked against others while its database is closed and opened anew, until
-/// it is dropped.
+/// An open file, which stays locked until this is dropped, also while its database is closed and
+/// opened again.
 #[derive(Debug)]
 pub(crate) struct LockedFile {
     file: FileBackend,
@@ -125,11 +125,11 @@ pub(crate) struct LockedFile {
 
 type Range = (Bound<u64>, Bound<u64>);
 
-/// With what a redb database begins.
+/// The length of the magic number of a redb database.
 const MAGIC: usize = 9;
-/// Its header; the rest of a new database is zeros.
+/// The length of the header. The rest of a new database is zeros.
 const HEADER: usize = 320;
-/// A new one is smaller.
+/// A new database is smaller than this.
 const MAX_NEW_FILE_LEN: u64 = 1 << 24;
 
 impl LockedFile {
@@ -148,7 +148,8 @@ impl LockedFile {
         })
     }
 
-    /// An empty file is made into a database; one of another kind is not.
+    /// Opens the database, or creates it in an empty file.
+    ///
     /// Every page is verified: redb trusts a file that was closed, and may panic on a damaged one.
     fn open(self: &Arc<Self>) -> Result<redb::Database, DatabaseError> {
         let create = || {
@@ -158,7 +159,7 @@ impl LockedFile {
                 .unwrap_or_else(|panic| Err(panic.into()))
         };
         match create() {
-            // It has the lock.
+            // The file is locked now.
             Err(DatabaseError::Storage(_)) if self.is_unfinished()? => {
                 self.file.set_len(0)?;
                 create()
@@ -167,8 +168,8 @@ impl LockedFile {
         }
     }
 
-    /// Whether a process was killed while it made the database. The beginning is written last, and
-    /// a database that has it is whole.
+    /// Returns whether a process was killed while it created the database. The magic number is
+    /// written last.
     fn is_unfinished(&self) -> Result<bool, io::Error> {
         let len = self.file.len()?;
         if len == 0 || len > MAX_NEW_FILE_LEN {
@@ -187,7 +188,7 @@ impl LockedFile {
     }
 }
 
-/// The file as a database uses it.
+/// The file as redb uses it.
 #[derive(Debug)]
 struct Storage(Arc<LockedFile>);
 
@@ -222,7 +223,7 @@ impl StorageBackend for Storage {
         self.0.file.write(offset, data)
     }
 
-    /// The lock is kept.
+    /// Keeps the lock.
     fn close(&self) -> Result<(), io::Error> {
         Ok(())
     }

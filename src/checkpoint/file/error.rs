@@ -1,3 +1,5 @@
+//! Errors of the file store.
+
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -5,7 +7,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::value::ParseCheckpointError;
 
-/// Why a [`FileStore`](super::FileStore) could not do what it was asked for.
+/// Why a call of a [`FileStore`](super::FileStore) failed.
 #[derive(Debug)]
 pub struct FileStoreError {
     path: PathBuf,
@@ -20,7 +22,7 @@ pub(crate) enum Kind {
         error: ParseCheckpointError,
     },
     Database(Box<redb::Error>),
-    /// One commit may be that of many.
+    /// One commit may have several changes.
     Commit(Arc<redb::Error>),
     Lost(Lost),
 }
@@ -51,19 +53,19 @@ impl FileStoreError {
         Self { path: path.to_owned(), kind }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether another process, or another store of this one, has the file open.
+    /// Returns whether another process, or another store of this process, has the file open.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
         matches!(self.kind, Kind::InUse)
     }
 
-    /// Returns whether the file is not a database, or is damaged. Its content was left as it is.
+    /// Returns whether the file is not a database or is damaged. The file was not changed.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         let error = match &self.kind {
@@ -74,7 +76,7 @@ impl FileStoreError {
         };
         match error {
             redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => true,
-            // The file ends in the middle of a page.
+            // The file ends within a page.
             redb::Error::Io(error) => {
                 matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
             }
@@ -82,8 +84,8 @@ impl FileStoreError {
         }
     }
 
-    /// Returns whether the file was removed or replaced while the store had it open, so that a
-    /// checkpoint in it would be lost when the process ends.
+    /// Returns whether the file was removed or replaced while the store had it open. A checkpoint in
+    /// it would be lost when the process ends.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         matches!(self.kind, Kind::Lost(Lost::Removed | Lost::Replaced))
@@ -96,25 +98,28 @@ impl fmt::Display for FileStoreError {
         match &self.kind {
             Kind::InUse => write!(
                 f,
-                "the checkpoints in {path} are in use: another process, or another FileStore of this one, has the file open; stop it, or clone its store, or use another file"
+                "checkpoint file {path} is in use by another process, or by another FileStore of \
+                 this one"
             ),
-            Kind::Row { shard_id, error } => {
-                write!(f, "the checkpoint of shard {shard_id} in {path} is not understood: {error}")
+            Kind::Row { shard_id, .. } => {
+                write!(f, "cannot parse the checkpoint of shard {shard_id} in {path}")
             }
-            Kind::Database(error) if self.is_damaged() => write!(
-                f,
-                "the checkpoints in {path} are damaged; restore the file, or remove it to start over: {error}"
-            ),
-            Kind::Database(error) => write!(f, "cannot use the checkpoints in {path}: {error}"),
-            Kind::Commit(error) => write!(f, "cannot write the checkpoints in {path}: {error}"),
+            Kind::Database(_) if self.is_damaged() => {
+                write!(
+                    f,
+                    "checkpoint file {path} is damaged: restore it, or remove it to start over"
+                )
+            }
+            Kind::Database(_) => write!(f, "cannot open or read checkpoint file {path}"),
+            Kind::Commit(_) => write!(f, "cannot write checkpoint file {path}"),
             Kind::Lost(Lost::Removed) => {
-                write!(f, "the file {path} was removed while it was open; restart the consumer")
+                write!(f, "checkpoint file {path} was removed while open: restart the consumer")
             }
             Kind::Lost(Lost::Replaced) => {
-                write!(f, "the file {path} was replaced while it was open; restart the consumer")
+                write!(f, "checkpoint file {path} was replaced while open: restart the consumer")
             }
             Kind::Lost(Lost::Unknown(kind)) => {
-                write!(f, "cannot check that {path} is still the file that was opened: {kind}")
+                write!(f, "cannot check whether {path} is still the open file: {kind}")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Which file is open, to notice when its path names another one, or none.
+//! Whether the path of an open file still names that file.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -8,11 +8,11 @@ use crate::checkpoint::file::error::Lost;
 
 /// The path of an open file, and on Unix its device and inode.
 ///
-/// The system keeps an open file alive when it is removed or replaced, and takes writes to it that
-/// nobody will ever read. The inode cannot be that of another file while this one is open.
+/// The system keeps an open file when it is removed or replaced, and accepts writes to it that are
+/// lost when it is closed. No other file has its inode while it is open.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    /// Absolute: the process may change its working directory.
+    /// An absolute path, since the process may change its working directory.
     path: PathBuf,
     id: FileId,
 }
@@ -22,7 +22,7 @@ impl Identity {
         Ok(Self { path: std::path::absolute(path)?, id: FileId::of(&file.metadata()?) })
     }
 
-    /// Checks that the path still names the file. One `stat`.
+    /// Checks that the path still names the file, with one `stat`.
     pub(crate) fn check(&self) -> Result<(), Lost> {
         match std::fs::metadata(&self.path) {
             Ok(now) if FileId::of(&now) == self.id => Ok(()),
@@ -33,8 +33,7 @@ impl Identity {
     }
 }
 
-/// What tells two files apart. The link count adds nothing: a path that names the inode is a link
-/// to it.
+/// The identity of a file.
 #[cfg(unix)]
 #[derive(Debug, PartialEq, Eq)]
 struct FileId {
@@ -51,8 +50,7 @@ impl FileId {
     }
 }
 
-/// The standard library tells files apart only on Unix: elsewhere a file is only known to be there
-/// or not.
+/// The standard library identifies files only on Unix. Elsewhere only a removed file is noticed.
 #[cfg(not(unix))]
 #[derive(Debug, PartialEq, Eq)]
 struct FileId;

@@ -1,4 +1,4 @@
-//! Checkpoints in a file.
+//! The store that keeps checkpoints in a file.
 
 pub(crate) mod database;
 pub(crate) mod error;
@@ -20,31 +20,33 @@ use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
 
-/// By stream and shard, a checkpoint's text.
+/// The text of each checkpoint, by stream and shard.
 const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("checkpoints");
 
-/// Keeps checkpoints in one file, of as many streams as you like: for a consumer that runs on one
-/// machine. Streams are told apart by their ARN, or by the bare name where no ARN was given: see
+/// A store that keeps the checkpoints of any number of streams in one file, for consumers on one
+/// machine.
+///
+/// The key of a stream is its ARN, or the bare name where no ARN is given: see
 /// [`StreamId::check_beside`].
 ///
-/// The file is a [redb](https://docs.rs/redb) database. What is confirmed is on the disk (`fsync`),
-/// whenever the process or the machine goes down. Saves that wait for the disk at the same time
-/// share one commit. One process has the file at a time; clones of the store share it.
+/// The file is a [redb](https://docs.rs/redb) database. A confirmed checkpoint is on the disk
+/// (`fsync`), and survives a crash of the process or the machine. Saves that wait for the disk at
+/// the same time share one commit. One process has the file open at a time; clones of the store
+/// share it.
 ///
-/// After an error of the disk (it was full, say) the next call opens the database anew, without
-/// letting go of the file meanwhile.
+/// After an error of the disk, such as a full one, the next call opens the database again. The file
+/// stays locked meanwhile.
 ///
 /// # Damage
 ///
-/// Each page of the file has a checksum, and all are verified when the file is opened: a damaged
-/// file is refused, and its checkpoints are left as they are. Where the process before was killed,
-/// the last commit may be damaged as if it had been cut short: then the commit before it counts,
-/// and some records come again. An empty file counts as none.
+/// Each page of the file has a checksum, and all are verified when the file is opened. A damaged
+/// file is refused and left unchanged. If the last process was killed, the last commit may be
+/// damaged as if it were cut short. Then the commit before it counts, and some records come again.
+/// An empty file counts as a new one.
 ///
-/// A file that is removed, replaced or moved away while it is open confirms nothing any more:
-/// `load`, `save` and `forget` fail ([`FileStoreError::is_lost`]), until the same file is at its
-/// path again. On systems other than Unix only a file that is no longer there is noticed, not one
-/// that was replaced.
+/// A file that is removed, replaced or moved away while it is open confirms nothing: `load`, `save`
+/// and `forget` fail ([`FileStoreError::is_lost`]) until the same file is at its path again. On
+/// systems other than Unix, only a removed file is noticed, and not a replaced one.
 ///
 /// ```
 /// use kinesis_shards::{Checkpoints, FileStore};
@@ -70,18 +72,18 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Opens the file, or makes it if there is none. Its folder must be there. One that a process
-    /// was making when it was killed is made anew.
+    /// Opens the file, or creates it. Its folder must exist. A file whose creation was interrupted by
+    /// a crash is created again.
     ///
-    /// It blocks while the whole file is read and verified, a few milliseconds for each MiB; and
-    /// for up to half a second if the file is in use, in case its user is just ending. A store that
-    /// was given to [`Checkpoints`](crate::Checkpoints) is closed when the task that saves has
-    /// ended, a moment after the last clone of these is dropped.
+    /// This blocks while the whole file is read and verified, a few milliseconds for each MiB, and
+    /// for up to half a second if the file is in use, since its process may be about to end. A
+    /// store that was given to [`Checkpoints`](crate::Checkpoints) is closed when their save task
+    /// has ended, shortly after their last clone is dropped.
     ///
     /// # Errors
     ///
-    /// If another process, or another store of this one, has it open; if it is not a database, or
-    /// is damaged ([`FileStoreError::is_damaged`]); if it cannot be read and written.
+    /// If another process, or another store of this process, has the file open; if the file is not
+    /// a database or is damaged ([`FileStoreError::is_damaged`]); if it cannot be read and written.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileStoreError> {
         let path: Arc<Path> = path.as_ref().into();
         let database = Database::open(&path).map_err(|kind| FileStoreError::new(&path, kind))?;
@@ -93,7 +95,7 @@ impl FileStore {
         Self { path, writer: Writer::new(Arc::clone(&database)), database }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -126,7 +128,7 @@ impl FileStore {
     }
 }
 
-/// Each shard's id, and its checkpoint's text.
+/// Returns the id and the text of the checkpoint of each shard of a stream.
 fn rows(database: &redb::Database, stream: &str) -> Result<Vec<(String, String)>, redb::Error> {
     let table = match database.begin_read()?.open_table(CHECKPOINTS) {
         Ok(table) => table,
@@ -145,7 +147,7 @@ fn rows(database: &redb::Database, stream: &str) -> Result<Vec<(String, String)>
     Ok(rows)
 }
 
-/// The key of each stream.
+/// Returns the key of each stream.
 fn streams(database: &redb::Database) -> Result<Vec<String>, redb::Error> {
     let table = match database.begin_read()?.open_table(CHECKPOINTS) {
         Ok(table) => table,
@@ -157,7 +159,7 @@ fn streams(database: &redb::Database) -> Result<Vec<String>, redb::Error> {
     while let Some(row) = table.range((after.as_str(), "")..)?.next() {
         let (key, _) = row?;
         let (stream, _) = key.value();
-        // The first text after all that begin with this key.
+        // The least text after the keys of this stream.
         after = format!("{stream}\0");
         streams.push(stream.to_owned());
     }

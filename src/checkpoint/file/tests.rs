@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::Shard;
 use super::*;
 use crate::checkpoint::file::database::LockedFile;
 
-/// A folder of its own.
+/// A temporary folder.
 pub(crate) struct Dir(pub(crate) PathBuf);
 
 impl Dir {
@@ -39,7 +39,7 @@ pub(crate) async fn save(
 }
 
 #[tokio::test]
-async fn saves_that_wait_share_a_commit_and_all_are_there_afterwards() {
+async fn waiting_saves_share_a_commit_and_all_are_kept() {
     let dir = Dir::new("commits");
     let store = FileStore::open(dir.file()).unwrap();
     let ids: Vec<String> = (0..500).map(|number| format!("shardId-{number:012}")).collect();
@@ -59,10 +59,10 @@ async fn saves_that_wait_share_a_commit_and_all_are_there_afterwards() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_open_is_refused_in_this_process_and_in_another() {
+async fn an_open_file_is_refused_in_this_process_and_in_another() {
     let dir = Dir::new("lock");
     if let Ok(path) = std::env::var("FILE_STORE_TO_OPEN") {
-        // This is the other process.
+        // The other process runs this branch.
         let error = FileStore::open(path).unwrap_err();
         assert!(error.is_in_use(), "{error}");
         return;
@@ -71,20 +71,20 @@ async fn a_file_that_is_open_is_refused_in_this_process_and_in_another() {
     let error = FileStore::open(dir.file()).unwrap_err();
     assert!(error.is_in_use() && error.to_string().contains("another process"), "{error}");
     let this_test =
-        "checkpoint::file::tests::a_file_that_is_open_is_refused_in_this_process_and_in_another";
+        "checkpoint::file::tests::an_open_file_is_refused_in_this_process_and_in_another";
     let other = Command::new(std::env::current_exe().unwrap())
         .args([this_test, "--exact"])
         .env("FILE_STORE_TO_OPEN", dir.file())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&other.stdout);
-    assert!(other.status.success() && said.contains("1 passed"), "{said}");
+    let stdout = String::from_utf8_lossy(&other.stdout);
+    assert!(other.status.success() && stdout.contains("1 passed"), "{stdout}");
     drop(store);
     FileStore::open(dir.file()).unwrap();
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_an_error_and_stays_as_it_is() {
+async fn a_file_that_is_not_a_database_is_refused_and_left_unchanged() {
     let dir = Dir::new("damaged");
     let text = "not a database, though it is long enough to be one. ".repeat(100);
     std::fs::write(dir.file(), &text).unwrap();
@@ -96,7 +96,7 @@ async fn what_is_no_database_is_an_error_and_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_save_that_is_dropped_harms_no_other() {
+async fn a_dropped_save_does_not_undo_a_later_one() {
     let dir = Dir::new("dropped");
     let store = FileStore::open(dir.file()).unwrap();
     for number in 0..50 {
@@ -121,29 +121,29 @@ pub(crate) fn open_on(path: &Path, changes: usize) -> Result<FileStore, Kind> {
     Ok(FileStore::of(path.into(), Database::open_in(file, path)?))
 }
 
-/// A kill after each change to the file, from the first on.
+/// The process is killed after each change to the file in turn.
 #[tokio::test]
-async fn a_file_whose_making_was_cut_short_is_made_anew() {
-    let dir = Dir::new("making");
-    let mut was_cut = 0;
+async fn a_file_whose_creation_was_interrupted_is_created_again() {
+    let dir = Dir::new("creation");
+    let mut interrupted = 0;
     for changes in 0.. {
         let path = dir.0.join(changes.to_string());
-        let made = open_on(&path, changes);
-        let is_made = made.is_ok();
-        drop(made);
+        let created = open_on(&path, changes);
+        let is_created = created.is_ok();
+        drop(created);
         let store = FileStore::open(&path)
             .unwrap_or_else(|error| panic!("after {changes} changes: {error}"));
         assert_eq!(store.load(&"orders".into()).await.unwrap(), []);
         save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap();
         drop(store);
         assert_eq!(FileStore::open(&path).unwrap().load(&"orders".into()).await.unwrap().len(), 1);
-        if is_made {
+        if is_created {
             break;
         }
-        was_cut += 1;
+        interrupted += 1;
     }
-    assert!(was_cut > 3, "{was_cut}");
-    // The header without its beginning, which is written last; and less than that.
+    assert!(interrupted > 3, "{interrupted}");
+    // The header without the magic number, which is written last, and parts of it.
     let whole = std::fs::read(dir.0.join("0")).unwrap();
     for len in [1, 8, 9, 10, 320, 4096, whole.len()] {
         for written in [9, 20, 64, 320] {
@@ -158,14 +158,14 @@ async fn a_file_whose_making_was_cut_short_is_made_anew() {
     }
 }
 
-/// It is no new one: something was kept in it.
+/// The file is not a new one: it has a checkpoint.
 #[tokio::test]
-async fn a_database_whose_beginning_is_lost_is_left_as_it_is() {
+async fn a_database_whose_magic_number_is_lost_is_left_unchanged() {
     let dir = Dir::new("zeroed");
     let store = FileStore::open(dir.file()).unwrap();
     save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap();
     drop(store);
-    // The thread that has committed may hold it for a moment yet, and closes it then.
+    // The thread of the last commit may still hold the file for a moment, and closes it then.
     drop(FileStore::open(dir.file()).unwrap());
     let mut file = std::fs::read(dir.file()).unwrap();
     file[..9].fill(0);
@@ -175,7 +175,7 @@ async fn a_database_whose_beginning_is_lost_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_disk_that_was_full_is_written_to_again_and_the_file_stays_locked() {
+async fn a_disk_that_was_full_is_written_again_and_the_file_stays_locked() {
     let dir = Dir::new("full");
     let path: Arc<Path> = dir.file().into();
     let store = open_on(&path, usize::MAX).unwrap();
@@ -186,7 +186,7 @@ async fn a_disk_that_was_full_is_written_to_again_and_the_file_stays_locked() {
     let (mut was_locked, mut failures) = (false, 0);
     for round in 1..40 {
         save(&store, "shardId-000000000000", after(2 * round)).await.unwrap();
-        // It is full at each point of a commit in turn, and at those of opening it anew.
+        // The disk is full at each point of a commit in turn, and of opening the database again.
         store.database.file().disk.takes(usize::try_from(round).unwrap() / 2);
         let failed = save(&store, "shardId-000000000000", after(2 * round + 1)).await;
         if failed.is_err() {

@@ -1,4 +1,4 @@
-//! One commit for all that wait for the disk.
+//! Commits all waiting changes at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::checkpoint::file::database::Database;
 use crate::checkpoint::file::error::{Kind, Lost};
 use crate::shard::stream_id::StreamId;
 
-/// Changes queue up while a commit is under way; the next takes them all.
+/// Writes changes to the database. Those that arrive during a commit share the next one.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     database: Arc<Database>,
@@ -20,14 +20,14 @@ pub(crate) struct Writer {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Vec<(Change, oneshot::Sender<Outcome>)>,
-    /// Somebody commits, and will look again.
+    /// Whether a thread is committing, and will check the queue again.
     is_committing: bool,
     commits: u64,
 }
 
 type Outcome = Result<(), Failure>;
 
-/// Why a change was not made. One commit may be that of many.
+/// Why a change was not made. The changes of one commit share the error.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     Commit(Arc<redb::Error>),
@@ -47,7 +47,7 @@ impl From<Failure> for Kind {
 pub(crate) struct Change {
     stream: String,
     shard_id: String,
-    /// None: it is forgotten.
+    /// `None` forgets the shard.
     checkpoint: Option<String>,
 }
 
@@ -66,8 +66,8 @@ impl Writer {
         f(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Once this has begun, the change is made, whether it is waited for or not. Two changes of one
-    /// shard are made in their order.
+    /// Writes a change. It is queued by the call itself, and is made even if the future is dropped.
+    /// Changes are made in the order of the calls.
     pub(crate) fn write(&self, change: Change) -> impl Future<Output = Outcome> + Send + use<> {
         let (sender, outcome) = oneshot::channel();
         let is_first = self.with(|queue| {
@@ -75,9 +75,9 @@ impl Writer {
             !std::mem::replace(&mut queue.is_committing, true)
         });
         if is_first {
-            let mut turn = Turn { writer: self.clone(), is_over: false };
-            // It ends with the last change.
-            spawn_blocking(move || turn.take());
+            let mut run = Run { writer: self.clone(), is_over: false };
+            // The thread ends when the queue is empty.
+            spawn_blocking(move || run.commit_all());
         }
         async move { outcome.await.unwrap_or_else(|_| Err(Failure::Commit(Arc::new(shut_down())))) }
     }
@@ -100,8 +100,8 @@ impl Writer {
         }
     }
 
-    /// What is written to a file that the path no longer names would be lost with the process: it
-    /// is not confirmed.
+    /// Commits changes. They are not confirmed if the path does not name the file any more: they
+    /// would be lost with the process.
     fn commit(&self, changes: &[(Change, oneshot::Sender<Outcome>)]) -> Outcome {
         let written = self.database.with(|database| commit(database, changes));
         written.map_err(|error| Failure::Commit(Arc::new(error)))?;
@@ -129,24 +129,25 @@ fn commit(
             };
         }
     }
-    // Durable when it returns: redb's default.
+    // By redb's default, this returns when the commit is durable.
     Ok(write.commit()?)
 }
 
-/// Should a commit panic, or not begin because the runtime shuts down, the next change begins anew.
-struct Turn {
+/// A run of commits. If one panics, or none begins because the runtime shuts down, the changes fail
+/// and the next one starts another run.
+struct Run {
     writer: Writer,
     is_over: bool,
 }
 
-impl Turn {
-    fn take(&mut self) {
+impl Run {
+    fn commit_all(&mut self) {
         self.writer.commit_all();
         self.is_over = true;
     }
 }
 
-impl Drop for Turn {
+impl Drop for Run {
     fn drop(&mut self) {
         if !self.is_over {
             self.writer.with(|queue| {
@@ -158,5 +159,5 @@ impl Drop for Turn {
 }
 
 fn shut_down() -> redb::Error {
-    redb::Error::Io(std::io::Error::other("the runtime has shut down, or the commit has panicked"))
+    redb::Error::Io(std::io::Error::other("the runtime was shut down, or the commit panicked"))
 }

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
-/// A disk that takes this many more changes, and then is full, or panics.
+/// A disk that takes a number of changes, and then is full or panics.
 #[derive(Debug)]
 pub(crate) struct Disk {
     changes: AtomicUsize,
@@ -22,7 +22,7 @@ impl Disk {
         self.changes.store(changes, Ordering::SeqCst);
     }
 
-    /// From now on it panics where it would be full.
+    /// Panics from now on where the disk would be full.
     pub(crate) fn panics(&self) {
         self.panics.store(true, Ordering::SeqCst);
     }
@@ -41,7 +41,7 @@ impl Disk {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         assert!(
             left.is_ok() || !self.panics.load(Ordering::SeqCst),
-            "the disk panics, as it was told to"
+            "the disk panics, as scripted"
         );
         left.map(drop).map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
     }
