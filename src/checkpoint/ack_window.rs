@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-/// The records of one session that were delivered, and which of them were acknowledged.
+use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
+
+/// The records that one session delivered, and which of them were acknowledged.
 ///
-/// Records are numbered from 0 as they are delivered. What is acknowledged at once, a record or a
-/// page, is a range of numbers.
+/// Records are numbered from 0 as they are delivered. A record, or a page with one
+/// acknowledgement, is a range of numbers.
 #[derive(Debug, Default)]
 pub(crate) struct AckWindow {
     delivered: u64,
     /// The length of the prefix: every record before this number is acknowledged.
     acknowledged: u64,
-    /// The runs of acknowledged records beyond the prefix, by the number of their first record. A
-    /// record that is stuck costs nothing for those that follow it.
+    /// The runs of acknowledged records beyond the prefix, by the number of their first record.
+    /// However many records follow one that is not acknowledged, they are one run.
     ahead: BTreeMap<u64, Run>,
-    /// How many records are neither acknowledged nor dropped.
+    /// Records that are neither acknowledged nor dropped.
     in_flight: u64,
     /// The first record that was dropped: the prefix does not pass it.
     dropped: Option<u64>,
@@ -28,31 +30,19 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// Returns the number after the last.
+    /// Returns the number after the last record.
     pub(crate) fn end(self) -> u64 {
         self.first + self.len
     }
 }
 
-/// Acknowledged records in a row.
+/// Consecutive acknowledged records.
 #[derive(Debug)]
 struct Run {
-    /// The number after the last.
+    /// The number after the last record.
     end: u64,
-    /// The position of the last.
-    sequence_number: String,
-    sub: Option<u64>,
-}
-
-/// What an acknowledgement did to the prefix.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Prefix {
-    /// It stays as it was.
-    Stays,
-    /// It now ends with the record that was acknowledged.
-    EndsHere,
-    /// It now ends with a record that was acknowledged before.
-    EndsAt(String, Option<u64>),
+    /// The position of the last record.
+    position: ExtendedSequenceNumber<'static>,
 }
 
 impl AckWindow {
@@ -64,50 +54,48 @@ impl AckWindow {
         Range { first, len }
     }
 
-    /// Acknowledges a range whose last record is at this position.
-    pub(crate) fn acknowledge(
+    /// Acknowledges a range whose last record is at `position`. Returns the position of the last
+    /// record of the prefix, if the prefix has grown.
+    pub(crate) fn acknowledge<'a>(
         &mut self,
         range: Range,
-        sequence_number: &str,
-        sub: Option<u64>,
-    ) -> Prefix {
+        position: ExtendedSequenceNumber<'a>,
+    ) -> Option<ExtendedSequenceNumber<'a>> {
         self.in_flight -= range.len;
         if range.first != self.acknowledged {
-            // Behind a record that was dropped it never counts, and need not be remembered.
+            // The prefix never passes a dropped record, so nothing behind it is kept.
             if self.dropped.is_none_or(|dropped| range.first < dropped) {
-                self.keep(range, sequence_number, sub);
+                self.keep(range, position);
             }
-            return Prefix::Stays;
+            return None;
         }
         self.acknowledged = range.end();
         match self.ahead.first_entry() {
             Some(first) if *first.key() == self.acknowledged => {
-                let Run { end, sequence_number, sub } = first.remove();
-                self.acknowledged = end;
-                Prefix::EndsAt(sequence_number, sub)
+                let run = first.remove();
+                self.acknowledged = run.end;
+                Some(run.position)
             }
-            _ => Prefix::EndsHere,
+            _ => Some(position),
         }
     }
 
     /// Joins a range to the run that ends before it, and to the one that begins after it.
-    fn keep(&mut self, range: Range, sequence_number: &str, sub: Option<u64>) {
+    fn keep(&mut self, range: Range, position: ExtendedSequenceNumber<'_>) {
         let following = self.ahead.remove(&range.end());
         let before = self.ahead.range_mut(..range.first).next_back().map(|(_, run)| run);
         match (before.filter(|run| run.end == range.first), following) {
             (Some(before), Some(following)) => *before = following,
             (Some(before), None) => {
                 before.end = range.end();
-                before.sequence_number.clear();
-                before.sequence_number.push_str(sequence_number);
-                before.sub = sub;
+                before.position.assign(&position);
             }
             (None, Some(following)) => {
                 self.ahead.insert(range.first, following);
             }
             (None, None) => {
-                let sequence_number = sequence_number.to_owned();
-                self.ahead.insert(range.first, Run { end: range.end(), sequence_number, sub });
+                let run = Run { end: range.end(), position: position.into_owned() };
+                self.ahead.insert(range.first, run);
             }
         }
     }
@@ -139,7 +127,7 @@ impl AckWindow {
     }
 
     #[cfg(test)]
-    fn remembers(&self) -> usize {
+    fn runs(&self) -> usize {
         self.ahead.len()
     }
 }
@@ -154,7 +142,11 @@ mod tests {
         Range { first: number, len: 1 }
     }
 
-    fn ledger_of(delivered: u64) -> AckWindow {
+    fn at(number: &str) -> ExtendedSequenceNumber<'_> {
+        ExtendedSequenceNumber::new(number, None)
+    }
+
+    fn window_of(delivered: u64) -> AckWindow {
         let mut window = AckWindow::default();
         for number in 0..delivered {
             assert_eq!(window.deliver(1), one(number));
@@ -163,118 +155,116 @@ mod tests {
     }
 
     #[test]
-    fn in_order_each_acknowledgement_moves_the_prefix() {
-        let mut window = ledger_of(3);
+    fn each_acknowledgement_in_order_extends_the_prefix() {
+        let mut window = window_of(3);
         for number in 0..3 {
             assert!(!window.is_all_acknowledged());
-            assert_eq!(window.acknowledge(one(number), "x", None), Prefix::EndsHere);
+            assert_eq!(window.acknowledge(one(number), at("x")), Some(at("x")));
         }
         assert!(window.is_settled() && window.is_all_acknowledged());
     }
 
     #[test]
-    fn out_of_order_the_prefix_waits_for_the_first() {
-        let mut window = ledger_of(4);
-        assert_eq!(window.acknowledge(one(2), "2", Some(9)), Prefix::Stays);
-        assert_eq!(window.acknowledge(one(1), "1", None), Prefix::Stays);
-        assert_eq!(window.acknowledge(one(0), "0", None), Prefix::EndsAt("2".to_owned(), Some(9)));
+    fn the_prefix_waits_for_the_first_record() {
+        let mut window = window_of(4);
+        let two = ExtendedSequenceNumber::new("2", Some(9));
+        assert_eq!(window.acknowledge(one(2), two.borrowed()), None);
+        assert_eq!(window.acknowledge(one(1), at("1")), None);
+        assert_eq!(window.acknowledge(one(0), at("0")), Some(two));
         assert!(!window.is_settled());
     }
 
     #[test]
-    fn one_that_is_dropped_holds_the_prefix_for_good_and_nothing_is_kept_for_it() {
-        let mut window = ledger_of(1000);
+    fn a_dropped_record_holds_the_prefix_and_nothing_behind_it_is_kept() {
+        let mut window = window_of(1000);
         assert!(window.give_up(one(1)));
         for number in 2..1000 {
-            assert_eq!(window.acknowledge(one(number), "x", None), Prefix::Stays);
+            assert_eq!(window.acknowledge(one(number), at("x")), None);
         }
-        assert_eq!(window.acknowledge(one(0), "0", None), Prefix::EndsHere);
+        assert_eq!(window.acknowledge(one(0), at("0")), Some(at("0")));
         assert!(window.is_settled() && !window.is_all_acknowledged());
-        assert_eq!(window.remembers(), 0);
+        assert_eq!(window.runs(), 0);
     }
 
     #[test]
-    fn nothing_is_kept_behind_the_first_of_several_that_are_dropped() {
-        let mut window = ledger_of(9);
-        window.acknowledge(one(3), "3", None);
+    fn nothing_is_kept_behind_the_first_of_several_dropped_records() {
+        let mut window = window_of(9);
+        window.acknowledge(one(3), at("3"));
         assert!(window.give_up(one(6)));
-        assert_eq!(window.remembers(), 1, "the prefix may still come to it");
+        assert_eq!(window.runs(), 1, "the prefix may still reach it");
         assert!(!window.give_up(one(1)));
-        assert_eq!(window.remembers(), 0);
-        window.acknowledge(one(5), "5", None);
+        assert_eq!(window.runs(), 0);
+        window.acknowledge(one(5), at("5"));
         assert!(!window.give_up(one(8)));
-        window.acknowledge(one(7), "7", None);
-        assert_eq!(window.remembers(), 0);
+        window.acknowledge(one(7), at("7"));
+        assert_eq!(window.runs(), 0);
     }
 
     #[test]
-    fn one_that_is_stuck_costs_nothing_for_those_that_follow_it() {
-        let mut window = ledger_of(100_000);
+    fn all_records_behind_a_record_in_flight_are_one_run() {
+        let mut window = window_of(100_000);
         for number in 1..50_000 {
-            window.acknowledge(one(number), "x", None);
-            assert_eq!(window.remembers(), 1);
+            window.acknowledge(one(number), at("x"));
+            assert_eq!(window.runs(), 1);
         }
-        // Backwards, and a second gap: the runs grow together.
+        // In reverse, and with a second gap: the runs are joined.
         for number in (50_001..100_000).rev() {
-            window.acknowledge(one(number), &number.to_string(), None);
-            assert_eq!(window.remembers(), 2);
+            window.acknowledge(one(number), at(&number.to_string()));
+            assert_eq!(window.runs(), 2);
         }
-        window.acknowledge(one(50_000), "50000", None);
-        assert_eq!(window.remembers(), 1);
-        assert_eq!(window.acknowledge(one(0), "0", None), Prefix::EndsAt("99999".to_owned(), None));
-        assert_eq!((window.acknowledged(), window.remembers()), (100_000, 0));
+        window.acknowledge(one(50_000), at("50000"));
+        assert_eq!(window.runs(), 1);
+        assert_eq!(window.acknowledge(one(0), at("0")), Some(at("99999")));
+        assert_eq!((window.acknowledged(), window.runs()), (100_000, 0));
     }
 
     #[test]
-    fn a_page_is_acknowledged_as_one_and_joins_single_records() {
+    fn a_page_is_acknowledged_as_one_range_and_joins_single_records() {
         let mut window = AckWindow::default();
         let (page, record, last) = (window.deliver(100), window.deliver(1), window.deliver(50));
         assert_eq!((page.end(), record.first, last.end()), (100, 100, 151));
-        assert_eq!(window.acknowledge(last, "c", None), Prefix::Stays);
-        assert_eq!(window.acknowledge(record, "b", None), Prefix::Stays);
-        assert_eq!(window.remembers(), 1);
-        assert_eq!(window.acknowledge(page, "a", None), Prefix::EndsAt("c".to_owned(), None));
+        assert_eq!(window.acknowledge(last, at("c")), None);
+        assert_eq!(window.acknowledge(record, at("b")), None);
+        assert_eq!(window.runs(), 1);
+        assert_eq!(window.acknowledge(page, at("a")), Some(at("c")));
         assert_eq!(window.acknowledged(), 151);
         assert!(window.is_settled() && window.is_all_acknowledged());
     }
 
     #[test]
-    fn a_page_that_is_dropped_holds_the_prefix_before_its_first_record() {
+    fn a_dropped_page_holds_the_prefix_before_its_first_record() {
         let mut window = AckWindow::default();
         let (first, page, next) = (window.deliver(3), window.deliver(10), window.deliver(3));
         assert!(window.give_up(page));
-        assert_eq!(window.acknowledge(next, "c", None), Prefix::Stays);
-        assert_eq!(window.acknowledge(first, "a", None), Prefix::EndsHere);
-        assert_eq!((window.acknowledged(), window.remembers()), (3, 0));
+        assert_eq!(window.acknowledge(next, at("c")), None);
+        assert_eq!(window.acknowledge(first, at("a")), Some(at("a")));
+        assert_eq!((window.acknowledged(), window.runs()), (3, 0));
         assert!(window.is_settled() && !window.is_all_acknowledged());
     }
 
     proptest! {
-        /// Against the definition: the prefix ends before the first record that was not
-        /// acknowledged.
+        /// The definition: the prefix ends before the first record that is not acknowledged.
         #[test]
         fn the_prefix_is_the_longest_without_a_gap(
             order in (1_u64..40).prop_flat_map(|n| Just((0..n).collect::<Vec<_>>()).prop_shuffle()),
             dropped in prop::collection::vec(any::<bool>(), 40),
             some_dropped in any::<bool>(),
         ) {
-            let mut window = ledger_of(order.len() as u64);
+            let mut window = window_of(order.len() as u64);
             let mut acknowledged = vec![false; order.len()];
             let mut prefix = 0;
             for number in order {
-                let at = usize::try_from(number).unwrap();
-                if some_dropped && dropped[at] {
+                let index = usize::try_from(number).unwrap();
+                if some_dropped && dropped[index] {
                     window.give_up(one(number));
                     continue;
                 }
-                acknowledged[at] = true;
+                acknowledged[index] = true;
                 let now = acknowledged.iter().take_while(|acknowledged| **acknowledged).count();
-                let expected = match now {
-                    _ if now == prefix => Prefix::Stays,
-                    _ if now == at + 1 => Prefix::EndsHere,
-                    _ => Prefix::EndsAt((now - 1).to_string(), None),
-                };
-                prop_assert_eq!(window.acknowledge(one(number), &number.to_string(), None), expected);
+                let last = (now - usize::from(now > 0)).to_string();
+                let expected = (now > prefix).then(|| at(&last));
+                let number_text = number.to_string();
+                prop_assert_eq!(window.acknowledge(one(number), at(&number_text)), expected);
                 prop_assert_eq!(window.acknowledged(), now as u64);
                 prefix = now;
             }

@@ -1,57 +1,63 @@
-//! One record, and its acknowledgement.
+//! A record and its acknowledgement.
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_kinesis::types::ChildShard;
 
-use crate::checkpoint::ack_window::{AckWindow, Prefix, Range};
+use crate::checkpoint::ack_window::{AckWindow, Range};
 use crate::checkpoint::event::CheckpointEventKind;
+use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
 use crate::checkpoint::shared::Shared;
 use crate::records::record::Record;
 
-/// One reading of one shard: what was delivered of it, and what of that was acknowledged.
+/// One reading of one shard: the records that it delivered, and which of them were acknowledged.
 pub(crate) struct ReadSession {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) entry: Arc<ShardState>,
+    pub(crate) state: Arc<ShardState>,
     pub(crate) incarnation: Incarnation,
     window: Mutex<AckWindow>,
-    /// The reader is gone.
+    /// Whether the reader has ended.
     has_ended: AtomicBool,
 }
 
 impl ReadSession {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        entry: Arc<ShardState>,
+        state: Arc<ShardState>,
         incarnation: Incarnation,
     ) -> Self {
-        Self {
-            shared,
-            entry,
-            incarnation,
-            window: Mutex::default(),
-            has_ended: AtomicBool::new(false),
-        }
+        let (window, has_ended) = (Mutex::default(), AtomicBool::new(false));
+        Self { shared, state, incarnation, window, has_ended }
     }
 
-    pub(crate) fn window(&self) -> MutexGuard<'_, AckWindow> {
+    fn window(&self) -> MutexGuard<'_, AckWindow> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// None once all is stopped: what was read and not delivered by then is read again by the next
-    /// run.
+    /// Returns whether every delivered record was acknowledged or dropped.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.window().is_settled()
+    }
+
+    /// Returns whether every delivered record was acknowledged.
+    pub(crate) fn is_all_acknowledged(&self) -> bool {
+        self.window().is_all_acknowledged()
+    }
+
+    /// Delivers a record. Returns `None` after a shutdown: the next run reads the record again.
     pub(crate) fn deliver(self: &Arc<Self>, record: Record) -> Option<UnackedRecord> {
         let token = self.take_token(1)?;
         Some(UnackedRecord { record, token })
     }
 
-    /// Counts `records` as delivered. Returns `None` once all is shut down.
+    /// Counts `records` as delivered. Returns `None` after a shutdown.
     pub(crate) fn take_token(self: &Arc<Self>, records: u64) -> Option<AckToken> {
-        if !self.shared.add_in_flight(records) {
+        if !self.shared.in_flight.add(records) {
             return None;
         }
         let range = self.window().deliver(records);
@@ -59,36 +65,30 @@ impl ReadSession {
         Some(AckToken { session: Arc::clone(self), range, is_used: false })
     }
 
-    /// The reader ends: what is still in hand is dropped as a matter of course.
+    /// Ends the session. Records that are dropped after this are expected, and not reported.
     pub(crate) fn end(&self) {
         self.has_ended.store(true, Ordering::Relaxed);
     }
 
-    /// All was acknowledged, and there will be no more.
+    /// Ends the shard: all its records were acknowledged, and Kinesis has closed it.
     pub(crate) fn finish(&self, children: &[ChildShard]) {
-        let want = self.entry.finish(&self.incarnation, children);
-        self.shared.want(&self.entry, want);
+        let urgency = self.state.finish(&self.incarnation, children);
+        self.shared.schedule(&self.state, urgency);
     }
 
-    fn acknowledge(&self, range: Range, sequence_number: &str, sub: Option<u64>) {
-        let most = self.shared.options.save_records;
+    fn acknowledge(&self, range: Range, position: ExtendedSequenceNumber<'_>) {
+        let save_records = self.shared.options.save_records;
         let mut window = self.window();
-        // Under the window's lock, so that a prefix is not passed by one that is shorter.
-        let prefix = window.acknowledge(range, sequence_number, sub);
-        let advance = |sequence_number: &str, sub| {
-            self.entry.advance(&self.incarnation, window.acknowledged(), sequence_number, sub, most)
-        };
-        let want = match prefix {
-            Prefix::Stays => None,
-            Prefix::EndsHere => Some(advance(sequence_number, sub)),
-            Prefix::EndsAt(sequence_number, sub) => Some(advance(&sequence_number, sub)),
-        };
+        let urgency = window.acknowledge(range, position).map(|last| {
+            // Under the lock of the window, so that prefixes arrive in their order.
+            self.state.advance(&self.incarnation, window.acknowledged(), &last, save_records)
+        });
         let is_settled = window.is_settled();
         drop(window);
-        if let Some(want) = want {
-            self.shared.want(&self.entry, want);
+        if let Some(urgency) = urgency {
+            self.shared.schedule(&self.state, urgency);
         }
-        self.settled(range, is_settled);
+        self.settle(range, is_settled);
     }
 
     fn give_up(&self, range: Range) {
@@ -97,28 +97,29 @@ impl ReadSession {
         let is_settled = window.is_settled();
         drop(window);
         if is_first && !self.has_ended.load(Ordering::Relaxed) {
-            let (stream, shard) = (self.shared.stream.name(), self.entry.id.as_str());
+            let (stream, shard) = (self.shared.stream.name(), self.state.id.as_str());
             let number = range.first;
             tracing::warn!(
                 stream,
                 shard,
                 number,
-                "a record was dropped without acknowledgement: the checkpoint of its shard stays before it"
+                "a record was dropped without acknowledgement: the checkpoint of its shard stays \
+                 before it"
             );
-            self.shared.tell(shard, CheckpointEventKind::Unacknowledged { number });
+            self.shared.report(shard, CheckpointEventKind::Unacknowledged { number });
         }
-        self.settled(range, is_settled);
+        self.settle(range, is_settled);
     }
 
-    fn settled(&self, range: Range, is_settled: bool) {
-        self.shared.remove_in_flight(range.len);
+    fn settle(&self, range: Range, is_settled: bool) {
+        self.shared.in_flight.remove(range.len);
         if is_settled {
-            self.entry.reader.wake();
+            self.state.reader.wake();
         }
     }
 }
 
-/// The right to acknowledge one record, or one page, once.
+/// The right to acknowledge one record or page, once.
 pub(crate) struct AckToken {
     session: Arc<ReadSession>,
     range: Range,
@@ -126,14 +127,13 @@ pub(crate) struct AckToken {
 }
 
 impl AckToken {
-    pub(crate) fn acknowledge(mut self, sequence_number: &str, sub: Option<u64>) {
+    /// Acknowledges the range, whose last record is at `position`.
+    pub(crate) fn acknowledge(mut self, position: ExtendedSequenceNumber<'_>) {
         self.is_used = true;
-        self.session.acknowledge(self.range, sequence_number, sub);
+        self.session.acknowledge(self.range, position);
     }
-}
 
-impl AckToken {
-    /// Drops it, as a matter of course.
+    /// Drops the range without a report.
     pub(crate) fn give_up(self) {
         self.session.end();
     }
@@ -147,14 +147,15 @@ impl Drop for AckToken {
     }
 }
 
-/// A record that is to be acknowledged once it is processed. It derefs to the [`Record`].
+/// A record to be acknowledged when it is processed. It derefs to the [`Record`].
 ///
-/// A shard's checkpoint is the last record before which all are acknowledged: acknowledge in any
-/// order, from any task. A record that is dropped without acknowledgement holds the checkpoint of
-/// its shard: after a restart, it and all that follow it come again. If the shard ends, that
-/// happens at once: it is read again from its checkpoint, and its children wait.
+/// A shard's checkpoint is the last record up to which all records are acknowledged. Records may
+/// be acknowledged in any order, from any task. A record that is dropped without acknowledgement
+/// holds the checkpoint of its shard: after a restart, that record and all that follow it come
+/// again. If the shard ends first, it is read again from its checkpoint at once, and its children
+/// wait.
 ///
-/// So acknowledge also what you filter out.
+/// So acknowledge the records that you filter out, too.
 #[must_use = "a record that is dropped without `ack` holds the checkpoint of its shard"]
 pub struct UnackedRecord {
     record: Record,
@@ -162,13 +163,13 @@ pub struct UnackedRecord {
 }
 
 impl UnackedRecord {
-    /// The record was processed: it need not come again.
+    /// Acknowledges the record: it was processed and need not come again.
     ///
-    /// It costs no request and does not wait: the checkpoint is saved in time, see
+    /// This sends no request and does not wait. The checkpoint is saved later: see
     /// [`CheckpointOptions`](super::CheckpointOptions).
     pub fn ack(self) -> Record {
         let Self { record, token } = self;
-        token.acknowledge(record.sequence_number(), sub_sequence_number(&record));
+        token.acknowledge(ExtendedSequenceNumber::of(&record));
         record
     }
 
@@ -176,22 +177,12 @@ impl UnackedRecord {
         (self.record, self.token)
     }
 
-    /// The record, and its acknowledgement, to go separate ways.
+    /// Splits this into the record and its acknowledgement, which may go to different tasks.
     pub fn into_parts(self) -> (Record, Acker) {
         let Self { record, token } = self;
         let acker = Acker::new(&record, token);
         (record, acker)
     }
-}
-
-#[cfg(feature = "kpl")]
-pub(crate) fn sub_sequence_number(record: &Record) -> Option<u64> {
-    record.sub_sequence_number()
-}
-
-#[cfg(not(feature = "kpl"))]
-pub(crate) fn sub_sequence_number(_: &Record) -> Option<u64> {
-    None
 }
 
 impl Deref for UnackedRecord {
@@ -208,31 +199,31 @@ impl fmt::Debug for UnackedRecord {
     }
 }
 
-/// The acknowledgement of one record: see [`UnackedRecord::into_parts`].
+/// The acknowledgement of a record or a page: see [`UnackedRecord::into_parts`] and
+/// [`UnackedBatch::into_parts`](super::UnackedBatch::into_parts).
 #[must_use = "a record whose acknowledgement is dropped holds the checkpoint of its shard"]
 pub struct Acker {
-    sequence_number: String,
-    sub_sequence_number: Option<u64>,
+    /// The position of the record, or of the last record of the page.
+    position: ExtendedSequenceNumber<'static>,
     token: AckToken,
 }
 
 impl Acker {
-    pub(crate) fn new(record: &Record, token: AckToken) -> Self {
-        let sequence_number = record.sequence_number().to_owned();
-        Self { sequence_number, sub_sequence_number: sub_sequence_number(record), token }
+    pub(crate) fn new(last: &Record, token: AckToken) -> Self {
+        Self { position: ExtendedSequenceNumber::of(last).into_owned(), token }
     }
 
-    /// Acknowledges the record, or the batch: it was processed and need not come again.
+    /// Acknowledges the record or the page: it was processed and need not come again.
     pub fn ack(self) {
-        self.token.acknowledge(&self.sequence_number, self.sub_sequence_number);
+        self.token.acknowledge(self.position);
     }
 }
 
 impl fmt::Debug for Acker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acker")
-            .field("shard_id", &self.token.session.entry.id)
-            .field("sequence_number", &self.sequence_number)
+            .field("shard_id", &self.token.session.state.id)
+            .field("sequence_number", &self.position.sequence_number())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Taking the next acknowledges the last.
+//! Acknowledges each record when the next one is polled for.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,11 +7,12 @@ use futures::Stream;
 use futures::stream::FusedStream;
 use pin_project::pin_project;
 
-use crate::checkpoint::acker::{AckToken, UnackedRecord, sub_sequence_number};
+use crate::checkpoint::acker::{AckToken, UnackedRecord};
+use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::records::record::Record;
 
-/// Acknowledges each record when the next is asked for: for the simple loop, that processes one
-/// record after the other.
+/// A stream that acknowledges each record when the next one is polled for. It suits a loop that
+/// processes one record after the other.
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -24,7 +25,10 @@ use crate::records::record::Record;
 /// # kinesis.create_stream("orders", 1).put("customer 1", "an order");
 /// # let client = kinesis.client();
 /// let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await?;
-/// let mut records = all_shards(&client, "orders").checkpoints(&checkpoints).records(&client).auto_ack();
+/// let mut records = all_shards(&client, "orders")
+///     .checkpoints(&checkpoints)
+///     .records(&client)
+///     .auto_ack();
 /// # let stop = checkpoints.clone();
 /// # tokio::spawn(async move {
 /// #     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
@@ -32,19 +36,20 @@ use crate::records::record::Record;
 /// # });
 /// while let Some(record) = records.try_next().await? {
 ///     println!("{}: {} bytes", record.sequence_number(), record.data().len());
-/// } // Here it is acknowledged.
+/// } // The next poll acknowledges the record.
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// A record is acknowledged as soon as the stream is *polled* again. Do not put a combinator over
-/// it that asks for more before it is done with what it has: `buffer_unordered`, `chunks`,
-/// `peekable`, a channel. For these, acknowledge each record by itself.
+/// A record is acknowledged as soon as the stream is *polled* again. Do not wrap it in a combinator
+/// that polls for more records before the last is processed, such as `buffer_unordered`, `chunks`,
+/// `peekable` or a channel. There, acknowledge each record with
+/// [`UnackedRecord::ack`](super::UnackedRecord::ack).
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing, but as it was polled, the record before is acknowledged. The
-/// record that was taken last before the stream is dropped is not, and comes again.
+/// Dropping `next()` loses no record; once polled, it has acknowledged the previous one. The record
+/// that was taken last before the stream is dropped is not acknowledged, and comes again.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 #[pin_project]
@@ -54,13 +59,12 @@ pub struct AutoAck<S> {
     last: Last,
 }
 
-/// The record that was taken last. The text is kept between records, so that nothing is allocated
-/// for each.
+/// The record that was taken last. The buffer of the position is reused, so that a record costs no
+/// allocation.
 #[derive(Default)]
 struct Last {
     token: Option<AckToken>,
-    sequence_number: String,
-    sub_sequence_number: Option<u64>,
+    position: ExtendedSequenceNumber<'static>,
 }
 
 impl<S> AutoAck<S> {
@@ -68,7 +72,7 @@ impl<S> AutoAck<S> {
         Self { records, last: Last::default() }
     }
 
-    /// The stream of records inside: for its lag.
+    /// Returns the stream of records inside, such as for its lag.
     pub fn get_ref(&self) -> &S {
         &self.records
     }
@@ -77,16 +81,14 @@ impl<S> AutoAck<S> {
 impl Last {
     fn take(&mut self, record: UnackedRecord) -> Record {
         let (record, token) = record.into_token();
-        self.sequence_number.clear();
-        self.sequence_number.push_str(record.sequence_number());
-        self.sub_sequence_number = sub_sequence_number(&record);
+        self.position.assign(&ExtendedSequenceNumber::of(&record));
         self.token = Some(token);
         record
     }
 
     fn ack(&mut self) {
         if let Some(token) = self.token.take() {
-            token.acknowledge(&self.sequence_number, self.sub_sequence_number);
+            token.acknowledge(self.position.borrowed());
         }
     }
 }
@@ -101,7 +103,7 @@ impl Drop for Last {
 
 impl std::fmt::Debug for Last {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.token.as_ref().map(|_| &self.sequence_number).fmt(f)
+        self.token.as_ref().map(|_| self.position.sequence_number()).fmt(f)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::Client;
@@ -10,10 +10,12 @@ use aws_sdk_kinesis::primitives::DateTime;
 use tokio::runtime::Handle;
 use tokio::time::{Duration, timeout, timeout_at};
 
+use crate::checkpoint::active_saver::GRACE;
+use crate::checkpoint::deadline::deadline_in;
 use crate::checkpoint::options::CheckpointOptions;
 use crate::checkpoint::save_task::SaveTask;
 use crate::checkpoint::shards::CheckpointedShard;
-use crate::checkpoint::shared::{SAVER_GRACE, Shared, are_durable, later};
+use crate::checkpoint::shared::Shared;
 use crate::checkpoint::store::{CheckpointStore, StoreError};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::handle::ShardHandle;
@@ -22,19 +24,21 @@ use crate::shard::stream_id::StreamId;
 use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::runtime::Timer;
 
-/// How far each shard of one stream was processed, and the store that keeps it.
+/// The checkpoints of one stream, and the store that keeps them.
 ///
-/// It is loaded once, at the start, given to
-/// [`AllShards::checkpoints`](crate::AllShards::checkpoints), and [stopped](Self::shutdown) at the
-/// end. Clones are of the same.
+/// They are loaded once at the start, given to
+/// [`AllShards::checkpoints`](crate::AllShards::checkpoints), and [shut down](Self::shutdown) at
+/// the end. Clones share the same checkpoints.
 ///
-/// While one of its clones, or a stream made with it, lives, a task saves what is acknowledged; it
-/// is aborted with the last of them, and what it had not saved comes again. It runs in the runtime
-/// that the checkpoints were loaded in. Should that be shut down, or make no progress for 5 s, the
-/// task moves to the runtime in which the checkpoints are used, with a warning. One `Checkpoints`
-/// is for one consumer of the stream: a shard is read by one reader at a time, also where two
-/// `Checkpoints` share a store in one process. The second reader of a shard is refused with an
-/// error ([`ReadError::is_in_use`](crate::ReadError::is_in_use)). Two processes that share a store
+/// A task saves what is acknowledged while a clone lives, or a stream made with one. The task is
+/// aborted with the last of them, and records whose acknowledgement was not saved come again. It
+/// runs in the runtime in which the checkpoints were loaded. If that runtime is shut down or makes
+/// no progress for 5 s, the task moves to the runtime in which the checkpoints are used, with a
+/// warning.
+///
+/// One `Checkpoints` is for one consumer of the stream. A shard is read by one reader at a time,
+/// also where two `Checkpoints` share a store in one process: the second reader fails
+/// ([`ReadError::is_in_use`](crate::ReadError::is_in_use)). Two processes that share a store
 /// overwrite each other's checkpoints.
 #[derive(Clone)]
 pub struct Checkpoints {
@@ -43,11 +47,11 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Loads what the store knows of the stream.
+    /// Loads the checkpoints of the stream from the store.
     ///
     /// # Errors
     ///
-    /// If the store fails, or gives no answer within 60 s. Nothing is begun then, so that nothing
+    /// If the store fails, or does not respond within 60 s. No shard is read then, so that none
     /// starts over.
     ///
     /// # Panics
@@ -60,11 +64,11 @@ impl Checkpoints {
         Self::load_with(store, stream, CheckpointOptions::new()).await
     }
 
-    /// As [`load`](Self::load), with other options.
+    /// Loads the checkpoints as [`load`](Self::load) does, with other options.
     ///
     /// # Errors
     ///
-    /// If the store fails, or gives no answer within
+    /// If the store fails, or does not respond within
     /// [`load_timeout`](CheckpointOptions::load_timeout).
     ///
     /// # Panics
@@ -81,7 +85,7 @@ impl Checkpoints {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(source)) => return Err(LoadError { stream, source }),
             Err(_) => {
-                let source = format!("the store gave no answer within {limit:?}").into();
+                let source = format!("no response from the store within {limit:?}").into();
                 return Err(LoadError { stream, source });
             }
         };
@@ -91,52 +95,58 @@ impl Checkpoints {
         Ok(Self { shared, saver: Arc::new(Mutex::new(saver)) })
     }
 
-    /// Spawns the task that saves in this runtime, if it ended with the runtime it ran in, or if
-    /// that is not driven.
+    /// Spawns a save task in this runtime, if the last one ended with its runtime, or its runtime
+    /// is not driven.
     pub(crate) fn keep_saving(&self) {
         let shared = &self.shared;
-        if shared.has_saver() && !shared.is_saver_late() {
+        if shared.saver.exists() && !shared.saver.is_late() {
             return;
         }
-        let mut saver = self.saver.lock().unwrap_or_else(PoisonError::into_inner);
-        let what = if !shared.has_saver() {
+        let mut saver = self.lock_saver();
+        let reason = if !shared.saver.exists() {
             "was shut down"
-        } else if shared.is_saver_late() && is_elsewhere(&saver) && shared.stop_saver() {
+        } else if shared.saver.is_late()
+            && is_elsewhere(&saver)
+            && shared.saver.depose(|| shared.abandon_saves())
+        {
             "is not driven"
         } else {
             return;
         };
         tracing::warn!(
             stream = shared.stream.name(),
-            "the runtime in which checkpoints were saved {what}: they are saved in this one"
+            "the runtime of the save task {reason}; the task moves to this runtime"
         );
         *saver = SaveTask::spawn(shared);
-        shared.hurry();
+        shared.save_all_now();
     }
 
-    /// As [`keep_saving`](Self::keep_saving), for those who wait for the store. The task is woken
-    /// to look again where the checkpoints are saved in another runtime.
+    /// Keeps saving while the calling task waits for the store. If the save task is in another
+    /// runtime, the calling task is woken to check again.
     pub(crate) fn watch_saving(&self, watch: &mut Timer, cx: &mut Context<'_>) {
         loop {
             self.keep_saving();
-            let is_elsewhere =
-                is_elsewhere(&self.saver.lock().unwrap_or_else(PoisonError::into_inner));
-            if !is_elsewhere || watch.poll(cx, SAVER_GRACE).is_pending() {
+            let is_elsewhere = is_elsewhere(&self.lock_saver());
+            if !is_elsewhere || watch.poll(cx, GRACE).is_pending() {
                 return;
             }
         }
     }
 
+    fn lock_saver(&self) -> MutexGuard<'_, AbortOnDrop<()>> {
+        self.saver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     #[track_caller]
     pub(crate) fn assert_are_of(&self, stream: &StreamId) {
-        let own = self.shared.learn(stream);
+        let own = self.shared.stream_known_from(stream);
         let is_same = match (own.arn(), stream.arn()) {
             (Some(a), Some(b)) => a == b,
             _ => own.name() == stream.name(),
         };
         assert!(
             is_same,
-            "these are the checkpoints of stream {own}, and the shards are of stream {stream}"
+            "the checkpoints are of stream {own}, and the shards are of stream {stream}"
         );
     }
 
@@ -144,31 +154,31 @@ impl Checkpoints {
         &self.shared
     }
 
-    /// The stream.
+    /// Returns the stream.
     #[must_use]
     pub fn stream(&self) -> &StreamId {
         &self.shared.stream
     }
 
-    /// How far a shard was processed, durable or not. `None` if it is not known.
+    /// Returns the newest checkpoint of a shard, durable or not. `None` if the shard has none.
     #[must_use]
     pub fn get(&self, shard_id: &str) -> Option<Checkpoint> {
-        self.shared.known(shard_id)?.checkpoint()
+        self.shared.shards.get(shard_id)?.checkpoint()
     }
 
-    /// How far each shard was processed, for
-    /// [`ParentsFirst::resume`](crate::lineage::ParentsFirst::resume): for a chain that is not made
-    /// by [`all_shards`](crate::all_shards()).
+    /// Returns the progress of each shard, for
+    /// [`ParentsFirst::resume`](crate::lineage::ParentsFirst::resume) in a chain that
+    /// [`all_shards`](crate::all_shards()) did not make.
     pub fn progress(&self) -> impl Iterator<Item = (String, Progress)> {
-        self.shared
-            .entries()
-            .into_iter()
-            .filter_map(|entry| Some((entry.id.clone(), entry.progress()?)))
+        let shards = self.shared.shards.all().into_iter();
+        shards.filter_map(|shard| Some((shard.id.clone(), shard.progress()?)))
     }
 
-    /// A shard with its checkpoint, for a chain that is not made by
-    /// [`all_shards`](crate::all_shards()). Of a shard that is not known, the start is remembered;
-    /// the client tells the time of it, if that is the tip.
+    /// Opens a shard at its checkpoint, in a chain that [`all_shards`](crate::all_shards()) did
+    /// not make.
+    ///
+    /// The start of a shard without a checkpoint is saved. If it is
+    /// [`Latest`](StartPosition::Latest), that is the time, as the responses to the client show it.
     ///
     /// # Panics
     ///
@@ -179,115 +189,118 @@ impl Checkpoints {
         CheckpointedShard::new(handle, self, client, false)
     }
 
-    /// Forgets a shard, also in the store, as is done with those that Kinesis does not list any
-    /// more.
+    /// Forgets a shard, also in the store. Shards that Kinesis does not list any more are forgotten
+    /// without this.
     pub fn forget(&self, shard_id: &str) {
         self.shared.forget(shard_id);
     }
 
-    /// Saves all that was acknowledged by now, and waits until the store has confirmed it, however
-    /// long that takes.
+    /// Saves all records acknowledged so far, and waits until the store has confirmed that, however
+    /// long it takes.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, if the one that the checkpoints were loaded in was shut down.
+    /// Outside a tokio runtime, if the runtime in which the checkpoints were loaded was shut down.
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped: what it began goes on.
+    /// Dropping the future loses nothing: the saves continue.
     pub async fn flush(&self) {
-        self.shared.hurry();
-        let (slot, mut unsaved) = (self.shared.quiet.join(), self.shared.unsaved());
+        let shared = &self.shared;
+        shared.save_all_now();
+        let (slot, mut unsaved) = (shared.flushes.join(), shared.shards.unsaved());
         let mut watch = Timer::default();
         poll_fn(|cx| {
             slot.register(cx.waker());
             self.watch_saving(&mut watch, cx);
-            if are_durable(&mut unsaved) { Poll::Ready(()) } else { Poll::Pending }
+            if unsaved.are_durable() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
 
-    /// Stops the consumer: reading ends, what is in flight is waited for, and all that was
-    /// acknowledged is saved.
+    /// Shuts the consumer down: ends all reading, waits for the records in flight, and saves what
+    /// was acknowledged.
     ///
-    /// Every stream of records and of shards that was made with these checkpoints ends: it gives
-    /// `None`, so that loops and pipelines over it run out by themselves. Then this waits until
-    /// every record that was delivered is acknowledged or dropped, and until the store has
-    /// confirmed all: for `limit` in all. So the pipeline must be polled meanwhile: call this from
-    /// another task, or beside it.
+    /// Every stream of records and of shards that was made with these checkpoints ends with `None`,
+    /// so that loops and pipelines over it end by themselves. Then this waits, for `limit` in all,
+    /// until every delivered record is acknowledged or dropped, and until the store has confirmed
+    /// all checkpoints. The pipeline must be polled meanwhile, so call this from another task.
     ///
-    /// What is left over at the limit is in the answer, and comes again with the next run.
+    /// At the limit, the [`ShutdownReport`] says what is left. It comes again in the next run.
+    ///
+    /// The shards of a stream that is not polled any more are released too, so that new
+    /// `Checkpoints` in this process can read them.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # async fn example(checkpoints: kinesis_shards::Checkpoints, pipeline: impl Future<Output = ()>) {
-    /// let stop = tokio::spawn(async move {
+    /// let shutdown = tokio::spawn(async move {
     ///     tokio::signal::ctrl_c().await.unwrap();
     ///     checkpoints.shutdown(Duration::from_secs(30)).await
     /// });
-    /// pipeline.await; // It ends because its records do.
-    /// println!("{}", stop.await.unwrap());
+    /// pipeline.await; // It ends because its records end.
+    /// println!("{}", shutdown.await.unwrap());
     /// # }
     /// ```
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped: reading has ended, and saving goes on.
+    /// Dropping the future loses nothing: reading has ended, and the saves continue.
     pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
         let shared = &self.shared;
-        shared.stop();
-        let deadline = later(limit);
-        let slot = shared.quiet.join();
+        shared.shut_down();
+        let deadline = deadline_in(limit);
+        let slot = shared.in_flight.join();
         let settled = poll_fn(|cx| {
             slot.register(cx.waker());
-            if shared.in_flight() == 0 { Poll::Ready(()) } else { Poll::Pending }
+            if shared.in_flight.count() == 0 { Poll::Ready(()) } else { Poll::Pending }
         });
         let settled = timeout_at(deadline, settled).await;
-        // A store that is quick has its chance even where nothing else was left of the time.
-        let _ = timeout_at(deadline.max(later(limit / 10)), self.flush()).await;
-        let unacknowledged = if settled.is_ok() { 0 } else { shared.in_flight() };
-        let mut stopped = ShutdownReport {
+        // A fast store gets a chance even if the records in flight took all the time.
+        let _ = timeout_at(deadline.max(deadline_in(limit / 10)), self.flush()).await;
+        let unacknowledged = if settled.is_ok() { 0 } else { shared.in_flight.count() };
+        let mut report = ShutdownReport {
             stream: shared.stream.clone(),
             checkpoints: Vec::new(),
             unsaved: Vec::new(),
             held: Vec::new(),
             unacknowledged,
         };
-        // They are in the order of their ids.
-        for entry in shared.entries() {
-            if entry.is_held() {
-                stopped.held.push(entry.id.clone());
+        for shard in shared.shards.all() {
+            if shard.is_held() {
+                report.held.push(shard.id.clone());
             }
-            match entry.stored() {
-                _ if !entry.is_clean() => stopped.unsaved.push(entry.id.clone()),
-                Some(checkpoint) if entry.is_opened() => {
-                    stopped.checkpoints.push((entry.id.clone(), checkpoint));
+            match shard.stored() {
+                _ if !shard.is_clean() => report.unsaved.push(shard.id.clone()),
+                Some(checkpoint) if shard.is_opened() => {
+                    report.checkpoints.push((shard.id.clone(), checkpoint));
                 }
                 _ => {}
             }
         }
-        stopped
+        report
     }
 
-    /// The shards of which a record was processed.
+    /// Returns the shards of which a record was processed.
     pub(crate) fn past_start(&self) -> Vec<String> {
         let is_past =
             |checkpoint| matches!(checkpoint, Some(Checkpoint::After { .. } | Checkpoint::End));
-        let entries = self.shared.entries().into_iter();
-        entries.filter(|entry| is_past(entry.checkpoint())).map(|entry| entry.id.clone()).collect()
+        let shards = self.shared.shards.all().into_iter();
+        shards.filter(|shard| is_past(shard.checkpoint())).map(|shard| shard.id.clone()).collect()
     }
 
-    /// Where the run began that has not come to any record yet in one of its shards.
+    /// Returns the earliest time at which a shard starts of which no record was processed.
     pub(crate) fn earliest_start(&self) -> Option<DateTime> {
-        let starts =
-            self.shared.entries().into_iter().filter_map(|entry| match entry.checkpoint() {
-                Some(Checkpoint::Start(StartPosition::Timestamp(start))) => Some(start),
-                _ => None,
-            });
+        let shards = self.shared.shards.all().into_iter();
+        let starts = shards.filter_map(|shard| match shard.checkpoint() {
+            Some(Checkpoint::Start(StartPosition::Timestamp(start))) => Some(start),
+            _ => None,
+        });
         starts.min_by_key(|start| (start.secs(), start.subsec_nanos()))
     }
 }
 
+/// Returns whether the save task is in another runtime than the caller.
 fn is_elsewhere(saver: &AbortOnDrop<()>) -> bool {
     Handle::try_current().is_ok_and(|here| here.id() != saver.runtime())
 }
@@ -296,34 +309,31 @@ impl fmt::Debug for Checkpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Checkpoints")
             .field("stream", &self.shared.stream.name())
-            .field("in_flight", &self.shared.in_flight())
+            .field("in_flight", &self.shared.in_flight.count())
             .field("options", &self.shared.options)
             .finish_non_exhaustive()
     }
 }
 
-/// The checkpoints of a stream could not be loaded.
+/// Why the checkpoints of a stream could not be loaded.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the checkpoints of stream {} could not be loaded: {source}; nothing was read, so that nothing starts over",
-    stream.name()
-)]
+#[error("cannot load the checkpoints of stream {stream}; no shard is read")]
 pub struct LoadError {
     stream: StreamId,
     source: StoreError,
 }
 
 impl LoadError {
-    /// The stream.
+    /// Returns the stream.
     #[must_use]
     pub fn stream(&self) -> &StreamId {
         &self.stream
     }
 }
 
-/// What [`Checkpoints::shutdown`] came to.
+/// The result of [`Checkpoints::shutdown`].
 #[derive(Clone, Debug)]
-#[must_use = "it says whether all was saved"]
+#[must_use = "the report says whether all checkpoints were saved"]
 pub struct ShutdownReport {
     stream: StreamId,
     checkpoints: Vec<(String, Checkpoint)>,
@@ -333,34 +343,35 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Whether nothing comes again that was delivered; save where the stream was deleted and
-    /// created again meanwhile, whose first records may.
+    /// Returns whether every delivered record was acknowledged, and that is durable. No record comes
+    /// again then, unless the stream was deleted and created again during the run, whose first
+    /// records may.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unsaved.is_empty() && self.held.is_empty() && self.unacknowledged == 0
     }
 
-    /// The shards that this run has read and that are saved, and how far, by id.
+    /// Returns the shards that this run has opened and whose checkpoints are durable, by id.
     #[must_use]
     pub fn checkpoints(&self) -> &[(String, Checkpoint)] {
         &self.checkpoints
     }
 
-    /// The ids of the shards whose last checkpoint the store has not confirmed.
+    /// Returns the ids of the shards whose last checkpoint the store has not confirmed.
     #[must_use]
     pub fn unsaved(&self) -> &[String] {
         &self.unsaved
     }
 
-    /// The ids of the shards whose checkpoint stays before a record that was dropped without
-    /// acknowledgement, or was still being processed: it and all that was delivered after it come
-    /// again, acknowledged or not.
+    /// Returns the ids of the shards whose checkpoint stays before a record that was dropped
+    /// without acknowledgement, or is in flight. That record and all that were delivered after it
+    /// come again, acknowledged or not.
     #[must_use]
     pub fn held(&self) -> &[String] {
         &self.held
     }
 
-    /// How many records were still being processed when the time was up.
+    /// Returns how many records were in flight at the limit.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
         self.unacknowledged
@@ -369,19 +380,15 @@ impl ShutdownReport {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stream {}: shards saved: {}", self.stream.name(), self.checkpoints.len())?;
+        write!(f, "stream {}: {} shards saved", self.stream.name(), self.checkpoints.len())?;
         if !self.unsaved.is_empty() {
             write!(f, "; not saved: {}", self.unsaved.join(", "))?;
         }
         if self.unacknowledged > 0 {
-            write!(f, "; records that were still being processed: {}", self.unacknowledged)?;
+            write!(f, "; records in flight: {}", self.unacknowledged)?;
         }
         if !self.held.is_empty() {
-            let held = self.held.join(", ");
-            write!(
-                f,
-                "; what follows the first record that was not acknowledged comes again, of {held}"
-            )?;
+            write!(f, "; held before an unacknowledged record: {}", self.held.join(", "))?;
         }
         Ok(())
     }

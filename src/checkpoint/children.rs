@@ -1,4 +1,4 @@
-//! The children of a shard whose end names none.
+//! Lists the children of a shard whose end named none.
 
 use std::sync::Arc;
 
@@ -13,12 +13,11 @@ use crate::util::backoff::backoff;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(200);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Returns the children of a shard that has ended, by a list of the shards.
+/// Lists the children of a shard that has ended.
 ///
-/// They are saved with its end, or before it: a consumer of the Kinesis Client Library that takes
-/// over does not look for the children of a shard that is finished. A listing that fails is tried
-/// again, as the children are not offered without one either; what only a person can mend leaves
-/// them out.
+/// The children are saved with the end of the shard or before it, since a consumer of the Kinesis
+/// Client Library that takes over does not list the children of a finished shard. A listing that
+/// fails is retried. If its error is not retryable, the end is saved without children.
 pub(crate) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildShard> {
     let (stream, shard) = (offer.stream().name(), offer.shard.shard_id());
     let mut failures = 0;
@@ -28,7 +27,7 @@ pub(crate) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildS
             Err(error) => error,
         };
         if !error.is_retryable() {
-            tracing::warn!(stream, shard, %error, "the shard ends, its children are not known");
+            tracing::warn!(stream, shard, %error, "cannot list the children; the shard ends without them");
             return Vec::new();
         }
         let wait = backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY, failures);

@@ -1,19 +1,21 @@
+//! Events of checkpoints, for metrics and alarms.
+
 use tokio::time::Duration;
 
 use crate::checkpoint::store::StoreError;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
 
-/// Something that happened to a shard's checkpoint; see
+/// An event of one shard's checkpoint: see
 /// [`CheckpointOptions::on_event`](super::CheckpointOptions::on_event).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CheckpointEvent<'a> {
     /// The stream.
     pub stream: &'a StreamId,
-    /// The shard.
+    /// The id of the shard.
     pub shard_id: &'a str,
-    /// What happened.
+    /// The kind of event.
     pub kind: CheckpointEventKind<'a>,
 }
 
@@ -21,54 +23,51 @@ pub struct CheckpointEvent<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CheckpointEventKind<'a> {
-    /// The store has confirmed it: it is durable.
+    /// The store has confirmed the checkpoint: it is durable.
     #[non_exhaustive]
     Saved {
-        /// How far.
+        /// The saved checkpoint.
         checkpoint: &'a Checkpoint,
     },
     /// The store has confirmed that it has forgotten the shard, which Kinesis does not list any
     /// more.
     Forgotten,
-    /// The store has failed; it is tried again.
+    /// The store has failed to save the checkpoint. The save is retried.
     #[non_exhaustive]
     SaveFailed {
-        /// What it said.
+        /// The error of the store.
         error: &'a StoreError,
-        /// How often in a row.
+        /// The number of failures in a row.
         failures: u32,
-        /// The next attempt is after this.
+        /// The time until the retry.
         wait: Duration,
     },
-    /// Nothing of the shard could be saved for as long as
-    /// [`store_outage_limit`](super::CheckpointOptions::store_outage_limit) allows: its reading
-    /// pauses until the store is back.
+    /// Reading the shard is paused until the store is back: no checkpoint of it could be saved for
+    /// longer than [`store_outage_limit`](super::CheckpointOptions::store_outage_limit).
     #[non_exhaustive]
     Paused {
-        /// For how long nothing could be saved.
+        /// For how long a save has been overdue.
         since: Duration,
     },
-    /// What came after the checkpoint, up to `first`, has expired before it was read: Kinesis does
-    /// not hold it any more. The shard is read from the oldest record that is left of it, if any
-    /// is.
+    /// The records after the checkpoint and before `first` may have expired unread. The shard is
+    /// read from the oldest record that Kinesis still holds, if there is one.
     ///
-    /// It is told when the record that the checkpoint names has not come again, and when Kinesis
-    /// lists a shard no more that was not read to its end. In the first case, it may be that
-    /// nothing came between. Of a shard of which no record was acknowledged yet, only the second
-    /// can be known.
+    /// This is reported when the record of the checkpoint does not come again, and when Kinesis
+    /// stops listing a shard that was not read to its end. In the first case there may have been no
+    /// records in the gap. Without an acknowledged record, only the second case is noticed.
     #[non_exhaustive]
     Gap {
         /// The checkpoint.
         after: &'a Checkpoint,
-        /// The sequence number of the oldest record that is left; `None` if there is none, or it is
-        /// not known yet.
+        /// The sequence number of the oldest record that is left. `None` if there is none, or none
+        /// has come yet.
         first: Option<&'a str>,
     },
-    /// A record was dropped without acknowledgement, the first of this reading: the checkpoint
+    /// A record was dropped without acknowledgement, the first one of this reader. The checkpoint
     /// stays before it.
     #[non_exhaustive]
     Unacknowledged {
-        /// Its place among the records that were delivered of this shard by this reader, from 0.
+        /// The number of the record among those that this reader delivered, from 0.
         number: u64,
     },
 }

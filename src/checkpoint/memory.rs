@@ -9,10 +9,10 @@ use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
 
-/// Keeps checkpoints in memory: for tests, and for what need not survive the process. Clones share
-/// what they keep.
+/// A store that keeps checkpoints in memory, for tests and for consumers that start over with each
+/// process. Clones share the same checkpoints.
 ///
-/// Streams are told apart by their ARN, or by the bare name where no ARN was given: see
+/// The key of a stream is its ARN, or the bare name where no ARN is given: see
 /// [`StreamId::check_beside`].
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
@@ -20,13 +20,13 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Returns what is kept of a shard of the stream with this name or ARN, as it was loaded.
+    /// Returns the checkpoint of a shard. `stream` is the name or ARN by which the stream was loaded.
     #[must_use]
     pub fn get(&self, stream: &str, shard_id: &str) -> Option<Checkpoint> {
         self.with(|streams| streams.get(stream)?.get(shard_id).cloned())

@@ -1,3 +1,5 @@
+//! When checkpoints are saved, and what happens if the store fails.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -5,7 +7,7 @@ use tokio::time::Duration;
 
 use crate::checkpoint::event::CheckpointEvent;
 
-/// How often checkpoints are saved, and what happens if they cannot be.
+/// When checkpoints are saved, and what happens if the store fails.
 #[derive(Clone)]
 #[must_use = "options do nothing until they are given to Checkpoints::load_with"]
 pub struct CheckpointOptions {
@@ -20,7 +22,7 @@ pub struct CheckpointOptions {
 type OnEvent = dyn Fn(&CheckpointEvent<'_>) + Send + Sync;
 
 impl CheckpointOptions {
-    /// The defaults, as each setter names them.
+    /// Creates options with the default of each setter.
     pub fn new() -> Self {
         Self {
             load_timeout: Duration::from_mins(1),
@@ -32,7 +34,7 @@ impl CheckpointOptions {
         }
     }
 
-    /// Fails [`Checkpoints::load_with`](super::Checkpoints::load_with) if the store gives no answer
+    /// Fails [`Checkpoints::load_with`](super::Checkpoints::load_with) if the store does not respond
     /// within this time.
     ///
     /// # Default
@@ -44,13 +46,13 @@ impl CheckpointOptions {
     /// If it is zero.
     #[track_caller]
     pub fn load_timeout(self, timeout: Duration) -> Self {
-        assert!(!timeout.is_zero(), "load_timeout is zero: no store would be in time");
+        assert!(!timeout.is_zero(), "load_timeout is zero: no store responds in no time");
         Self { load_timeout: timeout, ..self }
     }
 
-    /// How long after an acknowledgement its shard's checkpoint is saved, at the latest; what is
-    /// acknowledged meanwhile is saved with it. The start and the end of a shard are saved at once.
-    /// Zero saves after each acknowledgement, as fast as the store answers.
+    /// Saves a shard's checkpoint this time after an acknowledgement, at the latest. Later
+    /// acknowledgements are saved with it. The start and the end of a shard are saved at once. Zero
+    /// saves after each acknowledgement, as fast as the store responds.
     ///
     /// # Default
     ///
@@ -59,9 +61,9 @@ impl CheckpointOptions {
         Self { save_interval: interval, ..self }
     }
 
-    /// A shard's checkpoint is saved before the interval is over once so many of its records were
-    /// acknowledged: at most this many, and those acknowledged while the store answers, are
-    /// repeated after a crash.
+    /// Saves a shard's checkpoint before the interval has passed, once this many of its records were
+    /// acknowledged. At most this many records, and those acknowledged during a save, come again
+    /// after a crash.
     ///
     /// # Default
     ///
@@ -72,12 +74,12 @@ impl CheckpointOptions {
     /// If it is zero.
     #[track_caller]
     pub fn save_records(self, records: u32) -> Self {
-        assert!(records > 0, "save_records is 0: a checkpoint moves by one record at least");
+        assert!(records > 0, "save_records is 0: a checkpoint moves by at least one record");
         Self { save_records: records, ..self }
     }
 
-    /// A save that the store has not answered by then is dropped and counts as failed, so that
-    /// other shards have their turn: 16 are saved at a time. It may have taken effect, or may not.
+    /// Fails a save that gets no response within this time, so that another shard can be saved: up
+    /// to 16 saves are in flight. The save may or may not have taken effect.
     ///
     /// # Default
     ///
@@ -88,13 +90,13 @@ impl CheckpointOptions {
     /// If it is zero.
     #[track_caller]
     pub fn save_timeout(self, timeout: Duration) -> Self {
-        assert!(!timeout.is_zero(), "save_timeout is zero: no store would be in time");
+        assert!(!timeout.is_zero(), "save_timeout is zero: no store responds in no time");
         Self { save_timeout: timeout, ..self }
     }
 
-    /// A shard of which nothing could be saved for so long after it was due is not read on until
-    /// the store is back. Meanwhile the others go on, and nothing is lost; `None` reads on for as
-    /// long as it takes, and after a crash repeats as much.
+    /// Pauses the reading of a shard when a save of it has been overdue for this time, until the
+    /// store is back. Other shards are read meanwhile, and no record is lost. With `None` reading
+    /// never pauses, and all records since the last save come again after a crash.
     ///
     /// # Default
     ///
@@ -103,8 +105,22 @@ impl CheckpointOptions {
         Self { store_outage_limit: limit.into(), ..self }
     }
 
-    /// Calls this for whatever happens to checkpoints: for metrics and alarms. It should be quick.
-    /// If it panics, that is logged, and nothing else comes of it.
+    /// Calls this with each [`CheckpointEvent`], such as for metrics and alarms. It should return
+    /// quickly. A panic in it is logged, and has no other effect.
+    ///
+    /// # Default
+    ///
+    /// None
+    ///
+    /// ```
+    /// use kinesis_shards::checkpoint::{CheckpointEventKind, CheckpointOptions};
+    ///
+    /// let options = CheckpointOptions::new().on_event(|event| {
+    ///     if let CheckpointEventKind::SaveFailed { error, .. } = &event.kind {
+    ///         eprintln!("{}: {error}", event.shard_id);
+    ///     }
+    /// });
+    /// ```
     pub fn on_event(self, on_event: impl Fn(&CheckpointEvent<'_>) + Send + Sync + 'static) -> Self {
         Self { on_event: Some(Arc::new(on_event)), ..self }
     }

@@ -1,4 +1,4 @@
-//! Reads one shard from its checkpoint, and ends it when the end is durable.
+//! Reads one shard from its checkpoint, and ends it when its end is durable.
 
 use std::iter::FusedIterator;
 use std::pin::Pin;
@@ -21,6 +21,7 @@ use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::resume::Resume;
 use crate::checkpoint::shard_state::Incarnation;
 use crate::checkpoint::shards::CheckpointedShard;
+use crate::checkpoint::start_barrier::{AtBarrier, StartBarrier};
 use crate::checkpoint::value::Checkpoint;
 use crate::records::batch::BatchRecords;
 use crate::records::error::ReadError;
@@ -34,6 +35,7 @@ use crate::shard::handle::ShardHandle;
 use crate::shard::position::StartPosition;
 use crate::util::runtime::{LastRuntime, Timer};
 
+/// The reader of one shard with its checkpoint.
 pub struct Reader {
     checkpoints: Checkpoints,
     claim: Option<Claim>,
@@ -41,54 +43,55 @@ pub struct Reader {
     handle: Option<ShardHandle>,
     session: Arc<ReadSession>,
     pages: ShardReader,
-    /// What the last run, or the last reader, has left; none once the first record after it was
-    /// seen.
+    /// The checkpoint that the shard is resumed from.
     resume: Arc<Resume>,
-    /// The position that `pages` began at.
-    from: StartPosition,
+    /// The position that `pages` started at.
+    read_from: StartPosition,
     /// How often in a row Kinesis has refused that position.
     refusals: u32,
     state: State,
-    /// Of who waits for the store: see `Checkpoints::watch_saving`.
+    /// The timer of `Checkpoints::watch_saving`.
     watch: Timer,
     is_paused: bool,
     ended: Option<EndReason>,
 }
 
-/// A checkpoint is given up after this number of refusals in a row.
+/// A checkpoint that Kinesis refuses this often in a row is given up.
 const MAX_REFUSALS: u32 = 2;
-/// The position that was refused is asked for again after this time.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait before a refused position is requested again.
+const REFUSAL_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 enum State {
     /// Another reader has the shard.
     InUse,
-    /// Its start is not durable yet; or it begins at a time, and the start of another that does is
-    /// not. It is not read before.
+    /// The start of the shard is not durable yet; or the shard starts at a time, as others do whose
+    /// start is not durable yet.
     Starting {
-        at_a_time: bool,
+        barrier: Option<AtBarrier>,
     },
     Reading,
-    /// Kinesis has refused the position once; it is asked again after this.
-    AskingAgain(Timer),
-    /// Kinesis has refused the position, or the shard is another; the shard starts over once that position is durable.
+    /// Kinesis has refused the position once. It is requested again.
+    RetryingPosition(Timer),
+    /// Kinesis has refused the position again, or the shard lost its data. The shard starts over
+    /// once its checkpoint is durable.
     StartingOver(Option<ReadError>),
-    /// Nothing more comes; some records are not acknowledged.
+    /// All records were delivered, but not all are acknowledged.
     Draining(Last),
-    /// All are acknowledged, and the end has named no children: they are listed.
-    Listing(BoxFuture<'static, Vec<ChildShard>>, LastRuntime),
-    /// All are acknowledged; that is not durable yet.
+    /// All records were acknowledged, and the end named no children: they are listed.
+    ListingChildren(BoxFuture<'static, Vec<ChildShard>>, LastRuntime),
+    /// All records were acknowledged, but the end is not durable yet.
     Finishing(Vec<ChildShard>),
 }
 
+/// Why no further record comes.
 enum Last {
-    /// The last record of the shard was taken: its children.
+    /// The shard has ended, with these children.
     End(Vec<ChildShard>),
     /// Kinesis does not know the shard any more.
     Expired,
 }
 
-/// The records of a page that are to be delivered.
+/// A page of records that are not delivered yet.
 pub struct UnackedPage {
     pub(crate) lag: Option<Duration>,
     pub(crate) received_at: SystemTime,
@@ -102,10 +105,10 @@ impl UnackedPage {
         &self.session
     }
 
-    /// Takes the records that were not acknowledged before.
+    /// Returns the records that were not acknowledged before.
     pub(crate) fn remaining(&mut self) -> impl Iterator<Item = Record> {
         let Self { records, session, resume, .. } = self;
-        records.filter(|record| !resume.passes_over(record, session))
+        records.filter(|record| !resume.skips(record, session))
     }
 }
 
@@ -117,24 +120,31 @@ impl Reader {
         permits: RequestPermits,
     ) -> Self {
         let CheckpointedShard {
-            claim, handle, checkpoints, entry, incarnation, from, resume, ..
+            claim,
+            handle,
+            checkpoints,
+            state,
+            incarnation,
+            read_from,
+            resume,
+            ..
         } = shard;
-        let at_a_time = matches!(from, StartPosition::Latest | StartPosition::Timestamp(_));
-        let state = if claim.is_none() {
+        let consumer = Arc::clone(checkpoints.shared());
+        let reader_state = if claim.is_none() {
             State::InUse
         } else if shard.is_finished {
-            // Its end may not be durable yet, if another reader came to it.
+            // The end may not be durable yet if another reader reached it.
             State::Finishing(Vec::new())
         } else if shard.is_start {
-            State::Starting { at_a_time }
+            let barrier = StartBarrier::applies_to(&read_from).then(|| consumer.starts.join());
+            State::Starting { barrier }
         } else {
             State::Reading
         };
-        let pages = ShardReader::new(client, handle.offer(), from.clone(), options, permits)
+        let pages = ShardReader::new(client, handle.offer(), read_from.clone(), options, permits)
             .estimated(shard.is_estimate)
             .resumed();
-        let session =
-            Arc::new(ReadSession::new(Arc::clone(checkpoints.shared()), entry, incarnation));
+        let session = Arc::new(ReadSession::new(consumer, state, incarnation));
         Self {
             checkpoints,
             claim,
@@ -143,9 +153,9 @@ impl Reader {
             session,
             pages,
             resume: Arc::new(resume),
-            from,
+            read_from,
             refusals: 0,
-            state,
+            state: reader_state,
             watch: Timer::default(),
             is_paused: false,
             ended: None,
@@ -165,30 +175,30 @@ impl Reader {
         self.ended = Some(end);
     }
 
-    /// Whether nothing could be saved for longer than is allowed: then no more is read.
-    fn is_out_of_store(&mut self, cx: &mut Context<'_>) -> bool {
-        let ReadSession { shared, entry, .. } = &*self.session;
-        entry.reader.register(cx.waker());
-        let unsaved = entry.unsaved_for();
+    /// Returns whether reading is paused: a save has been overdue for longer than the limit.
+    fn poll_paused(&mut self, cx: &mut Context<'_>) -> bool {
+        let ReadSession { shared, state, .. } = &*self.session;
+        state.reader.register(cx.waker());
+        let unsaved = state.unsaved_for();
         let limit = shared.options.store_outage_limit;
         let since = unsaved.filter(|unsaved| limit.is_some_and(|limit| *unsaved > limit));
         if let (Some(since), false) = (since, self.is_paused) {
-            let (stream, shard) = (shared.stream.name(), entry.id.as_str());
+            let (stream, shard) = (shared.stream.name(), state.id.as_str());
             tracing::error!(
                 stream,
                 shard,
                 ?since,
-                "nothing could be saved for too long: reading the shard pauses until the store is back"
+                "reading is paused until the store is back: no checkpoint could be saved"
             );
-            shared.tell(shard, CheckpointEventKind::Paused { since });
+            shared.report(shard, CheckpointEventKind::Paused { since });
         }
         self.is_paused = since.is_some();
         self.is_paused
     }
 
-    /// Takes note that Kinesis refused the position of the checkpoint, and asks again at first: one
-    /// answer may be wrong.
-    fn refuse(&mut self, error: ReadError) {
+    /// Handles a refusal of the position of the checkpoint. The position is requested again at
+    /// first, since one response may be wrong.
+    fn position_refused(&mut self, error: ReadError) {
         let Some(handle) = &self.handle else { return };
         if self.pages.is_answered() {
             self.refusals = 0;
@@ -198,38 +208,39 @@ impl Reader {
             self.state = State::StartingOver(Some(error));
             return;
         }
-        let (stream, shard, wait) = (handle.stream().name(), handle.id(), ASK_AGAIN);
+        let (stream, shard) = (handle.stream().name(), handle.id());
+        let wait = REFUSAL_RETRY_DELAY;
         tracing::warn!(
             stream,
             shard,
             %error,
             ?wait,
-            "Kinesis refused the position of the checkpoint; it is asked for again"
+            "Kinesis refused the position of the checkpoint; retrying"
         );
         self.pages.options().tell_retry(handle, &error, self.refusals, wait);
-        self.state = State::AskingAgain(Timer::default());
+        self.state = State::RetryingPosition(Timer::default());
     }
 
-    /// Reads the shard from its oldest record. The stored checkpoint stays until a record is
-    /// acknowledged: the client may be that of another region or account.
+    /// Reads the shard from its oldest record. The store keeps the checkpoint until a record is
+    /// acknowledged: the client may be one of another region or account.
     fn start_over(&mut self, incarnation: Incarnation) {
         if let (Some(handle), State::StartingOver(Some(error))) = (&self.handle, &self.state) {
             tracing::warn!(
                 stream = handle.stream().name(),
                 shard = handle.id(),
                 %error,
-                "Kinesis refused the checkpoint: the shard is read from its oldest record, and the \
-                 stored checkpoint stays until one is acknowledged; check the client's region and \
-                 account unless the stream was created again"
+                "Kinesis refused the checkpoint; the shard is read from its oldest record, and the \
+                 store keeps the checkpoint until a record is acknowledged: check the client's \
+                 region and account, unless the stream was created again"
             );
         }
-        self.resume.tell_gap(&self.session, None);
-        let ReadSession { shared, entry, .. } = &*self.session;
-        let (shared, entry) = (Arc::clone(shared), Arc::clone(entry));
-        self.from = StartPosition::TrimHorizon;
-        self.pages = self.pages.begun_again(self.from.clone());
+        self.resume.report_gap(&self.session, None);
+        let ReadSession { shared, state, .. } = &*self.session;
+        let (shared, state) = (Arc::clone(shared), Arc::clone(state));
+        self.read_from = StartPosition::TrimHorizon;
+        self.pages = self.pages.begun_again(self.read_from.clone());
         self.resume = Arc::default();
-        self.session = Arc::new(ReadSession::new(shared, entry, incarnation));
+        self.session = Arc::new(ReadSession::new(shared, state, incarnation));
         self.state = State::Reading;
     }
 
@@ -237,17 +248,17 @@ impl Reader {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<UnackedPage, ReadError>>> {
-        if self.is_out_of_store(cx) {
-            // What was sent is awaited, without its permit, and kept until the store is back.
+        if self.poll_paused(cx) {
+            // The request in flight goes on without its permit, and its page is kept.
             self.pages.poll_in_flight(cx);
             self.checkpoints.watch_saving(&mut self.watch, cx);
             return Poll::Pending;
         }
         let next = self.pages.poll_next(cx);
         if let Some(start) = self.pages.take_earlier_start() {
-            self.from = start.clone();
-            let ReadSession { shared, entry, incarnation, .. } = &*self.session;
-            shared.want(entry, entry.start_earlier(incarnation, start));
+            self.read_from = start.clone();
+            let ReadSession { shared, state, incarnation, .. } = &*self.session;
+            shared.schedule(state, state.start_earlier(incarnation, start));
         }
         match ready!(next) {
             Next::Batch(batch) => {
@@ -263,17 +274,17 @@ impl Reader {
                 self.resume.end(&self.session);
                 self.state = State::Draining(Last::End(children));
             }
-            // If it is so, the shard will be forgotten, and what is lost is told then.
+            // If the shard has expired, it will be forgotten, and the gap is reported then.
             Next::Expired => self.state = State::Draining(Last::Expired),
             Next::Replaced => {
-                let ReadSession { shared, entry, .. } = &*self.session;
-                if let Some(lost @ Checkpoint::After { .. }) = self.checkpoints.get(&entry.id) {
-                    shared.tell_gap(&entry.id, &lost, None);
+                let ReadSession { shared, state, .. } = &*self.session;
+                if let Some(lost @ Checkpoint::After { .. }) = state.checkpoint() {
+                    shared.report_gap(&state.id, &lost, None);
                 }
                 self.resume = Arc::default();
                 self.state = State::StartingOver(None);
             }
-            Next::Failed(error) if self.resume.is_refused(&error) => self.refuse(error),
+            Next::Failed(error) if self.resume.is_refused(&error) => self.position_refused(error),
             Next::Failed(error) => {
                 self.end(EndReason::Failed);
                 return Poll::Ready(Some(Err(error)));
@@ -289,59 +300,57 @@ impl Reader {
             self.checkpoints.watch_saving(&mut self.watch, cx);
         }
         let session = Arc::clone(&self.session);
-        let ReadSession { shared, entry, .. } = &*session;
+        let ReadSession { shared, state, .. } = &*session;
         loop {
             if self.handle.is_none() {
                 return Poll::Ready(None);
             }
-            entry.reader.register(cx.waker());
-            // Or the stream was created again, and the shard is another: that has a reader of its
-            // own.
-            if shared.is_stopping() || !entry.is_of(&session.incarnation) {
+            state.reader.register(cx.waker());
+            // If the stream was created again, the new shard with this id has its own reader.
+            if shared.is_shut_down() || !state.is_of(&session.incarnation) {
                 self.end(EndReason::Dropped);
                 return Poll::Ready(None);
             }
             match &mut self.state {
                 State::InUse => {
-                    let error = ReadError::in_use(&shared.stream, &entry.id);
+                    let error = ReadError::in_use(&shared.stream, &state.id);
                     self.end(EndReason::Failed);
                     return Poll::Ready(Some(Err(error)));
                 }
-                State::Starting { at_a_time } => {
-                    ready!(entry.poll_durable(cx));
-                    if *at_a_time && shared.has_starts() {
-                        return Poll::Pending;
+                State::Starting { barrier } => {
+                    ready!(state.poll_durable(cx));
+                    if let Some(barrier) = barrier {
+                        ready!(barrier.poll_open(cx));
                     }
                     self.state = State::Reading;
                 }
                 State::Reading => return self.poll_reading(cx),
-                State::AskingAgain(wait) => {
-                    ready!(wait.poll(cx, ASK_AGAIN));
-                    self.pages = self.pages.begun_again(self.from.clone());
+                State::RetryingPosition(timer) => {
+                    ready!(timer.poll(cx, REFUSAL_RETRY_DELAY));
+                    self.pages = self.pages.begun_again(self.read_from.clone());
                     self.state = State::Reading;
                 }
                 State::StartingOver(_) => {
-                    // Without a new incarnation, the loop sees that the old one is over.
-                    if let Some(incarnation) = ready!(entry.poll_start_over(&session.incarnation)) {
+                    // Without a new incarnation, the next round ends this reader.
+                    if let Some(incarnation) = ready!(state.poll_start_over(&session.incarnation)) {
                         self.start_over(incarnation);
                         return self.poll_page(cx);
                     }
                 }
                 State::Draining(last) => {
-                    let (is_settled, is_all_acknowledged) = {
-                        let window = session.window();
-                        (window.is_settled(), window.is_all_acknowledged())
-                    };
-                    if !is_settled {
+                    if !session.is_settled() {
                         return Poll::Pending;
                     }
                     match last {
                         Last::Expired => self.end(EndReason::Expired),
-                        Last::End(_) if !is_all_acknowledged => self.end(EndReason::Unacknowledged),
+                        Last::End(_) if !session.is_all_acknowledged() => {
+                            self.end(EndReason::Unacknowledged);
+                        }
                         Last::End(children) if children.is_empty() => {
                             let Some(handle) = &self.handle else { return Poll::Ready(None) };
                             let children = children_of(self.client.clone(), handle.offer());
-                            self.state = State::Listing(children.boxed(), LastRuntime::default());
+                            self.state =
+                                State::ListingChildren(children.boxed(), LastRuntime::default());
                         }
                         Last::End(children) => {
                             session.finish(children);
@@ -349,7 +358,7 @@ impl Reader {
                         }
                     }
                 }
-                State::Listing(children, runtime) => {
+                State::ListingChildren(children, runtime) => {
                     if runtime.has_changed()
                         && let Some(handle) = &self.handle
                     {
@@ -360,7 +369,7 @@ impl Reader {
                     self.state = State::Finishing(children);
                 }
                 State::Finishing(children) => {
-                    ready!(entry.poll_durable(cx));
+                    ready!(state.poll_durable(cx));
                     let children = std::mem::take(children);
                     self.end(EndReason::EndOfShard { children });
                 }

@@ -1,4 +1,4 @@
-//! Records, each to be acknowledged.
+//! Shards with checkpoints are read as any others, with acknowledgements.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Open for CheckpointedShard {
 }
 
 impl Records<CheckpointedShard> {
-    /// Acknowledges each record when the next is asked for: see [`AutoAck`].
+    /// Acknowledges each record when the next one is polled for: see [`AutoAck`].
     pub fn auto_ack(self) -> AutoAck<Self> {
         AutoAck::new(self)
     }
@@ -45,7 +45,7 @@ impl<S> AllRecords<S>
 where
     S: Stream<Item: ReadShard<Record = UnackedRecord>>,
 {
-    /// Acknowledges each record when the next is asked for: see [`AutoAck`].
+    /// Acknowledges each record when the next one is polled for: see [`AutoAck`].
     pub fn auto_ack(self) -> AutoAck<Self> {
         AutoAck::new(self)
     }

@@ -1,77 +1,76 @@
-//! Going on after a checkpoint.
+//! Skips the records that were acknowledged before.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::checkpoint::acker::{ReadSession, sub_sequence_number};
-use crate::checkpoint::value::{Checkpoint, compare};
+use crate::checkpoint::acker::ReadSession;
+use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
+use crate::checkpoint::value::Checkpoint;
 use crate::records::error::ReadError;
 use crate::records::record::Record;
-use crate::shard::sequence_number::compare_sequence_numbers;
 
-/// A shard is read on from the very record that its checkpoint names, as the Kinesis Client Library
-/// does it, and what was acknowledged is passed over: the user records of an aggregated record up
-/// to the one that was. If that record does not come, it has expired, and maybe more with it.
+/// The checkpoint that a shard is resumed from.
+///
+/// As with the Kinesis Client Library, the shard is read from the very record of its checkpoint, and
+/// the acknowledged records are skipped: that record, or its user records up to the acknowledged
+/// one. If that record does not come, it has expired, and records after it may have expired too.
 #[derive(Debug, Default)]
 pub(crate) struct Resume {
+    /// Whether no record after the checkpoint has come yet. It spares all others the lock.
     is_open: AtomicBool,
     after: Mutex<Option<After>>,
 }
 
 #[derive(Debug)]
 struct After {
-    sequence_number: String,
-    sub: Option<u64>,
-    /// The record that the checkpoint names has come.
+    position: ExtendedSequenceNumber<'static>,
+    /// Whether the record of the checkpoint has come.
     is_found: bool,
 }
 
 impl Resume {
-    pub(crate) fn after(checkpoint: &Checkpoint) -> Self {
-        let Checkpoint::After { sequence_number, sub_sequence_number: sub } = checkpoint else {
-            return Self::default();
-        };
-        let after = After { sequence_number: sequence_number.clone(), sub: *sub, is_found: false };
+    pub(crate) fn from(checkpoint: &Checkpoint) -> Self {
+        let Some(position) = checkpoint.position() else { return Self::default() };
+        let after = After { position: position.into_owned(), is_found: false };
         Self { is_open: AtomicBool::new(true), after: Mutex::new(Some(after)) }
     }
 
-    /// Whether the record was acknowledged before.
-    pub(crate) fn passes_over(&self, record: &Record, session: &ReadSession) -> bool {
+    /// Returns whether the record was acknowledged before.
+    pub(crate) fn skips(&self, record: &Record, session: &ReadSession) -> bool {
         if !self.is_open.load(Ordering::Relaxed) {
             return false;
         }
         let mut after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(resume) = &mut *after else { return false };
         resume.is_found |=
-            compare_sequence_numbers(record.sequence_number(), &resume.sequence_number).is_eq();
+            resume.position.is_in_same_record_as(&ExtendedSequenceNumber::of(record));
         if resume.covers(record) {
             return true;
         }
         let is_found = resume.is_found;
         drop(after);
         if !is_found {
-            self.tell_gap(session, Some(record.sequence_number()));
+            self.report_gap(session, Some(record.sequence_number()));
         }
         self.is_open.store(false, Ordering::Relaxed);
         false
     }
 
-    /// The shard has ended.
+    /// Reports a gap if the shard ends and the record of the checkpoint has not come.
     pub(crate) fn end(&self, session: &ReadSession) {
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
         let is_missing = after.as_ref().is_some_and(|after| !after.is_found);
         drop(after);
         if is_missing {
-            self.tell_gap(session, None);
+            self.report_gap(session, None);
         }
     }
 
-    /// The record that the checkpoint names is gone.
-    pub(crate) fn tell_gap(&self, session: &ReadSession, first: Option<&str>) {
+    /// Reports, once, that the record of the checkpoint has expired.
+    pub(crate) fn report_gap(&self, session: &ReadSession, first: Option<&str>) {
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(After { sequence_number, sub, .. }) = after else { return };
-        let after = Checkpoint::After { sequence_number, sub_sequence_number: sub };
-        session.shared.tell_gap(&session.entry.id, &after, first);
+        let Some(After { position, .. }) = after else { return };
+        session.shared.report_gap(&session.state.id, &Checkpoint::from(position), first);
     }
 
     /// Returns whether Kinesis refused the sequence number of the checkpoint: an
@@ -85,13 +84,13 @@ impl Resume {
         }
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((after, message)) = after.as_ref().zip(error.message()) else { return false };
-        message.contains(&after.sequence_number) || names_sequence_number(message)
+        message.contains(after.position.sequence_number()) || names_sequence_number(message)
     }
 }
 
-/// `StartingSequenceNumber 49... used in GetShardIterator on shard ... is invalid because it did
-/// not come from this stream.` is what AWS says; other servers write it in two words, or in lower
-/// case.
+/// Returns whether a message is about a sequence number. AWS writes `StartingSequenceNumber 49...
+/// used in GetShardIterator on shard ... is invalid because it did not come from this stream.`
+/// Other servers write it in two words, or in lower case.
 fn names_sequence_number(message: &str) -> bool {
     let letters = message.bytes().filter(u8::is_ascii_alphanumeric);
     let letters: Vec<u8> = letters.map(|byte| byte.to_ascii_lowercase()).collect();
@@ -100,13 +99,16 @@ fn names_sequence_number(message: &str) -> bool {
 
 impl After {
     fn covers(&self, record: &Record) -> bool {
-        let sub = match (sub_sequence_number(record), self.sub) {
-            // The Kinesis Client Library numbers a record that is not aggregated 0. One that is,
-            // but is not split here, may have user records that are not done.
-            (None, Some(0)) if !record.is_aggregated() => Some(0),
-            (sub, _) => sub,
-        };
-        compare((record.sequence_number(), sub), (&self.sequence_number, self.sub)).is_le()
+        let mut position = ExtendedSequenceNumber::of(record);
+        // The Kinesis Client Library gives a record that is not aggregated the number 0. An
+        // aggregated record that is not split here may have user records that were not processed.
+        if self.position.sub_sequence_number() == Some(0)
+            && position.sub_sequence_number().is_none()
+            && !record.is_aggregated()
+        {
+            position = ExtendedSequenceNumber::new(record.sequence_number(), Some(0));
+        }
+        position <= self.position
     }
 }
 
@@ -115,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_about_the_sequence_number_if_it_names_it() {
+    fn a_message_is_about_the_sequence_number_if_it_names_one() {
         for message in [
             "StartingSequenceNumber 7 used in GetShardIterator on shard s in stream t is invalid.",
             "Invalid StartingSequenceNumber. It encodes shardId-000000000002.",

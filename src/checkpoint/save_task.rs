@@ -1,4 +1,4 @@
-//! The task that saves: each shard's newest checkpoint, one save of a shard at a time.
+//! The task that saves the newest checkpoint of each shard, one save of a shard at a time.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -8,129 +8,134 @@ use std::task::{Context, Poll};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Handle;
-use tokio::time::{Duration, Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Duration, Sleep, sleep_until, timeout};
 
+use crate::checkpoint::deadline::deadline_in;
 use crate::checkpoint::event::CheckpointEventKind;
-use crate::checkpoint::shard_state::ShardState;
-use crate::checkpoint::shard_state::saving::{Change, Failure};
-use crate::checkpoint::shared::{Shared, later};
+use crate::checkpoint::save_queue::NextSave;
+use crate::checkpoint::shard_state::{Change, Failure, ShardState};
+use crate::checkpoint::shared::Shared;
 use crate::checkpoint::store::{Save, StoreError};
 use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::backoff::backoff;
 
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_SAVES: usize = 16;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(200);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// Runs until it is dropped, or its runtime is shut down. What it is doing then may or may not
-/// become durable.
+/// Saves until it is dropped or its runtime is shut down. The saves in flight may or may not take
+/// effect then.
 pub(crate) struct SaveTask {
     shared: Arc<Shared>,
-    number: u64,
+    term: u64,
     saves: FuturesUnordered<BoxFuture<'static, Saved>>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 struct Saved {
-    entry: Arc<ShardState>,
+    state: Arc<ShardState>,
     change: Change,
     result: Result<(), StoreError>,
 }
 
 impl SaveTask {
-    /// In the runtime that this is called in.
+    /// Spawns the task in the current runtime.
     pub(crate) fn spawn(shared: &Arc<Shared>) -> AbortOnDrop<()> {
-        let runtime = Handle::current();
-        let number = shared.saver_begins();
+        let term = shared.saver.begin();
         let shared = Arc::clone(shared);
-        let saver = Self { shared, number, saves: FuturesUnordered::new(), timer: None };
-        AbortOnDrop::spawn(&runtime, saver)
+        let task = Self { shared, term, saves: FuturesUnordered::new(), timer: None };
+        AbortOnDrop::spawn(&Handle::current(), task)
     }
 
-    fn begin(&self, entry: Arc<ShardState>) {
-        let Some(change) = entry.begin_save() else { return };
+    fn begin_save(&self, state: Arc<ShardState>) {
+        let Some(change) = state.begin_save() else { return };
         let shared = Arc::clone(&self.shared);
         let save = async move {
             let limit = shared.options.save_timeout;
-            let answer =
-                timeout(limit, AssertUnwindSafe(apply(&shared, &entry, &change)).catch_unwind());
-            let result = match answer.await {
+            let save = AssertUnwindSafe(apply(&shared, &state, &change)).catch_unwind();
+            let result = match timeout(limit, save).await {
                 Ok(Ok(result)) => result,
                 Ok(Err(_)) => Err("the store panicked".into()),
-                Err(_) => Err(format!("the store has not answered within {limit:?}").into()),
+                Err(_) => Err(format!("no response from the store within {limit:?}").into()),
             };
-            Saved { entry, change, result }
+            Saved { state, change, result }
         };
         self.saves.push(save.boxed());
     }
 
-    fn end(&self, saved: Saved) {
-        let Saved { entry, change, result } = saved;
+    fn end_save(&self, saved: Saved) {
+        let Saved { state, change, result } = saved;
         let shared = &*self.shared;
         if let Err(error) = result {
-            let Failure { failures, is_hurried } = entry.fail_save();
-            let wait = backoff(
-                MIN_RETRY_DELAY,
-                MAX_RETRY_DELAY,
-                if is_hurried { 0 } else { failures - 1 },
-            );
-            let (stream, id) = (shared.stream.name(), entry.id.as_str());
-            tracing::warn!(stream, shard = id, %error, failures, ?wait, "saving a checkpoint failed; it is tried again");
-            shared
-                .tell(&entry.id, CheckpointEventKind::SaveFailed { error: &error, failures, wait });
-            shared.save_after(&entry, wait);
+            self.retry(&state, &error);
             return;
         }
-        let outcome = entry.end_save(&change);
-        shared.want(&entry, outcome.want);
+        shared.schedule(&state, state.end_save(&change));
         let kind = match &change.checkpoint {
             Some(checkpoint) => {
-                tracing::debug!(stream = shared.stream.name(), shard = entry.id, %checkpoint, "saved");
+                let stream = shared.stream.name();
+                tracing::debug!(stream, shard = state.id, %checkpoint, "checkpoint saved");
                 CheckpointEventKind::Saved { checkpoint }
             }
             None => CheckpointEventKind::Forgotten,
         };
-        shared.tell(&entry.id, kind);
-        if outcome.started {
-            shared.remove_start();
-        }
-        shared.drop_forgotten(&entry);
-        shared.quiet.wake();
+        shared.report(&state.id, kind);
+        shared.shards.remove_forgotten(&state);
+        shared.flushes.wake();
     }
 
-    /// Begins what is due, as far as there is room; then the timer is set to the next that will be.
-    fn begin_due(&mut self) {
+    fn retry(&self, state: &Arc<ShardState>, error: &StoreError) {
+        let shared = &*self.shared;
+        let Failure { failures, is_urgent } = state.fail_save();
+        let attempts = if is_urgent { 0 } else { failures - 1 };
+        let wait = backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY, attempts);
+        let (stream, id) = (shared.stream.name(), state.id.as_str());
+        // Not `%error`, so that its sources are logged, too.
+        let cause: &(dyn std::error::Error + 'static) = &**error;
+        tracing::warn!(
+            stream,
+            shard = id,
+            error = cause,
+            failures,
+            ?wait,
+            "cannot save a checkpoint; retrying"
+        );
+        shared.report(id, CheckpointEventKind::SaveFailed { error, failures, wait });
+        shared.schedule_in(state, wait);
+    }
+
+    /// Begins the saves that are due, up to the limit, and sets the timer for the next.
+    fn begin_due_saves(&mut self) {
         self.timer = None;
-        while self.saves.len() < AT_ONCE {
-            match self.shared.next() {
-                Ok(entry) => self.begin(entry),
-                Err(next) => {
-                    self.timer = next.map(|at: Instant| Box::pin(sleep_until(at)));
+        while self.saves.len() < MAX_CONCURRENT_SAVES {
+            match self.shared.queue.pop() {
+                NextSave::Now(state) => self.begin_save(state),
+                NextSave::At(at) => {
+                    self.timer = Some(Box::pin(sleep_until(at)));
                     return;
                 }
+                NextSave::Never => return,
             }
         }
     }
 }
 
-async fn apply(shared: &Shared, entry: &ShardState, change: &Change) -> Result<(), StoreError> {
+async fn apply(consumer: &Shared, state: &ShardState, change: &Change) -> Result<(), StoreError> {
+    let (store, stream) = (&consumer.store, &consumer.stream);
     match (&change.checkpoint, &change.shard) {
-        (Some(checkpoint), Some(described)) => {
+        (Some(checkpoint), Some(shard)) => {
             let children = change.children.as_slice();
-            shared
-                .store
-                .save(Save { stream: &shared.stream, shard: described, checkpoint, children })
-                .await
+            store.save(Save { stream, shard, checkpoint, children }).await
         }
-        (None, _) => shared.store.forget(&shared.stream, &entry.id).await,
-        (Some(_), None) => Err("there is a checkpoint of a shard that was not offered".into()),
+        (None, _) => store.forget(stream, &state.id).await,
+        (Some(_), None) => Err("the shard of this checkpoint was not offered".into()),
     }
 }
 
 impl Drop for SaveTask {
     fn drop(&mut self) {
         self.saves.clear();
-        self.shared.saver_ends(self.number);
+        self.shared.end_saver(self.term);
     }
 }
 
@@ -139,16 +144,17 @@ impl Future for SaveTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let shared = Arc::clone(&self.shared);
-        let Some(_in_charge) = shared.saver_polls(self.number) else { return Poll::Ready(()) };
-        shared.saver.register(cx.waker());
+        let Some(_in_charge) = shared.saver.begin_poll(self.term, cx.waker()) else {
+            return Poll::Ready(());
+        };
         loop {
             while let Poll::Ready(Some(saved)) = self.saves.poll_next_unpin(cx) {
-                self.end(saved);
+                self.end_save(saved);
             }
             let saves = self.saves.len();
-            self.begin_due();
+            self.begin_due_saves();
             if self.saves.len() > saves {
-                // They are polled before this waits.
+                // The new saves must be polled before this returns.
                 continue;
             }
             if let Some(timer) = &mut self.timer
@@ -156,9 +162,10 @@ impl Future for SaveTask {
             {
                 continue;
             }
-            let answered = (!self.saves.is_empty()).then(|| later(shared.options.save_timeout));
-            let due = self.timer.as_ref().map(|timer| timer.deadline());
-            shared.saver_rests(answered.into_iter().chain(due).min());
+            let timeout =
+                (!self.saves.is_empty()).then(|| deadline_in(shared.options.save_timeout));
+            let timer = self.timer.as_ref().map(|timer| timer.deadline());
+            shared.saver.end_poll(timeout.into_iter().chain(timer).min());
             return Poll::Pending;
         }
     }

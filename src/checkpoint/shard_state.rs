@@ -1,8 +1,4 @@
-//! What is known of one shard's checkpoint: how far it is, and how much of that is durable.
-
-pub(crate) mod saving;
-#[cfg(test)]
-mod tests;
+//! How far one shard was processed, and how much of that is durable.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,63 +8,78 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
+use crate::checkpoint::deadline::deadline_in;
+use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
+use crate::checkpoint::start_barrier::PendingStart;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::{Progress, StartPosition};
 
 /// Where a shard is read from after Kinesis has refused its checkpoint.
-pub(crate) const START_OVER: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);
+const START_OVER: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);
 
+/// The checkpoint of one shard: the newest, which the readers move, and the durable one, which the
+/// save task moves after it.
+///
+/// Each change has a revision; the shard is *clean* when the last revision is durable. At most one
+/// save of a shard is in flight. A change is reported to the save task only if it makes the shard
+/// more urgent than it was: the methods that change the checkpoint return that [`Urgency`].
 #[derive(Debug)]
 pub(crate) struct ShardState {
     pub(crate) id: String,
     state: Mutex<State>,
-    /// The reader that waits for something to be durable, or acknowledged.
+    /// The reader that waits for a save, or for an acknowledgement.
     pub(crate) reader: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// None before the shard is first read, and once it is forgotten.
+    /// `None` before the shard is first read, and after it is forgotten.
     checkpoint: Option<Checkpoint>,
+    /// The shard as Kinesis described it, once it is opened in this run.
     shard: Option<Shard>,
+    /// The children that the end of the shard named.
     children: Vec<ChildShard>,
-    /// The checkpoint that the store holds although Kinesis refused it. It stays there until a
-    /// record is acknowledged after the new start; the save of that begins with the start.
+    /// A checkpoint that Kinesis refused. The store keeps it until a record is acknowledged after
+    /// the new start, and the save of that record begins with the start.
     refused: Option<Checkpoint>,
-    /// It changes when the shard is forgotten: what is acknowledged later is of another
-    /// incarnation.
+    /// Replaced when the shard is forgotten or started over: later acknowledgements of records of
+    /// the former incarnation do not count.
     incarnation: Incarnation,
-    /// Counts the changes.
+    /// The number of the last change.
     revision: u64,
-    /// The last that is durable.
+    /// The number of the last change that is durable.
     durable: u64,
-    /// Until this one is, the shards that begin at a time wait: see `Shared::starts`.
-    start: Option<u64>,
-    /// Acknowledged since the last save began.
+    /// The revision of a start that other readers wait for.
+    start: Option<(u64, PendingStart)>,
+    /// Records acknowledged since the last save began.
     records: u64,
-    saving: bool,
-    /// A save is to come: at its time, or at once.
-    due: Due,
-    /// When it is due in time, and whether the saver has that in its queue.
+    is_saving: bool,
+    /// How soon the next save is due.
+    urgency: Urgency,
+    /// When a save with [`Urgency::Later`] is due.
     due_at: Option<Instant>,
+    /// Whether the save queue holds the shard for that time.
     is_queued: bool,
+    /// Failed saves in a row.
     failures: u32,
-    /// When that was due first which is not durable yet.
+    /// When the oldest change that is not durable was due.
     overdue_since: Option<Instant>,
 }
 
-/// From the first reading of a shard until it is forgotten, or is found to be another. Its records
-/// are counted as they are first delivered; a later reading begins with the first that the
-/// checkpoint has not passed.
+/// A shard from its first reading until it is forgotten or started over.
+///
+/// Its records are counted as they are first delivered. A later reading begins with the first
+/// record that the checkpoint has not passed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Incarnation {
     delivered: Arc<AtomicU64>,
-    /// How many of them the checkpoint has passed: now, or when a reading began.
+    /// How many records the checkpoint had passed when the reading began; in the state, how many
+    /// it has passed by now.
     passed: u64,
 }
 
 impl Incarnation {
-    /// The reading that began with this has delivered so many.
+    /// Counts the records that the reading which began with this incarnation has delivered so far.
     pub(crate) fn has_delivered(&self, records: u64) {
         self.delivered.fetch_max(self.passed + records, Ordering::Relaxed);
     }
@@ -78,20 +89,37 @@ impl Incarnation {
     }
 }
 
+/// How soon a shard is to be saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+pub(crate) enum Urgency {
+    /// No save is due, or none that the save task does not know of.
     #[default]
-    No,
-    InTime,
+    None,
+    /// A save is due when the save interval has passed.
+    Later,
+    /// A save is due now.
     Now,
 }
 
-/// What a change asks of the saver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Want {
-    Nothing,
-    InTime,
-    Now,
+/// The change of one shard that a save makes durable.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) revision: u64,
+    /// `None` forgets the shard.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    pub(crate) shard: Option<Shard>,
+    pub(crate) children: Vec<ChildShard>,
+    /// Whether this is the start that precedes the first checkpoint after a refused one.
+    is_start_over: bool,
+}
+
+/// A failed save.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The number of failures in a row.
+    pub(crate) failures: u32,
+    /// Whether the shard became urgent during the save.
+    pub(crate) is_urgent: bool,
 }
 
 impl ShardState {
@@ -108,7 +136,7 @@ impl ShardState {
         self.lock().checkpoint.clone()
     }
 
-    /// Returns the checkpoint that the store holds once all is durable.
+    /// Returns the checkpoint that the store holds once the shard is clean.
     pub(crate) fn stored(&self) -> Option<Checkpoint> {
         let state = self.lock();
         state.refused.as_ref().or(state.checkpoint.as_ref()).cloned()
@@ -118,8 +146,9 @@ impl ShardState {
         self.lock().is_clean()
     }
 
-    /// How far it is, for whoever offers shards: what counts as finished frees its children, so an
-    /// end that is not durable does not.
+    /// Returns how far the shard is, for the stream of shards.
+    ///
+    /// A finished shard frees its children, so an end that is not durable does not count as one.
     pub(crate) fn progress(&self) -> Option<Progress> {
         let state = self.lock();
         match &state.checkpoint {
@@ -130,37 +159,38 @@ impl ShardState {
         }
     }
 
-    /// A reader begins: its incarnation, and the checkpoint it begins at. Under the lock of the
-    /// entries, so that the entry is not dropped meanwhile.
+    /// Opens the shard for a reader. Returns its incarnation and the checkpoint to continue from.
     pub(crate) fn open(&self, shard: &Shard) -> (Incarnation, Option<Checkpoint>) {
         let mut state = self.lock();
         state.shard.get_or_insert_with(|| shard.clone());
         (state.incarnation.clone(), state.checkpoint.clone())
     }
 
-    /// The shard is to be read from here for the first time. `is_start`: others wait for it to be
-    /// durable. True if there is one more to wait for.
+    /// Remembers where a shard starts that is read for the first time. `pending` is dropped when
+    /// that is durable, or never will be.
     pub(crate) fn begin(
         &self,
         incarnation: &Incarnation,
         shard: &Shard,
         checkpoint: Checkpoint,
-        is_start: bool,
-    ) -> (Want, bool) {
+        pending: Option<PendingStart>,
+    ) -> Urgency {
         let mut state = self.lock();
         if !state.incarnation.is(incarnation) {
-            return (Want::Nothing, false);
+            return Urgency::None;
         }
         state.shard = Some(shard.clone());
         state.checkpoint = Some(checkpoint);
-        let want = state.change(Due::Now);
+        let urgency = state.change(Urgency::Now);
         let revision = state.revision;
-        (want, is_start && state.start.replace(revision).is_none())
+        let former = pending.and_then(|pending| state.start.replace((revision, pending)));
+        drop(state);
+        drop(former);
+        urgency
     }
 
     /// Starts the shard over, since Kinesis refused its checkpoint, and returns its new
-    /// incarnation; `None` if `incarnation` is over. It is pending until that checkpoint is
-    /// durable.
+    /// incarnation; `None` if `incarnation` is over. Pending until that checkpoint is durable.
     ///
     /// Nothing is saved yet: the refusal may come from another stream of the same name.
     pub(crate) fn poll_start_over(&self, incarnation: &Incarnation) -> Poll<Option<Incarnation>> {
@@ -177,90 +207,87 @@ impl ShardState {
         Poll::Ready(Some(state.incarnation.clone()))
     }
 
-    /// The shard starts earlier than was known, if no record of it was acknowledged yet.
-    pub(crate) fn start_earlier(&self, incarnation: &Incarnation, start: StartPosition) -> Want {
+    /// Moves the start of the shard back to an earlier time, unless a record was acknowledged.
+    #[must_use]
+    pub(crate) fn start_earlier(&self, incarnation: &Incarnation, start: StartPosition) -> Urgency {
         let mut state = self.lock();
         if !state.incarnation.is(incarnation)
             || !matches!(state.checkpoint, Some(Checkpoint::Start(_)))
         {
-            return Want::Nothing;
+            return Urgency::None;
         }
         state.checkpoint = Some(Checkpoint::Start(start));
-        state.change(Due::Now)
+        state.change(Urgency::Now)
     }
 
     pub(crate) fn is_of(&self, incarnation: &Incarnation) -> bool {
         self.lock().incarnation.is(incarnation)
     }
 
-    /// The first records of a reading were all acknowledged, so many of them, up to this one. It
-    /// never goes back.
+    /// Moves the checkpoint to `position`, the end of the acknowledged prefix of a reading, which
+    /// has `records` records. The checkpoint never moves back. With `save_records` records since
+    /// the last save, the next is due now.
+    #[must_use]
     pub(crate) fn advance(
         &self,
         incarnation: &Incarnation,
         records: u64,
-        sequence_number: &str,
-        sub: Option<u64>,
-        most: u32,
-    ) -> Want {
+        position: &ExtendedSequenceNumber<'_>,
+        save_records: u32,
+    ) -> Urgency {
         let mut state = self.lock();
-        if !state.incarnation.is(incarnation) || !state.is_passed_by(sequence_number, sub) {
-            return Want::Nothing;
+        if !state.incarnation.is(incarnation) {
+            return Urgency::None;
         }
-        if let Some(Checkpoint::After { sequence_number: number, sub_sequence_number }) =
-            &mut state.checkpoint
-        {
-            number.clear();
-            number.push_str(sequence_number);
-            *sub_sequence_number = sub;
-        } else {
-            let sequence_number = sequence_number.to_owned();
-            state.checkpoint =
-                Some(Checkpoint::After { sequence_number, sub_sequence_number: sub });
+        match &mut state.checkpoint {
+            Some(checkpoint) if checkpoint.is_before(position) => checkpoint.move_to(position),
+            _ => return Urgency::None,
         }
         let passed = incarnation.passed + records;
-        // After a gap, a later reading has fewer than the one before.
+        // After a gap, a later reading has fewer records than the one before.
         state.records += passed.saturating_sub(state.incarnation.passed).max(1);
         state.incarnation.passed = state.incarnation.passed.max(passed);
-        // While the store fails, its own pace holds.
-        let is_due = state.records >= u64::from(most) && state.failures == 0;
-        state.change(if is_due { Due::Now } else { Due::InTime })
+        // While the store fails, the backoff decides.
+        let is_due = state.records >= u64::from(save_records) && state.failures == 0;
+        state.change(if is_due { Urgency::Now } else { Urgency::Later })
     }
 
-    /// All its records were acknowledged, and there will be no more.
-    pub(crate) fn finish(&self, incarnation: &Incarnation, children: &[ChildShard]) -> Want {
+    /// Ends the shard: all its records were acknowledged, and Kinesis has closed it.
+    #[must_use]
+    pub(crate) fn finish(&self, incarnation: &Incarnation, children: &[ChildShard]) -> Urgency {
         let mut state = self.lock();
         if !state.incarnation.is(incarnation) || state.checkpoint == Some(Checkpoint::End) {
-            return Want::Nothing;
+            return Urgency::None;
         }
         state.checkpoint = Some(Checkpoint::End);
         state.children = children.to_vec();
-        state.change(Due::Now)
+        state.change(Urgency::Now)
     }
 
-    /// Kinesis does not list it any more.
-    pub(crate) fn forget(&self) -> Want {
+    /// Forgets the shard, which Kinesis does not list any more.
+    #[must_use]
+    pub(crate) fn forget(&self) -> Urgency {
         let mut state = self.lock();
         state.incarnation = Incarnation::default();
         state.shard = None;
         state.children = Vec::new();
         state.refused = None;
         if state.checkpoint.take().is_none() {
-            return Want::Nothing;
+            return Urgency::None;
         }
-        let want = state.change(Due::InTime);
+        let urgency = state.change(Urgency::Later);
         drop(state);
         self.reader.wake();
-        want
+        urgency
     }
 
-    /// Waits until all that is known is durable.
+    /// Waits until the shard is clean.
     pub(crate) fn poll_durable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.reader.register(cx.waker());
         if self.is_clean() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// What is not durable yet, if anything.
+    /// Returns the last revision, if it is not durable.
     pub(crate) fn unsaved(&self) -> Option<u64> {
         let state = self.lock();
         (!state.is_clean()).then_some(state.revision)
@@ -270,13 +297,13 @@ impl ShardState {
         self.lock().durable >= revision
     }
 
-    /// For how long that was due which could not be saved.
+    /// Returns for how long a change has been due that is not durable.
     pub(crate) fn unsaved_for(&self) -> Option<Duration> {
         Some(Instant::now().saturating_duration_since(self.lock().overdue_since?))
     }
 
-    /// Whether records come again that were delivered: the checkpoint stays before one that was
-    /// dropped, or is in flight.
+    /// Returns whether delivered records come again: the checkpoint is before a record that was
+    /// dropped or is in flight.
     pub(crate) fn is_held(&self) -> bool {
         let state = self.lock();
         let is_behind =
@@ -284,61 +311,140 @@ impl ShardState {
         is_behind && state.checkpoint != Some(Checkpoint::End)
     }
 
-    /// It was offered in this run.
+    /// Returns whether the shard was opened in this run.
     pub(crate) fn is_opened(&self) -> bool {
         self.lock().shard.is_some()
     }
 
+    /// Returns whether the shard has neither a checkpoint nor a reader, durably.
     pub(crate) fn is_forgotten(&self) -> bool {
         let state = self.lock();
         state.checkpoint.is_none() && state.shard.is_none() && state.is_clean()
     }
+
+    /// Makes a shard that is not clean due now.
+    #[must_use]
+    pub(crate) fn save_now(&self) -> Urgency {
+        let mut state = self.lock();
+        if state.is_clean() { Urgency::None } else { state.raise(Urgency::Now) }
+    }
+
+    /// Sets when the next save is due. Returns the time for the save queue, unless the queue holds
+    /// the shard already.
+    pub(crate) fn queue_in(&self, wait: Duration) -> Option<Instant> {
+        let mut state = self.lock();
+        let at = deadline_in(wait);
+        state.due_at = Some(at);
+        state.overdue_since.get_or_insert(at);
+        (!std::mem::replace(&mut state.is_queued, true)).then_some(at)
+    }
+
+    /// Takes the shard from the save queue. Returns the time at which to queue it again, if its
+    /// save was put off meanwhile.
+    pub(crate) fn dequeue(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.lock();
+        let later = state.due_at.filter(|at| *at > now && state.urgency != Urgency::None);
+        state.is_queued = later.is_some();
+        later
+    }
+
+    /// Begins a save. Returns `None` if the shard is clean, or a save is in flight.
+    pub(crate) fn begin_save(&self) -> Option<Change> {
+        let mut state = self.lock();
+        if state.is_saving || state.is_clean() {
+            return None;
+        }
+        state.is_saving = true;
+        state.urgency = Urgency::None;
+        state.records = 0;
+        state.fall_due();
+        let State { revision, checkpoint, shard, children, .. } = &*state;
+        if state.refused.is_some() {
+            // The new sequence number may be less than the refused one, and only a start may take
+            // the place of a greater one.
+            return Some(Change {
+                revision: state.durable,
+                checkpoint: Some(START_OVER),
+                shard: shard.clone(),
+                children: Vec::new(),
+                is_start_over: true,
+            });
+        }
+        Some(Change {
+            revision: *revision,
+            checkpoint: checkpoint.clone(),
+            shard: shard.clone(),
+            children: children.clone(),
+            is_start_over: false,
+        })
+    }
+
+    /// Ends a save that the store confirmed. Returns how soon the next one is due.
+    #[must_use]
+    pub(crate) fn end_save(&self, change: &Change) -> Urgency {
+        let mut state = self.lock();
+        state.is_saving = false;
+        state.failures = 0;
+        if change.is_start_over {
+            state.refused = None;
+            state.urgency = Urgency::None;
+            // The checkpoint after the start follows at once.
+            return state.raise(Urgency::Now);
+        }
+        state.overdue_since = None;
+        state.durable = change.revision;
+        let started = state.start.take_if(|(revision, _)| *revision <= change.revision);
+        // A shard that became urgent during the save still is.
+        let urgency = std::mem::take(&mut state.urgency).max(Urgency::Later);
+        let urgency = if state.is_clean() { Urgency::None } else { state.raise(urgency) };
+        drop(state);
+        drop(started);
+        self.reader.wake();
+        urgency
+    }
+
+    /// Ends a save that failed.
+    pub(crate) fn fail_save(&self) -> Failure {
+        let mut state = self.lock();
+        state.is_saving = false;
+        let is_urgent = std::mem::replace(&mut state.urgency, Urgency::Later) == Urgency::Now;
+        state.failures = state.failures.saturating_add(1);
+        Failure { failures: state.failures, is_urgent }
+    }
+
+    /// Ends a save whose save task is gone: it may have taken effect or not.
+    pub(crate) fn abandon_save(&self) {
+        let mut state = self.lock();
+        state.is_saving = false;
+        state.urgency = Urgency::None;
+    }
 }
 
 impl State {
-    fn is_passed_by(&self, sequence_number: &str, sub: Option<u64>) -> bool {
-        match &self.checkpoint {
-            None | Some(Checkpoint::End) => false,
-            Some(Checkpoint::Start(_)) => true,
-            Some(Checkpoint::After { sequence_number: number, sub_sequence_number }) => {
-                crate::checkpoint::value::compare(
-                    (number, *sub_sequence_number),
-                    (sequence_number, sub),
-                )
-                .is_lt()
-            }
-        }
-    }
-
     fn is_clean(&self) -> bool {
         self.revision == self.durable
     }
 
-    fn change(&mut self, due: Due) -> Want {
+    fn change(&mut self, urgency: Urgency) -> Urgency {
         self.revision += 1;
-        self.want(due)
+        self.raise(urgency)
     }
 
-    fn falls_due(&mut self) {
+    fn fall_due(&mut self) {
         let now = Instant::now();
         self.overdue_since = Some(self.overdue_since.map_or(now, |since| since.min(now)));
     }
 
-    /// What to ask of the saver that was not asked before.
-    fn want(&mut self, due: Due) -> Want {
-        if due <= self.due {
-            return Want::Nothing;
+    /// Raises the urgency. Returns the new one if the save task does not know of it yet.
+    fn raise(&mut self, urgency: Urgency) -> Urgency {
+        if urgency <= self.urgency {
+            return Urgency::None;
         }
-        self.due = due;
-        if due == Due::Now {
-            self.falls_due();
+        self.urgency = urgency;
+        if urgency == Urgency::Now {
+            self.fall_due();
         }
-        match due {
-            // It looks again when the save under way has ended.
-            _ if self.saving => Want::Nothing,
-            Due::No => Want::Nothing,
-            Due::InTime => Want::InTime,
-            Due::Now => Want::Now,
-        }
+        // The save task checks again when the save in flight has ended.
+        if self.is_saving { Urgency::None } else { urgency }
     }
 }

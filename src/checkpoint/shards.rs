@@ -1,4 +1,4 @@
-//! The combinator: shards with their checkpoints.
+//! The stream of shards with their checkpoints.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -21,33 +21,37 @@ use crate::listing::error::ListError;
 use crate::records::batches::Batches;
 use crate::records::flatten::Records;
 use crate::shard::handle::ShardHandle;
-use crate::shard::position::{StartAt, StartPosition};
+use crate::shard::position::{Progress, StartAt, StartPosition};
 
-/// A shard, and its checkpoint: to be read from there, with [`records`](Self::records).
+/// A shard with its checkpoint, to be read by [`records`](Self::records) or
+/// [`batches`](Self::batches).
 ///
-/// It is made by [`CheckpointedShards`], or from any handle by [`Checkpoints::open`]. From then on
-/// the shard is remembered: where it starts is being saved. Dropping it hands the shard back,
+/// [`CheckpointedShards`] yields these, and [`Checkpoints::open`] makes one of any handle. The
+/// start of a shard without a checkpoint is saved from then on. Dropping this abandons the shard,
 /// whatever [`OnDrop`](crate::OnDrop) says.
-#[must_use = "a shard that is dropped is handed back"]
+#[must_use = "a shard that is dropped is abandoned, and offered again"]
 pub struct CheckpointedShard {
-    /// Before the handle: whoever is offered the shard next finds it free. None if another has it.
+    /// `None` if another reader has the shard. Declared before the handle, so that the shard is free
+    /// when it is offered again.
     pub(crate) claim: Option<Claim>,
     pub(crate) handle: ShardHandle,
     pub(crate) checkpoints: Checkpoints,
-    pub(crate) entry: Arc<ShardState>,
+    pub(crate) state: Arc<ShardState>,
     pub(crate) incarnation: Incarnation,
-    pub(crate) from: StartPosition,
+    /// The position that is read from: the record of the checkpoint, or the start.
+    pub(crate) read_from: StartPosition,
     pub(crate) resume: Resume,
+    /// Whether the checkpoint is the end of the shard.
     pub(crate) is_finished: bool,
-    /// It starts at a time that was found out for `LATEST`.
+    /// Whether the start is a time that stands for `Latest`.
     pub(crate) is_estimate: bool,
-    /// No record was acknowledged yet: where it starts must be durable before it is read.
+    /// Whether no record was acknowledged yet. The start must be durable before the shard is read.
     pub(crate) is_start: bool,
 }
 
 impl CheckpointedShard {
-    /// `from_latest`: any time that a shard of this run starts at was found out for `LATEST`, by it
-    /// or by an earlier run.
+    /// Opens a shard. With `from_latest`, any time at which a shard of this run starts stands for
+    /// `Latest`, in this run or an earlier one.
     pub(crate) fn new(
         handle: ShardHandle,
         checkpoints: &Checkpoints,
@@ -56,65 +60,61 @@ impl CheckpointedShard {
     ) -> Self {
         let shared = checkpoints.shared();
         let claim = shared.claims.claim(handle.id());
-        let (entry, incarnation, checkpoint) = shared.open(handle.shard());
-        let mut from = match &checkpoint {
-            Some(Checkpoint::After { sequence_number, .. }) => {
-                StartPosition::At(sequence_number.clone())
-            }
-            Some(Checkpoint::Start(position)) => position.clone(),
-            None | Some(Checkpoint::End) => handle.start().clone(),
+        let (state, incarnation, checkpoint) = shared.shards.open(handle.shard());
+        let mut start = match checkpoint.clone().map(Progress::from) {
+            Some(Progress::At(position)) => position,
+            None | Some(Progress::Finished) => handle.start().clone(),
         };
-        let is_at_the_tip = from == StartPosition::Latest;
-        if is_at_the_tip {
-            // What is remembered of the tip is the time: a LATEST that is asked for later would
-            // skip what came in between.
-            from = StartPosition::Timestamp(handle.offer().now(client).into());
+        let is_latest = start == StartPosition::Latest;
+        if is_latest {
+            // The time is saved in place of `Latest`, which would skip records if it was requested
+            // later.
+            start = StartPosition::Timestamp(handle.offer().now(client).into());
         }
-        if claim.is_some() && (checkpoint.is_none() || is_at_the_tip) {
-            let is_at_a_time = matches!(from, StartPosition::Timestamp(_));
-            shared.begin(
-                &entry,
-                &incarnation,
-                handle.shard(),
-                Checkpoint::Start(from.clone()),
-                is_at_a_time,
-            );
+        if claim.is_some() && (checkpoint.is_none() || is_latest) {
+            shared.begin(&state, &incarnation, handle.shard(), start.clone());
         }
-        let is_estimate = is_at_the_tip || from_latest || handle.offer().is_estimate;
+        let is_estimate = is_latest || from_latest || handle.offer().is_estimate;
+        let position = checkpoint.as_ref().and_then(Checkpoint::position);
         Self {
-            is_estimate: is_estimate && matches!(from, StartPosition::Timestamp(_)),
+            is_estimate: is_estimate && matches!(start, StartPosition::Timestamp(_)),
             claim,
-            handle: handle.reoffered_on_drop(),
+            read_from: position.map_or_else(
+                || start.clone(),
+                |position| StartPosition::At(position.sequence_number().to_owned()),
+            ),
+            handle: handle.starting_at(start).reoffered_on_drop(),
             checkpoints: checkpoints.clone(),
-            entry,
+            state,
             incarnation,
-            from,
-            resume: checkpoint.as_ref().map(Resume::after).unwrap_or_default(),
+            resume: checkpoint.as_ref().map(Resume::from).unwrap_or_default(),
             is_finished: checkpoint == Some(Checkpoint::End),
             is_start: !matches!(checkpoint, Some(Checkpoint::After { .. })),
         }
     }
 
-    /// The shard's id.
+    /// Returns the shard's id.
     #[must_use]
     pub fn id(&self) -> &str {
         self.handle.id()
     }
 
-    /// The handle: the shard itself, its stream, its parents.
+    /// Returns the handle: the shard as Kinesis described it, its stream, its parents, and its
+    /// [`start`](ShardHandle::start), which is that of this shard.
     pub fn handle(&self) -> &ShardHandle {
         &self.handle
     }
 
-    /// Where it is read from: the record of its checkpoint, or where it starts. Instead of
-    /// [`Latest`](StartPosition::Latest), that is the time, by Kinesis's clock and up to a second
-    /// or so early.
+    /// Returns where the shard starts: after its checkpoint, or where its first run started.
+    ///
+    /// Instead of [`Latest`](StartPosition::Latest) this is the time, by Kinesis's clock and up to
+    /// a second or so early. Where a checkpoint is within an aggregated record, it is that record.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
-        &self.from
+        self.handle.start()
     }
 
-    /// Its records, each to be acknowledged, from its checkpoint to its end.
+    /// Returns the shard's records from its start to its end, each with an acknowledgement.
     ///
     /// The stream ends, and the shard's children open, when all records were acknowledged and the
     /// store has confirmed the end of the shard.
@@ -123,8 +123,7 @@ impl CheckpointedShard {
     }
 
     /// Returns the shard's records by the page, each page with one acknowledgement: see
-    /// [`UnackedBatch`](super::UnackedBatch). The stream ends as that of
-    /// [`records`](Self::records).
+    /// [`UnackedBatch`](super::UnackedBatch). The stream ends as [`records`](Self::records) does.
     pub fn batches(self, client: &Client) -> Batches<Self> {
         Batches::new(self, client)
     }
@@ -132,16 +131,13 @@ impl CheckpointedShard {
 
 impl std::fmt::Debug for CheckpointedShard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CheckpointedShard")
-            .field("handle", &self.handle)
-            .field("start", &self.from)
-            .finish_non_exhaustive()
+        f.debug_struct("CheckpointedShard").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 
-/// A stream of shards, each with its checkpoint: see [`AllShards::checkpoints`].
+/// A stream of shards with their checkpoints: see [`AllShards::checkpoints`].
 ///
-/// It ends when the checkpoints are [shut down](Checkpoints::shutdown).
+/// The stream ends when the checkpoints are [shut down](Checkpoints::shutdown).
 ///
 /// # Filtering shards
 ///
@@ -150,35 +146,36 @@ impl std::fmt::Debug for CheckpointedShard {
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing.
+/// Dropping `next()` loses no shard.
 #[must_use = "streams do nothing unless polled"]
 pub struct CheckpointedShards<E: ErrorPolicy = LogErrors> {
     shards: AllShards<E>,
     client: Client,
     checkpoints: Checkpoints,
-    /// Shards whose start is being saved, and that were not taken yet.
+    /// The open shards that were not taken yet. Their starts are being saved.
     opened: VecDeque<E::Item<CheckpointedShard>>,
-    /// Whether the run begins at a time. Then no shard is read before the starts of all that the
-    /// run begins with are durable, so they are opened together.
-    together: bool,
-    /// It begins at `Latest`, or where an earlier run did that has not come to a record.
+    /// Whether the run starts at a time. Then all shards of a list are opened together, so that all
+    /// their starts are behind the [`StartBarrier`](super::start_barrier::StartBarrier).
+    opens_together: bool,
+    /// Whether the run starts at `Latest`, or at the time of an earlier run that did.
     from_latest: bool,
-    stopped: Arc<AtomicWaker>,
+    shutdown: Arc<AtomicWaker>,
     has_ended: bool,
 }
 
 impl<E: ErrorPolicy> AllShards<E> {
-    /// Gives each shard its checkpoint: the run continues where the last one stopped.
+    /// Opens each shard at its checkpoint: the run continues where the last one stopped.
     ///
-    /// It [resumes](Self::resume) from what `checkpoints` has loaded: a shard that was read to its
-    /// end is not offered again, and the children of a shard wait for what is truly unfinished.
-    /// Where a record of a shard was processed, all its ancestors are finished, also those without
-    /// a checkpoint (the Kinesis Client Library removes that of a finished shard before Kinesis
-    /// stops listing it), unless a checkpoint says that one of their own ancestors is not. The
-    /// store forgets what Kinesis does not list any more. [`start_at`](Self::start_at) says where a
-    /// first run begins, and where a shard begins that no checkpoint knows; of a run from
-    /// [`StartAt::Latest`] that has not come to a record yet, the time of its beginning is
-    /// remembered.
+    /// The stream [resumes](Self::resume) from the loaded checkpoints. A shard that was read to its
+    /// end is not offered again, and the children of a shard wait only for unfinished parents.
+    /// Where a record of a shard was processed, all its ancestors count as finished, also those
+    /// without a checkpoint, unless the checkpoint of one of their own ancestors is not an end: the
+    /// Kinesis Client Library removes the checkpoint of a finished shard before Kinesis stops
+    /// listing it. The store forgets the shards that Kinesis does not list any more.
+    ///
+    /// [`start_at`](Self::start_at) says where a first run starts, and a shard without a
+    /// checkpoint. A run from [`StartAt::Latest`] remembers the time at which it started until a
+    /// record is processed.
     ///
     /// # Panics
     ///
@@ -195,7 +192,7 @@ impl<E: ErrorPolicy> CheckpointedShards<E> {
         checkpoints.assert_are_of(shards.shards().get_ref().stream());
         let from_latest = shards.shards().start() == StartAt::Latest;
         let mut shards = match (shards.shards().start(), checkpoints.earliest_start()) {
-            // The run began then, and a shard may not have been seen since.
+            // The earlier run started at that time, and a shard may not have been listed since.
             (StartAt::Latest, Some(since)) => shards.start_at(StartAt::Timestamp(since)),
             _ => shards,
         };
@@ -204,12 +201,12 @@ impl<E: ErrorPolicy> CheckpointedShards<E> {
         let shards = shards.resume(checkpoints.progress());
         Self {
             client: shards.shards().get_ref().client().clone(),
-            together: shards.shards().start() != StartAt::TrimHorizon,
+            opens_together: shards.shards().start() != StartAt::TrimHorizon,
             from_latest,
             shards,
             checkpoints: checkpoints.clone(),
             opened: VecDeque::new(),
-            stopped: checkpoints.shared().stopped.join(),
+            shutdown: checkpoints.shared().streams.join(),
             has_ended: false,
         }
     }
@@ -236,14 +233,13 @@ impl<E: ErrorPolicy> Stream for CheckpointedShards<E> {
         let this = self.get_mut();
         let checkpoints = &this.checkpoints;
         checkpoints.keep_saving();
-        this.stopped.register(cx.waker());
-        if this.has_ended || checkpoints.shared().is_stopping() {
+        this.shutdown.register(cx.waker());
+        if this.has_ended || checkpoints.shared().is_shut_down() {
             this.has_ended = true;
             this.opened.clear();
             return Poll::Ready(None);
         }
-        // All shards of one list are opened without a pause.
-        while this.opened.is_empty() || this.together {
+        while this.opened.is_empty() || this.opens_together {
             let item = this.shards.poll_next_unpin(cx);
             for id in this.shards.shards_mut().take_forgotten() {
                 checkpoints.shared().expire(&id);

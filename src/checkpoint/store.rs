@@ -1,4 +1,4 @@
-//! Where checkpoints are kept.
+//! The trait of stores that keep checkpoints.
 
 use std::sync::Arc;
 
@@ -8,42 +8,44 @@ use futures::future::BoxFuture;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
 
-/// Why a store could not do what it was asked for.
+/// Why a call of a store failed.
 pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Keeps the checkpoints of streams: [`MemoryStore`](super::MemoryStore), `FileStore` and
-/// `DynamoDbStore` do, and a store of your own is some 30 lines.
+/// A store that keeps the checkpoints of streams.
 ///
-/// # What is promised to it
+/// [`MemoryStore`](super::MemoryStore), `FileStore` and `DynamoDbStore` are such stores. Another one
+/// is some 30 lines.
 ///
-/// * [`load`](Self::load) is called once, at the start. Nothing is ever read again.
-/// * For one shard, one call is made at a time: the next begins when the last has answered.
-///   Different shards are saved side by side, up to 16.
-/// * What is saved of a shard never goes back, until it is forgotten; with one exception. A
-///   [`Start`](Checkpoint::Start) takes the place of whatever is kept: the stream was deleted and
-///   created again, and the shard is another. (Forgetting it first would leave a moment in which a
-///   crash loses where it starts.) Where Kinesis refuses the stored sequence number, twice in a
-///   row, that start is saved only when a record is acknowledged after it, or the shard has ended:
-///   until then the run may be one against another account or region by mistake.
-/// * A call that has not answered within [`save_timeout`](super::CheckpointOptions::save_timeout)
-///   is dropped, and counts as failed.
+/// # What a store may expect
 ///
-/// # What it must keep
+/// * [`load`](Self::load) is called once, at the start. Nothing is read later.
+/// * For one shard, one call at a time is in flight. Up to 16 shards are saved concurrently.
+/// * The checkpoint of a shard never moves back until the shard is forgotten, with one exception: a
+///   [`Start`](Checkpoint::Start) replaces whatever is kept. The stream was deleted and created
+///   again then, and the shard is a new one. (To forget the old one first would leave a moment in
+///   which a crash loses the start.) If Kinesis refuses the stored sequence number twice in a row,
+///   that start is saved only when a record after it is acknowledged or the shard has ended: the
+///   run may use another account or region by mistake.
+/// * A call without a response within [`save_timeout`](super::CheckpointOptions::save_timeout) is
+///   dropped, and counts as failed.
 ///
-/// * When `save` or `forget` has answered `Ok`, it is durable: it survives a crash of this process,
-///   and of whatever else the store is to survive. A shard's children are opened on the strength of
-///   that.
-/// * When one has answered `Err`, or was dropped, either may be: the same or a later one is saved
-///   again. But what failed must not take effect *after* a later call for the same shard.
-/// * A checkpoint that is not [valid](Checkpoint::validate) is refused by `save`: one that was
-///   confirmed and cannot be loaded would keep the consumer from starting.
-/// * Two streams of one name, in two regions or accounts, are told apart by their ARNs: the key of
-///   a stream is [`StreamId::as_str`]. A bare name beside an ARN of that name, or the other way
-///   round, is refused when it is loaded: [`StreamId::check_beside`] tells.
-/// * It should answer soon. Until it does, or the time is up, the shard is not saved again, and one
-///   of the 16 places is taken.
+/// # What a store must do
 ///
-/// `kinesis_shards::testing::check_store` runs all of this on your store.
+/// * When `save` or `forget` returns `Ok`, the change is durable: it survives a crash of this
+///   process, and any other failure that the store is meant to survive. The children of a shard
+///   open after that.
+/// * When one of them returns `Err` or is dropped, the change may or may not be kept: it, or a later
+///   one, is saved again. But a failed change must not take effect *after* a later call for the
+///   same shard.
+/// * `save` refuses a checkpoint that is not [valid](Checkpoint::validate). If it were kept, it
+///   could not be loaded, and the consumer would not start.
+/// * Two streams of one name, in two regions or accounts, are distinguished by their ARNs: the key
+///   of a stream is [`StreamId::as_str`]. `load` refuses a bare name where checkpoints of an ARN
+///   with that name are kept, and the other way round: see [`StreamId::check_beside`].
+/// * Calls should return soon. A shard is not saved again while its call is in flight, and the call
+///   is one of the 16.
+///
+/// `kinesis_shards::testing::check_store` checks all of this.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -53,17 +55,20 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 /// use kinesis_shards::StreamId;
 /// use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, Save, StoreError};
 ///
-/// /// Anything that maps text to text.
+/// /// A map from text to text, as a key-value database is.
 /// #[derive(Default)]
 /// struct MyStore(Mutex<HashMap<(String, String), String>>);
 ///
 /// impl CheckpointStore for MyStore {
-///     fn load<'a>(&'a self, stream: &'a StreamId) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
+///     fn load<'a>(
+///         &'a self,
+///         stream: &'a StreamId,
+///     ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
 ///         async move {
 ///             let rows = self.0.lock().unwrap();
 ///             stream.check_beside(rows.keys().map(|(of, _)| of.as_str()))?;
 ///             let rows = rows.iter().filter(|((of, _), _)| of == stream.as_str());
-///             rows.map(|((_, shard), checkpoint)| Ok((shard.clone(), checkpoint.parse()?))).collect()
+///             rows.map(|((_, shard), text)| Ok((shard.clone(), text.parse()?))).collect()
 ///         }
 ///         .boxed()
 ///     }
@@ -78,9 +83,14 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 ///         .boxed()
 ///     }
 ///
-///     fn forget<'a>(&'a self, stream: &'a StreamId, shard_id: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+///     fn forget<'a>(
+///         &'a self,
+///         stream: &'a StreamId,
+///         shard_id: &'a str,
+///     ) -> BoxFuture<'a, Result<(), StoreError>> {
 ///         async move {
-///             self.0.lock().unwrap().remove(&(stream.as_str().to_owned(), shard_id.to_owned()));
+///             let key = (stream.as_str().to_owned(), shard_id.to_owned());
+///             self.0.lock().unwrap().remove(&key);
 ///             Ok(())
 ///         }
 ///         .boxed()
@@ -93,46 +103,46 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 /// # }
 /// ```
 pub trait CheckpointStore: Send + Sync {
-    /// All that is kept of the stream: each shard's id and checkpoint, in any order. Nothing, if it
-    /// is not known. The [children](Save::children) that an end has named may be among them, at the
-    /// trim horizon.
+    /// Loads the checkpoints of the stream: the id and checkpoint of each shard, in any order. Empty
+    /// if the store has none. The [children](Save::children) that an end has named may be among
+    /// them, at the trim horizon.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, or is not understood. An error here keeps the consumer from starting,
-    /// so that it does not start over.
+    /// If the checkpoints cannot be read or parsed. The consumer does not start then, so that it
+    /// does not start over.
     fn load<'a>(
         &'a self,
         stream: &'a StreamId,
     ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>>;
 
-    /// Keeps the shard's checkpoint, in place of the one before.
+    /// Saves the checkpoint of a shard in place of the last one.
     ///
     /// # Errors
     ///
-    /// If it is not known to be durable, or is not [valid](Checkpoint::validate). It is tried
-    /// again, with what is then the newest.
+    /// If the checkpoint is not known to be durable, or is not [valid](Checkpoint::validate). The
+    /// save is retried with the newest checkpoint.
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Forgets the shard: Kinesis does not list it any more. That nothing is known of it is no
-    /// error.
+    /// Forgets a shard that Kinesis does not list any more. `Ok` if the store has no checkpoint of
+    /// it.
     ///
     /// # Errors
     ///
-    /// If it is not known to be gone. It is tried again.
+    /// If the checkpoint is not known to be removed. The call is retried.
     fn forget<'a>(
         &'a self,
         stream: &'a StreamId,
         shard_id: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Returns a number that this store shares with its clones, and with no other store of the
-    /// process, such as the address of what they share. By it, a second reader of a shard is
-    /// refused also if it has [`Checkpoints`](super::Checkpoints) of its own.
+    /// Returns a number that this store shares with its clones and with no other store of the
+    /// process, such as the address of their shared state. With it, a second reader of a shard is
+    /// refused even if it uses other [`Checkpoints`](super::Checkpoints).
     ///
     /// # Default
     ///
-    /// `None`: it is not known. Of a store in an [`Arc`], the address.
+    /// `None`: unknown. A store in an [`Arc`] returns the address.
     fn identity(&self) -> Option<usize> {
         None
     }
@@ -169,35 +179,35 @@ macro_rules! forward {
 forward!(Arc<S>, |store: &Self| Some(Arc::as_ptr(store).cast::<()>().addr()));
 forward!(Box<S>, |_| None);
 
-/// A checkpoint that is to be kept.
+/// A checkpoint to be saved.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Save<'a> {
-    /// The stream, as it was loaded. Use [`StreamId::as_str`] as the key.
+    /// The stream, by the name or ARN by which it was loaded. The key is [`StreamId::as_str`].
     pub stream: &'a StreamId,
     /// The shard, as Kinesis described it.
     pub shard: &'a Shard,
-    /// What to keep.
+    /// The checkpoint.
     pub checkpoint: &'a Checkpoint,
-    /// With [`Checkpoint::End`], the shard's children: those that Kinesis named at its end, or that
-    /// it lists. Empty if neither names any.
+    /// With [`Checkpoint::End`], the children of the shard that Kinesis named at its end or lists,
+    /// if any. Empty with other checkpoints.
     pub children: &'a [ChildShard],
 }
 
 impl<'a> Save<'a> {
-    /// A checkpoint of this shard, for tests of a store.
+    /// Creates a save without children, for tests of a store.
     #[must_use]
     pub fn new(stream: &'a StreamId, shard: &'a Shard, checkpoint: &'a Checkpoint) -> Self {
         Self { stream, shard, checkpoint, children: &[] }
     }
 
-    /// With the shard's children.
+    /// Adds the shard's children.
     #[must_use]
     pub fn with_children(self, children: &'a [ChildShard]) -> Self {
         Self { children, ..self }
     }
 
-    /// The id of the shard.
+    /// Returns the id of the shard.
     #[must_use]
     pub fn shard_id(&self) -> &'a str {
         self.shard.shard_id()

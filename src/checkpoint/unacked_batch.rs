@@ -10,13 +10,13 @@ use crate::checkpoint::reader::UnackedPage;
 use crate::records::record::Record;
 use crate::shard::stream_id::StreamId;
 
-/// A page of one shard's records, to be acknowledged as one: for a consumer that writes pages to a
+/// A page of one shard's records with one acknowledgement, for a consumer that writes pages to a
 /// database.
 ///
-/// It holds at least one record, in the order of the shard. Records that were acknowledged in an
-/// earlier run are left out. The shard's checkpoint moves past the page once the page is
-/// acknowledged and all pages before it are. A page that is dropped without acknowledgement holds
-/// the checkpoint, as an [`UnackedRecord`](super::UnackedRecord) does.
+/// A page holds at least one record, in the order of the shard, without those that an earlier run
+/// has acknowledged. The shard's checkpoint moves past the page when it and all pages before it are
+/// acknowledged. A page that is dropped without acknowledgement holds the checkpoint, as an
+/// [`UnackedRecord`](super::UnackedRecord) does.
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -24,7 +24,9 @@ use crate::shard::stream_id::StreamId;
 /// # use kinesis_shards::testing::FakeKinesis;
 ///
 /// # struct Database;
-/// # impl Database { async fn insert(&self, _: &[Record]) -> Result<(), std::io::Error> { Ok(()) } }
+/// # impl Database {
+/// #     async fn insert(&self, _: &[Record]) -> Result<(), std::io::Error> { Ok(()) }
+/// # }
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let database = Database;
@@ -33,7 +35,8 @@ use crate::shard::stream_id::StreamId;
 /// # for n in 0..10 { orders.put("customer 1", format!("order {n}")); }
 /// # let client = kinesis.client();
 /// let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await?;
-/// let mut batches = all_shards(&client, "orders").checkpoints(&checkpoints).batches(&client);
+/// let mut batches =
+///     all_shards(&client, "orders").checkpoints(&checkpoints).batches(&client);
 /// # let mut taken = 0;
 /// while let Some(batch) = batches.try_next().await? {
 ///     database.insert(batch.records()).await?;
@@ -53,7 +56,8 @@ pub struct UnackedBatch {
 }
 
 impl UnackedBatch {
-    /// Delivers a page as one. Returns `None` if no record of it is to be delivered.
+    /// Delivers a page. Returns `None` if all its records were acknowledged before, and after a
+    /// shutdown.
     pub(crate) fn deliver(mut page: UnackedPage) -> Option<Self> {
         let (lag, received_at) = (page.lag, page.received_at);
         let records: Vec<_> = page.remaining().collect();
@@ -77,7 +81,7 @@ impl UnackedBatch {
     }
 
     /// Returns `MillisBehindLatest`: how far the end of this page is behind the tip of the shard.
-    /// It is zero if no record followed, and `None` if the server did not say.
+    /// Zero if no record followed, and `None` if the server sent none.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         self.lag
@@ -98,7 +102,7 @@ impl UnackedBatch {
     /// Acknowledges all records of the page, and returns them: they were processed and need not
     /// come again.
     ///
-    /// It costs no request and does not wait: the checkpoint is saved in time, see
+    /// This sends no request and does not wait. The checkpoint is saved later: see
     /// [`CheckpointOptions`](super::CheckpointOptions).
     #[expect(clippy::must_use_candidate, reason = "a consumer is often done with the records")]
     pub fn ack(self) -> Vec<Record> {
@@ -107,7 +111,7 @@ impl UnackedBatch {
         records
     }
 
-    /// Splits the page into its records and their acknowledgement, which may go separate ways.
+    /// Splits the page into its records and their acknowledgement, which may go to different tasks.
     pub fn into_parts(self) -> (Vec<Record>, Acker) {
         let Self { records, token, .. } = self;
         let acker = Acker::new(&records[records.len() - 1], token);

@@ -1,24 +1,27 @@
-//! How far a shard was processed: what a store keeps.
+//! How far a shard was processed, as a store keeps it.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use aws_sdk_kinesis::primitives::DateTime;
 
+use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::shard::position::{Progress, StartPosition};
-use crate::shard::sequence_number::compare_sequence_numbers;
 
-/// How far one shard was processed: what a [`CheckpointStore`](super::CheckpointStore) keeps of it.
+/// How far one shard was processed. A [`CheckpointStore`](super::CheckpointStore) keeps one for
+/// each shard.
 ///
-/// A store that keeps text writes it with `to_string` and reads it with [`parse`](str::parse); the
-/// words are those of Kinesis and its Client Library.
+/// A store that keeps text writes it with `to_string` and reads it with [`parse`](str::parse). The
+/// text uses the words of Kinesis and of its Client Library.
 ///
 /// ```
 /// use kinesis_shards::checkpoint::Checkpoint;
 /// use kinesis_shards::shard::StartPosition;
 ///
-/// let after = Checkpoint::After { sequence_number: "49590338271490256608".into(), sub_sequence_number: None };
+/// let after = Checkpoint::After {
+///     sequence_number: "49590338271490256608".into(),
+///     sub_sequence_number: None,
+/// };
 /// assert_eq!(after.to_string(), "49590338271490256608");
 /// for checkpoint in [after, Checkpoint::Start(StartPosition::TrimHorizon), Checkpoint::End] {
 ///     assert_eq!(checkpoint.to_string().parse(), Ok(checkpoint));
@@ -28,17 +31,17 @@ use crate::shard::sequence_number::compare_sequence_numbers;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Checkpoint {
-    /// No record was acknowledged yet. The shard is read from here.
+    /// No record was acknowledged yet. The shard is read from this position.
     Start(StartPosition),
-    /// This record and all before it were acknowledged.
+    /// This record and all records before it were acknowledged.
     After {
-        /// Its sequence number.
+        /// The sequence number of the record.
         sequence_number: String,
-        /// Its place among the user records that the Kinesis Producer Library packed into one;
-        /// `None` for the whole of the record.
+        /// The place of the user record within a record that the Kinesis Producer Library
+        /// aggregated, from 0. `None` for the whole record.
         sub_sequence_number: Option<u64>,
     },
-    /// All records were acknowledged, and there will be no more: Kinesis had closed the shard.
+    /// All records were acknowledged, and Kinesis has closed the shard.
     End,
 }
 
@@ -49,31 +52,27 @@ const AT: &str = "AT_SEQUENCE_NUMBER";
 const AFTER: &str = "AFTER_SEQUENCE_NUMBER";
 const SHARD_END: &str = "SHARD_END";
 
-/// Which of two records of one shard is the later. A whole record is as far as the last of its user
-/// records.
-pub(crate) fn compare(a: (&str, Option<u64>), b: (&str, Option<u64>)) -> Ordering {
-    let sub = |sub: Option<u64>| sub.unwrap_or(u64::MAX);
-    compare_sequence_numbers(a.0, b.0).then(sub(a.1).cmp(&sub(b.1)))
-}
-
 impl Checkpoint {
     /// Checks that the text of this checkpoint can be parsed again.
     ///
-    /// A [`CheckpointStore`](super::CheckpointStore) calls it before it saves, so that a sequence
-    /// number that some server made up is refused now, and does not keep the consumer from starting
-    /// next time.
+    /// A [`CheckpointStore`](super::CheckpointStore) calls this before it saves. A server that
+    /// imitates Kinesis may make up sequence numbers that are not numbers; refusing them keeps the
+    /// stored checkpoint loadable.
     ///
     /// ```
     /// use kinesis_shards::checkpoint::Checkpoint;
     ///
-    /// let after = |number: &str| Checkpoint::After { sequence_number: number.into(), sub_sequence_number: None };
+    /// let after = |number: &str| Checkpoint::After {
+    ///     sequence_number: number.into(),
+    ///     sub_sequence_number: None,
+    /// };
     /// assert!(after("49590338271490256608").validate().is_ok());
     /// assert!(after("record-7").validate().is_err());
     /// ```
     ///
     /// # Errors
     ///
-    /// [`ParseCheckpointError`] if a sequence number in it is not a decimal number.
+    /// [`ParseCheckpointError`] if the sequence number is not a decimal number.
     pub fn validate(&self) -> Result<(), ParseCheckpointError> {
         match self {
             Self::After { sequence_number: number, .. }
@@ -83,6 +82,58 @@ impl Checkpoint {
                 Err(ParseCheckpointError { text: self.to_string() })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Returns the position of the last acknowledged record.
+    pub(crate) fn position(&self) -> Option<ExtendedSequenceNumber<'_>> {
+        match self {
+            Self::After { sequence_number, sub_sequence_number } => {
+                Some(ExtendedSequenceNumber::new(sequence_number, *sub_sequence_number))
+            }
+            Self::Start(_) | Self::End => None,
+        }
+    }
+
+    /// Returns a key by which the checkpoints of one shard are ordered: starts, then positions,
+    /// then the end.
+    fn distance(&self) -> (u8, Option<ExtendedSequenceNumber<'_>>) {
+        let rank = match self {
+            Self::Start(_) => 0,
+            Self::After { .. } => 1,
+            Self::End => 2,
+        };
+        (rank, self.position())
+    }
+
+    /// Returns whether the record at this position was not acknowledged.
+    pub(crate) fn is_before(&self, position: &ExtendedSequenceNumber<'_>) -> bool {
+        self.distance() < (1, Some(position.borrowed()))
+    }
+
+    /// Returns whether this checkpoint of a shard is further on than another.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn is_further_than(&self, other: &Self) -> bool {
+        self.distance() > other.distance()
+    }
+
+    /// Moves the checkpoint to this position, and reuses its buffer.
+    pub(crate) fn move_to(&mut self, position: &ExtendedSequenceNumber<'_>) {
+        if let Self::After { sequence_number, sub_sequence_number } = self {
+            sequence_number.clear();
+            sequence_number.push_str(position.sequence_number());
+            *sub_sequence_number = position.sub_sequence_number();
+        } else {
+            *self = position.borrowed().into_owned().into();
+        }
+    }
+}
+
+impl From<ExtendedSequenceNumber<'static>> for Checkpoint {
+    fn from(position: ExtendedSequenceNumber<'static>) -> Self {
+        Self::After {
+            sub_sequence_number: position.sub_sequence_number(),
+            sequence_number: position.into_sequence_number(),
         }
     }
 }
@@ -123,10 +174,11 @@ impl fmt::Display for Checkpoint {
     }
 }
 
-/// A text that is no [`Checkpoint`].
+/// A text that is not a [`Checkpoint`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no checkpoint: it is a sequence number, TRIM_HORIZON, LATEST, AT_TIMESTAMP with a time, or SHARD_END"
+    "{text:?} is not a checkpoint: expected a sequence number, TRIM_HORIZON, LATEST, AT_TIMESTAMP \
+     with a time, or SHARD_END"
 )]
 pub struct ParseCheckpointError {
     text: String,
@@ -181,17 +233,28 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_record_is_after_its_user_records() {
-        let all = [("9", Some(0)), ("9", Some(7)), ("9", None), ("10", Some(0))];
-        for (i, a) in all.iter().enumerate() {
-            for (j, b) in all.iter().enumerate() {
-                assert_eq!(compare(*a, *b), i.cmp(&j), "{a:?} {b:?}");
+    fn checkpoints_of_a_shard_are_ordered_from_its_start_to_its_end() {
+        let ascending = [
+            Checkpoint::Start(StartPosition::TrimHorizon),
+            after("9", Some(0)),
+            after("9", Some(1)),
+            after("9", None),
+            after("10", Some(9)),
+            after("10", Some(10)),
+            Checkpoint::End,
+        ];
+        for (i, a) in ascending.iter().enumerate() {
+            for (j, b) in ascending.iter().enumerate() {
+                assert_eq!(a.distance() > b.distance(), i > j, "{a} {b}");
+                if let Some(position) = b.position() {
+                    assert_eq!(a.is_before(&position), i < j, "{a} {b}");
+                }
             }
         }
     }
 
     #[test]
-    fn a_checkpoint_is_valid_if_and_only_if_its_text_reads_as_itself() {
+    fn a_checkpoint_is_valid_if_and_only_if_its_text_parses_to_itself() {
         let numbers = [
             "",
             "0",
@@ -207,7 +270,7 @@ mod tests {
             "SHARD_END",
             "LATEST",
         ];
-        let of = |number: &str| {
+        let checkpoints_of = |number: &str| {
             [
                 after(number, None),
                 after(number, Some(3)),
@@ -215,14 +278,14 @@ mod tests {
                 Checkpoint::Start(StartPosition::After(number.to_owned())),
             ]
         };
-        for checkpoint in numbers.into_iter().flat_map(of) {
-            let reads_as_itself = checkpoint.to_string().parse() == Ok(checkpoint.clone());
-            assert_eq!(checkpoint.validate().is_ok(), reads_as_itself, "{checkpoint:?}");
+        for checkpoint in numbers.into_iter().flat_map(checkpoints_of) {
+            let parses_to_itself = checkpoint.to_string().parse() == Ok(checkpoint.clone());
+            assert_eq!(checkpoint.validate().is_ok(), parses_to_itself, "{checkpoint:?}");
         }
     }
 
     #[test]
-    fn text_and_back() {
+    fn every_kind_of_checkpoint_parses_from_its_text() {
         let at = |secs, nanos| StartPosition::Timestamp(DateTime::from_secs_and_nanos(secs, nanos));
         for checkpoint in [
             Checkpoint::Start(StartPosition::TrimHorizon),

@@ -1,15 +1,15 @@
-//! Tasks that wait for something.
+//! The tasks that wait for one event.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::task::AtomicWaker;
 
-/// Each has one waker, however often it is polled, and by whomever; it is gone with who waits.
+/// One waker for each waiting task, however often it is polled. A slot is dropped with its task.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters(Mutex<Vec<Weak<AtomicWaker>>>);
 
 impl Waiters {
-    /// Somebody who waits: register with it, and then look whether it is so.
+    /// Returns a slot. Register the waker in it, and then check for the event.
     pub(crate) fn join(&self) -> Arc<AtomicWaker> {
         let slot = Arc::<AtomicWaker>::default();
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -43,6 +43,8 @@ use crate::util::clock::now;
 #[must_use = "a handle that is dropped closes its shard, and its children start"]
 pub struct ShardHandle {
     offer: Arc<Offer>,
+    /// A start in place of the offered one: that of a checkpoint.
+    start: Option<StartPosition>,
     on_drop: OnDrop,
     has_ended: bool,
 }
@@ -175,7 +177,7 @@ impl Offer {
 
 impl ShardHandle {
     pub(crate) fn new(offer: Arc<Offer>, on_drop: OnDrop) -> Self {
-        Self { offer, on_drop, has_ended: false }
+        Self { offer, start: None, on_drop, has_ended: false }
     }
 
     /// Returns the shard's id, such as `shardId-000000000042`.
@@ -202,7 +204,7 @@ impl ShardHandle {
     /// Returns where to read the shard from.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
-        &self.offer.start
+        self.start.as_ref().unwrap_or(&self.offer.start)
     }
 
     /// Returns each parent's id and how it ended: no parent for an original shard of the stream,
@@ -233,7 +235,7 @@ impl ShardHandle {
     #[must_use]
     pub fn get_shard_iterator(&self, client: &Client) -> GetShardIteratorFluentBuilder {
         self.offer.begin_reading();
-        get_shard_iterator(client, &self.offer, &self.offer.start)
+        get_shard_iterator(client, &self.offer, self.start())
     }
 
     /// Closes the shard: its children may start.
@@ -268,6 +270,13 @@ impl ShardHandle {
     /// the poll interval.
     pub fn abandon(self) {
         self.end(HandleOutcome::Abandoned);
+    }
+
+    /// Replaces the start.
+    pub(crate) fn starting_at(self, start: StartPosition) -> Self {
+        let mut handle = self;
+        handle.start = Some(start);
+        handle
     }
 
     /// Makes a drop abandon the shard, whatever [`OnDrop`] is set.

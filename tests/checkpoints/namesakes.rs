@@ -1,5 +1,8 @@
 //! Streams of one name, and readers of one shard.
 
+use std::error::Error;
+
+use kinesis_shards::checkpoint::LoadError;
 use kinesis_shards::{FileStore, StreamId, try_all_shards};
 
 use super::*;
@@ -44,8 +47,12 @@ async fn two_streams_of_one_name_are_both_read() {
     assert_eq!(seen, read());
 }
 
-/// What an earlier run has left by the name is read by the name; by the ARN it is refused, with a
-/// word on how to go on.
+fn cause(error: &LoadError) -> String {
+    error.source().unwrap().to_string()
+}
+
+/// Checkpoints that were saved by the name are loaded by the name. By the ARN they are refused, with
+/// advice.
 #[tokio::test(start_paused = true)]
 async fn a_name_and_an_arn_are_not_taken_for_each_other() {
     let store = MemoryStore::new();
@@ -53,7 +60,7 @@ async fn a_name_and_an_arn_are_not_taken_for_each_other() {
     world.put(0..2);
     let run = async |stream: &str| {
         let checkpoints =
-            Checkpoints::load(store.clone(), stream).await.map_err(|error| error.to_string())?;
+            Checkpoints::load(store.clone(), stream).await.map_err(|error| cause(&error))?;
         let mut records =
             all_shards(&world.client, "orders").checkpoints(&checkpoints).records(&world.client);
         let record = next(&mut records).await.ack();
@@ -70,7 +77,7 @@ async fn a_name_and_an_arn_are_not_taken_for_each_other() {
     let mut records = all_shards(&world.client, "orders").checkpoints(&arns).records(&world.client);
     next(&mut records).await.ack();
     arns.flush().await;
-    let error = Checkpoints::load(store, "orders").await.unwrap_err().to_string();
+    let error = cause(&Checkpoints::load(store, "orders").await.unwrap_err());
     assert!(error.contains(HERE) && error.contains("by its ARN"), "{error}");
 }
 

@@ -1,6 +1,8 @@
 //! Runtimes that are not driven, or shut down, while their streams live on; and stores that do not
 //! answer when they are loaded.
 
+use std::error::Error;
+
 use kinesis_shards::StreamId;
 use kinesis_shards::checkpoint::{CheckpointStore, Save, StoreError};
 use tokio::runtime::{Builder, Runtime};
@@ -46,11 +48,13 @@ async fn a_store_that_never_answers_a_load_is_an_error() {
             unreachable!()
         }
     }
-    let error = Checkpoints::load(Silent, "orders").await.unwrap_err().to_string();
-    assert!(error.contains("orders") && error.contains("within 60s"), "{error}");
+    let error = Checkpoints::load(Silent, "orders").await.unwrap_err();
+    let source = error.source().unwrap().to_string();
+    assert!(error.to_string().contains("orders") && source.contains("within 60s"), "{source}");
     let options = CheckpointOptions::new().load_timeout(Duration::from_secs(3));
-    let error = Checkpoints::load_with(Silent, "orders", options).await.unwrap_err().to_string();
-    assert!(error.contains("within 3s"), "{error}");
+    let error = Checkpoints::load_with(Silent, "orders", options).await.unwrap_err();
+    let source = error.source().unwrap().to_string();
+    assert!(source.contains("within 3s"), "{source}");
 }
 
 /// The runtime lives on; nothing in it is polled.

@@ -82,7 +82,7 @@ async fn a_stop_has_a_limit_and_says_what_is_left() {
     assert!(!stopped.is_complete());
     let said = stopped.to_string();
     assert!(
-        said.contains("orders") && said.contains(FIRST) && said.contains("processed: 1"),
+        said.contains("orders") && said.contains(FIRST) && said.contains("records in flight: 1"),
         "{said}"
     );
     assert!(records.next().await.is_none(), "it has ended");
@@ -124,6 +124,32 @@ async fn one_shard_s_stream_and_the_stream_of_shards_end_too() {
     assert!(checkpoints.shutdown(Duration::from_secs(1)).await.is_complete());
     assert!(consumer.await.unwrap());
     ends.await.unwrap();
+}
+
+/// A stream that is held and not polled any more releases its shards, those not taken yet, too.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_releases_the_shards_of_streams_that_are_not_polled() {
+    let world = World::new(3);
+    world.put(0..3);
+    let store = MemoryStore::new();
+    let checkpoints = Checkpoints::load(store.clone(), "orders").await.unwrap();
+    let mut records = world.records(&checkpoints);
+    next(&mut records).await.ack();
+    let mut shards = world.shards().start_at(StartAt::Latest).checkpoints(&checkpoints);
+    let shard = shards.next().await.unwrap();
+    let report = checkpoints.shutdown(Duration::from_secs(10)).await;
+    assert!(report.is_complete(), "{report}");
+
+    let checkpoints = Checkpoints::load(store, "orders").await.unwrap();
+    let mut again = world.records(&checkpoints);
+    assert_eq!(number(&next(&mut again).await.ack()), 1);
+    assert_eq!(number(&next(&mut again).await.ack()), 2);
+    // The earlier streams end, and take no shard from the later one.
+    assert!(records.next().await.is_none() && shards.next().await.is_none());
+    assert!(shard.records(&world.client).next().await.is_none());
+    drop((records, shards));
+    world.put(3..4);
+    assert_eq!(number(&next(&mut again).await.ack()), 3);
 }
 
 #[tokio::test(start_paused = true)]

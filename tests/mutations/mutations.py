@@ -125,8 +125,8 @@ MUTATIONS = [
     Mutation(
         "children open before the end of their parent is durable",
         "src/checkpoint/reader.rs",
-        "                State::Finishing(children) => {\n                    ready!(entry.poll_durable(cx));",
-        "                State::Finishing(children) => {\n                    let _ = entry.poll_durable(cx);",
+        "                State::Finishing(children) => {\n                    ready!(state.poll_durable(cx));",
+        "                State::Finishing(children) => {\n                    let _ = state.poll_durable(cx);",
     ),
     Mutation(
         "a save that failed counts as durable",
@@ -136,8 +136,8 @@ MUTATIONS = [
     ),
     Mutation(
         "what is read when all is stopped is delivered",
-        "src/checkpoint/shared.rs",
-        "        !is_stopping\n",
-        "        let _ = is_stopping;\n        true\n",
+        "src/checkpoint/in_flight.rs",
+        "        !is_closed\n",
+        "        let _ = is_closed;\n        true\n",
     ),
 ]
