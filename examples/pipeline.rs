@@ -1,4 +1,4 @@
-//! A larger `Stream` pipeline: records beside another source, three at a time, until Ctrl-C.
+//! A larger `Stream` pipeline: records merged with another source, three at a time, until Ctrl-C.
 //!
 //! `cargo run --example pipeline` runs on an in-process Kinesis and ends by itself.
 

@@ -1,4 +1,5 @@
-//! All shards of a stream, from the first request to completed handles, beside a bare paging loop.
+//! All shards of a stream, from the first request to completed handles, compared with a bare
+//! paging loop.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The cost of the crate beside the cost of the SDK alone: `cargo bench` prints one table.
+//! The cost of the crate compared with the SDK alone: `cargo bench` prints one table.
 //!
 //! Every figure is a count or a ratio within one run, since the speed of machines differs and
 //! drifts. Wall times are medians of interleaved runs; instructions are counted by valgrind, if it

@@ -24,8 +24,8 @@ pub(crate) fn measure(table: &mut Table) {
     table.row("closed, and still listed", 200.0, closed);
     table.row("forgotten", 0.0, forgotten);
     let (closed, forgotten) = bytes_per_shard(OPEN);
-    table.row(&format!("closed, and still listed, beside {OPEN} that stay open"), 200.0, closed);
-    table.row(&format!("forgotten, beside {OPEN} that stay open"), 0.2, forgotten);
+    table.row(&format!("closed, and still listed, with {OPEN} that stay open"), 200.0, closed);
+    table.row(&format!("forgotten, with {OPEN} that stay open"), 0.2, forgotten);
 }
 
 /// Returns the bytes kept per shard when all but the last `open` shards are closed, and when the

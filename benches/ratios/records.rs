@@ -1,4 +1,4 @@
-//! The heap that reading takes, beside the bare loop over `GetRecords`.
+//! The heap that reading takes, compared with the bare loop over `GetRecords`.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The speed of reading, beside the SDK's bare `GetRecords` loop: `cargo bench --bench reading`.
+//! The speed of reading, compared with the SDK's bare `GetRecords` loop: `cargo bench --bench
+//! reading`.
 //!
 //! Every limit is for a ratio within one run; records and bytes per second depend on the machine.
 //! `-- --check` fails if a figure is over its limit.

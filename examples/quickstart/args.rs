@@ -11,8 +11,8 @@ use crate::common::source::Source;
 /// and read. It ends within some 10 seconds, with an error if a record was lost, duplicated or out
 /// of order.
 ///
-/// With --stream it follows a stream of yours until Ctrl-C. Credentials and region come from where
-/// the AWS tools take them: environment variables, ~/.aws, SSO, or the role of the instance or
+/// With --stream it follows a stream of yours until Ctrl-C. Credentials and region are those of
+/// the AWS tools: environment variables, ~/.aws, SSO, or the role of the instance or
 /// task.
 #[derive(Parser)]
 #[command(name = "quickstart")]

@@ -1,4 +1,4 @@
-//! The record of what was written and read. It prints each event and, at the end, a verdict.
+//! The log of records written and read. It prints each event and, at the end, a verdict.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;

@@ -19,7 +19,7 @@ pub(crate) struct RedisStore {
     /// The current turn, by the key of the stream.
     ///
     /// A failed write may still arrive, from a closed connection or a killed process, and must not
-    /// undo a later one. So each write names its turn, and Redis refuses all but the latest turn. A
+    /// undo a later one. So each write names its turn, and Redis rejects all but the latest turn. A
     /// new turn begins with each load and after each failed write.
     turns: Mutex<HashMap<String, u64>>,
 }

@@ -15,7 +15,7 @@ use crate::common::source::Source;
 /// Progress and errors go to stderr. Errors are retried: no record is left out or printed twice.
 /// Only an error at the start that no retry can help, such as an unknown stream, ends the program.
 ///
-/// Credentials and region come from where the AWS tools take them: environment variables, ~/.aws,
+/// Credentials and region are those of the AWS tools: environment variables, ~/.aws,
 /// SSO, or the role of the instance or task. The credentials need kinesis:ListShards,
 /// kinesis:GetShardIterator and kinesis:GetRecords.
 #[derive(Parser)]

@@ -99,7 +99,7 @@ async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result
     let mut ticks = interval_at(Instant::now() + PROGRESS_INTERVAL, PROGRESS_INTERVAL);
     loop {
         let batch = tokio::select! {
-            // The records come last: a busy stream must not starve the other branches.
+            // The branch of records is last: a busy stream must not starve the other branches.
             biased;
             () = &mut ctrl_c => return Ok(End::CtrlC),
             () = &mut closed => return Ok(End::Closed),

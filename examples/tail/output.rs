@@ -10,7 +10,7 @@ pub(crate) async fn print(stdout: &mut Stdout, lines: &str) -> io::Result<()> {
 }
 
 /// Waits until the reader of stdout closes it, so that `| head` ends the program even if no record
-/// comes. Only a pipe reports that; otherwise this waits forever.
+/// arrives. Only a pipe reports that; otherwise this waits forever.
 #[cfg(unix)]
 pub(crate) async fn closed() {
     use std::os::fd::AsFd;

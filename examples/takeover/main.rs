@@ -116,6 +116,6 @@ async fn follow(args: &Args) -> Result<bool, String> {
     for (shard, checkpoint) in report.checkpoints() {
         println!("{shard}: saved at {checkpoint}");
     }
-    // The next run delivers again what was not saved.
+    // The next run delivers unsaved records again.
     Ok(report.is_complete())
 }

@@ -61,7 +61,7 @@ pub enum Fault {
     },
     /// The request never gets a response. Only a timeout of the client ends it: the read timeout,
     /// or that of an attempt or an operation. The SDK sets none of them by default, so a call of
-    /// the default client waits for ever; put a timeout around it.
+    /// the default client waits forever; put a timeout around it.
     NeverResponds,
     /// The connection is neither made nor refused. Only a timeout of the client ends the request.
     /// The SDK's default connect timeout is 3.1 seconds.

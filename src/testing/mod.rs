@@ -2,7 +2,7 @@
 //!
 //! [`FakeKinesis`] serves the real [`aws_sdk_kinesis::Client`] as its HTTP client, so a test needs
 //! no socket, no server and no credentials. It runs on tokio's clock: under
-//! [`tokio::time::pause`], a test of hours takes milliseconds. The fake is written from AWS's
+//! [`tokio::time::pause`], no test waits for time to pass. The fake is written from AWS's
 //! documentation and rejects what AWS rejects, with AWS's errors.
 //!
 //! ```

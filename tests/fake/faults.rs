@@ -119,7 +119,7 @@ async fn script_picks_the_requests_that_fail() {
     assert_eq!(list(&client).await.expect_err("always").code(), Some("AccessDeniedException"));
     client.list_streams().send().await.expect("another operation");
     fake.clear_faults();
-    list(&client).await.expect("no more faults");
+    list(&client).await.expect("the faults are cleared");
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,7 +197,7 @@ async fn faults_of_one_operation_can_be_cleared_alone() {
     fake.fail_next("ListShards", Fault::Throttled);
     fake.fail_always("ListStreams", Fault::AccessDenied);
     fake.clear_faults_of("ListShards");
-    list(&client).await.expect("no more faults");
+    list(&client).await.expect("the faults are cleared");
     client.list_streams().send().await.expect_err("not cleared");
 }
 
@@ -457,7 +457,7 @@ async fn hook_sees_every_request_and_may_call_the_fake() {
     assert_eq!(fake.bodies("ListShards")[0]["StreamName"], "orders");
     assert!(fake.bodies("ListShards")[1].get("StreamName").is_none());
     fake.clear_faults();
-    client.list_streams().send().await.expect("no more hook");
+    client.list_streams().send().await.expect("the hook is cleared");
 }
 
 #[tokio::test(start_paused = true)]

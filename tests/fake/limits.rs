@@ -42,7 +42,7 @@ async fn shard_admits_five_reads_a_second() {
 
 #[tokio::test(start_paused = true)]
 #[should_panic(
-    expected = "shardId-000000000000 of stream orders was read 6 times within a second, more than 5"
+    expected = "shardId-000000000000 of stream orders got 6 GetRecords within a second, more than 5"
 )]
 async fn read_rate_assertion_names_the_shard() {
     let fake = FakeKinesis::builder().limits(Limits::none()).build();
@@ -103,7 +103,7 @@ async fn shard_admits_five_iterators_a_second() {
     };
     let rejected = latest(FIRST).await.expect_err("rejected").into_service_error();
     assert!(rejected.is_provisioned_throughput_exceeded_exception());
-    latest("shardId-000000000001").await.expect("another shard has a limit of its own");
+    latest("shardId-000000000001").await.expect("each shard has its own limit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,7 +118,7 @@ async fn stream_admits_a_thousand_listings_a_second() {
     let rejected = list(&client).await.expect_err("rejected");
     assert!(rejected.into_service_error().is_limit_exceeded_exception());
     let other = client.list_shards().stream_name("clicks").send().await;
-    other.expect("another stream has a limit of its own");
+    other.expect("each stream has its own limit");
     assert!(fake.requests().is_empty());
 }
 

@@ -79,13 +79,14 @@ async fn rate_assertion_names_the_offender() {
         read(&client, FIRST).await;
         list(&client).await.expect("listed");
     }
-    let rate = "6 times within a second, more than 5";
-    let shard = "shardId-000000000000 of stream orders was";
-    assert_eq!(message(|| fake.assert_read_rate_at_most(5)), format!("{shard} read {rate}"));
+    let rate = "within a second, more than 5";
+    let shard = "shardId-000000000000 of stream orders got";
+    let reads = message(|| fake.assert_read_rate_at_most(5));
+    assert_eq!(reads, format!("{shard} 6 GetRecords {rate}"));
     let iterators = message(|| fake.assert_iterator_rate_at_most(5));
-    assert_eq!(iterators, format!("{shard} asked for an iterator {rate}"));
+    assert_eq!(iterators, format!("{shard} 6 GetShardIterator {rate}"));
     let listings = message(|| fake.assert_listing_rate_at_most(5));
-    assert_eq!(listings, format!("stream orders was listed {rate}"));
+    assert_eq!(listings, format!("stream orders got 6 ListShards {rate}"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,7 +172,7 @@ async fn parent_that_was_never_read_does_not_count() {
     read(&client, &lowest).await;
     read(&client, &high).await;
     fake.assert_parents_read_first();
-    // A re-created stream has shards of its own under the same ids.
+    // A re-created stream has other shards with the same ids.
     orders.recreate(1);
     let (low, _) = orders.split(FIRST);
     finish(&client, FIRST).await;

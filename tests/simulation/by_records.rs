@@ -1,5 +1,5 @@
-//! Readers that leave the reading to the crate: of one shard, `ShardHandle::batches`; of all,
-//! `ShardStreamExt::batches` and `records`.
+//! The crate's own readers: `ShardHandle::batches` of one shard, and `ShardStreamExt::batches` and
+//! `records` of all shards.
 
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -14,10 +14,10 @@ use tokio::time::sleep;
 use crate::consumer::{Consumer, Offers};
 use crate::id::{Id, number};
 use crate::oracle::Oracle;
-use crate::reader::{Held, Scripted, named};
+use crate::reader::{ScriptedPanic, TrackedHandle, named};
 use crate::script::{End, Reading as Setting, Stop, Visit};
 
-/// A reader that may be at the end of its shard wants a list.
+/// Returns whether a reader may be at the end of its shard, and needs a list to confirm that.
 fn claims_end(event: &ReadEventKind<'_>) -> bool {
     let ReadEventKind::Retry { error, .. } = event else { return false };
     error.code().is_none() && error.to_string().contains("the response")
@@ -40,11 +40,11 @@ fn has_ended(oracle: &mut Oracle, id: Id, end: &EndReason) {
         EndReason::EndOfShard { children } => oracle.complete(id, true, &named(children, id)),
         EndReason::Expired => oracle.expire(id),
         EndReason::Failed | EndReason::Dropped => oracle.abandon(id),
-        end => oracle.violate(format!("the reader of shard {id} has ended: {end:?}")),
+        end => oracle.violate(format!("the reader of shard {id} ended: {end:?}")),
     }
 }
 
-/// A reader of one shard, that tells the oracle when it is dropped before its end.
+/// A reader of one shard. It reports to the oracle when it is dropped before its end.
 struct Reading {
     consumer: Arc<Consumer>,
     life: u32,
@@ -53,7 +53,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// False if it is over.
+    /// Delivers an item. Returns whether the reader continues.
     fn take(&mut self, next: Option<Result<Batch, ReadError>>) -> bool {
         let mut oracle = self.consumer.oracle.lock().unwrap();
         if let Some(Ok(batch)) = next {
@@ -63,8 +63,10 @@ impl Reading {
         if oracle.is_current(self.life) {
             match self.batches.ended() {
                 Some(end) => has_ended(&mut oracle, self.id, end),
-                None => oracle
-                    .violate(format!("the reader of shard {} is over and has not ended", self.id)),
+                None => oracle.violate(format!(
+                    "the reader of shard {} yielded None before its end",
+                    self.id
+                )),
             }
         }
         false
@@ -93,7 +95,7 @@ pub(crate) async fn read(
     handle: ShardHandle,
     visit: Visit,
 ) {
-    let held = Held::new(&consumer, life, id, handle);
+    let held = TrackedHandle::new(&consumer, life, id, handle);
     let draining = &consumer.draining;
     if visit.end == End::Hold {
         draining.begun().await;
@@ -117,7 +119,7 @@ pub(crate) async fn read(
             && !draining.has_begun()
         {
             if stop == Stop::Panic && consumer.setup.tasks {
-                std::panic::panic_any(Scripted);
+                std::panic::panic_any(ScriptedPanic);
             }
             return;
         }
@@ -135,7 +137,7 @@ pub(crate) async fn read(
     }
 }
 
-/// Reads all shards, for as long as the life lasts.
+/// Reads all shards until the life ends.
 pub(crate) async fn read_all(consumer: Arc<Consumer>, life: u32, offers: Offers) {
     let setup = &consumer.setup;
     let visit = consumer.visits.first().unwrap_or(&Visit::FAITHFUL);
@@ -161,7 +163,7 @@ pub(crate) async fn read_all(consumer: Arc<Consumer>, life: u32, offers: Offers)
             sleep(Duration::from_millis(setup.consumer_ms)).await;
         }
     };
-    // An error has ended its reader, which has said so.
+    // A reader that fails has reported its end by an event.
     if setup.reading == Setting::AllBatches {
         let batches = offers
             .batches(&consumer.client)
@@ -184,7 +186,8 @@ pub(crate) async fn read_all(consumer: Arc<Consumer>, life: u32, offers: Offers)
     consumer.oracle.lock().unwrap().violate("the stream of records ended");
 }
 
-/// The stream is not created again while one consumer reads it all.
+/// Returns the shard of this id in the current stream: no stream is created again during such a
+/// life.
 fn id_of(oracle: &Oracle, shard_id: &str) -> Option<Id> {
     Some(Id { generation: oracle.truth.generation, index: number(shard_id)? })
 }

@@ -1,39 +1,36 @@
-//! The consumer: the stream of shards under test, and a reader for each handle.
+//! The state that all lives of the consumer share, and the stream of shards under test.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use aws_sdk_kinesis::Client;
-use futures::future::{AbortHandle, Abortable, BoxFuture};
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::Stream;
+use futures::future::AbortHandle;
 use kinesis_shards::testing::FakeKinesis;
 use kinesis_shards::{AllShards, ShardHandle, TryAllShards};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
 use crate::oracle::Oracle;
-use crate::script::{Reading, Setup, Visit};
-use crate::{by_records, reader};
+use crate::script::{Setup, Visit};
 
-/// What all readers of all lives share.
+/// The state that all readers of all lives share.
 pub(crate) struct Consumer {
     pub(crate) setup: Setup,
     pub(crate) visits: Vec<Visit>,
     pub(crate) kinesis: FakeKinesis,
-    /// Without the SDK's retries: a reader is polite by itself.
+    /// A client without the SDK's retries, because readers retry themselves.
     pub(crate) client: Client,
     pub(crate) oracle: Arc<Mutex<Oracle>>,
-    /// The script is over: read on to the end.
+    /// The signal to read every shard to its end, because the script is over.
     pub(crate) draining: Draining,
-    /// Those that are not finished, in the order in which they began.
+    /// The running readers, in the order in which they began.
     pub(crate) readers: Mutex<BTreeMap<usize, AbortHandle>>,
 }
 
-/// Not tokio's `watch`, which wakes in an order of its own, another one each time.
+/// A signal that wakes its waiters in the same order each time, unlike tokio's `watch`.
 #[derive(Default)]
 pub(crate) struct Draining {
     has_begun: AtomicBool,
@@ -90,10 +87,16 @@ impl Shards {
     }
 }
 
-/// The stream of shards under test, watched.
+/// The stream of shards under test, observed by the oracle.
 pub(crate) struct Offers {
     shards: Shards,
     consumer: Arc<Consumer>,
+}
+
+impl Offers {
+    pub(crate) fn new(shards: Shards, consumer: Arc<Consumer>) -> Self {
+        Self { shards, consumer }
+    }
 }
 
 impl Stream for Offers {
@@ -107,8 +110,8 @@ impl Stream for Offers {
         match &next {
             Poll::Ready(Some(handle)) => {
                 let id = oracle.offer(handle);
-                if consumer.setup.reading.is_of_all() {
-                    // Its reader is made at once, if it has to wait for its turn or not.
+                if consumer.setup.reading.reads_all() {
+                    // Its reader is created at once, even if it has to wait for a permit.
                     oracle.open(id, handle.start(), consumer.kinesis.now());
                 }
             }
@@ -117,125 +120,5 @@ impl Stream for Offers {
         }
         drop(oracle);
         next
-    }
-}
-
-/// One life of the consumer, as one future: all of it is dropped at once.
-pub(crate) struct Pipeline {
-    life: u32,
-    consumer: Arc<Consumer>,
-    offers: Option<Offers>,
-    /// Reads all shards, and takes the stream of them.
-    of_all: Option<BoxFuture<'static, ()>>,
-    inline: FuturesUnordered<BoxFuture<'static, ()>>,
-    tasks: JoinSet<()>,
-}
-
-/// Takes a reader off the list when it is over, however that is.
-struct Listed {
-    consumer: Arc<Consumer>,
-    number: usize,
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        self.consumer.readers.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.number);
-    }
-}
-
-impl Pipeline {
-    pub(crate) fn new(life: u32, consumer: Arc<Consumer>, shards: Shards) -> Self {
-        let offers = Offers { shards, consumer: Arc::clone(&consumer) };
-        let (offers, of_all) = if consumer.setup.reading.is_of_all() {
-            (None, Some(by_records::read_all(Arc::clone(&consumer), life, offers).boxed()))
-        } else {
-            (Some(offers), None)
-        };
-        Self {
-            life,
-            consumer,
-            offers,
-            of_all,
-            inline: FuturesUnordered::new(),
-            tasks: JoinSet::new(),
-        }
-    }
-
-    fn start(&mut self, handle: ShardHandle) {
-        let oracle = self.consumer.oracle.lock().unwrap();
-        let number = oracle.offers() - 1;
-        let id = oracle.last_offered;
-        drop(oracle);
-        let visit = self.consumer.visits.get(number).unwrap_or(&Visit::FAITHFUL).clone();
-        let (abort, registration) = AbortHandle::new_pair();
-        self.consumer.readers.lock().unwrap().insert(number, abort);
-        let listed = Listed { consumer: Arc::clone(&self.consumer), number };
-        let consumer = Arc::clone(&self.consumer);
-        let reader = if consumer.setup.reading == Reading::EachShard {
-            by_records::read(consumer, self.life, id, handle, visit).boxed()
-        } else {
-            reader::read(consumer, self.life, id, handle, visit).boxed()
-        };
-        let reader = Abortable::new(reader, registration).map(move |_| drop(listed));
-        if self.consumer.setup.tasks {
-            self.tasks.spawn(reader);
-        } else {
-            self.inline.push(reader.boxed());
-        }
-    }
-
-    /// Whether this is the poll after which nothing of it is left.
-    fn is_cut(&self) -> bool {
-        let mut oracle = self.consumer.oracle.lock().unwrap();
-        let Some(polls) = &mut oracle.cut_in else { return false };
-        let is_cut = *polls == 0;
-        *polls = polls.saturating_sub(1);
-        is_cut
-    }
-}
-
-impl Future for Pipeline {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        loop {
-            if this.is_cut() {
-                return Poll::Ready(());
-            }
-            if let Some(of_all) = &mut this.of_all {
-                return of_all.poll_unpin(cx);
-            }
-            let Some(offers) = &mut this.offers else { return Poll::Ready(()) };
-            let next = offers.poll_next_unpin(cx);
-            let is_idle = next.is_pending();
-            match next {
-                Poll::Ready(Some(handle)) => this.start(handle),
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
-            let mut has_ended = false;
-            while let Poll::Ready(Some(())) = this.inline.poll_next_unpin(cx) {
-                has_ended = true;
-            }
-            while let Poll::Ready(Some(_)) = this.tasks.poll_join_next(cx) {
-                has_ended = true;
-            }
-            if is_idle && !has_ended {
-                return Poll::Pending;
-            }
-        }
-    }
-}
-
-impl Drop for Pipeline {
-    fn drop(&mut self) {
-        self.consumer.oracle.lock().unwrap().is_over = true;
-        if !self.consumer.setup.handles_outlive {
-            self.inline.clear();
-            self.tasks.abort_all();
-        }
-        self.offers = None;
-        self.of_all = None;
     }
 }

@@ -1,4 +1,4 @@
-//! What all seeds together came to.
+//! The sums of all seeds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,10 +42,10 @@ impl fmt::Display for Figures {
         writeln!(f, "{} seeds, {simulated:?} simulated", self.seeds)?;
         writeln!(
             f,
-            "{shards} shards, offered {offers} times; {records} records, delivered {deliveries} times"
+            "{shards} shards, {offers} offers; {records} records, {deliveries} deliveries"
         )?;
         writeln!(f, "{requests} requests, {met} faults, {restarts} restarts")?;
-        writeln!(f, "{ended_with_stream} readers ended with a stream that was created again")?;
+        writeln!(f, "{ended_with_stream} readers ended with their stream")?;
         let kinds: &BTreeMap<String, u64> = faults;
         let kinds: Vec<_> = kinds.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
         write!(f, "faults by kind: {}", kinds.join(", "))

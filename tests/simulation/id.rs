@@ -1,18 +1,18 @@
-//! Which shard of which stream: one that is created again under a name has the ids of the one
-//! before.
+//! The identity of a shard across streams: a stream that is created again has the ids of the old
+//! one.
 
 use std::fmt;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Id {
-    /// How often the stream had been deleted and created again.
+    /// The number of times that the stream had been created again.
     pub(crate) generation: u32,
     /// The number in the shard's id.
     pub(crate) index: u64,
 }
 
 impl Id {
-    pub(crate) fn is_under_the_name_of(self, other: Self) -> bool {
+    pub(crate) fn is_namesake_of(self, other: Self) -> bool {
         self.index == other.index && self != other
     }
 }
@@ -32,7 +32,7 @@ impl fmt::Debug for Id {
     }
 }
 
-/// The number in a shard's id.
+/// Parses the number in a shard's id.
 pub(crate) fn number(id: &str) -> Option<u64> {
     id.strip_prefix("shardId-")?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Listens for iterators at `LATEST`: what was written before one was made is not owed.
+//! Reports iterators at `LATEST` to the oracle: records written before them are not owed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -51,22 +51,22 @@ impl HttpClient for LatestTap {
 
 impl HttpConnector for Line {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let asked: Value = request
+        let body: Value = request
             .body()
             .bytes()
             .and_then(|body| serde_json::from_slice(body).ok())
             .unwrap_or_default();
-        let shard = asked["ShardId"].as_str().and_then(number);
-        let shard = shard.filter(|_| asked["ShardIteratorType"] == "LATEST");
-        let answer = self.connector.call(request);
-        let Some(shard) = shard else { return answer };
+        let shard = body["ShardId"].as_str().and_then(number);
+        let shard = shard.filter(|_| body["ShardIteratorType"] == "LATEST");
+        let response = self.connector.call(request);
+        let Some(shard) = shard else { return response };
         let tap = self.tap.clone();
         HttpConnectorFuture::new(async move {
-            // The fake makes it at once, however late its answer comes.
-            let asked = tap.kinesis.now();
-            let response = answer.await;
+            // The fake creates the iterator at once, however late the response is.
+            let requested = tap.kinesis.now();
+            let response = response.await;
             if response.as_ref().is_ok_and(|response| response.status().is_success()) {
-                tap.oracle.lock().unwrap().latest_came(shard, asked, tap.kinesis.now());
+                tap.oracle.lock().unwrap().received_latest(shard, requested, tap.kinesis.now());
             }
             response
         })

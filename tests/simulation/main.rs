@@ -1,23 +1,22 @@
-//! Random streams, faults and consumers on a paused clock, each a function of one seed, against an
-//! oracle that knows the truth.
+//! Random streams, faults and consumers on a paused clock, each determined by one seed, and checked
+//! by an oracle.
 //!
 //! ```text
 //! cargo test --test simulation                              2,000 seeds
-//! SIMULATION_SEEDS=20000 cargo test --test simulation       what CI runs
-//! SIMULATION_SEEDS=1000000 cargo test --test simulation     a soak
-//! SIMULATION_SEED=4711 cargo test --test simulation         one seed, with its script
+//! SIMULATION_SEEDS=20000 cargo test --test simulation       as in CI
+//! SIMULATION_SEEDS=1000000 cargo test --test simulation     a long run
+//! SIMULATION_SEED=4711 cargo test --test simulation         one seed, printed with its script
 //! ```
 //!
-//! `SIMULATION_FIRST` is the first seed, by default 0; `SIMULATION_THREADS` is by default the
-//! number of processors.
+//! `SIMULATION_FIRST` sets the first seed (default 0), and `SIMULATION_THREADS` the number of
+//! threads (default: that of the processors).
 //!
-//! A seed that fails is printed, with what was violated, and with the shortest script found that is
-//! violated in the same way. That script is not written down but found again: the report names the
-//! attempts by which the seed's own script became shorter, `SIMULATION_SEED=4711
-//! SIMULATION_SHORTER=3.8.20-24`.
+//! A seed that fails is printed with its violation, and with the shortest script found that has the
+//! same one. `SIMULATION_SEED=4711 SIMULATION_SHORTER=3.8.20-24`, as the report has it, finds that
+//! script again.
 //!
-//! There is one test for each way to read the shards, and one that plays some seeds again, alone,
-//! to see what is left on the heap.
+//! There is one test for each way to read the shards. Two more tests measure the heap, and run
+//! alone.
 
 mod aggregate;
 mod by_records;
@@ -30,12 +29,14 @@ mod ledger;
 mod life;
 mod member;
 mod oracle;
+mod pipeline;
 mod rates;
 mod reader;
 mod requests;
 mod script;
 mod shrink;
 mod tap;
+mod truth;
 mod world;
 mod writer;
 
@@ -51,15 +52,17 @@ use script::{Reading, Script};
 use world::Outcome;
 
 const SEEDS: u64 = 2_000;
-/// Once so many have failed, more would say nothing new.
-const MOST_FAILURES: usize = 3;
-/// One seed in so many is played twice, to see that a seed says it all.
-const TWICE: u64 = 50;
+/// The number of failed seeds after which the run stops.
+const MAX_FAILURES: usize = 3;
+/// One seed in this many is played twice, to check that a seed determines everything.
+const REPEAT_INTERVAL: u64 = 50;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
-        text.replace('_', "").parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+        text.replace('_', "")
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
     )
 }
 
@@ -82,30 +85,31 @@ fn report(seed: u64, script: &Script, outcome: &Outcome) {
     let Some(violation) = &outcome.violation else { return };
     println!("\nseed {seed} fails: {violation}");
     if !is_same_each_time(script, outcome) {
-        println!("and it does not fail in the same way each time");
+        println!("it does not fail in the same way each time");
     }
     let kind = shrink::kind(violation);
-    let fails_so =
+    let fails_alike =
         |script: &Script| play(script).violation.is_some_and(|why| shrink::kind(&why) == kind);
-    let (shortest, path) = shrink::shortest(script, |_, script| fails_so(script));
+    let (shortest, path) = shrink::shortest(script, |_, script| fails_alike(script));
     println!(
-        "the shortest script that fails so: {}",
+        "the shortest script with this violation: {}",
         play(&shortest).violation.unwrap_or_default()
     );
     println!("{shortest:#?}");
-    println!("again: SIMULATION_SEED={seed} cargo test --test simulation");
+    println!("to repeat: SIMULATION_SEED={seed} cargo test --test simulation");
     println!(
-        "the shortest: SIMULATION_SEED={seed} SIMULATION_SHORTER={path} cargo test --test simulation\n"
+        "the shortest: SIMULATION_SEED={seed} SIMULATION_SHORTER={path} cargo test --test \
+         simulation\n"
     );
 }
 
-/// One seed, or the shorter script that a report named.
+/// Plays one seed, or the shorter script that a report named. Returns whether it passes.
 fn one(seed: u64) -> bool {
     let mut script = Script::of_seed(seed);
     let shorter = std::env::var("SIMULATION_SHORTER").ok();
     if let Some(path) = &shorter {
         let path = shrink::Path::parse(path)
-            .unwrap_or_else(|| panic!("SIMULATION_SHORTER is no path: {path}"));
+            .unwrap_or_else(|| panic!("SIMULATION_SHORTER is not a path: {path}"));
         script = path.walk(&script);
     }
     println!("{script:#?}");
@@ -117,7 +121,7 @@ fn one(seed: u64) -> bool {
     outcome.violation.is_none()
 }
 
-/// For each way to read, the seeds that were played, and those that failed.
+/// The number of seeds played for each reader, and the seeds that failed.
 type Results = BTreeMap<Reading, (u64, Vec<u64>)>;
 
 fn many(first: u64, seeds: u64) -> Results {
@@ -132,16 +136,16 @@ fn many(first: u64, seeds: u64) -> Results {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || failed.load(Ordering::Relaxed) >= MOST_FAILURES {
+                    if seed >= first + seeds || failed.load(Ordering::Relaxed) >= MAX_FAILURES {
                         return;
                     }
                     let script = Script::of_seed(seed);
                     let mut outcome = play(&script);
                     if outcome.violation.is_none()
-                        && seed.is_multiple_of(TWICE)
+                        && seed.is_multiple_of(REPEAT_INTERVAL)
                         && !is_same_each_time(&script, &outcome)
                     {
-                        outcome.violation = Some("it comes out differently each time".to_owned());
+                        outcome.violation = Some("its outcome differs each time".to_owned());
                     }
                     let has_failed = outcome.violation.is_some();
                     if has_failed {
@@ -163,7 +167,7 @@ fn many(first: u64, seeds: u64) -> Results {
         }
     });
     let figures = figures.into_inner().unwrap_or_else(PoisonError::into_inner);
-    #[expect(clippy::cast_precision_loss, reason = "a figure to be read")]
+    #[expect(clippy::cast_precision_loss, reason = "the figure is approximate")]
     let rate = figures.seeds as f64 / begun.elapsed().as_secs_f64();
     println!("{figures}\n{rate:.0} seeds a second, in {threads} threads");
     results.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -174,7 +178,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn main() -> ExitCode {
-    // What a test runner is asked for: `cargo test -- --list`, or tests of other names.
+    // Arguments of test runners: `--list`, and filters by name.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
         println!("simulation: test\n\n1 test, 0 benchmarks");
@@ -185,8 +189,7 @@ fn main() -> ExitCode {
         println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out");
         return ExitCode::SUCCESS;
     }
-    // A panic of a reader is part of its script, and one of a script that is being made shorter was
-    // printed once.
+    // A panic of a reader is part of its script, and that of a failed script is in the report.
     std::panic::set_hook(Box::new(|_| ()));
 
     let begun = Instant::now();
@@ -215,7 +218,8 @@ fn main() -> ExitCode {
     let failed = tests.iter().filter(|(_, is_ok, _)| !is_ok).count();
     let (word, passed) = (if failed == 0 { "ok" } else { "FAILED" }, tests.len() - failed);
     println!(
-        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out; finished in {:.2?}",
+        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; \
+         0 filtered out; finished in {:.2?}",
         begun.elapsed()
     );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

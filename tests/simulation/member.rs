@@ -1,4 +1,4 @@
-//! What is known of one shard in one life, and what its checks depend on.
+//! The state of one shard in one life, and the parameters of its checks.
 
 use kinesis_shards::shard::{ParentOutcome, StartPosition};
 use tokio::time::{Duration, Instant};
@@ -6,37 +6,38 @@ use tokio::time::{Duration, Instant};
 use crate::id::Id;
 
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Member {
     pub(crate) known_since: Instant,
-    /// The parents that were known when it was first named: it is not offered before they are
-    /// closed.
-    pub(crate) firm: Vec<Id>,
+    /// The parents that were known when the shard was first named. It is not offered before they
+    /// are closed.
+    pub(crate) known_parents: Vec<Id>,
     pub(crate) last_listed: u32,
     pub(crate) state: State,
-    /// Where it must start, if the run before left that, or it was handed back.
+    /// The start that an earlier run or an earlier offer prescribes.
     pub(crate) exact: Option<StartPosition>,
     pub(crate) may_start_at_latest: bool,
-    /// It may have been forgotten and seen anew, or its parents: when it was known is not.
-    pub(crate) vague: bool,
-    /// As far as the lists showed it; while they are true, that is as far as it is true.
+    /// Whether the shard or a parent may have been forgotten and listed again.
+    pub(crate) is_uncertain: bool,
+    /// Whether the shard descends from one of the earlier run, as far as the lists show.
     pub(crate) descends: bool,
-    /// A list named it first, with the number that it starts at. One that only its parent had named
-    /// may be taken for the old stream's.
-    pub(crate) is_told: bool,
-    /// Its stream is gone, and the lists may have shown that.
-    pub(crate) may_be_buried: bool,
+    /// Whether a list has shown its starting sequence number. Otherwise only its parent has named
+    /// it, and it may count as a shard of the old stream.
+    pub(crate) is_listed: bool,
+    /// Whether the lists may have shown that its stream is gone.
+    pub(crate) stream_may_be_gone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum State {
-    /// To be offered.
+    /// The shard must be offered.
     Known,
+    /// The shard was offered.
     Out,
-    HandedBack(Instant),
-    /// Its reader was told that there is no such shard: the next full list that begins decides. One
-    /// of that very instant may do so or not.
-    Doubted {
+    Abandoned(Instant),
+    /// The reader did not find the shard. The next full list decides, also one that begins in the
+    /// same instant.
+    NotFound {
         since: Instant,
         was_omitted: bool,
     },
@@ -49,22 +50,20 @@ impl Member {
     }
 }
 
-/// What the checks of one moment depend on.
+/// The parameters of the checks.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) poll_interval: Duration,
-    /// The listings have all succeeded, and told the truth.
-    pub(crate) calm: bool,
-    /// How late anything may be: nearly nothing, but for what the consumer takes for itself between
-    /// polls.
+    /// Whether every listing has succeeded and was correct.
+    pub(crate) is_reliable: bool,
+    /// The permitted delay: little more than the time that the consumer takes between polls.
     pub(crate) slack: Duration,
-    /// When the machine was suspended, and how long: from the end of it on things are as late as
-    /// that.
+    /// The ends of the suspensions of the machine, and their durations. They delay everything.
     pub(crate) suspended: Vec<(Instant, Duration)>,
 }
 
 impl Rules {
-    /// How late that may be which was due at this time.
+    /// Returns the permitted delay of an event that was due at this time.
     pub(crate) fn slack_since(&self, due: Instant) -> Duration {
         let since = self.suspended.iter().filter(|(until, _)| *until >= due);
         self.slack + since.map(|(_, duration)| *duration).sum::<Duration>()

@@ -1,4 +1,4 @@
-//! Watches everything, and says what was violated first.
+//! Observes everything, and reports the first violation.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -9,20 +9,20 @@ use kinesis_shards::{OnDrop, ShardHandle};
 use tokio::time::{Duration, Instant};
 
 use crate::id::{Id, number};
-use crate::ledger::{Ledger, Truth};
-use crate::life::{Extent, Life, Shown};
+use crate::ledger::Ledger;
+use crate::life::{Extent, Life, ListedShard};
 use crate::member::{Rules, State};
-use crate::requests::Answer;
+use crate::requests::ListResult;
+use crate::truth::Truth;
 
-/// A reader whose iterator at `LATEST` comes later than this, from when it was made, does not use
-/// it.
+/// The time within which a reader must receive its iterator at `LATEST` to use it.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// A shard as a page of a listing has it.
+/// A shard in a page of a listing.
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) index: u64,
-    /// The number that it starts at.
+    /// The starting sequence number.
     pub(crate) first: String,
     pub(crate) parents: Vec<u64>,
     pub(crate) closed: bool,
@@ -33,38 +33,38 @@ pub(crate) struct Oracle {
     pub(crate) truth: Truth,
     pub(crate) ledger: Ledger,
     pub(crate) life: Life,
-    /// Between a life's end and the next.
+    /// Whether no life is in progress.
     pub(crate) is_over: bool,
     pub(crate) on_drop: OnDrop,
-    /// Under `StartAt::Timestamp`: shards closed before it are not listed.
+    /// The start of a run from `StartAt::Timestamp`. Shards closed before it are not listed.
     pub(crate) since: Option<SystemTime>,
     pub(crate) rules: Rules,
-    /// What the consumer remembers across its lives.
+    /// The progress that the consumer keeps between its lives.
     memory: BTreeMap<Id, Progress>,
-    /// When a shard may next be asked for anything by the simulation's own reader: 5 requests a
-    /// second are too many for one.
+    /// The earliest time of the next request for each shard, so that the simulation's own reader
+    /// keeps to AWS's limits.
     turns: BTreeMap<Id, Instant>,
-    /// Of the crate's readers: when each was made, and the record that it gave last.
+    /// The time at which the crate's reader of each shard was created, and its last record.
     opened: BTreeMap<Id, SystemTime>,
     last: BTreeMap<Id, usize>,
-    /// The shards that readers of the crate read now, each by itself, and how many such readers
-    /// ended with a stream that was gone.
+    /// The number of running readers of the crate for each shard, and of those that ended because
+    /// their stream was gone.
     pub(crate) reading: BTreeMap<Id, u32>,
     pub(crate) ended_with_stream: u64,
-    /// When each shard was offered, by the number in its id.
+    /// The offers, each with the index of its shard.
     pub(crate) offered: Vec<(Instant, u64)>,
     pub(crate) last_offered: Id,
-    /// When the stream was created again while a consumer lived.
+    /// The times at which the stream was deleted while a consumer was running.
     pub(crate) recreated: Vec<Instant>,
     sdk_retries: bool,
-    /// What holds for each life anew.
-    is_calm: bool,
-    /// The life ends after so many polls.
+    /// The value of `rules.is_reliable` at the start of each life.
+    starts_reliable: bool,
+    /// The number of polls after which the life ends.
     pub(crate) cut_in: Option<u32>,
     pub(crate) tracked: usize,
     pub(crate) errors: u64,
     pub(crate) violation: Option<String>,
-    /// A digest of all that happened, to tell whether it happens again.
+    /// A digest of all events, to check that a seed repeats them.
     pub(crate) digest: u64,
 }
 
@@ -77,7 +77,7 @@ impl Oracle {
             is_over: true,
             on_drop,
             since: None,
-            is_calm: rules.calm,
+            starts_reliable: rules.is_reliable,
             rules,
             sdk_retries,
             memory: BTreeMap::new(),
@@ -108,14 +108,14 @@ impl Oracle {
         }
     }
 
-    /// The next life begins with what those before it left of this stream, not of one that had its
+    /// Begins a life with the progress of earlier ones, except that of an earlier stream of this
     /// name.
     pub(crate) fn begin_life(&mut self, latest: Option<SystemTime>) -> Vec<(String, Progress)> {
-        self.rules.calm = self.is_calm;
+        self.rules.is_reliable = self.starts_reliable;
         let generation = self.truth.generation;
         self.memory.retain(|id, _| id.generation == generation);
         let (number, resume) = (self.life.number + 1, self.memory.clone());
-        self.life = Life::new(number, latest, self.rules.calm, resume, self.sdk_retries);
+        self.life = Life::new(number, latest, self.rules.is_reliable, resume, self.sdk_retries);
         self.is_over = false;
         self.cut_in = None;
         let named = self.memory.iter();
@@ -124,10 +124,10 @@ impl Oracle {
             .collect()
     }
 
-    /// The stream is deleted: its records are gone, and until it is created again no listing
-    /// succeeds.
+    /// Notes that the stream was deleted. Its records are gone, and listings fail until it is
+    /// created again.
     pub(crate) fn delete(&mut self, now: SystemTime) {
-        self.rules.calm = false;
+        self.rules.is_reliable = false;
         let gone = self.truth.delete(now);
         self.ledger.excuse(|shard, _| gone.contains(&shard));
         if !self.is_over {
@@ -139,16 +139,16 @@ impl Oracle {
         !self.is_over && self.life.number == life
     }
 
-    // What the tap hears.
+    // Events of the listings.
 
     pub(crate) fn listing_begins(&mut self, first_page: Option<Extent>) -> u32 {
         let requests = &mut self.life.requests;
-        requests.under_way += 1;
-        if requests.under_way > 1 {
-            self.violate("two listing requests at a time");
+        requests.in_flight += 1;
+        if requests.in_flight > 1 {
+            self.violate("two listing requests were in flight");
         }
         if let Some(extent) = first_page {
-            let is_second_half = extent == Extent::Full && self.life.has_half_a_list();
+            let is_second_half = extent == Extent::Full && self.life.has_filtered_half();
             self.life.first_page(extent);
             if !self.is_over
                 && let Err(why) = self.life.requests.begin(&self.rules, is_second_half)
@@ -159,17 +159,17 @@ impl Oracle {
         self.life.number
     }
 
-    pub(crate) fn listing_ends(&mut self, life: u32, answer: Answer) {
+    pub(crate) fn listing_ends(&mut self, life: u32, answer: ListResult) {
         if self.life.number == life {
-            if answer == Answer::NoStream {
+            if answer == ListResult::NoStream {
                 self.life.has_no_stream();
             }
-            let is_half = answer == Answer::LastPage && self.life.has_half_a_list();
-            self.life.requests.end(if is_half { Answer::Page } else { answer });
+            let is_half = answer == ListResult::LastPage && self.life.has_filtered_half();
+            self.life.requests.end(if is_half { ListResult::Page } else { answer });
         }
     }
 
-    pub(crate) fn hear_page(&mut self, life: u32, listed: Vec<Listed>, is_last: bool) {
+    pub(crate) fn receive_page(&mut self, life: u32, listed: Vec<Listed>, is_last: bool) {
         if !self.is_current(life) {
             return;
         }
@@ -177,17 +177,17 @@ impl Oracle {
         let shown = listed.into_iter().map(|shard| {
             let id = truth.id_of(shard.index, &shard.first);
             let parents = shard.parents.iter().map(|index| Id { index: *index, ..id }).collect();
-            Shown { id, parents, closed: shard.closed }
+            ListedShard { id, parents, closed: shard.closed }
         });
-        for id in self.life.hear_page(shown.collect(), is_last, truth) {
+        for id in self.life.receive_page(shown.collect(), is_last, truth) {
             self.ledger.excuse(|of, _| of == id);
         }
     }
 
-    // What the consumer does.
+    // Events of the consumer.
 
-    /// Which shard a handle is for: its first number tells, or else, if only its parent has named
-    /// it, the lists so far.
+    /// Returns the shard of a handle, by its starting sequence number. A shard that only its parent
+    /// has named has none, and is identified by the lists.
     fn id_of(&self, handle: &ShardHandle) -> Option<Id> {
         let index = number(handle.id())?;
         let first = handle
@@ -201,7 +201,7 @@ impl Oracle {
 
     pub(crate) fn offer(&mut self, handle: &ShardHandle) -> Id {
         let Some(id) = self.id_of(handle) else {
-            self.violate(format!("{} is no shard's id", handle.id()));
+            self.violate(format!("{} is not a shard id", handle.id()));
             return self.last_offered;
         };
         let of_this = |parent| Some(Id { index: number(parent)?, ..id });
@@ -214,13 +214,13 @@ impl Oracle {
         self.last.remove(&id);
         self.note(1, id);
         if let Err(why) = self.life.offer(id, handle.start(), &parents, &self.rules, &self.truth) {
-            self.violate(format!("shard {id} was offered although {why}"));
+            self.violate(format!("shard {id} was offered, but {why}"));
         }
         if let (Some(latest), StartPosition::Timestamp(began)) =
             (self.life.latest(), handle.start())
         {
-            // The first list named no shard, so the run begins at a time: what was written before
-            // is not owed.
+            // The first list named no shard, so the run begins at a time, and earlier records are
+            // not owed.
             let began = SystemTime::try_from(*began).unwrap_or(SystemTime::UNIX_EPOCH);
             self.ledger.excuse(|of, written| of == id && written < began.min(latest));
         }
@@ -228,7 +228,7 @@ impl Oracle {
         if *known == Progress::At(StartPosition::Latest)
             && let StartPosition::Timestamp(began) = handle.start()
         {
-            // It was handed back before it had an iterator.
+            // The shard was abandoned before its reader had an iterator.
             *known = Progress::At(handle.start().clone());
             let began = SystemTime::try_from(*began).unwrap_or(SystemTime::UNIX_EPOCH);
             self.ledger.excuse(|of, written| of == id && written < began);
@@ -248,16 +248,15 @@ impl Oracle {
         self.remember(shard, StartPosition::After(sequence.to_owned()));
     }
 
-    /// As [`deliver`](Self::deliver), from a reader of the crate, which gives nothing twice.
+    /// Notes a delivery by a reader of the crate, which never repeats a record.
     pub(crate) fn deliver_once(&mut self, shard: Id, record: usize, sequence: &str) {
         if self.last.insert(shard, record).is_some_and(|last| last >= record) {
-            self.violate(format!("one reader of shard {shard} gave record {record} again"));
+            self.violate(format!("a reader of shard {shard} repeated record {record}"));
         }
         self.deliver(shard, record, sequence);
     }
 
-    /// A reader of the crate is made. It owes what is written from now on, even if it is to start
-    /// at `LATEST`.
+    /// Notes that a reader of the crate was created. Even at `LATEST`, it owes every later record.
     pub(crate) fn open(&mut self, shard: Id, start: &StartPosition, now: SystemTime) {
         self.opened.insert(shard, now);
         if *start == StartPosition::Latest {
@@ -266,9 +265,9 @@ impl Oracle {
         }
     }
 
-    /// An iterator at `LATEST` came, that was asked for then: what was there already is not owed,
-    /// unless it came too late to be used.
-    pub(crate) fn latest_came(&mut self, index: u64, asked: SystemTime, came: SystemTime) {
+    /// Notes an iterator at `LATEST`. Records that were written before its request are not owed,
+    /// unless the iterator was received too late to be used.
+    pub(crate) fn received_latest(&mut self, index: u64, asked: SystemTime, came: SystemTime) {
         let shard = Id { generation: self.truth.generation, index };
         let opened = self.opened.get(&shard);
         if opened.is_none_or(|opened| came <= *opened + PROMPT) {
@@ -277,9 +276,9 @@ impl Oracle {
         }
     }
 
-    /// The simulation's own reader asks for `LATEST` but once: should there be no answer, it goes
-    /// on from here.
-    pub(crate) fn asked_for_latest(&mut self, shard: Id, asked: SystemTime) {
+    /// Notes that the simulation's own reader has requested `LATEST`, which it does once. Without a
+    /// response, it continues from this time.
+    pub(crate) fn requested_latest(&mut self, shard: Id, asked: SystemTime) {
         self.ledger.excuse(|of, written| of == shard && written < asked);
         self.remember(shard, StartPosition::Timestamp(asked.into()));
     }
@@ -288,7 +287,7 @@ impl Oracle {
         self.memory.insert(shard, Progress::At(position));
     }
 
-    /// Where the consumer knows that it has to go on.
+    /// Returns the position at which the consumer continues.
     pub(crate) fn position(&self, shard: Id) -> Option<StartPosition> {
         match self.memory.get(&shard)? {
             Progress::At(position) => Some(position.clone()),
@@ -296,7 +295,7 @@ impl Oracle {
         }
     }
 
-    /// When this shard may be asked for something; the turn after that is later.
+    /// Returns the time of the next request for this shard, and reserves it.
     pub(crate) fn take_turn(&mut self, shard: Id) -> Instant {
         let turn = self.turns.get(&shard).copied().unwrap_or_else(Instant::now).max(Instant::now());
         self.turns.insert(shard, turn + Duration::from_millis(250));
@@ -315,21 +314,21 @@ impl Oracle {
         self.life.close(id, ParentOutcome::Completed, children, &self.truth);
     }
 
-    /// Its reader was told twice that there is no such shard: true or not.
+    /// Notes that the reader did not find the shard twice in a row, rightly or not.
     pub(crate) fn expire(&mut self, id: Id) {
         self.note(6, id);
-        self.life.doubt(id);
+        self.life.report_not_found(id);
     }
 
     pub(crate) fn abandon(&mut self, id: Id) {
         self.note(4, id);
-        self.life.hand_back(id);
+        self.life.abandon(id);
     }
 
     pub(crate) fn drop_handle(&mut self, id: Id) {
         self.note(5, id);
         match self.on_drop {
-            OnDrop::Reoffer => self.life.hand_back(id),
+            OnDrop::Reoffer => self.life.abandon(id),
             OnDrop::Close => {
                 self.ledger.forfeit(id);
                 self.life.close(id, ParentOutcome::Dropped, &[], &self.truth);
@@ -337,15 +336,17 @@ impl Oracle {
         }
     }
 
-    /// What is left to wait for once the script is over; nothing is what must be in the end.
-    pub(crate) fn unsettled(&self) -> Option<String> {
-        for (id, member) in self.life.members.iter().filter(|(_, member)| !member.may_be_buried) {
+    /// Returns some work that is still pending after the script. In the end there must be none.
+    pub(crate) fn pending_work(&self) -> Option<String> {
+        for (id, member) in
+            self.life.members.iter().filter(|(_, member)| !member.stream_may_be_gone)
+        {
             match member.state {
                 State::Known => return Some(format!("shard {id} was never offered")),
-                State::Doubted { .. } => return Some(format!("shard {id} is still in doubt")),
-                State::HandedBack(_) => return Some(format!("shard {id} was never offered again")),
+                State::NotFound { .. } => return Some(format!("shard {id} is still not found")),
+                State::Abandoned(_) => return Some(format!("shard {id} was never offered again")),
                 State::Out if !self.truth.is_open(*id) => {
-                    return Some(format!("shard {id} is still out"));
+                    return Some(format!("shard {id} is not completed"));
                 }
                 State::Out | State::Closed(..) => {}
             }
@@ -357,7 +358,7 @@ impl Oracle {
         if let Some(id) =
             self.truth.listed(self.since).find(|id| !self.life.members.contains_key(id))
         {
-            return Some(format!("shard {id} was never offered, nor named by a list"));
+            return Some(format!("shard {id} was neither offered nor named by a list"));
         }
         if let Some((record, shard)) = self.ledger.owed().next() {
             return Some(format!("record {record} of shard {shard} was never read"));

@@ -1,4 +1,4 @@
-//! How often each shard was asked, whatever came of it: faults and refusals count.
+//! The request rates of each shard. Failed requests count too.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,14 +9,13 @@ use tokio::time::Instant;
 use crate::id::number;
 use crate::script::{ITERATOR, READING};
 
-/// AWS's limit for either operation, a second and shard.
-const MOST: usize = 5;
+/// AWS's limit for each operation, per second and shard.
+const MAX_RATE: usize = 5;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What was violated: within any second, a shard is read and asked for iterators five times at most
-/// by those who read it one after the other. Another reader, from another offer of the shard, knows
-/// nothing of the one before, and may begin within its second. So may the reader of a stream that
-/// was created again, beside that of the stream before.
+/// Returns a violation of the rates: within any second, a shard gets at most five reads and five
+/// iterators. The reader of another offer of the shard does not know the one before it, and may
+/// begin within its second. So may the reader of a stream that was created again.
 pub(crate) fn check(
     requests: &[Request],
     offered: &[(Instant, u64)],
@@ -38,21 +37,22 @@ pub(crate) fn check(
         while second.front().is_some_and(|first| now - first.at() >= SECOND) {
             second.pop_front();
         }
-        if second.len() <= MOST {
+        if second.len() <= MAX_RATE {
             continue;
         }
         let again = offers.get(&shard).into_iter().flatten().skip(1);
         let again = again.filter(|at| **at <= now && now - **at < SECOND).count();
         let streams = 1 + recreated.iter().filter(|at| **at <= now).count();
-        let most = MOST * streams + again;
-        if second.len() > most {
+        let max = MAX_RATE * streams + again;
+        if second.len() > max {
             let times: Vec<_> = second
                 .iter()
                 .map(|request| (request.at() - begun, request.fault(), request.error()))
                 .collect();
-            let what = request.operation();
+            let operation = request.operation();
             return Some(format!(
-                "{what} of shard {shard} was asked too often in one second, {again} times by another reader: {times:?}"
+                "more than {max} {operation} of shard {shard} within a second, with {again} other \
+                 readers: {times:?}"
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! A reader of one shard, as a careful user would write it, but for what its script makes it do.
+//! A reader of one shard as a careful user would write it, which also follows its script.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::consumer::Consumer;
 use crate::id::{Id, number};
-use crate::script::{End, Stop, Visit};
+use crate::script::{End, STREAM, Stop, Visit};
 
-/// After how many ends of a closed shard that name no children, and report a lag, the shard is
-/// complete: a damaged response may look the same.
+/// The number of ends without children and with a lag that complete a closed shard. Fewer may be
+/// damaged responses.
 const MAX_UNCONFIRMED_ENDS: usize = 7;
 
-/// A handle that tells the oracle how it ends, however that is.
-pub(crate) struct Held {
+/// A handle that reports its end to the oracle.
+pub(crate) struct TrackedHandle {
     consumer: Arc<Consumer>,
     life: u32,
     id: Id,
     handle: Option<ShardHandle>,
 }
 
-impl Held {
+impl TrackedHandle {
     pub(crate) fn new(consumer: &Arc<Consumer>, life: u32, id: Id, handle: ShardHandle) -> Self {
         Self { consumer: Arc::clone(consumer), life, id, handle: Some(handle) }
     }
@@ -59,7 +59,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for TrackedHandle {
     fn drop(&mut self) {
         let Some(handle) = self.handle.take() else { return };
         let mut oracle = self.consumer.oracle.lock().unwrap();
@@ -71,7 +71,7 @@ impl Drop for Held {
     }
 }
 
-/// The children of `parent` that `GetRecords` named, and their parents.
+/// Returns the children of `parent` that `GetRecords` named, with their parents.
 pub(crate) fn named(children: &[ChildShard], parent: Id) -> Vec<(Id, Vec<Id>)> {
     let of_this = |id: &str| Some(Id { index: number(id)?, ..parent });
     let children = children.iter().filter_map(|child| {
@@ -81,8 +81,8 @@ pub(crate) fn named(children: &[ChildShard], parent: Id) -> Vec<(Id, Vec<Id>)> {
     children.collect()
 }
 
-/// A panic of this is part of the script.
-pub(crate) struct Scripted;
+/// The payload of a panic that is part of the script.
+pub(crate) struct ScriptedPanic;
 
 pub(crate) async fn read(
     consumer: Arc<Consumer>,
@@ -92,7 +92,7 @@ pub(crate) async fn read(
     visit: Visit,
 ) {
     let start = handle.start().clone();
-    let held = Held::new(&consumer, life, id, handle);
+    let held = TrackedHandle::new(&consumer, life, id, handle);
     let draining = &consumer.draining;
     if visit.end == End::Hold {
         draining.begun().await;
@@ -111,7 +111,7 @@ pub(crate) async fn read(
             && !draining.has_begun()
         {
             return match stop {
-                Stop::Panic if consumer.setup.tasks => std::panic::panic_any(Scripted),
+                Stop::Panic if consumer.setup.tasks => std::panic::panic_any(ScriptedPanic),
                 Stop::Panic | Stop::Drop => drop(held),
                 Stop::Abandon => held.abandon(),
                 Stop::Complete => held.complete(false, Vec::new()),
@@ -159,12 +159,12 @@ pub(crate) async fn read(
             if unconfirmed_ends > MAX_UNCONFIRMED_ENDS {
                 return end(held, &visit, children).await;
             }
-            // The response says nothing.
+            // The response proves nothing.
             sleep(Duration::from_secs(1)).await;
             continue;
         }
         if is_empty {
-            // While draining, nothing is written any more, and a closed shard ends soon.
+            // While draining, nothing is written, and a closed shard ends soon.
             let idle_ms = match (draining.has_begun(), was_closed) {
                 (true, true) => 1_000,
                 (true, false) => 30_000,
@@ -180,7 +180,7 @@ pub(crate) async fn read(
     }
 }
 
-async fn end(held: Held, visit: &Visit, children: Vec<ChildShard>) {
+async fn end(held: TrackedHandle, visit: &Visit, children: Vec<ChildShard>) {
     let End::Complete { with_children, linger_ms } = visit.end else {
         return held.complete(true, Vec::new());
     };
@@ -190,7 +190,7 @@ async fn end(held: Held, visit: &Visit, children: Vec<ChildShard>) {
     held.complete(true, if with_children { children } else { Vec::new() });
 }
 
-/// The shard has expired, and what was left in it.
+/// The shard and its records have expired.
 struct Gone;
 
 fn is_gone(consumer: &Consumer, id: Id) -> bool {
@@ -203,21 +203,21 @@ async fn iterator_at(
     position: &mut StartPosition,
 ) -> Result<Option<String>, Gone> {
     if id.generation != consumer.oracle.lock().unwrap().truth.generation {
-        // What has its name now is another shard.
+        // The shard of this name belongs to another stream.
         return Err(Gone);
     }
     let request = consumer
         .client
         .get_shard_iterator()
-        .stream_name(crate::world::STREAM)
+        .stream_name(STREAM)
         .shard_id(format!("shardId-{:012}", id.index))
         .shard_iterator_type(position.iterator_type())
         .set_starting_sequence_number(position.sequence_number().map(str::to_owned))
         .set_timestamp(position.timestamp());
     if *position == StartPosition::Latest {
-        // A later iterator must not begin later, whether this one comes or not.
+        // A second iterator must not start later, whether this one is received or not.
         let now = consumer.kinesis.now();
-        consumer.oracle.lock().unwrap().asked_for_latest(id, now);
+        consumer.oracle.lock().unwrap().requested_latest(id, now);
         *position = StartPosition::Timestamp(DateTime::from(now));
     }
     match request.send().await {

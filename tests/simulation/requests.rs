@@ -1,4 +1,4 @@
-//! What the listing requests of one life are counted against.
+//! The limits on the listing requests of one life.
 
 use std::collections::VecDeque;
 
@@ -6,34 +6,34 @@ use tokio::time::{Duration, Instant};
 
 use crate::member::Rules;
 
-/// A listing whose token has expired is begun again so often before that is a failure.
-const MOST_RESTARTS: u32 = 3;
+/// The number of times that a listing restarts after an expired token before it fails.
+const MAX_RESTARTS: u32 = 3;
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(crate) struct Requests {
-    pub(crate) under_way: u32,
+    pub(crate) in_flight: u32,
     pub(crate) is_begun: bool,
-    /// Within the window: when listings were begun, and why one more may be.
+    /// The listings within the window, and the reasons for further ones.
     begun: VecDeque<Instant>,
     reasons: VecDeque<Instant>,
-    /// Listings that failed since the last that did not, and when the last of them did.
+    /// The number of failed listings in a row, and the time of the last failure.
     failures: u32,
     failed_at: Instant,
-    /// In a row.
+    /// The number of expired tokens in a row.
     expired_tokens: u32,
-    /// The SDK tries again by itself: when is its own affair.
+    /// Whether the SDK retries, on a schedule of its own.
     sdk_retries: bool,
     since: Instant,
 }
 
-/// What came of one request.
+/// The result of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Answer {
+pub(crate) enum ListResult {
     Page,
     LastPage,
     ExpiredToken,
-    /// There is no such stream.
+    /// The stream does not exist.
     NoStream,
     Failed,
 }
@@ -42,7 +42,7 @@ impl Requests {
     pub(crate) fn new(sdk_retries: bool) -> Self {
         let now = Instant::now();
         Self {
-            under_way: 0,
+            in_flight: 0,
             is_begun: false,
             begun: VecDeque::new(),
             reasons: VecDeque::new(),
@@ -54,14 +54,14 @@ impl Requests {
         }
     }
 
-    /// A shard was closed; or a list wants another: one that named a shard whose parents no list
-    /// had, or the filtered one before one of all shards.
+    /// Permits another listing: a shard was closed, a list named a shard with unknown parents, or a
+    /// filtered list must be followed by one of all shards.
     pub(crate) fn allow(&mut self) {
         self.reasons.push_back(Instant::now());
     }
 
-    /// A listing begins: there must be a reason within the last few intervals, and it must not
-    /// follow a failure too soon or too late.
+    /// Checks a listing that begins: it needs a reason within the last few intervals, and must
+    /// follow a failure neither too soon nor too late.
     pub(crate) fn begin(&mut self, rules: &Rules, is_second_half: bool) -> Result<(), String> {
         let now = Instant::now();
         self.is_begun = true;
@@ -73,45 +73,45 @@ impl Requests {
             }
         }
         let ticks = (now - self.since).min(window).as_millis() / rules.poll_interval.as_millis();
-        let most = 3 + usize::try_from(ticks).unwrap_or(usize::MAX) + self.reasons.len();
-        if self.begun.len() > most {
+        let max = 3 + usize::try_from(ticks).unwrap_or(usize::MAX) + self.reasons.len();
+        if self.begun.len() > max {
             return Err(format!(
-                "{} listings were begun in {window:?}, not {most}: {self:?}",
+                "{} listings began within {window:?}, more than {max}: {self:?}",
                 self.begun.len()
             ));
         }
         if self.sdk_retries || self.failures == 0 || self.expired_tokens > 0 || is_second_half {
             return Ok(());
         }
-        let longest =
+        let max_delay =
             FIRST_RETRY.saturating_mul(1 << (self.failures - 1).min(16)).min(rules.poll_interval);
         let waited = now - self.failed_at;
-        // A clock of milliseconds.
-        if waited + Duration::from_millis(1) < longest / 2 {
+        // Tokio's clock has milliseconds.
+        if waited + Duration::from_millis(1) < max_delay / 2 {
             return Err(format!(
-                "after {} failed listings the next came after {waited:?}",
+                "after {} failed listings the next followed after {waited:?}",
                 self.failures
             ));
         }
-        if waited > longest + rules.slack_since(self.failed_at) + Duration::from_millis(1) {
+        if waited > max_delay + rules.slack_since(self.failed_at) + Duration::from_millis(1) {
             return Err(format!(
-                "after {} failed listings the next came only after {waited:?}",
+                "after {} failed listings the next followed only after {waited:?}",
                 self.failures
             ));
         }
         Ok(())
     }
 
-    pub(crate) fn end(&mut self, answer: Answer) {
-        self.under_way -= 1;
+    pub(crate) fn end(&mut self, answer: ListResult) {
+        self.in_flight -= 1;
         match answer {
-            Answer::Page => {}
-            Answer::LastPage => (self.failures, self.expired_tokens) = (0, 0),
-            Answer::ExpiredToken if self.expired_tokens < MOST_RESTARTS => {
+            ListResult::Page => {}
+            ListResult::LastPage => (self.failures, self.expired_tokens) = (0, 0),
+            ListResult::ExpiredToken if self.expired_tokens < MAX_RESTARTS => {
                 self.expired_tokens += 1;
                 self.allow();
             }
-            Answer::ExpiredToken | Answer::NoStream | Answer::Failed => {
+            ListResult::ExpiredToken | ListResult::NoStream | ListResult::Failed => {
                 self.expired_tokens = 0;
                 self.failures += 1;
                 self.failed_at = Instant::now();

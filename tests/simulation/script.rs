@@ -1,5 +1,5 @@
-//! What happens in one simulation: written down before it begins, so that it can be printed, and
-//! made shorter.
+//! The script of one simulation. It is drawn before the simulation begins, so that it can be
+//! printed and shortened.
 
 use std::time::Duration;
 
@@ -9,63 +9,62 @@ use kinesis_shards::testing::Fault;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
-    /// Of what is left to chance while the script runs: the core's and the SDK's jitter, and the
-    /// faults by rate.
+    /// The seed of the randomness during the run: the jitter of the crate and the SDK, and the
+    /// random faults.
     pub(crate) seed: u64,
     pub(crate) setup: Setup,
-    /// Each with the milliseconds before it.
+    /// The steps, each with the milliseconds before it.
     pub(crate) steps: Vec<(u64, Step)>,
-    /// What becomes of the handles, in the order they are offered; those after the last are read to
-    /// their end.
+    /// The treatment of each handle, in the order of the offers. Later handles are read to their
+    /// ends.
     pub(crate) visits: Vec<Visit>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "switches, each by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub(crate) struct Setup {
-    /// In on-demand mode it has four, and AWS doubles them.
+    /// Whether the stream is in on-demand mode, with four shards that AWS doubles.
     pub(crate) on_demand: bool,
     pub(crate) shards: u32,
     pub(crate) page_size: usize,
     pub(crate) end_with_last_records: bool,
     /// Whether the end of a shard names its children.
     pub(crate) child_shards: bool,
-    /// Whether the end of a shard comes as kinesalite's.
+    /// Whether the end of a shard comes as kinesalite's does.
     pub(crate) kinesalite_ends: bool,
     pub(crate) poll_ms: u64,
     pub(crate) full_ms: u64,
     pub(crate) on_drop: OnDrop,
     pub(crate) start: Start,
-    /// `try_all_shards` rather than `all_shards`.
+    /// Whether the consumer uses `try_all_shards`.
     pub(crate) fallible: bool,
     pub(crate) by_arn: bool,
-    /// Each reader is a task, rather than all in one with the stream.
+    /// Whether each reader is a task of its own.
     pub(crate) tasks: bool,
     pub(crate) reading: Reading,
-    /// Of readers of all shards: how many are read at once, and what the consumer takes for itself
-    /// after a page or a record.
+    /// The maximum number of concurrent reads of a reader of all shards.
     pub(crate) max_concurrent_reads: usize,
+    /// The time that the consumer takes for a page or a record.
     pub(crate) consumer_ms: u64,
-    /// Of `ShardStreamExt::records`: how many records of one shard come in a row.
+    /// The maximum number of records of one shard in a row, for `ShardStreamExt::records`.
     pub(crate) run: usize,
-    /// The crate's readers read in tasks: of the same runtime, whose one thread takes them in the
+    /// Whether the crate's readers spawn tasks. The runtime has one thread, which runs them in the
     /// same order each time.
     pub(crate) spawn: bool,
-    /// The SDK tries listings again by itself.
+    /// Whether the SDK retries listings.
     pub(crate) sdk_retries: bool,
-    /// What is taken up again after `abandon` goes on behind the last record delivered, rather than
-    /// from the start.
+    /// Whether a shard that was abandoned continues after its last record instead of at its start.
     pub(crate) remembers: bool,
-    /// Faults by chance: this share of all requests, in thousandths, for each kind.
+    /// The rate of each random fault, in thousandths of all requests.
     pub(crate) fault_rate: u32,
-    /// At the end the stream is dropped before its handles.
+    /// Whether the stream is dropped before its handles.
     pub(crate) handles_outlive: bool,
 }
 
-/// Who reads the shards.
+/// The reader of the shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reading {
-    /// A reader of the simulation's own.
+    /// A reader of the simulation.
     Own,
     /// `ShardHandle::batches`.
     EachShard,
@@ -79,7 +78,7 @@ impl Reading {
     pub(crate) const EACH: [Self; 4] =
         [Self::Own, Self::EachShard, Self::AllBatches, Self::AllRecords];
 
-    /// As a test.
+    /// Returns the name of the test.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Own => "shards_read_by_hand",
@@ -89,8 +88,8 @@ impl Reading {
         }
     }
 
-    /// One stream reads all shards.
-    pub(crate) fn is_of_all(self) -> bool {
+    /// Returns whether one stream reads all shards.
+    pub(crate) fn reads_all(self) -> bool {
         matches!(self, Self::AllBatches | Self::AllRecords)
     }
 }
@@ -99,73 +98,71 @@ impl Reading {
 pub(crate) enum Start {
     TrimHorizon,
     Latest,
-    /// So many milliseconds before the first run begins.
+    /// This many milliseconds before the first run.
     Timestamp(u64),
 }
 
-/// The numbers pick among what there is.
+/// A step. Its numbers pick among the shards at that time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step {
     Put(u8),
     Split(usize),
     Merge(usize),
-    /// To a count between the half and the double.
+    /// Scales to between half and double the number of shards.
     Scale(usize),
-    /// Each open shard is split, as AWS does with a stream in on-demand mode; one in provisioned
-    /// mode is told to.
+    /// Splits each open shard, as AWS does in on-demand mode. In provisioned mode it is a request.
     Double,
-    /// So many splits and merges in one instant.
+    /// This many splits and merges in one instant, with their seed.
     Storm(u8, u64),
-    /// The oldest closed shards, so many of them: AWS's expire in that order.
+    /// Expires this many of the oldest closed shards. At AWS they expire in this order.
     Expire(usize),
-    /// Nothing runs for so many seconds, as on a machine that is suspended.
+    /// Nothing runs for this many seconds, as on a suspended machine.
     Suspend(u64),
-    Fault(&'static str, Trouble, u8),
-    /// No more faults.
-    Calm,
-    /// The consumer starts for the first time.
+    Fault(&'static str, ScriptedFault, u8),
+    /// Clears all faults.
+    ClearFaults,
+    /// Starts the consumer for the first time.
     Begin,
-    /// The consumer is cut off once it has been polled so often, and starts anew after so many
-    /// milliseconds.
+    /// Drops the consumer after this many polls, and restarts it after a pause.
     Restart {
         polls: u32,
         pause_ms: u64,
     },
-    /// One of those that are not finished.
+    /// Aborts one of the running readers.
     AbortReader(usize),
-    /// The stream is deleted, and after so many milliseconds another is created under its name.
+    /// Deletes the stream, and creates another one under its name after a gap.
     Recreate {
         shards: u32,
         gap_ms: u64,
-        consumer: Meanwhile,
+        consumer: DuringRecreation,
     },
 }
 
-/// What the consumer does while the stream is created again.
+/// The consumer while the stream is created again.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Meanwhile {
-    /// It lives on. One that reads all shards by one stream is restarted: its events do not tell
-    /// two shards of one name apart.
+pub(crate) enum DuringRecreation {
+    /// The consumer keeps running. One that reads all shards by one stream is restarted, because
+    /// its events do not distinguish two shards of one name.
     Lives,
-    /// It is stopped before, and started when there is a stream again.
+    /// The consumer is stopped before and started after.
     Restarts,
-    /// It is stopped before, and started while there is none.
-    WaitsForIt,
+    /// The consumer is stopped before and started while the stream does not exist.
+    RestartsEarly,
 }
 
-/// A fault, of a shard that is picked when it comes.
+/// A fault. Its shard is picked when the step runs.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Trouble {
+pub(crate) enum ScriptedFault {
     Plain(Fault),
     Omit(usize),
     StillOpen(usize),
     NoChildren(usize),
 }
 
-/// What a reader does with one handle.
+/// The treatment of one handle by its reader.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Visit {
-    /// Between reads of a shard that has nothing new.
+    /// The pause between reads at the tip.
     pub(crate) idle_ms: u64,
     pub(crate) limit: i32,
     pub(crate) end: End,
@@ -173,11 +170,11 @@ pub(crate) struct Visit {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum End {
-    /// Reads to the shard's end, takes its time, completes.
+    /// Reads to the shard's end, lingers, and completes it.
     Complete { with_children: bool, linger_ms: u64 },
-    /// Stops after so many reads, whatever is left.
+    /// Stops after this many reads.
     Stop(u8, Stop),
-    /// Reads nothing until the script is over.
+    /// Reads nothing before the script is over.
     Hold,
 }
 
@@ -189,6 +186,7 @@ pub(crate) enum Stop {
     Complete,
 }
 
+pub(crate) const STREAM: &str = "orders";
 pub(crate) const LISTING: &str = "ListShards";
 pub(crate) const ITERATOR: &str = "GetShardIterator";
 pub(crate) const READING: &str = "GetRecords";
@@ -205,7 +203,7 @@ impl Script {
     pub(crate) fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let setup = setup(&mut rng);
-        // Some seeds are peaceful, so that what must hold then is seen to hold.
+        // Some seeds have no faults, so that the stricter checks run.
         let faults = rng.u32(..3);
         let resharding = rng.u32(1..4);
         let mut steps = Vec::new();
@@ -221,7 +219,7 @@ impl Script {
                 3 => Step::Restart { polls: rng.u32(..40), pause_ms: rng.u64(..3_000) },
                 4 => Step::AbortReader(rng.usize(..64)),
                 7 if rng.u32(..4) == 0 => recreate(&mut rng),
-                5 if rng.u32(..4) == 0 => Step::Calm,
+                5 if rng.u32(..4) == 0 => Step::ClearFaults,
                 6 if rng.u32(..8) == 0 => {
                     Step::Suspend(if rng.bool() { 301 } else { rng.u64(1..100_000) })
                 }
@@ -241,9 +239,9 @@ fn recreate(rng: &mut Rng) -> Step {
         shards: rng.u32(1..8),
         gap_ms: if rng.bool() { 0 } else { rng.u64(..20_000) },
         consumer: match rng.u32(..4) {
-            0 => Meanwhile::Restarts,
-            1 => Meanwhile::WaitsForIt,
-            _ => Meanwhile::Lives,
+            0 => DuringRecreation::Restarts,
+            1 => DuringRecreation::RestartsEarly,
+            _ => DuringRecreation::Lives,
         },
     }
 }
@@ -316,33 +314,35 @@ fn visit(rng: &mut Rng, faithful: bool) -> Visit {
 fn fault(rng: &mut Rng) -> Step {
     let operation = [LISTING, LISTING, LISTING, ITERATOR, READING][rng.usize(..5)];
     let trouble = match (operation, rng.u32(..10)) {
-        (LISTING, 0) => Trouble::Omit(rng.usize(..64)),
-        (LISTING, 1) => Trouble::StillOpen(rng.usize(..64)),
-        (LISTING, 2) => Trouble::NoChildren(rng.usize(..64)),
+        (LISTING, 0) => ScriptedFault::Omit(rng.usize(..64)),
+        (LISTING, 1) => ScriptedFault::StillOpen(rng.usize(..64)),
+        (LISTING, 2) => ScriptedFault::NoChildren(rng.usize(..64)),
         (LISTING, 3) => {
-            Trouble::Plain(Fault::StaleListing(Duration::from_millis(rng.u64(..20_000))))
+            ScriptedFault::Plain(Fault::StaleListing(Duration::from_millis(rng.u64(..20_000))))
         }
-        (LISTING, 4) => Trouble::Plain(Fault::OmitSomeShards(rng.u64(..))),
-        (LISTING, 5) => Trouble::Plain(Fault::Body(BODIES[rng.usize(..BODIES.len())].to_owned())),
+        (LISTING, 4) => ScriptedFault::Plain(Fault::OmitSomeShards(rng.u64(..))),
+        (LISTING, 5) => {
+            ScriptedFault::Plain(Fault::Body(BODIES[rng.usize(..BODIES.len())].to_owned()))
+        }
         _ => {
             let kinds = kinds_of(operation);
-            Trouble::Plain(kinds[rng.usize(..kinds.len())].clone())
+            ScriptedFault::Plain(kinds[rng.usize(..kinds.len())].clone())
         }
     };
     Step::Fault(operation, trouble, rng.u8(1..5))
 }
 
-/// Answers that are JSON and no more: no shards at all, a shard that is its own parent, a shard
-/// without a name.
+/// Bodies that are only JSON: no shards, a shard that is its own parent, and a shard without an id.
 const BODIES: [&str; 3] = [
     "{}",
     r#"{"Shards":[{"ShardId":"shardId-000000000000","ParentShardId":"shardId-000000000000",
-"HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"},"SequenceNumberRange":{"StartingSequenceNumber":"1"}}]}"#,
+"HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"},
+"SequenceNumberRange":{"StartingSequenceNumber":"1"}}]}"#,
     r#"{"Shards":[{"ShardId":"","HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"},
 "SequenceNumberRange":{"StartingSequenceNumber":"1"}}]}"#,
 ];
 
-/// The faults that any request of `operation` can meet, and its own.
+/// Returns the faults that apply to `operation`.
 pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
     let mut kinds = vec![
         Fault::Throttled,
@@ -361,8 +361,8 @@ pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
         Fault::WrongTypes,
     ];
     if operation != LISTING {
-        // Of a listing it would say that the stream is not there: no passing fault, but a fact that
-        // the core acts on.
+        // A listing with this error would mean that the stream does not exist, and the crate would
+        // act on that.
         kinds.push(Fault::ResourceNotFound);
     }
     match operation {

@@ -1,15 +1,15 @@
-//! Makes a script that fails as short as it can be.
+//! Shortens a script that fails.
 
 use std::fmt;
 
 use kinesis_shards::OnDrop;
 
-use crate::script::{End, Meanwhile, Reading, Script, Start, Step, Visit};
+use crate::script::{DuringRecreation, End, Reading, Script, Start, Step, Visit};
 
-/// At most so many attempts: a shorter script is a help, not a proof.
-const MOST_ATTEMPTS: usize = 6_000;
+/// The maximum number of attempts.
+const MAX_ATTEMPTS: usize = 6_000;
 
-/// What kind of violation this is: its words, without the numbers in it.
+/// Returns the kind of a violation: its words without numbers.
 pub(crate) fn kind(violation: &str) -> String {
     let has_number = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());
     let words: Vec<_> =
@@ -17,12 +17,12 @@ pub(crate) fn kind(violation: &str) -> String {
     words.join(" ")
 }
 
-/// Which attempts made the script shorter: with its seed, they are the whole of a shorter script.
+/// The attempts that shortened a script. Together with the seed they determine the shorter script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Path(Vec<usize>);
 
 impl Path {
-    /// As it is displayed: `3.8.20-24`.
+    /// Parses a displayed path such as `3.8.20-24`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut numbers = Vec::new();
         for range in text.split('.') {
@@ -32,7 +32,7 @@ impl Path {
         Some(Self(numbers))
     }
 
-    /// The script that this path led to.
+    /// Returns the script to which this path leads.
     pub(crate) fn walk(&self, script: &Script) -> Script {
         shortest(script, |attempt, _| self.0.binary_search(&attempt).is_ok()).0
     }
@@ -64,7 +64,7 @@ impl<F: Fn(usize, &Script) -> bool> Shrinking<F> {
     fn attempt(&mut self, change: impl FnOnce(&mut Script)) -> bool {
         let mut candidate = self.best.clone();
         change(&mut candidate);
-        if candidate == self.best || self.attempts >= MOST_ATTEMPTS {
+        if candidate == self.best || self.attempts >= MAX_ATTEMPTS {
             return false;
         }
         self.attempts += 1;
@@ -77,7 +77,7 @@ impl<F: Fn(usize, &Script) -> bool> Shrinking<F> {
     }
 
     /// Leaves out steps, half of them at a time at first.
-    fn leave_out(&mut self) -> bool {
+    fn remove_parts(&mut self) -> bool {
         let mut is_better = false;
         let mut size = self.best.steps.len().div_ceil(2);
         while size > 0 {
@@ -102,18 +102,18 @@ impl<F: Fn(usize, &Script) -> bool> Shrinking<F> {
         is_better
     }
 
-    fn make_steps_plain(&mut self) -> bool {
+    fn simplify_steps(&mut self) -> bool {
         let mut is_better = false;
         for at in 0..self.best.steps.len() {
             is_better |= self.attempt(|script| script.steps[at].0 = 0);
-            let plainer = plainer(&self.best.steps[at].1);
+            let simpler = simpler(&self.best.steps[at].1);
             is_better |=
-                plainer.into_iter().any(|plain| self.attempt(|script| script.steps[at].1 = plain));
+                simpler.into_iter().any(|plain| self.attempt(|script| script.steps[at].1 = plain));
         }
         is_better
     }
 
-    fn make_visits_plain(&mut self) -> bool {
+    fn simplify_visits(&mut self) -> bool {
         let mut is_better = false;
         let mut least = 0;
         while least < self.best.visits.len() {
@@ -138,25 +138,25 @@ impl<F: Fn(usize, &Script) -> bool> Shrinking<F> {
     }
 }
 
-/// The shortest script found that still fails, and the attempts that led there. An attempt is told
-/// by its number: they come in one order.
+/// Returns the shortest script found that still fails, and the attempts that led to it. The order
+/// of the attempts is fixed, so a number identifies each.
 pub(crate) fn shortest(script: &Script, fails: impl Fn(usize, &Script) -> bool) -> (Script, Path) {
     let mut shrinking = Shrinking { best: script.clone(), attempts: 0, path: Vec::new(), fails };
     loop {
-        let mut is_better = shrinking.leave_out();
-        for plain in PLAINER {
+        let mut is_better = shrinking.remove_parts();
+        for plain in SIMPLER {
             is_better |= shrinking.attempt(plain);
         }
-        is_better |= shrinking.make_steps_plain();
-        is_better |= shrinking.make_visits_plain();
+        is_better |= shrinking.simplify_steps();
+        is_better |= shrinking.simplify_visits();
         if !is_better {
             return (shrinking.best, Path(shrinking.path));
         }
     }
 }
 
-/// The same step, with less in it.
-fn plainer(step: &Step) -> Vec<Step> {
+/// Returns simpler versions of a step.
+fn simpler(step: &Step) -> Vec<Step> {
     match step.clone() {
         Step::Put(count) if count > 1 => vec![Step::Put(1), Step::Put(count / 2)],
         Step::Split(_) | Step::Double => vec![Step::Split(0)],
@@ -187,13 +187,13 @@ fn plainer(step: &Step) -> Vec<Step> {
         Step::Recreate { shards, gap_ms, consumer } => vec![
             Step::Recreate { shards: 1, gap_ms, consumer },
             Step::Recreate { shards, gap_ms: 0, consumer },
-            Step::Recreate { shards, gap_ms, consumer: Meanwhile::Lives },
+            Step::Recreate { shards, gap_ms, consumer: DuringRecreation::Lives },
         ],
         _ => Vec::new(),
     }
 }
 
-const PLAINER: [fn(&mut Script); 22] = [
+const SIMPLER: [fn(&mut Script); 22] = [
     |script| script.setup.fault_rate = 0,
     |script| script.setup.on_demand = false,
     |script| script.setup.shards = 1,

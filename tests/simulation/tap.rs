@@ -1,5 +1,4 @@
-//! Listens to what the listings really told the core: the oracle holds the core to that, not to
-//! what it should have been told.
+//! Reports the actual responses of listings to the oracle, which checks the crate against these.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -14,7 +13,7 @@ use serde_json::Value;
 use crate::id::number;
 use crate::life::Extent;
 use crate::oracle::{Listed, Oracle};
-use crate::requests::Answer;
+use crate::requests::ListResult;
 
 #[derive(Clone)]
 pub(crate) struct Tap<C> {
@@ -28,11 +27,11 @@ struct Line {
     oracle: Arc<Mutex<Oracle>>,
 }
 
-/// A request that is under way, until it is answered or dropped.
-struct UnderWay {
+/// A request in flight. It ends when it is dropped.
+struct InFlight {
     oracle: Arc<Mutex<Oracle>>,
     life: u32,
-    answer: Answer,
+    answer: ListResult,
 }
 
 impl<C> fmt::Debug for Tap<C> {
@@ -60,72 +59,74 @@ impl<C: HttpClient + Clone + 'static> HttpClient for Tap<C> {
 
 impl HttpConnector for Line {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let asked: Value = request
+        let request_body: Value = request
             .body()
             .bytes()
             .and_then(|body| serde_json::from_slice(body).ok())
             .unwrap_or_default();
-        let token = asked["NextToken"].as_str().map(str::to_owned);
-        let extent = if asked["ExclusiveStartShardId"].is_string() {
+        let token = request_body["NextToken"].as_str().map(str::to_owned);
+        let extent = if request_body["ExclusiveStartShardId"].is_string() {
             Extent::Additions
-        } else if asked["ShardFilter"].is_object() {
+        } else if request_body["ShardFilter"].is_object() {
             Extent::Filtered
         } else {
             Extent::Full
         };
         let line = self.clone();
         HttpConnectorFuture::new(async move {
-            let mut under_way = UnderWay::begin(line.oracle, token.is_none().then_some(extent));
+            let mut in_flight = InFlight::begin(line.oracle, token.is_none().then_some(extent));
             let response = line.connector.call(request).await;
             if let Ok(response) = &response {
-                under_way.answer = under_way.hear(response, token.as_deref());
+                in_flight.answer = in_flight.hear(response, token.as_deref());
             }
             response
         })
     }
 }
 
-impl UnderWay {
+impl InFlight {
     fn begin(oracle: Arc<Mutex<Oracle>>, first_page: Option<Extent>) -> Self {
         let life = oracle.lock().unwrap().listing_begins(first_page);
-        Self { oracle, life, answer: Answer::Failed }
+        Self { oracle, life, answer: ListResult::Failed }
     }
 
-    fn hear(&self, response: &HttpResponse, token: Option<&str>) -> Answer {
+    fn hear(&self, response: &HttpResponse, token: Option<&str>) -> ListResult {
         let body =
             response.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
-        let Some(body) = body else { return Answer::Failed };
+        let Some(body) = body else { return ListResult::Failed };
         if !response.status().is_success() {
             return match body["__type"].as_str() {
-                Some("ExpiredNextTokenException") => Answer::ExpiredToken,
-                Some("ResourceNotFoundException") => Answer::NoStream,
-                _ => Answer::Failed,
+                Some("ExpiredNextTokenException") => ListResult::ExpiredToken,
+                Some("ResourceNotFoundException") => ListResult::NoStream,
+                _ => ListResult::Failed,
             };
         }
         let next = &body["NextToken"];
         if !(next.is_null() || next.is_string()) || token.is_some() && token == next.as_str() {
-            return Answer::Failed;
+            return ListResult::Failed;
         }
         let shards: Option<Vec<Listed>> =
             body["Shards"].as_array().and_then(|shards| shards.iter().map(listed).collect());
-        let Some(shards) = shards else { return Answer::Failed };
-        if shards.is_empty() && next.is_null() && self.oracle.lock().unwrap().life.hears_no_shard()
+        let Some(shards) = shards else { return ListResult::Failed };
+        if shards.is_empty()
+            && next.is_null()
+            && self.oracle.lock().unwrap().life.has_listed_no_shard()
         {
-            // A full list without a shard is as good as none.
-            return Answer::NoStream;
+            // A full list without a shard counts as no list.
+            return ListResult::NoStream;
         }
-        self.oracle.lock().unwrap().hear_page(self.life, shards, next.is_null());
-        if next.is_null() { Answer::LastPage } else { Answer::Page }
+        self.oracle.lock().unwrap().receive_page(self.life, shards, next.is_null());
+        if next.is_null() { ListResult::LastPage } else { ListResult::Page }
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.oracle.lock().unwrap().listing_ends(self.life, self.answer);
     }
 }
 
-/// None for a shard that cannot be: then the core refuses the whole list.
+/// Parses a shard. Returns `None` for an invalid one, with which the crate rejects the whole list.
 fn listed(shard: &Value) -> Option<Listed> {
     let index = number(shard["ShardId"].as_str()?)?;
     let parents: Vec<_> = ["ParentShardId", "AdjacentParentShardId"]

@@ -13,22 +13,23 @@ use kinesis_shards::{StartAt, StreamId, all_shards, try_all_shards};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::consumer::{Consumer, Draining, Pipeline, Shards};
+use crate::consumer::{Consumer, Draining, Shards};
 use crate::id::{Id, number};
 use crate::latest::LatestTap;
 use crate::member::Rules;
 use crate::oracle::Oracle;
+use crate::pipeline::Pipeline;
 use crate::rates;
 use crate::script::{
-    ITERATOR, LISTING, Meanwhile, READING, Reading, Script, Setup, Start, Step, Trouble, kinds_of,
+    DuringRecreation, ITERATOR, LISTING, READING, Reading, STREAM, Script, ScriptedFault, Setup,
+    Start, Step, kinds_of,
 };
 use crate::tap::Tap;
 
-pub(crate) const STREAM: &str = "orders";
 const KEYS: u64 = 8;
 const DAY: Duration = Duration::from_hours(24);
 
-/// What one simulation came to.
+/// The outcome of one simulation.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) violation: Option<String>,
@@ -58,7 +59,7 @@ pub(crate) struct World {
 }
 
 pub(crate) fn play(script: &Script) -> Outcome {
-    // The core and the SDK draw from this thread's generator.
+    // The crate and the SDK draw from this thread's generator.
     fastrand::seed(script.seed);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -87,11 +88,11 @@ impl World {
             .build();
         let stream = create(&kinesis, setup, setup.shards);
         let is_listing_fault = |step: &Step| matches!(step, Step::Fault(LISTING, ..));
-        let calm =
+        let is_reliable =
             setup.fault_rate == 0 && !script.steps.iter().any(|(_, step)| is_listing_fault(step));
         let poll_interval = Duration::from_millis(setup.poll_ms);
-        // While a consumer takes its time over what one stream of all shards gave, nothing is
-        // polled; over a record, until all of its page are taken.
+        // While a consumer processes an item of the stream of all shards, nothing is polled.
+        // Records are processed one by one, for a whole page.
         let a_page = script
             .visits
             .first()
@@ -102,7 +103,7 @@ impl World {
             Reading::Own | Reading::EachShard => 0,
         };
         let slack = Duration::from_millis(1 + takes);
-        let rules = Rules { poll_interval, calm, slack, suspended: Vec::new() };
+        let rules = Rules { poll_interval, is_reliable, slack, suspended: Vec::new() };
         let oracle = Arc::new(Mutex::new(Oracle::new(setup.on_drop, rules, setup.sdk_retries)));
         let timeouts =
             TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
@@ -153,7 +154,7 @@ impl World {
     }
 
     async fn run(&mut self) -> Option<String> {
-        self.look();
+        self.update_truth();
         for (wait, step) in std::mem::take(&mut self.script.steps) {
             sleep(Duration::from_millis(wait)).await;
             self.step(step).await;
@@ -175,40 +176,40 @@ impl World {
                 self.stream.expire(shard.shard_id());
             }
         }
-        self.look();
-        self.settle("once all closed shards had expired").await
+        self.update_truth();
+        self.settle("after all closed shards expired").await
     }
 
     fn violation(&self) -> Option<String> {
         self.oracle.lock().unwrap().violation.clone()
     }
 
-    /// Waits until nothing is left to be done, and two full lists have seen that; gives what was
-    /// violated.
+    /// Waits until no work is pending and three more full lists were received. Returns the
+    /// violation.
     async fn settle(&mut self, when: &str) -> Option<String> {
         let setup = &self.script.setup;
         let full_lists = || self.oracle.lock().unwrap().life.full_lists();
         let enough = full_lists() + 3;
-        let patience =
+        let limit =
             Duration::from_mins(5) + Duration::from_millis(4 * (setup.full_ms + setup.poll_ms));
         let begun = Instant::now();
         loop {
             if let Some(violation) = self.violation() {
                 return Some(violation);
             }
-            let left = self.oracle.lock().unwrap().unsettled();
+            let left = self.oracle.lock().unwrap().pending_work();
             if left.is_none() && full_lists() >= enough {
                 return None;
             }
-            if begun.elapsed() > patience {
-                let left = left.unwrap_or_else(|| "there are no more full listings".to_owned());
-                return Some(format!("{when}, after {patience:?}: {left}"));
+            if begun.elapsed() > limit {
+                let left = left.unwrap_or_else(|| "full listings have stopped".to_owned());
+                return Some(format!("{when}, after {limit:?}: {left}"));
             }
             sleep(Duration::from_millis(500)).await;
         }
     }
 
-    /// Drops everything, and looks at what is left.
+    /// Drops everything, and checks that nothing is left.
     async fn end(mut self, begun: Instant, violation: Option<String>) -> Outcome {
         let simulated = begun.elapsed();
         let leak = self.stop().await;
@@ -221,7 +222,7 @@ impl World {
                 *faults.entry(name).or_default() += 1;
             }
         }
-        let too_often = {
+        let rate_violation = {
             let oracle = self.oracle.lock().unwrap();
             rates::check(&requests, &oracle.offered, &oracle.recreated, begun)
         };
@@ -232,7 +233,7 @@ impl World {
         let leak = leak.or_else(|| (held > 0).then(|| format!("{held} requests are left")));
         let oracle = oracle.lock().unwrap();
         Outcome {
-            violation: violation.or(too_often).or(leak),
+            violation: violation.or(rate_violation).or(leak),
             digest: oracle.digest,
             shards: oracle.truth.len() as u64,
             offers: oracle.offers() as u64,
@@ -279,49 +280,50 @@ impl World {
                 let shards = self.stream.shards();
                 let id = |pick: usize| shards[pick % shards.len()].shard_id().to_owned();
                 let fault = match trouble {
-                    Trouble::Plain(fault) => fault,
-                    Trouble::Omit(pick) => Fault::OmitShard(id(pick)),
-                    Trouble::StillOpen(pick) => Fault::ParentStillOpen(id(pick)),
-                    Trouble::NoChildren(pick) => Fault::NoChildrenYet(id(pick)),
+                    ScriptedFault::Plain(fault) => fault,
+                    ScriptedFault::Omit(pick) => Fault::OmitShard(id(pick)),
+                    ScriptedFault::StillOpen(pick) => Fault::ParentStillOpen(id(pick)),
+                    ScriptedFault::NoChildren(pick) => Fault::NoChildrenYet(id(pick)),
                 };
                 self.kinesis.fail_times(operation, times.into(), fault);
             }
-            Step::Calm => self.kinesis.clear_faults(),
+            Step::ClearFaults => self.kinesis.clear_faults(),
             Step::Recreate { shards, gap_ms, consumer } => {
                 self.recreate(shards, gap_ms, consumer).await;
             }
             change => self.change(&change),
         }
-        self.look();
+        self.update_truth();
     }
 
-    async fn recreate(&mut self, shards: u32, gap_ms: u64, meanwhile: Meanwhile) {
-        let restarts = meanwhile != Meanwhile::Lives || self.script.setup.reading.is_of_all();
+    async fn recreate(&mut self, shards: u32, gap_ms: u64, meanwhile: DuringRecreation) {
+        let restarts =
+            meanwhile != DuringRecreation::Lives || self.script.setup.reading.reads_all();
         let was_running = self.pipeline.is_some();
         if was_running && restarts {
             self.stop_cleanly().await;
         } else if self.oracle.lock().unwrap().life.is_resuming() {
-            // What `resume` says of the old stream would be believed of the new one: the
-            // documentation warns of that.
+            // `resume` would apply the progress of the old stream to the new one, as its
+            // documentation warns.
             return;
         }
         self.stream.delete();
         self.oracle.lock().unwrap().delete(self.kinesis.now());
-        let begins_early = was_running && meanwhile == Meanwhile::WaitsForIt;
+        let begins_early = was_running && meanwhile == DuringRecreation::RestartsEarly;
         if begins_early {
             self.begin();
-            self.oracle.lock().unwrap().rules.calm = false;
+            self.oracle.lock().unwrap().rules.is_reliable = false;
         }
         sleep(Duration::from_millis(gap_ms)).await;
         create(&self.kinesis, &self.script.setup, shards);
-        self.look();
+        self.update_truth();
         if was_running && restarts && !begins_early {
             self.begin();
         }
     }
 
-    /// Looks at what is true now; what has expired is no longer owed.
-    fn look(&self) {
+    /// Updates the truth. Expired records are no longer owed.
+    fn update_truth(&self) {
         let (shards, now) = (self.stream.shards(), self.kinesis.now());
         let mut oracle = self.oracle.lock().unwrap();
         let gone = oracle.truth.update(&shards, now);
@@ -386,22 +388,21 @@ impl World {
         }
     }
 
-    /// Ends the consumer's life: where its script says, or else after a second. Gives what is left
-    /// of it.
+    /// Ends the life of the consumer at the poll of its script, or after a second. Returns what is
+    /// left of it.
     async fn stop(&mut self) -> Option<String> {
         let mut pipeline = self.pipeline.take()?;
         if timeout(Duration::from_secs(1), &mut pipeline).await.is_err() {
             pipeline.abort();
-            // An error is that it was aborted.
+            // The task ends with an error because it was aborted.
             let _ = pipeline.await;
         }
-        // Its tasks are aborted; once the clock moves they are gone.
+        // Aborted tasks are gone once the clock advances.
         sleep(Duration::from_millis(1)).await;
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let readers = Arc::strong_count(&self.consumer) - 1;
         let is_left = tasks > 0 || readers > 0 || !self.consumer.readers.lock().unwrap().is_empty();
-        is_left
-            .then(|| format!("{tasks} tasks and {readers} readers are left of a consumer's life"))
+        is_left.then(|| format!("{tasks} tasks and {readers} readers outlive their consumer"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the stream changes.
+//! The changes of the stream.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use kinesis_shards::testing::FakeStream;
 use crate::script::Step;
 use crate::world::World;
 
-/// So that a script stays small enough to be read.
-const MOST_OPEN: usize = 8;
-const MOST_SHARDS: usize = 40;
+/// Bounds that keep a script small enough to be read.
+const MAX_OPEN: usize = 8;
+const MAX_SHARDS: usize = 40;
 
 impl World {
     pub(crate) fn change(&self, step: &Step) {
         let stream = &self.stream;
         let open = in_order(stream);
-        let room = open.len() < MOST_OPEN && stream.shards().len() < MOST_SHARDS;
+        let room = open.len() < MAX_OPEN && stream.shards().len() < MAX_SHARDS;
         let count = u32::try_from(open.len()).unwrap_or(u32::MAX);
         match *step {
             Step::Split(pick) if room => {
@@ -29,14 +29,14 @@ impl World {
             Step::Scale(pick) if room => {
                 let least = open.len().div_ceil(2);
                 let target = least + pick % (2 * open.len() - least + 1);
-                if target != open.len() && target <= MOST_OPEN {
+                if target != open.len() && target <= MAX_OPEN {
                     stream.update_shard_count(u32::try_from(target).unwrap_or(count));
                 }
             }
-            Step::Double if 2 * open.len() <= MOST_OPEN && self.is_on_demand() => {
+            Step::Double if 2 * open.len() <= MAX_OPEN && self.is_on_demand() => {
                 stream.double();
             }
-            Step::Double if 2 * open.len() <= MOST_OPEN => stream.update_shard_count(2 * count),
+            Step::Double if 2 * open.len() <= MAX_OPEN => stream.update_shard_count(2 * count),
             Step::Storm(changes, seed) => {
                 let mut rng = Rng::with_seed(seed);
                 for _ in 0..changes {
@@ -54,7 +54,7 @@ impl World {
     }
 }
 
-/// The open shards, neighbours beside each other.
+/// Returns the open shards in the order of their hash keys.
 fn in_order(stream: &FakeStream) -> Vec<String> {
     let open = stream.open_shards();
     let shards = stream.shards();

@@ -1,4 +1,4 @@
-//! The suite that any store passes, on each store and the real thing behind it.
+//! The checks that every store passes, on each back end.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,14 +8,14 @@ use kinesis_shards::testing::check_store_reopened;
 use kinesis_shards::{DynamoDbStore, StreamId};
 use tokio::sync::Mutex;
 
+use crate::backend::{self, Backend};
 use crate::place::Place;
-use crate::stores::{self, Kept};
 
-pub(crate) async fn run(kept: Kept) -> Result<(), String> {
-    let place = Place::new(kept).await?;
-    match kept {
-        Kept::Ministack | Kept::Moto => {
-            let client = stores::dynamodb(place.name());
+pub(crate) async fn run(backend: Backend) -> Result<(), String> {
+    let place = Place::new(backend).await?;
+    match backend {
+        Backend::Ministack | Backend::Moto => {
+            let client = backend::dynamodb(place.name());
             check_store_reopened(async || Tables {
                 client: client.clone(),
                 stores: Mutex::default(),
@@ -24,23 +24,23 @@ pub(crate) async fn run(kept: Kept) -> Result<(), String> {
             .await;
         }
         _ => {
-            let open = async || kept.open(place.name()).await.expect("it opens");
+            let open = async || backend.open(place.name()).await.expect("the store opens");
             check_store_reopened(open).await;
         }
     }
     Ok(())
 }
 
-/// A table for each stream: one table is for one.
+/// A table for each stream, because a table holds the checkpoints of one stream.
 struct Tables {
     client: aws_sdk_dynamodb::Client,
     stores: Mutex<HashMap<String, DynamoDbStore>>,
-    /// The streams and shards that were saved, and not forgotten.
+    /// The streams and shards that were saved and not forgotten.
     saved: Mutex<HashSet<(String, String)>>,
 }
 
 impl Tables {
-    /// The store of a stream has loaded before it saves, as a consumer's has.
+    /// Returns the store of a stream, which has loaded once, as that of a consumer has.
     async fn of(&self, stream: &StreamId) -> Result<DynamoDbStore, StoreError> {
         let mut stores = self.stores.lock().await;
         if let Some(store) = stores.get(stream.as_str()) {

@@ -1,5 +1,5 @@
-//! The consumer: a process of its own. It writes a line for all that it does, before it does it or
-//! once it is done, so that who kills it knows the most that can be known.
+//! The consumer process. It prints a line for each event, so that the process that kills it knows
+//! as much as possible.
 
 use std::io::{Read, Write};
 use std::process::ExitCode;
@@ -9,20 +9,21 @@ use futures::TryStreamExt;
 use kinesis_shards::checkpoint::{CheckpointEventKind, CheckpointOptions, StoreError};
 use kinesis_shards::{Checkpoints, ReadOptions, ShardStreamExt, all_shards};
 
+use crate::backend::Backend;
 use crate::client::local_client;
-use crate::stores::Kept;
 
-/// Longer than any request takes, on whatever machine.
-const SLOW: Duration = Duration::from_mins(10);
+/// Longer than any request takes on a busy machine.
+const TIMEOUT: Duration = Duration::from_mins(10);
 
-/// What it is told, by one variable of its environment.
+/// The orders of a consumer, which an environment variable holds.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) kinesis: u16,
     pub(crate) stream: String,
-    pub(crate) kept: Kept,
+    pub(crate) backend: Backend,
     pub(crate) place: String,
-    /// Zero: one record after the other, each acknowledged by taking the next.
+    /// The number of records in flight. Zero takes records one by one, each acknowledged by the
+    /// next.
     pub(crate) concurrency: usize,
 }
 
@@ -36,20 +37,20 @@ impl Order {
         Some(Self {
             kinesis: word().parse().expect("a port"),
             stream: word(),
-            kept: Kept::from_name(&word()).expect("a store"),
+            backend: Backend::from_name(&word()).expect("a store"),
             place: word(),
             concurrency: word().parse().expect("a number"),
         })
     }
 
     pub(crate) fn to_env(&self) -> String {
-        let Self { kinesis, stream, kept, place, concurrency } = self;
-        format!("{kinesis}\t{stream}\t{kept}\t{place}\t{concurrency}")
+        let Self { kinesis, stream, backend, place, concurrency } = self;
+        format!("{kinesis}\t{stream}\t{backend}\t{place}\t{concurrency}")
     }
 }
 
-/// A line is out once this returns: a pipe outlives who wrote into it.
-fn say(line: &str) {
+/// Prints a line. The pipe keeps it even if the process is killed right after.
+fn print(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(format!("{line}\n").as_bytes());
     let _ = out.flush();
@@ -60,7 +61,7 @@ pub(crate) fn main(order: &Order) -> ExitCode {
     match runtime.block_on(consume(order)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error {error}"));
+            print(&format!("error {error}"));
             ExitCode::FAILURE
         }
     }
@@ -70,31 +71,31 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
     let options = CheckpointOptions::new()
         .save_interval(Duration::from_millis(40))
         .save_records(25)
-        // A store of a busy machine is slow: it does not fail.
-        .save_timeout(SLOW)
+        // A store on a busy machine may be slow.
+        .save_timeout(TIMEOUT)
         .on_event(|event| match &event.kind {
             CheckpointEventKind::Saved { checkpoint, .. } => {
-                say(&format!("saved {} {checkpoint}", event.shard_id));
+                print(&format!("saved {} {checkpoint}", event.shard_id));
             }
-            CheckpointEventKind::SaveFailed { error, .. } => say(&format!("failed {error}")),
-            CheckpointEventKind::Gap { .. } => say(&format!("gap {:?}", event.kind)),
+            CheckpointEventKind::SaveFailed { error, .. } => print(&format!("failed {error}")),
+            CheckpointEventKind::Gap { .. } => print(&format!("gap {:?}", event.kind)),
             _ => {}
         });
-    let store = order.kept.open(&order.place).await?;
+    let store = order.backend.open(&order.place).await?;
     let checkpoints = Checkpoints::load_with(store, order.stream.as_str(), options).await?;
     for (shard, _) in checkpoints.progress() {
         if let Some(checkpoint) = checkpoints.get(&shard) {
-            say(&format!("loaded {shard} {checkpoint}"));
+            print(&format!("loaded {shard} {checkpoint}"));
         }
     }
-    say("started");
-    // Its parent closes its input: that is the order to stop.
+    print("started");
+    // The parent process closes stdin to stop the consumer.
     let stop = tokio::spawn({
         let checkpoints = checkpoints.clone();
         async move {
             let _ =
                 tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
-            checkpoints.shutdown(SLOW).await
+            checkpoints.shutdown(TIMEOUT).await
         }
     });
     let client = local_client(order.kinesis);
@@ -110,32 +111,32 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
     if order.concurrency == 0 {
         let mut records = records.auto_ack();
         while let Some(record) = records.try_next().await? {
-            tell("delivered", &record);
+            print_record("delivered", &record);
             work().await;
-            // Taking the next acknowledges it.
-            tell("done", &record);
+            // Asking for the next record acknowledges this one.
+            print_record("done", &record);
         }
     } else {
         let work = records.map_ok(|record| async {
-            tell("delivered", &record);
+            print_record("delivered", &record);
             work().await;
-            tell("done", &record);
+            print_record("done", &record);
             record.ack();
             Ok(())
         });
         work.try_buffer_unordered(order.concurrency).try_collect::<()>().await?;
     }
-    let stopped = stop.await?;
-    say(&format!("stopped {} {stopped}", stopped.is_complete()));
+    let report = stop.await?;
+    print(&format!("stopped {} {report}", report.is_complete()));
     Ok(())
 }
 
-fn tell(what: &str, record: &kinesis_shards::Record) {
+fn print_record(what: &str, record: &kinesis_shards::Record) {
     let data = String::from_utf8_lossy(record.data());
-    say(&format!("{what} {} {} {data}", record.shard_id(), record.sequence_number()));
+    print(&format!("{what} {} {} {data}", record.shard_id(), record.sequence_number()));
 }
 
-/// What a record costs: mostly nothing.
+/// Processes a record, which takes no time in most cases.
 async fn work() {
     if fastrand::u32(..20) == 0 {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(..40))).await;

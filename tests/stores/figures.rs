@@ -1,30 +1,30 @@
-//! What was seen of all lives, and what it came to.
+//! The check of the lines that all lives of the consumer print, and its figures.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use kinesis_shards::checkpoint::Checkpoint;
 
-/// Reads the lines of the consumer, life after life.
+/// The events of all lives so far.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// By key, how many of its records have come, in order.
+    /// The number of records delivered of each key, in order.
     by_key: BTreeMap<usize, usize>,
-    /// The same of this life: the number that is to come next.
+    /// The number of the next record of each key in this life.
     by_key_in_life: BTreeMap<usize, usize>,
-    /// The records that were processed, as was said before they were acknowledged.
+    /// The records that were processed, noted before they were acknowledged.
     done: HashSet<String>,
-    /// Those that have come and were not, by shard: their sequence numbers, in their order.
+    /// The sequence numbers of the records delivered but not processed, by shard.
     undone: HashMap<String, BTreeSet<(usize, String)>>,
-    /// Where each record was: its shard and sequence number.
+    /// The shard and the sequence number of each record.
     at: HashMap<String, (String, String)>,
-    /// What the store has confirmed of each shard.
+    /// The checkpoint of each shard that the store has confirmed.
     saved: HashMap<String, Checkpoint>,
-    /// The same, as of the start of this life, or later: what the store has told this life.
+    /// The checkpoint of each shard as this life has loaded it.
     saved_before: HashMap<String, Checkpoint>,
-    /// The shards of which it has told.
+    /// The shards that this life has loaded.
     loaded: HashSet<String>,
-    /// Records that came in an earlier life and are not saved: they are to come again in this one.
+    /// The records of earlier lives that are not saved, so this life must repeat them.
     due_again: HashSet<String>,
     repeated_in_life: usize,
     pub(crate) figures: Figures,
@@ -33,13 +33,13 @@ pub(crate) struct Seen {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) kills: usize,
-    /// Before the consumer had read anything.
+    /// Kills before the first record.
     pub(crate) early: usize,
     pub(crate) written: usize,
     pub(crate) lost: usize,
     pub(crate) delivered: usize,
     pub(crate) repeated: usize,
-    pub(crate) most_repeated: usize,
+    pub(crate) max_repeated: usize,
     pub(crate) saves: usize,
     pub(crate) splits: usize,
     pub(crate) merges: usize,
@@ -54,7 +54,7 @@ impl Seen {
         self.repeated_in_life = 0;
     }
 
-    /// The next lines of this life, in order.
+    /// Checks the next lines of this life, in order.
     pub(crate) fn lines(&mut self, lines: &[String]) -> Result<(), String> {
         for line in lines {
             let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -68,12 +68,12 @@ impl Seen {
                 "saved" => {
                     self.figures.saves += 1;
                     let (shard, checkpoint) = checkpoint(rest)?;
-                    self.is_done_up_to(&shard, &checkpoint)?;
+                    self.check_processed(&shard, &checkpoint)?;
                     self.saved.insert(shard, checkpoint);
                 }
                 "done" => self.is_done(rest)?,
-                "delivered" => self.repeated_in_life += usize::from(self.delivered(rest)?),
-                _ => return Err(format!("the consumer said: {line}")),
+                "delivered" => self.repeated_in_life += usize::from(self.check_delivered(rest)?),
+                _ => return Err(format!("the consumer printed: {line}")),
             }
         }
         Ok(())
@@ -81,26 +81,26 @@ impl Seen {
 
     pub(crate) fn end_life(&mut self) {
         self.figures.repeated += self.repeated_in_life;
-        self.figures.most_repeated = self.figures.most_repeated.max(self.repeated_in_life);
+        self.figures.max_repeated = self.figures.max_repeated.max(self.repeated_in_life);
     }
 
-    /// The store has told how far a shard was: as far as it had confirmed, or further, if its last
-    /// confirmation came to nobody.
+    /// Checks a loaded checkpoint: the last one that the store has confirmed, or a later one whose
+    /// confirmation was lost.
     fn loaded(&mut self, shard: String, checkpoint: Checkpoint) -> Result<(), String> {
         let confirmed = self.saved_before.get(&shard);
         if let Some(confirmed) = confirmed.filter(|confirmed| place(confirmed) > place(&checkpoint))
         {
-            return Err(format!("{shard}: {confirmed} was confirmed, and {checkpoint} loaded"));
+            return Err(format!("{shard}: {confirmed} was confirmed, but {checkpoint} was loaded"));
         }
-        self.is_done_up_to(&shard, &checkpoint)?;
+        self.check_processed(&shard, &checkpoint)?;
         self.loaded.insert(shard.clone());
         self.saved.insert(shard.clone(), checkpoint.clone());
         self.saved_before.insert(shard, checkpoint);
         Ok(())
     }
 
-    /// What is kept of a shard is never further than what was processed of it.
-    fn is_done_up_to(&self, shard: &str, checkpoint: &Checkpoint) -> Result<(), String> {
+    /// Checks that a checkpoint does not pass an unprocessed record.
+    fn check_processed(&self, shard: &str, checkpoint: &Checkpoint) -> Result<(), String> {
         let Some((len, number)) = self.undone.get(shard).and_then(BTreeSet::first) else {
             return Ok(());
         };
@@ -113,7 +113,7 @@ impl Seen {
         };
         if is_passed {
             return Err(format!(
-                "{shard}: {checkpoint} was saved, and record {number} was not done"
+                "{shard}: {checkpoint} was saved, but record {number} was not processed"
             ));
         }
         Ok(())
@@ -129,12 +129,12 @@ impl Seen {
         Ok(())
     }
 
-    /// It has told of all shards.
+    /// Checks that this life has loaded every shard.
     fn started(&mut self) -> Result<(), String> {
-        // Nothing is ever forgotten here: the server lists closed shards for ever.
+        // No shard is ever forgotten here, because the server lists closed shards forever.
         if let Some(shard) = self.saved_before.keys().find(|shard| !self.loaded.contains(*shard)) {
             return Err(format!(
-                "{shard}: {} was confirmed, and nothing loaded",
+                "{shard}: {} was confirmed, but nothing was loaded",
                 self.saved_before[shard]
             ));
         }
@@ -143,7 +143,7 @@ impl Seen {
         Ok(())
     }
 
-    /// The store was known to keep the record when this life began.
+    /// Returns whether the record was saved when this life began.
     fn was_saved(&self, shard: &str, sequence_number: &str) -> bool {
         match self.saved_before.get(shard) {
             Some(Checkpoint::After { sequence_number: saved, .. }) => {
@@ -154,8 +154,8 @@ impl Seen {
         }
     }
 
-    /// True if it has come before.
-    fn delivered(&mut self, rest: &str) -> Result<bool, String> {
+    /// Checks a delivered record. Returns whether it was delivered before.
+    fn check_delivered(&mut self, rest: &str) -> Result<bool, String> {
         let words: Vec<_> = rest.split(' ').collect();
         let [shard, sequence_number, data] = words[..] else {
             return Err(format!("delivered {rest}"));
@@ -163,47 +163,45 @@ impl Seen {
         self.figures.delivered += 1;
         if self.was_saved(shard, sequence_number) {
             let saved = &self.saved_before[shard];
-            return Err(format!(
-                "{data} of {shard} came again, though {saved} was confirmed before"
-            ));
+            return Err(format!("{data} of {shard} was repeated, although {saved} was confirmed"));
         }
         let (key, number) = data.split_once(':').ok_or(data)?;
         let key: usize = key.parse().map_err(|_| data.to_owned())?;
         let number: usize = number.parse().map_err(|_| data.to_owned())?;
-        // What comes of a key in one life comes without a gap, also what has come before.
+        // Within a life the records of a key have no gap, whether they are repeated or not.
         let next = self.by_key_in_life.insert(key, number + 1).unwrap_or(number);
         if number != next {
-            return Err(format!("key {key}: {number} came, in the place of {next}"));
+            return Err(format!("key {key}: {number} was delivered instead of {next}"));
         }
         if !self.done.contains(data) {
             let undone = self.undone.entry(shard.to_owned()).or_default();
             undone.insert((sequence_number.len(), sequence_number.to_owned()));
         }
-        let come = self.by_key.entry(key).or_default();
-        if number > *come {
-            return Err(format!("key {key}: {number} came, but {come} did not"));
+        let delivered = self.by_key.entry(key).or_default();
+        if number > *delivered {
+            return Err(format!("key {key}: {number} was delivered, but {delivered} was not"));
         }
-        let is_new = number == *come;
-        *come += usize::from(is_new);
+        let is_new = number == *delivered;
+        *delivered += usize::from(is_new);
         let at = (shard.to_owned(), sequence_number.to_owned());
         let was = self.at.entry(data.to_owned()).or_insert_with(|| at.clone());
         if *was != at {
-            return Err(format!("{data} came as {was:?} and as {at:?}"));
+            return Err(format!("{data} was delivered as {was:?} and as {at:?}"));
         }
         self.due_again.remove(data);
         Ok(!is_new)
     }
 
-    /// How many are to come again in this life and have not.
+    /// Returns the number of records that this life must still repeat.
     pub(crate) fn due_again(&self) -> usize {
         self.due_again.len()
     }
 
-    pub(crate) fn come(&self) -> usize {
+    pub(crate) fn delivered(&self) -> usize {
         self.by_key.values().sum()
     }
 
-    /// Of what was written, by key: how many were never done.
+    /// Returns how many of the records written were never processed.
     pub(crate) fn lost(&self, by_key: &[usize]) -> usize {
         let records = by_key.iter().enumerate();
         let records =
@@ -212,13 +210,13 @@ impl Seen {
     }
 }
 
-/// A shard, and its checkpoint.
+/// Parses a shard and its checkpoint.
 fn checkpoint(words: &str) -> Result<(String, Checkpoint), String> {
     let (shard, checkpoint) = words.split_once(' ').ok_or(words)?;
     Ok((shard.to_owned(), checkpoint.parse().map_err(|error| format!("{words}: {error}"))?))
 }
 
-/// To compare checkpoints of one shard by.
+/// Returns a sort key of the checkpoints of one shard.
 fn place(checkpoint: &Checkpoint) -> (u8, usize, &str) {
     match checkpoint {
         Checkpoint::Start(_) => (0, 0, ""),
@@ -236,15 +234,16 @@ impl fmt::Display for Figures {
             lost,
             delivered,
             repeated,
-            most_repeated,
+            max_repeated,
             saves,
             splits,
             merges,
         } = self;
         write!(
             f,
-            "{kills} kills ({early} before the first record), {splits} splits, {merges} merges; {written} records, lost {lost}, \
-             delivered {delivered} times, {repeated} of them again (at most {most_repeated} in one life); {saves} saves confirmed"
+            "{kills} kills ({early} before the first record), {splits} splits, {merges} merges; \
+             {written} records, {lost} lost; {delivered} deliveries, {repeated} of them repeated \
+             (at most {max_repeated} in one life); {saves} saves confirmed"
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Many lives of the consumer, all but the last of them killed.
+//! Many lives of the consumer. Each is killed, except the last.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::backend::Backend;
 use crate::client::local_client;
 use crate::consumer::Order;
 use crate::figures::{Figures, Seen};
@@ -16,20 +17,19 @@ use crate::kind::Kind;
 use crate::place::Place;
 use crate::process::Process;
 use crate::producer::{Producer, Written, create, one_to_each};
-use crate::stores::Kept;
 
 const KILLS: u64 = 25;
-/// How often a process is killed that makes the file.
+/// The number of processes killed while they create the file.
 const FIRST_OPENS: usize = 20;
-/// A consumer that is silent for longer hangs. It says something every second or so.
-const PATIENCE: Duration = Duration::from_mins(10);
+/// The limit for a consumer that hangs. It prints a line every second or so.
+const LINE_TIMEOUT: Duration = Duration::from_mins(10);
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-/// A consumer that runs. Dropping it kills it.
+/// A running consumer. Dropping it kills the process.
 struct Consumer {
     child: Child,
     lines: mpsc::Receiver<String>,
@@ -44,7 +44,7 @@ impl Consumer {
             .stdout(Stdio::piped())
             .spawn();
         let mut child = child.map_err(|error| format!("the consumer did not start: {error}"))?;
-        let out = child.stdout.take().ok_or("it has no output")?;
+        let out = child.stdout.take().ok_or("the consumer has no stdout")?;
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
@@ -55,29 +55,29 @@ impl Consumer {
     }
 
     fn next_line(&self) -> Result<Option<String>, String> {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(LINE_TIMEOUT) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err("the consumer has ended".to_owned()),
+            Err(RecvTimeoutError::Disconnected) => Err("the consumer ended".to_owned()),
         }
     }
 
-    /// What it says until it has started.
+    /// Returns its lines until it has started.
     fn started(&self) -> Result<Vec<String>, String> {
         self.until("started")
     }
 
-    /// What it says up to the first line that begins so.
-    fn until(&self, what: &str) -> Result<Vec<String>, String> {
+    /// Returns its lines up to the first one that begins with `prefix`.
+    fn until(&self, prefix: &str) -> Result<Vec<String>, String> {
         let mut lines: Vec<String> = Vec::new();
-        while lines.last().is_none_or(|line| !line.starts_with(what)) {
+        while lines.last().is_none_or(|line| !line.starts_with(prefix)) {
             let line = self.next_line().map_err(|error| format!("{error}: {:?}", lines.last()))?;
-            lines.push(line.ok_or_else(|| format!("{what} was not said"))?);
+            lines.push(line.ok_or_else(|| format!("no line {prefix}"))?);
         }
         Ok(lines)
     }
 
-    /// SIGKILL; gives what else it had said.
+    /// Kills the process with SIGKILL and returns its last lines.
     fn kill(mut self) -> Vec<String> {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -92,31 +92,30 @@ impl Drop for Consumer {
     }
 }
 
-pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
+pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
     let kills = number_from("CRASHES").unwrap_or(KILLS);
     let random = number_from("CRASHES_SEED").unwrap_or(0);
     let mut rng = Rng::with_seed(random);
     let kinesis = Process::start(Kind::Kinesalite).await?;
-    let place = Place::new(kept).await?;
+    let place = Place::new(backend).await?;
     let client = local_client(kinesis.port);
     create(&client, "crashes", 2).await?;
 
     let order = |concurrency| Order {
         kinesis: kinesis.port,
         stream: "crashes".to_owned(),
-        kept,
+        backend,
         place: place.name().to_owned(),
         concurrency,
     };
-    if kept == Kept::File {
+    if backend == Backend::File {
         first_opens(&place, &order, &mut rng)?;
     }
     let mut seen = Seen::default();
     let producer = Producer::start(&client, "crashes", random);
     for _ in 0..kills {
         let consumer = Consumer::start(&order([0, 1, 8][rng.usize(..3)]))?;
-        // Now and then in its start, or soon after it; otherwise while it reads, however long it
-        // takes until then.
+        // Killed during its start, soon after it, or while it reads, however long the start takes.
         let (mut lines, after) = match rng.u32(..5) {
             0 => (Vec::new(), rng.u64(..120)),
             1 => (consumer.started()?, rng.u64(..200)),
@@ -139,57 +138,59 @@ pub(crate) async fn many(kept: Kept) -> Result<Figures, String> {
     Ok(seen.figures)
 }
 
-/// The last life reads what is left, and is stopped while its last records are in flight.
+/// Runs the last life, which reads the rest and is stopped while its last records are in flight.
 fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), String> {
     let total: usize = written.by_key.iter().sum();
     let mut consumer = Consumer::start(order)?;
     seen.begin_life();
     let mut has_started = false;
-    while !has_started || seen.come() < total || seen.due_again() > 0 {
+    while !has_started || seen.delivered() < total || seen.due_again() > 0 {
         let Some(line) = consumer.next_line()? else {
-            let (come, again) = (seen.come(), seen.due_again());
-            return Err(format!("{come} of {total} records came, and {again} did not come again"));
+            let (delivered, due) = (seen.delivered(), seen.due_again());
+            return Err(format!(
+                "{delivered} of {total} records were delivered, and {due} were not repeated"
+            ));
         };
         has_started |= line == "started";
         seen.lines(&[line])?;
     }
-    // Its input ends: it stops.
+    // The end of its stdin stops it.
     drop(consumer.child.stdin.take());
     let lines: Vec<_> = consumer.lines.iter().collect();
-    let stopped = lines.iter().any(|line| line.starts_with("stopped true"));
+    let is_complete = lines.iter().any(|line| line.starts_with("stopped true"));
     seen.lines(&lines)?;
     seen.end_life();
-    if !stopped {
-        return Err(format!("it did not stop as it should: {:?}", lines.last()));
+    if !is_complete {
+        return Err(format!("the shutdown was not complete: {:?}", lines.last()));
     }
     seen.figures.lost = seen.lost(&written.by_key);
     if seen.figures.lost > 0 {
-        return Err(format!("{} of {total} records were never done", seen.figures.lost));
+        return Err(format!("{} of {total} records were never processed", seen.figures.lost));
     }
     Ok(())
 }
 
-/// One more: nothing comes but what was written since, to each open shard. What comes again of a
-/// shard or of its ancestors comes before that.
+/// Runs one more life, which must deliver only the records written since, one for each open shard.
+/// A repeated record of a shard or of its ancestors would come before that.
 fn only_these_are_left(seen: &mut Seen, order: &Order, records: Vec<String>) -> Result<(), String> {
     let consumer = Consumer::start(order)?;
     let mut left: BTreeSet<String> = records.into_iter().collect();
     seen.begin_life();
     while !left.is_empty() {
         let Some(line) = consumer.next_line()? else {
-            return Err(format!("{left:?} did not come"));
+            return Err(format!("{left:?} were not delivered"));
         };
         if line.starts_with("delivered")
             && !line.rsplit(' ').next().is_some_and(|record| left.remove(record))
         {
-            return Err(format!("after a complete stop it still {line}"));
+            return Err(format!("after a complete shutdown: {line}"));
         }
         seen.lines(&[line])?;
     }
     Ok(())
 }
 
-/// Kills while the file is made: whatever is left of that, the next process opens it.
+/// Kills processes while they create the file. The next process must open what is left.
 fn first_opens(
     place: &Place,
     order: &impl Fn(usize) -> Order,

@@ -1,20 +1,20 @@
-//! The stores, each with the real thing behind it: a file, the DynamoDB of ministack and that of
-//! moto, and Redis.
+//! The stores on real back ends: a file, the DynamoDB of ministack and of moto, and Redis.
 //!
-//! * `conformance`: the suite that any store passes.
-//! * `takeover`: from a table of the Java library, and back.
-//! * `crashes`: a consumer process is killed (SIGKILL) at random, again and again, across splits
-//!   and merges of a stream on kinesalite: nothing is lost, what is saved was done, what comes
-//!   again was not known to be saved, and records come in order per key.
+//! * `conformance`: the checks that every store passes.
+//! * `takeover`: a consumer continues from a table of the Java library, and the library from its.
+//! * `crashes`: a consumer process is killed (SIGKILL) at random points, again and again, across
+//!   splits and merges of a stream on kinesalite. No record is lost, only processed records are
+//!   saved, only unsaved records are repeated, and the records of each key are in order.
 //!
 //! ```text
 //! cargo test --test stores                          25 kills on each store
-//! CRASHES=200 cargo test --test stores crashes      so many
-//! CRASHES_SEED=7 cargo test --test stores crashes   with other random points
+//! CRASHES=200 cargo test --test stores crashes      200 kills
+//! CRASHES_SEED=7 cargo test --test stores crashes   other random points
 //! ```
 
+mod backend;
 #[path = "../servers/client.rs"]
-#[allow(dead_code, reason = "the suite of the servers counts requests")]
+#[allow(dead_code, reason = "the tests of the servers use the rest")]
 mod client;
 mod conformance;
 mod consumer;
@@ -26,11 +26,10 @@ mod kind;
 mod life;
 mod place;
 #[path = "../servers/process.rs"]
-#[allow(dead_code, reason = "the suite of the servers looks at their logs")]
+#[allow(dead_code, reason = "the tests of the servers use the rest")]
 mod process;
 mod producer;
 mod proxy;
-mod stores;
 mod takeover;
 
 use std::process::ExitCode;
@@ -38,45 +37,45 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Runtime;
 
-use crate::stores::Kept;
+use crate::backend::Backend;
 
 fn main() -> ExitCode {
-    // The consumer is this program too.
+    // The consumer process runs this program too.
     if let Some(order) = consumer::Order::from_env() {
         return consumer::main(&order);
     }
     let mut args = Arguments::from_args();
-    // They take turns, so that each is killed at many points and not in its start.
+    // One test at a time, so that kills also hit a consumer long after its start.
     args.test_threads = Some(1);
     let mut trials = Vec::new();
-    for kept in Kept::ALL {
-        // moto checks a condition and writes in two steps, so that a write whose condition no
-        // longer holds may land: what the suite looks for.
-        if kept != Kept::Moto {
-            trials.push(trial("conformance", kept, move |runtime| {
-                runtime.block_on(conformance::run(kept))
+    for backend in Backend::ALL {
+        // moto checks a condition and writes in two steps, so a write whose condition no longer
+        // holds may land. The checks would find that.
+        if backend != Backend::Moto {
+            trials.push(trial("conformance", backend, move |runtime| {
+                runtime.block_on(conformance::run(backend))
             }));
         }
-        if matches!(kept, Kept::Ministack | Kept::Moto) {
-            trials.push(trial("takeover", kept, move |runtime| {
-                runtime.block_on(takeover::run(kept))
+        if matches!(backend, Backend::Ministack | Backend::Moto) {
+            trials.push(trial("takeover", backend, move |runtime| {
+                runtime.block_on(takeover::run(backend))
             }));
         }
-        trials.push(trial("crashes", kept, move |runtime| {
-            runtime.block_on(life::many(kept)).map(|figures| println!("{kept}: {figures}"))
+        trials.push(trial("crashes", backend, move |runtime| {
+            runtime.block_on(life::many(backend)).map(|figures| println!("{backend}: {figures}"))
         }));
     }
     libtest_mimic::run(&args, trials).exit_code()
 }
 
-/// A test that is ignored, or fails, where its servers cannot be installed.
+/// Creates a test that is ignored, or fails, if its servers cannot be installed.
 fn trial(
     what: &str,
-    kept: Kept,
+    backend: Backend,
     run: impl FnOnce(&Runtime) -> Result<(), String> + Send + 'static,
 ) -> Trial {
-    let name = format!("{what}::{kept}");
-    match missing(kept) {
+    let name = format!("{what}::{backend}");
+    match missing(backend) {
         Some(missing) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
             Trial::test(name, move || Err(Failed::from(format!("{missing}, and CI=true"))))
         }
@@ -85,7 +84,7 @@ fn trial(
     }
 }
 
-fn missing(kept: Kept) -> Option<String> {
-    let servers = [Some(kind::Kind::Kinesalite), kept.server()];
+fn missing(backend: Backend) -> Option<String> {
+    let servers = [Some(kind::Kind::Kinesalite), backend.server()];
     servers.into_iter().flatten().filter_map(kind::Kind::source).find_map(install::Source::missing)
 }

@@ -1,9 +1,9 @@
-//! Where a store keeps what it keeps: a path, or the port of a server of its own.
+//! The place of a store: a path, or the port of a server of its own.
 
 use std::path::PathBuf;
 
+use crate::backend::Backend;
 use crate::process::Process;
-use crate::stores::Kept;
 
 pub(crate) struct Place {
     name: String,
@@ -12,12 +12,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) async fn new(kept: Kept) -> Result<Self, String> {
+    pub(crate) async fn new(backend: Backend) -> Result<Self, String> {
         static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let n = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("stores-{}-{n}", std::process::id()));
         std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
-        let server = match kept.server() {
+        let server = match backend.server() {
             Some(kind) => Some(Process::start(kind).await?),
             None => None,
         };

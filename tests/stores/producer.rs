@@ -1,10 +1,11 @@
-//! Writes, splits and merges, as long as it is let.
+//! A producer that writes, splits and merges until it is stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::error::DisplayErrorContext;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{Shard, StreamStatus};
 use fastrand::Rng;
@@ -13,10 +14,10 @@ use tokio::task::JoinHandle;
 use crate::client::unthrottled;
 
 const KEYS: usize = 12;
-/// The stream stays between these.
-const MOST_OPEN: usize = 6;
+/// The maximum number of open shards.
+const MAX_OPEN: usize = 6;
 
-/// How long to wait before a stream is looked at again that changes.
+/// The pause between two descriptions of a stream that is changing.
 const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) struct Producer {
@@ -24,10 +25,10 @@ pub(crate) struct Producer {
     task: JoinHandle<Result<Written, String>>,
 }
 
-/// What it did.
+/// The records, splits and merges of a producer.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    /// The records of each key are `key:0`, `key:1` and so on.
+    /// The number of records of each key: `key:0`, `key:1` and so on.
     pub(crate) by_key: Vec<usize>,
     pub(crate) splits: usize,
     pub(crate) merges: usize,
@@ -38,17 +39,17 @@ impl Producer {
         let stop = Arc::<AtomicBool>::default();
         let (client, stream, stopped) = (client.clone(), stream.to_owned(), Arc::clone(&stop));
         let task = tokio::spawn(async move {
-            let mut producer = Hand { client, stream, rng: Rng::with_seed(seed) };
+            let mut writer = Writer { client, stream, rng: Rng::with_seed(seed) };
             let mut written = Written { by_key: vec![0; KEYS], ..Written::default() };
             while !stopped.load(Ordering::SeqCst) {
-                for _ in 0..producer.rng.usize(1..20) {
-                    let key = producer.rng.usize(..KEYS);
-                    producer.put(key, written.by_key[key]).await?;
+                for _ in 0..writer.rng.usize(1..20) {
+                    let key = writer.rng.usize(..KEYS);
+                    writer.put(key, written.by_key[key]).await?;
                     written.by_key[key] += 1;
                 }
-                tokio::time::sleep(Duration::from_millis(producer.rng.u64(..60))).await;
-                if producer.rng.u32(..12) == 0 {
-                    producer.reshard(&mut written).await?;
+                tokio::time::sleep(Duration::from_millis(writer.rng.u64(..60))).await;
+                if writer.rng.u32(..12) == 0 {
+                    writer.reshard(&mut written).await?;
                 }
             }
             Ok(written)
@@ -62,20 +63,21 @@ impl Producer {
     }
 }
 
-/// A stream that can be written to and resharded.
+/// Creates a stream and waits until it is `ACTIVE`.
 pub(crate) async fn create(client: &Client, stream: &str, shards: i32) -> Result<(), String> {
     let create = client.create_stream().stream_name(stream).shard_count(shards);
     let created = unthrottled(|| create.clone().send()).await;
-    created.map_err(|error| format!("CreateStream: {error:?}"))?;
+    created.map_err(|error| format!("CreateStream: {}", DisplayErrorContext(error)))?;
     active(client, stream).await
 }
 
-/// Waits until no change of the stream is in progress.
+/// Waits until the stream is `ACTIVE`.
 async fn active(client: &Client, stream: &str) -> Result<(), String> {
     loop {
         let describe = client.describe_stream_summary().stream_name(stream);
         let described = unthrottled(|| describe.clone().send()).await;
-        let described = described.map_err(|error| format!("DescribeStreamSummary: {error:?}"))?;
+        let described = described
+            .map_err(|error| format!("DescribeStreamSummary: {}", DisplayErrorContext(error)))?;
         let status = described.stream_description_summary.map(|summary| summary.stream_status);
         if status == Some(StreamStatus::Active) {
             return Ok(());
@@ -84,7 +86,7 @@ async fn active(client: &Client, stream: &str) -> Result<(), String> {
     }
 }
 
-/// One record more into each open shard, of a key of its own; what they say.
+/// Writes a record with a key of its own to each open shard, and returns the data.
 pub(crate) async fn one_to_each(client: &Client, stream: &str) -> Result<Vec<String>, String> {
     let listed = listed(client, stream).await?;
     let mut records = Vec::new();
@@ -94,19 +96,19 @@ pub(crate) async fn one_to_each(client: &Client, stream: &str) -> Result<Vec<Str
         let put = put.explicit_hash_key(range(shard).0.to_string()).data(Blob::new(record.clone()));
         unthrottled(|| put.clone().send())
             .await
-            .map_err(|error| format!("PutRecord: {error:?}"))?;
+            .map_err(|error| format!("PutRecord: {}", DisplayErrorContext(error)))?;
         records.push(record);
     }
     Ok(records)
 }
 
-struct Hand {
+struct Writer {
     client: Client,
     stream: String,
     rng: Rng,
 }
 
-impl Hand {
+impl Writer {
     async fn put(&self, key: usize, number: usize) -> Result<(), String> {
         let put =
             self.client.put_record().stream_name(&self.stream).partition_key(format!("key-{key}"));
@@ -114,20 +116,20 @@ impl Hand {
         unthrottled(|| put.clone().send())
             .await
             .map(drop)
-            .map_err(|error| format!("PutRecord: {error:?}"))
+            .map_err(|error| format!("PutRecord: {}", DisplayErrorContext(error)))
     }
 
     async fn reshard(&mut self, written: &mut Written) -> Result<(), String> {
         let listed = listed(&self.client, &self.stream).await?;
         let mut open: Vec<_> = listed.iter().filter(|shard| is_open(shard)).collect();
         open.sort_by_key(|shard| range(shard));
-        if open.len() >= MOST_OPEN || open.len() > 2 && self.rng.bool() {
+        if open.len() >= MAX_OPEN || open.len() > 2 && self.rng.bool() {
             let at = self.rng.usize(..open.len() - 1);
             let merge = self.client.merge_shards().stream_name(&self.stream);
             let merge = merge.shard_to_merge(open[at].shard_id());
             let merge = merge.adjacent_shard_to_merge(open[at + 1].shard_id());
             let merged = unthrottled(|| merge.clone().send()).await;
-            merged.map_err(|error| format!("MergeShards: {error:?}"))?;
+            merged.map_err(|error| format!("MergeShards: {}", DisplayErrorContext(error)))?;
             written.merges += 1;
         } else {
             let shard = open[self.rng.usize(..open.len())];
@@ -141,7 +143,7 @@ impl Hand {
             let split = split.new_starting_hash_key(middle.to_string());
             unthrottled(|| split.clone().send())
                 .await
-                .map_err(|error| format!("SplitShard: {error:?}"))?;
+                .map_err(|error| format!("SplitShard: {}", DisplayErrorContext(error)))?;
             written.splits += 1;
         }
         active(&self.client, &self.stream).await
@@ -151,7 +153,10 @@ impl Hand {
 async fn listed(client: &Client, stream: &str) -> Result<Vec<Shard>, String> {
     let list = client.list_shards().stream_name(stream);
     let listed = unthrottled(|| list.clone().send()).await;
-    Ok(listed.map_err(|error| format!("ListShards: {error:?}"))?.shards.unwrap_or_default())
+    Ok(listed
+        .map_err(|error| format!("ListShards: {}", DisplayErrorContext(error)))?
+        .shards
+        .unwrap_or_default())
 }
 
 fn is_open(shard: &Shard) -> bool {

@@ -1,4 +1,4 @@
-//! Stands before a server, and loses its answers.
+//! A proxy that loses responses of a server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ impl Proxy {
             let cuts = Arc::clone(&cuts);
             async move {
                 while let Ok((client, _)) = listener.accept().await {
-                    tokio::spawn(pass_on(client, server, Arc::clone(&cuts)));
+                    tokio::spawn(forward(client, server, Arc::clone(&cuts)));
                 }
             }
         });
@@ -33,10 +33,10 @@ impl Proxy {
         self.port
     }
 
-    /// Of the answers from now on so many are lost, each with its connection, when the server has
-    /// done what it was asked for.
-    pub(crate) fn cut(&self, answers: usize) {
-        self.cuts.store(answers, Ordering::SeqCst);
+    /// Closes the connection instead of passing on the next `responses` responses. The server has
+    /// carried out their requests.
+    pub(crate) fn cut(&self, responses: usize) {
+        self.cuts.store(responses, Ordering::SeqCst);
     }
 }
 
@@ -46,22 +46,22 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass_on(client: TcpStream, server: u16, cuts: Arc<AtomicUsize>) -> std::io::Result<()> {
+async fn forward(client: TcpStream, server: u16, cuts: Arc<AtomicUsize>) -> std::io::Result<()> {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) =
         TcpStream::connect(("127.0.0.1", server)).await?.into_split();
-    let asking =
+    let requests =
         tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-    let mut answer = vec![0; 1 << 16];
+    let mut response = vec![0; 1 << 16];
     loop {
-        let len = from_server.read(&mut answer).await?;
+        let len = from_server.read(&mut response).await?;
         let is_cut = cuts
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
             .is_ok();
         if len == 0 || is_cut {
-            asking.abort();
+            requests.abort();
             return Ok(());
         }
-        to_client.write_all(&answer[..len]).await?;
+        to_client.write_all(&response[..len]).await?;
     }
 }

@@ -1,5 +1,4 @@
-//! From a table of the Java library, and back to one: the rows are made and looked at with the SDK
-//! alone.
+//! From a table of the Java library and back. The tests write and read the rows with the SDK alone.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,18 +18,17 @@ use kinesis_shards::{
     Checkpoints, DynamoDbStore, ReadOptions, ShardStreamExt, StartAt, StreamId, all_shards,
 };
 
+use crate::backend::{Backend, dynamodb};
 use crate::place::Place;
 use crate::proxy::Proxy;
-use crate::stores::{Kept, dynamodb};
 
 type Row = HashMap<String, AttributeValue>;
 
 const FIRST: &str = "shardId-000000000000";
 
-/// Longer than anything takes here, on whatever machine: what takes longer hangs.
-const PATIENCE: Duration = Duration::from_mins(10);
-/// A lease that was moved is left alone for less than this in each of these tests, on whatever
-/// machine.
+/// The limit for a call that hangs.
+const TIMEOUT: Duration = Duration::from_mins(10);
+/// Longer than any of these tests leaves a lease alone on a busy machine.
 const FAILOVER: Duration = Duration::from_hours(1);
 
 fn s(text: &str) -> AttributeValue {
@@ -41,7 +39,7 @@ fn n(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// A lease as KCL 2.x leaves it when its worker stops, or dies.
+/// Returns a lease as KCL 2.x leaves it when its worker stops or dies.
 fn lease(shard: &str, checkpoint: &str, sub: u64) -> Row {
     [
         ("leaseKey", s(shard)),
@@ -66,12 +64,12 @@ struct World {
 }
 
 impl World {
-    async fn new(kept: Kept) -> Self {
-        Self::with_shards(kept, 1).await
+    async fn new(backend: Backend) -> Self {
+        Self::with_shards(backend, 1).await
     }
 
-    async fn with_shards(kept: Kept, shards: u32) -> Self {
-        let place = Place::new(kept).await.expect("a server");
+    async fn with_shards(backend: Backend, shards: u32) -> Self {
+        let place = Place::new(backend).await.expect("a server");
         let dynamodb = dynamodb(place.name());
         let store = DynamoDbStore::new(&dynamodb, "orders-application").failover_time(FAILOVER);
         let error = Checkpoints::load(store.clone(), "orders").await.unwrap_err();
@@ -97,13 +95,13 @@ impl World {
         get.consistent_read(true).send().await.unwrap().item.unwrap_or_default()
     }
 
-    /// As after a start of the process.
+    /// Loads the checkpoints, as a process does when it starts.
     async fn load(&self) -> Checkpoints {
         let store = DynamoDbStore::new(&self.dynamodb, "orders-application");
         Checkpoints::load(store, "orders").await.unwrap()
     }
 
-    /// Of a consumer that has just started, and knows the table.
+    /// Returns the store of a consumer that has just started and loaded the table.
     async fn loaded(&self) -> DynamoDbStore {
         let store =
             DynamoDbStore::new(&self.dynamodb, "orders-application").failover_time(FAILOVER);
@@ -116,8 +114,8 @@ impl World {
         store.save(Save::new(&stream, &shards[0], checkpoint)).await
     }
 
-    /// It is refused, as is each retry.
-    async fn is_refused(&self, store: &DynamoDbStore, checkpoint: &Checkpoint) {
+    /// Asserts that a save and each retry of it are rejected.
+    async fn assert_rejected(&self, store: &DynamoDbStore, checkpoint: &Checkpoint) {
         let row = self.row(FIRST).await;
         for _ in 0..3 {
             let error = self.save(store, checkpoint).await.unwrap_err();
@@ -127,7 +125,7 @@ impl World {
         assert_eq!(self.row(FIRST).await, row);
     }
 
-    async fn is_at(&self, number: &str) {
+    async fn assert_at(&self, number: &str) {
         assert_eq!(self.row(FIRST).await["checkpoint"], s(number));
     }
 
@@ -151,42 +149,42 @@ impl World {
 }
 
 async fn next(records: &mut AllRecords<CheckpointedShards>) -> UnackedRecord {
-    let next = tokio::time::timeout(PATIENCE, records.next());
-    next.await.expect("a record").expect("not the end").expect("no error")
+    let next = tokio::time::timeout(TIMEOUT, records.next());
+    next.await.expect("a record").expect("another record").expect("no error")
 }
 
 fn text(record: &kinesis_shards::Record) -> String {
     String::from_utf8_lossy(record.data()).into_owned()
 }
 
-pub(crate) async fn run(kept: Kept) -> Result<(), String> {
-    within_an_aggregated_record(kept).await;
-    across_a_split_and_back(kept).await;
-    across_a_merge_and_back(kept).await;
-    a_parent_whose_row_the_library_has_removed(kept).await;
-    who_moves_a_lease_is_told_apart(kept).await;
-    two_consumers(kept).await;
-    the_last_write_of_one_that_was_killed(kept).await;
-    answers_that_are_lost(kept).await;
-    what_a_row_says_to_the_library(kept).await;
-    more_rows_than_a_page(kept).await;
+pub(crate) async fn run(backend: Backend) -> Result<(), String> {
+    within_an_aggregated_record(backend).await;
+    across_a_split_and_back(backend).await;
+    across_a_merge_and_back(backend).await;
+    parent_without_a_row(backend).await;
+    writers_are_told_apart(backend).await;
+    two_consumers(backend).await;
+    late_write_of_a_killed_consumer(backend).await;
+    lost_responses(backend).await;
+    rows_for_the_library(backend).await;
+    more_rows_than_a_page(backend).await;
     Ok(())
 }
 
-/// The Java worker stopped after the first user record of three.
-async fn within_an_aggregated_record(kept: Kept) {
-    let world = World::new(kept).await;
+/// The Java worker stopped after the first of three user records.
+async fn within_an_aggregated_record(backend: Backend) {
+    let world = World::new(backend).await;
     let number = world.orders.put_to(FIRST, include_bytes!("../kpl/three.bin").as_slice());
     world.orders.put_to(FIRST, "plain");
     let mut row = lease(FIRST, &number, 0);
-    // A 3.x worker, in the middle of a hand-over.
+    // The lease of a 3.x worker during a handover.
     row.insert("throughputKBps".to_owned(), n(12));
     row.insert("checkpointOwner".to_owned(), s("another-worker-of-java"));
     row.insert("entityType".to_owned(), s("LEASE"));
     row.insert("pendingCheckpoint".to_owned(), s("7"));
     row.insert("pendingCheckpointSubSequenceNumber".to_owned(), n(0));
     world.put(row).await;
-    // And other things that live in its table.
+    // Other entities in the table of the library.
     for (key, entity) in [("worker-1", "WORKER_METRIC_STATS"), ("Leader", "COORDINATOR_STATE")] {
         let row = [("leaseKey", s(key)), ("entityType", s(entity))];
         world.put(row.map(|(name, value)| (name.to_owned(), value)).into()).await;
@@ -221,9 +219,9 @@ async fn within_an_aggregated_record(kept: Kept) {
     assert_eq!(text(&next(&mut records).await.ack()), "plain");
 }
 
-/// A shard that the Java library has finished, its children, and what this crate leaves of them.
-async fn across_a_split_and_back(kept: Kept) {
-    let world = World::new(kept).await;
+/// The Java library has finished a shard. The crate reads its children and ends one of them.
+async fn across_a_split_and_back(backend: Backend) {
+    let world = World::new(backend).await;
     world.orders.put_to(FIRST, "0");
     let (left, right) = world.orders.split(FIRST);
     let number = world.orders.put_to(&left, "1");
@@ -242,11 +240,11 @@ async fn across_a_split_and_back(kept: Kept) {
     let mut seen = [text(&next(&mut records).await.ack()), text(&next(&mut records).await.ack())];
     seen.sort();
     assert_eq!(seen, ["2", "3"]);
-    // One of them ends: as the Java library ends it.
+    // The crate ends a shard as the Java library does.
     let (a, b) = world.orders.split(&right);
     world.orders.put_to(&a, "4");
     assert_eq!(text(&next(&mut records).await.ack()), "4");
-    assert!(checkpoints.shutdown(PATIENCE).await.unsaved().is_empty());
+    assert!(checkpoints.shutdown(TIMEOUT).await.unsaved().is_empty());
     let row = world.row(&right).await;
     assert_eq!((&row["checkpoint"], &row["checkpointSubSequenceNumber"]), (&s("SHARD_END"), &n(0)));
     let children = row["childShardIds"].as_ss().unwrap();
@@ -264,11 +262,10 @@ async fn across_a_split_and_back(kept: Kept) {
     assert!(row["checkpoint"].as_s().unwrap().bytes().all(|byte| byte.is_ascii_digit()), "{row:?}");
 }
 
-/// Shards 0 and 1; 1 is split into 2 and 3, and 0 and 2 are merged into 4. The consumer ends 0 and
-/// is stopped in 1. The library takes a parent without a row for finished, so 4 must have no row
-/// yet.
-async fn across_a_merge_and_back(kept: Kept) {
-    let world = World::with_shards(kept, 2).await;
+/// Shard 1 is split into 2 and 3, and 0 and 2 are merged into 4. The consumer ends 0 and is stopped
+/// in 1. The library takes a parent without a row for finished, so 4 must not have a row yet.
+async fn across_a_merge_and_back(backend: Backend) {
+    let world = World::with_shards(backend, 2).await;
     let [zero, one] = [FIRST, "shardId-000000000001"];
     world.orders.put_to(zero, "0");
     let number = world.orders.put_to(one, "1");
@@ -281,16 +278,16 @@ async fn across_a_merge_and_back(kept: Kept) {
 
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
-    let mut kept_back = Vec::new();
+    let mut unacked = Vec::new();
     for _ in 0..3 {
         let record = next(&mut records).await;
         if text(&record) == "2" {
-            kept_back.push(record);
+            unacked.push(record);
         } else {
             record.ack();
         }
     }
-    // The end of 0 is noticed with the read that follows its record.
+    // The read that follows the last record finds the end of shard 0.
     while world.row(zero).await["checkpoint"] != s("SHARD_END") {
         let _ = tokio::time::timeout(Duration::from_millis(100), records.next()).await;
     }
@@ -305,9 +302,9 @@ async fn across_a_merge_and_back(kept: Kept) {
         std::slice::from_ref(&four)
     );
     assert_eq!(world.row(one).await["checkpoint"], s(&number));
-    drop((kept_back, records, checkpoints));
+    drop((unacked, records, checkpoints));
 
-    // As an earlier version left it, and the library that began 4 before 2.
+    // A row for 4 that exists too early, as an earlier version of the library leaves it.
     let mut row = lease(&four, &begun, 0);
     row.insert("parentShardId".to_owned(), AttributeValue::Ss(vec![zero.to_owned(), two.clone()]));
     world.put(row).await;
@@ -316,7 +313,7 @@ async fn across_a_merge_and_back(kept: Kept) {
     for expected in ["2", "3", "5"] {
         assert_eq!(text(&next(&mut records).await.ack()), expected);
     }
-    assert!(checkpoints.shutdown(PATIENCE).await.unsaved().is_empty());
+    assert!(checkpoints.shutdown(TIMEOUT).await.unsaved().is_empty());
     for (shard, ended) in [(one, true), (&two, true), (&three, false), (&four, false)] {
         let row = world.row(shard).await;
         assert_eq!(row["checkpoint"] == s("SHARD_END"), ended, "{row:?}");
@@ -324,14 +321,14 @@ async fn across_a_merge_and_back(kept: Kept) {
     assert_eq!(world.row(&two).await["childShardIds"].as_ss().unwrap(), &[four]);
 }
 
-/// The library removes the row of a finished shard once its children are begun; Kinesis lists the
-/// shard for as long as its retention lasts.
-async fn a_parent_whose_row_the_library_has_removed(kept: Kept) {
+/// The library removes the row of a finished shard once its children have started. Kinesis still
+/// lists the shard during its retention period.
+async fn parent_without_a_row(backend: Backend) {
     let hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
     for start in
         [StartAt::TrimHorizon, StartAt::Timestamp(DateTime::from(hour_ago)), StartAt::Latest]
     {
-        let world = World::new(kept).await;
+        let world = World::new(backend).await;
         world.orders.put_to(FIRST, "0");
         let (left, right) = world.orders.split(FIRST);
         for (child, records) in [(&left, ["1", "2"]), (&right, ["3", "4"])] {
@@ -351,34 +348,34 @@ fn after(number: &str) -> Checkpoint {
     Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: None }
 }
 
-async fn who_moves_a_lease_is_told_apart(kept: Kept) {
-    let world = World::new(kept).await;
+async fn writers_are_told_apart(backend: Backend) {
+    let world = World::new(backend).await;
     let stream = StreamId::from("orders");
     let (seven, eight) = (after("7"), after("8"));
     world.save(&world.store, &seven).await.unwrap();
     assert_eq!(world.row(FIRST).await["leaseCounter"], n(0));
-    // Its own write, of which it never heard: the counter is one further than it knows.
-    let deaf = world.loaded().await;
+    // A store whose own write landed without a response: the counter is one ahead of what it knows.
+    let unaware = world.loaded().await;
     {
-        // Dropped once the table was written to, most likely before the answer has come.
-        let write = std::pin::pin!(world.save(&deaf, &eight));
+        // The save is dropped once the table has changed, most likely before the response arrives.
+        let write = std::pin::pin!(world.save(&unaware, &eight));
         let landed =
             std::pin::pin!(async { while world.row(FIRST).await["leaseCounter"] == n(0) {} });
         let _ = futures::future::select(landed, write).await;
     }
-    world.save(&deaf, &eight).await.unwrap();
+    world.save(&unaware, &eight).await.unwrap();
     let counter = world.row(FIRST).await["leaseCounter"].clone();
     assert!(counter == n(1) || counter == n(2), "{counter:?}");
 
-    // Another consumer: the first store does not overwrite what it did, now or at a retry.
-    world.is_refused(&world.store, &seven).await;
-    world.is_at("8").await;
-    // A Java worker has it, and lets go of it: it leaves this crate's attributes as they are.
+    // The first store does not overwrite the checkpoint of another consumer, not even by a retry.
+    world.assert_rejected(&world.store, &seven).await;
+    world.assert_at("8").await;
+    // A Java worker takes the lease and releases it. It does not change the crate's attributes.
     let mut row = world.row(FIRST).await;
     row.insert("leaseOwner".to_owned(), s("worker-of-java"));
     row.insert("leaseCounter".to_owned(), n(20));
     world.put(row.clone()).await;
-    let error = world.save(&deaf, &after("9")).await.unwrap_err().to_string();
+    let error = world.save(&unaware, &after("9")).await.unwrap_err().to_string();
     assert!(
         ["orders-application", FIRST, "worker-of-java"].iter().all(|part| error.contains(part)),
         "{error}"
@@ -386,67 +383,67 @@ async fn who_moves_a_lease_is_told_apart(kept: Kept) {
     row.remove("leaseOwner");
     row.insert("leaseCounter".to_owned(), n(21));
     world.put(row).await;
-    world.is_refused(&deaf, &after("9")).await;
+    world.assert_rejected(&unaware, &after("9")).await;
 
-    // A table is for one stream.
+    // A table holds one stream.
     let error = world.store.load(&StreamId::from("others")).await.unwrap_err().to_string();
     assert!(error.contains("of stream orders"), "{error}");
-    // Started again, it goes on.
+    // A restarted consumer continues.
     let again = world.loaded().await;
     world.save(&again, &after("9")).await.unwrap();
-    // What another has moved is not forgotten either.
+    // A checkpoint that another consumer has moved cannot be forgotten either.
     assert!(world.store.forget(&stream, FIRST).await.is_err());
-    world.is_at("9").await;
+    world.assert_at("9").await;
 }
 
-/// Both began with an empty table; they save by turns, and retry.
-async fn two_consumers(kept: Kept) {
-    let world = World::new(kept).await;
+/// Two consumers began with an empty table. They save in turn, and retry.
+async fn two_consumers(backend: Backend) {
+    let world = World::new(backend).await;
     let start = Checkpoint::Start(StartPosition::TrimHorizon);
     let (a, b) = (world.loaded().await, world.loaded().await);
     world.save(&a, &start).await.unwrap();
     world.save(&a, &after("5")).await.unwrap();
-    world.is_refused(&b, &start).await;
-    world.is_refused(&b, &after("6")).await;
+    world.assert_rejected(&b, &start).await;
+    world.assert_rejected(&b, &after("6")).await;
     world.save(&a, &after("7")).await.unwrap();
-    world.is_refused(&b, &after("9")).await;
-    world.is_at("7").await;
+    world.assert_rejected(&b, &after("9")).await;
+    world.assert_at("7").await;
 
-    // It is left alone for as long as this one waits.
-    let patient =
+    // A store takes over a lease that has not moved during its failover time.
+    let successor =
         DynamoDbStore::new(&world.dynamodb, "orders-application").failover_time(Duration::ZERO);
-    world.save(&patient, &start).await.unwrap_err();
+    world.save(&successor, &start).await.unwrap_err();
     for behind in [&start, &after("6")] {
-        world.save(&patient, behind).await.unwrap();
-        world.is_at("7").await;
+        world.save(&successor, behind).await.unwrap();
+        world.assert_at("7").await;
     }
-    world.save(&patient, &after("10")).await.unwrap();
-    world.is_at("10").await;
-    // And what it has taken is not the first one's any more.
-    world.is_refused(&a, &after("11")).await;
-    world.save(&patient, &Checkpoint::End).await.unwrap();
-    world.is_refused(&a, &after("12")).await;
-    world.is_at("SHARD_END").await;
+    world.save(&successor, &after("10")).await.unwrap();
+    world.assert_at("10").await;
+    // The first consumer has lost the lease.
+    world.assert_rejected(&a, &after("11")).await;
+    world.save(&successor, &Checkpoint::End).await.unwrap();
+    world.assert_rejected(&a, &after("12")).await;
+    world.assert_at("SHARD_END").await;
 }
 
-/// It lands after the next consumer has read the table.
-async fn the_last_write_of_one_that_was_killed(kept: Kept) {
-    let world = World::new(kept).await;
+/// The write lands after the next consumer has loaded the table.
+async fn late_write_of_a_killed_consumer(backend: Backend) {
+    let world = World::new(backend).await;
     let killed = world.loaded().await;
     world.save(&killed, &after("5")).await.unwrap();
     let next = world.loaded().await;
     world.save(&killed, &after("7")).await.unwrap();
     world.save(&next, &after("6")).await.unwrap();
-    world.is_at("7").await;
+    world.assert_at("7").await;
     world.save(&next, &after("8")).await.unwrap();
-    world.is_at("8").await;
-    world.is_refused(&killed, &after("9")).await;
+    world.assert_at("8").await;
+    world.assert_rejected(&killed, &after("9")).await;
 }
 
-/// The connection is cut once the table was written to: the SDK sends the write again, and so does
-/// whoever saves.
-async fn answers_that_are_lost(kept: Kept) {
-    let world = World::new(kept).await;
+/// The connection is closed after the table has changed. The SDK sends the write again, and then
+/// the caller does.
+async fn lost_responses(backend: Backend) {
+    let world = World::new(backend).await;
     let proxy = Proxy::start(world.place.name().parse().expect("a port")).await;
     let store = DynamoDbStore::new(&dynamodb(&proxy.port().to_string()), "orders-application");
     store.load(&StreamId::from("orders")).await.unwrap();
@@ -462,23 +459,23 @@ async fn answers_that_are_lost(kept: Kept) {
             assert!(failures < 100);
         }
         proxy.cut(0);
-        world.is_at(&number.to_string()).await;
+        world.assert_at(&number.to_string()).await;
     }
-    // Not only the SDK's own attempts were in vain.
+    // All of the SDK's own attempts failed at least twice.
     assert!(failures >= 2, "{failures}");
     store.forget(&StreamId::from("orders"), FIRST).await.unwrap();
     assert_eq!(world.row(FIRST).await, Row::new());
 }
 
-async fn what_a_row_says_to_the_library(kept: Kept) {
-    let world = World::new(kept).await;
+async fn rows_for_the_library(backend: Backend) {
+    let world = World::new(backend).await;
     let store = world.loaded().await;
-    // The library would look for the time of AT_TIMESTAMP in its configuration, and fail.
+    // The library would look up the time of AT_TIMESTAMP in its configuration, and fail.
     let from = Checkpoint::Start(StartPosition::Timestamp(DateTime::from_secs(1_700_000_000)));
     world.save(&store, &from).await.unwrap();
-    world.is_at("TRIM_HORIZON").await;
+    world.assert_at("TRIM_HORIZON").await;
     assert_eq!(world.load().await.get(FIRST), Some(from));
-    // A shard that is begun anew has no children.
+    // A shard that starts over has no children.
     let (stream, shards) = (StreamId::from("orders"), world.orders.shards());
     let child = ChildShard::builder().shard_id("shardId-000000000001").parent_shards(FIRST);
     let child = child.hash_key_range(shards[0].hash_key_range().unwrap().clone()).build().unwrap();
@@ -487,16 +484,16 @@ async fn what_a_row_says_to_the_library(kept: Kept) {
     store.save(end).await.unwrap();
     let of_the_end = world.row(FIRST).await;
     assert_eq!(of_the_end["childShardIds"].as_ss().unwrap(), &["shardId-000000000001"]);
-    // The end once more, when its children are not known.
+    // The end is saved again without its children.
     world.save(&store, &Checkpoint::End).await.unwrap();
     assert_eq!(world.row(FIRST).await["childShardIds"], of_the_end["childShardIds"]);
     world.save(&store, &Checkpoint::Start(StartPosition::TrimHorizon)).await.unwrap();
     assert_eq!(world.row(FIRST).await.get("childShardIds"), None);
 }
 
-/// DynamoDB scans a megabyte at a time.
-async fn more_rows_than_a_page(kept: Kept) {
-    let world = World::new(kept).await;
+/// DynamoDB returns up to a megabyte per scan.
+async fn more_rows_than_a_page(backend: Backend) {
+    let world = World::new(backend).await;
     for number in 0..6 {
         let mut row = lease(&format!("shardId-{number:012}"), "TRIM_HORIZON", 0);
         row.insert("ballast".to_owned(), s(&"x".repeat(300_000)));

@@ -107,20 +107,20 @@ impl FakeKinesis {
     /// [`log_requests`](crate::testing::FakeKinesisBuilder::log_requests)).
     #[track_caller]
     pub fn assert_read_rate_at_most(&self, max: usize) {
-        self.assert_rate_at_most("GetRecords", "read", max);
+        self.assert_rate_at_most("GetRecords", max);
     }
 
-    /// Asserts that no shard of any stream was asked for an iterator more than `max` times within
-    /// any second. AWS's limit is 5. See
+    /// Asserts that no shard of any stream got more than `max` `GetShardIterator` within any
+    /// second. AWS's limit is 5. See
     /// [`assert_read_rate_at_most`](Self::assert_read_rate_at_most) for an example.
     ///
     /// # Panics
     ///
-    /// Panics with the name of a shard that was asked more often. Also panics if the log has no
+    /// Panics with the name of a shard that got more. Also panics if the log has no
     /// `GetShardIterator`.
     #[track_caller]
     pub fn assert_iterator_rate_at_most(&self, max: usize) {
-        self.assert_rate_at_most("GetShardIterator", "asked for an iterator", max);
+        self.assert_rate_at_most("GetShardIterator", max);
     }
 
     /// Asserts that no stream was listed more than `max` times within any second. AWS's limit is
@@ -133,13 +133,13 @@ impl FakeKinesis {
     /// `ListShards`.
     #[track_caller]
     pub fn assert_listing_rate_at_most(&self, max: usize) {
-        self.assert_rate_at_most("ListShards", "listed", max);
+        self.assert_rate_at_most("ListShards", max);
     }
 
     /// Asserts the rate of `operation` for each shard, or for each stream if its requests name no
     /// shard.
     #[track_caller]
-    fn assert_rate_at_most(&self, operation: &str, done: &str, max: usize) {
+    fn assert_rate_at_most(&self, operation: &str, max: usize) {
         let requests = self.requests_including(operation);
         let mut peaks = BTreeMap::<_, Peak>::new();
         for request in requests.iter().filter(|request| request.operation() == operation) {
@@ -151,14 +151,14 @@ impl FakeKinesis {
         for ((stream, shard), Peak { max: rate, .. }) in peaks {
             let stream = format!("stream {}", stream.unwrap_or("without a name"));
             let what = shard.map_or(stream.clone(), |shard| format!("{shard} of {stream}"));
-            assert!(rate <= max, "{what} was {done} {rate} times within a second, more than {max}");
+            assert!(rate <= max, "{what} got {rate} {operation} within a second, more than {max}");
         }
     }
 
     /// Asserts that no shard was read before its parents had been read to their ends.
     ///
     /// A parent that was never read does not count: it may have expired, or reading began at the
-    /// latest record. A `GetRecords` counts only if its whole response came back: one that was
+    /// latest record. A `GetRecords` counts only if its whole response arrived: one that was
     /// rejected, or whose response was lost or damaged, has read nothing. The
     /// [module](crate::testing#testing-your-pipeline-across-a-reshard) has an example.
     ///

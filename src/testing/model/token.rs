@@ -14,7 +14,7 @@ pub(crate) const LIFETIME: Duration = Duration::from_mins(5);
 /// The state of a shard iterator: a position in a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// Whether it comes from `GetShardIterator`, and not from a read.
+    /// Whether `GetShardIterator` returned it, and not a read.
     pub(crate) is_new: bool,
     pub(crate) issued: Millis,
     /// Distinguishes the streams that have had this name.

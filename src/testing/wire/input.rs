@@ -165,7 +165,7 @@ pub(crate) fn required<T>(value: Option<T>, name: &str) -> Result<T, ApiError> {
     value.ok_or_else(|| ApiError::constraint("null", name, "not be null"))
 }
 
-/// Encodes a token of the model, so that a client cannot come to depend on its text.
+/// Encodes a token of the model, so that a client cannot depend on its text.
 pub(crate) fn seal(token: &str) -> String {
     BASE64.encode(token)
 }

@@ -158,7 +158,7 @@ pub(super) async fn complete_closed(
         for (parent, outcome) in parents(&shard) {
             assert!(
                 completed.contains(parent) && outcome == Completed,
-                "{shard:?} came before {parent} was closed"
+                "{shard:?} was offered before {parent} was closed"
             );
         }
         // The handle has the shard as it was first listed. It may have closed since.

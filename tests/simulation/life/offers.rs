@@ -1,15 +1,15 @@
-//! What is checked when a shard is offered.
+//! The checks of an offer.
 
 use kinesis_shards::shard::{ParentOutcome, StartPosition};
 use tokio::time::{Duration, Instant};
 
 use super::Life;
 use crate::id::Id;
-use crate::ledger::Truth;
 use crate::member::{Member, Rules, State};
+use crate::truth::Truth;
 
 impl Life {
-    /// Checks that this shard may be offered now, from there, with these parents.
+    /// Checks that this shard may be offered now, with this start and these parents.
     pub(crate) fn offer(
         &mut self,
         id: Id,
@@ -20,40 +20,40 @@ impl Life {
     ) -> Result<(), String> {
         let now = Instant::now();
         if !self.members.contains_key(&id) {
-            return Err("no list named it that says what became of its parents".to_owned());
+            return Err("no list named it together with its parents".to_owned());
         }
         let may_return = self.may_be_forgotten(id);
         let member = &self.members[&id];
         match member.state {
             State::Known => {}
-            _ if member.may_be_buried => {}
-            State::HandedBack(at) => {
+            _ if member.stream_may_be_gone => {}
+            State::Abandoned(at) => {
                 let waited = now - at;
                 if waited < rules.poll_interval.min(Duration::from_millis(100)) {
-                    return Err(format!("it came back after {waited:?} already"));
+                    return Err(format!("it was offered again after only {waited:?}"));
                 }
                 if waited > rules.poll_interval + rules.slack_since(at) {
-                    return Err(format!("it came back only after {waited:?}"));
+                    return Err(format!("it was offered again only after {waited:?}"));
                 }
             }
-            State::Doubted { .. } => {}
+            State::NotFound { .. } => {}
             State::Closed(..) if may_return => {}
-            // After a run that has gaps, what cannot be told from a descendant of it is read rather
+            // In a resumed run, a shard that may descend from one of the earlier run is read rather
             // than skipped.
             State::Closed(ParentOutcome::BeforeStart, _) if !self.named.is_empty() => {}
-            State::Closed(outcome, _) => return Err(format!("it is closed already, {outcome:?}")),
-            State::Out => return Err("it is out".to_owned()),
+            State::Closed(outcome, _) => return Err(format!("it is already closed: {outcome:?}")),
+            State::Out => return Err("its handle is in use".to_owned()),
         }
-        for parent in &member.firm {
+        for parent in &member.known_parents {
             let parent_member = &self.members[parent];
             let may_be_closed =
-                matches!(parent_member.state, State::Doubted { was_omitted: true, .. });
-            if !parent_member.is_closed() && !parent_member.vague && !may_be_closed {
+                matches!(parent_member.state, State::NotFound { was_omitted: true, .. });
+            if !parent_member.is_closed() && !parent_member.is_uncertain && !may_be_closed {
                 return Err(format!("its parent {parent} is not closed"));
             }
         }
         match start {
-            // Once it was forgotten, the run before is as well.
+            // A forgotten shard has no progress either.
             _ if member.is_closed() => {}
             _ if member.exact.as_ref().is_some_and(|exact| exact != start) => {
                 return Err(format!("it starts at {start:?}, not at {:?}", member.exact));
@@ -63,11 +63,11 @@ impl Life {
             }
             _ => {}
         }
-        if member.state == State::Known && !member.vague && !member.may_be_buried {
+        if member.state == State::Known && !member.is_uncertain && !member.stream_may_be_gone {
             self.check_outcomes(parents)?;
             self.check_delay(id, member, rules, truth)?;
         }
-        // A second `Latest` would skip what was written meanwhile.
+        // A second start at `Latest` would skip the records written meanwhile.
         let again = match (start, self.latest) {
             (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
             _ => start.clone(),
@@ -79,25 +79,23 @@ impl Life {
         Ok(())
     }
 
-    /// Each parent's outcome is the one that was seen.
+    /// Checks that the reported outcome of each parent is the observed one.
     fn check_outcomes(&self, parents: &[(Id, ParentOutcome)]) -> Result<(), String> {
-        for (parent, told) in parents {
+        for (parent, reported) in parents {
             let Some(member) = self.members.get(parent) else { continue };
             let State::Closed(outcome, _) = member.state else { continue };
-            if outcome != *told
+            if outcome != *reported
                 && !self.may_be_forgotten(*parent)
-                && *told != ParentOutcome::Unlisted
+                && *reported != ParentOutcome::Unlisted
             {
-                return Err(format!(
-                    "it says that its parent {parent} is {told:?}, which is {outcome:?}"
-                ));
+                return Err(format!("its parent {parent} is {reported:?} instead of {outcome:?}"));
             }
         }
         Ok(())
     }
 
-    /// Rule 4: no timer between parent and child. A child that is known is offered once the last
-    /// parent is closed; while listings succeed and are true, so is one that is not.
+    /// Checks rule 4, no timer between parent and child: a known child is offered once its last
+    /// parent is closed, and so is an unknown one while listings are reliable.
     fn check_delay(
         &self,
         id: Id,
@@ -109,9 +107,9 @@ impl Life {
             State::Closed(_, at) => Some(at),
             _ => None,
         };
-        // A parent that turns up late is waited for too, while there is another to wait for. Nobody
-        // has found out yet that the stream was created again: it is a child of that, told by a
-        // reader of the old one.
+        // A parent that is listed late counts too, while another parent is open. Without parents,
+        // the child was named by a reader of the old stream, and no list has shown the new stream
+        // yet.
         let Some(parents) = truth.parents(id) else { return Ok(()) };
         let of_parents = parents.iter().filter_map(closed_at).max();
         let mut ready = of_parents.unwrap_or(self.begun).max(member.known_since);
@@ -121,23 +119,23 @@ impl Life {
                 Some(State::Closed(ParentOutcome::Completed, _))
             )
         };
-        if rules.calm && !parents.is_empty() && parents.iter().all(by_handle) {
+        if rules.is_reliable && !parents.is_empty() && parents.iter().all(by_handle) {
             ready = parents.iter().filter_map(closed_at).max().unwrap_or(ready);
             ready = ready.max(truth.born(id).unwrap_or(ready));
-            // Closed in Kinesis before it was completed: then its children were there to be found.
+            // Only a parent that was closed in Kinesis before it was completed had listed children.
             if parents.iter().any(|parent| truth.was_open_when_completed(*parent)) {
                 return Ok(());
             }
         }
-        let is_doubted = |parent: &Id| {
-            matches!(self.members.get(parent).map(|m| m.state), Some(State::Doubted { .. }))
+        let is_not_found = |parent: &Id| {
+            matches!(self.members.get(parent).map(|m| m.state), Some(State::NotFound { .. }))
         };
-        if parents.iter().any(is_doubted) {
+        if parents.iter().any(is_not_found) {
             return Ok(());
         }
         let waited = ready.elapsed();
         if waited > rules.slack_since(ready) {
-            return Err(format!("it was kept waiting for {waited:?}"));
+            return Err(format!("it waited for {waited:?}"));
         }
         Ok(())
     }

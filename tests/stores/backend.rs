@@ -1,4 +1,4 @@
-//! Where the checkpoints are.
+//! The back ends of the stores.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ mod redis_store;
 use redis_store::RedisStore;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum Backend {
     File,
     Ministack,
     Moto,
     Redis,
 }
 
-impl Kept {
+impl Backend {
     pub(crate) const ALL: [Self; 4] = [Self::File, Self::Ministack, Self::Moto, Self::Redis];
 
     pub(crate) fn server(self) -> Option<Kind> {
@@ -38,10 +38,10 @@ impl Kept {
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kept| kept.to_string() == name)
+        Self::ALL.into_iter().find(|backend| backend.to_string() == name)
     }
 
-    /// Opens what is at this place: a path, or a port.
+    /// Opens the store at a place: a path or a port.
     pub(crate) async fn open(self, place: &str) -> Result<Arc<dyn CheckpointStore>, StoreError> {
         Ok(match self {
             Self::File => Arc::new(FileStore::open(place)?),
@@ -69,7 +69,7 @@ pub(crate) fn dynamodb(port: &str) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::File => "file",
