@@ -28,13 +28,13 @@
 //!
 //! # Modules
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
 //! | the root | [`all_shards`] and [`try_all_shards`], the streams of shards that the rest builds on |
 //! | [`shard`] | [`ShardHandle`]: the right to read one shard, and where to read it from |
 //! | [`records`] | readers of one shard and of all shards, their options, errors and events |
 //! | [`checkpoint`] | [`Checkpoints`]: a consumer that restarts continues where it stopped |
-//! | [`lineage`] | the combinator that orders shards, over any stream of shard lists |
+//! | [`lineage`] | the combinator that orders shards, over any stream of shard lists; the rules in full |
 //! | [`listing`] | the interval stream of shard lists |
 //! | `testing` | an in-process Kinesis for tests (feature `testing`) |
 //!
@@ -49,17 +49,18 @@
 //!    shards.
 //! 6. **Bounded memory.** A shard that is closed and no longer listed is forgotten.
 //! 7. **A re-created stream is a new stream**, although its shards have the ids of the old one.
-//! 8. **Nothing is detached.** The streams work only while they are polled, and free all on drop.
+//! 8. **Nothing is detached.** The streams work only while they are polled, and free everything on
+//!    drop.
 //! 9. **Malformed input is an error, not a panic.**
 //!
-//! [`lineage`] states them in full, with how to poll, stop, and handle failing readers.
+//! [`lineage`] states them in full, and says how to poll, stop, and handle failing readers.
 //!
 //! # Features
 //!
 //! No feature is on by default, and the SDK comes without its default features: the crate that
-//! makes the [`Client`](aws_sdk_kinesis::Client) chooses the TLS and HTTP stack.
+//! creates the [`Client`](aws_sdk_kinesis::Client) chooses the TLS and HTTP stack.
 //!
-//! | feature | what it adds | what it costs |
+//! | feature | adds | depends on |
 //! |---|---|---|
 //! | `file` | `FileStore`: checkpoints in a file | `redb` |
 //! | `dynamodb` | `DynamoDbStore`: checkpoints in a table of the Kinesis Client Library | `aws-sdk-dynamodb` |

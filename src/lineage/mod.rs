@@ -55,7 +55,7 @@
 //! 4. **No timer between parent and child.** Closing the last parent of a known child makes the
 //!    child ready in the very next poll. Closing a shard with no known child starts a listing at
 //!    once; one listing is in flight at a time, and a burst of closings shares one.
-//! 5. **Cheap when idle.** After the first listing, each poll asks only for newer shards: one
+//! 5. **Cheap when idle.** After the first listing, each poll requests only newer shards: one
 //!    request, whatever the number of shards. A [full
 //!    listing](crate::AllShards::full_listing_interval) every 10 minutes, and after
 //!    `ResourceNotFoundException`, catches what a partial one cannot.
@@ -135,7 +135,7 @@
 //! async fn read(shard: ShardHandle) -> Result<(), &'static str> {
 //! #   static FAILED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 //! #   if !FAILED.swap(true, std::sync::atomic::Ordering::SeqCst) {
-//!     Err("the database is away")?; // drops the handle: the shard comes back after 100 ms
+//!     Err("the database is down")?; // drops the handle: the shard is re-offered after 100 ms
 //! #   }
 //!     shard.complete();
 //!     Ok(())

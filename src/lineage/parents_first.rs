@@ -363,7 +363,7 @@ where
     }
 }
 
-/// Tells the readers of a deleted stream that their shards are gone.
+/// Ends the readers of a deleted stream.
 fn retire_readers(waits: &FuturesUnordered<Wait>, graph: &ShardGraph) {
     for wait in waits {
         if let Wait::Handle { id, offer } = wait

@@ -53,13 +53,13 @@ pub(crate) struct Resolved {
 }
 
 impl ReaderReports {
-    /// Adds the report that a shard was not found, after so many full lists.
+    /// Adds the report that a shard was not found. `full_lists` have been taken in before.
     pub(crate) fn add_not_found(&mut self, id: NodeId, offer: Arc<Offer>, full_lists: u32) {
         // The next full list may be in flight, and know less than the reader.
         self.not_found.push(NotFound { id, offer, decided_by: full_lists + 2 });
     }
 
-    /// Adds the claim that a shard has ended, after so many full lists.
+    /// Adds the claim that a shard has ended. `full_lists` have been taken in before.
     pub(crate) fn add_claim(&mut self, id: NodeId, offer: Arc<Offer>, full_lists: u32) {
         self.claims.push(Claim { id, offer, decided_by: full_lists + 2 });
     }
@@ -122,8 +122,8 @@ impl ReaderReports {
         }));
     }
 
-    /// Decides about all reports, since no list will come: what was not found is unlisted, and the
-    /// claims are left to their readers.
+    /// Decides about all reports, since no list will come: shards that were not found are unlisted,
+    /// and claims are left to their readers.
     pub(crate) fn resolve_without_list(&mut self) {
         self.claims.clear();
         let not_found = self.not_found.drain(..);

@@ -80,8 +80,8 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Durat
         listing: None,
         started: None,
         greatest: None,
-        full_at: None,
-        full_next: false,
+        last_full_at: None,
+        next_is_full: false,
         first_listed_at: None,
         first_skew: None,
         was_missing: false,
@@ -109,8 +109,8 @@ pub struct ShardLists {
     started: Option<StartedListing>,
     greatest: Option<String>,
     /// When the last full listing that succeeded began.
-    full_at: Option<Instant>,
-    full_next: bool,
+    last_full_at: Option<Instant>,
+    next_is_full: bool,
     /// When the first listing began, by the client's clock.
     first_listed_at: Option<SystemTime>,
     /// The skew that the first response showed: the clock may be corrected later.
@@ -131,7 +131,7 @@ pub(crate) struct StartedListing {
     at: Instant,
 }
 
-/// A listing that a consumer of lists asks for: see [`ShardLists::list_now`] and
+/// A listing that a consumer of lists requests: see [`ShardLists::list_now`] and
 /// [`ParentsFirst::take_list_request`](crate::lineage::ParentsFirst::take_list_request).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -189,7 +189,7 @@ impl ShardLists {
         if self.is_listing() {
             return;
         }
-        self.full_next |= request == ListRequest::Full;
+        self.next_is_full |= request == ListRequest::Full;
         if let Some(ticks) = self.ticks.as_mut()
             && self.failures == 0
         {
@@ -210,7 +210,7 @@ impl ShardLists {
 
     /// Returns whether a full listing has succeeded.
     pub(crate) fn has_listed(&self) -> bool {
-        self.full_at.is_some()
+        self.last_full_at.is_some()
     }
 
     pub(crate) fn stream(&self) -> &StreamId {
@@ -273,12 +273,12 @@ impl ShardLists {
         self.include_closed = include_closed;
     }
 
-    fn begin(&mut self) {
+    fn begin_listing(&mut self) {
         let (client, context) = (self.client.clone(), Arc::clone(&self.context));
         // Timers are inexact: a tick that comes a little early must not wait for the next.
         let early = self.interval.min(self.full_interval) / 8;
-        let full_is_due = self.full_next
-            || self.full_at.is_none_or(|at| at.elapsed() + early >= self.full_interval);
+        let full_is_due = self.next_is_full
+            || self.last_full_at.is_none_or(|at| at.elapsed() + early >= self.full_interval);
         let query = match (&self.greatest, self.from) {
             (Some(greatest), _) if !full_is_due => Query::After(greatest.clone()),
             (_, Some(from)) => Query::FromTimestamp(from),
@@ -291,7 +291,7 @@ impl ShardLists {
         });
         let include_closed = self.include_closed;
         self.first_listed_at.get_or_insert_with(|| now(&self.client));
-        let stream_was_missing = self.was_missing && self.full_at.is_none();
+        let stream_was_missing = self.was_missing && self.last_full_at.is_none();
         self.listing = Some(Box::pin(async move {
             let list = fetch_list(client, context, query, include_closed).await?;
             Ok(ShardList { stream_was_missing, ..list })
@@ -311,8 +311,8 @@ impl ShardLists {
         self.was_missing = false;
         if list.is_full() {
             self.greatest.clone_from(&list.greatest_id);
-            self.full_at = self.started.map(|started| started.at);
-            self.full_next = false;
+            self.last_full_at = self.started.map(|started| started.at);
+            self.next_is_full = false;
         } else if list.greatest_id > self.greatest {
             self.greatest.clone_from(&list.greatest_id);
         }
@@ -332,7 +332,7 @@ impl ShardLists {
             ListError::MalformedList { reason, .. } => reason == NO_SHARDS,
             _ => false,
         };
-        self.full_next |= is_missing;
+        self.next_is_full |= is_missing;
         self.was_missing |= is_missing;
         self.retry_in = backoff(MIN_RETRY_DELAY, self.interval, self.failures);
         self.failures = self.failures.saturating_add(1);
@@ -411,7 +411,7 @@ impl Stream for ShardLists {
         });
         if this.listing.is_none() {
             ready!(Pin::new(ticks).poll_next(cx));
-            this.begin();
+            this.begin_listing();
         }
         let Some(listing) = this.listing.as_mut() else { return Poll::Pending };
         let mut listed = ready!(listing.poll_unpin(cx));

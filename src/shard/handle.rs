@@ -120,13 +120,13 @@ impl Offer {
         self.completion.poll_ended(cx)
     }
 
-    /// Tells the reader that the shard is gone with its deleted stream.
+    /// Ends the reader: the stream of the shard was deleted.
     pub(crate) fn retire(&self) {
         self.is_gone.store(true, Ordering::Release);
         self.reader.wake();
     }
 
-    /// Returns whether the shard is gone, and registers the reader's waker.
+    /// Returns whether the stream of the shard was deleted, and registers the reader's waker.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> bool {
         self.reader.register(cx.waker());
         self.is_gone.load(Ordering::Acquire)
@@ -279,7 +279,7 @@ impl ShardHandle {
         handle
     }
 
-    /// Makes a drop abandon the shard, whatever [`OnDrop`] is set.
+    /// Makes a drop abandon the shard under any [`OnDrop`].
     pub(crate) fn reoffered_on_drop(self) -> Self {
         let mut handle = self;
         handle.on_drop = OnDrop::Reoffer;

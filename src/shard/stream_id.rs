@@ -126,7 +126,7 @@ impl StreamId {
             return Err("a stream's name has at most 128 characters");
         }
         if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
-            return Err("a stream's name is made of letters, digits, '_', '.' and '-'");
+            return Err("a stream's name consists of letters, digits, '_', '.' and '-'");
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_name_beside_an_arn_of_that_name_is_ambiguous() {
+    fn a_bare_name_and_an_arn_with_that_name_are_ambiguous() {
         let (here, there) = (
             "arn:aws:kinesis:us-east-1:123456789012:stream/orders",
             "arn:aws:kinesis:us-east-1:210987654321:stream/orders",

@@ -1,11 +1,11 @@
 //! Kinesis's time, as far as a client can tell it.
 //!
 //! A client's clock may be ahead of Kinesis's: AWS accepts signatures that are up to five minutes
-//! off. A reader that starts at the client's time then skips what is written until Kinesis's clock
-//! shows that time. So the `Date` of each `ListShards` response tells how far the two clocks are
-//! apart. A `Date` holds whole seconds, rounded down, and was written before the response was sent:
-//! the time derived from it is up to about a second early, and never late. A server that sends no
-//! `Date` is assumed to have the client's time.
+//! off. A reader that starts at the client's time then skips all records that are written until
+//! Kinesis's clock shows that time. So the `Date` of each `ListShards` response tells how far the
+//! two clocks are apart. A `Date` holds whole seconds, rounded down, and was written before the
+//! response was sent: the time derived from it is up to about a second early, and never late. A
+//! server that sends no `Date` is assumed to have the client's time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -20,7 +20,7 @@ async fn each_malformed_response_is_one_err_and_affects_no_handle() {
         || Reply::shards(&[(ZERO, Some(ZERO))], None),
         || Reply::shards(&[(ZERO, Some(ONE)), (ONE, Some(ZERO))], None),
         || Reply::error(500, "InternalFailure"),
-        || Reply::Answer(503, "<html>busy</html>".to_owned()),
+        || Reply::Response(503, "<html>busy</html>".to_owned()),
         || Reply::error(400, "LimitExceededException"),
         || Reply::Refused,
     ];

@@ -72,10 +72,10 @@ async fn follow_up_pages_carry_the_token_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_expires_in_the_middle_of_paging_restarts_that_listing() {
     let tokens = Arc::new(AtomicUsize::new(0));
-    let asked = Arc::clone(&tokens);
+    let count = Arc::clone(&tokens);
     let client = Canned::client(move |body| match body["NextToken"].as_str() {
         None => Reply::shards(&[(ZERO, None)], Some("a")),
-        Some(_) if asked.fetch_add(1, Ordering::SeqCst) == 0 => {
+        Some(_) if count.fetch_add(1, Ordering::SeqCst) == 0 => {
             Reply::error(400, "ExpiredNextTokenException")
         }
         Some(_) => Reply::shards(&[(ONE, None)], None),
@@ -234,9 +234,9 @@ async fn list_now_does_nothing_while_a_listing_is_in_flight() {
         assert_eq!(lists.next().await.unwrap().unwrap().is_full(), is_full);
     }
     lists.list_now(ListRequest::Full);
-    let asked = Instant::now();
+    let requested = Instant::now();
     assert!(lists.next().await.unwrap().unwrap().is_full());
-    assert_eq!(asked.elapsed(), SECOND, "at once");
+    assert_eq!(requested.elapsed(), SECOND, "at once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -145,9 +145,9 @@ async fn one_listing_is_in_flight_at_a_time() {
         assert_eq!(kinesis.count("ListShards"), 1);
     }
     assert!(within(SECOND * 100, &mut shards).await.is_empty());
-    let asked: Vec<Instant> = kinesis.requests().iter().map(Request::at).collect();
-    assert_eq!(asked.len(), 2);
-    assert!(asked[1] - asked[0] >= SECOND * 4, "the second request came before the first response");
+    let sent: Vec<Instant> = kinesis.requests().iter().map(Request::at).collect();
+    assert_eq!(sent.len(), 2);
+    assert!(sent[1] - sent[0] >= SECOND * 4, "the second request came before the first response");
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,14 +27,14 @@ fn assert_says(error: &ListError, all: &[&str]) {
 }
 
 #[derive(Debug)]
-struct Nobody;
+struct NoCredentials;
 
-impl ProvideCredentials for Nobody {
+impl ProvideCredentials for NoCredentials {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("nobody has any")))
+        future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("the vault is sealed")))
     }
 }
 
@@ -50,10 +50,10 @@ async fn no_credentials() {
         &error(&Client::from_conf(none)).await,
         &["the client has no credentials provider"],
     );
-    let empty = fake.config().credentials_provider(Nobody).build();
+    let empty = fake.config().credentials_provider(NoCredentials).build();
     assert_says(
         &error(&Client::from_conf(empty)).await,
-        &["nobody has any", "the client got no credentials"],
+        &["the vault is sealed", "the client got no credentials"],
     );
     assert_eq!(fake.requests().len(), 0);
 }
@@ -94,13 +94,14 @@ async fn no_response() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_that_does_not_come_from_kinesis() {
-    let page = |status| move |_: Value| Reply::Answer(status, "<html>\nsign in</html>".to_owned());
+    let page =
+        |status| move |_: Value| Reply::Response(status, "<html>\nsign in</html>".to_owned());
     for status in [200, 503] {
         let error = error(&Canned::client(page(status))).await;
         assert_says(&error, &[&format!("HTTP status {status} with an unreadable body")]);
         assert!(error.is_retryable(), "{error}");
     }
-    let error = error(&Canned::client(|_| Reply::Answer(500, String::new()))).await;
+    let error = error(&Canned::client(|_| Reply::Response(500, String::new()))).await;
     assert_says(&error, &["HTTP status 500 with an empty body"]);
     assert!(error.is_retryable(), "{error}");
 }

@@ -24,8 +24,8 @@ use tokio::time::Duration;
 pub(crate) struct Canned(Arc<Mutex<dyn FnMut(Value) -> Reply + Send>>);
 
 pub(crate) enum Reply {
-    /// A status and a body.
-    Answer(u16, String),
+    /// A response with this status and body.
+    Response(u16, String),
     /// The connection is refused.
     Refused,
     /// The connection is closed before the response, as hyper reports it.
@@ -36,11 +36,11 @@ pub(crate) enum Reply {
 
 impl Reply {
     pub(crate) fn ok(body: impl Into<String>) -> Self {
-        Self::Answer(200, body.into())
+        Self::Response(200, body.into())
     }
 
     pub(crate) fn error(status: u16, code: &str) -> Self {
-        Self::Answer(status, format!(r#"{{"__type":"{code}","message":"a prepared reply."}}"#))
+        Self::Response(status, format!(r#"{{"__type":"{code}","message":"a prepared reply."}}"#))
     }
 
     /// A page of `ListShards` with these shards, each with its parent, if it has one.
@@ -90,7 +90,7 @@ impl HttpConnector for Canned {
         let reply = (*self.0.lock().unwrap())(body);
         HttpConnectorFuture::new(async move {
             match reply {
-                Reply::Answer(status, body) => {
+                Reply::Response(status, body) => {
                     Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
                 }
                 Reply::Refused => Err(ConnectorError::io("connection refused".into())),
