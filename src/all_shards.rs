@@ -458,3 +458,15 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 pub fn all_shards(client: &Client, stream: impl Into<StreamId>) -> AllShards {
     try_all_shards(client, stream).log_errors()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_streams_are_send_static_and_unpin() {
+        fn check<T: Send + Unpin + 'static>() {}
+        check::<AllShards>();
+        check::<TryAllShards>();
+    }
+}

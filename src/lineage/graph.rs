@@ -16,10 +16,11 @@ use crate::lineage::node::{Generation, Node, NodeId, Parent, State, Waiting};
 use crate::lineage::reader_reports::{ReaderReports, Resolved};
 use crate::lineage::sequential_hasher::BuildSequential;
 use crate::lineage::start_policy::{StartPolicy, Verdict};
-use crate::listing::shard_list::{Extent, ShardList, is_closed, parent_ids};
+use crate::listing::shard_list::{Extent, ShardList};
 use crate::listing::shard_lists::ListRequest;
 use crate::shard::handle::Offer;
 use crate::shard::outcome::ParentOutcome;
+use crate::shard::sdk_shard::{is_closed, parent_ids};
 use crate::shard::stream_context::StreamContext;
 
 /// The shards of one stream, linked to their parents.

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use aws_sdk_kinesis::types::Shard;
 
 use crate::lineage::key::ShardKey;
-use crate::listing::shard_list::parent_ids;
+use crate::shard::sdk_shard::parent_ids;
 
 /// The waiting children of unlisted parents, each of which may be listed late.
 #[derive(Debug, Default)]

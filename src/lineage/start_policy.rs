@@ -6,9 +6,10 @@ use std::time::SystemTime;
 
 use aws_sdk_kinesis::types::Shard;
 
-use crate::listing::shard_list::{ShardList, is_closed, parent_ids};
+use crate::listing::shard_list::ShardList;
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::position::{Progress, StartAt, StartPosition};
+use crate::shard::sdk_shard::{is_closed, parent_ids};
 
 /// The rules of [`StartAt`] and `resume`, and what they need to remember.
 #[derive(Debug, Default)]

@@ -1,3 +1,5 @@
+//! Why a listing failed.
+
 use std::str::FromStr;
 
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};

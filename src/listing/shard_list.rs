@@ -1,3 +1,5 @@
+//! One complete or partial list of a stream's shards.
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -5,6 +7,7 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::types::Shard;
 
 use crate::listing::error::ListError;
+use crate::shard::sdk_shard::parent_ids;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 
@@ -178,23 +181,6 @@ impl From<Vec<Shard>> for Pages {
     }
 }
 
-/// Returns the ids of a shard's parents: the parent, then the adjacent parent.
-pub(crate) fn parent_ids(shard: &Shard) -> [Option<&str>; 2] {
-    let id = |id: Option<&'_ str>| -> bool { id.is_some_and(|id| !id.is_empty()) };
-    let parent = shard.parent_shard_id().filter(|parent| id(Some(parent)));
-    let adjacent = shard
-        .adjacent_parent_shard_id()
-        .filter(|adjacent| id(Some(adjacent)) && parent != Some(adjacent));
-    [parent, adjacent]
-}
-
-/// Returns whether the shard was split or merged, so that Kinesis accepts no writes to it.
-pub(crate) fn is_closed(shard: &Shard) -> bool {
-    shard
-        .sequence_number_range()
-        .is_some_and(|range| range.ending_sequence_number().is_some_and(|end| !end.is_empty()))
-}
-
 /// Adds to the first mention of each shard the parents that only a later mention names, up to two
 /// in all.
 fn merge_repeats(shards: &mut [Shard]) {
@@ -366,11 +352,5 @@ mod tests {
                 .to_string()
                 .contains("no id")
         );
-    }
-
-    #[test]
-    fn a_parent_that_is_named_twice_is_one_parent() {
-        assert_eq!(parent_ids(&shard("2", &["1", "1"])), [Some("1"), None]);
-        assert_eq!(parent_ids(&shard("2", &["", ""])), [None, None]);
     }
 }

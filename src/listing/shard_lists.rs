@@ -17,7 +17,8 @@ use tokio_stream::wrappers::IntervalStream;
 
 use crate::listing::error::ListError;
 use crate::listing::fetch::{NO_SHARDS, Query, list};
-use crate::listing::shard_list::{Extent, ShardList, is_closed, parent_ids};
+use crate::listing::shard_list::{Extent, ShardList};
+use crate::shard::sdk_shard::{is_closed, parent_ids};
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 use crate::util::backoff::backoff;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use aws_sdk_kinesis::types::Shard;
 
-use crate::listing::shard_list::is_closed;
+use crate::shard::sdk_shard::is_closed;
 
 /// The state that a reader and the stream of shards share about the end of one shard.
 ///

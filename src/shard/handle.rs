@@ -1,3 +1,5 @@
+//! The handle of an offered shard.
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

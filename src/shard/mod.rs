@@ -5,6 +5,7 @@ pub(crate) mod end_claim;
 pub(crate) mod handle;
 pub(crate) mod outcome;
 pub(crate) mod position;
+pub(crate) mod sdk_shard;
 pub(crate) mod sequence_number;
 pub(crate) mod stream_context;
 pub(crate) mod stream_id;

@@ -1,3 +1,5 @@
+//! Start positions, of a run and of each shard.
+
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::ShardIteratorType;
 

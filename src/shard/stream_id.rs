@@ -1,3 +1,5 @@
+//! The name or ARN of a stream.
+
 use std::fmt;
 
 /// A data stream, by its name or by its ARN.

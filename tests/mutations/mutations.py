@@ -16,7 +16,7 @@ POLLING = "src/records/source/polling.rs"
 MUTATIONS = [
     Mutation(
         "the adjacent parent is skipped",
-        "src/listing/shard_list.rs",
+        "src/shard/sdk_shard.rs",
         "    [parent, adjacent]\n",
         "    let _ = adjacent;\n    [parent, None]\n",
     ),

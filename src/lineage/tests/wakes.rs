@@ -8,8 +8,6 @@ fn the_public_types_are_send_static_and_unpin() {
     fn sync<T: Sync>() {}
     check::<ParentsFirst<Lists>>();
     check::<ShardHandle>();
-    check::<crate::all_shards::AllShards>();
-    check::<crate::all_shards::TryAllShards>();
     check::<crate::listing::shard_lists::ShardLists>();
     check::<crate::listing::shard_list::ShardList>();
     check::<ListError>();
