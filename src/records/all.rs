@@ -252,15 +252,15 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
         self.map(|readers| readers.max_concurrent_reads(reads))
     }
 
-    /// Delivers at most `records` records of one shard in a row, while another shard has records
-    /// too.
+    /// Delivers up to `records` records of one shard in a row while another shard has records too,
+    /// or as many as the consumer takes within 5 ms.
     ///
-    /// Shards that have records in hand take permits, so that a shard with a large page, or one
-    /// that is far behind, does not hold up the others. User records of aggregated records count
-    /// each.
+    /// So a shard with a large page, or one that is far behind, does not delay the others. Each user
+    /// record of an aggregated record counts.
     ///
     /// While shards take turns, the page of each is in memory: see
-    /// [`max_records`](ReadOptions::max_records) for its size. With 10,000, pages are delivered whole.
+    /// [`max_records`](ReadOptions::max_records) for its size. With 10,000, pages are delivered
+    /// whole.
     ///
     /// # Default
     ///
