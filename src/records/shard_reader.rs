@@ -1,4 +1,4 @@
-//! A shard's batches up to its end. The shard's handle is somebody else's business.
+//! The batches of one shard up to its end, over any source of its pages.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,6 +17,7 @@ use crate::records::source::{Source, Stop};
 use crate::shard::handle::Offer;
 use crate::shard::position::StartPosition;
 
+/// A reader of one shard. It does not end the shard's handle.
 pub(crate) struct ShardReader {
     client: Client,
     options: Arc<ReadOptions>,
@@ -25,24 +26,24 @@ pub(crate) struct ShardReader {
     from: StartPosition,
     /// Whether a reader of this shard has read the record at the start.
     is_resumed: bool,
-    /// It is a time that was found out for `LATEST`.
+    /// Whether `from` is a time that stands for `LATEST`.
     is_estimate: bool,
     opened: LatestAnchor,
-    /// Made with the first poll.
-    source: Option<Polling>,
-    /// The last page was given. Once more is asked for, it has been taken.
+    /// The source, which the first poll creates.
+    source: Option<Box<dyn Source>>,
+    /// The shard's children, once the last page was yielded.
     end: Option<Vec<ChildShard>>,
     lag: Option<Duration>,
-    /// A page came, with records or without.
+    /// Whether a page arrived, with or without records.
     is_answered: bool,
 }
 
-/// What follows. After anything but a batch, nothing does.
+/// A step of a reader. Only a batch is followed by another step.
 pub(crate) enum Next {
     Batch(Batch),
-    /// The last record was taken: the shard's children.
+    /// The last record was taken. Contains the shard's children.
     End(Vec<ChildShard>),
-    /// Kinesis does not know the shard any more.
+    /// Kinesis does not find the shard.
     Expired,
     /// The shard is another, of the same name and sequence numbers, whose records were not read.
     Replaced,
@@ -75,7 +76,7 @@ impl ShardReader {
         }
     }
 
-    /// The same from there.
+    /// Returns a reader of the same shard that begins at `from`.
     pub(crate) fn begun_again(&self, from: StartPosition) -> Self {
         let (offer, options, permits) =
             (Arc::clone(&self.offer), Arc::clone(&self.options), self.permits.clone());
@@ -83,7 +84,7 @@ impl ShardReader {
         Self { is_resumed, ..Self::new(&self.client, offer, from, options, permits) }
     }
 
-    /// The same, whose start was found out for `LATEST`, or was not.
+    /// Sets whether the start is a time that stands for `LATEST`.
     pub(crate) fn estimated(self, is_estimate: bool) -> Self {
         Self { is_estimate, ..self }
     }
@@ -110,18 +111,17 @@ impl ShardReader {
         self.source.is_some()
     }
 
-    /// Returns whether Kinesis has accepted the position: a page came.
+    /// Returns whether Kinesis accepted the position: a page arrived.
     pub(crate) fn is_answered(&self) -> bool {
         self.is_answered
     }
 
-    /// `MillisBehindLatest` of the last answer.
+    /// Returns the `MillisBehindLatest` of the last response.
     pub(crate) fn lag(&self) -> Option<Duration> {
         self.lag
     }
 
-    /// Drives a request in flight to its response, whose page is left for
-    /// [`poll_next`](Self::poll_next).
+    /// Polls the request in flight, and keeps its page for [`poll_next`](Self::poll_next).
     pub(crate) fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
         if let Some(source) = &mut self.source {
             source.poll_in_flight(cx);
@@ -136,9 +136,10 @@ impl ShardReader {
             let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
             let (options, permits) = (Arc::clone(&self.options), self.permits.clone());
             let from = self.from.clone();
-            Polling::new(client, offer, from, options, permits, self.opened)
+            let polling = Polling::new(client, offer, from, options, permits, self.opened)
                 .estimated(self.is_estimate)
-                .resumed(self.is_resumed)
+                .resumed(self.is_resumed);
+            Box::new(polling)
         });
         let page = match ready!(source.poll_page(cx)) {
             Ok(page) => page,
@@ -161,7 +162,7 @@ impl ShardReader {
             if let Some(children) = page.end {
                 return Poll::Ready(Next::End(children));
             }
-            // Others have their turn, should the server have nothing but empty pages.
+            // A server that sends empty pages only must not keep the task from other work.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -174,5 +175,140 @@ impl ShardReader {
             #[cfg(feature = "kpl")]
             deaggregation: self.options.deaggregation,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use aws_sdk_kinesis::config::{BehaviorVersion, Config};
+    use aws_sdk_kinesis::types::{Record, Shard};
+    use futures::future::poll_fn;
+    use futures::poll;
+
+    use super::*;
+    use crate::records::source::Page;
+    use crate::shard::stream_context::StreamContext;
+    use crate::shard::stream_id::StreamId;
+    use crate::util::clock::now;
+
+    /// A source that yields the given pages, and is pending before each.
+    #[derive(Default)]
+    struct Scripted {
+        pages: VecDeque<Result<Page, Stop>>,
+        is_ready: bool,
+        earlier_start: Option<StartPosition>,
+    }
+
+    impl Source for Scripted {
+        fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>> {
+            self.is_ready = !self.is_ready;
+            if self.is_ready {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(self.pages.pop_front().expect("no poll after the end"))
+        }
+
+        fn poll_in_flight(&mut self, _: &mut Context<'_>) {}
+
+        fn take_earlier_start(&mut self) -> Option<StartPosition> {
+            self.earlier_start.take()
+        }
+    }
+
+    fn client() -> Client {
+        Client::from_conf(Config::builder().behavior_version(BehaviorVersion::latest()).build())
+    }
+
+    fn page(records: usize, end: Option<Vec<ChildShard>>) -> Page {
+        let record = || {
+            let record = Record::builder().sequence_number("7").partition_key("key");
+            record.data(Vec::new().into()).build().expect("every required member is set")
+        };
+        let records = (0..records).map(|_| record()).collect();
+        let lag = Some(Duration::from_secs(3));
+        Page { records, lag, received_at: now(&client()), end }
+    }
+
+    /// A reader of a shard over a source other than `Polling`.
+    fn reader(source: Scripted) -> ShardReader {
+        let context = Arc::new(StreamContext::new(StreamId::from("orders")));
+        let shard = Shard::builder().shard_id("shard").build().expect("an id is set");
+        let from = StartPosition::TrimHorizon;
+        let offer = Arc::new(Offer::new(shard, context, from.clone(), [None, None]));
+        let options = Arc::new(ReadOptions::new());
+        let mut reader =
+            ShardReader::new(&client(), offer, from, options, RequestPermits::default());
+        reader.source = Some(Box::new(source));
+        reader
+    }
+
+    async fn next(reader: &mut ShardReader) -> Next {
+        poll_fn(|cx| reader.poll_next(cx)).await
+    }
+
+    #[tokio::test]
+    async fn batches_of_any_source_are_yielded_up_to_the_end() {
+        let child = ChildShard::builder().shard_id("child").set_parent_shards(Some(Vec::new()));
+        let range = aws_sdk_kinesis::types::HashKeyRange::builder();
+        let range = range.starting_hash_key("0").ending_hash_key("1").build().expect("a range");
+        let child = child.hash_key_range(range).build().expect("a child");
+        let pages = [page(2, None), page(0, None), page(1, Some(vec![child.clone()]))];
+        let pages = pages.into_iter().map(Ok).collect();
+        let mut reader = reader(Scripted { pages, ..Scripted::default() });
+        assert!(!reader.is_answered());
+        for records in [2, 1] {
+            let Next::Batch(batch) = next(&mut reader).await else { panic!("not a batch") };
+            assert_eq!(batch.into_iter().count(), records);
+            assert_eq!(reader.lag(), Some(Duration::from_secs(3)));
+        }
+        assert!(reader.is_answered());
+        let Next::End(children) = next(&mut reader).await else { panic!("not the end") };
+        assert_eq!(children, [child]);
+    }
+
+    #[tokio::test]
+    async fn an_end_without_records_is_yielded_at_once() {
+        let pages = [Ok(page(0, Some(Vec::new())))].into();
+        let mut reader = reader(Scripted { pages, ..Scripted::default() });
+        assert!(matches!(next(&mut reader).await, Next::End(children) if children.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_source_stops_the_reader() {
+        let error = ReadError::no_iterator(&StreamId::from("orders"), "shard");
+        for stop in [Stop::Expired, Stop::Replaced, Stop::Failed(error)] {
+            let text = format!("{stop:?}");
+            let pages = [Err(stop)].into();
+            let mut reader = reader(Scripted { pages, ..Scripted::default() });
+            let next = next(&mut reader).await;
+            let is_same = match next {
+                Next::Expired => text == "Expired",
+                Next::Replaced => text == "Replaced",
+                Next::Failed(_) => text.starts_with("Failed"),
+                Next::Batch(_) | Next::End(_) => false,
+            };
+            assert!(is_same, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn empty_pages_let_the_task_do_other_work() {
+        let pages = (0..3).map(|_| Ok(page(0, None))).chain([Ok(page(1, None))]).collect();
+        let mut reader = reader(Scripted { pages, ..Scripted::default() });
+        for _ in 0..7 {
+            assert!(poll!(poll_fn(|cx| reader.poll_next(cx))).is_pending());
+        }
+        assert!(poll!(poll_fn(|cx| reader.poll_next(cx))).is_ready());
+    }
+
+    #[test]
+    fn the_earlier_start_of_a_source_is_returned_once() {
+        let earlier_start = Some(StartPosition::TrimHorizon);
+        let mut reader = reader(Scripted { earlier_start, ..Scripted::default() });
+        assert_eq!(reader.take_earlier_start(), Some(StartPosition::TrimHorizon));
+        assert_eq!(reader.take_earlier_start(), None);
     }
 }

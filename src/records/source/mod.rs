@@ -1,4 +1,5 @@
-//! Where a shard's pages come from: the seam behind which they are polled for, or pushed.
+//! The sources of a shard's pages. [`Polling`](polling::Polling) requests them; a source to which
+//! Kinesis pushes them implements the same trait.
 
 pub(crate) mod continuity;
 pub(crate) mod exchange;
@@ -14,30 +15,31 @@ use aws_sdk_kinesis::types::{ChildShard, Record};
 use tokio::time::Duration;
 
 use crate::records::error::ReadError;
+use crate::shard::position::StartPosition;
 
-/// What came of one shard in one go.
+/// Records of one shard that arrived together.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) records: Vec<Record>,
     /// `MillisBehindLatest`.
     pub(crate) lag: Option<Duration>,
-    /// When the answer came, by the client's clock.
+    /// The arrival time of the response, by the client's clock.
     pub(crate) received_at: SystemTime,
-    /// Nothing follows: the shard's children.
+    /// The shard's children, if no page follows.
     pub(crate) end: Option<Vec<ChildShard>>,
 }
 
 impl Page {
-    /// The end of a shard that a list shows as closed, and of which no response names the children.
+    /// Creates the end of a shard that a list shows as closed and whose children no response names.
     pub(crate) fn end_of_closed_shard(received_at: SystemTime) -> Self {
         Self { records: Vec::new(), lag: None, received_at, end: Some(Vec::new()) }
     }
 }
 
-/// Why no page will come any more.
+/// Why a source yields no further page.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Kinesis does not know the shard any more.
+    /// Kinesis does not find the shard.
     Expired,
     /// The shard is another, of the same name and sequence numbers: the server was restarted without
     /// its data.
@@ -45,13 +47,20 @@ pub(crate) enum Stop {
     Failed(ReadError),
 }
 
-/// Pages of one shard, each following the one before: none left out, none twice.
-pub(crate) trait Source {
+/// The pages of one shard. Each page continues where the one before it ended.
+pub(crate) trait Source: Send {
+    /// Polls for the next page. After an end or an error, the source is not polled.
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>>;
 
-    /// Drives what is in flight to its response, and keeps that for [`poll_page`](Self::poll_page).
+    /// Polls the request in flight, and keeps its response for [`poll_page`](Self::poll_page).
     ///
-    /// A reader that takes no page now, but is polled, must call it: a request that nobody polls
-    /// would keep the permit that others wait for.
+    /// A reader that is polled, but takes no page now, must call it: a request that is not polled
+    /// would hold a permit that other shards wait for.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>);
+
+    /// Returns the earlier time from which the shard is read because Kinesis refused its start. It
+    /// is returned once.
+    fn take_earlier_start(&mut self) -> Option<StartPosition> {
+        None
+    }
 }

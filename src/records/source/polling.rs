@@ -126,10 +126,6 @@ impl Polling {
         self
     }
 
-    pub(crate) fn take_earlier_start(&mut self) -> Option<StartPosition> {
-        self.earlier_start.take()
-    }
-
     /// Begins the next exchange, in this task or in one of its own.
     fn ask(&mut self) -> BoxFuture<'static, Answer> {
         let exchange = Exchange {
@@ -449,6 +445,10 @@ impl Source for Polling {
                 }
             }
         }
+    }
+
+    fn take_earlier_start(&mut self) -> Option<StartPosition> {
+        self.earlier_start.take()
     }
 
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
