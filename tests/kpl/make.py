@@ -25,7 +25,8 @@ aggregated("odd.bin", [
 ])
 aggregated("many.bin", [(f"customer {n % 10}", b"%d" % n) for n in range(1000)])
 
-# Tags are in the format, and no producer writes them; nor does the aggregator, so the message is put together from its classes.
+# The format has tags, but neither a producer nor the aggregator writes them: the message is built
+# from the aggregator's classes.
 from hashlib import md5
 
 from aws_kinesis_agg import MAGIC

@@ -1,7 +1,4 @@
-"""The ways in which the crate is broken on purpose.
-
-They are bugs of other consumers, and those that this crate is built to make impossible.
-"""
+"""Mutations of the crate: bugs of other consumers, and bugs that its design excludes."""
 
 from collections import namedtuple
 
@@ -35,8 +32,8 @@ MUTATIONS = [
     Mutation(
         "a handle that is dropped says nothing",
         "src/shard/handle.rs",
-        "        if !self.has_ended {\n            self.offer.completion.end(",
-        "        if !self.has_ended && self.on_drop == OnDrop::Reoffer {\n            self.offer.completion.end(",
+        "        if !self.has_ended {\n            self.offer",
+        "        if !self.has_ended && self.on_drop == OnDrop::Reoffer {\n            self.offer",
     ),
     Mutation(
         "a handle that ends wakes nobody",

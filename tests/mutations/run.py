@@ -1,9 +1,9 @@
-"""Breaks the crate on purpose, one way after the other, and tells which layer of its tests notices.
+"""Breaks the crate on purpose, in one way at a time, and prints which layer of tests fails.
 
-    python3 tests/mutations/run.py              all of them; a mutation that no layer notices is a failure
-    python3 tests/mutations/run.py forget       those whose name contains this
+    python3 tests/mutations/run.py              all mutations; one that no layer notices is a failure
+    python3 tests/mutations/run.py forget       the mutations whose name contains this
 
-The work is done in a copy of the tree, in target/mutations. It takes a minute or two for each.
+It works on a copy of the tree in target/mutations, and takes a minute or two per mutation.
 """
 
 import os
@@ -25,7 +25,7 @@ LAYERS = {
     "servers": ["--test", "servers", "--", "fake::"],
     "simulation": ["--test", "simulation", "--test", "checkpoint_simulation"],
 }
-PATIENCE = 120  # seconds, for running a layer; what hangs is noticed too
+TIMEOUT = 120  # seconds for running a layer; a test that hangs has failed
 
 
 def copy_tree():
@@ -37,7 +37,7 @@ def copy_tree():
         source, target = ROOT / name, TREE / name
         if not source.is_file():
             continue
-        # What has not changed keeps its time, and is not built again.
+        # An unchanged file keeps its time, and is not built again.
         if target.exists() and target.read_bytes() == source.read_bytes():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,37 +47,43 @@ def copy_tree():
         shutil.copyfile(lock, TREE / "Cargo.lock")
 
 
-def cargo(*args, patience=PATIENCE):
+def cargo(*args, timeout=TIMEOUT):
     env = dict(
         os.environ,
         CARGO_TARGET_DIR=str(WORK / "build"),
         SIMULATION_SEEDS="200",
         CHECKPOINT_SIMULATION_SEEDS="100",
     )
-    env.pop("CI", None)  # the independent servers have no part in it
+    env.pop("CI", None)  # the independent servers are not needed
     run = subprocess.Popen(
         ["cargo", "test", "--quiet", *args],
-        cwd=TREE, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        cwd=TREE,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     try:
-        output, _ = run.communicate(timeout=patience)
+        output, _ = run.communicate(timeout=timeout)
         return run.returncode, output
     except subprocess.TimeoutExpired:
-        # With what it has started.
+        # The tests run in processes of their own.
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
         return "hangs", ""
 
 
 def layer_fails(args):
-    # It is built before time is taken.
+    # The build does not count towards the timeout.
     at = args.index("--") if "--" in args else len(args)
-    code, output = cargo(*args[:at], "--no-run", patience=None)
+    code, output = cargo(*args[:at], "--no-run", timeout=None)
     return (code, output) if code else cargo(*args)
 
 
 def main():
-    chosen = [m for m in MUTATIONS if not sys.argv[1:] or any(word in m.name for word in sys.argv[1:])]
+    words = sys.argv[1:]
+    chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
     copy_tree()
     for layer, args in LAYERS.items():
         code, output = layer_fails(args)
@@ -90,11 +96,12 @@ def main():
     for mutation in chosen:
         file = TREE / mutation.file
         text = file.read_text()
-        if text.count(mutation.old) != 1:
-            sys.exit(f"{mutation.name}: {mutation.file} holds the text {text.count(mutation.old)} times: {mutation.old}")
+        count = text.count(mutation.old)
+        if count != 1:
+            sys.exit(f"{mutation.name}: {mutation.file} has the text {count} times: {mutation.old}")
         file.write_text(text.replace(mutation.old, mutation.new))
         try:
-            code, output = cargo("--lib", "--no-run", patience=None)
+            code, output = cargo("--lib", "--no-run", timeout=None)
             if code != 0:
                 print(output[-4000:])
                 sys.exit(f"{mutation.name} does not build")
@@ -108,7 +115,7 @@ def main():
             survivors.append(mutation.name)
         print(f"| {mutation.name} | " + " | ".join(noticed.values()) + " |", flush=True)
     if survivors:
-        sys.exit("nothing notices: " + "; ".join(survivors))
+        sys.exit("no layer notices: " + "; ".join(survivors))
     print(f"\n{len(chosen)} mutations, each noticed")
 
 

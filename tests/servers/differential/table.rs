@@ -181,7 +181,10 @@ const SEQUENCES: (Right, &str) = (
 );
 
 #[rustfmt::skip]
-#[expect(clippy::redundant_closure_for_method_calls, reason = "the methods are of one lifetime, not of all")]
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the methods take one lifetime, not all"
+)]
 pub(crate) static KNOWN: &[Known] = &[
     // kinesis-local: calls that both reject, with different codes.
     codes((KinesisLocal, ANY), (INVALID, VALIDATION), &[StreamName, EmptyShardId, SequencePattern, EmptyToken, PartitionKey, HashKeyPattern],
