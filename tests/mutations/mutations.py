@@ -97,9 +97,9 @@ MUTATIONS = [
     ),
     Mutation(
         "after an expired iterator the reader starts at its beginning",
-        POLLING,
-        "self.from = StartPosition::After(last.sequence_number.clone());",
-        "let _ = last;",
+        "src/records/source/continuity.rs",
+        "_ => StartPosition::At(last.sequence_number.clone()),",
+        "_ => { let _ = last; StartPosition::TrimHorizon }",
     ),
     Mutation(
         "an empty page is the end of a shard",
@@ -122,8 +122,8 @@ MUTATIONS = [
     Mutation(
         "children open before the end of their parent is durable",
         "src/checkpoint/reader.rs",
-        "                State::Finishing(children) => {\n                    ready!(state.poll_durable(cx));",
-        "                State::Finishing(children) => {\n                    let _ = state.poll_durable(cx);",
+        "State::Finishing(children) => {\n                    ready!(state.poll_durable(cx));",
+        "State::Finishing(children) => {\n                    let _ = state.poll_durable(cx);",
     ),
     Mutation(
         "a save that failed counts as durable",

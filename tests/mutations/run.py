@@ -1,7 +1,7 @@
 """Breaks the crate on purpose, in one way at a time, and prints which layer of tests fails.
 
-    python3 tests/mutations/run.py              all mutations; one that no layer notices is a failure
-    python3 tests/mutations/run.py forget       the mutations whose name contains this
+    python3 tests/mutations/run.py           all mutations; one that no layer notices is a failure
+    python3 tests/mutations/run.py forget    the mutations whose name contains this
 
 It works on a copy of the tree in target/mutations, and takes a minute or two per mutation.
 """
