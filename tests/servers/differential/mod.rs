@@ -34,7 +34,8 @@ use kinesis_shards::testing::FakeKinesis;
 use libtest_mimic::Failed;
 
 use self::script::{Outcome, Script};
-use self::table::{KNOWN, Known};
+use self::table::entries;
+use self::table::entry::Entry;
 use crate::TIMEOUT;
 use crate::kind::Kind;
 use crate::server::{Server, Servers};
@@ -115,16 +116,16 @@ pub(crate) async fn from_itself(server: &FakeKinesis, seeds: Range<u64>) -> Stri
 }
 
 /// Returns the seed of each time that a script met an entry.
-fn meetings(known: &Known, outcomes: &[Outcome]) -> Vec<u64> {
+fn meetings(entry: &Entry, outcomes: &[Outcome]) -> Vec<u64> {
     let of_one = |outcome: &Outcome| {
-        let times = outcome.known.iter().filter(|(met, _)| std::ptr::eq(*met, known)).count();
+        let times = outcome.known.iter().filter(|(met, _)| std::ptr::eq(*met, entry)).count();
         std::iter::repeat_n(outcome.seed, times)
     };
     outcomes.iter().flat_map(of_one).collect()
 }
 
-fn describe(known: &Known) -> String {
-    let Known { operations, field, values, what, right, rule, .. } = known;
+fn describe(entry: &Entry) -> String {
+    let Entry { operations, field, values, what, right, rule, .. } = entry;
     let operations = if operations.is_empty() { "any".to_owned() } else { operations.join(", ") };
     let values = values.map(|(server, fake)| format!(" ({server} for {fake})")).unwrap_or_default();
     format!("{operations}: {field}{values}: {what}. Right: {right:?} ({rule})")
@@ -133,13 +134,13 @@ fn describe(known: &Known) -> String {
 /// Lists the entries of the table, and how often each was met.
 fn met(kind: Kind, outcomes: &[Outcome]) -> String {
     let mut report = String::new();
-    for known in KNOWN.iter().filter(|known| known.server == kind) {
-        let mut seeds = meetings(known, outcomes);
+    for entry in entries(kind) {
+        let mut seeds = meetings(entry, outcomes);
         let times = seeds.len();
         seeds.sort_unstable();
         seeds.dedup();
         seeds.truncate(5);
-        let _ = writeln!(report, "{times:>6} {} by {seeds:?}", describe(known));
+        let _ = writeln!(report, "{times:>6} {} by {seeds:?}", describe(entry));
     }
     report
 }
@@ -147,17 +148,17 @@ fn met(kind: Kind, outcomes: &[Outcome]) -> String {
 /// Lists the entries that no script met, and the causes for which no script met the others.
 fn unused(kind: Kind, coverage: Coverage, outcomes: &[Outcome]) -> String {
     let mut report = String::new();
-    for known in KNOWN.iter().filter(|known| known.server == kind) {
-        if meetings(known, outcomes).is_empty() && (coverage == Coverage::Causes || !known.rare) {
-            let _ = writeln!(report, "in the table, but not met: {}", describe(known));
+    for entry in entries(kind) {
+        if meetings(entry, outcomes).is_empty() && (coverage == Coverage::Causes || !entry.rare) {
+            let _ = writeln!(report, "in the table, but not met: {}", describe(entry));
         }
-        for cause in known.causes.iter().filter(|_| coverage == Coverage::Causes) {
+        for cause in entry.causes.iter().filter(|_| coverage == Coverage::Causes) {
             let all = outcomes.iter().flat_map(|outcome| &outcome.known);
             if !all
                 .into_iter()
-                .any(|(met, causes)| std::ptr::eq(*met, known) && causes.contains(cause))
+                .any(|(met, causes)| std::ptr::eq(*met, entry) && causes.contains(cause))
             {
-                let _ = writeln!(report, "not met for {cause:?}: {}", describe(known));
+                let _ = writeln!(report, "not met for {cause:?}: {}", describe(entry));
             }
         }
     }

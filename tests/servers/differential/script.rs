@@ -17,7 +17,8 @@ use super::compare::differences;
 use super::generate;
 use super::response::{ERROR, Response};
 use super::side::{Side, mark, next_second};
-use super::table::{self, Known};
+use super::table;
+use super::table::entry::Entry;
 use super::world::World;
 use crate::kind::Kind;
 
@@ -54,7 +55,7 @@ pub(crate) struct Outcome {
     pub(crate) accepted: BTreeMap<&'static str, usize>,
     pub(crate) skipped: usize,
     /// The entries that the script met, each with the causes for which it did.
-    pub(crate) known: Vec<(&'static Known, Vec<Cause>)>,
+    pub(crate) known: Vec<(&'static Entry, Vec<Cause>)>,
     pub(crate) unknown: Vec<Unknown>,
 }
 
@@ -294,9 +295,9 @@ impl Script {
                 whole_seconds: self.whole_seconds(),
                 follows_rejected_put: self.has_rejected_put,
             };
-            if let Some(known) = table::find(self.kind, &case) {
-                let met = known.causes.iter().copied().filter(|cause| causes.contains(cause));
-                self.result.known.push((known, met.collect()));
+            if let Some(entry) = table::find(self.kind, &case) {
+                let met = entry.causes.iter().copied().filter(|cause| causes.contains(cause));
+                self.result.known.push((entry, met.collect()));
                 continue;
             }
             let wrong = if difference.field == ERROR {
