@@ -25,7 +25,7 @@ LAYERS = {
     "servers": ["--test", "servers", "--", "fake::"],
     "simulation": ["--test", "simulation", "--test", "checkpoint_simulation"],
 }
-TIMEOUT = 120  # seconds for running a layer; a test that hangs has failed
+TIMEOUT = 600  # seconds for running a layer, which takes one minute; a test that hangs has failed
 
 
 def copy_tree():
@@ -89,7 +89,7 @@ def main():
         code, output = layer_fails(args)
         if code != 0:
             print(output[-4000:])
-            sys.exit(f"the layer {layer} fails without any mutation")
+            sys.exit(f"the layer {layer} fails without a mutation")
     survivors = []
     print("| mutation | " + " | ".join(LAYERS) + " |")
     print("|---|" + "---|" * len(LAYERS), flush=True)
