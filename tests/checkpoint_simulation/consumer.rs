@@ -1,4 +1,4 @@
-//! One life of the consumer: all of it is dropped at once, at any of its polls.
+//! One life of the consumer, which may be dropped at any poll.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -24,17 +24,17 @@ pub(crate) struct Consumer {
     pub(crate) oracle: Arc<Mutex<Oracle>>,
     pub(crate) options: ReadOptions,
     pub(crate) concurrent_reads: usize,
-    pub(crate) run: usize,
+    pub(crate) max_run: usize,
     pub(crate) start_at: StartAt,
-    /// In thousandths, the records that are dropped without acknowledgement.
+    /// The share of records that are dropped without acknowledgement, in thousandths.
     pub(crate) drops: u32,
-    /// Those that go on when their reader is dropped.
+    /// The tasks that acknowledge records, also after their reader was dropped.
     pub(crate) detached: Arc<Mutex<JoinSet<()>>>,
     pub(crate) readers: Arc<Mutex<Vec<AbortHandle>>>,
 }
 
 impl Consumer {
-    /// Ends when the checkpoints are stopped.
+    /// Runs the pipeline, until the checkpoints are shut down.
     pub(crate) fn run(self, checkpoints: &Checkpoints, shape: Shape) -> BoxFuture<'static, ()> {
         let shards = all_shards(&self.client, "orders")
             .poll_interval(Duration::from_secs(5))
@@ -47,12 +47,12 @@ impl Consumer {
             _ => {}
         }
         let records = shards.records(&self.client).with_options(self.options.clone());
-        let records = records.max_concurrent_reads(self.concurrent_reads).max_run(self.run);
+        let records = records.max_concurrent_reads(self.concurrent_reads).max_run(self.max_run);
         match shape {
             Shape::Loop => async move { self.one_by_one(records.auto_ack()).await }.boxed(),
-            Shape::Concurrent(n) => async move { self.side_by_side(records, n).await }.boxed(),
+            Shape::Concurrent(n) => async move { self.concurrently(records, n).await }.boxed(),
             Shape::Detached(n) => async move { self.detached(records, n).await }.boxed(),
-            Shape::Tasks | Shape::Few(_) => unreachable!("above"),
+            Shape::Tasks | Shape::Few(_) => unreachable!("returned above"),
         }
     }
 
@@ -74,7 +74,7 @@ impl Consumer {
         }
     }
 
-    async fn side_by_side(
+    async fn concurrently(
         &self,
         records: impl Stream<Item = Result<UnackedRecord, ReadError>>,
         n: usize,
@@ -88,7 +88,7 @@ impl Consumer {
         work.buffer_unordered(n).for_each(|()| async {}).await;
     }
 
-    /// Acknowledges it, or does not.
+    /// Acknowledges the record, or drops it.
     fn finish(&self, record: UnackedRecord, number: usize) {
         if fastrand::u32(..1_000) >= self.drops {
             self.oracle.lock().unwrap().acknowledge(number);
@@ -142,7 +142,7 @@ impl Consumer {
                 if fastrand::bool() {
                     consumer.one_by_one(records.auto_ack()).await;
                 } else {
-                    consumer.side_by_side(records, 3).await;
+                    consumer.concurrently(records, 3).await;
                 }
             };
             let (abort, registration) = AbortHandle::new_pair();
@@ -153,7 +153,7 @@ impl Consumer {
     }
 }
 
-/// What a record costs: mostly nothing.
+/// Processes a record, mostly at once.
 async fn work() {
     match fastrand::u32(..8) {
         0 => sleep(Duration::from_millis(fastrand::u64(..1_500))).await,
@@ -162,7 +162,7 @@ async fn work() {
     }
 }
 
-/// Polls it so often, and then no more.
+/// A life that ends after a number of polls.
 pub(crate) struct Cut {
     pub(crate) life: BoxFuture<'static, ()>,
     pub(crate) polls: Arc<Mutex<Option<u32>>>,

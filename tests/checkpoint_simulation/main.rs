@@ -1,23 +1,32 @@
-//! Random streams and consumers with checkpoints, crashed at any poll and started again, over
-//! stores that fail, answer late, or do not keep what they did not confirm; on a paused clock, each
-//! a function of one seed.
+//! Random streams and consumers with checkpoints, on a paused clock. Each simulation is a function of
+//! one seed.
+//!
+//! The consumers crash at any poll and start again. Their stores fail, respond late or never, and
+//! keep or lose the saves that they did not confirm.
 //!
 //! ```text
-//! cargo test --test checkpoint_simulation                                       1,000 seeds
-//! CHECKPOINT_SIMULATION_SEEDS=100000 cargo test --test checkpoint_simulation    a soak
-//! CHECKPOINT_SIMULATION_SEED=4711 cargo test --test checkpoint_simulation       one seed, with its script
+//! # 1,000 seeds
+//! cargo test --test checkpoint_simulation
+//! # a soak
+//! CHECKPOINT_SIMULATION_SEEDS=100000 cargo test --test checkpoint_simulation
+//! # one seed, with its script
+//! CHECKPOINT_SIMULATION_SEED=4711 cargo test --test checkpoint_simulation
 //! ```
 //!
-//! Kinesis refuses the positions of checkpoints, once or for some time. A consumer is also built
-//! anew on the same checkpoints, its `on_event` panics, its stream is deleted and created again,
-//! and its store does not answer at all.
+//! Kinesis refuses the positions of checkpoints, once or for some time, and the `Date` header may be
+//! ahead of its clock. A pipeline is dropped and rebuilt on the same checkpoints, `on_event` panics,
+//! and the stream is deleted and created again.
 //!
-//! What must hold: nothing that is owed is lost; nothing comes again whose acknowledgement is in
-//! the store; no checkpoint is saved past a record that was not acknowledged, nor over a later one;
-//! no shard is read before it is remembered, nor one of a run from `Latest` before all it began
-//! with are, nor a child before its parents' ends are in the store; records come in order per key;
-//! a stop that is complete leaves nothing to repeat; the store keeps nothing of shards that are
-//! gone; nothing is leaked.
+//! These rules must hold:
+//!
+//! * No owed record is lost, and none comes again whose acknowledgement is in the store.
+//! * No checkpoint is saved past a record that was not acknowledged, nor over a later one.
+//! * No shard is read before its start is saved, nor in a run from `Latest` before the starts of all
+//!   shards that the run began with are, nor a child before the ends of its parents are.
+//! * Records come in order per key.
+//! * No delivered record comes again after a complete shutdown.
+//! * The store keeps no checkpoint of an unlisted shard.
+//! * No task is leaked.
 
 mod consumer;
 mod oracle;
@@ -36,23 +45,25 @@ use script::Script;
 use world::Outcome;
 
 const SEEDS: u64 = 1_000;
-const MOST_FAILURES: usize = 3;
-/// One seed in so many is played twice, to see that a seed says it all.
-const TWICE: u64 = 50;
+const MAX_FAILURES: usize = 3;
+/// One in this many seeds is played twice: the second time must not differ.
+const REPLAY_INTERVAL: u64 = 50;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
-        text.replace('_', "").parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+        text.replace('_', "")
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
     )
 }
 
 fn play(script: &Script) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| world::play(script))).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().cloned();
-        let what = what.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let message = panic.downcast_ref::<String>().cloned();
+        let message = message.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         Outcome {
-            violation: Some(format!("panicked: {}", what.unwrap_or_default())),
+            violation: Some(format!("panicked: {}", message.unwrap_or_default())),
             ..Outcome::default()
         }
     })
@@ -62,10 +73,10 @@ fn report(script: &Script, outcome: &Outcome) {
     let Some(violation) = &outcome.violation else { return };
     println!("\nseed {} fails: {violation}", script.seed);
     let shortest = script.shortest(|script| play(script).violation.is_some());
-    println!("the shortest script that fails: {}", play(&shortest).violation.unwrap_or_default());
+    println!("the shortest failing script: {}", play(&shortest).violation.unwrap_or_default());
     println!("{shortest:#?}");
     println!(
-        "again: CHECKPOINT_SIMULATION_SEED={} cargo test --test checkpoint_simulation\n",
+        "to repeat: CHECKPOINT_SIMULATION_SEED={} cargo test --test checkpoint_simulation\n",
         script.seed
     );
 }
@@ -79,16 +90,16 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || *failed.lock().unwrap() >= MOST_FAILURES {
+                    if seed >= first + seeds || *failed.lock().unwrap() >= MAX_FAILURES {
                         return;
                     }
                     let script = Script::of_seed(seed);
                     let mut outcome = play(&script);
-                    if outcome.violation.is_none() && seed % TWICE == 0 {
+                    if outcome.violation.is_none() && seed % REPLAY_INTERVAL == 0 {
                         let again = play(&script);
                         if again.digest != outcome.digest {
                             outcome.violation =
-                                Some("it comes out differently each time".to_owned());
+                                Some("the second play of the seed differs".to_owned());
                         }
                     }
                     if outcome.violation.is_some() {
@@ -110,7 +121,7 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
         confirmed,
         lives,
         crashes,
-        stops,
+        shutdowns,
         complete,
         rebuilt,
         recreated,
@@ -119,19 +130,18 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
         shards,
         limited,
         spawned,
+        dated_ahead,
         ..
     } = sum.into_inner().unwrap();
     println!(
-        "{lives} lives, {crashes} of them crashed and {stops} stopped, {complete} of these completely; {shards} shards"
+        "{lives} lives: {crashes} crashed, {shutdowns} shut down, {complete} of them completely; \
+         {shards} shards"
     );
-    println!("{limited} seeds limit the requests in flight, {spawned} read in tasks");
-    println!(
-        "{rebuilt} consumers were built anew on their checkpoints, {recreated} streams were created again"
-    );
-    println!(
-        "{refused} positions were refused, {started_over} shards started over with a record or an end"
-    );
-    println!("{records} records, delivered {deliveries} times, {repeats} of them again, none lost");
+    println!("{limited} seeds limit concurrent reads, {spawned} read in tasks");
+    println!("{dated_ahead} seeds have a Date header that is ahead");
+    println!("{rebuilt} pipelines were rebuilt, {recreated} streams were created again");
+    println!("{refused} positions were refused, {started_over} shards started over");
+    println!("{records} records, {deliveries} deliveries, {repeats} of them again, none lost");
     println!("{saves} saves, {confirmed} of them confirmed");
     (passed.into_inner(), failed.into_inner().unwrap())
 }
@@ -145,7 +155,7 @@ impl Outcome {
         self.confirmed += other.confirmed;
         self.lives += other.lives;
         self.crashes += other.crashes;
-        self.stops += other.stops;
+        self.shutdowns += other.shutdowns;
         self.complete += other.complete;
         self.rebuilt += other.rebuilt;
         self.recreated += other.recreated;
@@ -154,11 +164,12 @@ impl Outcome {
         self.shards += other.shards;
         self.limited += other.limited;
         self.spawned += other.spawned;
+        self.dated_ahead += other.dated_ahead;
     }
 }
 
 fn main() -> ExitCode {
-    // What a test runner is asked for: `cargo test -- --list`, or tests of other names.
+    // The arguments of a test runner, such as `--list`, or the name of another test.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
         println!("checkpoint_simulation: test\n\n1 test, 0 benchmarks");
@@ -171,7 +182,7 @@ fn main() -> ExitCode {
         println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out");
         return ExitCode::SUCCESS;
     }
-    // A store or an `on_event` that panics does so by its script.
+    // The panics of stores and of `on_event` are scripted.
     std::panic::set_hook(Box::new(|_| ()));
     let begun = Instant::now();
     let (passed, failed) = if let Some(seed) = number_from("CHECKPOINT_SIMULATION_SEED") {
@@ -186,7 +197,7 @@ fn main() -> ExitCode {
         many(first, number_from("CHECKPOINT_SIMULATION_SEEDS").unwrap_or(SEEDS))
     };
     println!("{passed} seeds passed, {failed} failed");
-    // All seeds are one test.
+    // All seeds count as one test.
     let (word, passed, failed_tests) = if failed == 0 { ("ok", 1, 0) } else { ("FAILED", 0, 1) };
     println!(
         "\ntest result: {word}. {passed} passed; {failed_tests} failed; 0 ignored; 0 measured; 0 filtered out; finished in {:.2?}",

@@ -1,4 +1,4 @@
-//! What was written, delivered, acknowledged and saved, and what must hold between these.
+//! The records that were written, delivered, acknowledged and saved, and the rules between these.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,22 +9,23 @@ use kinesis_shards::checkpoint::Checkpoint;
 pub(crate) struct Oracle {
     pub(crate) violation: Option<String>,
     records: Vec<Written>,
-    /// By shard, in their order.
+    /// By shard, the numbers of its records, in their order.
     by_shard: BTreeMap<String, Vec<usize>>,
-    pub(crate) shards: BTreeMap<String, True>,
-    /// What the store keeps.
+    pub(crate) shards: BTreeMap<String, ActualShard>,
+    /// The rows of the store.
     pub(crate) rows: BTreeMap<String, Checkpoint>,
-    /// Rows of a stream that is gone, whose shards have the ids of others now or are gone too.
+    /// The shards whose rows are of a deleted stream.
     stale: BTreeSet<String>,
-    /// The sequence numbers of its records.
+    /// The sequence numbers of records of a deleted stream.
     gone: BTreeSet<String>,
-    /// The life in which it was created again.
+    /// The life in which the stream was created again.
     recreated_in: u32,
-    /// Shards whose position was refused twice or more in this life, and whether a record of theirs
-    /// was acknowledged since.
+    /// The shards whose position was refused twice or more in this life, and whether a record of
+    /// each was acknowledged since.
     refused: BTreeMap<String, bool>,
     pub(crate) started_over: u64,
-    /// A run from `Latest` owes nothing before all its first shards are remembered.
+    /// In a run from `Latest`, the shards that the run begins with. No record is owed before the
+    /// starts of all of them are saved.
     first: Option<BTreeSet<String>>,
     pub(crate) life: u32,
     saving: BTreeSet<String>,
@@ -37,7 +38,7 @@ pub(crate) struct Oracle {
 }
 
 #[derive(Debug)]
-pub(crate) struct True {
+pub(crate) struct ActualShard {
     pub(crate) parents: Vec<String>,
     pub(crate) is_open: bool,
     pub(crate) is_listed: bool,
@@ -49,22 +50,22 @@ struct Written {
     shard: String,
     sequence_number: String,
     owed: bool,
-    /// The last life that it was delivered in.
+    /// The last life in which the record was delivered.
     delivered: Option<u32>,
     acknowledged: bool,
     durable: bool,
-    /// The life in which it became so.
+    /// The life in which the record became durable.
     durable_since: u32,
 }
 
 impl Oracle {
-    /// The run is from `Latest`: it begins when these are remembered. Nothing is owed before, nor
-    /// ever if one of them is closed before it was seen.
+    /// Begins a run from `Latest` with these shards. No record is owed before the starts of all are
+    /// saved, nor ever if one of them is closed before it is listed.
     pub(crate) fn begins_with(&mut self, shards: impl IntoIterator<Item = String>) {
         self.first = Some(shards.into_iter().collect());
     }
 
-    /// True for the first.
+    /// Begins a life. Returns whether it is the first.
     pub(crate) fn begin_life(&mut self) -> bool {
         self.life += 1;
         self.refused.clear();
@@ -99,12 +100,12 @@ impl Oracle {
         });
     }
 
-    /// The position of its checkpoint was refused twice in this life: its reader may start over.
+    /// Notes that the position of a checkpoint was refused twice: its reader may start over.
     pub(crate) fn refuse(&mut self, shard: &str) {
         self.refused.entry(shard.to_owned()).or_insert(false);
     }
 
-    /// The shard is gone, with what nobody has read of it.
+    /// Expires a shard with its unread records.
     pub(crate) fn expire(&mut self, shard: &str) {
         if let Some(shard) = self.shards.get_mut(shard) {
             shard.is_listed = false;
@@ -114,13 +115,13 @@ impl Oracle {
         }
     }
 
-    /// Whether the run has begun, and what came first is known to it. Then the stream may be
-    /// created again, and nothing is to be lost.
+    /// Returns whether the run has begun, and has delivered this record. Then the stream may be
+    /// created again, and no record of the new one may be lost.
     pub(crate) fn has_begun(&self, number: usize) -> bool {
         self.first.is_none() && self.records[number].delivered == Some(self.life)
     }
 
-    /// The stream is deleted and created again.
+    /// Deletes the stream and creates it again.
     pub(crate) fn recreate(&mut self) {
         for record in &mut self.records {
             record.owed = false;
@@ -128,7 +129,7 @@ impl Oracle {
         }
         self.by_shard.clear();
         self.shards.clear();
-        // A start is one of the new shard too.
+        // A start is valid for the new shard, too.
         let stale =
             self.rows.iter().filter(|(_, checkpoint)| !matches!(checkpoint, Checkpoint::Start(_)));
         self.stale = stale.map(|(shard, _)| shard.clone()).collect();
@@ -139,17 +140,17 @@ impl Oracle {
         self.shards.get(shard).is_some_and(|shard| shard.is_listed)
     }
 
-    /// It is found out that the stream was created again with these shards.
+    /// Returns whether the consumer has noticed that the stream was created again with these shards.
     pub(crate) fn is_recreated(&self, shards: &[String]) -> bool {
-        self.stale.is_empty() && shards.iter().all(|shard| self.remembers(shard))
+        self.stale.is_empty() && shards.iter().all(|shard| self.has_row(shard))
     }
 
-    fn remembers(&self, shard: &str) -> bool {
+    fn has_row(&self, shard: &str) -> bool {
         self.rows.contains_key(shard) && !self.stale.contains(shard)
     }
 
-    /// The shard is read anew, since it is another, though it was taken for the right one already:
-    /// what was done of it does not count.
+    /// Starts a shard over that the consumer took for one of the deleted stream: its earlier
+    /// acknowledgements do not count.
     fn start_over(&mut self, shard: &str) {
         for number in self.by_shard.get(shard).into_iter().flatten() {
             let record = &mut self.records[*number];
@@ -157,12 +158,12 @@ impl Oracle {
         }
     }
 
-    /// Gives its number.
+    /// Checks a delivery, and returns the number of the record.
     pub(crate) fn deliver(&mut self, record: &Record) -> usize {
         let number =
             std::str::from_utf8(record.data()).ok().and_then(|text| text.parse::<usize>().ok());
         let Some(number) = number.filter(|number| *number < self.records.len()) else {
-            self.violate("a record came that was never written");
+            self.violate("a record was delivered that was never written");
             return 0;
         };
         self.note(1, number as u64);
@@ -172,38 +173,32 @@ impl Oracle {
         let written = &self.records[number];
         self.repeats += u64::from(written.delivered.is_some());
         if self.gone.contains(&written.sequence_number) {
-            // It was in hand.
+            // The record was in flight when the stream was deleted.
             return number;
         }
         if written.shard != shard || written.sequence_number != record.sequence_number() {
             return self.fail(number, format!("came from {shard}"));
         }
-        // Within a life, a reader that fails hands its shard back while its records are being
-        // processed: the next reads them too.
+        // Within a life, a reader that fails abandons its shard while its records are in flight, and
+        // the next reader delivers them again.
         let is_refused = self.refused.contains_key(&shard);
         if written.durable && written.durable_since != life && !is_refused {
             return self.fail(number, "came again, though its acknowledgement is in the store");
         }
-        // The row of a refused position stays until a record was acknowledged.
         if !self.rows.contains_key(&shard) && self.is_listed(&shard) {
-            return self.fail(number, "came before its shard was remembered");
+            return self.fail(number, "came before the start of its shard was saved");
         }
         let is_open = |shard: &String| self.shards.get(shard).is_some_and(|shard| shard.is_open);
         let missing =
-            self.first.iter().flatten().find(|first| is_open(first) && !self.remembers(first));
+            self.first.iter().flatten().find(|first| is_open(first) && !self.has_row(first));
         if let Some(missing) = missing.cloned() {
-            return self.fail(
-                number,
-                format!("came before {missing} was remembered, which the run began with"),
-            );
+            return self.fail(number, format!("came before the start of {missing} was saved"));
         }
         if let Some(parent) =
             self.shards[&shard].parents.iter().find(|parent| !self.is_finished(parent))
         {
-            let what = format!(
-                "came before the end of {parent} was in the store: {:?}",
-                self.rows.get(parent)
-            );
+            let what =
+                format!("came before the end of {parent} was saved: {:?}", self.rows.get(parent));
             return self.fail(number, what);
         }
         let key = written.key;
@@ -228,12 +223,12 @@ impl Oracle {
     fn is_finished(&self, shard: &str) -> bool {
         !self.is_listed(shard)
             || self.rows.get(shard) == Some(&Checkpoint::End) && !self.stale.contains(shard)
-            || self.first_had(shard)
+            || self.was_closed_at_first(shard)
     }
 
-    /// A run from `Latest` does not read what was closed when it began.
-    fn first_had(&self, shard: &str) -> bool {
-        !self.remembers(shard)
+    /// Returns whether the shard was closed when the run from `Latest` began: it is not read.
+    fn was_closed_at_first(&self, shard: &str) -> bool {
+        !self.has_row(shard)
             && self.records.iter().all(|record| record.shard != shard || !record.owed)
     }
 
@@ -248,10 +243,10 @@ impl Oracle {
     pub(crate) fn begin_save(&mut self, shard: &str) {
         self.saves += 1;
         if !self.saving.insert(shard.to_owned()) {
-            self.violate(format!("{shard} is saved twice at once"));
+            self.violate(format!("{shard} has two saves in flight"));
         }
         if self.saving.len() > 16 {
-            self.violate("more than 16 shards are saved at once");
+            self.violate("more than 16 saves are in flight");
         }
     }
 
@@ -259,23 +254,23 @@ impl Oracle {
         self.saving.remove(shard);
     }
 
-    /// The store keeps it from now on, whether it says so or not.
+    /// Saves a checkpoint, whether the store will confirm it or not.
     pub(crate) fn keep(&mut self, shard: &str, checkpoint: &Checkpoint) {
-        let is_of_the_old = match checkpoint {
+        let is_of_deleted_stream = match checkpoint {
             Checkpoint::After { sequence_number, .. } => self.gone.contains(sequence_number),
             Checkpoint::End => self.stale.contains(shard),
             _ => false,
         };
-        if is_of_the_old {
+        if is_of_deleted_stream {
             if self.recreated_in != self.life {
-                self.violate(format!("{shard}: {checkpoint} of a stream that is gone is saved"));
+                self.violate(format!("{shard}: {checkpoint} of a deleted stream is saved"));
             }
             self.stale.insert(shard.to_owned());
             self.rows.insert(shard.to_owned(), checkpoint.clone());
             return;
         }
         if self.stale.remove(shard) {
-            // Its reader has started over; what was acknowledged since counts.
+            // The reader has started over, and its later acknowledgements count.
             self.rows.remove(shard);
         } else if self.recreated_in == self.life
             && matches!(checkpoint, Checkpoint::Start(_))
@@ -330,8 +325,8 @@ impl Oracle {
         }
     }
 
-    /// A start takes the place of a refused checkpoint once a record was acknowledged, or at the
-    /// end of the shard.
+    /// Checks a start that replaces a refused checkpoint: a record was acknowledged since, or the
+    /// shard has ended.
     fn keep_start_over(&mut self, shard: &str, checkpoint: &Checkpoint) {
         let is_over = matches!(self.rows.get(shard), Some(Checkpoint::After { .. }));
         if !is_over || !matches!(checkpoint, Checkpoint::Start(_)) {
@@ -357,22 +352,23 @@ impl Oracle {
             self.stale.remove(shard);
             self.start_over(shard);
         } else if self.is_listed(shard) {
-            self.violate(format!("{shard} is listed, but was forgotten"));
+            self.violate(format!("{shard} is listed, but forgotten"));
         }
     }
 
-    /// What is left to be done, if anything.
+    /// Returns what is left to be done.
     pub(crate) fn unfinished(&self) -> Option<String> {
         let is_done = |record: &Written| record.durable || self.is_done_now(record);
         let lost = self.records.iter().position(|record| record.owed && !is_done(record))?;
         let record = &self.records[lost];
-        let came =
-            record.delivered.map_or("never came".to_owned(), |life| format!("came in life {life}"));
-        Some(format!("record {lost} of {} was never acknowledged; it {came}", record.shard))
+        let delivered = record
+            .delivered
+            .map_or("never delivered".to_owned(), |life| format!("delivered in life {life}"));
+        Some(format!("record {lost} of {} was {delivered}, and not acknowledged", record.shard))
     }
 
-    /// What was acknowledged in this life and is not in the store. A stream that was created again
-    /// may have been begun twice: by the reader that the old one had left, too.
+    /// Returns a record that was acknowledged in this life and is not saved. A stream that was
+    /// created again is exempt: a reader of the deleted stream may have read it, too.
     pub(crate) fn unsaved(&self) -> Option<usize> {
         if self.recreated_in == self.life {
             return None;
@@ -382,6 +378,19 @@ impl Oracle {
             record.owed && self.is_done_now(record) && !record.durable && !is_refused
         };
         self.records.iter().position(is_unsaved)
+    }
+
+    /// Returns a record that was delivered in this life and is not saved. After a complete shutdown
+    /// there is none.
+    pub(crate) fn repeated_by_next_life(&self) -> Option<usize> {
+        if self.recreated_in == self.life {
+            return None;
+        }
+        let is_repeated = |record: &Written| {
+            let is_refused = self.refused.contains_key(&record.shard);
+            record.owed && record.delivered == Some(self.life) && !record.durable && !is_refused
+        };
+        self.records.iter().position(is_repeated)
     }
 
     fn is_done_now(&self, record: &Written) -> bool {

@@ -1,4 +1,4 @@
-//! Kinesis refuses the positions of checkpoints.
+//! Refusals of the positions of checkpoints by Kinesis.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -8,13 +8,14 @@ use tokio::time::Instant;
 
 use crate::oracle::Oracle;
 
-/// Which requests are refused.
+/// The requests that Kinesis refuses.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    /// A shard is refused in this way at most once in each life, so that no reader starts over.
+    /// How many single requests to refuse: of each shard at most one in a life, so that no reader
+    /// starts over.
     pub(crate) once: u32,
     pub(crate) until: Option<Instant>,
-    /// How often each shard was refused in this life.
+    /// By shard, its refused requests in this life.
     in_life: BTreeMap<String, u32>,
     pub(crate) count: u64,
 }
@@ -28,8 +29,8 @@ impl Refusals {
     }
 
     fn next(&mut self, request: &Request, oracle: &Weak<Mutex<Oracle>>) -> Option<Fault> {
-        let is_of_a_number = request.body()["StartingSequenceNumber"].is_string();
-        let shard = request.shard_id().filter(|_| is_of_a_number)?;
+        let has_number = request.body()["StartingSequenceNumber"].is_string();
+        let shard = request.shard_id().filter(|_| has_number)?;
         let refused = self.in_life.entry(shard.to_owned()).or_default();
         if self.until.is_none_or(|until| Instant::now() >= until) {
             if self.once == 0 || *refused > 0 {

@@ -1,93 +1,96 @@
-//! What happens in one simulation: written down before it begins, so that it can be printed, and
-//! made shorter.
+//! The script of one simulation. It is drawn before the simulation begins, so that it can be printed
+//! and shortened.
 
 use fastrand::Rng;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
-    /// Of what is left to chance while the script runs.
+    /// The seed of all other random choices.
     pub(crate) seed: u64,
     pub(crate) setup: Setup,
-    /// Each with the milliseconds before it.
+    /// The steps, each with the milliseconds before it.
     pub(crate) steps: Vec<(u64, Step)>,
 }
 
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "switches, each by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub(crate) struct Setup {
     pub(crate) shards: u32,
     pub(crate) from_latest: bool,
     pub(crate) end_with_last_records: bool,
     /// Whether the end of a shard names its children.
     pub(crate) child_shards: bool,
-    /// Whether the end of a shard comes as kinesalite's.
+    /// Whether the ends of shards are those of kinesalite.
     pub(crate) kinesalite_ends: bool,
     pub(crate) page: u16,
-    /// Of readers of all shards: how many requests are in flight at most.
+    /// With a stream of all records, how many requests are in flight at most.
     pub(crate) concurrent_reads: usize,
-    /// Of readers of all shards: how many records of one come in a row.
-    pub(crate) run: usize,
-    /// The readers read in tasks: of the same runtime, whose one thread takes them in the same
-    /// order each time.
+    /// With a stream of all records, how many records of one shard come in a row at most.
+    pub(crate) max_run: usize,
+    /// Whether the readers read in tasks. The runtime has one thread, so their order is fixed.
     pub(crate) spawn: bool,
     pub(crate) save_ms: u64,
     pub(crate) save_records: u32,
     pub(crate) outage_limit_ms: Option<u64>,
-    /// Of all requests to Kinesis, and of all calls of the store, in thousandths.
+    /// The share of requests to Kinesis that fail, in thousandths.
     pub(crate) kinesis_faults: u32,
+    /// The share of calls of the store that fail, in thousandths.
     pub(crate) store_faults: u32,
-    /// In thousandths, the records that are dropped without acknowledgement.
+    /// The share of records that are dropped without acknowledgement, in thousandths.
     pub(crate) drops: u32,
-    /// In thousandths, the calls of `on_event` that panic.
+    /// The share of calls of `on_event` that panic, in thousandths.
     pub(crate) panics: u32,
+    /// By how many seconds the `Date` header is ahead of Kinesis's clock.
+    pub(crate) date_ahead_s: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
+    /// This number of records is written.
     Put(u8),
     Split(usize),
     Merge(usize),
-    /// The oldest closed shard.
+    /// The oldest closed shard expires.
     Expire,
-    /// The consumer starts, if it does not run.
+    /// The consumer starts, unless it runs.
     Start(Shape),
-    /// All of it is dropped, at its so manieth poll from now.
+    /// The consumer is dropped, after this number of polls.
     Crash(u32),
-    /// It is stopped, within so many milliseconds.
-    Stop(u64),
-    /// It is dropped, and built anew on the same checkpoints.
+    /// The consumer is shut down, within this number of milliseconds.
+    Shutdown(u64),
+    /// The pipeline is dropped, and rebuilt on the same checkpoints.
     Rebuild(Shape),
-    /// The stream is deleted and created again, with so many shards, while the consumer runs.
+    /// The stream is deleted and created again with this number of shards, while the consumer runs.
     Recreate(u32),
-    /// Of the consumer's readers, in tasks of their own, this one.
+    /// One of the readers in tasks is aborted.
     AbortReader(usize),
-    /// The store does not answer `Ok` for so many milliseconds.
+    /// No call of the store succeeds for this number of milliseconds.
     Outage(u64),
     /// Kinesis refuses the next position of a checkpoint, once.
     RefuseOnce,
-    /// Kinesis refuses every position of a checkpoint for this many milliseconds.
+    /// Kinesis refuses every position of a checkpoint for this number of milliseconds.
     Refuse(u64),
 }
 
 /// How the records are consumed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shape {
-    /// One after the other: taking the next acknowledges the last.
+    /// One after the other, with `auto_ack`.
     Loop,
-    /// So many at once, acknowledged as they are done.
+    /// Up to this number concurrently.
     Concurrent(usize),
-    /// Each shard in a task of its own.
+    /// Each shard in its own task.
     Tasks,
-    /// So many at once, each acknowledged by a task that outlives the reader.
+    /// Up to this number concurrently, each acknowledged by a task that outlives the reader.
     Detached(usize),
-    /// So many shards at once; others wait.
+    /// Up to this number of shards concurrently, while the others wait.
     Few(usize),
 }
 
 impl Script {
     pub(crate) fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let some = |rng: &mut Rng, most: u32| if rng.bool() { 0 } else { rng.u32(1..most) };
+        let maybe = |rng: &mut Rng, max: u32| if rng.bool() { 0 } else { rng.u32(1..max) };
         let ends = rng.u32(..8);
         let setup = Setup {
             shards: rng.u32(1..4),
@@ -95,17 +98,18 @@ impl Script {
             end_with_last_records: rng.bool(),
             page: if rng.bool() { 1_000 } else { rng.u16(1..5) },
             concurrent_reads: if rng.bool() { usize::MAX } else { rng.usize(1..4) },
-            run: if rng.bool() { 100 } else { rng.usize(1..4) },
+            max_run: if rng.bool() { 100 } else { rng.usize(1..4) },
             spawn: rng.bool(),
             save_ms: [0, 200, 1_000, 5_000][rng.usize(..4)],
             save_records: if rng.bool() { 1_000 } else { rng.u32(1..6) },
             outage_limit_ms: rng.bool().then(|| rng.u64(..10_000)),
-            kinesis_faults: some(&mut rng, 15),
-            store_faults: some(&mut rng, 400),
-            drops: if rng.u32(..3) == 0 { rng.u32(1..150) } else { 0 },
+            kinesis_faults: maybe(&mut rng, 15),
+            store_faults: maybe(&mut rng, 400),
+            drops: if rng.bool() { rng.u32(1..200) } else { 0 },
             panics: if rng.u32(..4) == 0 { rng.u32(1..300) } else { 0 },
             child_shards: ends > 1,
             kinesalite_ends: ends == 1,
+            date_ahead_s: if rng.u32(..10) == 0 { rng.u64(1..300) } else { 0 },
         };
         let mut steps = Vec::new();
         for _ in 0..rng.u32(..4) {
@@ -116,7 +120,7 @@ impl Script {
             let wait = if rng.u32(..4) == 0 { 0 } else { rng.u64(..4_000) };
             let step = match rng.u32(..24) {
                 0..=3 => Step::Crash(if rng.bool() { rng.u32(..60) } else { rng.u32(..600) }),
-                4 => Step::Stop(rng.u64(..8_000)),
+                4 => Step::Shutdown(rng.u64(..8_000)),
                 5..=7 => Step::Start(shape(&mut rng)),
                 8 => Step::AbortReader(rng.usize(..8)),
                 20 => Step::Rebuild(shape(&mut rng)),
@@ -127,14 +131,21 @@ impl Script {
                 _ => change(&mut rng),
             };
             steps.push((wait, step));
-            if let Step::Crash(_) | Step::Stop(_) = step {
+            if let Step::Rebuild(_) = step
+                && rng.bool()
+            {
+                // The new pipeline delivers records, and may drop some, before the shutdown.
+                steps.push((rng.u64(..500), Step::Put(rng.u8(1..14))));
+                steps.push((rng.u64(..4_000), Step::Shutdown(rng.u64(..8_000))));
+            }
+            if let Some((_, Step::Crash(_) | Step::Shutdown(_))) = steps.last() {
                 steps.push((rng.u64(..2_000), Step::Start(shape(&mut rng))));
             }
         }
         Self { seed, setup, steps }
     }
 
-    /// The shortest script found that still fails.
+    /// Returns the shortest script found that still fails.
     pub(crate) fn shortest(&self, fails: impl Fn(&Self) -> bool) -> Self {
         let mut best = self.clone();
         let mut size = best.steps.len();
@@ -151,15 +162,16 @@ impl Script {
             }
             size /= 2;
         }
-        let plainer: [fn(&mut Setup); 9] = [
+        let plainer: [fn(&mut Setup); 10] = [
             |setup| setup.panics = 0,
+            |setup| setup.date_ahead_s = 0,
             |setup| setup.kinesis_faults = 0,
             |setup| setup.store_faults = 0,
             |setup| setup.drops = 0,
             |setup| setup.from_latest = false,
             |setup| setup.shards = 1,
             |setup| setup.concurrent_reads = usize::MAX,
-            |setup| setup.run = 100,
+            |setup| setup.max_run = 100,
             |setup| setup.spawn = false,
         ];
         for plain in plainer {

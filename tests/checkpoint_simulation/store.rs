@@ -1,4 +1,5 @@
-//! A store that fails, answers late, keeps what it does not confirm, or does not: by chance.
+//! A store with random faults: it fails, responds late or never, panics, and keeps or loses the saves
+//! that it does not confirm.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,12 +20,12 @@ pub(crate) struct Store {
 
 pub(crate) struct Chance {
     pub(crate) rng: Rng,
-    /// In thousandths.
+    /// The share of calls that fail, in thousandths.
     pub(crate) faults: u32,
     pub(crate) down_until: Option<Instant>,
 }
 
-/// A call that is under way. It may be dropped at any point.
+/// A call in flight, which may be dropped at any point.
 struct Call<'a> {
     store: &'a Store,
     shard: &'a str,
@@ -37,17 +38,17 @@ impl Drop for Call<'_> {
 }
 
 impl Store {
-    /// What happens before the write, and after it.
-    fn plan(&self) -> [Option<Trouble>; 2] {
+    /// Draws the faults before the write and after it.
+    fn draw_faults(&self) -> [Option<StoreFault>; 2] {
         let mut chance = self.chance.lock().unwrap();
         let is_down = chance.down_until.is_some_and(|until| Instant::now() < until);
         let faults = if is_down { 1_000 } else { chance.faults };
         let mut draw = || {
             (chance.rng.u32(..1_000) < faults).then(|| match chance.rng.u32(..5) {
-                0 if !is_down => Trouble::Late(Duration::from_millis(chance.rng.u64(..3_000))),
-                1 if !is_down => Trouble::Panics,
-                2 => Trouble::Hangs,
-                _ => Trouble::Fails,
+                0 if !is_down => StoreFault::Late(Duration::from_millis(chance.rng.u64(..3_000))),
+                1 if !is_down => StoreFault::Panics,
+                2 => StoreFault::NeverResponds,
+                _ => StoreFault::Fails,
             })
         };
         [draw(), draw()]
@@ -56,31 +57,31 @@ impl Store {
     async fn write(&self, shard: &str, write: impl FnOnce(&mut Oracle)) -> Result<(), StoreError> {
         self.oracle.lock().unwrap().begin_save(shard);
         let _call = Call { store: self, shard };
-        let [before, after] = self.plan();
-        meet(before).await?;
+        let [before, after] = self.draw_faults();
+        apply(before).await?;
         write(&mut self.oracle.lock().unwrap());
-        meet(after).await?;
+        apply(after).await?;
         self.oracle.lock().unwrap().confirmed += 1;
         Ok(())
     }
 }
 
-enum Trouble {
+enum StoreFault {
     Fails,
     Late(Duration),
-    /// Until it is dropped.
-    Hangs,
+    /// No response comes.
+    NeverResponds,
     Panics,
 }
 
-async fn meet(trouble: Option<Trouble>) -> Result<(), StoreError> {
+async fn apply(fault: Option<StoreFault>) -> Result<(), StoreError> {
     tokio::task::yield_now().await;
-    match trouble {
+    match fault {
         None => Ok(()),
-        Some(Trouble::Fails) => Err("the store fails, as it was told to".into()),
-        Some(Trouble::Panics) => panic!("the store panics, as it was told to"),
-        Some(Trouble::Hangs) => std::future::pending().await,
-        Some(Trouble::Late(time)) => {
+        Some(StoreFault::Fails) => Err("the store fails, as scripted".into()),
+        Some(StoreFault::Panics) => panic!("the store panics, as scripted"),
+        Some(StoreFault::NeverResponds) => std::future::pending().await,
+        Some(StoreFault::Late(time)) => {
             sleep(time).await;
             Ok(())
         }

@@ -15,14 +15,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::consumer::{Consumer, Cut};
-use crate::oracle::{Oracle, True};
+use crate::oracle::{ActualShard, Oracle};
 use crate::refusals::Refusals;
 use crate::script::{Script, Shape, Step};
 use crate::store::{Chance, Store};
 
 const KEYS: usize = 6;
-const MOST_SHARDS: usize = 24;
-const MOST_OPEN: usize = 6;
+const MAX_SHARDS: usize = 24;
+const MAX_OPEN: usize = 6;
 
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -35,17 +35,19 @@ pub(crate) struct Outcome {
     pub(crate) confirmed: u64,
     pub(crate) lives: u64,
     pub(crate) crashes: u64,
-    pub(crate) stops: u64,
+    pub(crate) shutdowns: u64,
     pub(crate) complete: u64,
     pub(crate) rebuilt: u64,
     pub(crate) recreated: u64,
     pub(crate) refused: u64,
     pub(crate) started_over: u64,
     pub(crate) shards: u64,
-    /// How many requests may be in flight at once is limited.
+    /// Whether concurrent reads are limited.
     pub(crate) limited: u64,
-    /// The reads are tasks.
+    /// Whether the reads are tasks.
     pub(crate) spawned: u64,
+    /// Whether the `Date` header is ahead.
+    pub(crate) dated_ahead: u64,
 }
 
 struct World {
@@ -58,7 +60,7 @@ struct World {
     refusals: Arc<Mutex<Refusals>>,
     life: Option<Life>,
     crashes: u64,
-    stops: u64,
+    shutdowns: u64,
     complete: u64,
     rebuilt: u64,
     recreated: u64,
@@ -96,6 +98,7 @@ impl World {
             .end_with_last_records(setup.end_with_last_records)
             .child_shards(setup.child_shards)
             .kinesalite_ends(setup.kinesalite_ends)
+            .date_ahead(Duration::from_secs(setup.date_ahead_s))
             .build();
         let stream = kinesis.create_stream("orders", setup.shards);
         let timeouts =
@@ -117,7 +120,7 @@ impl World {
             oracle: Arc::clone(&oracle),
             options: if setup.spawn { options.spawn_on(Handle::current()) } else { options },
             concurrent_reads: setup.concurrent_reads,
-            run: setup.run,
+            max_run: setup.max_run,
             start_at: if setup.from_latest { StartAt::Latest } else { StartAt::TrimHorizon },
             drops: setup.drops,
             detached: Arc::default(),
@@ -134,7 +137,7 @@ impl World {
             consumer,
             life: None,
             crashes: 0,
-            stops: 0,
+            shutdowns: 0,
             complete: 0,
             rebuilt: 0,
             recreated: 0,
@@ -152,14 +155,14 @@ impl World {
     }
 
     async fn run(&mut self) -> Option<String> {
-        self.look();
+        self.observe();
         if self.script.setup.from_latest {
             self.oracle.lock().unwrap().begins_with([]);
         }
         for (wait, step) in std::mem::take(&mut self.script.steps) {
             sleep(Duration::from_millis(wait)).await;
             self.step(step).await;
-            self.look();
+            self.observe();
             if let Some(violation) = self.violation() {
                 return Some(violation);
             }
@@ -171,7 +174,7 @@ impl World {
         }
         self.consumer.drops = 0;
         self.script.setup.panics = 0;
-        // What was dropped without acknowledgement comes with the next life.
+        // Records that were dropped without acknowledgement come again in the next life.
         self.crash(0).await;
         self.start(Shape::Concurrent(4)).await;
         let begun = Instant::now();
@@ -184,33 +187,33 @@ impl World {
             }
             sleep(Duration::from_millis(500)).await;
         }
-        let stopped = self.stop(60_000).await?;
+        let report = self.shut_down(60_000).await?;
         let unsaved = self.oracle.lock().unwrap().unsaved();
         if let Some(number) = unsaved {
-            return Some(format!("record {number} is not saved after {stopped}"));
+            return Some(format!("record {number} is not saved after the shutdown: {report}"));
         }
-        // A new life has nothing left to do.
+        // A new life has no record to process.
         self.start(Shape::Loop).await;
         let deliveries = self.oracle.lock().unwrap().owed_deliveries;
         sleep(Duration::from_mins(2)).await;
         let again = self.oracle.lock().unwrap().owed_deliveries - deliveries;
         if again > 0 {
-            return Some(format!("{again} records came again after a complete stop"));
+            return Some(format!("{again} records came again after a complete shutdown"));
         }
         let oracle = self.oracle.lock().unwrap();
         let stale = oracle.rows.keys().find(|shard| !oracle.is_listed(shard));
         let stale =
-            stale.map(|shard| format!("{shard} is not listed any more, but the store keeps it"));
+            stale.map(|shard| format!("{shard} is unlisted, but the store keeps its checkpoint"));
         stale.or(oracle.violation.clone())
     }
 
     async fn step(&mut self, step: Step) {
         let stream = &self.stream;
         let open = stream.open_shards();
-        let room = stream.shards().len() < MOST_SHARDS;
+        let room = stream.shards().len() < MAX_SHARDS;
         match step {
             Step::Put(count) => self.put(count),
-            Step::Split(pick) if room && open.len() < MOST_OPEN => {
+            Step::Split(pick) if room && open.len() < MAX_OPEN => {
                 stream.split(&open[pick % open.len()]);
             }
             Step::Merge(pick) if room => {
@@ -239,8 +242,8 @@ impl World {
             }
             Step::Start(shape) => self.start(shape).await,
             Step::Crash(polls) => self.crash(polls).await,
-            Step::Stop(limit) => {
-                self.stop(limit).await;
+            Step::Shutdown(limit) => {
+                self.shut_down(limit).await;
             }
             Step::Rebuild(shape) => self.rebuild(shape).await,
             Step::Recreate(shards) => self.recreate(shards).await,
@@ -275,18 +278,19 @@ impl World {
         }
     }
 
-    /// Looks at what is true now.
-    fn look(&self) {
+    /// Shows the actual shards to the oracle.
+    fn observe(&self) {
         let (shards, open) = (self.stream.shards(), self.stream.open_shards());
         let mut oracle = self.oracle.lock().unwrap();
         for shard in &shards {
             let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
             let is_open = open.iter().any(|id| id == shard.shard_id());
-            let known = oracle.shards.entry(shard.shard_id().to_owned()).or_insert_with(|| True {
-                parents: parents.into_iter().flatten().map(str::to_owned).collect(),
-                is_open,
-                is_listed: true,
-            });
+            let known =
+                oracle.shards.entry(shard.shard_id().to_owned()).or_insert_with(|| ActualShard {
+                    parents: parents.into_iter().flatten().map(str::to_owned).collect(),
+                    is_open,
+                    is_listed: true,
+                });
             known.is_open = is_open;
         }
     }
@@ -304,7 +308,7 @@ impl World {
         let panics = setup.panics;
         let options = CheckpointOptions::new()
             .on_event(move |_| {
-                assert!(fastrand::u32(..1_000) >= panics, "on_event panics, as it was told to");
+                assert!(fastrand::u32(..1_000) >= panics, "on_event panics, as scripted");
             })
             .save_timeout(Duration::from_secs(4))
             .save_interval(Duration::from_millis(setup.save_ms))
@@ -322,7 +326,7 @@ impl World {
         Life { checkpoints, task, polls, shape }
     }
 
-    /// The process lives on, and with it what is acknowledged late.
+    /// Rebuilds the pipeline. The process lives on, and late acknowledgements count.
     async fn rebuild(&mut self, shape: Shape) {
         let Some(Life { checkpoints, task, .. }) = self.life.take() else { return };
         self.rebuilt += 1;
@@ -332,10 +336,10 @@ impl World {
         self.life = Some(self.run_on(checkpoints, shape));
     }
 
-    /// While the consumer runs: it has listed the shards, and will find others. Between two runs
-    /// nothing tells it, nor before two full lists, which end what the run before has named.
+    /// Creates the stream again while the consumer runs, after two full listings. Between two runs,
+    /// or before these listings, the crate cannot notice it.
     async fn recreate(&mut self, shards: u32) {
-        // One that takes few shards at a time does not list them meanwhile.
+        // A consumer that takes few shards at a time may list none meanwhile.
         if self.life.as_ref().is_none_or(|life| matches!(life.shape, Shape::Few(_))) {
             return;
         }
@@ -349,20 +353,20 @@ impl World {
         self.oracle.lock().unwrap().recreate();
         self.kinesis.delete_stream("orders");
         self.stream = self.kinesis.create_stream("orders", shards);
-        self.look();
+        self.observe();
         self.put(8);
         let shards = self.stream.open_shards();
         let begun = Instant::now();
         while !self.oracle.lock().unwrap().is_recreated(&shards) {
             if begun.elapsed() > Duration::from_mins(10) {
-                let what = "it is not found out that the stream was created again";
+                let what = "the consumer does not notice that the stream was created again";
                 return self.oracle.lock().unwrap().violate(what);
             }
             sleep(Duration::from_millis(500)).await;
         }
     }
 
-    /// As if the process were killed.
+    /// Drops the consumer, as if the process were killed.
     async fn crash(&mut self, polls: u32) {
         let Some(Life { checkpoints, mut task, polls: cut, .. }) = self.life.take() else { return };
         self.crashes += 1;
@@ -375,32 +379,33 @@ impl World {
         self.gone().await;
     }
 
-    /// Nothing of a life is left when the next begins.
+    /// Drops all tasks of a life before the next begins.
     async fn gone(&self) {
         *self.consumer.detached.lock().unwrap() = JoinSet::new();
         self.consumer.readers.lock().unwrap().clear();
         sleep(Duration::from_millis(1)).await;
     }
 
-    async fn stop(&mut self, limit: u64) -> Option<ShutdownReport> {
+    async fn shut_down(&mut self, limit: u64) -> Option<ShutdownReport> {
         let Life { checkpoints, mut task, .. } = self.life.take()?;
-        self.stops += 1;
-        let stopped = checkpoints.shutdown(Duration::from_millis(limit)).await;
-        // Its streams have ended, so it ends as soon as what is in hand is done.
+        self.shutdowns += 1;
+        let report = checkpoints.shutdown(Duration::from_millis(limit)).await;
+        // The streams have ended, so the consumer ends when the records in flight are processed.
         if timeout(Duration::from_mins(1), &mut task).await.is_err() {
             task.abort();
-            self.oracle.lock().unwrap().violate("the consumer did not end when it was stopped");
+            self.oracle.lock().unwrap().violate("the consumer did not end after its shutdown");
         }
-        let unsaved = self.oracle.lock().unwrap().unsaved();
-        self.complete += u64::from(stopped.is_complete());
-        if let Some(number) = unsaved.filter(|_| stopped.is_complete()) {
-            let what =
-                format!("record {number} is acknowledged and not saved, but the stop was complete");
-            self.oracle.lock().unwrap().violate(what);
+        if report.is_complete() {
+            self.complete += 1;
+            let mut oracle = self.oracle.lock().unwrap();
+            if let Some(number) = oracle.repeated_by_next_life() {
+                let what = "was delivered and comes again, but the shutdown was complete";
+                oracle.violate(format!("record {number} {what}"));
+            }
         }
         drop(checkpoints);
         self.gone().await;
-        Some(stopped)
+        Some(report)
     }
 
     async fn end(mut self, violation: Option<String>) -> Outcome {
@@ -409,7 +414,7 @@ impl World {
         let violation = violation.or(oracle.lock().unwrap().violation.clone());
         drop((store, consumer));
         let left = Arc::strong_count(&oracle) - 1;
-        let leak = (left > 0).then(|| format!("{left} parts of the consumer are left"));
+        let leak = (left > 0).then(|| format!("{left} parts of the consumer were leaked"));
         let oracle = oracle.lock().unwrap();
         Outcome {
             violation: violation.or(leak),
@@ -421,7 +426,7 @@ impl World {
             confirmed: oracle.confirmed,
             lives: u64::from(oracle.life),
             crashes: self.crashes,
-            stops: self.stops,
+            shutdowns: self.shutdowns,
             complete: self.complete,
             rebuilt: self.rebuilt,
             recreated: self.recreated,
@@ -430,12 +435,12 @@ impl World {
             shards: oracle.shards.len() as u64,
             limited: u64::from(script.setup.concurrent_reads < usize::MAX),
             spawned: u64::from(script.setup.spawn),
+            dated_ahead: u64::from(script.setup.date_ahead_s > 0),
         }
     }
 }
 
-/// Those after which a careful consumer goes on. A stream that is said not to be there is not one
-/// of them.
+/// Returns faults after which a careful consumer retries. A missing stream is not one of them.
 fn faults(seed: u64, share: f64) -> RandomFaults {
     let any = [
         Fault::Throttled,
@@ -464,7 +469,7 @@ fn faults(seed: u64, share: f64) -> RandomFaults {
         .rate_of("GetRecords", Fault::KmsDisabled, share)
 }
 
-/// Of which the message is not about the sequence number.
+/// Returns a refusal whose message is not about the sequence number.
 fn invalid_argument() -> Fault {
     Fault::Error { status: 400, code: "InvalidArgumentException".to_owned() }
 }
