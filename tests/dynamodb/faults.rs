@@ -1,13 +1,12 @@
-//! Throttling, silence, and responses that say nothing.
+//! Throttling, missing responses, and empty responses.
 
 use std::collections::BTreeMap;
 
 use super::*;
 
-/// One write in eight gets through. A write of a row that is known to exist would take the place of
-/// one that is needed.
+/// One write in eight succeeds. A write of a row that is known to exist would use it up.
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_shard_is_saved_where_one_write_in_eight_gets_through() {
+async fn the_end_of_a_shard_is_saved_where_one_write_in_eight_succeeds() {
     let world = World::new(1);
     world.orders.put_to(&id(0), "0");
     let (left, right) = world.orders.split(&id(0));
@@ -33,21 +32,21 @@ async fn the_end_of_a_shard_is_saved_where_one_write_in_eight_gets_through() {
     seen.sort();
     assert_eq!(seen, ["1", "2"]);
     assert_eq!(world.table.text(&id(0), "checkpoint"), "SHARD_END");
-    let mut through = BTreeMap::<_, u32>::new();
-    let of_the_end = world.table.requests();
-    let end = of_the_end.iter().rposition(|request| request.key == id(0)).unwrap();
-    for request in &of_the_end[..=end] {
+    let mut succeeded = BTreeMap::<_, u32>::new();
+    let requests = world.table.requests();
+    let end = requests.iter().rposition(|request| request.key == id(0)).unwrap();
+    for request in &requests[..=end] {
         if request.operation == "UpdateItem" && request.fault.is_none() {
-            *through.entry(request.key.clone()).or_default() += 1;
+            *succeeded.entry(request.key.clone()).or_default() += 1;
         }
     }
-    // The shard's start and its end; of each child, that it is there.
-    assert_eq!(through, [(id(0), 2), (left, 1), (right, 1)].into());
+    // The start and the end of the shard, and the row of each child.
+    assert_eq!(succeeded, [(id(0), 2), (left, 1), (right, 1)].into());
 }
 
-/// Another has created the child's row: that is learned once.
+/// Another consumer has created the rows of the children.
 #[tokio::test(start_paused = true)]
-async fn a_row_that_was_found_to_exist_is_not_written_again() {
+async fn a_child_row_that_is_known_to_exist_is_not_written_again() {
     let world = World::new(1);
     world.orders.put_to(&id(0), "0");
     let store = world.loaded_store().await;
@@ -83,10 +82,9 @@ async fn a_row_that_was_found_to_exist_is_not_written_again() {
     assert_eq!((writes(&left), writes(&right)), (1, 1));
 }
 
-/// The row is another than it was: the refusal says how it is, so that nothing has to be read for
-/// it.
+/// The refusal of a conditional write shows the row, so that no `GetItem` is needed.
 #[tokio::test(start_paused = true)]
-async fn a_write_that_is_refused_tells_the_row() {
+async fn a_refused_write_shows_the_row() {
     let world = World::new(1);
     let store = world.loaded_store().await;
     world.save(&store, &after("7")).await.unwrap();
@@ -103,7 +101,7 @@ async fn a_write_that_is_refused_tells_the_row() {
 async fn an_empty_response_to_a_scan_is_not_an_empty_table() {
     let world = World::new(1);
     world.table.put_lease(&id(0), "7", &[]);
-    // On the first page, and in the middle.
+    // The first page, or the second.
     for at in [0, 1] {
         for n in 1..4 {
             world.table.put_lease(&id(n), "7", &[]);
@@ -113,20 +111,20 @@ async fn an_empty_response_to_a_scan_is_not_an_empty_table() {
             scans += 1;
             (operation == "Scan" && scans > at && scans <= at + 2).then_some(Fault::Empty)
         });
-        assert_eq!(world.load().await.progress().count(), 4, "it is tried again");
+        assert_eq!(world.load().await.progress().count(), 4, "the page was not requested again");
     }
     world.table.fail_always("Scan", Fault::Empty);
     let error = Checkpoints::load(world.store(), "orders").await.unwrap_err();
     let error = chain(&error);
     assert!(error.contains("Scan on DynamoDB table orders-application"), "{error}");
     assert!(error.contains("empty response"), "{error}");
-    // A table that is empty says so.
+    // The response for an empty table has a count.
     world.table.heal();
     let empty = World::new(1);
     assert_eq!(empty.load().await.progress().count(), 0);
 }
 
-/// An empty `200` is no write, and no deletion.
+/// An empty `200` is neither a write nor a deletion.
 #[tokio::test(start_paused = true)]
 async fn an_empty_response_to_a_write_is_not_a_write() {
     let world = World::new(1);
@@ -150,9 +148,9 @@ async fn an_empty_response_to_a_write_is_not_a_write() {
     assert_eq!(world.table.keys(), [""; 0]);
 }
 
-/// It is also the response for a row that does not exist. What follows from it changes no row.
+/// An empty response is also that for a row that does not exist. The next write is conditional.
 #[tokio::test(start_paused = true)]
-async fn an_empty_response_for_a_row_that_exists_overwrites_nothing() {
+async fn an_empty_response_for_an_existing_row_overwrites_nothing() {
     let world = World::new(1);
     let store = world.loaded_store().await;
     world.table.put_lease(&id(0), "9", &[]);
@@ -177,9 +175,9 @@ async fn an_empty_description_is_not_an_active_table() {
     assert!(error.contains("DescribeTable on DynamoDB table orders-application"), "{error}");
 }
 
-/// A connection may die without a word, and the SDK waits for ever.
+/// The SDK waits for ever for a response from a dead connection.
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_never_answered_ends_in_an_error_that_names_it() {
+async fn a_request_without_a_response_fails_with_an_error_that_names_it() {
     let world = World::new(1);
     let stream = StreamId::from("orders");
     let store = world.loaded_store().await;
@@ -192,13 +190,13 @@ async fn a_request_that_is_never_answered_ends_in_an_error_that_names_it() {
             "GetItem" => table.put_lease(&id(0), "9", &[]),
             _ => {}
         }
-        table.fail_always(silent, Fault::Silence);
+        table.fail_always(silent, Fault::NoResponse);
         let error = match silent {
             "DescribeTable" | "CreateTable" => {
                 chain(&store.create_table_if_missing().await.unwrap_err())
             }
             "Scan" => chain(&*store.load(&stream).await.unwrap_err()),
-            // A store that has not loaded knows of no row.
+            // A store that has not loaded the table knows no row.
             "GetItem" => chain(&*world.store().forget(&stream, &id(0)).await.unwrap_err()),
             "UpdateItem" => chain(&*world.save(&store, &after("8")).await.unwrap_err()),
             _ => chain(&*store.forget(&stream, &id(0)).await.unwrap_err()),
@@ -213,8 +211,8 @@ async fn a_request_that_is_never_answered_ends_in_an_error_that_names_it() {
     }
 }
 
-/// Such a row would read as one of an application with several streams, and keep the consumer from
-/// starting.
+/// Such a row would be read as one of an application with several streams, and the consumer would not
+/// start.
 #[tokio::test(start_paused = true)]
 async fn a_shard_id_with_a_colon_is_refused_when_it_is_saved() {
     let world = World::new(1);

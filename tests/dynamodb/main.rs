@@ -1,5 +1,5 @@
-//! `DynamoDbStore` with what goes wrong: throttling, silence, and responses that say nothing; and
-//! what its table says, after each write, to a Kinesis Client Library that takes over.
+//! `DynamoDbStore` under faults: throttling, missing responses, and empty ones; and its table after
+//! each write, as a Kinesis Client Library that takes over reads it.
 #![cfg(all(feature = "testing", feature = "dynamodb"))]
 
 use std::error::Error;
@@ -22,7 +22,7 @@ mod table;
 
 type Records = AllRecords<CheckpointedShards>;
 
-/// The shard with this number.
+/// Returns the id of the shard with this number.
 fn id(n: usize) -> String {
     format!("shardId-{n:012}")
 }
@@ -38,7 +38,7 @@ impl World {
         Self::of(FakeKinesis::new(), shards)
     }
 
-    /// On a server whose ends name no children.
+    /// Creates a world whose ends of shards name no children.
     fn without_children(shards: u32) -> Self {
         Self::of(FakeKinesis::builder().child_shards(false).build(), shards)
     }
@@ -53,12 +53,12 @@ impl World {
         DynamoDbStore::new(&self.table.client(), NAME)
     }
 
-    /// As after a start of the process.
+    /// Loads the checkpoints, as a new process does.
     async fn load(&self) -> Checkpoints {
         Checkpoints::load(self.store(), "orders").await.unwrap()
     }
 
-    /// Of a consumer that has just started, and knows the table.
+    /// Returns a store that has loaded the table.
     async fn loaded_store(&self) -> DynamoDbStore {
         let store = self.store();
         store.load(&StreamId::from("orders")).await.unwrap();
@@ -80,7 +80,7 @@ fn after(number: &str) -> Checkpoint {
     Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: None }
 }
 
-/// The next record, within an hour.
+/// Returns the next record, within an hour.
 async fn next(records: &mut Records) -> UnackedRecord {
     let next = timeout(Duration::from_hours(1), records.next());
     next.await.expect("a record").expect("not the end").expect("no error")
@@ -90,7 +90,7 @@ fn text(record: &kinesis_shards::Record) -> String {
     String::from_utf8_lossy(record.data()).into_owned()
 }
 
-/// The error and its causes, in one line.
+/// Returns the error and its sources in one line.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let (mut chain, mut error) = (Vec::new(), Some(error));
     while let Some(this) = error {

@@ -1,6 +1,6 @@
-//! What the table says across splits and merges. The Kinesis Client Library takes a parent without
-//! a row for finished: a child of a merge whose row stands there before those of both parents would
-//! be read before one of them.
+//! The table across splits and merges. The Kinesis Client Library (KCL) takes a parent without a row
+//! for finished. It would read the child of a merge before a parent if the child's row existed before
+//! the parent's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ fn parents(shard: &Shard) -> impl Iterator<Item = &str> {
     [shard.parent_shard_id(), shard.adjacent_parent_shard_id()].into_iter().flatten()
 }
 
-/// What was seen in the table after each write.
+/// What the watch has found.
 #[derive(Default)]
 struct Seen {
     wrong: Vec<String>,
@@ -24,7 +24,7 @@ struct Seen {
     deferred: BTreeSet<String>,
 }
 
-/// Looks at the table after each write.
+/// Checks the table after each write.
 fn watch(world: &World) -> Arc<Mutex<Seen>> {
     let (orders, seen) = (world.orders.clone(), Arc::<Mutex<Seen>>::default());
     let noted = Arc::clone(&seen);
@@ -50,7 +50,8 @@ fn watch(world: &World) -> Arc<Mutex<Seen>> {
     seen
 }
 
-/// Two shards: 1 splits into 2 and 3, and 0 and 2 merge into 4. Each has records.
+/// Returns a world in which shard 1 is split into 2 and 3, and 0 and 2 are merged into 4. All have
+/// records.
 fn merged() -> World {
     let world = World::new(2);
     for n in 0..2 {
@@ -67,7 +68,7 @@ fn merged() -> World {
     world
 }
 
-/// The numbers of the shards whose records come, each once, in order; all are acknowledged.
+/// Acknowledges all records. Returns the ids of their shards, each run of records once, in order.
 async fn shards_read(records: &mut Records) -> Vec<String> {
     let mut seen = Vec::<String>::new();
     while let Ok(Some(record)) = timeout(Duration::from_mins(2), records.next()).await {
@@ -79,7 +80,7 @@ async fn shards_read(records: &mut Records) -> Vec<String> {
     seen
 }
 
-/// 0 has ended, and the consumer is stopped before the end of 1: 2 has no row yet.
+/// Shard 0 has ended, and the consumer is dropped before the end of 1. Shard 2 has no row yet.
 #[tokio::test(start_paused = true)]
 async fn the_child_of_a_merge_has_no_row_before_both_of_its_parents_have() {
     let world = merged();
@@ -99,7 +100,7 @@ async fn the_child_of_a_merge_has_no_row_before_both_of_its_parents_have() {
     checkpoints.flush().await;
     assert_eq!(world.table.keys(), [id(0), id(1)]);
     assert_eq!(world.table.text(&id(0), "checkpoint"), "SHARD_END");
-    // What the library needs, to create the row itself.
+    // With these, the KCL creates the row.
     assert_eq!(world.table.row(&id(0)).unwrap()["childShardIds"]["SS"], serde_json::json!([id(4)]));
     drop((kept, records, checkpoints));
 
@@ -114,16 +115,16 @@ async fn the_child_of_a_merge_has_no_row_before_both_of_its_parents_have() {
     assert_eq!(watched.deferred, [id(4)].into());
 }
 
-/// The library does not look for the children of a shard that is finished.
+/// The KCL does not list the children of a finished shard.
 #[tokio::test(start_paused = true)]
-async fn the_rows_of_children_that_no_end_names_are_created_from_a_list() {
+async fn the_rows_of_children_that_no_end_names_are_created_from_a_listing() {
     let world = World::without_children(1);
     let watched = watch(&world);
     world.orders.put_to(&id(0), "0");
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
     assert_eq!(text(&next(&mut records).await.ack()), "0");
-    // The lists that confirm the end and name the children fail at first.
+    // The listings that confirm the end and show the children fail at first.
     let (left, right) = world.orders.split(&id(0));
     world.orders.put_to(&left, "1");
     world.orders.put_to(&right, "2");
@@ -143,16 +144,16 @@ async fn the_rows_of_children_that_no_end_names_are_created_from_a_list() {
     assert_eq!(watched.lock().unwrap().wrong, [""; 0]);
 }
 
-/// As an earlier version left it, and as the library leaves it that has read some or all of 4.
+/// The row of shard 4 exists without that of its parent 2, whether 4 was read or not.
 #[tokio::test(start_paused = true)]
-async fn a_parent_that_has_no_row_yet_is_read_though_its_child_was_begun() {
-    for begun in ["TRIM_HORIZON", "first", "SHARD_END"] {
+async fn a_parent_without_a_row_is_read_although_its_child_was_started() {
+    for child in ["TRIM_HORIZON", "first", "SHARD_END"] {
         let world = merged();
         let number =
             |shard, n: usize| world.orders.records(&id(shard))[n].sequence_number().to_owned();
         world.table.put_lease(&id(0), "SHARD_END", &[]);
         world.table.put_lease(&id(1), &number(1, 0), &[]);
-        let at = if begun == "first" { number(4, 0) } else { begun.to_owned() };
+        let at = if child == "first" { number(4, 0) } else { child.to_owned() };
         world.table.put_lease(&id(4), &at, &[&id(0), &id(2)]);
         let checkpoints = world.load().await;
         let mut records = world.records(&checkpoints);
@@ -160,7 +161,7 @@ async fn a_parent_that_has_no_row_yet_is_read_though_its_child_was_begun() {
         while let Ok(Some(record)) = timeout(Duration::from_mins(2), records.next()).await {
             seen.push(text(&record.unwrap().ack()));
         }
-        let of_4: &[&str] = match begun {
+        let of_4: &[&str] = match child {
             "TRIM_HORIZON" => &["4:0", "4:1"],
             "first" => &["4:1"],
             _ => &[],
@@ -168,25 +169,25 @@ async fn a_parent_that_has_no_row_yet_is_read_though_its_child_was_begun() {
         let of = |shard| seen.iter().filter(|record| record.starts_with(shard)).collect::<Vec<_>>();
         assert_eq!(of("0"), [""; 0]);
         assert_eq!(of("1"), ["1:1", "1:2", "1:3"]);
-        assert_eq!(of("2"), ["2:0"], "{begun}");
-        assert_eq!(of("3"), ["3:0"], "{begun}");
+        assert_eq!(of("2"), ["2:0"], "{child}");
+        assert_eq!(of("3"), ["3:0"], "{child}");
         assert_eq!(of("4"), of_4);
         let position = |record: &str| seen.iter().position(|other| other == record);
         assert!(position("4:1").is_none_or(|of_4| position("2:0") < Some(of_4)), "{seen:?}");
     }
 }
 
-/// What was written, and what came of it.
+/// The records that were written, and those that were acknowledged.
 #[derive(Default)]
 struct Ledger {
-    /// Each record's shard.
+    /// The shard of each record.
     written: BTreeMap<String, String>,
-    done: BTreeSet<String>,
+    acknowledged: BTreeSet<String>,
 }
 
 impl Ledger {
-    /// A record comes: all records of its shard's ancestors were acknowledged.
-    fn comes(&self, world: &World, record: &UnackedRecord) {
+    /// Checks that all records of the ancestors of the record's shard were acknowledged.
+    fn check_delivery(&self, world: &World, record: &UnackedRecord) {
         let shards = world.orders.shards();
         let mut ancestors = BTreeSet::from([record.shard_id()]);
         for shard in shards.iter().rev() {
@@ -195,15 +196,14 @@ impl Ledger {
             }
         }
         ancestors.remove(record.shard_id());
-        let early = self
-            .written
-            .iter()
-            .find(|(of, shard)| ancestors.contains(shard.as_str()) && !self.done.contains(*of));
+        let early = self.written.iter().find(|(of, shard)| {
+            ancestors.contains(shard.as_str()) && !self.acknowledged.contains(*of)
+        });
         assert_eq!(early, None, "{} of {} came before it", text(record), record.shard_id());
     }
 }
 
-/// A change of the stream, now and then.
+/// Changes the stream at random.
 fn change(world: &World, rng: &mut Rng, ledger: &mut Ledger) {
     let open = world.orders.open_shards();
     let one = rng.usize(..open.len());
@@ -221,23 +221,23 @@ fn change(world: &World, rng: &mut Rng, ledger: &mut Ledger) {
     }
 }
 
-/// Random streams, and consumers that are dropped at any time: the table is right after each write,
-/// and every record comes after those of its shard's ancestors.
+/// The streams are random, and the consumers are dropped at any time. Every record comes after those
+/// of its shard's ancestors.
 #[test]
 fn after_each_write_a_row_of_a_merge_implies_those_of_its_parents() {
     let mut deferred = 0;
     for seed in 0..30 {
-        // Of the crate's and the SDK's jitter.
+        // The jitter of the crate and of the SDK.
         fastrand::seed(seed);
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-        deferred += runtime.block_on(random(seed));
+        deferred += runtime.block_on(play(seed));
     }
     println!("children of merges whose rows were deferred: {deferred}");
     assert!(deferred > 20, "{deferred}");
 }
 
-async fn random(seed: u64) -> usize {
+async fn play(seed: u64) -> usize {
     let mut rng = Rng::with_seed(seed);
     let shards = rng.u32(1..4);
     let world = if rng.bool() { World::new(shards) } else { World::without_children(shards) };
@@ -253,9 +253,14 @@ async fn random(seed: u64) -> usize {
         let is_hit = operation != "Scan" && chance.u32(..4) < throttled;
         is_hit.then_some(table::Fault::Throttled)
     });
-    while ledger.done.len() < ledger.written.len() {
+    while ledger.acknowledged.len() < ledger.written.len() {
         lives += 1;
-        assert!(lives < 100, "seed {seed}: {} of {}", ledger.done.len(), ledger.written.len());
+        assert!(
+            lives < 100,
+            "seed {seed}: {} of {}",
+            ledger.acknowledged.len(),
+            ledger.written.len()
+        );
         let checkpoints = world.load().await;
         let mut records = world.records(&checkpoints);
         let mut held = Vec::new();
@@ -266,11 +271,11 @@ async fn random(seed: u64) -> usize {
             let wait = Duration::from_millis(rng.u64(..20_000));
             let Ok(Some(record)) = timeout(wait, records.next()).await else { continue };
             let record = record.unwrap();
-            ledger.comes(&world, &record);
+            ledger.check_delivery(&world, &record);
             if rng.u32(..6) == 0 {
                 held.push(record);
             } else {
-                ledger.done.insert(text(&record));
+                ledger.acknowledged.insert(text(&record));
                 record.ack();
             }
         }

@@ -1,8 +1,7 @@
-//! A DynamoDB with one table, behind the real SDK: as much of it as `DynamoDbStore` uses.
+//! A fake DynamoDB with one table behind the real SDK, with the operations that `DynamoDbStore` uses.
 //!
-//! The stores' suite (`tests/stores`) runs the same store against servers that are not this
-//! crate's. What those cannot do is here: throttle each write but one in eight, answer nothing, and
-//! look at the table after each write, all on a paused clock.
+//! The suite `tests/stores` runs the store against independent servers. They cannot throttle most
+//! writes, omit responses, or show the table after each write, and they need a running clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,25 +22,25 @@ use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::{Map, Value, json};
 
 pub(crate) const NAME: &str = "orders-application";
-/// A page of a scan.
+/// The number of rows in a page of a scan.
 const PAGE: usize = 3;
 
 pub(crate) type Row = Map<String, Value>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Not carried out.
+    /// An error; the operation is not carried out.
     Throttled,
-    /// Not carried out: `200`, with no body.
+    /// A `200` without a body; the operation is not carried out.
     Empty,
-    /// Not carried out, and never answered.
-    Silence,
+    /// No response; the operation is not carried out.
+    NoResponse,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) operation: String,
-    /// The key of the row; empty for a request that is about the table.
+    /// The key of the row, empty for an operation on the table.
     pub(crate) key: String,
     pub(crate) fault: Option<Fault>,
 }
@@ -52,7 +51,7 @@ type Watch = Box<dyn Fn(&Rows) + Send>;
 #[derive(Default)]
 pub(crate) struct Rows {
     pub(crate) rows: BTreeMap<String, Row>,
-    /// The keys of all rows that ever were.
+    /// The keys of all rows that have ever existed.
     pub(crate) ever: BTreeSet<String>,
 }
 
@@ -73,7 +72,7 @@ impl Table {
         self.0.lock().unwrap()
     }
 
-    /// A client that sends each request once.
+    /// Creates a client that does not retry.
     pub(crate) fn client(&self) -> Client {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -89,7 +88,7 @@ impl Table {
         self.lock().is_missing = true;
     }
 
-    /// What befalls a request, by its operation and the key of its row.
+    /// Draws the fault of each request by its operation and the key of its row.
     pub(crate) fn on_request(
         &self,
         faults: impl FnMut(&str, &str) -> Option<Fault> + Send + 'static,
@@ -105,7 +104,7 @@ impl Table {
         self.lock().faults = None;
     }
 
-    /// Looks at the rows after each write.
+    /// Calls `watch` with the rows after each write.
     pub(crate) fn watch(&self, watch: impl Fn(&Rows) + Send + 'static) {
         self.lock().watch = Some(Box::new(watch));
     }
@@ -114,7 +113,7 @@ impl Table {
         self.lock().rows.rows.get(key).cloned()
     }
 
-    /// The text of an attribute; empty if there is none.
+    /// Returns the text of an attribute, empty if there is none.
     pub(crate) fn text(&self, key: &str, attribute: &str) -> String {
         let row = self.row(key).unwrap_or_default();
         row.get(attribute).and_then(|value| value["S"].as_str()).unwrap_or_default().to_owned()
@@ -124,7 +123,7 @@ impl Table {
         self.lock().rows.rows.keys().cloned().collect()
     }
 
-    /// As the Kinesis Client Library writes a lease.
+    /// Writes a lease, as the Kinesis Client Library does.
     pub(crate) fn put_lease(&self, key: &str, checkpoint: &str, parents: &[&str]) {
         let mut row = Row::new();
         row.insert("leaseKey".to_owned(), json!({"S": key}));
@@ -178,21 +177,21 @@ impl HttpConnector for Table {
     }
 }
 
-/// An error, and what is beside it in its body.
+/// An error code, and the other members of the body.
 type Refusal = (&'static str, Value);
 
 impl State {
-    /// Status and body; none for silence.
+    /// Returns the status and the body; `None` for no response.
     fn handle(&mut self, operation: &str, input: &Value) -> Option<(u16, String)> {
         assert_eq!(input["TableName"], NAME);
         let key = input["Key"]["leaseKey"]["S"].as_str().unwrap_or_default();
         let fault = self.faults.as_mut().and_then(|faults| faults(operation, key));
         self.requests.push(Request { operation: operation.to_owned(), key: key.to_owned(), fault });
         let result = match fault {
-            Some(Fault::Silence) => return None,
+            Some(Fault::NoResponse) => return None,
             Some(Fault::Empty) => return Some((200, String::new())),
             Some(Fault::Throttled) => Err(("ProvisionedThroughputExceededException", json!({}))),
-            None => self.answer(operation, key, input),
+            None => self.respond(operation, key, input),
         };
         Some(match result {
             Ok(output) => (200, output.to_string()),
@@ -203,7 +202,7 @@ impl State {
         })
     }
 
-    fn answer(&mut self, operation: &str, key: &str, input: &Value) -> Result<Value, Refusal> {
+    fn respond(&mut self, operation: &str, key: &str, input: &Value) -> Result<Value, Refusal> {
         if operation == "CreateTable" {
             self.is_missing = false;
             return Ok(json!({"TableDescription": {"TableStatus": "CREATING"}}));
@@ -231,14 +230,14 @@ impl State {
             "DeleteItem" => {
                 self.check(key, input)?;
                 let old = self.rows.rows.remove(key);
-                self.look();
+                self.notify();
                 Ok(old.map_or(json!({}), |row| json!({"Attributes": row})))
             }
-            _ => panic!("{operation} is not an operation of this table"),
+            _ => panic!("unknown operation: {operation}"),
         }
     }
 
-    fn look(&self) {
+    fn notify(&self) {
         if let Some(watch) = &self.watch {
             watch(&self.rows);
         }
@@ -253,7 +252,7 @@ impl State {
                 let counter = &input["ExpressionAttributeValues"][":counter"];
                 row.is_some_and(|row| row.get("leaseCounter") == Some(counter))
             }
-            condition => panic!("{condition} is not understood"),
+            condition => panic!("unknown condition: {condition}"),
         };
         if holds {
             return Ok(());
@@ -276,7 +275,7 @@ impl State {
         let expression = input["UpdateExpression"].as_str().expect("an expression");
         let (set, remove) = expression.split_once(" REMOVE ").unwrap_or((expression, ""));
         let mut changed = Row::new();
-        for change in set.strip_prefix("SET ").expect("it sets something").split(", ") {
+        for change in set.strip_prefix("SET ").expect("a SET clause").split(", ") {
             let (name, value) = change.split_once(" = ").expect("an assignment");
             let value = input["ExpressionAttributeValues"][value].clone();
             assert!(!value.is_null(), "{change}");
@@ -287,7 +286,7 @@ impl State {
             row.remove(name);
         }
         self.rows.ever.insert(key.to_owned());
-        self.look();
+        self.notify();
         let wants = input["ReturnValues"].as_str().unwrap_or_default();
         Ok(if wants == "UPDATED_NEW" { json!({"Attributes": changed}) } else { json!({}) })
     }
