@@ -1,42 +1,42 @@
-//! What is acknowledged does not come again; all else does.
+//! Acknowledged records do not come again; all others do.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn the_next_run_goes_on_after_the_contiguous_prefix() {
+async fn the_next_run_continues_after_the_acknowledged_prefix() {
     let world = World::new(1);
     world.put(0..10);
     let checkpoints = world.load().await;
     let mut taken = take(&mut world.records(&checkpoints), 6).await;
     assert_eq!(numbers(&taken), [0, 1, 2, 3, 4, 5]);
-    // 2 is not acknowledged; 3 to 5 are, out of order.
-    let not = taken.remove(2);
+    // Record 2 is not acknowledged; 3 to 5 are, out of order.
+    let unacked = taken.remove(2);
     for record in taken.into_iter().rev() {
         record.ack();
     }
     checkpoints.flush().await;
     assert_eq!(world.store.get(FIRST), checkpoints.get(FIRST));
-    drop((not, checkpoints));
+    drop((unacked, checkpoints));
 
     let checkpoints = world.load().await;
     assert_eq!(numbers(&take(&mut world.records(&checkpoints), 8).await), [2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acknowledgement_may_go_another_way_than_its_record() {
+async fn an_acknowledgement_may_outlive_its_record_and_its_reader() {
     let world = World::new(1);
     world.put(0..3);
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
-    let (record, ack) = next(&mut records).await.into_parts();
+    let (record, acker) = next(&mut records).await.into_parts();
     tokio::spawn(async move {
         sleep(Duration::from_mins(1)).await;
-        ack.ack();
+        acker.ack();
     });
-    nothing_acknowledged(&checkpoints);
+    assert_nothing_is_acknowledged(&checkpoints);
     sleep(Duration::from_mins(2)).await;
     assert_eq!(checkpoints.get(FIRST), Some(after(&record)));
-    // Also when its reader is gone.
+    // The reader is dropped first.
     let late = next(&mut records).await;
     drop(records);
     let late = late.ack();
@@ -45,18 +45,18 @@ async fn an_acknowledgement_may_go_another_way_than_its_record() {
     assert_eq!(world.store.get(FIRST), Some(after(&late)));
 }
 
-fn nothing_acknowledged(checkpoints: &Checkpoints) {
+fn assert_nothing_is_acknowledged(checkpoints: &Checkpoints) {
     assert_eq!(checkpoints.get(FIRST), Some(Checkpoint::Start(StartPosition::TrimHorizon)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn taking_the_next_acknowledges_the_last() {
+async fn auto_ack_acknowledges_a_record_when_the_next_one_is_polled_for() {
     let world = World::new(1);
     world.put(0..3);
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints).auto_ack();
     let first = next(&mut records).await;
-    nothing_acknowledged(&checkpoints);
+    assert_nothing_is_acknowledged(&checkpoints);
     next(&mut records).await;
     assert_eq!(checkpoints.get(FIRST), Some(after(&first)));
     drop(records);
@@ -65,15 +65,11 @@ async fn taking_the_next_acknowledges_the_last() {
 
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints).auto_ack();
-    assert_eq!(
-        number(&next(&mut records).await),
-        1,
-        "it was taken, and nothing after it was asked for"
-    );
+    assert_eq!(number(&next(&mut records).await), 1, "no record was polled for after it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_is_dropped_holds_the_checkpoint_and_is_told() {
+async fn a_dropped_record_holds_the_checkpoint_and_is_reported() {
     let world = World::new(1);
     world.put(0..5);
     let checkpoints = world.load().await;
@@ -83,13 +79,13 @@ async fn a_record_that_is_dropped_holds_the_checkpoint_and_is_told() {
     drop(next(&mut records).await);
     next(&mut records).await.ack();
     assert_eq!(checkpoints.get(FIRST), Some(after(&first)));
-    let told: Vec<_> =
+    let reported: Vec<_> =
         world.events().into_iter().filter(|event| event.contains("Unacknowledged")).collect();
-    assert_eq!(told, ["shardId-000000000000: Unacknowledged { number: 1 }"], "once");
+    assert_eq!(reported, ["shardId-000000000000: Unacknowledged { number: 1 }"], "once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_dropped_with_their_reader_are_no_news() {
+async fn records_dropped_after_their_reader_are_not_reported() {
     let world = World::new(1);
     world.put(0..5);
     let checkpoints = world.load().await;
@@ -104,10 +100,10 @@ async fn records_dropped_with_their_reader_are_no_news() {
     );
 }
 
-/// The reader is dropped with records in hand; within the same run the shard comes back from its
-/// checkpoint, and what is acknowledged late of the first reading neither goes back nor ahead.
+/// The reader is dropped with records in flight. A late acknowledgement of one of them does not move
+/// the checkpoint.
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_comes_back_is_read_from_its_checkpoint() {
+async fn a_shard_that_is_offered_again_is_read_from_its_checkpoint() {
     let world = World::new(1);
     world.put(0..6);
     let checkpoints = world.load().await;
@@ -123,14 +119,14 @@ async fn a_shard_that_comes_back_is_read_from_its_checkpoint() {
     for record in second.into_iter().take(4) {
         last = Some(record.ack());
     }
-    // 1 of the first reading: long since acknowledged.
+    // Record 1 of the first reading was acknowledged since.
     first.remove(0).ack();
     assert_eq!(checkpoints.get(FIRST), last.as_ref().map(after));
 }
 
 #[cfg(feature = "kpl")]
 #[tokio::test(start_paused = true)]
-async fn a_run_goes_on_within_an_aggregated_record() {
+async fn a_run_continues_within_an_aggregated_record() {
     let world = World::new(1);
     let aggregated = include_bytes!("../kpl/three.bin");
     world.orders.put_to(FIRST, aggregated.as_slice());

@@ -13,7 +13,7 @@ fn pages_of_three() -> ReadOptions {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_is_acknowledged_as_one_and_the_next_run_continues_after_it() {
+async fn the_next_run_continues_after_an_acknowledged_page() {
     let world = World::new(1);
     world.put(0..9);
     let checkpoints = world.load().await;
@@ -45,7 +45,7 @@ async fn a_page_is_acknowledged_as_one_and_the_next_run_continues_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_is_dropped_holds_the_checkpoint_and_comes_again() {
+async fn a_dropped_page_holds_the_checkpoint_and_comes_again() {
     let world = World::new(1);
     world.put(0..6);
     world.orders.split(FIRST);
@@ -66,7 +66,7 @@ async fn a_page_that_is_dropped_holds_the_checkpoint_and_comes_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acknowledgement_of_a_page_may_go_another_way_than_its_records() {
+async fn an_acknowledgement_may_outlive_the_records_of_its_page() {
     let world = World::new(1);
     world.put(0..3);
     let checkpoints = world.load().await;
@@ -97,7 +97,7 @@ async fn a_shutdown_counts_the_records_of_a_page_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_of_one_shard_is_read_by_its_own_stream() {
+async fn a_shard_has_its_own_stream_of_pages() {
     let world = World::new(1);
     world.put(0..2);
     let checkpoints = world.load().await;

@@ -1,9 +1,9 @@
-//! The end of a shard.
+//! Ends of shards.
 
-use super::store::Answer;
+use super::store::Response;
 use super::*;
 
-/// An earlier run has read the first of so many shards to its end, which was a split.
+/// Returns a world with this number of shards, whose first one was split and read to its end.
 async fn first_is_finished(shards: u32) -> World {
     let world = World::new(shards);
     world.put(0..1);
@@ -27,19 +27,22 @@ async fn children_open_when_all_is_acknowledged_and_the_end_is_durable() {
     let mut records = world.records(&checkpoints);
     let taken = take(&mut records, 2).await;
     nothing_for(&mut records, Duration::from_mins(10)).await;
-    // The store does not take the end for a while.
-    world.store.next([Answer::Fails, Answer::Fails, Answer::Late(Duration::from_secs(20))]);
+    // The store does not confirm the end for a while.
+    world.store.next([Response::Fails, Response::Fails, Response::Late(Duration::from_secs(20))]);
     let began = Instant::now();
     for record in taken {
         record.ack();
     }
     assert_eq!(number(&next(&mut records).await.ack()), 7);
-    assert!(began.elapsed() > Duration::from_secs(20), "only once it was confirmed");
+    assert!(
+        began.elapsed() > Duration::from_secs(20),
+        "the child opened before the end was confirmed"
+    );
     assert_eq!(world.store.get(FIRST), Some(Checkpoint::End));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finished_shard_is_not_read_again_and_its_children_go_on() {
+async fn a_finished_shard_is_not_read_again_and_its_children_continue() {
     let world = World::new(1);
     world.put(0..2);
     let (left, right) = world.orders.split(FIRST);
@@ -62,10 +65,9 @@ async fn a_finished_shard_is_not_read_again_and_its_children_go_on() {
     nothing_for(&mut records, Duration::from_mins(1)).await;
 }
 
-/// Its reader is dropped while the store does not take the end: the next must not believe it before
-/// the store does.
+/// The reader is dropped before the store confirms the end. The next reader waits for that, too.
 #[tokio::test(start_paused = true)]
-async fn children_wait_for_a_durable_end_also_when_the_reader_is_another() {
+async fn children_wait_for_a_durable_end_after_their_parent_is_offered_again() {
     let world = World::new(1);
     world.put(0..1);
     world.orders.split(FIRST);
@@ -75,7 +77,7 @@ async fn children_wait_for_a_durable_end_also_when_the_reader_is_another() {
     let mut records = shards.next().await.unwrap().records(&world.client);
     next(&mut records).await.ack();
     checkpoints.flush().await;
-    world.store.always(Answer::Fails);
+    world.store.always(Response::Fails);
     nothing_for(&mut records, Duration::from_secs(30)).await;
     assert_eq!(checkpoints.get(FIRST), Some(Checkpoint::End));
     drop(records);
@@ -88,7 +90,7 @@ async fn children_wait_for_a_durable_end_also_when_the_reader_is_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_in_hand_that_is_dropped_is_handed_back() {
+async fn a_dropped_shard_is_offered_again() {
     let world = World::new(1);
     world.put(0..1);
     world.orders.split(FIRST);
@@ -99,7 +101,7 @@ async fn a_shard_in_hand_that_is_dropped_is_handed_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_whose_record_was_dropped_is_read_again_before_its_children() {
+async fn a_shard_with_a_dropped_record_is_read_again_before_its_children() {
     let world = World::new(1);
     world.put(0..3);
     world.orders.split(FIRST);
@@ -118,7 +120,7 @@ async fn a_shard_whose_record_was_dropped_is_read_again_before_its_children() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn end_marks_are_removed_when_kinesis_lists_the_shard_no_more() {
+async fn an_unlisted_shard_is_forgotten() {
     let world = World::new(1);
     world.put(0..1);
     world.orders.split(FIRST);
@@ -126,7 +128,7 @@ async fn end_marks_are_removed_when_kinesis_lists_the_shard_no_more() {
     let mut records = world.records(&checkpoints);
     next(&mut records).await.ack();
     nothing_for(&mut records, Duration::from_hours(1)).await;
-    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End), "for as long as it is listed");
+    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End), "the shard is still listed");
     world.orders.expire(FIRST);
     nothing_for(&mut records, Duration::from_mins(30)).await;
     assert_eq!(world.store.get(FIRST), None);
@@ -136,20 +138,20 @@ async fn end_marks_are_removed_when_kinesis_lists_the_shard_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_expired_between_two_runs_is_removed() {
+async fn a_shard_that_expired_between_two_runs_is_forgotten() {
     let world = first_is_finished(2).await;
     world.orders.expire(FIRST);
 
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
     nothing_for(&mut records, Duration::from_mins(5)).await;
-    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End), "one list alone may be wrong");
+    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End), "one listing may be wrong");
     nothing_for(&mut records, Duration::from_mins(30)).await;
     assert_eq!(world.store.get(FIRST), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_created_again_is_another() {
+async fn a_stream_that_is_created_again_is_a_new_stream() {
     let world = World::new(1);
     world.put(0..3);
     let checkpoints = world.load().await;
@@ -160,7 +162,7 @@ async fn a_stream_that_is_created_again_is_another() {
     world.kinesis.delete_stream("orders");
     let orders = world.kinesis.create_stream("orders", 1);
     orders.put_to(FIRST, "7");
-    // The old shard's reader is told that its position is of another stream.
+    // Kinesis refuses the position of the deleted stream.
     let new = loop {
         match records.next().await.unwrap() {
             Ok(new) => break new,
@@ -168,7 +170,7 @@ async fn a_stream_that_is_created_again_is_another() {
         }
     };
     assert_eq!(number(&new), 7);
-    // What was in hand of the old one does not count for it.
+    // Acknowledgements of the deleted stream's records do not count.
     for record in old {
         record.ack();
     }
@@ -178,9 +180,8 @@ async fn a_stream_that_is_created_again_is_another() {
     assert_eq!(world.store.get(FIRST), Some(after(&new)));
 }
 
-/// The end is known and not durable: the children wait, also if all is built anew.
 #[tokio::test(start_paused = true)]
-async fn children_wait_for_a_durable_end_also_when_the_pipeline_is_another() {
+async fn children_wait_for_a_durable_end_after_the_pipeline_is_rebuilt() {
     let world = World::new(1);
     world.put(0..1);
     world.orders.split(FIRST);
@@ -188,7 +189,7 @@ async fn children_wait_for_a_durable_end_also_when_the_pipeline_is_another() {
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
     let record = next(&mut records).await;
-    world.store.always(Answer::Fails);
+    world.store.always(Response::Fails);
     record.ack();
     nothing_for(&mut records, Duration::from_secs(30)).await;
     assert_eq!(checkpoints.get(FIRST), Some(Checkpoint::End));
@@ -201,9 +202,8 @@ async fn children_wait_for_a_durable_end_also_when_the_pipeline_is_another() {
     assert_eq!(world.store.get(FIRST), Some(Checkpoint::End));
 }
 
-/// As for an end: what is in flight comes before the children.
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_expires_waits_for_its_records() {
+async fn the_children_of_an_expired_shard_wait_for_its_records_in_flight() {
     let world = World::new(1);
     world.put(0..2);
     let checkpoints = world.load().await;
@@ -219,9 +219,9 @@ async fn a_shard_that_expires_waits_for_its_records() {
     assert_eq!(number(&next(&mut records).await.ack()), 7);
 }
 
-/// A list from a time does not name what was closed before; but Kinesis lists it still.
+/// A listing from a time omits the shards that were closed before, which Kinesis still lists.
 #[tokio::test(start_paused = true)]
-async fn end_marks_are_kept_for_as_long_as_kinesis_lists_the_shard_also_if_the_run_does_not() {
+async fn an_end_is_kept_while_kinesis_lists_the_shard_even_if_the_run_does_not() {
     let world = first_is_finished(1).await;
     sleep(Duration::from_hours(1)).await;
 
@@ -236,9 +236,9 @@ async fn end_marks_are_kept_for_as_long_as_kinesis_lists_the_shard_also_if_the_r
     assert_eq!(world.store.get(FIRST), None);
 }
 
-/// Neither when a response says nothing, nor before a list has shown the shard as closed.
+/// The response is empty, or no listing shows the shard as closed.
 #[tokio::test(start_paused = true)]
-async fn an_end_that_is_not_confirmed_is_not_saved() {
+async fn an_unconfirmed_end_is_not_saved() {
     let world = World::new(1);
     world.put(0..2);
     let checkpoints = world.load().await;

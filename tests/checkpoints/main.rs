@@ -34,14 +34,15 @@ mod retention;
 mod rules;
 mod runtimes;
 mod saving;
+mod shutdown;
 mod starting;
-mod stopping;
+
 mod store;
 
 const FIRST: &str = "shardId-000000000000";
 const SECOND: &str = "shardId-000000000001";
 
-/// One stream, its consumer's store, and what the consumer told.
+/// One stream with a consumer, and the consumer's store and events.
 struct World {
     kinesis: FakeKinesis,
     orders: FakeStream,
@@ -63,7 +64,7 @@ impl World {
         Self { kinesis, orders, client, store: Scripted::default(), events: Arc::default() }
     }
 
-    /// As after a start of the process.
+    /// Loads the checkpoints, as a new process does.
     async fn load(&self) -> Checkpoints {
         self.load_with(CheckpointOptions::new()).await
     }
@@ -109,7 +110,7 @@ fn numbers(records: &[UnackedRecord]) -> Vec<u32> {
     records.iter().map(|record| number(record)).collect()
 }
 
-/// The next, within an hour.
+/// Returns the next item, within an hour.
 async fn next<T>(records: &mut (impl Stream<Item = Result<T, ReadError>> + Unpin)) -> T {
     let next = timeout(Duration::from_hours(1), records.next());
     next.await.expect("a record").expect("not the end").expect("no error")
@@ -126,12 +127,12 @@ async fn take<T>(
     taken
 }
 
-/// Polls it for so long, and takes nothing of it.
+/// Polls the stream for this time, in which no record comes.
 async fn nothing_for<T: std::fmt::Debug>(
     records: &mut (impl Stream<Item = Result<T, ReadError>> + Unpin),
     time: Duration,
 ) {
-    assert!(timeout(time, records.next()).await.is_err(), "nothing was to come");
+    assert!(timeout(time, records.next()).await.is_err(), "an item came");
 }
 
 /// Counts the reports of lost records.

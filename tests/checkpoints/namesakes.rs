@@ -1,4 +1,4 @@
-//! Streams of one name, and readers of one shard.
+//! Streams of one name, and second readers of one shard.
 
 use std::error::Error;
 
@@ -10,8 +10,8 @@ use super::*;
 const HERE: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
 const THERE: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders";
 
-/// Reads two streams of one name in two regions with one store: what came of each.
-async fn both(
+/// Reads two streams of one name in two regions with one store, and returns their records.
+async fn read_both(
     store: impl kinesis_shards::checkpoint::CheckpointStore + Clone + 'static,
 ) -> [Vec<u32>; 2] {
     let mut seen = [Vec::new(), Vec::new()];
@@ -38,11 +38,11 @@ async fn both(
 #[tokio::test(start_paused = true)]
 async fn two_streams_of_one_name_are_both_read() {
     let read = || [vec![0, 1, 2], vec![0, 1, 2]];
-    assert_eq!(both(MemoryStore::new()).await, read());
+    assert_eq!(read_both(MemoryStore::new()).await, read());
     let path =
         std::env::temp_dir().join(format!("kinesis-shards-namesakes-{}", std::process::id()));
     let store = FileStore::open(&path).unwrap();
-    let seen = both(store).await;
+    let seen = read_both(store).await;
     std::fs::remove_file(&path).unwrap();
     assert_eq!(seen, read());
 }
@@ -54,7 +54,7 @@ fn cause(error: &LoadError) -> String {
 /// Checkpoints that were saved by the name are loaded by the name. By the ARN they are refused, with
 /// advice.
 #[tokio::test(start_paused = true)]
-async fn a_name_and_an_arn_are_not_taken_for_each_other() {
+async fn a_name_is_refused_beside_an_arn_and_the_other_way_round() {
     let store = MemoryStore::new();
     let world = World::new(1);
     world.put(0..2);
@@ -81,10 +81,10 @@ async fn a_name_and_an_arn_are_not_taken_for_each_other() {
     assert!(error.contains(HERE) && error.contains("by its ARN"), "{error}");
 }
 
-/// The ARN by which the stream is first read is learned.
+/// The first ARN by which the stream is read counts.
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "and the shards are of stream arn:aws:kinesis:eu-west-1")]
-async fn checkpoints_by_the_name_are_not_those_of_two_arns() {
+async fn checkpoints_loaded_by_name_are_refused_to_a_second_arn() {
     let world = World::new(1);
     let checkpoints = world.load().await;
     drop(all_shards(&world.client, HERE).checkpoints(&checkpoints));
@@ -95,14 +95,15 @@ async fn checkpoints_by_the_name_are_not_those_of_two_arns() {
 async fn is_refused<T: std::fmt::Debug>(
     records: &mut (impl Stream<Item = Result<T, ReadError>> + Unpin),
 ) {
-    let error = timeout(Duration::from_mins(1), records.next()).await.expect("it does not hang");
+    let error =
+        timeout(Duration::from_mins(1), records.next()).await.expect("no error within a minute");
     let error = error.expect("not the end").unwrap_err();
     assert!(error.is_in_use() && !error.is_retryable(), "{error}");
     assert!(error.to_string().contains("read already"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_chain_of_one_checkpoints_is_refused_until_the_first_is_dropped() {
+async fn a_second_reader_is_refused_until_the_first_is_dropped() {
     let world = World::new(1);
     world.put(0..3);
     let checkpoints = world.load().await;
@@ -116,7 +117,7 @@ async fn a_second_chain_of_one_checkpoints_is_refused_until_the_first_is_dropped
     let mut third = third.next().await.unwrap().unwrap().records(&world.client);
     is_refused(&mut third).await;
     assert!(third.next().await.is_none());
-    assert_eq!(number(&next(&mut first).await.ack()), 1, "the first goes on");
+    assert_eq!(number(&next(&mut first).await.ack()), 1, "the first reader continues");
     drop(first);
     let record = loop {
         if let Ok(record) = second.next().await.unwrap() {
@@ -130,7 +131,7 @@ async fn a_second_chain_of_one_checkpoints_is_refused_until_the_first_is_dropped
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_checkpoints_of_one_store_is_refused_while_the_first_reads() {
+async fn a_reader_with_other_checkpoints_of_one_store_is_refused() {
     let world = World::new(1);
     world.put(0..3);
     let shared: Arc<dyn kinesis_shards::checkpoint::CheckpointStore> =
@@ -156,9 +157,8 @@ async fn a_second_checkpoints_of_one_store_is_refused_while_the_first_reads() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// Other streams, and other stores, are nobody's second.
 #[tokio::test(start_paused = true)]
-async fn readers_with_another_store_or_stream_are_not_refused() {
+async fn readers_of_another_store_or_stream_are_not_refused() {
     let world = World::new(1);
     world.put(0..1);
     let store = MemoryStore::new();

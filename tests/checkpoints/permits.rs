@@ -1,12 +1,12 @@
-//! Shards with checkpoints that share a few permits for their requests.
+//! Shards with checkpoints that share request permits.
 
 use tokio::runtime::Handle;
 
 use super::*;
 
-/// A shard whose checkpoint cannot be saved is not read on. It must not keep what the others need.
+/// Reading pauses for a shard whose checkpoint cannot be saved. It must not hold a permit meanwhile.
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_cannot_be_saved_holds_up_no_other() {
+async fn a_paused_shard_holds_no_permit() {
     for runtime in [None, Some(Handle::current())] {
         let world = World::new(3);
         let checkpoints = world
@@ -39,18 +39,18 @@ async fn a_shard_that_cannot_be_saved_holds_up_no_other() {
         }
         assert!(taken[0] < 50, "the first shard was paused: {taken:?}");
         assert!(taken[1] >= 290 && taken[2] >= 290, "{taken:?}");
-        // No more than one page of it was read ahead.
+        // At most one page was read ahead.
         let reads = world.kinesis.requests();
         let reads = reads.iter().filter(|request| request.operation() == "GetRecords");
         let reads = reads.filter(|request| request.shard_id() == Some(FIRST)).count();
         assert!(reads < 60, "{reads} reads of the shard that was paused");
         world.store.silent_for([]);
-        nothing_left(&mut records, &ids, &mut taken, 300).await;
+        take_remaining(&mut records, &ids, &mut taken, 300).await;
     }
 }
 
-/// Takes what is left of each shard.
-async fn nothing_left(
+/// Takes the remaining records of each shard.
+async fn take_remaining(
     records: &mut (impl Stream<Item = Result<Record, ReadError>> + Unpin),
     ids: &[String],
     taken: &mut [u32; 3],

@@ -1,11 +1,11 @@
-//! Kinesis refuses the position of a checkpoint.
+//! Refusals of a checkpoint's position by Kinesis.
 
-use super::store::Answer;
+use super::store::Response;
 use super::*;
 
 const START: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);
 
-/// An earlier run has acknowledged record 0 of the first shard, out of three.
+/// Returns a world in which an earlier run has acknowledged the first of three records.
 async fn one_of_three_is_done() -> (World, Checkpoint) {
     let world = World::new(1);
     world.put(0..3);
@@ -19,15 +19,15 @@ fn has_gap(world: &World) -> bool {
     gaps(world) > 0
 }
 
-fn about_something_else() -> Fault {
+fn another_invalid_argument() -> Fault {
     Fault::Error { status: 400, code: "InvalidArgumentException".to_owned() }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalid_argument_that_is_not_the_sequence_number_leaves_the_checkpoint() {
+async fn another_invalid_argument_leaves_the_checkpoint_unchanged() {
     let (world, done) = one_of_three_is_done().await;
     let calls = world.store.calls(FIRST);
-    world.kinesis.fail_always("GetShardIterator", about_something_else());
+    world.kinesis.fail_always("GetShardIterator", another_invalid_argument());
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
     for _ in 0..5 {
@@ -43,11 +43,11 @@ async fn an_invalid_argument_that_is_not_the_sequence_number_leaves_the_checkpoi
             break record;
         }
     };
-    assert_eq!(number(&again), 1, "it goes on where it was");
+    assert_eq!(number(&again), 1, "the shard continues after its checkpoint");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_position_that_is_refused_once_is_asked_for_again() {
+async fn a_position_that_is_refused_once_is_requested_again() {
     let (world, done) = one_of_three_is_done().await;
     let calls = world.store.calls(FIRST);
     world.kinesis.fail_next("GetShardIterator", Fault::InvalidSequenceNumber);
@@ -68,13 +68,13 @@ async fn a_position_that_is_refused_once_is_asked_for_again() {
     assert_eq!(*retries.lock().unwrap(), [1]);
 }
 
-/// A page in between shows that Kinesis takes the position.
+/// A page in between shows that Kinesis accepts the position.
 #[tokio::test(start_paused = true)]
 async fn refusals_with_a_page_in_between_are_not_in_a_row() {
     let (world, done) = one_of_three_is_done().await;
     world.kinesis.on_request({
         let reads = Mutex::new(0);
-        let asks = Mutex::new(0);
+        let iterators = Mutex::new(0);
         move |request| match request.operation() {
             "GetRecords" => {
                 let mut reads = reads.lock().unwrap();
@@ -88,9 +88,9 @@ async fn refusals_with_a_page_in_between_are_not_in_a_row() {
                 })
             }
             "GetShardIterator" => {
-                let mut asks = asks.lock().unwrap();
-                *asks += 1;
-                (*asks <= 8 && *asks % 2 == 1).then_some(Fault::InvalidSequenceNumber)
+                let mut iterators = iterators.lock().unwrap();
+                *iterators += 1;
+                (*iterators <= 8 && *iterators % 2 == 1).then_some(Fault::InvalidSequenceNumber)
             }
             _ => None,
         }
@@ -101,7 +101,7 @@ async fn refusals_with_a_page_in_between_are_not_in_a_row() {
     assert!(!has_gap(&world));
 }
 
-/// A run against the stream of the same name in another account.
+/// The run reads the stream of the same name in another account.
 #[tokio::test(start_paused = true)]
 async fn a_refused_checkpoint_stays_in_the_store_until_a_record_is_acknowledged() {
     let (world, done) = one_of_three_is_done().await;
@@ -114,8 +114,8 @@ async fn a_refused_checkpoint_stays_in_the_store_until_a_record_is_acknowledged(
     assert_eq!(checkpoints.get(FIRST), Some(START));
     assert_eq!(gaps(&world), 1);
     drop((taken, records));
-    let stopped = checkpoints.shutdown(Duration::from_secs(10)).await;
-    assert_eq!(stopped.checkpoints(), [(FIRST.to_owned(), done.clone())]);
+    let report = checkpoints.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(report.checkpoints(), [(FIRST.to_owned(), done.clone())]);
     drop(checkpoints);
     assert_eq!((world.store.get(FIRST), world.store.calls(FIRST)), (Some(done), calls));
 
@@ -131,8 +131,8 @@ async fn the_first_acknowledgement_saves_the_start_and_then_the_record() {
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
     let first = next(&mut records).await;
-    // The start fails at first; more is acknowledged meanwhile.
-    world.store.next([Answer::Fails, Answer::FailsButKeepsIt]);
+    // The start cannot be saved at first.
+    world.store.next([Response::Fails, Response::FailsAfterSaving]);
     let first = first.ack();
     assert_eq!(number(&first), 0);
     checkpoints.flush().await;
@@ -144,9 +144,9 @@ async fn the_first_acknowledgement_saves_the_start_and_then_the_record() {
     assert_eq!(world.store.calls(FIRST)[calls + 4..], [Call::Save(after(&second))]);
 }
 
-/// All its records have expired: no record will come that could be acknowledged.
+/// All records of the shard have expired, so that none can be acknowledged.
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_shard_that_was_refused_and_is_empty_opens_its_children() {
+async fn the_end_of_an_empty_shard_that_started_over_opens_its_children() {
     let (world, _) = one_of_three_is_done().await;
     world.kinesis.advance(Duration::from_hours(23)).await;
     world.orders.split(FIRST);
@@ -160,13 +160,13 @@ async fn the_end_of_a_shard_that_was_refused_and_is_empty_opens_its_children() {
     assert_eq!(calls[calls.len() - 2..], [Call::Save(START), Call::Save(Checkpoint::End)]);
 }
 
-/// What was acknowledged before the refusal is saved before the shard starts over.
+/// Acknowledgements before the refusal are saved first.
 #[tokio::test(start_paused = true)]
 async fn a_shard_starts_over_once_its_refused_checkpoint_is_durable() {
     let (world, _) = one_of_three_is_done().await;
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
-    world.store.always(Answer::Fails);
+    world.store.always(Response::Fails);
     let second = next(&mut records).await.ack();
     drop(records);
     world.kinesis.fail_times("GetShardIterator", 2, Fault::InvalidSequenceNumber);
@@ -176,5 +176,5 @@ async fn a_shard_starts_over_once_its_refused_checkpoint_is_durable() {
     world.store.always(None);
     assert_eq!(numbers(&take(&mut records, 1).await), [0]);
     checkpoints.flush().await;
-    assert_eq!(world.store.get(FIRST), Some(after(&second)), "and stays");
+    assert_eq!(world.store.get(FIRST), Some(after(&second)), "the checkpoint stays");
 }

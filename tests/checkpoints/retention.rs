@@ -1,4 +1,4 @@
-//! A position that Kinesis does not hold any more.
+//! Checkpoints whose records have expired.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn gaps(world: &World) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_checkpoint_older_than_the_retention_falls_back_to_the_oldest_record_and_tells_the_gap() {
+async fn an_expired_checkpoint_falls_back_to_the_oldest_record_and_is_reported() {
     let world = World::new(1);
     world.put(0..5);
     let checkpoints = world.load().await;
@@ -34,7 +34,7 @@ async fn a_checkpoint_older_than_the_retention_falls_back_to_the_oldest_record_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_checkpoint_that_is_still_held_tells_no_gap() {
+async fn a_checkpoint_that_has_not_expired_is_no_gap() {
     let world = World::new(1);
     world.put(0..5);
     for expected in 0..4 {
@@ -45,9 +45,9 @@ async fn a_checkpoint_that_is_still_held_tells_no_gap() {
     assert_eq!(gaps(&world), [""; 0]);
 }
 
-/// As it is with a stream that was deleted and created again between two runs.
+/// The stream was deleted and created again between two runs.
 #[tokio::test(start_paused = true)]
-async fn a_checkpoint_that_kinesis_refuses_starts_the_shard_over_and_tells() {
+async fn a_refused_checkpoint_starts_the_shard_over_and_is_reported() {
     let world = World::new(1);
     world.put(0..1);
     let foreign = Checkpoint::After { sequence_number: "7".repeat(56), sub_sequence_number: None };
@@ -60,12 +60,12 @@ async fn a_checkpoint_that_kinesis_refuses_starts_the_shard_over_and_tells() {
     let record = next(&mut world.records(&checkpoints)).await.ack();
     assert_eq!(number(&record), 0);
     checkpoints.flush().await;
-    assert_eq!(world.store.get(FIRST), Some(after(&record)), "though it is a smaller number");
+    assert_eq!(world.store.get(FIRST), Some(after(&record)), "although the number is less");
     assert!(!gaps(&world).is_empty(), "{:?}", world.events());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_shard_whose_rest_has_expired_tells_the_gap() {
+async fn expired_records_of_a_closed_shard_are_a_gap() {
     let world = World::new(1);
     world.put(0..5);
     let checkpoints = world.load().await;
@@ -85,7 +85,7 @@ async fn a_closed_shard_whose_rest_has_expired_tells_the_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_shard_of_which_nothing_was_left_but_its_end_tells_no_gap() {
+async fn a_shard_that_ends_at_its_checkpoint_is_no_gap() {
     let world = World::new(1);
     world.put(0..1);
     let checkpoints = world.load().await;
@@ -101,9 +101,9 @@ async fn a_closed_shard_of_which_nothing_was_left_but_its_end_tells_no_gap() {
     assert_eq!(gaps(&world), [""; 0]);
 }
 
-/// It expires between two runs, or while it is read.
+/// The shard expires between two runs, or while it is read.
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_kinesis_lists_no_more_and_that_was_not_read_to_its_end_tells_the_gap() {
+async fn an_unlisted_shard_that_was_not_read_to_its_end_is_a_gap() {
     for in_one_run in [false, true] {
         let world = World::new(1);
         world.put(0..3);
@@ -122,7 +122,7 @@ async fn a_shard_that_kinesis_lists_no_more_and_that_was_not_read_to_its_end_tel
         world.orders.expire(FIRST);
         let mut seen = number(&next(&mut records).await.ack());
         if in_one_run && seen == 1 {
-            // It was on its way.
+            // This record was in flight.
             seen = number(&next(&mut records).await.ack());
         }
         assert_eq!(seen, 7);
@@ -133,7 +133,7 @@ async fn a_shard_that_kinesis_lists_no_more_and_that_was_not_read_to_its_end_tel
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_consumer_itself_forgets_tells_no_gap() {
+async fn a_shard_that_the_consumer_forgets_is_no_gap() {
     let world = World::new(1);
     world.put(0..2);
     let checkpoints = world.load().await;

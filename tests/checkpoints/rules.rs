@@ -1,27 +1,26 @@
-//! Rules of which each is one line of the crate: each of these tests fails if that line is left
-//! out.
+//! Rules that one line of the crate holds: each test fails without that line.
 
 use futures::future::{BoxFuture, FutureExt};
 use kinesis_shards::StreamId;
 use kinesis_shards::checkpoint::{CheckpointStore, Save, StoreError};
 use kinesis_shards::shard::Progress;
 
-use super::store::Answer;
+use super::store::Response;
 use super::*;
 
 const THIRD: &str = "shardId-000000000002";
 
-/// Stores a checkpoint, as an earlier run did.
-async fn remember(world: &World, shard_id: &str, checkpoint: Checkpoint) {
+/// Saves a checkpoint, as an earlier run did.
+async fn save(world: &World, shard_id: &str, checkpoint: Checkpoint) {
     let shards = world.orders.shards();
     let shard = shards.iter().find(|shard| shard.shard_id() == shard_id).unwrap();
     world.store.memory.save(Save::new(&"orders".into(), shard, &checkpoint)).await.unwrap();
 }
 
-/// Two shards of the earlier run began at different times, and the start of a third was not saved:
-/// it may have begun as early as the first.
+/// The starts of two shards were saved by an earlier run, and that of a third was not: it may be as
+/// early as the earliest.
 #[tokio::test(start_paused = true)]
-async fn a_shard_whose_start_is_not_known_starts_with_the_earliest() {
+async fn a_shard_without_a_saved_start_starts_at_the_earliest_one() {
     let world = World::new(3);
     let now = || Checkpoint::Start(StartPosition::Timestamp(world.kinesis.now().into()));
     let early = now();
@@ -29,8 +28,8 @@ async fn a_shard_whose_start_is_not_known_starts_with_the_earliest() {
     world.put(7..8);
     sleep(Duration::from_secs(10)).await;
     let late = now();
-    remember(&world, SECOND, late).await;
-    remember(&world, THIRD, early).await;
+    save(&world, SECOND, late).await;
+    save(&world, THIRD, early).await;
     sleep(Duration::from_secs(10)).await;
 
     let checkpoints = world.load().await;
@@ -39,11 +38,10 @@ async fn a_shard_whose_start_is_not_known_starts_with_the_earliest() {
     assert_eq!(number(&next(&mut records).await.ack()), 7);
 }
 
-/// The KCL counts a record that is not aggregated as user record 0. Of one that is, more may
-/// follow.
+/// The KCL gives a record that is not aggregated the sub-sequence number 0.
 #[cfg(feature = "kpl")]
 #[tokio::test(start_paused = true)]
-async fn an_aggregate_of_which_the_first_user_record_was_acknowledged_comes_again_whole() {
+async fn an_aggregated_record_whose_first_user_record_was_acknowledged_comes_again() {
     for (data, comes_again) in
         [(include_bytes!("../kpl/three.bin").as_slice(), true), (b"1", false)]
     {
@@ -51,7 +49,7 @@ async fn an_aggregate_of_which_the_first_user_record_was_acknowledged_comes_agai
         let sequence_number = world.orders.put_to(FIRST, data);
         world.put(2..3);
         let first = Checkpoint::After { sequence_number, sub_sequence_number: Some(0) };
-        remember(&world, FIRST, first).await;
+        save(&world, FIRST, first).await;
         let checkpoints = world.load().await;
         let mut records = world.records(&checkpoints);
         let record = next(&mut records).await.ack();
@@ -59,9 +57,9 @@ async fn an_aggregate_of_which_the_first_user_record_was_acknowledged_comes_agai
     }
 }
 
-/// What a second reader of a shard has delivered counts from where the first one has come to.
+/// The deliveries of a second reader count from the checkpoint that the first one left.
 #[tokio::test(start_paused = true)]
-async fn a_record_that_a_second_reader_holds_is_told_when_all_is_stopped() {
+async fn a_shutdown_reports_a_record_that_a_second_reader_dropped() {
     let world = World::new(1);
     world.put(0..9);
     let checkpoints = world.load().await;
@@ -74,31 +72,31 @@ async fn a_record_that_a_second_reader_holds_is_told_when_all_is_stopped() {
     let held = next(&mut records).await;
     assert_eq!(number(&held), 3);
     drop((held, records));
-    let stopped = checkpoints.shutdown(Duration::from_secs(1)).await;
-    assert_eq!((stopped.held(), stopped.is_complete()), ([FIRST.to_owned()].as_slice(), false));
+    let report = checkpoints.shutdown(Duration::from_secs(1)).await;
+    assert_eq!((report.held(), report.is_complete()), ([FIRST.to_owned()].as_slice(), false));
 }
 
-/// Nothing else wakes whoever waits for shards: the next listing is an hour away.
+/// The next listing is an hour away, so that only the shutdown wakes the stream.
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_a_stream_of_shards_at_once() {
+async fn a_shutdown_ends_a_stream_of_shards_at_once() {
     let world = World::new(1);
     let checkpoints = world.load().await;
     let mut shards =
         world.shards().poll_interval(Duration::from_hours(1)).checkpoints(&checkpoints);
-    // It is not read.
     let shard = shards.next().await.unwrap();
     let waiting = tokio::spawn(async move { shards.next().await.is_none() });
     sleep(Duration::from_secs(1)).await;
     assert!(!waiting.is_finished());
     let _ = checkpoints.shutdown(Duration::ZERO).await;
-    assert!(timeout(Duration::from_mins(1), waiting).await.expect("it was woken").unwrap());
+    assert!(
+        timeout(Duration::from_mins(1), waiting).await.expect("the stream was not woken").unwrap()
+    );
     drop(shard);
 }
 
-/// Neither at the time that is due for what was acknowledged meanwhile, nor after the failures'
-/// pause.
+/// The next save waits neither for the save interval nor for the backoff.
 #[tokio::test(start_paused = true)]
-async fn a_save_that_is_wanted_while_another_is_in_flight_follows_at_once() {
+async fn an_urgent_save_follows_the_one_in_flight_at_once() {
     let world = World::new(1);
     world.put(0..2);
     let late = Duration::from_secs(10);
@@ -106,7 +104,7 @@ async fn a_save_that_is_wanted_while_another_is_in_flight_follows_at_once() {
         world.load_with(CheckpointOptions::new().save_interval(Duration::from_hours(1))).await;
     let mut records = world.records(&checkpoints);
     let [first, second] = take(&mut records, 2).await.try_into().unwrap();
-    world.store.always(Answer::Late(late));
+    world.store.always(Response::Late(late));
     first.ack();
     let flush = tokio::spawn({
         let checkpoints = checkpoints.clone();
@@ -123,26 +121,25 @@ async fn a_save_that_is_wanted_while_another_is_in_flight_follows_at_once() {
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Records that are acknowledged while the store is down do not make it be asked more often.
 #[tokio::test(start_paused = true)]
-async fn acknowledgements_do_not_hurry_a_store_that_fails() {
+async fn acknowledgements_do_not_shorten_the_backoff_of_a_failing_store() {
     let world = World::new(1);
     world.put(0..500);
     let checkpoints = world.load_with(CheckpointOptions::new().save_records(1)).await;
     let mut records = world.records(&checkpoints).auto_ack();
     next(&mut records).await;
-    world.store.always(Answer::Fails);
+    world.store.always(Response::Fails);
     let before = world.store.calls(FIRST).len();
     for _ in 1..500 {
         next(&mut records).await;
         sleep(10 * MS).await;
     }
-    // Five seconds, or a little more: pauses of 0.1 s and more, each twice the one before.
+    // In five seconds, with delays that double from 0.1 s.
     let attempts = world.store.calls(FIRST).len() - before;
     assert!((1..=10).contains(&attempts), "{attempts} attempts");
 }
 
-/// Hears of the children that each end is saved with.
+/// A store that notes the children of each end.
 #[derive(Clone, Default)]
 struct Children(MemoryStore, Arc<Mutex<Vec<Vec<String>>>>);
 

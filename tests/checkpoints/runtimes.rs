@@ -1,5 +1,5 @@
-//! Runtimes that are not driven, or shut down, while their streams live on; and stores that do not
-//! answer when they are loaded.
+//! Runtimes that are not driven or are shut down while their streams live on; and stores that do not
+//! respond to a load.
 
 use std::error::Error;
 
@@ -13,7 +13,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-/// Runs this in another runtime, outside the one of the test.
+/// Runs a function in a second runtime.
 fn elsewhere<T: Send>(run: impl AsyncFnOnce() -> T + Send) -> (T, Runtime) {
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
@@ -25,7 +25,7 @@ fn elsewhere<T: Send>(run: impl AsyncFnOnce() -> T + Send) -> (T, Runtime) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_a_load_is_an_error() {
+async fn a_load_without_a_response_is_an_error() {
     struct Silent;
     impl CheckpointStore for Silent {
         fn load<'a>(
@@ -57,17 +57,19 @@ async fn a_store_that_never_answers_a_load_is_an_error() {
     assert!(source.contains("within 3s"), "{source}");
 }
 
-/// The runtime lives on; nothing in it is polled.
+/// The runtime lives on, and polls no task.
 #[tokio::test(start_paused = true)]
-async fn checkpoints_of_a_runtime_that_is_not_driven_are_saved_in_that_of_the_consumer() {
+async fn the_save_task_moves_from_a_runtime_that_is_not_driven() {
     let world = World::new(1);
     world.put(0..3);
     let (checkpoints, other) = elsewhere(async || world.load().await);
     let mut records = world.records(&checkpoints);
     let first = next(&mut records).await.ack();
-    timeout(Duration::from_mins(1), checkpoints.flush()).await.expect("it is saved here");
+    timeout(Duration::from_mins(1), checkpoints.flush())
+        .await
+        .expect("nothing was saved in this runtime");
     assert_eq!(world.store.get(FIRST), Some(after(&first)));
-    // The first saver comes to life again, and finds that another is in charge.
+    // The first save task is polled again, and ends since another is in charge.
     let other = std::thread::scope(|scope| {
         let driven = scope.spawn(move || {
             other.block_on(async { sleep(Duration::from_secs(1)).await });
@@ -77,15 +79,17 @@ async fn checkpoints_of_a_runtime_that_is_not_driven_are_saved_in_that_of_the_co
         driven.join().unwrap()
     });
     let second = next(&mut records).await.ack();
-    timeout(Duration::from_mins(1), checkpoints.flush()).await.expect("it is saved here");
+    timeout(Duration::from_mins(1), checkpoints.flush())
+        .await
+        .expect("nothing was saved in this runtime");
     assert_eq!(world.store.get(FIRST), Some(after(&second)));
     assert!(checkpoints.shutdown(Duration::from_secs(1)).await.is_complete());
     other.shutdown_background();
 }
 
-/// A save has begun there, and is not answered as long as nobody polls it.
+/// A save is in flight in the runtime that is not driven.
 #[tokio::test(start_paused = true)]
-async fn a_flush_alone_finds_out_that_the_runtime_is_not_driven() {
+async fn a_flush_alone_moves_the_save_task() {
     let world = World::new(1);
     world.put(0..3);
     let ((checkpoints, first), other) = elsewhere(async || {
@@ -94,12 +98,14 @@ async fn a_flush_alone_finds_out_that_the_runtime_is_not_driven() {
         (checkpoints, first)
     });
     let first = first.ack();
-    timeout(Duration::from_mins(1), checkpoints.flush()).await.expect("it is saved here");
+    timeout(Duration::from_mins(1), checkpoints.flush())
+        .await
+        .expect("nothing was saved in this runtime");
     assert_eq!(world.store.get(FIRST), Some(after(&first)));
     other.shutdown_background();
 }
 
-/// Each timer that a stream has: of its next read, of the next list, and of a shard handed back.
+/// The timers of the next read, of the next listing, and of an abandoned shard move.
 #[tokio::test(start_paused = true)]
 async fn streams_move_to_another_runtime_when_the_first_was_shut_down() {
     let world = World::new(1);
@@ -118,7 +124,7 @@ async fn streams_move_to_another_runtime_when_the_first_was_shut_down() {
         (checkpoints, records, plain, shards)
     });
     other.shutdown_background();
-    assert_eq!(shards.next().await.unwrap().id(), FIRST, "what was handed back");
+    assert_eq!(shards.next().await.unwrap().id(), FIRST, "the abandoned shard");
     world.put(1..2);
     assert_eq!(number(&next(&mut records).await.ack()), 1);
     assert_eq!(number(&next::<Record>(&mut plain).await), 1);
@@ -129,7 +135,6 @@ async fn streams_move_to_another_runtime_when_the_first_was_shut_down() {
     assert!(checkpoints.shutdown(Duration::from_secs(10)).await.is_complete());
 }
 
-/// A request that was in flight is sent again.
 #[tokio::test(start_paused = true)]
 async fn a_request_of_a_runtime_that_was_shut_down_is_sent_again() {
     for operation in ["ListShards", "GetShardIterator", "GetRecords"] {
@@ -142,8 +147,8 @@ async fn a_request_of_a_runtime_that_was_shut_down_is_sent_again() {
             records
         });
         other.shutdown_background();
-        let asked = world.kinesis.count(operation);
+        let requests = world.kinesis.count(operation);
         assert_eq!(number(&next::<Record>(&mut records).await), 0, "{operation}");
-        assert!(world.kinesis.count(operation) > asked);
+        assert!(world.kinesis.count(operation) > requests);
     }
 }

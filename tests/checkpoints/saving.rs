@@ -1,6 +1,6 @@
-//! How often, and what if it fails.
+//! When checkpoints are saved, and what happens if the store fails.
 
-use super::store::Answer;
+use super::store::Response;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -27,7 +27,7 @@ async fn acknowledgements_are_saved_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_records_are_saved_before_the_interval_is_over() {
+async fn many_acknowledgements_are_saved_before_the_interval_has_passed() {
     let world = World::new(1);
     world.put(0..3_500);
     let checkpoints =
@@ -39,13 +39,13 @@ async fn many_records_are_saved_before_the_interval_is_over() {
     }
     sleep(Duration::from_secs(1)).await;
     let calls = world.store.calls(FIRST).len();
-    assert_eq!(calls, 1 + 3, "the start, and after each thousand");
+    assert_eq!(calls, 1 + 3, "the start, and one save for each thousand");
     sleep(Duration::from_hours(2)).await;
-    assert_eq!(world.store.calls(FIRST).len(), 1 + 3 + 1, "and the rest in time");
+    assert_eq!(world.store.calls(FIRST).len(), 1 + 3 + 1, "the rest after the interval");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_slow_is_asked_for_one_thing_of_a_shard_at_a_time_and_for_the_newest() {
+async fn a_slow_store_has_one_save_of_a_shard_in_flight_and_then_the_newest() {
     let world = World::new(1);
     world.put(0..50);
     let options =
@@ -53,7 +53,7 @@ async fn a_store_that_is_slow_is_asked_for_one_thing_of_a_shard_at_a_time_and_fo
     let checkpoints = world.load_with(options).await;
     let mut records = world.records(&checkpoints);
     let first = next(&mut records).await;
-    world.store.next([Answer::Late(Duration::from_mins(1))]);
+    world.store.next([Response::Late(Duration::from_mins(1))]);
     first.ack();
     sleep(MS).await;
     let mut last = None;
@@ -61,32 +61,32 @@ async fn a_store_that_is_slow_is_asked_for_one_thing_of_a_shard_at_a_time_and_fo
         last = Some(record.ack());
         sleep(MS).await;
     }
-    assert_eq!(world.store.calls(FIRST).len(), 2, "reading did not wait for it");
+    assert_eq!(world.store.calls(FIRST).len(), 2, "reading did not wait for the save");
     checkpoints.flush().await;
     assert_eq!(world.store.calls(FIRST).len(), 3);
     assert_eq!(world.store.get(FIRST), Some(after(&last.unwrap())));
-    assert_eq!(world.store.most_at_once(), 1);
+    assert_eq!(world.store.max_in_flight(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn shards_are_saved_side_by_side_but_not_all_at_once() {
+async fn up_to_16_shards_are_saved_concurrently() {
     let world = World::new(40);
-    world.store.always(Answer::Late(Duration::from_secs(1)));
+    world.store.always(Response::Late(Duration::from_secs(1)));
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
     nothing_for(&mut records, Duration::from_secs(20)).await;
-    assert_eq!(world.store.most_at_once(), 16);
+    assert_eq!(world.store.max_in_flight(), 16);
     assert_eq!(world.kinesis.count("GetShardIterator"), 40);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_is_tried_again_ever_more_slowly_and_nothing_stops() {
+async fn failed_saves_are_retried_with_a_growing_delay_and_reading_continues() {
     let world = World::new(1);
     world.put(0..5_000);
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints).auto_ack();
     next(&mut records).await;
-    world.store.always(Answer::Fails);
+    world.store.always(Response::Fails);
     let began = Instant::now();
     for _ in 0..4_000 {
         next(&mut records).await;
@@ -102,10 +102,10 @@ async fn a_store_that_fails_is_tried_again_ever_more_slowly_and_nothing_stops() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_panics_is_one_that_fails() {
+async fn a_panic_of_the_store_is_a_failed_save() {
     let world = World::new(1);
     world.put(0..1);
-    world.store.next([Answer::Panics]);
+    world.store.next([Response::Panics]);
     let checkpoints = world.load().await;
     next(&mut world.records(&checkpoints)).await.ack();
     checkpoints.flush().await;
@@ -114,20 +114,20 @@ async fn a_store_that_panics_is_one_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_was_not_confirmed_is_made_again() {
+async fn an_unconfirmed_save_is_retried() {
     let world = World::new(1);
     world.put(0..2);
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
     let first = next(&mut records).await;
-    world.store.next([Answer::FailsButKeepsIt]);
+    world.store.next([Response::FailsAfterSaving]);
     let first = first.ack();
     sleep(Duration::from_secs(10)).await;
     let again = Call::Save(after(&first));
     assert_eq!(world.store.calls(FIRST)[1..], [again.clone(), again]);
 }
 
-/// Above the limit a shard is not read on; the others are, and it is too when the store is back.
+/// Reading continues when the store is back.
 #[tokio::test(start_paused = true)]
 async fn reading_pauses_when_the_store_is_down_for_too_long() {
     let world = World::new(1);
@@ -136,10 +136,10 @@ async fn reading_pauses_when_the_store_is_down_for_too_long() {
     let checkpoints = world.load_with(options).await;
     let mut records = world.records(&checkpoints).auto_ack();
     take(&mut records, 10).await;
-    world.store.always(Answer::Fails);
+    world.store.always(Response::Fails);
     nothing_for(&mut records, Duration::from_secs(30)).await;
     world.put(10..11);
-    assert_eq!(number(&next(&mut records).await), 10, "the store is down for half a minute only");
+    assert_eq!(number(&next(&mut records).await), 10, "the store has been down for half a minute");
     nothing_for(&mut records, Duration::from_mins(1)).await;
     world.put(11..12);
     nothing_for(&mut records, Duration::from_mins(30)).await;
@@ -157,29 +157,28 @@ async fn without_a_limit_reading_never_pauses() {
     let checkpoints = world.load_with(CheckpointOptions::new().store_outage_limit(None)).await;
     let mut records = world.records(&checkpoints).auto_ack();
     next(&mut records).await;
-    world.store.always(Answer::Fails);
+    world.store.always(Response::Fails);
     nothing_for(&mut records, Duration::from_hours(10)).await;
     world.put(1..2);
     assert_eq!(number(&next(&mut records).await), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_on_event_that_panics_ends_nothing() {
+async fn a_panic_in_on_event_has_no_effect() {
     let world = World::new(1);
     world.put(0..3);
-    let options =
-        CheckpointOptions::new().on_event(|_| panic!("on_event panics, as it was told to"));
+    let options = CheckpointOptions::new().on_event(|_| panic!("on_event panics, as scripted"));
     let checkpoints = Checkpoints::load_with(world.store.clone(), "orders", options).await.unwrap();
     let mut records = world.records(&checkpoints);
     let first = next(&mut records).await.ack();
     flush(&checkpoints).await;
     assert_eq!(world.store.get(FIRST), Some(after(&first)));
     let second = next(&mut records).await.ack();
-    // A record that is dropped by a panic tells of it: that is no second one.
+    // A record that is dropped by a panic calls `on_event`, whose panic must not abort the process.
     let record = next(&mut records).await;
     let consumer = tokio::spawn(async move {
         let _record = record;
-        panic!("the consumer panics, as it was told to")
+        panic!("the consumer panics, as scripted")
     });
     assert!(consumer.await.unwrap_err().is_panic());
     flush(&checkpoints).await;
@@ -187,12 +186,14 @@ async fn an_on_event_that_panics_ends_nothing() {
 }
 
 async fn flush(checkpoints: &Checkpoints) {
-    timeout(Duration::from_mins(1), checkpoints.flush()).await.expect("all is saved");
+    timeout(Duration::from_mins(1), checkpoints.flush())
+        .await
+        .expect("not all was saved within a minute");
 }
 
-/// The task that saves is gone with it: while it waits for something to do, and while it saves.
+/// The save task is idle, or has a save in flight, when its runtime is shut down.
 #[tokio::test(start_paused = true)]
-async fn a_runtime_that_is_shut_down_takes_no_checkpoints_along() {
+async fn the_save_task_moves_from_a_runtime_that_was_shut_down() {
     for is_saving in [false, true] {
         let world = World::new(1);
         world.put(0..3);
@@ -225,9 +226,9 @@ async fn a_runtime_that_is_shut_down_takes_no_checkpoints_along() {
     }
 }
 
-/// More of them than are saved at a time.
+/// More shards than the limit of concurrent saves get no response.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_for_some_shards_is_one_that_fails_for_these() {
+async fn saves_without_a_response_fail_and_do_not_block_others() {
     let world = World::new(20);
     let shards = world.orders.open_shards();
     world.store.silent_for(shards[..18].iter().map(String::as_str));
@@ -246,9 +247,9 @@ async fn a_store_that_never_answers_for_some_shards_is_one_that_fails_for_these(
     take(&mut records, 18).await;
 }
 
-/// A save that takes for ever is under way; others wait for their turn. All of these are overdue.
+/// 16 saves get no response, and the others wait for them. All are overdue.
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_its_turn_to_be_saved_pauses_too() {
+async fn a_shard_that_waits_for_other_saves_pauses_too() {
     let world = World::new(20);
     let shards = world.orders.open_shards();
     for id in &shards {
@@ -266,12 +267,11 @@ async fn what_waits_for_its_turn_to_be_saved_pauses_too() {
     }
     nothing_for(&mut records, Duration::from_mins(5)).await;
     let paused = world.events().into_iter().filter(|event| event.contains("Paused")).count();
-    assert_eq!((paused, world.store.most_at_once()), (20, 16));
+    assert_eq!((paused, world.store.max_in_flight()), (20, 16));
 }
 
-/// That it is not due yet is no outage.
 #[tokio::test(start_paused = true)]
-async fn a_long_interval_is_no_outage() {
+async fn a_long_save_interval_is_not_an_outage() {
     let world = World::new(1);
     world.put(0..1);
     let options = CheckpointOptions::new()
@@ -285,16 +285,16 @@ async fn a_long_interval_is_no_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_does_not_wait_for_what_is_acknowledged_after_it() {
-    const MOST: u32 = 5_000;
+async fn a_flush_does_not_wait_for_later_acknowledgements() {
+    const RECORDS: u32 = 5_000;
     let world = World::new(1);
-    world.put(0..MOST);
+    world.put(0..RECORDS);
     let checkpoints = world.load_with(CheckpointOptions::new().save_interval(Duration::ZERO)).await;
     let mut records = world.records(&checkpoints);
     let first = next(&mut records).await.ack();
-    world.store.always(Answer::Late(50 * MS));
+    world.store.always(Response::Late(50 * MS));
     let busy = async {
-        for _ in 1..MOST {
+        for _ in 1..RECORDS {
             next(&mut records).await.ack();
             sleep(MS).await;
         }
@@ -304,7 +304,7 @@ async fn a_flush_does_not_wait_for_what_is_acknowledged_after_it() {
         checkpoints.flush().await;
     };
     tokio::select! {
-        () = busy => panic!("the flush has waited for all"),
+        () = busy => panic!("the flush waited for all acknowledgements"),
         () = flush => {}
     }
     let saved = world.store.get(FIRST);
@@ -315,22 +315,22 @@ async fn a_flush_does_not_wait_for_what_is_acknowledged_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_hurried_while_a_save_fails_is_tried_again_soon() {
+async fn a_flush_during_a_failing_save_shortens_the_backoff() {
     let world = World::new(1);
     world.put(0..1);
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
     let record = next(&mut records).await;
-    world.store.always(Answer::LateAndFails(Duration::from_secs(1)));
+    world.store.always(Response::LateAndFails(Duration::from_secs(1)));
     record.ack();
-    // Until it is tried but every few seconds.
+    // The backoff has grown to several seconds.
     sleep(Duration::from_mins(2)).await;
     let attempts = world.store.calls(FIRST).len();
     while world.store.calls(FIRST).len() == attempts {
         sleep(10 * MS).await;
     }
     world.store.always(None);
-    // This attempt fails.
+    // The save in flight fails.
     checkpoints.flush().await;
     let times = world.store.times(FIRST);
     let [.., failed, then] = times.as_slice() else { unreachable!("two and more") };
@@ -339,7 +339,7 @@ async fn what_is_hurried_while_a_save_fails_is_tried_again_soon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_records_that_one_acknowledgement_sets_free_are_counted() {
+async fn all_records_that_an_acknowledgement_adds_to_the_prefix_are_counted() {
     let world = World::new(1);
     world.put(0..30);
     let options = CheckpointOptions::new().save_interval(Duration::from_hours(1)).save_records(30);
@@ -355,7 +355,7 @@ async fn the_records_that_one_acknowledgement_sets_free_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_without_end_are_times() {
+async fn durations_may_be_unlimited() {
     let world = World::new(1);
     world.put(0..2);
     let options = CheckpointOptions::new()
@@ -366,6 +366,6 @@ async fn times_without_end_are_times() {
     let mut records = world.records(&checkpoints);
     next(&mut records).await.ack();
     next(&mut records).await.ack();
-    let stopped = checkpoints.shutdown(Duration::MAX).await;
-    assert!(stopped.is_complete(), "{stopped}");
+    let report = checkpoints.shutdown(Duration::MAX).await;
+    assert!(report.is_complete(), "{report}");
 }

@@ -1,10 +1,10 @@
-//! The graceful stop.
+//! Graceful shutdown.
 
-use super::store::Answer;
+use super::store::Response;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_the_loop_and_saves_what_it_did() {
+async fn a_shutdown_ends_the_loop_and_saves_its_acknowledgements() {
     let world = World::new(2);
     world.put(0..100);
     let checkpoints = world.load().await;
@@ -21,23 +21,23 @@ async fn a_stop_ends_the_loop_and_saves_what_it_did() {
         }
     });
     sleep(Duration::from_millis(9_500)).await;
-    let stopped = checkpoints.shutdown(Duration::from_secs(30)).await;
+    let report = checkpoints.shutdown(Duration::from_secs(30)).await;
     let seen = consumer.await.unwrap();
-    assert!(stopped.is_complete(), "{stopped}");
-    assert!((9..=10).contains(&seen), "{seen}: the page in hand was not delivered");
-    assert_eq!(stopped.checkpoints().len(), 2);
-    for (shard, checkpoint) in stopped.checkpoints() {
+    assert!(report.is_complete(), "{report}");
+    assert!((9..=10).contains(&seen), "{seen}: the rest of the page was not delivered");
+    assert_eq!(report.checkpoints().len(), 2);
+    for (shard, checkpoint) in report.checkpoints() {
         assert_eq!(world.store.get(shard).as_ref(), Some(checkpoint));
     }
     drop(checkpoints);
 
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
-    assert_eq!(number(&next(&mut records).await.ack()), seen, "nothing comes twice");
+    assert_eq!(number(&next(&mut records).await.ack()), seen, "no record comes again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_waits_for_what_is_in_flight() {
+async fn a_shutdown_waits_for_the_records_in_flight() {
     let world = World::new(1);
     world.put(0..20);
     let checkpoints = world.load().await;
@@ -51,8 +51,8 @@ async fn a_stop_waits_for_what_is_in_flight() {
         slow.buffer_unordered(8).count().await
     });
     sleep(Duration::from_secs(2)).await;
-    let stopped = checkpoints.shutdown(Duration::from_mins(1)).await;
-    assert!(stopped.is_complete(), "{stopped}");
+    let report = checkpoints.shutdown(Duration::from_mins(1)).await;
+    assert!(report.is_complete(), "{report}");
     let count = consumer.await.unwrap();
     drop(checkpoints);
     let checkpoints = world.load().await;
@@ -61,7 +61,7 @@ async fn a_stop_waits_for_what_is_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_has_a_limit_and_says_what_is_left() {
+async fn a_shutdown_reports_at_its_limit_what_is_left() {
     let world = World::new(1);
     world.put(0..3);
     let checkpoints = world.load().await;
@@ -69,28 +69,28 @@ async fn a_stop_has_a_limit_and_says_what_is_left() {
     next(&mut records).await.ack();
     checkpoints.flush().await;
     let held = take(&mut records, 2).await;
-    world.store.always(Answer::Fails);
+    world.store.always(Response::Fails);
     let (first, _second) = {
         let mut held = held.into_iter();
         (held.next().unwrap(), held.next())
     };
     first.ack();
     let began = Instant::now();
-    let stopped = checkpoints.shutdown(Duration::from_secs(10)).await;
+    let report = checkpoints.shutdown(Duration::from_secs(10)).await;
     assert_eq!(began.elapsed(), Duration::from_secs(11));
-    assert_eq!((stopped.unacknowledged(), stopped.unsaved()), (1, [FIRST.to_owned()].as_slice()));
-    assert!(!stopped.is_complete());
-    let said = stopped.to_string();
+    assert_eq!((report.unacknowledged(), report.unsaved()), (1, [FIRST.to_owned()].as_slice()));
+    assert!(!report.is_complete());
+    let text = report.to_string();
     assert!(
-        said.contains("orders") && said.contains(FIRST) && said.contains("records in flight: 1"),
-        "{said}"
+        text.contains("orders") && text.contains(FIRST) && text.contains("records in flight: 1"),
+        "{text}"
     );
-    assert!(records.next().await.is_none(), "it has ended");
+    assert!(records.next().await.is_none(), "the stream has ended");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_readers_that_wait_for_anything() {
-    // For a page, for an acknowledgement at the end of a shard, for the store to know of a start.
+async fn a_shutdown_ends_readers_whatever_they_wait_for() {
+    // A page, an acknowledgement at the end of a shard, or the save of a start.
     for wait in 0..3 {
         let world = World::new(1);
         world.put(0..1);
@@ -98,7 +98,7 @@ async fn a_stop_ends_readers_that_wait_for_anything() {
             world.orders.split(FIRST);
         }
         if wait == 2 {
-            world.store.always(Answer::Fails);
+            world.store.always(Response::Fails);
         }
         let checkpoints = world.load().await;
         let mut records = Box::pin(world.records(&checkpoints));
@@ -106,14 +106,14 @@ async fn a_stop_ends_readers_that_wait_for_anything() {
         nothing_for(&mut records, Duration::from_secs(30)).await;
         assert!(poll!(records.next()).is_pending());
         let consumer = tokio::spawn(async move { records.next().await.is_none() });
-        let stopped = checkpoints.shutdown(Duration::from_secs(1)).await;
+        let report = checkpoints.shutdown(Duration::from_secs(1)).await;
         assert!(consumer.await.unwrap(), "{wait}");
-        assert_eq!(stopped.unacknowledged(), usize::from(held.is_some()));
+        assert_eq!(report.unacknowledged(), usize::from(held.is_some()));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_shard_s_stream_and_the_stream_of_shards_end_too() {
+async fn a_shutdown_ends_the_streams_of_one_shard_and_of_shards() {
     let world = World::new(2);
     let checkpoints = world.load().await;
     let mut shards = world.shards().checkpoints(&checkpoints);
@@ -126,7 +126,7 @@ async fn one_shard_s_stream_and_the_stream_of_shards_end_too() {
     ends.await.unwrap();
 }
 
-/// A stream that is held and not polled any more releases its shards, those not taken yet, too.
+/// The shards that the streams have opened and not yielded are released, too.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_releases_the_shards_of_streams_that_are_not_polled() {
     let world = World::new(3);
@@ -153,7 +153,7 @@ async fn a_shutdown_releases_the_shards_of_streams_that_are_not_polled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_dropped_without_a_stop_leaks_nothing() {
+async fn a_consumer_that_is_dropped_without_a_shutdown_leaks_no_task() {
     let world = World::new(1);
     world.put(0..3);
     let checkpoints = world.load().await;
@@ -164,15 +164,15 @@ async fn what_is_dropped_without_a_stop_leaks_nothing() {
     assert_eq!(
         tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         0,
-        "the saver is gone"
+        "the save task has ended"
     );
     for record in held {
-        record.ack(); // Into the void.
+        record.ack();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_after_a_drop_is_not_complete() {
+async fn a_shutdown_after_a_dropped_record_is_not_complete() {
     let world = World::new(2);
     world.put(0..100);
     let checkpoints = world.load().await;
@@ -182,11 +182,11 @@ async fn a_stop_after_a_drop_is_not_complete() {
             record.ack();
         }
     }
-    let stopped = checkpoints.shutdown(Duration::from_secs(10)).await;
-    assert_eq!((stopped.unacknowledged(), stopped.unsaved()), (0, [].as_slice()));
-    assert_eq!(stopped.held(), [FIRST]);
-    assert!(!stopped.is_complete());
-    assert!(stopped.to_string().contains(FIRST), "{stopped}");
+    let report = checkpoints.shutdown(Duration::from_secs(10)).await;
+    assert_eq!((report.unacknowledged(), report.unsaved()), (0, [].as_slice()));
+    assert_eq!(report.held(), [FIRST]);
+    assert!(!report.is_complete());
+    assert!(report.to_string().contains(FIRST), "{report}");
     drop((records, checkpoints));
 
     let checkpoints = world.load().await;
@@ -199,10 +199,10 @@ async fn a_stop_after_a_drop_is_not_complete() {
     assert!(checkpoints.shutdown(Duration::from_secs(10)).await.is_complete());
 }
 
-/// A reader is dropped with records in hand, some of them acknowledged. Until the next has come as
-/// far, they would come again.
+/// A reader is dropped with records in flight. They would come again until the next reader has passed
+/// them.
 #[tokio::test(start_paused = true)]
-async fn what_a_reader_has_left_is_held_until_the_next_has_passed_it() {
+async fn records_that_a_reader_left_are_held_until_the_next_has_passed_them() {
     for (passes, is_complete) in [(3, false), (4, true)] {
         let world = World::new(1);
         world.put(0..6);
@@ -219,12 +219,12 @@ async fn what_a_reader_has_left_is_held_until_the_next_has_passed_it() {
         for _ in 0..passes {
             next(&mut records).await.ack();
         }
-        let stopped = checkpoints.shutdown(Duration::from_secs(10)).await;
-        assert_eq!(stopped.is_complete(), is_complete, "{stopped}");
+        let report = checkpoints.shutdown(Duration::from_secs(10)).await;
+        assert_eq!(report.is_complete(), is_complete, "{report}");
     }
 }
 
-/// Whoever polls it brings a waker of his own each time, as a set of futures does.
+/// Each poll has another waker, as in a set of futures.
 #[tokio::test(start_paused = true)]
 async fn wakers_of_earlier_polls_are_not_kept() {
     struct Counted;
@@ -243,5 +243,5 @@ async fn wakers_of_earlier_polls_are_not_kept() {
         wakers.push(counted);
     }
     let kept = wakers.iter().filter(|waker| Arc::strong_count(waker) > 1).count();
-    assert_eq!(kept, 1, "the last is");
+    assert_eq!(kept, 1, "only the last waker is kept");
 }

@@ -1,8 +1,8 @@
-//! Where a run begins.
+//! Where a run starts.
 
 use std::error::Error;
 
-use super::store::Answer;
+use super::store::Response;
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -20,7 +20,7 @@ async fn latest_skips_nothing_on_restart_though_no_record_came() {
         n
     };
     run(0).await;
-    // The consumer is down; a shard is split meanwhile, and written to.
+    // The consumer is down while a shard is written to and split.
     sleep(Duration::from_mins(10)).await;
     world.put(12..14);
     let (left, _) = world.orders.split(FIRST);
@@ -36,13 +36,13 @@ async fn latest_skips_nothing_on_restart_though_no_record_came() {
     nothing_for(&mut records, Duration::from_mins(1)).await;
 }
 
-/// A crash while the first starts are being saved leaves some shards named and others not.
+/// After a crash during the first saves, some starts are in the store and others are not.
 #[tokio::test(start_paused = true)]
 async fn latest_skips_nothing_when_only_some_starts_were_saved() {
     let world = World::new(2);
     world.orders.put_to(SECOND, "0");
     sleep(Duration::from_secs(1)).await;
-    // One of the two is confirmed, the other never.
+    // The store confirms one of the two starts.
     world.store.silent_for([SECOND]);
     let checkpoints = world.load().await;
     let shards = world.shards().start_at(StartAt::Latest).checkpoints(&checkpoints);
@@ -52,11 +52,11 @@ async fn latest_skips_nothing_when_only_some_starts_were_saved() {
     let starts = [world.store.get(FIRST), world.store.get(SECOND)];
     assert!(starts[0].is_some() && starts[1].is_none(), "{starts:?}");
     world.store.silent_for([]);
-    // Down. The shard that has no start yet is written to, and split.
-    let unnamed = SECOND;
+    // The consumer is down while the shard without a start is written to and split.
+    let unsaved = SECOND;
     sleep(Duration::from_mins(10)).await;
-    world.orders.put_to(unnamed, "1");
-    let (left, _) = world.orders.split(unnamed);
+    world.orders.put_to(unsaved, "1");
+    let (left, _) = world.orders.split(unsaved);
     world.orders.put_to(&left, "2");
 
     let checkpoints = world.load().await;
@@ -68,10 +68,10 @@ async fn latest_skips_nothing_when_only_some_starts_were_saved() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_is_remembered_before_it_is_read() {
+async fn the_start_of_a_shard_is_durable_before_it_is_read() {
     let world = World::new(1);
     world.put(0..1);
-    world.store.next([Answer::Fails, Answer::Fails, Answer::Late(Duration::from_secs(30))]);
+    world.store.next([Response::Fails, Response::Fails, Response::Late(Duration::from_secs(30))]);
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
     nothing_for(&mut records, Duration::from_secs(29)).await;
@@ -81,7 +81,7 @@ async fn a_shard_is_remembered_before_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_cannot_be_loaded_is_an_error_and_nothing_is_read() {
+async fn a_store_that_cannot_be_loaded_is_an_error() {
     #[derive(Debug)]
     struct Broken;
     impl kinesis_shards::checkpoint::CheckpointStore for Broken {
@@ -116,7 +116,7 @@ async fn a_store_that_cannot_be_loaded_is_an_error_and_nothing_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_in_hand_comes_from_the_combinator_or_by_hand() {
+async fn a_shard_with_its_checkpoint_comes_from_the_stream_or_from_open() {
     let world = World::new(1);
     world.put(0..3);
     let checkpoints = world.load().await;
@@ -143,8 +143,8 @@ async fn a_shard_in_hand_comes_from_the_combinator_or_by_hand() {
     assert_eq!(number(&next(&mut records).await.ack()), 1);
 }
 
-/// Whether the shard starts at the tip, at the start of an earlier run, or at a checkpoint that moved
-/// since the shard was first offered.
+/// The shard starts at the tip, at a saved start, or at a checkpoint that has moved since the shard
+/// was first offered.
 #[tokio::test(start_paused = true)]
 async fn a_shard_and_its_handle_start_at_the_same_position() {
     let world = World::new(1);
@@ -165,7 +165,7 @@ async fn a_shard_and_its_handle_start_at_the_same_position() {
     let shard = shards.next().await.unwrap();
     let after_first = StartPosition::After(first.sequence_number().to_owned());
     assert_eq!((shard.start(), shard.handle().start()), (&after_first, &after_first));
-    // The handle's own request continues there, too.
+    // A request of the handle starts there, too.
     let iterator = shard.handle().get_shard_iterator(&world.client).send().await.unwrap();
     let page = world.client.get_records().set_shard_iterator(iterator.shard_iterator);
     let page = page.send().await.unwrap();
@@ -176,10 +176,9 @@ async fn a_shard_and_its_handle_start_at_the_same_position() {
     assert_eq!(number(&next(&mut shard.records(&world.client)).await.ack()), 1);
 }
 
-/// A consumer that takes few shards at a time: of those that it has not come to yet, the next run
-/// must know too.
+/// The consumer takes few shards at a time. The starts of the others must be saved, too.
 #[tokio::test(start_paused = true)]
-async fn latest_remembers_also_the_shards_that_nobody_has_taken_yet() {
+async fn latest_saves_the_starts_of_shards_that_were_not_taken_yet() {
     let world = World::new(10);
     sleep(Duration::from_secs(1)).await;
     let run = async |seen: &Mutex<Vec<u32>>| {
@@ -200,7 +199,7 @@ async fn latest_remembers_also_the_shards_that_nobody_has_taken_yet() {
     assert_eq!(world.kinesis.count("GetShardIterator"), 4, "the others were not read");
     let shards = world.orders.open_shards();
     assert!(shards.iter().all(|id| world.store.get(id).is_some()));
-    // Down. Each is written to, and closed, so that the consumer comes to all.
+    // The consumer is down while each shard is written to, and closed so that all are taken.
     sleep(Duration::from_mins(10)).await;
     for (n, id) in (0..).zip(&shards) {
         world.orders.put_to(id, u32::to_string(&n));
@@ -212,10 +211,10 @@ async fn latest_remembers_also_the_shards_that_nobody_has_taken_yet() {
     assert_eq!(seen, (0..10).collect::<Vec<_>>());
 }
 
-/// After a crash, one shard has a start in the store and the other does not: the first keeps it
-/// until the other has one too, or a third run would begin at its own tip.
+/// After a crash, only one of two shards has a start in the store. It keeps that start until the
+/// other one is saved, or a third run would start at its own tip.
 #[tokio::test(start_paused = true)]
-async fn a_start_is_kept_until_all_starts_are_there() {
+async fn a_start_is_kept_until_all_starts_are_saved() {
     let world = World::new(2);
     sleep(Duration::from_secs(1)).await;
     world.store.silent_for([SECOND]);
@@ -241,7 +240,7 @@ async fn a_start_is_kept_until_all_starts_are_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tip_that_is_handed_back_still_waits_for_all_starts() {
+async fn a_shard_that_is_offered_again_still_waits_for_all_starts() {
     let world = World::new(2);
     sleep(Duration::from_secs(1)).await;
     world.store.silent_for([SECOND]);
@@ -271,7 +270,7 @@ async fn the_checkpoints_of_another_stream_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_may_be_told_by_its_name_and_by_its_arn() {
+async fn checkpoints_loaded_by_name_may_be_used_with_the_arn() {
     let world = World::new(1);
     world.put(0..1);
     let checkpoints = world.load().await;

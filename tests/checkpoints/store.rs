@@ -1,4 +1,4 @@
-//! A store that does what it is told: fails, answers late, or panics.
+//! A store with scripted faults: it fails, responds late or never, or panics.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -17,13 +17,13 @@ pub(crate) struct Scripted {
 #[derive(Default)]
 struct State {
     log: Vec<(String, Call, Option<Instant>)>,
-    script: VecDeque<Answer>,
-    /// What holds for all that the script says nothing of.
-    always: Option<Answer>,
-    /// Of these shards, no call is answered.
+    script: VecDeque<Response>,
+    /// The response to calls after the script.
+    always: Option<Response>,
+    /// Calls for these shards get no response.
     silent: BTreeSet<String>,
-    at_once: usize,
-    most_at_once: usize,
+    in_flight: usize,
+    max_in_flight: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +33,9 @@ pub(crate) enum Call {
 }
 
 #[derive(Clone, Copy)]
-pub(crate) enum Answer {
+pub(crate) enum Response {
     Fails,
-    FailsButKeepsIt,
+    FailsAfterSaving,
     Late(Duration),
     LateAndFails(Duration),
     Panics,
@@ -46,15 +46,15 @@ impl Scripted {
         self.state.lock().unwrap()
     }
 
-    pub(crate) fn next(&self, answers: impl IntoIterator<Item = Answer>) {
-        self.lock().script.extend(answers);
+    pub(crate) fn next(&self, responses: impl IntoIterator<Item = Response>) {
+        self.lock().script.extend(responses);
     }
 
-    pub(crate) fn always(&self, answer: impl Into<Option<Answer>>) {
-        self.lock().always = answer.into();
+    pub(crate) fn always(&self, response: impl Into<Option<Response>>) {
+        self.lock().always = response.into();
     }
 
-    /// Of these shards, no call is answered from now on.
+    /// Calls for these shards get no response from now on.
     pub(crate) fn silent_for<'a>(&self, shards: impl IntoIterator<Item = &'a str>) {
         self.lock().silent = shards.into_iter().map(str::to_owned).collect();
     }
@@ -72,47 +72,47 @@ impl Scripted {
         self.lock().log.iter().filter(|(id, ..)| id == shard).filter_map(|(_, _, at)| *at).collect()
     }
 
-    pub(crate) fn most_at_once(&self) -> usize {
-        self.lock().most_at_once
+    pub(crate) fn max_in_flight(&self) -> usize {
+        self.lock().max_in_flight
     }
 
-    async fn answer(&self, shard: &str, call: Call) -> Result<bool, StoreError> {
-        let answer = {
+    async fn respond(&self, shard: &str, call: Call) -> Result<bool, StoreError> {
+        let response = {
             let mut state = self.lock();
             state.log.push((shard.to_owned(), call, Some(Instant::now())));
-            state.at_once += 1;
-            state.most_at_once = state.most_at_once.max(state.at_once);
+            state.in_flight += 1;
+            state.max_in_flight = state.max_in_flight.max(state.in_flight);
             let always = state.always;
             state.script.pop_front().or(always)
         };
-        let _asked = Asked(self);
+        let _call = InFlight(self);
         tokio::task::yield_now().await;
         if self.lock().silent.contains(shard) {
             std::future::pending::<()>().await;
         }
-        if let Some(Answer::Late(time) | Answer::LateAndFails(time)) = answer {
+        if let Some(Response::Late(time) | Response::LateAndFails(time)) = response {
             sleep(time).await;
         }
-        match answer {
-            Some(Answer::Fails | Answer::LateAndFails(_)) => Err("the store is down".into()),
-            Some(Answer::FailsButKeepsIt) => Ok(false),
-            Some(Answer::Panics) => panic!("the store panics, as it was told to"),
-            Some(Answer::Late(_)) | None => Ok(true),
+        match response {
+            Some(Response::Fails | Response::LateAndFails(_)) => Err("the store is down".into()),
+            Some(Response::FailsAfterSaving) => Ok(false),
+            Some(Response::Panics) => panic!("the store panics, as scripted"),
+            Some(Response::Late(_)) | None => Ok(true),
         }
     }
 }
 
-/// A call that is not answered ends when it is dropped.
-struct Asked<'a>(&'a Scripted);
+/// A call in flight, which ends when it is dropped.
+struct InFlight<'a>(&'a Scripted);
 
-impl Drop for Asked<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.lock().at_once -= 1;
+        self.0.lock().in_flight -= 1;
     }
 }
 
-fn confirmed(confirmed: bool) -> Result<(), StoreError> {
-    if confirmed { Ok(()) } else { Err("the store does not confirm it".into()) }
+fn confirm(is_confirmed: bool) -> Result<(), StoreError> {
+    if is_confirmed { Ok(()) } else { Err("the store does not confirm it".into()) }
 }
 
 impl CheckpointStore for Scripted {
@@ -125,9 +125,10 @@ impl CheckpointStore for Scripted {
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
-            let answer = self.answer(save.shard_id(), Call::Save(save.checkpoint.clone())).await?;
+            let response =
+                self.respond(save.shard_id(), Call::Save(save.checkpoint.clone())).await?;
             self.memory.save(save).await?;
-            confirmed(answer)
+            confirm(response)
         }
         .boxed()
     }
@@ -138,9 +139,9 @@ impl CheckpointStore for Scripted {
         shard_id: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
-            let answer = self.answer(shard_id, Call::Forget).await?;
+            let response = self.respond(shard_id, Call::Forget).await?;
             self.memory.forget(stream, shard_id).await?;
-            confirmed(answer)
+            confirm(response)
         }
         .boxed()
     }
