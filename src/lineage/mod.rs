@@ -113,10 +113,48 @@
 //! # }
 //! ```
 //!
-//! `futures::StreamExt` and `tokio_stream::StreamExt` both have a method `next`. A module that
-//! imports both does not compile (E0034, multiple applicable items): import one of them, the other
-//! `as _` where no method is ambiguous, or call `tokio_stream::StreamExt::chunks_timeout(stream,
-//! ..)` by its path.
+//! # One `StreamExt` per module
+//!
+//! `futures::StreamExt` and `tokio_stream::StreamExt` share method names. A call of one is
+//! ambiguous in a module that imports both, even if one is renamed:
+//!
+//! ```compile_fail,E0034
+//! use futures::StreamExt;
+//! use tokio_stream::StreamExt as _;
+//!
+//! # async fn example(mut shards: kinesis_shards::AllShards) {
+//! let shard = shards.next().await; // error: multiple applicable items in scope
+//! # }
+//! ```
+//!
+//! Import one of them, and call the methods of the other by their path:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use futures::StreamExt;
+//! # use kinesis_shards::{ShardStreamExt, all_shards};
+//! # use kinesis_shards::testing::FakeKinesis;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! # let kinesis = FakeKinesis::new();
+//! # kinesis.create_stream("orders", 1).put("customer 1", "an order");
+//! # let client = kinesis.client();
+//! # let records = all_shards(&client, "orders").records(&client);
+//! let chunks = tokio_stream::StreamExt::chunks_timeout(records, 100, Duration::from_secs(1));
+//! let mut chunks = std::pin::pin!(chunks);
+//! while let Some(chunk) = chunks.next().await {
+//!     println!("{} records", chunk.len());
+//! #   break;
+//! }
+//! # }
+//! ```
+//!
+//! # Filtering shards
+//!
+//! Do not split the work of a stream by a filter on its shards: see
+//! [`AllShards`](crate::AllShards#filtering-shards).
 //!
 //! # When a reader fails
 //!
@@ -170,7 +208,7 @@
 //!
 //! Offering shards needs `kinesis:ListShards` and nothing else. In steady state the stream sends
 //! one `ListShards` request per [poll interval](crate::AllShards::poll_interval) (30 s); AWS allows
-//! 1,000 a second and stream. A failed listing is retried after 500 ms, then with a delay that
+//! 1,000 per second and stream. A failed listing is retried after 500 ms, then with a delay that
 //! doubles up to the poll interval; each delay is shortened at random by up to a half. The SDK's
 //! own retries come before that. A request that gets no response within 60 s of being polled fails:
 //! the SDK alone would wait for ever.
