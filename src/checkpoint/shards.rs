@@ -197,7 +197,7 @@ impl<E: ErrorPolicy> CheckpointedShards<E> {
             _ => shards,
         };
         shards.shards_mut().track_forgotten();
-        shards.shards_mut().resume_past(checkpoints.past_start());
+        shards.shards_mut().resume_started(checkpoints.past_start());
         let shards = shards.resume(checkpoints.progress());
         Self {
             client: shards.shards().get_ref().client().clone(),

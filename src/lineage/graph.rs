@@ -258,7 +258,7 @@ impl ShardGraph {
                 parent.has_child = true;
                 let parent = parent.state.as_parent(key);
                 follows_a_reader |= parent.outcome() != Some(ParentOutcome::BeforeStart)
-                    && !self.start_policy.has_passed(id);
+                    && !self.start_policy.is_finished_ancestor(id);
                 parent
             } else {
                 follows_a_reader |= self.may_have_been_read(id);

@@ -184,8 +184,8 @@ impl<S> ParentsFirst<S> {
 
     /// Names the shards among those of [`resume`](Self::resume) of which a record was processed:
     /// all their ancestors were finished by then, also those that are not named.
-    pub(crate) fn resume_past(&mut self, past_start: impl IntoIterator<Item = String>) {
-        self.graph.start_policy.resume_past(past_start);
+    pub(crate) fn resume_started(&mut self, started: impl IntoIterator<Item = String>) {
+        self.graph.start_policy.resume_started(started);
     }
 
     #[track_caller]

@@ -19,13 +19,13 @@ pub(crate) struct StartPolicy {
     /// a later one is another shard.
     resume: HashMap<String, Progress>,
     /// The shards of which an earlier run processed a record; empty after the first full list.
-    past_start: HashSet<String>,
+    started: HashSet<String>,
     /// The unnamed ancestors of those shards: the earlier run had finished them, and their
     /// checkpoints were removed since. A descendant of an unfinished shard is not among them.
-    passed: HashSet<String>,
+    finished_ancestors: HashSet<String>,
     full_lists: u32,
     /// When the run began: the time of the first listing, by Kinesis's clock.
-    began: Option<SystemTime>,
+    run_began: Option<SystemTime>,
     /// The stream did not exist when the run began.
     stream_was_missing: bool,
     /// The first full list named no shard.
@@ -48,8 +48,8 @@ impl StartPolicy {
         self.resume.extend(progress);
     }
 
-    pub(crate) fn resume_past(&mut self, past_start: impl IntoIterator<Item = String>) {
-        self.past_start.extend(past_start);
+    pub(crate) fn resume_started(&mut self, started: impl IntoIterator<Item = String>) {
+        self.started.extend(started);
     }
 
     pub(crate) fn is_resumed(&self) -> bool {
@@ -57,7 +57,7 @@ impl StartPolicy {
     }
 
     pub(crate) fn begin_list(&mut self, list: &ShardList) {
-        self.began.get_or_insert(list.first_listed_at);
+        self.run_began.get_or_insert(list.run_began);
         self.stream_was_missing = list.stream_was_missing || self.began_with_nothing;
         if self.full_lists == 0 && !self.resume.is_empty() {
             let named: HashSet<_> = list
@@ -68,39 +68,39 @@ impl StartPolicy {
             self.earlier_run_has_gaps = named.len() < self.resume.len();
         }
         if list.is_full() {
-            self.note_passed(list);
+            self.note_finished_ancestors(list);
         }
     }
 
     /// Takes only the time from a full list that names no shard.
     pub(crate) fn ignore_list(&mut self, list: &ShardList) {
-        self.began.get_or_insert(list.first_listed_at);
+        self.run_began.get_or_insert(list.run_began);
         self.began_with_nothing |= self.full_lists == 0;
     }
 
     /// Notes the unnamed ancestors of the shards of which a record was processed.
-    fn note_passed(&mut self, list: &ShardList) {
-        let past_start = std::mem::take(&mut self.past_start);
-        if past_start.is_empty() {
+    fn note_finished_ancestors(&mut self, list: &ShardList) {
+        let started = std::mem::take(&mut self.started);
+        if started.is_empty() {
             return;
         }
         // Children before parents.
         for shard in list.pages.iter().flatten().rev() {
             let id = shard.shard_id();
-            if past_start.contains(id) || self.passed.contains(id) {
+            if started.contains(id) || self.finished_ancestors.contains(id) {
                 let parents = parent_ids(shard).into_iter().flatten();
-                self.passed.extend(
+                self.finished_ancestors.extend(
                     parents.filter(|parent| !self.resume.contains_key(*parent)).map(str::to_owned),
                 );
             }
         }
-        self.unfinish_passed(list);
+        self.remove_descendants_of_unfinished(list);
     }
 
     /// Removes the descendants of unfinished shards: an earlier run may have read a child of a
     /// merge before one of its parents, since that parent's own parent was unfinished.
-    fn unfinish_passed(&mut self, list: &ShardList) {
-        if self.passed.is_empty() {
+    fn remove_descendants_of_unfinished(&mut self, list: &ShardList) {
+        if self.finished_ancestors.is_empty() {
             return;
         }
         let mut follows = HashSet::new();
@@ -110,14 +110,14 @@ impl StartPolicy {
             let mut parents = parent_ids(shard).into_iter().flatten();
             if parents.any(|parent| is_unfinished(parent) || follows.contains(parent)) {
                 follows.insert(shard.shard_id());
-                self.passed.remove(shard.shard_id());
+                self.finished_ancestors.remove(shard.shard_id());
             }
         }
     }
 
     /// Returns whether the earlier run had finished a shard that it does not name.
-    pub(crate) fn has_passed(&self, id: &str) -> bool {
-        !self.passed.is_empty() && self.passed.contains(id)
+    pub(crate) fn is_finished_ancestor(&self, id: &str) -> bool {
+        !self.finished_ancestors.is_empty() && self.finished_ancestors.contains(id)
     }
 
     /// Returns whether no full list has been taken in yet.
@@ -132,7 +132,7 @@ impl StartPolicy {
         if self.full_lists < 2 {
             return HashMap::new();
         }
-        self.passed = HashSet::new();
+        self.finished_ancestors = HashSet::new();
         std::mem::take(&mut self.resume)
     }
 
@@ -140,8 +140,8 @@ impl StartPolicy {
     /// not the one that it read.
     pub(crate) fn forget_earlier_run(&mut self) -> HashMap<String, Progress> {
         self.earlier_run_has_gaps = false;
-        self.past_start = HashSet::new();
-        self.passed = HashSet::new();
+        self.started = HashSet::new();
+        self.finished_ancestors = HashSet::new();
         std::mem::take(&mut self.resume)
     }
 
@@ -160,7 +160,7 @@ impl StartPolicy {
     pub(crate) fn unlisted(&self, id: &str) -> ParentOutcome {
         match self.resume.get(id) {
             Some(Progress::Finished) => ParentOutcome::EarlierRun,
-            None if self.has_passed(id) => ParentOutcome::EarlierRun,
+            None if self.is_finished_ancestor(id) => ParentOutcome::EarlierRun,
             _ => ParentOutcome::Unlisted,
         }
     }
@@ -168,7 +168,7 @@ impl StartPolicy {
     /// Returns where an abandoned shard starts: where it started before, except that `Latest` would
     /// skip what was written meanwhile, and becomes the time when the run began.
     pub(crate) fn again(&self, start: &StartPosition) -> StartPosition {
-        match (start, self.began) {
+        match (start, self.run_began) {
             (StartPosition::Latest, Some(began)) => StartPosition::Timestamp(began.into()),
             _ => start.clone(),
         }
@@ -190,7 +190,9 @@ impl StartPolicy {
         match self.resume.remove(shard.shard_id()) {
             Some(Progress::Finished) => Verdict::Closed(ParentOutcome::EarlierRun),
             Some(Progress::At(position)) => Verdict::Offer(position),
-            None if self.has_passed(shard.shard_id()) => Verdict::Closed(ParentOutcome::EarlierRun),
+            None if self.is_finished_ancestor(shard.shard_id()) => {
+                Verdict::Closed(ParentOutcome::EarlierRun)
+            }
             None => self.unnamed(shard, follows_a_reader),
         }
     }

@@ -42,9 +42,9 @@ pub struct ShardList {
     pub(crate) pages: Vec<Vec<Shard>>,
     /// The greatest id, in Kinesis's order.
     pub(crate) greatest_id: Option<String>,
-    /// When the source began its first listing, by Kinesis's clock; for a list with no source,
+    /// When the source began its first listing, by Kinesis's clock. For a list with no source,
     /// when the list was created.
-    pub(crate) first_listed_at: SystemTime,
+    pub(crate) run_began: SystemTime,
     /// Kinesis knew no stream of this name at the first listing.
     pub(crate) stream_was_missing: bool,
 }
@@ -129,7 +129,7 @@ impl ShardList {
             extent,
             pages,
             greatest_id,
-            first_listed_at: SystemTime::now(),
+            run_began: SystemTime::now(),
             stream_was_missing: false,
         })
     }

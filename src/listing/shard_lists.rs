@@ -80,10 +80,10 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Durat
         runtime: LastRuntime::default(),
         listing: None,
         started: None,
-        greatest: None,
+        greatest_id: None,
         last_full_at: None,
         next_is_full: false,
-        first_listed_at: None,
+        run_began: None,
         first_skew: None,
         was_missing: false,
         failures: 0,
@@ -108,12 +108,12 @@ pub struct ShardLists {
     listing: Option<BoxFuture<'static, Result<ShardList, ListError>>>,
     /// The listing in flight, or the last one.
     started: Option<StartedListing>,
-    greatest: Option<String>,
+    greatest_id: Option<String>,
     /// When the last full listing that succeeded began.
     last_full_at: Option<Instant>,
     next_is_full: bool,
     /// When the first listing began, by the client's clock.
-    first_listed_at: Option<SystemTime>,
+    run_began: Option<SystemTime>,
     /// The skew that the first response showed: the clock may be corrected later.
     first_skew: Option<ClockSkew>,
     /// Kinesis knew no such stream, or no shard of it, and no listing has succeeded since.
@@ -280,7 +280,7 @@ impl ShardLists {
         let early = self.interval.min(self.full_interval) / 8;
         let full_is_due = self.next_is_full
             || self.last_full_at.is_none_or(|at| at.elapsed() + early >= self.full_interval);
-        let query = match (&self.greatest, self.from) {
+        let query = match (&self.greatest_id, self.from) {
             (Some(greatest), _) if !full_is_due => Query::After(greatest.clone()),
             (_, Some(from)) => Query::FromTimestamp(from),
             (_, None) => Query::Everything,
@@ -291,7 +291,7 @@ impl ShardLists {
             at: Instant::now(),
         });
         let include_closed = self.include_closed;
-        self.first_listed_at.get_or_insert_with(|| now(&self.client));
+        self.run_began.get_or_insert_with(|| now(&self.client));
         let stream_was_missing = self.was_missing && self.last_full_at.is_none();
         self.listing = Some(Box::pin(async move {
             let list = fetch_list(client, context, query, include_closed).await?;
@@ -299,11 +299,11 @@ impl ShardLists {
         }));
     }
 
-    /// Tells the list when the run began, by Kinesis's clock.
+    /// Sets in the list when the run began, by Kinesis's clock.
     fn note_time(&mut self, listed: &mut Result<ShardList, ListError>) {
         self.first_skew = self.first_skew.or(self.context.clock.skew());
-        if let (Ok(list), Some(listed_at)) = (listed, self.first_listed_at) {
-            list.first_listed_at = self.first_skew.unwrap_or_default().to_server_time(listed_at);
+        if let (Ok(list), Some(run_began)) = (listed, self.run_began) {
+            list.run_began = self.first_skew.unwrap_or_default().to_server_time(run_began);
         }
     }
 
@@ -311,11 +311,11 @@ impl ShardLists {
         self.failures = 0;
         self.was_missing = false;
         if list.is_full() {
-            self.greatest.clone_from(&list.greatest_id);
+            self.greatest_id.clone_from(&list.greatest_id);
             self.last_full_at = self.started.map(|started| started.at);
             self.next_is_full = false;
-        } else if list.greatest_id > self.greatest {
-            self.greatest.clone_from(&list.greatest_id);
+        } else if list.greatest_id > self.greatest_id {
+            self.greatest_id.clone_from(&list.greatest_id);
         }
         let shards = list.pages.iter().map(Vec::len).sum::<usize>();
         tracing::debug!(

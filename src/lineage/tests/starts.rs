@@ -96,9 +96,9 @@ fn a_descendant_of_a_named_shard_starts_at_the_horizon_under_latest() {
 }
 
 /// Like [`resumed`], where records of the shards `past` were processed.
-fn resumed_past(start: StartAt, progress: Vec<(u64, Progress)>, past: &[u64]) -> Driven {
+fn resumed_started(start: StartAt, progress: Vec<(u64, Progress)>, past: &[u64]) -> Driven {
     let mut driven = resumed(start, progress);
-    driven.lineage.resume_past(past.iter().copied().map(id));
+    driven.lineage.resume_started(past.iter().copied().map(id));
     driven
 }
 
@@ -116,7 +116,7 @@ fn the_unnamed_ancestors_of_a_shard_that_was_started_are_finished() {
     };
     for start in [StartAt::TrimHorizon, StartAt::Latest, t] {
         let named = vec![(4, Progress::At(After("7".into()))), (5, Progress::At(TrimHorizon))];
-        let mut driven = resumed_past(start, named, &[4]);
+        let mut driven = resumed_started(start, named, &[4]);
         driven.list(graph());
         let out = driven.ready();
         assert_start(&out, &[(4, After("7".into())), (5, TrimHorizon)]);
@@ -129,7 +129,7 @@ fn the_unnamed_ancestors_of_a_shard_that_was_started_are_finished() {
     // A name alone says nothing about the ancestors: the end of one parent of a merge names the
     // child.
     let named = vec![(4, Progress::At(TrimHorizon)), (5, Progress::At(TrimHorizon))];
-    let mut driven = resumed_past(StartAt::TrimHorizon, named, &[]);
+    let mut driven = resumed_started(StartAt::TrimHorizon, named, &[]);
     driven.list(graph());
     assert_eq!(ids(&driven.ready()), [0, 1]);
 }
@@ -137,7 +137,7 @@ fn the_unnamed_ancestors_of_a_shard_that_was_started_are_finished() {
 #[test]
 fn a_named_ancestor_starts_where_its_entry_says() {
     let named = vec![(1, Progress::At(After("3".into()))), (2, Progress::At(After("7".into())))];
-    let mut driven = resumed_past(StartAt::TrimHorizon, named, &[1, 2]);
+    let mut driven = resumed_started(StartAt::TrimHorizon, named, &[1, 2]);
     driven.list(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(2, &[1])]);
     let out = driven.ready();
     assert_start(&out, &[(1, After("3".into()))]);
@@ -162,7 +162,7 @@ fn an_unnamed_ancestor_that_follows_an_unfinished_shard_is_not_finished() {
                 (1, Progress::At(After("3".into()))),
                 (6, merged.clone()),
             ];
-            let mut driven = resumed_past(start, named, &[0, 1, 6]);
+            let mut driven = resumed_started(start, named, &[0, 1, 6]);
             driven.list(graph());
             let out = driven.ready();
             assert_start(&out, &[(1, After("3".into()))]);
@@ -182,7 +182,7 @@ fn an_unnamed_ancestor_that_follows_an_unfinished_shard_is_not_finished() {
     }
     // The other parents of a started shard are finished, although no entry names them.
     let named = vec![(1, Progress::At(After("3".into()))), (6, Progress::At(After("7".into())))];
-    let mut driven = resumed_past(StartAt::TrimHorizon, named, &[1, 6]);
+    let mut driven = resumed_started(StartAt::TrimHorizon, named, &[1, 6]);
     driven.list(graph());
     assert_eq!(ids(&driven.ready()), [1]);
 }
@@ -192,7 +192,7 @@ fn an_unnamed_ancestor_that_follows_an_unfinished_shard_is_not_finished() {
 #[test]
 fn a_shard_that_was_closed_before_the_earlier_run_is_not_read_although_its_sibling_was_started() {
     let named = vec![(2, Progress::At(After("7".into()))), (3, Progress::At(TrimHorizon))];
-    let mut driven = resumed_past(StartAt::Latest, named, &[2]);
+    let mut driven = resumed_started(StartAt::Latest, named, &[2]);
     driven.list(vec![
         closed(shard(0, &[])),
         closed(shard(1, &[0])),
@@ -205,7 +205,7 @@ fn a_shard_that_was_closed_before_the_earlier_run_is_not_read_although_its_sibli
 #[test]
 fn the_finished_ancestors_of_an_earlier_run_do_not_apply_to_a_stream_created_again() {
     let mut driven =
-        resumed_past(StartAt::TrimHorizon, vec![(1, Progress::At(After("7".into())))], &[1]);
+        resumed_started(StartAt::TrimHorizon, vec![(1, Progress::At(After("7".into())))], &[1]);
     driven.list(vec![closed(shard_from(0, &[], "111")), shard_from(1, &[0], "112")]);
     assert_eq!(ids(&driven.ready()), [1]);
     driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[0], "212")]);
@@ -283,7 +283,7 @@ fn a_full_list_without_a_shard_is_not_the_first_list() {
     for start in [StartAt::Latest, StartAt::TrimHorizon] {
         let mut driven = Driven::new(|lineage| lineage.start_at(start));
         let empty = full(vec![]).unwrap();
-        let began = empty.first_listed_at;
+        let began = empty.run_began;
         driven.send(Ok(empty));
         driven.nothing();
         driven.list(vec![closed(shard(0, &[])), shard(1, &[0]), shard(2, &[])]);

@@ -48,8 +48,8 @@ impl Starts {
         progress
     }
 
-    pub(crate) fn ignore_list(&mut self, first_listed_at: SystemTime) {
-        self.began.get_or_insert(first_listed_at);
+    pub(crate) fn ignore_list(&mut self, run_began: SystemTime) {
+        self.began.get_or_insert(run_began);
         self.began_with_nothing |= self.full_lists == 0;
     }
 

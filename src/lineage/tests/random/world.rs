@@ -118,7 +118,7 @@ impl World {
         self.note_resolved()?;
         if full && shown.is_empty() {
             let list = ShardList::full("orders", Vec::new()).unwrap();
-            self.starts.ignore_list(list.first_listed_at);
+            self.starts.ignore_list(list.run_began);
             self.graph.absorb(list);
             return Ok(());
         }
@@ -130,7 +130,7 @@ impl World {
         shuffle(&mut shards, seed);
         if full {
             let list = ShardList::full("orders", shards).unwrap();
-            self.starts.began.get_or_insert(list.first_listed_at);
+            self.starts.began.get_or_insert(list.run_began);
             self.graph.absorb(list);
             self.greatest = shown.last().copied();
             self.full_lists += 1;
