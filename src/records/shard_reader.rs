@@ -58,6 +58,7 @@ impl ShardReader {
         options: Arc<ReadOptions>,
         permits: RequestPermits,
     ) -> Self {
+        offer.begin_reading();
         let (client, opened) = (client.clone(), LatestAnchor::now(client, &offer));
         let is_estimate = offer.is_estimate;
         Self {

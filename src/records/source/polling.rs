@@ -85,7 +85,6 @@ impl Polling {
         permits: RequestPermits,
         opened: LatestAnchor,
     ) -> Self {
-        offer.begin_reading();
         let limit = PageLimit::new(options.max_records);
         let is_estimate = from == StartPosition::Latest;
         Self {
