@@ -40,7 +40,7 @@ async fn a_shard_that_a_filter_abandons_is_logged_ever_more_rarely() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_checkpoints_too() {
+async fn a_shard_with_checkpoints_that_a_filter_abandons_is_logged_too() {
     let (kinesis, _stream) = setup(2);
     let client = kinesis.client();
     let log = Logged::start();

@@ -185,7 +185,7 @@ async fn after_hours_without_a_poll_there_is_one_listing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_full_listing_interval_counts_from_the_begin_of_the_last_one() {
+async fn the_full_listing_interval_counts_from_the_start_of_the_last_one() {
     for (every, full_every, fulls) in [(30, 600, 3), (30, 30, 41), (30, 60, 21), (60, 30, 21)] {
         let (kinesis, _stream) = setup(1);
         kinesis.fail_always("ListShards", Fault::Late(SECOND * 3));

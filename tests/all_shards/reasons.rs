@@ -39,7 +39,7 @@ impl ProvideCredentials for NoCredentials {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_credentials() {
+async fn missing_credentials_are_named() {
     let fake = FakeKinesis::new();
     let none = Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -59,21 +59,21 @@ async fn no_credentials() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_connection() {
+async fn a_refused_connection_is_named() {
     let error = error(&Canned::client(|_| Reply::Refused)).await;
     assert_says(&error, &["connection refused"]);
     assert!(error.is_retryable() && !error.to_string().contains("credentials"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_closed_before_the_response() {
+async fn a_connection_closed_before_the_response_is_not_blamed_on_credentials() {
     let error = error(&Canned::client(|_| Reply::Closed)).await;
     assert_says(&error, &["connection closed before message completed"]);
     assert!(error.is_retryable() && !error.to_string().contains("credentials"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_response() {
+async fn a_missing_response_is_named() {
     let client = Canned::client(|_| Reply::Silence);
     let config = client
         .config()
@@ -93,7 +93,7 @@ async fn no_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_that_does_not_come_from_kinesis() {
+async fn a_response_without_an_error_code_is_named_by_its_status() {
     let page =
         |status| move |_: Value| Reply::Response(status, "<html>\nsign in</html>".to_owned());
     for status in [200, 503] {
@@ -107,7 +107,7 @@ async fn a_response_that_does_not_come_from_kinesis() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_code_of_kinesis() {
+async fn an_error_code_is_named_with_its_message() {
     for (code, retryable) in [
         ("LimitExceededException", true),
         ("InternalFailure", true),

@@ -1,5 +1,4 @@
 //! Helpers that these tests share.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
