@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Lists the lines of more than 100 columns in code, comments and Markdown.
 
-Exempt are tables, lines that only a link makes too long, and the rows of the table of known
-differences between servers.
+Exempt are tables, and lines that only a link makes too long.
 """
 
 import re
@@ -13,12 +12,9 @@ MAX = 100
 KINDS = ["*.rs", "*.md", "*.toml", "*.py", "*.js", ".ci/*"]
 TABLE_ROW = re.compile(r"\s*(//[/!])?\s*\|")
 LINK = re.compile(r"https?://\S+|\]\([^)]*\)")
-KNOWN_DIFFERENCES = "tests/servers/differential/table.rs"
 
 
-def is_exempt(path, line):
-    if path == KNOWN_DIFFERENCES and not line.lstrip().startswith(("//", "#[")):
-        return True
+def is_exempt(line):
     return TABLE_ROW.match(line) or len(LINK.sub("", line)) <= MAX
 
 
@@ -28,7 +24,7 @@ for path in tracked.stdout.splitlines():
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             line = line.rstrip("\n")
-            if len(line) > MAX and not is_exempt(path, line):
+            if len(line) > MAX and not is_exempt(line):
                 print(f"{path}:{number}: {len(line)} columns")
                 too_long += 1
 sys.exit(too_long > 0)
