@@ -8,6 +8,7 @@ use tokio::time::Duration;
 
 #[cfg(feature = "kpl")]
 use crate::records::kpl::{Deaggregation, UserRecords};
+use crate::records::monitor::PageProgress;
 use crate::records::record::Record;
 use crate::shard::handle::Offer;
 use crate::shard::stream_id::StreamId;
@@ -18,6 +19,7 @@ pub struct Batch {
     pub(crate) offer: Arc<Offer>,
     pub(crate) lag: Option<Duration>,
     pub(crate) received_at: SystemTime,
+    pub(crate) progress: Option<PageProgress>,
     #[cfg(feature = "kpl")]
     pub(crate) deaggregation: Deaggregation,
 }
@@ -69,6 +71,7 @@ impl IntoIterator for Batch {
         BatchRecords {
             records: self.records.into_iter(),
             offer: self.offer,
+            progress: self.progress,
             #[cfg(feature = "kpl")]
             deaggregation: self.deaggregation,
             #[cfg(feature = "kpl")]
@@ -92,6 +95,8 @@ impl fmt::Debug for Batch {
 pub struct BatchRecords {
     records: std::vec::IntoIter<types::Record>,
     offer: Arc<Offer>,
+    /// The progress of the reader, if a monitor watches it.
+    progress: Option<PageProgress>,
     #[cfg(feature = "kpl")]
     deaggregation: Deaggregation,
     /// Of the aggregated record that was met last.
@@ -100,6 +105,13 @@ pub struct BatchRecords {
 }
 
 impl BatchRecords {
+    #[inline]
+    fn note(&self, record: &Record) {
+        if let Some(progress) = &self.progress {
+            progress.take_record(record.sdk.approximate_arrival_timestamp());
+        }
+    }
+
     #[inline]
     fn as_it_is(&self, record: types::Record) -> Record {
         Record {
@@ -133,10 +145,12 @@ impl Iterator for BatchRecords {
     fn next(&mut self) -> Option<Record> {
         #[cfg(feature = "kpl")]
         if self.deaggregation != Deaggregation::Off {
-            return self.next_deaggregated();
+            return self.next_deaggregated().inspect(|record| self.note(record));
         }
         let record = self.records.next()?;
-        Some(self.as_it_is(record))
+        let record = self.as_it_is(record);
+        self.note(&record);
+        Some(record)
     }
 
     /// An aggregated record may come out as none, or as many.

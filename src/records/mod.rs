@@ -95,6 +95,7 @@ pub(crate) mod flatten;
 #[cfg(feature = "kpl")]
 pub(crate) mod kpl;
 pub(crate) mod merge;
+pub(crate) mod monitor;
 pub(crate) mod options;
 pub(crate) mod page_limit;
 pub(crate) mod permits;
@@ -113,6 +114,7 @@ pub use batches::Batches;
 pub use error::{Error, ReadError};
 pub use event::{EndReason, ReadEvent, ReadEventKind};
 pub use flatten::Records;
+pub use monitor::{Monitor, ShardStatus};
 pub use options::ReadOptions;
 pub use read_shard::ReadShard;
 pub use record::Record;

@@ -8,6 +8,7 @@ use tokio::time::Duration;
 
 use crate::records::error::ReadError;
 use crate::records::event::{EndReason, ReadEvent, ReadEventKind};
+use crate::records::monitor::Monitor;
 use crate::shard::handle::ShardHandle;
 use crate::shard::stream_id::StreamId;
 
@@ -34,7 +35,8 @@ pub struct ReadOptions {
     pub(crate) max_bytes_per_second: Option<NonZeroU32>,
     pub(crate) max_records: i32,
     pub(crate) runtime: Option<Handle>,
-    pub(crate) on_event: Option<Arc<OnEvent>>,
+    pub(crate) on_event: Vec<Arc<OnEvent>>,
+    pub(crate) monitors: Vec<Monitor>,
     #[cfg(feature = "kpl")]
     pub(crate) deaggregation: crate::records::kpl::Deaggregation,
 }
@@ -53,7 +55,8 @@ impl ReadOptions {
             max_bytes_per_second: NonZeroU32::new(2 << 20),
             max_records: 10_000,
             runtime: None,
-            on_event: None,
+            on_event: Vec::new(),
+            monitors: Vec::new(),
             #[cfg(feature = "kpl")]
             deaggregation: crate::records::kpl::Deaggregation::Off,
         }
@@ -72,11 +75,16 @@ impl ReadOptions {
     /// Calls `on_event`. A panic in it must not lose the page that it is told of, which is read but
     /// not yet delivered.
     pub(crate) fn tell(&self, stream: &StreamId, shard_id: &str, kind: ReadEventKind<'_>) {
-        let Some(on_event) = &self.on_event else { return };
         let event = ReadEvent { stream, shard_id, kind };
-        if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
-            let stream = stream.name();
-            tracing::error!(stream, shard = shard_id, ?event.kind, "on_event panicked; the event is lost");
+        for on_event in &self.on_event {
+            if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
+                tracing::error!(
+                    stream = stream.name(),
+                    shard = shard_id,
+                    ?event.kind,
+                    "on_event panicked; the event is lost"
+                );
+            }
         }
     }
 
@@ -93,7 +101,7 @@ impl ReadOptions {
 
     /// Whether anybody wants to know how large a page is.
     pub(crate) fn counts_bytes(&self) -> bool {
-        self.max_bytes_per_second.is_some() || self.on_event.is_some()
+        self.max_bytes_per_second.is_some() || !self.on_event.is_empty()
     }
 
     /// How long after the answer to a read that reached the tip of the shard the next begins, less
@@ -198,8 +206,21 @@ impl ReadOptions {
         Self { deaggregation: crate::records::kpl::Deaggregation::OwnRange, ..self }
     }
 
-    /// Calls this for whatever happens while reading: for metrics. It is called within the reader's
-    /// poll; it should be quick. A panic in it is caught and logged: no record is lost by it.
+    /// Shows the progress of each reader in `monitor`. A second call adds a monitor.
+    ///
+    /// # Default
+    ///
+    /// None.
+    pub fn monitor(mut self, monitor: &Monitor) -> Self {
+        self.monitors.push(monitor.clone());
+        self
+    }
+
+    /// Calls `on_event` for each page, retry and end of a reader, for metrics. A second call adds a
+    /// listener.
+    ///
+    /// `on_event` is called within the reader's poll and should be quick. A panic in it is caught
+    /// and logged: no record is lost by it.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -217,8 +238,9 @@ impl ReadOptions {
     ///     }
     /// });
     /// ```
-    pub fn on_event(self, on_event: impl Fn(&ReadEvent<'_>) + Send + Sync + 'static) -> Self {
-        Self { on_event: Some(Arc::new(on_event)), ..self }
+    pub fn on_event(mut self, on_event: impl Fn(&ReadEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.on_event.push(Arc::new(on_event));
+        self
     }
 }
 

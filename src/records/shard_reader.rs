@@ -9,6 +9,7 @@ use tokio::time::Duration;
 
 use crate::records::batch::Batch;
 use crate::records::error::ReadError;
+use crate::records::monitor::{Monitor, PageProgress, Progress};
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::source::latest::LatestAnchor;
@@ -34,6 +35,9 @@ pub(crate) struct ShardReader {
     /// The shard's children, once the last page was yielded.
     end: Option<Vec<ChildShard>>,
     lag: Option<Duration>,
+    monitors: Vec<Monitor>,
+    /// The progress that monitors show; the first poll creates it if there is a monitor.
+    progress: Option<Arc<Progress>>,
     /// Whether a page arrived, with or without records.
     is_answered: bool,
 }
@@ -73,6 +77,8 @@ impl ShardReader {
             source: None,
             end: None,
             lag: None,
+            monitors: Vec::new(),
+            progress: None,
             is_answered: false,
         }
     }
@@ -82,7 +88,8 @@ impl ShardReader {
         let (offer, options, permits) =
             (Arc::clone(&self.offer), Arc::clone(&self.options), self.permits.clone());
         let is_resumed = self.is_resumed && from == self.from;
-        Self { is_resumed, ..Self::new(&self.client, offer, from, options, permits) }
+        let monitors = self.monitors.clone();
+        Self { is_resumed, monitors, ..Self::new(&self.client, offer, from, options, permits) }
     }
 
     /// Sets whether the start is a time that stands for `LATEST`.
@@ -98,6 +105,22 @@ impl ShardReader {
     /// Returns the earlier time from which the shard is read since Kinesis refused its start, once.
     pub(crate) fn take_earlier_start(&mut self) -> Option<StartPosition> {
         self.source.as_mut()?.take_earlier_start()
+    }
+
+    /// Shows the progress of this reader in `monitor`, too.
+    pub(crate) fn monitored(mut self, monitor: &Monitor) -> Self {
+        self.monitors.push(monitor.clone());
+        self
+    }
+
+    fn show_progress(&mut self) {
+        let monitors = || self.options.monitors.iter().chain(&self.monitors);
+        if monitors().next().is_some() {
+            let progress = Progress::new(self.client.clone(), Arc::clone(&self.offer));
+            let progress = Arc::new(progress);
+            monitors().for_each(|monitor| monitor.add(&progress));
+            self.progress = Some(progress);
+        }
     }
 
     pub(crate) fn options(&self) -> &ReadOptions {
@@ -133,6 +156,9 @@ impl ShardReader {
         if let Some(children) = self.end.take() {
             return Poll::Ready(Next::End(children));
         }
+        if self.source.is_none() {
+            self.show_progress();
+        }
         let source = self.source.get_or_insert_with(|| {
             let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
             let (options, permits) = (Arc::clone(&self.options), self.permits.clone());
@@ -158,6 +184,9 @@ impl ShardReader {
             Err(Stop::Failed(error)) => return Poll::Ready(Next::Failed(error)),
         };
         self.lag = page.lag;
+        if let Some(progress) = &self.progress {
+            progress.receive_page(&page.records, page.lag);
+        }
         self.is_answered = true;
         if page.records.is_empty() {
             if let Some(children) = page.end {
@@ -173,6 +202,7 @@ impl ShardReader {
             offer: Arc::clone(&self.offer),
             lag: page.lag,
             received_at: page.received_at,
+            progress: self.progress.clone().map(PageProgress::new),
             #[cfg(feature = "kpl")]
             deaggregation: self.options.deaggregation,
         }))

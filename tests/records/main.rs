@@ -28,6 +28,7 @@ mod hostile;
 #[cfg(feature = "kpl")]
 mod kpl;
 mod merge;
+mod monitor;
 mod pace;
 mod permits;
 mod recreated;

@@ -1,0 +1,238 @@
+//! The progress of readers, for health checks and alarms.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::DateTime;
+use aws_sdk_kinesis::types;
+use tokio::time::{Duration, Instant};
+
+use crate::shard::handle::Offer;
+use crate::shard::stream_id::StreamId;
+use crate::util::clock::now;
+
+/// A view of the readers that it was given to with [`ReadOptions::monitor`].
+///
+/// [`status`](Self::status) can be called at any time and from any thread, also while nothing polls
+/// the readers: a consumer that is stuck shows as a growing [`ShardStatus::lag`]. Clones share the
+/// readers. With checkpoints, [`Checkpoints::status`](crate::Checkpoints::status) says more.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use futures::TryStreamExt;
+/// use kinesis_shards::records::Monitor;
+/// use kinesis_shards::{ReadOptions, ShardStreamExt, all_shards};
+/// # use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), kinesis_shards::ReadError> {
+/// # let kinesis = FakeKinesis::new();
+/// # let stream = kinesis.create_stream("orders", 1);
+/// # stream.put("customer 1", "an order");
+/// # stream.put("customer 1", "another");
+/// # let client = kinesis.client();
+/// let monitor = Monitor::new();
+/// let options = ReadOptions::new().monitor(&monitor);
+/// let mut records = all_shards(&client, "orders").records(&client).with_options(options);
+///
+/// // In a health check.
+/// let is_healthy = || monitor.max_lag().is_none_or(|lag| lag < Duration::from_mins(5));
+/// assert!(is_healthy());
+///
+/// let record = records.try_next().await?;
+/// # assert!(record.is_some());
+/// tokio::time::sleep(Duration::from_mins(6)).await; // the consumer is stuck
+/// assert!(!is_healthy());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`ReadOptions::monitor`]: super::ReadOptions::monitor
+#[derive(Clone, Default)]
+pub struct Monitor {
+    readers: Arc<Mutex<Vec<Weak<Progress>>>>,
+}
+
+/// The progress of the reader of one shard, by [`Monitor::status`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ShardStatus {
+    /// The stream.
+    pub stream: StreamId,
+    /// The shard.
+    pub shard_id: String,
+    /// `MillisBehindLatest` of the last response: the time from the end of its page to the newest
+    /// record. `None` before the first response, or if the server reports none.
+    pub response_lag: Option<Duration>,
+    /// The time since the last response. `None` before the first one.
+    pub response_age: Option<Duration>,
+    /// The arrival time of the last record that the consumer has taken.
+    pub last_arrival: Option<SystemTime>,
+    /// The arrival time of the first record of the last page.
+    pub page_arrival: Option<SystemTime>,
+    /// Whether the consumer has not taken all records of the last page.
+    pub has_records_in_hand: bool,
+    now: SystemTime,
+}
+
+impl ShardStatus {
+    /// Returns by how much the consumer is behind the newest record of the shard.
+    ///
+    /// With records in hand, it is the time since the arrival of the last record that the consumer
+    /// has taken. Without, it is the lag of the last response and its age, so it grows while
+    /// nothing polls the reader; a healthy reader at the tip shows up to an
+    /// [`idle_interval`](super::ReadOptions::idle_interval). `None` before the first response.
+    #[must_use]
+    pub fn lag(&self) -> Option<Duration> {
+        let reached = self.last_arrival.max(self.page_arrival);
+        if let (true, Some(reached)) = (self.has_records_in_hand, reached) {
+            return Some(self.now.duration_since(reached).unwrap_or_default());
+        }
+        Some(self.response_lag.unwrap_or_default() + self.response_age?)
+    }
+}
+
+impl Monitor {
+    /// Creates a monitor without readers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the progress of each reader that is open, in the order of streams and shards.
+    ///
+    /// A shard appears when its reader is polled first, and disappears when its reader ends and its
+    /// last page is dropped.
+    #[must_use]
+    pub fn status(&self) -> Vec<ShardStatus> {
+        let mut status: Vec<_> = self.progress().iter().map(|reader| reader.status()).collect();
+        status.sort_by(|a, b| {
+            (a.stream.as_str(), &a.shard_id).cmp(&(b.stream.as_str(), &b.shard_id))
+        });
+        status
+    }
+
+    /// Returns the largest [`lag`](ShardStatus::lag). `None` if no shard has one.
+    #[must_use]
+    pub fn max_lag(&self) -> Option<Duration> {
+        self.progress().iter().filter_map(|reader| reader.status().lag()).max()
+    }
+
+    fn progress(&self) -> Vec<Arc<Progress>> {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.retain(|reader| reader.strong_count() > 0);
+        readers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(crate) fn add(&self, reader: &Arc<Progress>) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        // The list stays within twice its live readers also if nothing asks for the status.
+        if readers.len() == readers.capacity() {
+            readers.retain(|reader| reader.strong_count() > 0);
+        }
+        readers.push(Arc::downgrade(reader));
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").field("readers", &self.progress().len()).finish()
+    }
+}
+
+/// The progress of one reader, which it shares with its pages and its monitors.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    client: Client,
+    offer: Arc<Offer>,
+    /// The time and the lag of the last response.
+    response: Mutex<Option<(Instant, Option<Duration>)>>,
+    page_arrival: Time,
+    last_arrival: Time,
+    /// The number of pages that the consumer has not taken to their ends.
+    pages_in_hand: AtomicUsize,
+}
+
+impl Progress {
+    pub(crate) fn new(client: Client, offer: Arc<Offer>) -> Self {
+        Self {
+            client,
+            offer,
+            response: Mutex::default(),
+            page_arrival: Time::default(),
+            last_arrival: Time::default(),
+            pages_in_hand: AtomicUsize::new(0),
+        }
+    }
+
+    /// The reader received a page.
+    pub(crate) fn receive_page(&self, records: &[types::Record], lag: Option<Duration>) {
+        let response = Some((Instant::now(), lag));
+        *self.response.lock().unwrap_or_else(PoisonError::into_inner) = response;
+        if let Some(first) = records.first() {
+            self.page_arrival.set(first.approximate_arrival_timestamp());
+        }
+    }
+
+    fn status(&self) -> ShardStatus {
+        let response = *self.response.lock().unwrap_or_else(PoisonError::into_inner);
+        ShardStatus {
+            stream: self.offer.stream().clone(),
+            shard_id: self.offer.shard.shard_id().to_owned(),
+            response_lag: response.and_then(|(_, lag)| lag),
+            response_age: response.map(|(at, _)| at.elapsed()),
+            last_arrival: self.last_arrival.get(),
+            page_arrival: self.page_arrival.get(),
+            has_records_in_hand: self.pages_in_hand.load(Ordering::Acquire) > 0,
+            now: now(&self.client),
+        }
+    }
+}
+
+/// A time in milliseconds, or none.
+#[derive(Debug)]
+struct Time(AtomicI64);
+
+impl Default for Time {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl Time {
+    fn set(&self, time: Option<&DateTime>) {
+        if let Some(millis) = time.and_then(|time| time.to_millis().ok()) {
+            self.0.store(millis, Ordering::Release);
+        }
+    }
+
+    fn get(&self) -> Option<SystemTime> {
+        let millis = u64::try_from(self.0.load(Ordering::Acquire)).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+    }
+}
+
+/// The progress of a reader, held by a page that the consumer has not taken to its end.
+pub(crate) struct PageProgress(Arc<Progress>);
+
+impl PageProgress {
+    pub(crate) fn new(progress: Arc<Progress>) -> Self {
+        progress.pages_in_hand.fetch_add(1, Ordering::AcqRel);
+        Self(progress)
+    }
+
+    /// The consumer took a record.
+    pub(crate) fn take_record(&self, arrival: Option<&DateTime>) {
+        self.0.last_arrival.set(arrival);
+    }
+}
+
+impl Drop for PageProgress {
+    fn drop(&mut self) {
+        self.0.pages_in_hand.fetch_sub(1, Ordering::AcqRel);
+    }
+}
