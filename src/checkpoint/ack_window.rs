@@ -1,6 +1,8 @@
 //! The acknowledged prefix of the records that one session delivered. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::time::Instant;
 
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 
@@ -20,6 +22,8 @@ pub(crate) struct AckWindow {
     in_flight: u64,
     /// The first record that was dropped: the prefix does not pass it.
     dropped: Option<u64>,
+    /// The arrival of each page that the prefix has not passed, by the number of its first record.
+    pages: VecDeque<(u64, Instant)>,
 }
 
 /// Numbers of records that were delivered together.
@@ -46,6 +50,37 @@ struct Run {
 }
 
 impl AckWindow {
+    /// Notes the arrival of a page, whose records are delivered next.
+    pub(crate) fn receive_page(&mut self, at: Instant) {
+        self.forget_pages();
+        match self.pages.back_mut() {
+            // No record of the page before it was delivered.
+            Some(last) if last.0 == self.delivered => last.1 = at,
+            _ => self.pages.push_back((self.delivered, at)),
+        }
+    }
+
+    /// Forgets the pages that the prefix has passed.
+    fn forget_pages(&mut self) {
+        while self.pages.get(1).is_some_and(|(first, _)| *first <= self.acknowledged) {
+            self.pages.pop_front();
+        }
+    }
+
+    /// Returns the arrival of the page with the first record that holds the prefix.
+    pub(crate) fn held_since(&self) -> Option<Instant> {
+        if self.is_all_acknowledged() {
+            return None;
+        }
+        let page = self.pages.iter().take_while(|(first, _)| *first <= self.acknowledged).last();
+        page.map(|(_, at)| *at)
+    }
+
+    /// Returns the number of records that are neither acknowledged nor dropped.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+
     /// Counts `len` records as delivered, and numbers them.
     pub(crate) fn deliver(&mut self, len: u64) -> Range {
         let first = self.delivered;
@@ -135,6 +170,7 @@ impl AckWindow {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokio::time::Duration;
 
     use super::*;
 
@@ -152,6 +188,46 @@ mod tests {
             assert_eq!(window.deliver(1), one(number));
         }
         window
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_prefix_is_held_since_its_page_arrived() {
+        let start = Instant::now();
+        let mut window = AckWindow::default();
+        assert_eq!(window.held_since(), None);
+        for page in 0..4 {
+            window.receive_page(start + Duration::from_secs(page));
+            window.deliver(1);
+            window.deliver(1);
+        }
+        let held = |window: &AckWindow| window.held_since().map(|at| (at - start).as_secs());
+        assert_eq!((held(&window), window.in_flight()), (Some(0), 8));
+        for (number, since) in [(1, 0), (0, 1), (2, 1), (3, 2), (4, 2)] {
+            window.acknowledge(one(number), at("x"));
+            assert_eq!(held(&window), Some(since), "after {number}");
+        }
+        window.give_up(one(5));
+        for number in 6..8 {
+            window.acknowledge(one(number), at("x"));
+        }
+        assert_eq!(
+            (held(&window), window.in_flight()),
+            (Some(2), 0),
+            "the dropped record holds it"
+        );
+    }
+
+    #[test]
+    fn pages_that_the_prefix_has_passed_are_forgotten() {
+        let mut window = AckWindow::default();
+        for number in 0..1_000 {
+            window.receive_page(Instant::now());
+            window.deliver(1);
+            window.acknowledge(one(number), at("x"));
+            // A page of which no record is delivered.
+            window.receive_page(Instant::now());
+        }
+        assert!(window.pages.len() <= 2 && window.held_since().is_none());
     }
 
     #[test]

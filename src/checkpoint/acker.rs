@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_kinesis::types::ChildShard;
+use tokio::time::Instant;
 
 use crate::checkpoint::ack_window::{AckWindow, Range};
 use crate::checkpoint::event::CheckpointEventKind;
@@ -20,7 +21,7 @@ pub(crate) struct ReadSession {
     pub(crate) shared: Arc<Shared>,
     pub(crate) state: Arc<ShardState>,
     pub(crate) incarnation: Incarnation,
-    window: Mutex<AckWindow>,
+    window: Arc<Mutex<AckWindow>>,
     /// Whether the reader has ended.
     has_ended: AtomicBool,
 }
@@ -31,12 +32,18 @@ impl ReadSession {
         state: Arc<ShardState>,
         incarnation: Incarnation,
     ) -> Self {
-        let (window, has_ended) = (Mutex::default(), AtomicBool::new(false));
+        let (window, has_ended) = (Arc::default(), AtomicBool::new(false));
+        state.show_window(&window);
         Self { shared, state, incarnation, window, has_ended }
     }
 
     fn window(&self) -> MutexGuard<'_, AckWindow> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the arrival of a page, whose records are delivered next.
+    pub(crate) fn receive_page(&self) {
+        self.window().receive_page(Instant::now());
     }
 
     /// Returns whether every delivered record was acknowledged or dropped.

@@ -1,5 +1,6 @@
 //! The checkpoints of one stream.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,10 @@ use crate::checkpoint::active_saver::GRACE;
 use crate::checkpoint::deadline::deadline_in;
 use crate::checkpoint::options::CheckpointOptions;
 use crate::checkpoint::save_task::SaveTask;
+use crate::checkpoint::shard_state::ShardState;
 use crate::checkpoint::shards::CheckpointedShard;
 use crate::checkpoint::shared::Shared;
+use crate::checkpoint::status::CheckpointStatus;
 use crate::checkpoint::store::{CheckpointStore, StoreError};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::handle::ShardHandle;
@@ -164,6 +167,63 @@ impl Checkpoints {
     #[must_use]
     pub fn get(&self, shard_id: &str) -> Option<Checkpoint> {
         self.shared.shards.get(shard_id)?.checkpoint()
+    }
+
+    /// Returns the status of each shard that has a checkpoint or a reader, in the order of their ids.
+    ///
+    /// It can be called at any time and from any thread, also while nothing polls the pipeline, for
+    /// health checks and alarms. A shard whose end is stored stays until Kinesis does not list it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use futures::TryStreamExt;
+    /// use kinesis_shards::{Checkpoints, MemoryStore, ShardStreamExt, all_shards};
+    /// # use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let kinesis = FakeKinesis::new();
+    /// # let stream = kinesis.create_stream("orders", 1);
+    /// # stream.put("customer 1", "an order");
+    /// # let client = kinesis.client();
+    /// let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await?;
+    /// let mut records = all_shards(&client, "orders").checkpoints(&checkpoints).records(&client);
+    ///
+    /// // In a health check, with a clone of `checkpoints`.
+    /// const LIMIT: Duration = Duration::from_mins(5);
+    /// let is_healthy = || {
+    ///     checkpoints.status().iter().all(|shard| {
+    ///         let times = [shard.lag(), shard.oldest_unacknowledged, shard.unsaved_for];
+    ///         times.iter().flatten().all(|time| *time < LIMIT)
+    ///     })
+    /// };
+    /// assert!(is_healthy());
+    ///
+    /// let record = records.try_next().await?.expect("an order");
+    /// tokio::time::sleep(Duration::from_mins(6)).await; // the consumer is stuck
+    /// assert!(!is_healthy());
+    /// # record.ack();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> Vec<CheckpointStatus> {
+        let readers = self.shared.monitor.status().into_iter();
+        let mut readers: BTreeMap<_, _> =
+            readers.map(|reader| (reader.shard_id.clone(), reader)).collect();
+        let status = |shard: Arc<ShardState>| {
+            let (unacknowledged, held_since) = shard.unacknowledged();
+            CheckpointStatus {
+                shard_id: shard.id.clone(),
+                checkpoint: shard.checkpoint(),
+                unsaved_for: shard.unsaved_for(),
+                unacknowledged,
+                oldest_unacknowledged: held_since.map(|since| since.elapsed()),
+                reader: readers.remove(&shard.id),
+            }
+        };
+        self.shared.shards.all().into_iter().map(status).collect()
     }
 
     /// Returns the progress of each shard, for

@@ -16,7 +16,7 @@ pub struct CheckpointOptions {
     pub(crate) save_records: u32,
     pub(crate) save_timeout: Duration,
     pub(crate) store_outage_limit: Option<Duration>,
-    pub(crate) on_event: Option<Arc<OnEvent>>,
+    pub(crate) on_event: Vec<Arc<OnEvent>>,
 }
 
 type OnEvent = dyn Fn(&CheckpointEvent<'_>) + Send + Sync;
@@ -30,7 +30,7 @@ impl CheckpointOptions {
             save_records: 1_000,
             save_timeout: Duration::from_secs(30),
             store_outage_limit: Some(Duration::from_mins(5)),
-            on_event: None,
+            on_event: Vec::new(),
         }
     }
 
@@ -105,8 +105,8 @@ impl CheckpointOptions {
         Self { store_outage_limit: limit.into(), ..self }
     }
 
-    /// Calls this with each [`CheckpointEvent`], such as for metrics and alarms. It should return
-    /// quickly. A panic in it is logged, and has no other effect.
+    /// Calls `on_event` with each [`CheckpointEvent`], for metrics and alarms. A second call adds a
+    /// listener. `on_event` should return quickly. A panic in it is logged, and has no other effect.
     ///
     /// # Default
     ///
@@ -121,8 +121,12 @@ impl CheckpointOptions {
     ///     }
     /// });
     /// ```
-    pub fn on_event(self, on_event: impl Fn(&CheckpointEvent<'_>) + Send + Sync + 'static) -> Self {
-        Self { on_event: Some(Arc::new(on_event)), ..self }
+    pub fn on_event(
+        mut self,
+        on_event: impl Fn(&CheckpointEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_event.push(Arc::new(on_event));
+        self
     }
 }
 

@@ -143,7 +143,8 @@ impl Reader {
         };
         let pages = ShardReader::new(client, handle.offer(), read_from.clone(), options, permits)
             .estimated(shard.is_estimate)
-            .resumed();
+            .resumed()
+            .monitored(&consumer.monitor);
         let session = Arc::new(ReadSession::new(consumer, state, incarnation));
         Self {
             checkpoints,
@@ -262,6 +263,7 @@ impl Reader {
         }
         match ready!(next) {
             Next::Batch(batch) => {
+                self.session.receive_page();
                 return Poll::Ready(Some(Ok(UnackedPage {
                     lag: batch.lag(),
                     received_at: batch.received_at(),

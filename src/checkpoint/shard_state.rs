@@ -1,13 +1,14 @@
 //! How far one shard was processed, and how much of that is durable.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
+use crate::checkpoint::ack_window::AckWindow;
 use crate::checkpoint::deadline::deadline_in;
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::start_barrier::PendingStart;
@@ -29,6 +30,8 @@ pub(crate) struct ShardState {
     state: Mutex<State>,
     /// The reader that waits for a save, or for an acknowledgement.
     pub(crate) reader: AtomicWaker,
+    /// The records of the last reader, for the status.
+    window: Mutex<Weak<Mutex<AckWindow>>>,
 }
 
 #[derive(Debug, Default)]
@@ -125,11 +128,25 @@ pub(crate) struct Failure {
 impl ShardState {
     pub(crate) fn new(id: String, checkpoint: Option<Checkpoint>) -> Self {
         let state = Mutex::new(State { checkpoint, ..State::default() });
-        Self { id, state, reader: AtomicWaker::new() }
+        Self { id, state, reader: AtomicWaker::new(), window: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the records of a new reader in the status.
+    pub(crate) fn show_window(&self, window: &Arc<Mutex<AckWindow>>) {
+        *self.window.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(window);
+    }
+
+    /// Returns the number of records in flight, and since when the checkpoint is held by one that
+    /// is not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> (u64, Option<Instant>) {
+        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let Some(window) = window else { return (0, None) };
+        let window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        (window.in_flight(), window.held_since())
     }
 
     pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {

@@ -18,6 +18,7 @@ use crate::checkpoint::start_barrier::StartBarrier;
 use crate::checkpoint::store::CheckpointStore;
 use crate::checkpoint::value::Checkpoint;
 use crate::checkpoint::waiters::Waiters;
+use crate::records::monitor::Monitor;
 use crate::shard::position::StartPosition;
 use crate::shard::stream_id::StreamId;
 
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) options: CheckpointOptions,
     pub(crate) claims: Claims,
     pub(crate) shards: Registry,
+    /// The progress of the readers.
+    pub(crate) monitor: Monitor,
     pub(crate) queue: SaveQueue,
     pub(crate) saver: ActiveSaver,
     pub(crate) starts: Arc<StartBarrier>,
@@ -54,6 +57,7 @@ impl Shared {
             store,
             options,
             shards: Registry::new(loaded),
+            monitor: Monitor::new(),
             queue: SaveQueue::default(),
             saver: ActiveSaver::default(),
             starts: Arc::default(),
@@ -163,11 +167,12 @@ impl Shared {
     /// Calls `on_event`. A panic in it must not end the save task, nor abort the process if a
     /// record is dropped by a panic.
     pub(crate) fn report(&self, shard_id: &str, kind: CheckpointEventKind<'_>) {
-        let Some(on_event) = &self.options.on_event else { return };
         let event = CheckpointEvent { stream: &self.stream, shard_id, kind };
-        if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
-            let (stream, kind) = (self.stream.name(), &event.kind);
-            tracing::error!(stream, shard = shard_id, ?kind, "on_event panicked");
+        for on_event in &self.options.on_event {
+            if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
+                let (stream, kind) = (self.stream.name(), &event.kind);
+                tracing::error!(stream, shard = shard_id, ?kind, "on_event panicked");
+            }
         }
     }
 

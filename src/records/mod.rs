@@ -62,8 +62,9 @@
 //!   each read is a task of a runtime: its cores parse responses in parallel, and each shard reads
 //!   one page ahead.
 //! * **Lag.** [`Records::lag`], [`AllRecords::lags`] and [`Batch::lag`] return
-//!   `MillisBehindLatest`; [`on_event`](ReadOptions::on_event) shows every page, retry and end, for
-//!   metrics.
+//!   `MillisBehindLatest`, which is the lag of the end of a page, not of the consumer. A
+//!   [`Monitor`] shows the lag of the consumer, also while nothing polls it;
+//!   [`on_event`](ReadOptions::on_event) shows every page, retry and end, for metrics.
 //!
 //! # Requests and permissions
 //!

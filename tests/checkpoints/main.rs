@@ -36,7 +36,7 @@ mod runtimes;
 mod saving;
 mod shutdown;
 mod starting;
-
+mod status;
 mod store;
 
 const FIRST: &str = "shardId-000000000000";
