@@ -60,7 +60,8 @@ async fn follow(args: &Args) -> Result<bool, String> {
     drop(all_shards(&client, stream).ready().await.map_err(|error| with_cause(&error))?);
 
     let store = RedisStore::connect(&args.redis).await;
-    let store = store.map_err(|error| format!("{}: {}", args.redis, with_cause(&*error)))?;
+    let store =
+        store.map_err(|error| format!("cannot connect to Redis: {}", with_cause(&*error)))?;
     let checkpoints = Checkpoints::load(store, stream).await.map_err(|error| with_cause(&error))?;
     for (shard, _) in checkpoints.progress() {
         if let Some(checkpoint) = checkpoints.get(&shard) {

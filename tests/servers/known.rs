@@ -21,7 +21,7 @@ pub(crate) enum Quirk {
 /// How the suite handles a quirk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Instead {
-    /// It does not run these scenarios, which need what the server lacks.
+    /// These scenarios do not run, because the server lacks a feature they need.
     Ignores(&'static [&'static str]),
     /// Scenarios check for the quirk with [`has`], and expect this instead.
     Expects(&'static str),

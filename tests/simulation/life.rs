@@ -141,8 +141,8 @@ impl Life {
         self.full_lists += u32::from(is_full);
         let filtered = if is_full { self.filtered.take() } else { None };
         let listed: BTreeSet<Id> = shards.iter().map(|shard| shard.id).collect();
-        // What the earlier run knew is not all there: what has a parent that is not, may descend
-        // from it.
+        // If shards of the earlier run are missing, a shard with a missing parent may descend from
+        // them.
         let has_gaps = is_first && !self.named.is_subset(&listed);
         let mut before_start = Vec::new();
         for shard in shards {
@@ -159,12 +159,13 @@ impl Life {
             let knows = |id: &Id| self.members.contains_key(id);
             // The parents of an addition are known by their ids alone, so they may be of an old
             // stream.
-            let is_mistaken = |parent: &Id| self.namesake_of(*parent).is_some();
-            let all_known = shard.parents.iter().all(|parent| knows(parent) || is_mistaken(parent));
+            let is_of_old_stream = |parent: &Id| self.namesake_of(*parent).is_some();
+            let all_known =
+                shard.parents.iter().all(|parent| knows(parent) || is_of_old_stream(parent));
             let is_uncertain = shard
                 .parents
                 .iter()
-                .any(|parent| is_mistaken(parent) || self.may_be_forgotten(*parent));
+                .any(|parent| is_of_old_stream(parent) || self.may_be_forgotten(*parent));
             if !is_full && (!all_known || is_uncertain) {
                 self.requests.allow();
             }
@@ -309,16 +310,16 @@ impl Life {
         member.state = State::Closed(outcome, Instant::now());
         for (child, parents) in children {
             // The ids may be those of another stream.
-            let is_mistaken = |parent: &Id| self.namesake_of(*parent).is_some();
+            let is_of_old_stream = |parent: &Id| self.namesake_of(*parent).is_some();
             let all_known = parents
                 .iter()
-                .all(|parent| self.members.contains_key(parent) || is_mistaken(parent));
+                .all(|parent| self.members.contains_key(parent) || is_of_old_stream(parent));
             if all_known && !self.members.contains_key(child) {
                 let is_uncertain = parents
                     .iter()
-                    .any(|parent| is_mistaken(parent) || self.may_be_forgotten(*parent));
-                let shown = ListedShard { id: *child, parents: parents.clone(), closed: false };
-                self.insert(&shown, false, is_uncertain, truth);
+                    .any(|parent| is_of_old_stream(parent) || self.may_be_forgotten(*parent));
+                let listed = ListedShard { id: *child, parents: parents.clone(), closed: false };
+                self.insert(&listed, false, is_uncertain, truth);
             }
         }
     }

@@ -17,7 +17,7 @@ pub(crate) enum Cause {
     StreamExists,
     StreamName,
     UnknownStream,
-    /// It belongs to an earlier stream of this name.
+    /// The iterator or token belongs to an earlier stream of this name.
     OfTheFormerStream,
     OtherCreation,
     // The shard.

@@ -179,7 +179,7 @@ impl Script {
             self.call(Call::DeleteStream).await;
         }
         if self.over {
-            // For the servers' sake.
+            // Later scripts run on the same server.
             let _ = self.server.carry_out(&Call::DeleteStream, &[]).await;
             return;
         }
@@ -190,12 +190,12 @@ impl Script {
         }
     }
 
-    /// The same name once more: what the client holds is of a stream that is gone.
+    /// Creates the stream again, so that iterators and tokens belong to the old one.
     async fn create_again(&mut self, shards: i32) {
-        // Sequence numbers begin with the second.
+        // Sequence numbers begin with the second of the creation.
         next_second().await;
         self.call(Call::CreateStream { name: self.name.clone(), shards }).await;
-        // The shards have their ids again, and other numbers.
+        // The shards have the same ids with other sequence numbers.
         self.call(Call::ListToTheEnd { page: 100, filter: None }).await;
         self.call(Call::ListShards(List { token: Some(Token::Last), ..List::default() })).await;
         if let Some(slot) = self.fake.iterators.keys().next() {

@@ -109,7 +109,7 @@ fn iterator(world: &mut World<'_>) -> Call {
             Call::GetShardIterator { stream, shard, start: sequenced(by_sequence, text) }
         }
         4 => {
-            // Most likely of another shard.
+            // The sequence number most likely belongs to another shard.
             let sequence = match world.rng.choice(&world.records) {
                 Some((data, _)) => Sequence::Of(data.clone()),
                 None => Sequence::StartOf(world.any_shard()),
@@ -180,7 +180,7 @@ fn reshard(world: &mut World<'_>) -> Call {
     let open = world.open_shard();
     let ((low, high), id) = (range(&open), open.shard_id().to_owned());
     let middle = (low + (high - low) / 2).to_string();
-    // Few scripts have updates.
+    // Few scripts have `UpdateShardCount`.
     match world.rng.u32(0..if world.updates_shard_count { 20 } else { 13 }) {
         0 => Call::SplitShard { stream: named(world), shard: id, key: middle },
         1 => Call::SplitShard { stream, shard: pick(world, &NO_SHARDS).to_owned(), key: middle },
