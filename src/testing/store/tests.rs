@@ -241,14 +241,14 @@ async fn fails_the_check(how: How) -> bool {
     AssertUnwindSafe(check).catch_unwind().await.is_err()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn broken_store_fails_the_check() {
     for how in ALL {
         assert!(fails_the_check(how).await, "the check passes {how:?}");
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn correct_store_passes_the_check() {
     assert!(!fails_the_check(How::Correct).await);
     check_store(&MemoryStore::new()).await;
@@ -257,7 +257,7 @@ async fn correct_store_passes_the_check() {
     check_store(&store).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn check_leaves_no_rows_behind() {
     let store = Broken::new(How::Correct);
     check_store(&store).await;
