@@ -24,10 +24,10 @@ use crate::shard::stream_id::StreamId;
 ///
 /// # Filtering shards
 ///
-/// `filter` drops the handles that it rejects. By default that closes their shards, so that their
-/// children are offered although no one here has read the parents. Under [`OnDrop::Reoffer`], and
-/// with [`checkpoints`](Self::checkpoints), a rejected shard is re-offered for ever and its
-/// children wait; a `WARN` says so. Do not share a stream among processes by a filter.
+/// `filter` drops the handles that it rejects. By default that closes their shards: their children
+/// are offered, and may be read before another consumer has read the parents. Under
+/// [`OnDrop::Reoffer`], and with [`checkpoints`](Self::checkpoints), a rejected shard is re-offered
+/// for ever and its children wait; a `WARN` says so. Do not split the work of a stream by a filter.
 #[must_use = "streams do nothing unless polled"]
 pub struct AllShards<E = LogErrors> {
     shards: ParentsFirst<ShardLists>,
@@ -50,7 +50,7 @@ pub enum YieldErrors {}
 pub(crate) mod sealed {
     use super::{ListError, LogErrors, YieldErrors};
 
-    /// What becomes of a failed listing.
+    /// A policy for failed listings.
     pub trait ErrorPolicy {
         /// The item for a shard, or for the `T` that it is mapped to.
         type Item<T>;
@@ -161,11 +161,11 @@ impl<E> AllShards<E> {
 
     /// Continues an earlier run from its progress in each shard, by shard id.
     ///
-    /// It takes precedence over [`start_at`](Self::start_at). A named shard starts where its entry
-    /// says, closed or open, or is not offered at all if it was [`Finished`](Progress::Finished).
-    /// An unnamed descendant of a named shard starts at `TrimHorizon`, also under
-    /// [`StartAt::Latest`]. Keep the entry of a finished shard for as long as Kinesis lists the
-    /// shard.
+    /// The progress takes precedence over [`start_at`](Self::start_at). A named shard starts where
+    /// its entry says, closed or open, or is not offered at all if it was
+    /// [`Finished`](Progress::Finished). An unnamed descendant of a named shard starts at
+    /// `TrimHorizon`, also under [`StartAt::Latest`]. Keep the entry of a finished shard for as
+    /// long as Kinesis lists the shard.
     ///
     /// The first shard with the id of an entry uses the entry up. A stream that was deleted and
     /// created again *between* two runs, or before the second full listing of this one, has the
@@ -313,7 +313,7 @@ impl<E> AllShards<E> {
         if !lists.has_listed() && failures.is_power_of_two() {
             tracing::error!(
                 %stream, %error, retryable, failures, ?next_attempt_in,
-                "the shards could never be listed, and no shard is read; retrying"
+                "cannot list the shards, so no shard is read yet; retrying"
             );
         } else {
             tracing::warn!(

@@ -142,7 +142,7 @@ impl std::fmt::Debug for CheckpointedShard {
 /// # Filtering shards
 ///
 /// A shard that `filter` drops is abandoned: it is re-offered for ever, and its children wait for
-/// it. A `WARN` says so. Do not share a stream among processes by a filter.
+/// it. A `WARN` says so. Do not split the work of a stream by a filter.
 ///
 /// # Cancel safety
 ///

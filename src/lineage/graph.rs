@@ -1,5 +1,5 @@
-//! Which shards descend from which, and which of them are offered, closed, and forgotten. Pure: no
-//! async, no I/O, no clock.
+//! The graph of shards: their parents, and whether they wait, are offered, closed or forgotten. It
+//! is pure: no async, no I/O, no clock.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -81,7 +81,7 @@ impl ShardGraph {
             // A stream has at least one shard: the stream is being created, or the list is damaged.
             tracing::warn!(
                 stream = list.context.id.name(),
-                "a full list names no shard; it is ignored"
+                "a full list names no shard, and is ignored"
             );
             self.start_policy.ignore_list(&list);
             self.wants_full |= self.reports.is_open();
@@ -425,7 +425,7 @@ impl ShardGraph {
         if !self.end(id, outcome) {
             return;
         }
-        // Of two mentions of a child, the one that names more of its parents counts.
+        // The mention of a child with the most parents counts.
         children.sort_by_key(|child| Reverse(child.parent_shards.len()));
         for child in children {
             self.wants_additions |= !self.observe_child(&id.key, child);

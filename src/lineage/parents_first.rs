@@ -24,8 +24,8 @@ const MAX_LISTS_PER_POLL: usize = 32;
 
 /// Offers each shard that `lists` name, once and after its parents.
 ///
-/// This is [`all_shards`](crate::all_shards) over a source of your own: a cache, another API, a
-/// fixed list where `ListShards` is not permitted, or
+/// The stream is [`all_shards`](crate::all_shards) over a source of your own: a cache, another API,
+/// a fixed list where `ListShards` is not permitted, or
 /// [`shard_lists`](crate::listing::shard_lists()). The [ordering
 /// contract](crate::lineage#the-ordering-contract) holds.
 ///
@@ -256,7 +256,7 @@ impl<S> ParentsFirst<S> {
     /// the stream was deleted and created again.
     pub(crate) fn take_forgotten(&mut self) -> Vec<String> {
         let mut ids = self.graph.forgotten.as_mut().map(std::mem::take).unwrap_or_default();
-        // They come from hash tables.
+        // The ids come from hash tables.
         ids.sort_unstable();
         ids
     }
@@ -314,8 +314,8 @@ where
                 Poll::Ready(None) | Poll::Pending => {}
             }
 
-            // Then the ready shards: all shards of one list are out before the next list is polled
-            // for.
+            // The ready shards come next: all shards of one list are out before the next list is
+            // polled for.
             if let Some((id, offer)) = this.graph.next_ready() {
                 this.waits.push(Wait::Handle { id, offer: Arc::clone(&offer) });
                 return Poll::Ready(Some(Ok(ShardHandle::new(offer, *this.on_drop))));

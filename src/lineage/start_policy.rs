@@ -35,7 +35,7 @@ pub(crate) struct StartPolicy {
     earlier_run_has_gaps: bool,
 }
 
-/// What becomes of a new shard.
+/// The decision about a new shard.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Verdict {
     Offer(StartPosition),

@@ -19,8 +19,8 @@ use crate::util::runtime::LastRuntime;
 
 /// One of the futures in the lineage's `FuturesUnordered`.
 ///
-/// It takes no part in tokio's cooperative budget, as tokio's own oneshot does: a set of thousands
-/// that become ready together would be polled a quadratic number of times.
+/// The future takes no part in tokio's cooperative budget, unlike tokio's own oneshot: a set of
+/// thousands that become ready together would be polled a quadratic number of times.
 #[derive(Debug)]
 pub(crate) enum Wait {
     /// Waits for the handle of a shard to end.

@@ -22,7 +22,7 @@ pub enum ListError {
     InvalidStream {
         /// The argument.
         stream: StreamId,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
 
@@ -73,7 +73,7 @@ pub enum ListError {
     MalformedList {
         /// The stream.
         stream: StreamId,
-        /// What is wrong with the list.
+        /// The reason.
         reason: String,
     },
 }
@@ -118,8 +118,8 @@ impl ListError {
     /// status of 5xx, a timeout, a broken connection, an unreadable response, or for credentials
     /// that have expired.
     ///
-    /// It is false for a mistyped name, a missing permission, or a request that Kinesis calls
-    /// invalid. The stream of shards retries these too, but a person should look.
+    /// The result is false for a mistyped name, a missing permission, or a request that Kinesis
+    /// calls invalid. The stream of shards retries these too, but a person should look.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

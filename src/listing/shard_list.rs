@@ -14,7 +14,7 @@ use crate::shard::stream_id::StreamId;
 /// One list of a stream's shards, with all its pages: the input of
 /// [`ParentsFirst`](crate::lineage::ParentsFirst).
 ///
-/// Its constructors refuse a list with a shard that has no id or is its own ancestor, and sort the
+/// The constructors refuse a list with a shard that has no id or is its own ancestor, and sort the
 /// shards so that parents precede their children.
 ///
 /// ```
@@ -49,7 +49,7 @@ pub struct ShardList {
     pub(crate) stream_was_missing: bool,
 }
 
-/// Which of the stream's shards a list covers.
+/// The part of the stream's shards that a list covers.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Extent {
     /// All shards: one that the list omits is unlisted.
@@ -83,7 +83,7 @@ impl ShardList {
     ///
     /// # Errors
     ///
-    /// As for [`full`](Self::full).
+    /// Those of [`full`](Self::full).
     pub fn additions(stream: impl Into<StreamId>, shards: Vec<Shard>) -> Result<Self, ListError> {
         Self::from_pages(
             Arc::new(StreamContext::new(stream.into())),

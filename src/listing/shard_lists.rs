@@ -182,7 +182,7 @@ impl ShardLists {
 
     /// Lists at once instead of at the next tick.
     ///
-    /// It does nothing [while a listing is in flight](Self::is_listing). After a listing that
+    /// The call does nothing [while a listing is in flight](Self::is_listing). After a listing that
     /// failed it does not shorten the delay before the next attempt, but a
     /// [full](ListRequest::Full) request makes that attempt full. Call it between polls: it wakes
     /// no task.

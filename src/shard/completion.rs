@@ -11,7 +11,7 @@ use crate::shard::outcome::{HandleOutcome, ParentOutcome};
 
 /// A reusable oneshot channel from a handle to the stream of shards.
 ///
-/// There is one for each shard, so it is embedded in the offer instead of being an allocation like
+/// Each shard has one, so the channel is embedded in the offer instead of being an allocation like
 /// the futures crate's oneshot, and takes one atomic exchange on each side.
 #[derive(Debug, Default)]
 pub(crate) struct Completion {

@@ -5,8 +5,8 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 
 /// Where a run begins in the stream as a whole.
 ///
-/// It determines the [`StartPosition`] of each shard, so that nothing written after the run began
-/// is skipped:
+/// The start of a run determines the [`StartPosition`] of each shard, so that nothing written after
+/// the run began is skipped:
 ///
 /// | | shards of the first listing | shards listed later |
 /// |---|---|---|

@@ -1,4 +1,4 @@
-//! What all shards of one stream share.
+//! The context that all shards of one stream share.
 
 use crate::shard::stream_id::StreamId;
 use crate::util::clock::ServerClock;

@@ -49,8 +49,7 @@ impl ClockSkew {
 
 /// The clock of Kinesis, as the last response showed it.
 ///
-/// It is an interceptor, and reads the `Date` of each response to a request that it is added to.
-/// Its clones share what they have read.
+/// The clock is an interceptor that reads the `Date` of each response. Clones share the reading.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerClock(Arc<AtomicI32>);
 

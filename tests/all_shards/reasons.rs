@@ -154,7 +154,7 @@ async fn failures_are_errors_ever_more_rarely_until_the_first_listing_succeeds()
     });
     let mut shards = all_shards(&client, "orders").poll_interval(SECOND);
     let zero = shards.next().await.unwrap();
-    // Of ten failures, the 1st, 2nd, 4th and 8th.
+    // The 1st, 2nd, 4th and 8th failure of ten.
     assert_eq!((log.count("ERROR"), log.count("WARN")), (4, 6), "{}", log.text());
     assert!(within(SECOND * 10, &mut shards).await.is_empty());
     assert_eq!(log.count("ERROR"), 4, "{}", log.text());

@@ -144,7 +144,7 @@ fn a_shard_of_the_new_stream_that_a_partial_list_named_is_not_offered_again() {
     assert_eq!(driven.lineage.tracked(), 4, "no shard of the old stream is left");
 }
 
-/// Its id does not tell which stream it belongs to: it is offered twice rather than never.
+/// The id of a shard does not tell its stream: the shard is offered twice rather than never.
 #[test]
 fn a_shard_that_only_its_parent_named_may_belong_to_the_old_stream() {
     let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
