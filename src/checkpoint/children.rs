@@ -7,7 +7,7 @@ use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::{Duration, sleep};
 
 use crate::listing::shard_lists::list_children;
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::util::backoff::backoff;
 
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(200);

@@ -18,7 +18,7 @@ use crate::lineage::sequential_hasher::BuildSequential;
 use crate::lineage::start_policy::{StartPolicy, Verdict};
 use crate::listing::shard_list::{Extent, ShardList};
 use crate::listing::shard_lists::ListRequest;
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::sdk_shard::{is_closed, parent_ids};
 use crate::shard::stream_context::StreamContext;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::lineage::key::{FirstSequence, ShardKey};
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::outcome::ParentOutcome;
 
 /// A number that tells apart two shards with one id: one of a deleted stream, and one of the stream

@@ -14,7 +14,8 @@ use crate::lineage::reader_reports::Resolved;
 use crate::lineage::wait::{Event, ReofferBackoff, Wait};
 use crate::listing::shard_list::ShardList;
 use crate::listing::shard_lists::ListRequest;
-use crate::shard::handle::{Offer, ShardHandle};
+use crate::shard::handle::ShardHandle;
+use crate::shard::offer::Offer;
 use crate::shard::outcome::OnDrop;
 use crate::shard::position::{Progress, StartAt};
 

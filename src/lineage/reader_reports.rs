@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::lineage::key::ShardKey;
 use crate::lineage::node::NodeId;
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 
 #[derive(Debug, Default)]
 pub(crate) struct ReaderReports {

@@ -13,7 +13,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::lineage::node::NodeId;
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::outcome::{HandleOutcome, ParentOutcome};
 use crate::util::runtime::LastRuntime;
 

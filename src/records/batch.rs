@@ -10,7 +10,7 @@ use tokio::time::Duration;
 use crate::records::kpl::{Deaggregation, UserRecords};
 use crate::records::monitor::PageProgress;
 use crate::records::record::Record;
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 
 /// The records of one shard that one read gave: at least one, in the order of the shard.

@@ -13,7 +13,7 @@ use md5::{Digest, Md5};
 
 use crate::records::kpl::aggregate::Aggregate;
 use crate::records::record::{AGGREGATED, Record};
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 
 const CHECKSUM: usize = 16;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types;
 
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 
 /// How the data of a record begins that the Kinesis Producer Library made of several.

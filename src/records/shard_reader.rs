@@ -15,7 +15,7 @@ use crate::records::permits::RequestPermits;
 use crate::records::source::latest::LatestAnchor;
 use crate::records::source::polling::Polling;
 use crate::records::source::{Source, Stop};
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 
 /// A reader of one shard. It does not end the shard's handle.

@@ -3,6 +3,7 @@
 pub(crate) mod completion;
 pub(crate) mod end_claim;
 pub(crate) mod handle;
+pub(crate) mod offer;
 pub(crate) mod outcome;
 pub(crate) mod position;
 pub(crate) mod sdk_shard;

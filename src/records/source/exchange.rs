@@ -18,7 +18,7 @@ use crate::records::page_limit::PageLimit;
 use crate::records::permits::RequestPermits;
 use crate::records::source::latest::LatestAnchor;
 use crate::records::source::requests::{get_records, get_shard_iterator, is_closed};
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 use crate::util::clock::now;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
 
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 use crate::util::clock::now;
 

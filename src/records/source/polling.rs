@@ -21,7 +21,7 @@ use crate::records::source::latest::LatestAnchor;
 use crate::records::source::pacing::Pacing;
 use crate::records::source::{Page, Source, Stop};
 use crate::shard::end_claim::Standing;
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::clock::{MAX_SKEW, now};

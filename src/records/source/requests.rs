@@ -13,7 +13,7 @@ use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 use crate::listing::error::ListError;
 use crate::listing::shard_lists::is_listed_as_closed;
 use crate::records::page_limit::PageLimit;
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 use crate::util::request_timeout::{polled_timeout, request_timeout};
 
@@ -22,7 +22,7 @@ pub(crate) async fn get_shard_iterator(
     offer: Arc<Offer>,
     from: StartPosition,
 ) -> Result<Option<String>, SdkError<GetShardIteratorError>> {
-    let request = crate::shard::handle::get_shard_iterator(&client, &offer, &from);
+    let request = offer.get_shard_iterator(&client, &from);
     Ok(request_timeout(request.customize().config_override(once()).send())
         .await??
         .shard_iterator

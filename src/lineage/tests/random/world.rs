@@ -12,7 +12,7 @@ use crate::lineage::reader_reports::Resolved;
 use crate::lineage::tests::random::starts::Starts;
 use crate::lineage::tests::random::{Run, Step, id, number, shuffle};
 use crate::listing::shard_list::ShardList;
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::outcome::ParentOutcome;
 
 /// The true state of a shard.
