@@ -10,7 +10,7 @@ use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types;
 use tokio::time::{Duration, Instant};
 
-use crate::shard::handle::Offer;
+use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 use crate::util::clock::now;
 
