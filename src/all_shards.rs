@@ -310,7 +310,12 @@ impl<E> AllShards<E> {
         let lists = self.shards.get_ref();
         let (stream, failures) = (lists.stream(), lists.failures());
         let (retryable, next_attempt_in) = (error.is_retryable(), lists.retry_in());
-        if !lists.has_listed() && failures.is_power_of_two() {
+        if lists.has_listed() {
+            tracing::warn!(
+                %stream, %error, retryable, failures, ?next_attempt_in,
+                "cannot list the shards; retrying, and shards already offered are not affected"
+            );
+        } else if failures.is_power_of_two() {
             tracing::error!(
                 %stream, %error, retryable, failures, ?next_attempt_in,
                 "cannot list the shards, so no shard is read yet; retrying"
@@ -318,7 +323,7 @@ impl<E> AllShards<E> {
         } else {
             tracing::warn!(
                 %stream, %error, retryable, failures, ?next_attempt_in,
-                "cannot list the shards; retrying, and shards already offered are not affected"
+                "cannot list the shards, so no shard is read yet; retrying"
             );
         }
     }

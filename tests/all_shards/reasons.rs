@@ -156,6 +156,7 @@ async fn failures_are_errors_ever_more_rarely_until_the_first_listing_succeeds()
     let zero = shards.next().await.unwrap();
     // The 1st, 2nd, 4th and 8th failure of ten.
     assert_eq!((log.count("ERROR"), log.count("WARN")), (4, 6), "{}", log.text());
+    assert_eq!(log.count("no shard is read yet"), 10, "{}", log.text());
     assert!(within(SECOND * 10, &mut shards).await.is_empty());
     assert_eq!(log.count("ERROR"), 4, "{}", log.text());
     assert!(log.count("WARN") > 10, "{}", log.text());
