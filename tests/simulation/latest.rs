@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::config::http::HttpRequest;
 use aws_sdk_kinesis::config::{HttpClient, RuntimeComponents};
@@ -24,6 +25,25 @@ pub(crate) struct LatestTap {
 struct Line {
     connector: SharedHttpConnector,
     tap: LatestTap,
+}
+
+/// Where an iterator starts that skips records.
+enum From {
+    Latest,
+    Time(SystemTime),
+}
+
+impl From {
+    fn of(request: &Value) -> Option<Self> {
+        match request["ShardIteratorType"].as_str()? {
+            "LATEST" => Some(Self::Latest),
+            "AT_TIMESTAMP" => {
+                let since = Duration::from_secs_f64(request["Timestamp"].as_f64()?);
+                Some(Self::Time(SystemTime::UNIX_EPOCH + since))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Debug for LatestTap {
@@ -57,16 +77,19 @@ impl HttpConnector for Line {
             .and_then(|body| serde_json::from_slice(body).ok())
             .unwrap_or_default();
         let shard = body["ShardId"].as_str().and_then(number);
-        let shard = shard.filter(|_| body["ShardIteratorType"] == "LATEST");
         let response = self.connector.call(request);
-        let Some(shard) = shard else { return response };
+        let (Some(shard), Some(from)) = (shard, From::of(&body)) else { return response };
         let tap = self.tap.clone();
         HttpConnectorFuture::new(async move {
             // The fake creates the iterator at once, however late the response is.
             let requested = tap.kinesis.now();
             let response = response.await;
             if response.as_ref().is_ok_and(|response| response.status().is_success()) {
-                tap.oracle.lock().unwrap().received_latest(shard, requested, tap.kinesis.now());
+                let mut oracle = tap.oracle.lock().unwrap();
+                match from {
+                    From::Latest => oracle.received_latest(shard, requested, tap.kinesis.now()),
+                    From::Time(time) => oracle.received_time(shard, time),
+                }
             }
             response
         })

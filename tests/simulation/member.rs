@@ -1,5 +1,7 @@
 //! The state of one shard in one life, and the parameters of its checks.
 
+use std::time::SystemTime;
+
 use kinesis_shards::shard::{ParentOutcome, StartPosition};
 use tokio::time::{Duration, Instant};
 
@@ -60,9 +62,29 @@ pub(crate) struct Rules {
     pub(crate) slack: Duration,
     /// The ends of the suspensions of the machine, and their durations. They delay everything.
     pub(crate) suspended: Vec<(Instant, Duration)>,
+    /// How far the `Date` of responses is ahead of the shards' clock. With a `Date`, the time that
+    /// stands for `LATEST` is known to about that.
+    pub(crate) date_ahead: Duration,
 }
 
+/// A start that Kinesis refuses as a future time is moved this far back.
+const MAX_SKEW: Duration = Duration::from_mins(5);
+
 impl Rules {
+    /// Returns whether a shard whose start is `exact` may be offered at `start`.
+    pub(crate) fn allows_start(&self, exact: &StartPosition, start: &StartPosition) -> bool {
+        let times = match (exact, start) {
+            (StartPosition::Timestamp(exact), StartPosition::Timestamp(start)) => {
+                SystemTime::try_from(*exact).ok().zip(SystemTime::try_from(*start).ok())
+            }
+            _ => None,
+        };
+        let is_near = times.is_some_and(|(exact, start)| {
+            start <= exact + self.date_ahead && exact <= start + MAX_SKEW + Duration::from_secs(1)
+        });
+        exact == start || !self.date_ahead.is_zero() && is_near
+    }
+
     /// Returns the permitted delay of an event that was due at this time.
     pub(crate) fn slack_since(&self, due: Instant) -> Duration {
         let since = self.suspended.iter().filter(|(until, _)| *until >= due);

@@ -276,6 +276,15 @@ impl Oracle {
         }
     }
 
+    /// Notes an iterator at a time. With a `Date` ahead of the shards' clock, the time that stands
+    /// for `LATEST` is ahead too, and excuses earlier records once Kinesis accepts it.
+    pub(crate) fn received_time(&mut self, index: u64, time: SystemTime) {
+        if !self.rules.date_ahead.is_zero() && self.life.latest().is_some() {
+            let shard = Id { generation: self.truth.generation, index };
+            self.ledger.excuse(|of, written| of == shard && written < time);
+        }
+    }
+
     /// Notes that the simulation's own reader has requested `LATEST`, which it does once. Without a
     /// response, it continues from this time.
     pub(crate) fn requested_latest(&mut self, shard: Id, asked: SystemTime) {

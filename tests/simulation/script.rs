@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) child_shards: bool,
     /// Whether the end of a shard comes as kinesalite's does.
     pub(crate) kinesalite_ends: bool,
+    /// How far the `Date` of the responses is ahead of the shards' clock.
+    pub(crate) date_ahead: Duration,
     pub(crate) poll_ms: u64,
     pub(crate) full_ms: u64,
     pub(crate) on_drop: OnDrop,
@@ -247,7 +249,7 @@ fn recreate(rng: &mut Rng) -> Step {
 }
 
 fn setup(rng: &mut Rng) -> Setup {
-    let ends = rng.u32(..8);
+    let ends = rng.usize(..8);
     let reading = if rng.bool() { Reading::Own } else { Reading::EACH[rng.usize(1..4)] };
     Setup {
         on_demand: rng.u32(..3) == 0,
@@ -276,6 +278,11 @@ fn setup(rng: &mut Rng) -> Setup {
         handles_outlive: rng.bool(),
         child_shards: ends > 1,
         kinesalite_ends: ends == 1,
+        // The simulation's own reader does not retry a future time.
+        date_ahead: match reading {
+            Reading::Own => Duration::ZERO,
+            _ => Duration::from_secs([0, 0, 0, 0, 0, 1, 90, 290][ends]),
+        },
     }
 }
 

@@ -85,6 +85,8 @@ impl World {
             .end_with_last_records(setup.end_with_last_records)
             .child_shards(setup.child_shards)
             .kinesalite_ends(setup.kinesalite_ends)
+            .date_ahead(setup.date_ahead)
+            .date_header(!setup.date_ahead.is_zero())
             .build();
         let stream = create(&kinesis, setup, setup.shards);
         let is_listing_fault = |step: &Step| matches!(step, Step::Fault(LISTING, ..));
@@ -103,7 +105,8 @@ impl World {
             Reading::Own | Reading::EachShard => 0,
         };
         let slack = Duration::from_millis(1 + takes);
-        let rules = Rules { poll_interval, is_reliable, slack, suspended: Vec::new() };
+        let date_ahead = setup.date_ahead;
+        let rules = Rules { poll_interval, is_reliable, slack, suspended: Vec::new(), date_ahead };
         let oracle = Arc::new(Mutex::new(Oracle::new(setup.on_drop, rules, setup.sdk_retries)));
         let timeouts =
             TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();

@@ -55,7 +55,7 @@ impl Life {
         match start {
             // A forgotten shard has no progress either.
             _ if member.is_closed() => {}
-            _ if member.exact.as_ref().is_some_and(|exact| exact != start) => {
+            _ if member.exact.as_ref().is_some_and(|exact| !rules.allows_start(exact, start)) => {
                 return Err(format!("it starts at {start:?}, not at {:?}", member.exact));
             }
             StartPosition::Latest if member.exact.is_none() && !member.may_start_at_latest => {
