@@ -293,7 +293,8 @@ impl Checkpoints {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # async fn example(checkpoints: kinesis_shards::Checkpoints, pipeline: impl Future<Output = ()>) {
+    /// # use kinesis_shards::Checkpoints;
+    /// # async fn example(checkpoints: Checkpoints, pipeline: impl Future<Output = ()>) {
     /// let shutdown = tokio::spawn(async move {
     ///     tokio::signal::ctrl_c().await.unwrap();
     ///     checkpoints.shutdown(Duration::from_secs(30)).await
@@ -403,9 +404,9 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Returns whether every delivered record was acknowledged, and that is durable. No record comes
-    /// again then, unless the stream was deleted and created again during the run, whose first
-    /// records may.
+    /// Returns whether every delivered record was acknowledged, and that is durable. No record
+    /// comes again then, unless the stream was deleted and created again during the run, whose
+    /// first records may.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unsaved.is_empty() && self.held.is_empty() && self.unacknowledged == 0

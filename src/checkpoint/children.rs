@@ -27,7 +27,12 @@ pub(crate) async fn children_of(client: Client, offer: Arc<Offer>) -> Vec<ChildS
             Err(error) => error,
         };
         if !error.is_retryable() {
-            tracing::warn!(stream, shard, %error, "cannot list the children; the shard ends without them");
+            tracing::warn!(
+                stream,
+                shard,
+                %error,
+                "cannot list the children; the shard ends without them"
+            );
             return Vec::new();
         }
         let wait = backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY, failures);

@@ -26,7 +26,8 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Returns the checkpoint of a shard. `stream` is the name or ARN by which the stream was loaded.
+    /// Returns the checkpoint of a shard. `stream` is the name or ARN by which the stream was
+    /// loaded.
     #[must_use]
     pub fn get(&self, stream: &str, shard_id: &str) -> Option<Checkpoint> {
         self.with(|streams| streams.get(stream)?.get(shard_id).cloned())

@@ -41,8 +41,8 @@
 //! ```
 //!
 //! Without `auto_ack`, records are acknowledged in any order and from any task, with
-//! [`UnackedRecord::ack`] or with the [`Acker`] of [`UnackedRecord::into_parts`]. That is needed with
-//! `for_each_concurrent`, `buffer_unordered` and `JoinSet`. A consumer that writes pages to a
+//! [`UnackedRecord::ack`] or with the [`Acker`] of [`UnackedRecord::into_parts`]. That is needed
+//! with `for_each_concurrent`, `buffer_unordered` and `JoinSet`. A consumer that writes pages to a
 //! database reads [`batches`](crate::ShardStreamExt::batches): each [`UnackedBatch`] has one
 //! acknowledgement.
 //!
@@ -55,8 +55,8 @@
 //! that [is complete](ShutdownReport::is_complete), no record comes again; otherwise the
 //! [`ShutdownReport`] says which do.
 //!
-//! **In order per key**, as without checkpoints, also across restarts. A child opens when all records
-//! of its parents are acknowledged and the store has confirmed that.
+//! **In order per key**, as without checkpoints, also across restarts. A child opens when all
+//! records of its parents are acknowledged and the store has confirmed that.
 //!
 //! | step | durable before it | after a crash at this point |
 //! |---|---|---|
@@ -70,10 +70,10 @@
 //! | its children are offered | the same | they are offered again |
 //! | Kinesis stops listing the shard | the shard was finished; then the store forgets it | the store forgets it again |
 //!
-//! **A record that is dropped without acknowledgement** holds the checkpoint of its shard. A warning
-//! is logged, and the next run repeats that record and all that follow it, acknowledged or not
-//! ([`ShutdownReport::held`]). If the shard ends first, it is read again from its checkpoint at once,
-//! and its children wait. So acknowledge the records that you filter out, too.
+//! **A record that is dropped without acknowledgement** holds the checkpoint of its shard. A
+//! warning is logged, and the next run repeats that record and all that follow it, acknowledged or
+//! not ([`ShutdownReport::held`]). If the shard ends first, it is read again from its checkpoint at
+//! once, and its children wait. So acknowledge the records that you filter out, too.
 //!
 //! **A store that is down** stops nothing at first. Reading continues, the newest checkpoint is
 //! saved again with growing delays, and each failure is logged and reported to

@@ -34,8 +34,8 @@ impl CheckpointOptions {
         }
     }
 
-    /// Fails [`Checkpoints::load_with`](super::Checkpoints::load_with) if the store does not respond
-    /// within this time.
+    /// Fails [`Checkpoints::load_with`](super::Checkpoints::load_with) if the store does not
+    /// respond within this time.
     ///
     /// # Default
     ///
@@ -61,9 +61,9 @@ impl CheckpointOptions {
         Self { save_interval: interval, ..self }
     }
 
-    /// Saves a shard's checkpoint before the interval has passed, once this many of its records were
-    /// acknowledged. At most this many records, and those acknowledged during a save, come again
-    /// after a crash.
+    /// Saves a shard's checkpoint before the interval has passed, once this many of its records
+    /// were acknowledged. At most this many records, and those acknowledged during a save, come
+    /// again after a crash.
     ///
     /// # Default
     ///

@@ -11,9 +11,10 @@ use crate::records::record::Record;
 
 /// The checkpoint that a shard is resumed from.
 ///
-/// As with the Kinesis Client Library, the shard is read from the very record of its checkpoint, and
-/// the acknowledged records are skipped: that record, or its user records up to the acknowledged
-/// one. If that record does not come, it has expired, and records after it may have expired too.
+/// As with the Kinesis Client Library, the shard is read from the very record of its checkpoint,
+/// and the acknowledged records are skipped: that record, or its user records up to the
+/// acknowledged one. If that record does not come, it has expired, and records after it may have
+/// expired too.
 #[derive(Debug, Default)]
 pub(crate) struct Resume {
     /// Whether no record after the checkpoint has come yet. It spares all others the lock.

@@ -31,8 +31,8 @@ use crate::shard::position::{Progress, StartAt, StartPosition};
 /// whatever [`OnDrop`](crate::OnDrop) says.
 #[must_use = "a shard that is dropped is abandoned, and offered again"]
 pub struct CheckpointedShard {
-    /// `None` if another reader has the shard. Declared before the handle, so that the shard is free
-    /// when it is offered again.
+    /// `None` if another reader has the shard. Declared before the handle, so that the shard is
+    /// free when it is offered again.
     pub(crate) claim: Option<Claim>,
     pub(crate) handle: ShardHandle,
     pub(crate) checkpoints: Checkpoints,

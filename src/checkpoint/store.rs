@@ -13,8 +13,8 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A store that keeps the checkpoints of streams.
 ///
-/// [`MemoryStore`](super::MemoryStore), `FileStore` and `DynamoDbStore` are such stores. Another one
-/// is some 30 lines.
+/// [`MemoryStore`](super::MemoryStore), `FileStore` and `DynamoDbStore` are such stores. Another
+/// one is some 30 lines.
 ///
 /// # What a store may expect
 ///
@@ -34,9 +34,9 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 /// * When `save` or `forget` returns `Ok`, the change is durable: it survives a crash of this
 ///   process, and any other failure that the store is meant to survive. The children of a shard
 ///   open after that.
-/// * When one of them returns `Err` or is dropped, the change may or may not be kept: it, or a later
-///   one, is saved again. But a failed change must not take effect *after* a later call for the
-///   same shard.
+/// * When one of them returns `Err` or is dropped, the change may or may not be kept: it, or a
+///   later one, is saved again. But a failed change must not take effect *after* a later call for
+///   the same shard.
 /// * `save` refuses a checkpoint that is not [valid](Checkpoint::validate). If it were kept, it
 ///   could not be loaded, and the consumer would not start.
 /// * Two streams of one name, in two regions or accounts, are distinguished by their ARNs: the key
@@ -103,9 +103,9 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 /// # }
 /// ```
 pub trait CheckpointStore: Send + Sync {
-    /// Loads the checkpoints of the stream: the id and checkpoint of each shard, in any order. Empty
-    /// if the store has none. The [children](Save::children) that an end has named may be among
-    /// them, at the trim horizon.
+    /// Loads the checkpoints of the stream: the id and checkpoint of each shard, in any order.
+    /// Empty if the store has none. The [children](Save::children) that an end has named may be
+    /// among them, at the trim horizon.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Random streams and consumers with checkpoints, on a paused clock. Each simulation is a function of
-//! one seed.
+//! Random streams and consumers with checkpoints, on a paused clock. Each simulation is a function
+//! of one seed.
 //!
 //! The consumers crash at any poll and start again. Their stores fail, respond late or never, and
 //! keep or lose the saves that they did not confirm.
@@ -13,16 +13,16 @@
 //! CHECKPOINT_SIMULATION_SEED=4711 cargo test --test checkpoint_simulation
 //! ```
 //!
-//! Kinesis refuses the positions of checkpoints, once or for some time, and the `Date` header may be
-//! ahead of its clock. A pipeline is dropped and rebuilt on the same checkpoints, `on_event` panics,
-//! and the stream is deleted and created again.
+//! Kinesis refuses the positions of checkpoints, once or for some time, and the `Date` header may
+//! be ahead of its clock. A pipeline is dropped and rebuilt on the same checkpoints, `on_event`
+//! panics, and the stream is deleted and created again.
 //!
 //! These rules must hold:
 //!
 //! * No owed record is lost, and none comes again whose acknowledgement is in the store.
 //! * No checkpoint is saved past a record that was not acknowledged, nor over a later one.
-//! * No shard is read before its start is saved, nor in a run from `Latest` before the starts of all
-//!   shards that the run began with are, nor a child before the ends of its parents are.
+//! * No shard is read before its start is saved, nor in a run from `Latest` before the starts of
+//!   all shards that the run began with are, nor a child before the ends of its parents are.
 //! * Records come in order per key.
 //! * No delivered record comes again after a complete shutdown.
 //! * The store keeps no checkpoint of an unlisted shard.
@@ -200,7 +200,8 @@ fn main() -> ExitCode {
     // All seeds count as one test.
     let (word, passed, failed_tests) = if failed == 0 { ("ok", 1, 0) } else { ("FAILED", 0, 1) };
     println!(
-        "\ntest result: {word}. {passed} passed; {failed_tests} failed; 0 ignored; 0 measured; 0 filtered out; finished in {:.2?}",
+        "\ntest result: {word}. {passed} passed; {failed_tests} failed; 0 ignored; 0 measured; \
+         0 filtered out; finished in {:.2?}",
         begun.elapsed()
     );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -140,7 +140,8 @@ impl Oracle {
         self.shards.get(shard).is_some_and(|shard| shard.is_listed)
     }
 
-    /// Returns whether the consumer has noticed that the stream was created again with these shards.
+    /// Returns whether the consumer has noticed that the stream was created again with these
+    /// shards.
     pub(crate) fn is_recreated(&self, shards: &[String]) -> bool {
         self.stale.is_empty() && shards.iter().all(|shard| self.has_row(shard))
     }
@@ -179,8 +180,8 @@ impl Oracle {
         if written.shard != shard || written.sequence_number != record.sequence_number() {
             return self.fail(number, format!("came from {shard}"));
         }
-        // Within a life, a reader that fails abandons its shard while its records are in flight, and
-        // the next reader delivers them again.
+        // Within a life, a reader that fails abandons its shard while its records are in flight,
+        // and the next reader delivers them again.
         let is_refused = self.refused.contains_key(&shard);
         if written.durable && written.durable_since != life && !is_refused {
             return self.fail(number, "came again, though its acknowledgement is in the store");

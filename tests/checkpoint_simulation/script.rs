@@ -1,5 +1,5 @@
-//! The script of one simulation. It is drawn before the simulation begins, so that it can be printed
-//! and shortened.
+//! The script of one simulation. It is drawn before the simulation begins, so that it can be
+//! printed and shortened.
 
 use fastrand::Rng;
 

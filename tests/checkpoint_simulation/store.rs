@@ -1,5 +1,5 @@
-//! A store with random faults: it fails, responds late or never, panics, and keeps or loses the saves
-//! that it does not confirm.
+//! A store with random faults: it fails, responds late or never, panics, and keeps or loses the
+//! saves that it does not confirm.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -100,8 +100,8 @@ async fn records_dropped_after_their_reader_are_not_reported() {
     );
 }
 
-/// The reader is dropped with records in flight. A late acknowledgement of one of them does not move
-/// the checkpoint.
+/// The reader is dropped with records in flight. A late acknowledgement of one of them does not
+/// move the checkpoint.
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_is_offered_again_is_read_from_its_checkpoint() {
     let world = World::new(1);

@@ -51,8 +51,8 @@ fn cause(error: &LoadError) -> String {
     error.source().unwrap().to_string()
 }
 
-/// Checkpoints that were saved by the name are loaded by the name. By the ARN they are refused, with
-/// advice.
+/// Checkpoints that were saved by the name are loaded by the name. By the ARN they are refused,
+/// with advice.
 #[tokio::test(start_paused = true)]
 async fn a_name_is_refused_beside_an_arn_and_the_other_way_round() {
     let store = MemoryStore::new();

@@ -16,7 +16,8 @@ async fn a_sequence_number_that_is_not_a_number_is_never_saved() {
     // A longer number counts as a later one.
     let number = format!("record-{:060}", 7);
     let page = format!(
-        r#"{{"Records":[{{"SequenceNumber":"{number}","PartitionKey":"a","Data":"Nw=="}}],"NextShardIterator":"next"}}"#
+        r#"{{"Records":[{{"SequenceNumber":"{number}","PartitionKey":"a","Data":"Nw=="}}],
+        "NextShardIterator":"next"}}"#
     );
     world.kinesis.fail_next("GetRecords", Fault::Body(page));
     let invalid = next(&mut records).await.ack();

@@ -4,7 +4,8 @@ use tokio::runtime::Handle;
 
 use super::*;
 
-/// Reading pauses for a shard whose checkpoint cannot be saved. It must not hold a permit meanwhile.
+/// Reading pauses for a shard whose checkpoint cannot be saved. It must not hold a permit
+/// meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_paused_shard_holds_no_permit() {
     for runtime in [None, Some(Handle::current())] {

@@ -1,5 +1,5 @@
-//! Runtimes that are not driven or are shut down while their streams live on; and stores that do not
-//! respond to a load.
+//! Runtimes that are not driven or are shut down while their streams live on; and stores that do
+//! not respond to a load.
 
 use std::error::Error;
 

@@ -199,8 +199,8 @@ async fn a_shutdown_after_a_dropped_record_is_not_complete() {
     assert!(checkpoints.shutdown(Duration::from_secs(10)).await.is_complete());
 }
 
-/// A reader is dropped with records in flight. They would come again until the next reader has passed
-/// them.
+/// A reader is dropped with records in flight. They would come again until the next reader has
+/// passed them.
 #[tokio::test(start_paused = true)]
 async fn records_that_a_reader_left_are_held_until_the_next_has_passed_them() {
     for (passes, is_complete) in [(3, false), (4, true)] {

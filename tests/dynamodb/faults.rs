@@ -211,8 +211,8 @@ async fn a_request_without_a_response_fails_with_an_error_that_names_it() {
     }
 }
 
-/// Such a row would be read as one of an application with several streams, and the consumer would not
-/// start.
+/// Such a row would be read as one of an application with several streams, and the consumer would
+/// not start.
 #[tokio::test(start_paused = true)]
 async fn a_shard_id_with_a_colon_is_refused_when_it_is_saved() {
     let world = World::new(1);

@@ -1,6 +1,6 @@
-//! The table across splits and merges. The Kinesis Client Library (KCL) takes a parent without a row
-//! for finished. It would read the child of a merge before a parent if the child's row existed before
-//! the parent's.
+//! The table across splits and merges. The Kinesis Client Library (KCL) takes a parent without a
+//! row for finished. It would read the child of a merge before a parent if the child's row existed
+//! before the parent's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -221,8 +221,8 @@ fn change(world: &World, rng: &mut Rng, ledger: &mut Ledger) {
     }
 }
 
-/// The streams are random, and the consumers are dropped at any time. Every record comes after those
-/// of its shard's ancestors.
+/// The streams are random, and the consumers are dropped at any time. Every record comes after
+/// those of its shard's ancestors.
 #[test]
 fn after_each_write_a_row_of_a_merge_implies_those_of_its_parents() {
     let mut deferred = 0;

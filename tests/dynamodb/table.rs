@@ -1,4 +1,5 @@
-//! A fake DynamoDB with one table behind the real SDK, with the operations that `DynamoDbStore` uses.
+//! A fake DynamoDB with one table behind the real SDK, with the operations that `DynamoDbStore`
+//! uses.
 //!
 //! The suite `tests/stores` runs the store against independent servers. They cannot throttle most
 //! writes, omit responses, or show the table after each write, and they need a running clock.

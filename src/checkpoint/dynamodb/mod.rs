@@ -67,8 +67,8 @@ use crate::shard::stream_id::StreamId;
 ///   trim horizon, since the KCL keeps the time in its configuration.
 /// * A shard of a run from a time or from `Latest` whose first record is not acknowledged is
 ///   written as `TRIM_HORIZON`, with the time in an attribute of this crate. This crate starts at
-///   that time. The KCL starts at the oldest record, since it would take any other time from its own
-///   configuration.
+///   that time. The KCL starts at the oldest record, since it would take any other time from its
+///   own configuration.
 /// * The end of a shard is written as by the KCL: first the rows of its children, then `SHARD_END`
 ///   with their ids. If the end names no children, they are listed first. The KCL takes a parent
 ///   without a row for finished, so the child of a merge gets its row only when both of its parents
@@ -86,8 +86,8 @@ use crate::shard::stream_id::StreamId;
 /// # Permissions and costs
 ///
 /// The store needs `dynamodb:Scan`, `GetItem`, `UpdateItem` and `DeleteItem` on the table, and
-/// `CreateTable` and `DescribeTable` to create it. The table is scanned once at the start. Each save
-/// is one write.
+/// `CreateTable` and `DescribeTable` to create it. The table is scanned once at the start. Each
+/// save is one write.
 ///
 /// # Errors
 ///
@@ -193,8 +193,8 @@ impl DynamoDbStore {
         for child in save.children {
             let id = child.shard_id();
             let is_early = |parent: &String| parent != save.shard_id() && !self.has_row(parent);
-            // A row that is known to exist is not written again, so that an end is saved even if few
-            // writes succeed.
+            // A row that is known to exist is not written again, so that an end is saved even if
+            // few writes succeed.
             if self.has_row(id) || child.parent_shards().iter().any(is_early) {
                 continue;
             }

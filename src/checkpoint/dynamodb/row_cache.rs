@@ -64,8 +64,8 @@ impl RowCache {
     /// Claims a row that was moved since it was seen last. Returns whether this store may move it
     /// `to` a checkpoint, or delete it.
     ///
-    /// * The store may claim a row that it wrote itself: the response may have been lost, or the SDK
-    ///   may have retried the request.
+    /// * The store may claim a row that it wrote itself: the response may have been lost, or the
+    ///   SDK may have retried the request.
     /// * The store may claim a row that was moved once since the scan: the last consumer may have
     ///   been killed with a write in flight, at most one for each shard.
     /// * The store may claim a row of a shard that no consumer has started.

@@ -84,8 +84,8 @@ impl FileStoreError {
         }
     }
 
-    /// Returns whether the file was removed or replaced while the store had it open. A checkpoint in
-    /// it would be lost when the process ends.
+    /// Returns whether the file was removed or replaced while the store had it open. A checkpoint
+    /// in it would be lost when the process ends.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         matches!(self.kind, Kind::Lost(Lost::Removed | Lost::Replaced))

@@ -72,8 +72,8 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Opens the file, or creates it. Its folder must exist. A file whose creation was interrupted by
-    /// a crash is created again.
+    /// Opens the file, or creates it. Its folder must exist. A file whose creation was interrupted
+    /// by a crash is created again.
     ///
     /// This blocks while the whole file is read and verified, a few milliseconds for each MiB, and
     /// for up to half a second if the file is in use, since its process may be about to end. A
