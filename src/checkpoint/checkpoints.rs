@@ -3,20 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::Poll;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use tokio::runtime::Handle;
 use tokio::time::{Duration, timeout, timeout_at};
 
-use crate::checkpoint::active_saver::GRACE;
+use crate::checkpoint::consumer::Consumer;
 use crate::checkpoint::deadline::deadline_in;
 use crate::checkpoint::options::CheckpointOptions;
-use crate::checkpoint::save_task::SaveTask;
+use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::shard_state::ShardState;
-use crate::checkpoint::shards::CheckpointedShard;
 use crate::checkpoint::shared::Shared;
 use crate::checkpoint::status::CheckpointStatus;
 use crate::checkpoint::store::{CheckpointStore, StoreError};
@@ -24,7 +22,6 @@ use crate::checkpoint::value::Checkpoint;
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::{Progress, StartPosition};
 use crate::shard::stream_id::StreamId;
-use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::runtime::Timer;
 
 /// The checkpoints of one stream, and the store that keeps them.
@@ -45,8 +42,7 @@ use crate::util::runtime::Timer;
 /// overwrite each other's checkpoints.
 #[derive(Clone)]
 pub struct Checkpoints {
-    shared: Arc<Shared>,
-    saver: Arc<Mutex<AbortOnDrop<()>>>,
+    consumer: Consumer,
 }
 
 impl Checkpoints {
@@ -93,56 +89,12 @@ impl Checkpoints {
             }
         };
         tracing::debug!(stream = stream.name(), shards = loaded.len(), "checkpoints loaded");
-        let shared = Arc::new(Shared::new(stream, store, options, loaded));
-        let saver = SaveTask::spawn(&shared);
-        Ok(Self { shared, saver: Arc::new(Mutex::new(saver)) })
-    }
-
-    /// Spawns a save task in this runtime, if the last one ended with its runtime, or its runtime
-    /// is not driven.
-    pub(crate) fn keep_saving(&self) {
-        let shared = &self.shared;
-        if shared.saver.exists() && !shared.saver.is_late() {
-            return;
-        }
-        let mut saver = self.lock_saver();
-        let reason = if !shared.saver.exists() {
-            "was shut down"
-        } else if shared.saver.is_late()
-            && is_elsewhere(&saver)
-            && shared.saver.depose(|| shared.abandon_saves())
-        {
-            "is not driven"
-        } else {
-            return;
-        };
-        tracing::warn!(
-            stream = shared.stream.name(),
-            "the runtime of the save task {reason}; the task moves to this runtime"
-        );
-        *saver = SaveTask::spawn(shared);
-        shared.save_all_now();
-    }
-
-    /// Keeps saving while the calling task waits for the store. If the save task is in another
-    /// runtime, the calling task is woken to check again.
-    pub(crate) fn watch_saving(&self, watch: &mut Timer, cx: &mut Context<'_>) {
-        loop {
-            self.keep_saving();
-            let is_elsewhere = is_elsewhere(&self.lock_saver());
-            if !is_elsewhere || watch.poll(cx, GRACE).is_pending() {
-                return;
-            }
-        }
-    }
-
-    fn lock_saver(&self) -> MutexGuard<'_, AbortOnDrop<()>> {
-        self.saver.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(Self { consumer: Consumer::new(Shared::new(stream, store, options, loaded)) })
     }
 
     #[track_caller]
     pub(crate) fn assert_are_of(&self, stream: &StreamId) {
-        let own = self.shared.stream_known_from(stream);
+        let own = self.shared().stream_known_from(stream);
         let is_same = match (own.arn(), stream.arn()) {
             (Some(a), Some(b)) => a == b,
             _ => own.name() == stream.name(),
@@ -153,20 +105,24 @@ impl Checkpoints {
         );
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn consumer(&self) -> &Consumer {
+        &self.consumer
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.consumer.shared
     }
 
     /// Returns the stream.
     #[must_use]
     pub fn stream(&self) -> &StreamId {
-        &self.shared.stream
+        &self.shared().stream
     }
 
     /// Returns the newest checkpoint of a shard, durable or not. `None` if the shard has none.
     #[must_use]
     pub fn get(&self, shard_id: &str) -> Option<Checkpoint> {
-        self.shared.shards.get(shard_id)?.checkpoint()
+        self.shared().shards.get(shard_id)?.checkpoint()
     }
 
     /// Returns the status of each shard that has a checkpoint or a reader, in the order of their ids.
@@ -209,7 +165,7 @@ impl Checkpoints {
     /// ```
     #[must_use]
     pub fn status(&self) -> Vec<CheckpointStatus> {
-        let readers = self.shared.monitor.status().into_iter();
+        let readers = self.shared().monitor.status().into_iter();
         let mut readers: BTreeMap<_, _> =
             readers.map(|reader| (reader.shard_id.clone(), reader)).collect();
         let status = |shard: Arc<ShardState>| {
@@ -223,14 +179,14 @@ impl Checkpoints {
                 reader: readers.remove(&shard.id),
             }
         };
-        self.shared.shards.all().into_iter().map(status).collect()
+        self.shared().shards.all().into_iter().map(status).collect()
     }
 
     /// Returns the progress of each shard, for
     /// [`ParentsFirst::resume`](crate::lineage::ParentsFirst::resume) in a chain that
     /// [`all_shards`](crate::all_shards()) did not make.
     pub fn progress(&self) -> impl Iterator<Item = (String, Progress)> {
-        let shards = self.shared.shards.all().into_iter();
+        let shards = self.shared().shards.all().into_iter();
         shards.filter_map(|shard| Some((shard.id.clone(), shard.progress()?)))
     }
 
@@ -246,13 +202,13 @@ impl Checkpoints {
     #[track_caller]
     pub fn open(&self, handle: ShardHandle, client: &Client) -> CheckpointedShard {
         self.assert_are_of(handle.stream());
-        CheckpointedShard::new(handle, self, client, false)
+        CheckpointedShard::new(handle, &self.consumer, client, false)
     }
 
     /// Forgets a shard, also in the store. Shards that Kinesis does not list any more are forgotten
     /// without this.
     pub fn forget(&self, shard_id: &str) {
-        self.shared.forget(shard_id);
+        self.shared().forget(shard_id);
     }
 
     /// Saves all records acknowledged so far, and waits until the store has confirmed that, however
@@ -266,13 +222,13 @@ impl Checkpoints {
     ///
     /// Dropping the future loses nothing: the saves continue.
     pub async fn flush(&self) {
-        let shared = &self.shared;
+        let shared = self.shared();
         shared.save_all_now();
         let (slot, mut unsaved) = (shared.flushes.join(), shared.shards.unsaved());
         let mut watch = Timer::default();
         poll_fn(|cx| {
             slot.register(cx.waker());
-            self.watch_saving(&mut watch, cx);
+            self.consumer.watch_saving(&mut watch, cx);
             if unsaved.are_durable() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -308,7 +264,7 @@ impl Checkpoints {
     ///
     /// Dropping the future loses nothing: reading has ended, and the saves continue.
     pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
-        let shared = &self.shared;
+        let shared = self.shared();
         shared.shut_down();
         let deadline = deadline_in(limit);
         let slot = shared.in_flight.join();
@@ -346,13 +302,13 @@ impl Checkpoints {
     pub(crate) fn past_start(&self) -> Vec<String> {
         let is_past =
             |checkpoint| matches!(checkpoint, Some(Checkpoint::After { .. } | Checkpoint::End));
-        let shards = self.shared.shards.all().into_iter();
+        let shards = self.shared().shards.all().into_iter();
         shards.filter(|shard| is_past(shard.checkpoint())).map(|shard| shard.id.clone()).collect()
     }
 
     /// Returns the earliest time at which a shard starts of which no record was processed.
     pub(crate) fn earliest_start(&self) -> Option<DateTime> {
-        let shards = self.shared.shards.all().into_iter();
+        let shards = self.shared().shards.all().into_iter();
         let starts = shards.filter_map(|shard| match shard.checkpoint() {
             Some(Checkpoint::Start(StartPosition::Timestamp(start))) => Some(start),
             _ => None,
@@ -361,17 +317,12 @@ impl Checkpoints {
     }
 }
 
-/// Returns whether the save task is in another runtime than the caller.
-fn is_elsewhere(saver: &AbortOnDrop<()>) -> bool {
-    Handle::try_current().is_ok_and(|here| here.id() != saver.runtime())
-}
-
 impl fmt::Debug for Checkpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Checkpoints")
-            .field("stream", &self.shared.stream.name())
-            .field("in_flight", &self.shared.in_flight.count())
-            .field("options", &self.shared.options)
+            .field("stream", &self.shared().stream.name())
+            .field("in_flight", &self.shared().in_flight.count())
+            .field("options", &self.shared().options)
             .finish_non_exhaustive()
     }
 }

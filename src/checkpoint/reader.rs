@@ -14,13 +14,13 @@ use futures::stream::FusedStream;
 use tokio::time::Duration;
 
 use crate::checkpoint::acker::{ReadSession, UnackedRecord};
-use crate::checkpoint::checkpoints::Checkpoints;
 use crate::checkpoint::children::children_of;
 use crate::checkpoint::claims::Claim;
+use crate::checkpoint::consumer::Consumer;
 use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::resume::Resume;
+use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::shard_state::Incarnation;
-use crate::checkpoint::shards::CheckpointedShard;
 use crate::checkpoint::start_barrier::{AtBarrier, StartBarrier};
 use crate::checkpoint::value::Checkpoint;
 use crate::records::batch::BatchRecords;
@@ -37,7 +37,7 @@ use crate::util::runtime::{LastRuntime, Timer};
 
 /// The reader of one shard with its checkpoint.
 pub struct Reader {
-    checkpoints: Checkpoints,
+    consumer: Consumer,
     claim: Option<Claim>,
     client: Client,
     handle: Option<ShardHandle>,
@@ -50,7 +50,7 @@ pub struct Reader {
     /// How often in a row Kinesis has refused that position.
     refusals: u32,
     state: State,
-    /// The timer of `Checkpoints::watch_saving`.
+    /// The timer of `Consumer::watch_saving`.
     watch: Timer,
     is_paused: bool,
     ended: Option<EndReason>,
@@ -122,21 +122,21 @@ impl Reader {
         let CheckpointedShard {
             claim,
             handle,
-            checkpoints,
+            consumer,
             state,
             incarnation,
             read_from,
             resume,
             ..
         } = shard;
-        let consumer = Arc::clone(checkpoints.shared());
         let reader_state = if claim.is_none() {
             State::InUse
         } else if shard.is_finished {
             // The end may not be durable yet if another reader reached it.
             State::Finishing(Vec::new())
         } else if shard.is_start {
-            let barrier = StartBarrier::applies_to(&read_from).then(|| consumer.starts.join());
+            let barrier =
+                StartBarrier::applies_to(&read_from).then(|| consumer.shared.starts.join());
             State::Starting { barrier }
         } else {
             State::Reading
@@ -144,10 +144,10 @@ impl Reader {
         let pages = ShardReader::new(client, handle.offer(), read_from.clone(), options, permits)
             .estimated(shard.is_estimate)
             .resumed()
-            .monitored(&consumer.monitor);
-        let session = Arc::new(ReadSession::new(consumer, state, incarnation));
+            .monitored(&consumer.shared.monitor);
+        let session = Arc::new(ReadSession::new(Arc::clone(&consumer.shared), state, incarnation));
         Self {
-            checkpoints,
+            consumer,
             claim,
             client: client.clone(),
             handle: Some(handle),
@@ -252,7 +252,7 @@ impl Reader {
         if self.poll_paused(cx) {
             // The request in flight goes on without its permit, and its page is kept.
             self.pages.poll_in_flight(cx);
-            self.checkpoints.watch_saving(&mut self.watch, cx);
+            self.consumer.watch_saving(&mut self.watch, cx);
             return Poll::Pending;
         }
         let next = self.pages.poll_next(cx);
@@ -297,9 +297,9 @@ impl Reader {
 
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
         if matches!(self.state, State::Reading) {
-            self.checkpoints.keep_saving();
+            self.consumer.keep_saving();
         } else {
-            self.checkpoints.watch_saving(&mut self.watch, cx);
+            self.consumer.watch_saving(&mut self.watch, cx);
         }
         let session = Arc::clone(&self.session);
         let ReadSession { shared, state, .. } = &*session;
@@ -425,7 +425,6 @@ impl std::fmt::Debug for Reader {
             .field("shard_id", &self.shard_id())
             .field("lag", &self.lag())
             .field("ended", &self.ended)
-            .field("checkpoints", &self.checkpoints)
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use futures::Stream;
 use crate::checkpoint::acker::UnackedRecord;
 use crate::checkpoint::auto_ack::AutoAck;
 use crate::checkpoint::reader::{Reader, UnackedPage};
-use crate::checkpoint::shards::CheckpointedShard;
+use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::unacked_batch::UnackedBatch;
 use crate::records::all::AllRecords;
 use crate::records::error::ReadError;

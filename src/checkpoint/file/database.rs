@@ -10,10 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redb::backends::FileBackend;
-use redb::{BackendError, Builder, DatabaseError, StorageBackend, StorageError};
+use redb::{BackendError, Builder, DatabaseError, StorageBackend, StorageError, TableDefinition};
 
 use crate::checkpoint::file::error::{Kind, Lost};
 use crate::checkpoint::file::identity::Identity;
+
+/// The text of each checkpoint, by stream and shard.
+pub(crate) const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> =
+    TableDefinition::new("checkpoints");
 
 /// A database that is opened again after an error: redb refuses all calls after the disk has failed
 /// once, even if the disk was full only for a moment.

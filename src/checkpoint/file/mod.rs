@@ -9,19 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt, ready};
-use redb::{ReadableDatabase, TableDefinition, TableError};
+use redb::{ReadableDatabase, TableError};
 use tokio::task::spawn_blocking;
 
 pub use self::error::FileStoreError;
-use crate::checkpoint::file::database::Database;
+use crate::checkpoint::file::database::{CHECKPOINTS, Database};
 use crate::checkpoint::file::error::Kind;
 use crate::checkpoint::file::writer::{Change, Writer};
 use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
-
-/// The text of each checkpoint, by stream and shard.
-const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("checkpoints");
 
 /// A store that keeps the checkpoints of any number of streams in one file, for consumers on one
 /// machine.

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::channel::oneshot;
 use tokio::task::spawn_blocking;
 
-use crate::checkpoint::file::CHECKPOINTS;
-use crate::checkpoint::file::database::Database;
+use crate::checkpoint::file::database::{CHECKPOINTS, Database};
 use crate::checkpoint::file::error::{Kind, Lost};
 use crate::shard::stream_id::StreamId;
 

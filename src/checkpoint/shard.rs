@@ -1,0 +1,128 @@
+//! A shard with its checkpoint.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_sdk_kinesis::Client;
+
+use crate::checkpoint::claims::Claim;
+use crate::checkpoint::consumer::Consumer;
+use crate::checkpoint::resume::Resume;
+use crate::checkpoint::shard_state::{Incarnation, ShardState};
+use crate::checkpoint::value::Checkpoint;
+use crate::records::batches::Batches;
+use crate::records::flatten::Records;
+use crate::shard::handle::ShardHandle;
+use crate::shard::position::{Progress, StartPosition};
+
+/// A shard with its checkpoint, to be read by [`records`](Self::records) or
+/// [`batches`](Self::batches).
+///
+/// [`CheckpointedShards`](super::CheckpointedShards) yields these, and [`Checkpoints::open`](super::Checkpoints::open) makes one of any handle. The
+/// start of a shard without a checkpoint is saved from then on. Dropping this abandons the shard,
+/// whatever [`OnDrop`](crate::OnDrop) says.
+#[must_use = "a shard that is dropped is abandoned, and offered again"]
+pub struct CheckpointedShard {
+    /// `None` if another reader has the shard. Declared before the handle, so that the shard is
+    /// free when it is offered again.
+    pub(crate) claim: Option<Claim>,
+    pub(crate) handle: ShardHandle,
+    pub(crate) consumer: Consumer,
+    pub(crate) state: Arc<ShardState>,
+    pub(crate) incarnation: Incarnation,
+    /// The position that is read from: the record of the checkpoint, or the start.
+    pub(crate) read_from: StartPosition,
+    pub(crate) resume: Resume,
+    /// Whether the checkpoint is the end of the shard.
+    pub(crate) is_finished: bool,
+    /// Whether the start is a time that stands for `Latest`.
+    pub(crate) is_estimate: bool,
+    /// Whether no record was acknowledged yet. The start must be durable before the shard is read.
+    pub(crate) is_start: bool,
+}
+
+impl CheckpointedShard {
+    /// Opens a shard. With `from_latest`, any time at which a shard of this run starts stands for
+    /// `Latest`, in this run or an earlier one.
+    pub(crate) fn new(
+        handle: ShardHandle,
+        consumer: &Consumer,
+        client: &Client,
+        from_latest: bool,
+    ) -> Self {
+        let shared = &consumer.shared;
+        let claim = shared.claims.claim(handle.id());
+        let (state, incarnation, checkpoint) = shared.shards.open(handle.shard());
+        let mut start = match checkpoint.clone().map(Progress::from) {
+            Some(Progress::At(position)) => position,
+            None | Some(Progress::Finished) => handle.start().clone(),
+        };
+        let is_latest = start == StartPosition::Latest;
+        if is_latest {
+            // The time is saved in place of `Latest`, which would skip records if it was requested
+            // later.
+            start = StartPosition::Timestamp(handle.offer().now(client).into());
+        }
+        if claim.is_some() && (checkpoint.is_none() || is_latest) {
+            shared.begin(&state, &incarnation, handle.shard(), start.clone());
+        }
+        let is_estimate = is_latest || from_latest || handle.offer().is_estimate;
+        let position = checkpoint.as_ref().and_then(Checkpoint::position);
+        Self {
+            is_estimate: is_estimate && matches!(start, StartPosition::Timestamp(_)),
+            claim,
+            read_from: position.map_or_else(
+                || start.clone(),
+                |position| StartPosition::At(position.sequence_number().to_owned()),
+            ),
+            handle: handle.starting_at(start).reoffered_on_drop(),
+            consumer: consumer.clone(),
+            state,
+            incarnation,
+            resume: checkpoint.as_ref().map(Resume::from).unwrap_or_default(),
+            is_finished: checkpoint == Some(Checkpoint::End),
+            is_start: !matches!(checkpoint, Some(Checkpoint::After { .. })),
+        }
+    }
+
+    /// Returns the shard's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.handle.id()
+    }
+
+    /// Returns the handle: the shard as Kinesis described it, its stream, its parents, and its
+    /// [`start`](ShardHandle::start), which is that of this shard.
+    pub fn handle(&self) -> &ShardHandle {
+        &self.handle
+    }
+
+    /// Returns where the shard starts: after its checkpoint, or where its first run started.
+    ///
+    /// Instead of [`Latest`](StartPosition::Latest) this is the time, by Kinesis's clock and up to
+    /// a second or so early. Where a checkpoint is within an aggregated record, it is that record.
+    #[must_use]
+    pub fn start(&self) -> &StartPosition {
+        self.handle.start()
+    }
+
+    /// Returns the shard's records from its start to its end, each with an acknowledgement.
+    ///
+    /// The stream ends, and the shard's children open, when all records were acknowledged and the
+    /// store has confirmed the end of the shard.
+    pub fn records(self, client: &Client) -> Records<Self> {
+        Records::new(self, client)
+    }
+
+    /// Returns the shard's records by the page, each page with one acknowledgement: see
+    /// [`UnackedBatch`](super::UnackedBatch). The stream ends as [`records`](Self::records) does.
+    pub fn batches(self, client: &Client) -> Batches<Self> {
+        Batches::new(self, client)
+    }
+}
+
+impl fmt::Debug for CheckpointedShard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckpointedShard").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
