@@ -172,7 +172,7 @@ pub struct UnackedRecord {
 impl UnackedRecord {
     /// Acknowledges the record: it was processed and need not come again.
     ///
-    /// This sends no request and does not wait. The checkpoint is saved later: see
+    /// An acknowledgement sends no request and does not wait. The checkpoint is saved later: see
     /// [`CheckpointOptions`](super::CheckpointOptions).
     pub fn ack(self) -> Record {
         let Self { record, token } = self;

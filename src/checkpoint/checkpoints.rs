@@ -26,11 +26,11 @@ use crate::util::runtime::Timer;
 
 /// The checkpoints of one stream, and the store that keeps them.
 ///
-/// They are loaded once at the start, given to
+/// Checkpoints are loaded once at the start, given to
 /// [`AllShards::checkpoints`](crate::AllShards::checkpoints), and [shut down](Self::shutdown) at
 /// the end. Clones share the same checkpoints.
 ///
-/// A task saves what is acknowledged while a clone lives, or a stream made with one. The task is
+/// A task saves the acknowledgements while a clone lives, or a stream made with one. The task is
 /// aborted with the last of them, and records whose acknowledgement was not saved come again. It
 /// runs in the runtime in which the checkpoints were loaded. If that runtime is shut down or makes
 /// no progress for 5 s, the task moves to the runtime in which the checkpoints are used, with a
@@ -125,10 +125,12 @@ impl Checkpoints {
         self.shared().shards.get(shard_id)?.checkpoint()
     }
 
-    /// Returns the status of each shard that has a checkpoint or a reader, in the order of their ids.
+    /// Returns the status of each shard that has a checkpoint or a reader, in the order of their
+    /// ids.
     ///
-    /// It can be called at any time and from any thread, also while nothing polls the pipeline, for
-    /// health checks and alarms. A shard whose end is stored stays until Kinesis does not list it.
+    /// The status is available at any time and from any thread, also while nothing polls the
+    /// pipeline, for health checks and alarms. A shard whose end is stored stays until Kinesis does
+    /// not list it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -242,7 +244,8 @@ impl Checkpoints {
     /// until every delivered record is acknowledged or dropped, and until the store has confirmed
     /// all checkpoints. The pipeline must be polled meanwhile, so call this from another task.
     ///
-    /// At the limit, the [`ShutdownReport`] says what is left. It comes again in the next run.
+    /// The [`ShutdownReport`] says which records are left at the limit. They come again in the next
+    /// run.
     ///
     /// The shards of a stream that is not polled any more are released too, so that new
     /// `Checkpoints` in this process can read them.

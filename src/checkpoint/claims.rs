@@ -16,11 +16,11 @@ pub(crate) struct Claims {
 /// The shards of one stream that are being read with one store.
 #[derive(Debug, Default)]
 struct Table {
-    /// By shard, its current claim.
+    /// The current claim of each shard.
     current: HashMap<String, ClaimId>,
     claims: u64,
     holders: u64,
-    /// The holders that claim no more shards.
+    /// The holders that may not claim a shard again.
     released: HashSet<u64>,
 }
 
@@ -95,7 +95,7 @@ impl Claims {
         lock(&self.table).current.remove(shard);
     }
 
-    /// Releases all claims of this holder, which claims no more shards.
+    /// Releases all claims of this holder, which may not claim a shard again.
     pub(crate) fn release_all(&self) {
         let mut table = lock(&self.table);
         table.released.insert(self.holder);

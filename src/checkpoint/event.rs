@@ -19,7 +19,7 @@ pub struct CheckpointEvent<'a> {
     pub kind: CheckpointEventKind<'a>,
 }
 
-/// What happened to a shard's checkpoint.
+/// The kind of a [`CheckpointEvent`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CheckpointEventKind<'a> {
@@ -46,13 +46,13 @@ pub enum CheckpointEventKind<'a> {
     /// longer than [`store_outage_limit`](super::CheckpointOptions::store_outage_limit).
     #[non_exhaustive]
     Paused {
-        /// For how long a save has been overdue.
+        /// The time for which a save has been overdue.
         since: Duration,
     },
     /// The records after the checkpoint and before `first` may have expired unread. The shard is
     /// read from the oldest record that Kinesis still holds, if there is one.
     ///
-    /// This is reported when the record of the checkpoint does not come again, and when Kinesis
+    /// A gap is reported when the record of the checkpoint does not come again, and when Kinesis
     /// stops listing a shard that was not read to its end. In the first case there may have been no
     /// records in the gap. Without an acknowledged record, only the second case is noticed.
     #[non_exhaustive]

@@ -106,7 +106,8 @@ impl CheckpointOptions {
     }
 
     /// Calls `on_event` with each [`CheckpointEvent`], for metrics and alarms. A second call adds a
-    /// listener. `on_event` should return quickly. A panic in it is logged, and has no other effect.
+    /// listener. `on_event` should return quickly. A panic in it is logged, and has no other
+    /// effect.
     ///
     /// # Default
     ///

@@ -11,7 +11,7 @@ use crate::records::record::Record;
 
 /// The checkpoint that a shard is resumed from.
 ///
-/// As with the Kinesis Client Library, the shard is read from the very record of its checkpoint,
+/// The shard is read from the very record of its checkpoint, as by the Kinesis Client Library,
 /// and the acknowledged records are skipped: that record, or its user records up to the
 /// acknowledged one. If that record does not come, it has expired, and records after it may have
 /// expired too.

@@ -1,4 +1,4 @@
-//! Which shard is to be saved when.
+//! The shards that wait for a save, and until when.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ pub(crate) struct SaveQueue(Mutex<Queue>);
 #[derive(Debug, Default)]
 struct Queue {
     now: VecDeque<Arc<ShardState>>,
-    /// By time, and in the order in which they were queued.
+    /// The shards by time, and then in the order in which they were queued.
     later: BTreeMap<(Instant, u64), Arc<ShardState>>,
     queued: u64,
 }

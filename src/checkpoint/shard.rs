@@ -18,9 +18,10 @@ use crate::shard::position::{Progress, StartPosition};
 /// A shard with its checkpoint, to be read by [`records`](Self::records) or
 /// [`batches`](Self::batches).
 ///
-/// [`CheckpointedShards`](super::CheckpointedShards) yields these, and [`Checkpoints::open`](super::Checkpoints::open) makes one of any handle. The
-/// start of a shard without a checkpoint is saved from then on. Dropping this abandons the shard,
-/// whatever [`OnDrop`](crate::OnDrop) says.
+/// [`CheckpointedShards`](super::CheckpointedShards) yields these, and
+/// [`Checkpoints::open`](super::Checkpoints::open) makes one of any handle. The start of a shard
+/// without a checkpoint is saved from then on. Dropping this abandons the shard, whatever
+/// [`OnDrop`](crate::OnDrop) says.
 #[must_use = "a shard that is dropped is abandoned, and offered again"]
 pub struct CheckpointedShard {
     /// `None` if another reader has the shard. Declared before the handle, so that the shard is

@@ -92,7 +92,7 @@ impl Incarnation {
     }
 }
 
-/// How soon a shard is to be saved.
+/// How soon a shard should be saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Urgency {
     /// No save is due, or none that the save task does not know of.

@@ -245,7 +245,7 @@ mod tests {
         assert!(shared.starts.is_open());
     }
 
-    /// As when a save of the first ends late, or a shard is forgotten twice.
+    /// A save of the first shard ends late, or the shard is forgotten twice.
     #[test]
     fn a_forgotten_shard_does_not_remove_another_of_its_id() {
         let shared = shared();

@@ -189,8 +189,8 @@ pub struct Save<'a> {
     pub shard: &'a Shard,
     /// The checkpoint.
     pub checkpoint: &'a Checkpoint,
-    /// With [`Checkpoint::End`], the children of the shard that Kinesis named at its end or lists,
-    /// if any. Empty with other checkpoints.
+    /// The children of the shard that Kinesis named at its end or lists. Empty unless the
+    /// checkpoint is [`Checkpoint::End`].
     pub children: &'a [ChildShard],
 }
 

@@ -102,7 +102,7 @@ impl UnackedBatch {
     /// Acknowledges all records of the page, and returns them: they were processed and need not
     /// come again.
     ///
-    /// This sends no request and does not wait. The checkpoint is saved later: see
+    /// An acknowledgement sends no request and does not wait. The checkpoint is saved later: see
     /// [`CheckpointOptions`](super::CheckpointOptions).
     #[expect(clippy::must_use_candidate, reason = "a consumer is often done with the records")]
     pub fn ack(self) -> Vec<Record> {

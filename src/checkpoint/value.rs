@@ -33,7 +33,7 @@ use crate::shard::position::{Progress, StartPosition};
 pub enum Checkpoint {
     /// No record was acknowledged yet. The shard is read from this position.
     Start(StartPosition),
-    /// This record and all records before it were acknowledged.
+    /// The record with this position and all records before it were acknowledged.
     After {
         /// The sequence number of the record.
         sequence_number: String,

@@ -99,7 +99,7 @@ pub struct DynamoDbStore {
     /// A random text by which this store and its clones know their writes.
     writer: Arc<str>,
     failover: Duration,
-    /// By shard, its row as it was seen last.
+    /// The row of each shard, as it was seen last.
     rows: Arc<Mutex<HashMap<String, RowCache>>>,
 }
 

@@ -72,8 +72,8 @@ impl FileStore {
     /// Opens the file, or creates it. Its folder must exist. A file whose creation was interrupted
     /// by a crash is created again.
     ///
-    /// This blocks while the whole file is read and verified, a few milliseconds for each MiB, and
-    /// for up to half a second if the file is in use, since its process may be about to end. A
+    /// The call blocks while the whole file is read and verified, a few milliseconds for each MiB,
+    /// and for up to half a second if the file is in use, since its process may be about to end. A
     /// store that was given to [`Checkpoints`](crate::Checkpoints) is closed when their save task
     /// has ended, shortly after their last clone is dropped.
     ///
