@@ -6,7 +6,7 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::list_shards::ListShardsError;
 
 use crate::shard::stream_id::StreamId;
-use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, reason};
+use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, is_misconfigured, reason};
 
 /// Why the shards of a stream could not be listed.
 ///
@@ -118,8 +118,8 @@ impl ListError {
     /// status of 5xx, a timeout, a broken connection, an unreadable response, or for credentials
     /// that have expired.
     ///
-    /// The result is false for a mistyped name, a missing permission, or a request that Kinesis
-    /// calls invalid. The stream of shards retries these too, but a person should look.
+    /// The result is false for a mistyped name, a missing permission, a client without a region or
+    /// a credentials provider, or a request that Kinesis calls invalid. The stream of shards retries these too, but a person should look.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -127,7 +127,10 @@ impl ListError {
             Self::AccessDenied { code, .. } => EXPIRED.contains(&code.as_str()),
             Self::ListShards { code, source, .. } => match code.as_deref() {
                 Some(code) if PERMANENT.contains(&code) => false,
-                _ => !matches!(**source, SdkError::ConstructionFailure(_)),
+                _ => {
+                    !matches!(**source, SdkError::ConstructionFailure(_))
+                        && !is_misconfigured(source)
+                }
             },
             Self::MalformedList { .. } => true,
         }

@@ -9,7 +9,9 @@ use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 
 use crate::listing::error::ListError;
 use crate::shard::stream_id::StreamId;
-use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, is_before_connection, reason};
+use crate::util::sdk_error::{
+    DENIED, EXPIRED, PERMANENT, is_before_connection, is_misconfigured, reason,
+};
 
 /// Why a stream of records has no record for you: a listing of the shards failed, or a shard cannot
 /// be read.
@@ -273,8 +275,11 @@ const KMS: [&str; 5] = [
     "KMSOptInRequired",
 ];
 
-fn is_retryable<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    if matches!(error, SdkError::ConstructionFailure(_)) {
+fn is_retryable<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    if matches!(error, SdkError::ConstructionFailure(_)) || is_misconfigured(error) {
         return false;
     }
     let is_permanent =

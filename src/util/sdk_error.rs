@@ -42,8 +42,7 @@ where
             _ => code.to_owned(),
         };
     }
-    let chain = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
-    let chain: Vec<String> = chain.map(ToString::to_string).collect();
+    let chain = texts(error);
     let root = clause(chain.last().map_or("", String::as_str));
     if let Some(response) = error.raw_response() {
         let status = response.status().as_u16();
@@ -57,18 +56,42 @@ where
     if !is_before_connection(error) {
         return root;
     }
-    // The types of these errors are private, or in crates that this one does not depend on.
-    if chain.iter().any(|text| text.contains("no identity resolver")) {
+    if chain.iter().any(|text| text.contains(NO_PROVIDER)) {
         return "the client has no credentials provider; aws_config brings the usual ones"
             .to_owned();
     }
+    if chain.iter().any(|text| text.contains(NO_REGION)) {
+        return "the client has no region; set AWS_REGION or the region of its configuration"
+            .to_owned();
+    }
     if chain.iter().any(|text| text.to_lowercase().contains("credential")) {
+        // The rest lists the providers that were tried, in some 400 characters.
+        let root = root.split(". ").next().unwrap_or_default();
         return format!(
             "the client got no credentials: {root}; AWS's tools and SDKs take them from the \
              environment, ~/.aws, or the role of the machine"
         );
     }
     root
+}
+
+// The types of these errors are private, or in crates that this one does not depend on.
+const NO_PROVIDER: &str = "no identity resolver";
+const NO_REGION: &str = "Missing Region";
+
+/// Returns whether the client's configuration lacks what every request needs.
+pub(crate) fn is_misconfigured<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: Error + 'static,
+{
+    is_before_connection(error)
+        && texts(error).iter().any(|text| text.contains(NO_PROVIDER) || text.contains(NO_REGION))
+}
+
+/// Returns the texts of an error and its causes.
+fn texts(error: &(dyn Error + 'static)) -> Vec<String> {
+    let chain = std::iter::successors(Some(error), |error| (*error).source());
+    chain.map(ToString::to_string).collect()
 }
 
 /// Returns whether a request failed before any connection was used: the client could not resolve an

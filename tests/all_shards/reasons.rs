@@ -7,7 +7,7 @@ use aws_credential_types::provider::future;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::config::{
-    BehaviorVersion, Config, ProvideCredentials, Region, StalledStreamProtectionConfig,
+    BehaviorVersion, Config, Credentials, ProvideCredentials, Region, StalledStreamProtectionConfig,
 };
 
 async fn error(client: &Client) -> ListError {
@@ -46,16 +46,50 @@ async fn missing_credentials_are_named() {
         .region(Region::from_static("us-east-1"))
         .http_client(fake.http_client())
         .build();
-    assert_says(
-        &error(&Client::from_conf(none)).await,
-        &["the client has no credentials provider"],
-    );
+    let error_without = error(&Client::from_conf(none)).await;
+    assert_says(&error_without, &["the client has no credentials provider"]);
+    assert!(!error_without.is_retryable());
     let empty = fake.config().credentials_provider(NoCredentials).build();
     assert_says(
         &error(&Client::from_conf(empty)).await,
         &["the vault is sealed", "the client got no credentials"],
     );
     assert_eq!(fake.requests().len(), 0);
+}
+
+/// The default chain lists what each of its providers says.
+#[tokio::test(start_paused = true)]
+async fn the_list_of_credentials_providers_is_left_out() {
+    #[derive(Debug)]
+    struct Chain;
+    impl ProvideCredentials for Chain {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let text =
+                "no credentials found in chain. Attempted: Environment: not set Profile: not set";
+            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded(text)))
+        }
+    }
+    let fake = FakeKinesis::new();
+    let client = Client::from_conf(fake.config().credentials_provider(Chain).build());
+    let error = error(&client).await;
+    assert_says(&error, &["the client got no credentials: no credentials found in chain;"]);
+    assert!(error.is_retryable() && !error.to_string().contains("Attempted"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_region_is_named_and_no_retry_mends_it() {
+    let credentials = Credentials::new("x", "x", None, None, "test");
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(credentials);
+    let client = Client::from_conf(config.build());
+    let error = error(&client).await;
+    assert_says(&error, &["the client has no region", "AWS_REGION"]);
+    assert!(!error.is_retryable());
+    assert!(all_shards(&client, "orders").ready().await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
