@@ -259,3 +259,18 @@ async fn a_table_of_a_stream_with_an_arn_is_refused_to_its_namesakes() {
         }
     }
 }
+
+/// Clones of a store write with one mark, so the table does not show the second consumer.
+#[tokio::test(start_paused = true)]
+async fn a_second_reader_of_a_shard_is_refused_over_a_clone_of_the_store() {
+    let world = World::new(1);
+    world.orders.put("key", "0");
+    let store = world.store();
+    let first = Checkpoints::load(store.clone(), "orders").await.unwrap();
+    let second = Checkpoints::load(store, "orders").await.unwrap();
+    let mut records = world.records(&first);
+    next(&mut records).await.ack();
+    let refused = timeout(Duration::from_hours(1), world.records(&second).next()).await;
+    let error = refused.expect("an item").expect("not the end").expect_err("it is in use");
+    assert!(error.is_in_use(), "{error}");
+}

@@ -331,4 +331,8 @@ impl CheckpointStore for DynamoDbStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         async move { Ok(self.remove(stream, shard_id).await?) }.boxed()
     }
+
+    fn identity(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.rows).addr())
+    }
 }
