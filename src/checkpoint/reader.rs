@@ -30,7 +30,7 @@ use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::read_shard::sealed::Read;
 use crate::records::record::Record;
-use crate::records::shard_reader::{Next, ShardReader};
+use crate::records::shard_reader::{ShardReader, Step};
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::StartPosition;
 use crate::util::runtime::{LastRuntime, Timer};
@@ -142,7 +142,7 @@ impl Reader {
             State::Reading
         };
         let pages = ShardReader::new(client, handle.offer(), read_from.clone(), options, permits)
-            .estimated(shard.is_estimate)
+            .estimated_start(shard.is_estimate)
             .resumed()
             .monitored(&consumer.shared.monitor);
         let session = Arc::new(ReadSession::new(Arc::clone(&consumer.shared), state, incarnation));
@@ -167,7 +167,7 @@ impl Reader {
         let Some(handle) = self.handle.take() else { return };
         self.session.end();
         self.claim = None;
-        self.pages.options().tell_end(&handle, &end);
+        self.pages.options().emit_end(&handle, &end);
         match &end {
             EndReason::EndOfShard { children } => handle.complete_with(children.clone()),
             EndReason::Expired => handle.expire(),
@@ -201,7 +201,7 @@ impl Reader {
     /// first, since one response may be wrong.
     fn position_refused(&mut self, error: ReadError) {
         let Some(handle) = &self.handle else { return };
-        if self.pages.is_answered() {
+        if self.pages.has_received_page() {
             self.refusals = 0;
         }
         self.refusals += 1;
@@ -218,7 +218,7 @@ impl Reader {
             ?wait,
             "Kinesis refused the position of the checkpoint; retrying"
         );
-        self.pages.options().tell_retry(handle, &error, self.refusals, wait);
+        self.pages.options().emit_retry(handle, &error, self.refusals, wait);
         self.state = State::RetryingPosition(Timer::default());
     }
 
@@ -239,7 +239,7 @@ impl Reader {
         let ReadSession { shared, state, .. } = &*self.session;
         let (shared, state) = (Arc::clone(shared), Arc::clone(state));
         self.read_from = StartPosition::TrimHorizon;
-        self.pages = self.pages.begun_again(self.read_from.clone());
+        self.pages = self.pages.restarted_at(self.read_from.clone());
         self.resume = Arc::default();
         self.session = Arc::new(ReadSession::new(shared, state, incarnation));
         self.state = State::Reading;
@@ -262,7 +262,7 @@ impl Reader {
             shared.schedule(state, state.start_earlier(incarnation, start));
         }
         match ready!(next) {
-            Next::Batch(batch) => {
+            Step::Batch(batch) => {
                 self.session.receive_page();
                 return Poll::Ready(Some(Ok(UnackedPage {
                     lag: batch.lag(),
@@ -272,13 +272,13 @@ impl Reader {
                     resume: Arc::clone(&self.resume),
                 })));
             }
-            Next::End(children) => {
+            Step::End(children) => {
                 self.resume.end(&self.session);
                 self.state = State::Draining(Last::End(children));
             }
             // If the shard has expired, it will be forgotten, and the gap is reported then.
-            Next::Expired => self.state = State::Draining(Last::Expired),
-            Next::Replaced => {
+            Step::Expired => self.state = State::Draining(Last::Expired),
+            Step::Replaced => {
                 let ReadSession { shared, state, .. } = &*self.session;
                 if let Some(lost @ Checkpoint::After { .. }) = state.checkpoint() {
                     shared.report_gap(&state.id, &lost, None);
@@ -286,8 +286,8 @@ impl Reader {
                 self.resume = Arc::default();
                 self.state = State::StartingOver(None);
             }
-            Next::Failed(error) if self.resume.is_refused(&error) => self.position_refused(error),
-            Next::Failed(error) => {
+            Step::Failed(error) if self.resume.is_refused(&error) => self.position_refused(error),
+            Step::Failed(error) => {
                 self.end(EndReason::Failed);
                 return Poll::Ready(Some(Err(error)));
             }
@@ -329,7 +329,7 @@ impl Reader {
                 State::Reading => return self.poll_reading(cx),
                 State::RetryingPosition(timer) => {
                     ready!(timer.poll(cx, REFUSAL_RETRY_DELAY));
-                    self.pages = self.pages.begun_again(self.read_from.clone());
+                    self.pages = self.pages.restarted_at(self.read_from.clone());
                     self.state = State::Reading;
                 }
                 State::StartingOver(_) => {
@@ -382,7 +382,7 @@ impl Reader {
 
 impl Read for Reader {
     fn set_options(&mut self, options: Arc<ReadOptions>) {
-        assert!(!self.pages.is_begun(), "set the options before the first poll");
+        assert!(!self.pages.was_polled(), "set the options before the first poll");
         self.pages.set_options(options);
     }
 

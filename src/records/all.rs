@@ -1,4 +1,4 @@
-//! All shards of a stream of shards, read side by side.
+//! The streams of the records and pages of all shards.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::{Open, Read};
 use crate::records::reader_set::ReaderSet;
 
-/// Reads the shards of any stream of [`ShardHandle`](crate::ShardHandle)s.
+/// An extension trait that reads the shards of any stream of shards, such as
+/// [`AllShards`](crate::AllShards).
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -34,29 +35,28 @@ use crate::records::reader_set::ReaderSet;
 /// let mut records = all_shards(&client, "orders").records(&client);
 /// # let mut records = records.take(2);
 /// while let Some(record) = records.try_next().await? {
-///     println!("{} {:?} {} bytes", record.shard_id(), record.partition_key(), record.data().len());
+///     println!("{} {:?}", record.shard_id(), record.partition_key());
 /// }
 /// # Ok(())
 /// # }
 /// ```
 pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
-    /// All records of all shards, one by one.
+    /// Returns a stream of the records of all shards.
     ///
-    /// The shards are read side by side, each from its [`start`](crate::ShardHandle::start). Records of
-    /// one partition key come in the order in which they were written, also across splits and
-    /// merges: a child opens when the last record of its parents was taken. Between shards there is
-    /// no order: those with records in hand take permits, see [`max_run`](AllRecords::max_run).
+    /// The shards are read concurrently, each from its [`start`](crate::ShardHandle::start). The
+    /// records of one partition key arrive in the order in which they were written, also across
+    /// splits and merges: a child opens when the last record of its parents was taken. Records of
+    /// different shards have no order; see [`max_run`](AllRecords::max_run) for how they alternate.
     ///
-    /// The stream ends when the stream of shards has ended and every shard in hand is read to its
-    /// end.
+    /// The stream ends when the stream of shards has ended and every open shard is read to its end.
     ///
-    /// It works only while it is polled: a consumer that takes long for a record keeps all shards
-    /// waiting, and loses nothing. See [`ReadOptions::spawn_on`] for reading on meanwhile.
+    /// The stream works only while it is polled: a slow consumer delays all shards, and loses
+    /// nothing. [`ReadOptions::spawn_on`] reads ahead in the meantime.
     ///
     /// # Errors
     ///
-    /// A shard that cannot be read is one `Err`, and is handed back to the stream of shards; the
-    /// others go on. See [`ShardHandle::records`](crate::ShardHandle::records).
+    /// A shard that cannot be read yields one `Err`, and is abandoned. The other shards continue.
+    /// See [`ShardHandle::records`](crate::ShardHandle::records).
     ///
     /// # Panics
     ///
@@ -65,11 +65,11 @@ pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
         AllRecords { records: MergeRecords::new(Readers::new(self, client)) }
     }
 
-    /// All records of all shards, a page of one shard at a time. The shards take permits.
+    /// Returns a stream of the pages of all shards, without empty ones.
     ///
     /// # Errors
     ///
-    /// As of [`records`](Self::records).
+    /// The same as those of [`records`](Self::records).
     ///
     /// # Panics
     ///
@@ -112,11 +112,12 @@ impl<S: Stream<Item: ReadShard>> Readers<S> {
         self.reader_set.is_terminated()
     }
 
-    /// Yields the next page, and sets its reader aside until it is [resumed](Self::resume).
+    /// Yields the next page or error, and sets its reader aside until it is
+    /// [resumed](Self::resume).
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Next<S::Item>>> {
+    ) -> Poll<Option<ReaderItem<S::Item>>> {
         let this = self.project();
         let (client, options) = (this.client, this.options);
         this.reader_set
@@ -128,8 +129,9 @@ impl<S: Stream<Item: ReadShard>> Readers<S> {
     }
 }
 
-/// A page or an error, and the reader that it came from.
-pub(crate) type Next<H> = (Result<<H as Open>::Page, <H as Open>::Error>, <H as Open>::Reader);
+/// A page or an error, and its reader.
+pub(crate) type ReaderItem<H> =
+    (Result<<H as Open>::Page, <H as Open>::Error>, <H as Open>::Reader);
 
 fn lags<'a, R: Read + 'a>(
     readers: impl Iterator<Item = &'a R>,
@@ -137,11 +139,11 @@ fn lags<'a, R: Read + 'a>(
     readers.filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
 }
 
-/// All records of a stream of shards, by the page: see [`ShardStreamExt::batches`].
+/// A stream of the pages of all shards: see [`ShardStreamExt::batches`].
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing. Dropping the stream abandons the handles that are being read.
+/// Dropping `next()` loses nothing. Dropping the stream abandons the shards that are being read.
 #[must_use = "streams do nothing unless polled"]
 #[pin_project]
 pub struct AllBatches<S: Stream<Item: ReadShard>> {
@@ -150,25 +152,24 @@ pub struct AllBatches<S: Stream<Item: ReadShard>> {
 }
 
 impl<S: Stream<Item: ReadShard>> AllBatches<S> {
-    /// Reads with these options. They hold for the shards that open from now on.
+    /// Sets the options of the shards that open from now on.
     pub fn with_options(self, options: ReadOptions) -> Self {
         Self { readers: self.readers.with_options(options) }
     }
 
-    /// Bounds the requests in flight: at most `reads` shards ask for an iterator, or are read, at
-    /// once.
+    /// Limits the number of shards with a request in flight to `reads`.
     ///
-    /// All shards stay open and take permits: a shard whose next read is due waits for its turn, in
-    /// the order in which the reads fell due, and each shard that waits is read before any is read
-    /// twice. A shard takes no turn while it rests at its tip, pauses after a failure, or has
-    /// records that nobody has taken yet. A shard that starts at `Latest` and waits for its turn
-    /// skips nothing: it is read from the time at which it was offered.
+    /// All shards stay open. A shard whose next read is due waits for a permit, in the order in
+    /// which the reads fell due, and each waiting shard is read before another is read twice. A
+    /// shard needs no permit while it pauses at its tip or after a failure, or while its page is
+    /// not taken. A shard that starts at `Latest` and waits for a permit skips nothing: it is read
+    /// from the time at which it was offered.
     ///
-    /// It bounds requests, not memory: each shard may hold one page, and one more with
+    /// The limit does not bound memory: each shard may hold one page, or two with
     /// [`spawn_on`](ReadOptions::spawn_on). See [`max_records`](ReadOptions::max_records) for the
     /// size of a page.
     ///
-    /// It holds for the shards that open from now on: set it before the first poll.
+    /// The limit applies to the shards that open from now on: set it before the first poll.
     ///
     /// # Default
     ///
@@ -182,7 +183,7 @@ impl<S: Stream<Item: ReadShard>> AllBatches<S> {
         Self { readers: self.readers.max_concurrent_reads(reads) }
     }
 
-    /// Each shard that is being read, or waits for its turn, and its [lag](super::Batches::lag).
+    /// Returns the id and the [lag](super::Batches::lag) of each open shard.
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         lags(self.readers.readers())
     }
@@ -200,7 +201,7 @@ impl<S: Stream<Item: ReadShard>> Stream for AllBatches<S> {
             readers.as_mut().resume(reader);
             match page.map(<S::Item as Open>::batch) {
                 Ok(Some(batch)) => return Poll::Ready(Some(Ok(batch))),
-                // No record of the page is left.
+                // The page is empty: its records were filtered out.
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
@@ -220,11 +221,11 @@ impl<S: Stream<Item: ReadShard>> std::fmt::Debug for AllBatches<S> {
     }
 }
 
-/// All records of a stream of shards, one by one: see [`ShardStreamExt::records`].
+/// A stream of the records of all shards: see [`ShardStreamExt::records`].
 ///
 /// # Cancel safety
 ///
-/// Dropping `next()` loses nothing. Dropping the stream abandons the handles that are being read.
+/// Dropping `next()` loses nothing. Dropping the stream abandons the shards that are being read.
 #[must_use = "streams do nothing unless polled"]
 #[pin_project]
 pub struct AllRecords<S: Stream<Item: ReadShard>> {
@@ -233,12 +234,13 @@ pub struct AllRecords<S: Stream<Item: ReadShard>> {
 }
 
 impl<S: Stream<Item: ReadShard>> AllRecords<S> {
-    /// Reads with these options. They hold for the shards that open from now on.
+    /// Sets the options of the shards that open from now on.
     pub fn with_options(self, options: ReadOptions) -> Self {
         self.map(|readers| readers.with_options(options))
     }
 
-    /// Bounds the requests in flight: see [`AllBatches::max_concurrent_reads`].
+    /// Limits the number of shards with a request in flight to `reads`: see
+    /// [`AllBatches::max_concurrent_reads`].
     ///
     /// # Default
     ///
@@ -252,13 +254,13 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
         self.map(|readers| readers.max_concurrent_reads(reads))
     }
 
-    /// Delivers up to `records` records of one shard in a row while another shard has records too,
-    /// or as many as the consumer takes within 5 ms.
+    /// Sets the maximum number of records of one shard in a row while another shard has records
+    /// too. A run lasts at least 5 ms, however many records the consumer takes in that time.
     ///
-    /// So a shard with a large page, or one that is far behind, does not delay the others. Each user
-    /// record of an aggregated record counts.
+    /// Runs keep a shard with a large page, or one that is far behind, from delaying the others.
+    /// Each user record of an aggregated record counts.
     ///
-    /// While shards take turns, the page of each is in memory: see
+    /// While shards alternate, one page of each is in memory: see
     /// [`max_records`](ReadOptions::max_records) for its size. With 10,000, pages are delivered
     /// whole.
     ///
@@ -274,7 +276,7 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
         Self { records: self.records.max_run(records) }
     }
 
-    /// Each shard that is being read, or waits for its turn, and its [lag](super::Batches::lag).
+    /// Returns the id and the [lag](super::Batches::lag) of each open shard.
     pub fn lags(&self) -> impl Iterator<Item = (&str, Option<Duration>)> {
         lags(self.records.readers())
     }

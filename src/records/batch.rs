@@ -13,7 +13,7 @@ use crate::records::record::Record;
 use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 
-/// The records of one shard that one read gave: at least one, in the order of the shard.
+/// A page of at least one record of one shard, in order.
 pub struct Batch {
     pub(crate) records: Vec<types::Record>,
     pub(crate) offer: Arc<Offer>,
@@ -25,38 +25,38 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The id of the shard.
+    /// Returns the id of the shard.
     #[must_use]
     pub fn shard_id(&self) -> &str {
         self.offer.shard.shard_id()
     }
 
-    /// The stream, as it was named to [`all_shards`](crate::all_shards).
+    /// Returns the stream, as passed to [`all_shards`](crate::all_shards).
     #[must_use]
     pub fn stream(&self) -> &StreamId {
         self.offer.stream()
     }
 
-    /// `MillisBehindLatest`: how far the end of this batch is behind the tip of the shard; zero if
-    /// nothing followed it then. `None` if the server did not tell.
+    /// Returns `MillisBehindLatest`: how far the end of this batch was behind the tip of the shard,
+    /// or zero if no record followed. Returns `None` if the server does not report it.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         self.lag
     }
 
-    /// When the answer came, by the client's clock.
+    /// Returns the time at which the response arrived, by the client's clock.
     #[must_use]
     pub fn received_at(&self) -> SystemTime {
         self.received_at
     }
 
-    /// The records, as the SDK gave them: what is aggregated is one.
+    /// Returns the records of the SDK. An aggregated record is one of them.
     #[must_use]
     pub fn as_sdk(&self) -> &[types::Record] {
         &self.records
     }
 
-    /// The records, as the SDK gave them: what is aggregated is one.
+    /// Returns the records of the SDK. An aggregated record is one of them.
     #[must_use]
     pub fn into_sdk(self) -> Vec<types::Record> {
         self.records
@@ -91,7 +91,7 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// The records of a [`Batch`], one by one.
+/// An iterator over the records of a [`Batch`].
 pub struct BatchRecords {
     records: std::vec::IntoIter<types::Record>,
     offer: Arc<Offer>,
@@ -99,7 +99,7 @@ pub struct BatchRecords {
     progress: Option<PageProgress>,
     #[cfg(feature = "kpl")]
     deaggregation: Deaggregation,
-    /// Of the aggregated record that was met last.
+    /// The user records that are left of an aggregated record.
     #[cfg(feature = "kpl")]
     user_records: Option<Box<UserRecords>>,
 }
@@ -113,7 +113,7 @@ impl BatchRecords {
     }
 
     #[inline]
-    fn as_it_is(&self, record: types::Record) -> Record {
+    fn whole_record(&self, record: types::Record) -> Record {
         Record {
             sdk: record,
             offer: Arc::clone(&self.offer),
@@ -131,7 +131,7 @@ impl BatchRecords {
             self.user_records = None;
             match self.deaggregation.user_records(self.records.next()?, &self.offer) {
                 Ok(user_records) => self.user_records = Some(Box::new(user_records)),
-                Err(record) => return Some(self.as_it_is(record)),
+                Err(record) => return Some(self.whole_record(record)),
             }
         }
     }
@@ -140,7 +140,7 @@ impl BatchRecords {
 impl Iterator for BatchRecords {
     type Item = Record;
 
-    // There is one call for each record, and the caller is another crate.
+    // Each record is one call, from another crate.
     #[inline]
     fn next(&mut self) -> Option<Record> {
         #[cfg(feature = "kpl")]
@@ -148,17 +148,17 @@ impl Iterator for BatchRecords {
             return self.next_deaggregated().inspect(|record| self.note(record));
         }
         let record = self.records.next()?;
-        let record = self.as_it_is(record);
+        let record = self.whole_record(record);
         self.note(&record);
         Some(record)
     }
 
-    /// An aggregated record may come out as none, or as many.
+    /// Counts no aggregated record, since any number of its user records may be yielded.
     fn size_hint(&self) -> (usize, Option<usize>) {
         #[cfg(feature = "kpl")]
         if self.deaggregation != Deaggregation::Off {
             let user_records = self.user_records.as_ref().filter(|records| records.is_exact());
-            return (user_records.map_or(0, |records| records.left()), None);
+            return (user_records.map_or(0, |records| records.remaining()), None);
         }
         self.records.size_hint()
     }
@@ -166,7 +166,7 @@ impl Iterator for BatchRecords {
 
 impl FusedIterator for BatchRecords {}
 
-/// Without the records' data.
+/// Omits the data of the records.
 impl fmt::Debug for BatchRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchRecords")

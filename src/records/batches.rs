@@ -1,4 +1,4 @@
-//! A shard's records by the page.
+//! The stream of one shard's pages.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::Read;
 use crate::shard::handle::ShardHandle;
 
-/// A shard's records as a stream of pages, in order: see [`ShardHandle::batches`], whose items are
+/// A stream of the pages of one shard, in order: see [`ShardHandle::batches`], whose items are
 /// [`Batch`](super::Batch)es, and
 /// [`CheckpointedShard::batches`](crate::checkpoint::CheckpointedShard::batches), whose items are
 /// [`UnackedBatch`](crate::checkpoint::UnackedBatch)es.
@@ -49,7 +49,7 @@ impl<H: ReadShard> Batches<H> {
 
     /// Returns `MillisBehindLatest` of the last response: how far its end was behind the tip of the
     /// shard then. It does not grow while reads fail, or while the stream is not polled. It is
-    /// `None` before the first response, and if the server does not say.
+    /// `None` before the first response, and if the server does not report it.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         self.reader.lag()

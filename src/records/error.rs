@@ -13,13 +13,12 @@ use crate::util::sdk_error::{
     DENIED, EXPIRED, PERMANENT, is_before_connection, is_misconfigured, reason,
 };
 
-/// Why a stream of records has no record for you: a listing of the shards failed, or a shard cannot
-/// be read.
+/// An error of a stream of records: a listing of the shards failed, or a shard cannot be read.
 ///
 /// The streams of [`try_all_shards`](crate::try_all_shards) yield it. None of them ends at an
-/// `Err`: poll on, and the listing is retried, or the shard is offered again, while the other
-/// shards continue. If [`is_retryable`](Self::is_retryable) is false, no retry mends it: a person
-/// has to.
+/// `Err`: if it is polled further, the listing is retried, or the shard is offered again, while the
+/// other shards continue. If [`is_retryable`](Self::is_retryable) is false, the error persists
+/// until a person resolves its cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -41,7 +40,7 @@ impl Error {
         }
     }
 
-    /// Returns whether the same request may succeed later without anybody doing anything: see
+    /// Returns whether the same request may succeed later without intervention: see
     /// [`ListError::is_retryable`] and [`ReadError::is_retryable`].
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -52,31 +51,31 @@ impl Error {
     }
 }
 
-/// Why a shard could not be read.
+/// An error that occurred while a shard was read.
 ///
-/// As a stream's item it is one that does not pass by itself: [`is_retryable`](Self::is_retryable)
-/// is false, the reader has ended, and its shard was handed back. The others are tried again for
-/// ever, and are seen by [`on_event`](super::ReadOptions::on_event) alone.
+/// As the item of a stream, the error is not [retryable](Self::is_retryable): the reader has ended,
+/// and has abandoned its shard. Retryable errors are retried without limit, and are visible only to
+/// [`on_event`](super::ReadOptions::on_event).
 pub struct ReadError {
     stream: StreamId,
     shard_id: String,
-    source: Source,
+    cause: Cause,
 }
 
-enum Source {
+enum Cause {
     GetShardIterator(Box<SdkError<GetShardIteratorError>>),
     GetRecords(Box<SdkError<GetRecordsError>>),
-    /// `GetShardIterator` was answered with none.
+    /// The response to `GetShardIterator` holds no iterator.
     NoIterator,
-    /// `GetRecords` was answered with neither a next iterator nor child shards.
+    /// The response to `GetRecords` names neither a next iterator nor child shards.
     UnconfirmedEnd,
-    /// Nor do the shards that are listed tell whether that was the end of the shard.
-    ListShards(Box<crate::listing::error::ListError>),
-    /// Another reader has the shard, with the same checkpoints. Nothing was asked.
+    /// The shards cannot be listed to confirm the end of the shard.
+    ListShards(Box<ListError>),
+    /// Another reader has the shard, with the same checkpoints. No request was sent.
     InUse,
 }
 
-impl Source {
+impl Cause {
     fn as_error(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::GetShardIterator(source) => Some(&**source),
@@ -86,7 +85,7 @@ impl Source {
         }
     }
 
-    /// Returns why the request failed, or what is wrong with the response.
+    /// Returns the reason why the request failed, or the fault of the response.
     fn reason(&self) -> Cow<'static, str> {
         match self {
             Self::GetShardIterator(source) => reason(source).into(),
@@ -94,17 +93,17 @@ impl Source {
             Self::ListShards(source) => source.to_string().into(),
             Self::NoIterator => "the response holds no iterator".into(),
             Self::UnconfirmedEnd => "the response names neither a next iterator nor child shards, \
-                                     and the shard is not known to be closed"
+                                     and the end of the shard is not confirmed"
                 .into(),
             Self::InUse => "another reader has the shard".into(),
         }
     }
 
-    /// Returns whether no response came over the network.
-    fn is_of_network(&self) -> bool {
+    /// Returns whether no response arrived over the network.
+    fn is_network_failure(&self) -> bool {
         match self {
-            Self::GetShardIterator(source) => is_of_network(source),
-            Self::GetRecords(source) => is_of_network(source),
+            Self::GetShardIterator(source) => is_network_failure(source),
+            Self::GetRecords(source) => is_network_failure(source),
             Self::NoIterator | Self::UnconfirmedEnd | Self::ListShards(_) | Self::InUse => false,
         }
     }
@@ -124,8 +123,8 @@ impl ReadError {
         shard_id: &str,
         source: SdkError<GetShardIteratorError>,
     ) -> Self {
-        let source = Source::GetShardIterator(Box::new(source));
-        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
+        let cause = Cause::GetShardIterator(Box::new(source));
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), cause }
     }
 
     pub(crate) fn get_records(
@@ -133,122 +132,111 @@ impl ReadError {
         shard_id: &str,
         source: SdkError<GetRecordsError>,
     ) -> Self {
-        let source = Source::GetRecords(Box::new(source));
-        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
+        let cause = Cause::GetRecords(Box::new(source));
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), cause }
     }
 
     pub(crate) fn no_iterator(stream: &StreamId, shard_id: &str) -> Self {
-        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source: Source::NoIterator }
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), cause: Cause::NoIterator }
     }
 
     pub(crate) fn unconfirmed_end(stream: &StreamId, shard_id: &str) -> Self {
-        Self {
-            stream: stream.clone(),
-            shard_id: shard_id.to_owned(),
-            source: Source::UnconfirmedEnd,
-        }
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), cause: Cause::UnconfirmedEnd }
     }
 
-    pub(crate) fn list_shards(
-        stream: &StreamId,
-        shard_id: &str,
-        source: crate::listing::error::ListError,
-    ) -> Self {
-        let source = Source::ListShards(Box::new(source));
-        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source }
+    pub(crate) fn list_shards(stream: &StreamId, shard_id: &str, source: ListError) -> Self {
+        let cause = Cause::ListShards(Box::new(source));
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), cause }
     }
 
     pub(crate) fn in_use(stream: &StreamId, shard_id: &str) -> Self {
-        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), source: Source::InUse }
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), cause: Cause::InUse }
     }
 
-    /// Returns whether another reader has the shard already, with the same
-    /// [`Checkpoints`](crate::Checkpoints) or with others of the same store. Nothing was asked of
-    /// Kinesis. The shard is abandoned, and is offered again after a delay.
+    /// Returns whether another reader has the shard, with the same
+    /// [`Checkpoints`](crate::Checkpoints) or with others of the same store. No request was sent.
+    /// The shard is abandoned, and is offered again after a delay.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
-        matches!(self.source, Source::InUse)
+        matches!(self.cause, Cause::InUse)
     }
 
-    /// The stream.
+    /// Returns the stream.
     #[must_use]
     pub fn stream(&self) -> &StreamId {
         &self.stream
     }
 
-    /// The shard.
+    /// Returns the id of the shard.
     #[must_use]
     pub fn shard_id(&self) -> &str {
         &self.shard_id
     }
 
     /// Returns the operation that failed: `GetShardIterator`, `GetRecords`, or `ListShards`, which
-    /// is sent only to confirm the end of a shard that no response confirms.
+    /// a reader sends only to confirm the end of a shard that no response confirms.
     #[must_use]
     pub fn operation(&self) -> &'static str {
-        match self.source {
-            Source::GetShardIterator(_) | Source::NoIterator | Source::InUse => "GetShardIterator",
-            Source::GetRecords(_) | Source::UnconfirmedEnd => "GetRecords",
-            Source::ListShards(_) => "ListShards",
+        match self.cause {
+            Cause::GetShardIterator(_) | Cause::NoIterator | Cause::InUse => "GetShardIterator",
+            Cause::GetRecords(_) | Cause::UnconfirmedEnd => "GetRecords",
+            Cause::ListShards(_) => "ListShards",
         }
     }
 
-    /// AWS's code, such as `KMSDisabledException`, if an answer came that holds one.
+    /// Returns the error code of AWS, such as `KMSDisabledException`, if a response holds one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
-        match &self.source {
-            Source::GetShardIterator(source) => source.code(),
-            Source::GetRecords(source) => source.code(),
-            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd | Source::InUse => {
-                None
-            }
+        match &self.cause {
+            Cause::GetShardIterator(source) => source.code(),
+            Cause::GetRecords(source) => source.code(),
+            Cause::ListShards(_) | Cause::NoIterator | Cause::UnconfirmedEnd | Cause::InUse => None,
         }
     }
 
-    /// What AWS says of it, if it does.
+    /// Returns the error message of AWS, if a response holds one.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        match &self.source {
-            Source::GetShardIterator(source) => source.message(),
-            Source::GetRecords(source) => source.message(),
-            Source::ListShards(_) | Source::NoIterator | Source::UnconfirmedEnd | Source::InUse => {
-                None
-            }
+        match &self.cause {
+            Cause::GetShardIterator(source) => source.message(),
+            Cause::GetRecords(source) => source.message(),
+            Cause::ListShards(_) | Cause::NoIterator | Cause::UnconfirmedEnd | Cause::InUse => None,
         }
     }
 
-    /// Whether AWS asked to be asked less often.
+    /// Returns whether AWS throttled the request.
     #[must_use]
     pub fn is_throttling(&self) -> bool {
         self.code().is_some_and(|code| THROTTLED.contains(&code))
     }
 
-    /// Whether the same request may succeed later with nobody doing anything: throttling, 5xx,
-    /// timeouts, a broken connection or answer, credentials or an iterator that have expired. Not
-    /// so a missing permission, a KMS key that is disabled, or a request that Kinesis calls
-    /// invalid.
+    /// Returns whether the same request may succeed later without intervention.
+    ///
+    /// This is so for throttling, 5xx responses, timeouts, broken connections and responses, and
+    /// expired credentials or iterators. It is not so for a missing permission, a disabled KMS key,
+    /// or a request that Kinesis rejects as invalid.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        match &self.source {
-            Source::GetShardIterator(source) => is_retryable(source),
-            Source::GetRecords(source) => is_retryable(source),
-            Source::ListShards(source) => source.is_retryable(),
-            Source::NoIterator | Source::UnconfirmedEnd => true,
-            Source::InUse => false,
+        match &self.cause {
+            Cause::GetShardIterator(source) => is_retryable(source),
+            Cause::GetRecords(source) => is_retryable(source),
+            Cause::ListShards(source) => source.is_retryable(),
+            Cause::NoIterator | Cause::UnconfirmedEnd => true,
+            Cause::InUse => false,
         }
     }
 
     pub(crate) fn is_no_iterator(&self) -> bool {
-        matches!(self.source, Source::NoIterator)
+        matches!(self.cause, Cause::NoIterator)
     }
 
     pub(crate) fn is_expired_iterator(&self) -> bool {
         self.code() == Some("ExpiredIteratorException")
     }
 
-    /// Whether a page did not arrive in time, or not whole.
-    pub(crate) fn is_of_a_page_that_was_lost(&self) -> bool {
-        let Source::GetRecords(source) = &self.source else { return false };
+    /// Returns whether a page arrived too late, or incomplete.
+    pub(crate) fn is_lost_page(&self) -> bool {
+        let Cause::GetRecords(source) = &self.cause else { return false };
         match &**source {
             SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
             SdkError::DispatchFailure(failure) => failure.is_timeout(),
@@ -258,7 +246,7 @@ impl ReadError {
 
     /// Returns whether a read was not sent, or its connection broke.
     pub(crate) fn is_connection_lost(&self) -> bool {
-        let Source::GetRecords(source) = &self.source else { return false };
+        let Cause::GetRecords(source) = &self.cause else { return false };
         matches!(&**source, SdkError::DispatchFailure(failure) if !failure.is_timeout())
     }
 
@@ -287,12 +275,12 @@ where
     !error.code().is_some_and(is_permanent)
 }
 
-fn is_of_network<E>(error: &SdkError<E, HttpResponse>) -> bool {
+fn is_network_failure<E>(error: &SdkError<E, HttpResponse>) -> bool {
     matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))
         && !is_before_connection(error)
 }
 
-/// Without the response: that of a read may hold the data of records.
+/// Omits the response, which may hold the data of records.
 impl fmt::Debug for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadError")
@@ -308,39 +296,39 @@ impl fmt::Debug for ReadError {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stream, shard_id, .. } = self;
-        if let Source::ListShards(source) = &self.source {
+        if let Cause::ListShards(source) = &self.cause {
             return write!(f, "cannot confirm the end of shard {shard_id}: {source}");
         }
         if self.is_in_use() {
             return write!(
                 f,
-                "shard {shard_id} of stream {stream} is being read already, with checkpoints of the same store: read it once, or use another store"
+                "shard {shard_id} of stream {stream} is already being read with checkpoints of \
+                 the same store; read it once, or use another store"
             );
         }
         let operation = self.operation();
-        let reason = self.source.reason();
+        let reason = self.cause.reason();
         write!(f, "{operation} of shard {shard_id} of stream {stream} failed: {reason}")?;
         let Some(code) = self.code() else {
-            let advice = "; check the network between the client and its endpoint, and the \
-                          client's timeouts";
-            return f.write_str(if self.source.is_of_network() { advice } else { "" });
+            let advice = "; check the network, the client's endpoint and the client's timeouts";
+            return f.write_str(if self.cause.is_network_failure() { advice } else { "" });
         };
         if DENIED.contains(&code) || EXPIRED.contains(&code) {
             write!(f, "; the client needs working credentials that allow kinesis:{operation}")
         } else if KMS.contains(&code) {
             f.write_str(
-                "; the stream is encrypted: its KMS key must be enabled, and the client's \
-                 credentials must allow kms:Decrypt on it",
+                "; the stream's KMS key must be enabled, and the client's credentials must allow \
+                 kms:Decrypt on it",
             )
         } else if PERMANENT.contains(&code) {
             f.write_str(
-                "; check where the shard starts (its entry in `resume`, or the timestamp), and \
-                 the read options",
+                "; check the shard's start (its entry in `resume`, or the timestamp) and the read \
+                 options",
             )
         } else if self.is_throttling() {
             f.write_str(
-                "; all readers of the shard share its 5 reads and 2 MiB a second: see \
-                 ReadOptions for a smaller part",
+                "; all readers of the shard share 5 reads and 2 MiB a second: reduce this \
+                 reader's part with ReadOptions",
             )
         } else {
             Ok(())
@@ -350,6 +338,6 @@ impl fmt::Display for ReadError {
 
 impl StdError for ReadError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_error()
+        self.cause.as_error()
     }
 }

@@ -1,4 +1,4 @@
-//! Over a stream of batches, one of single records.
+//! The stream of one shard's records, made of a stream of pages.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::Read;
 use crate::shard::handle::ShardHandle;
 
-/// A shard's records, one by one, in order: see
+/// A stream of the records of one shard, in order: see
 /// [`ShardHandle::records`](crate::ShardHandle::records), and
-/// [`CheckpointedShard::records`](crate::checkpoint::CheckpointedShard::records), whose records are
-/// to be acknowledged.
+/// [`CheckpointedShard::records`](crate::checkpoint::CheckpointedShard::records), whose records
+/// must be acknowledged.
 ///
 /// # Cancel safety
 ///
 /// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what
-/// was acknowledged stays so.
-#[must_use = "streams do nothing unless polled, and a reader that is dropped hands its shard back"]
+/// was acknowledged stays acknowledged.
+#[must_use = "streams do nothing unless polled, and a reader that is dropped abandons its shard"]
 pub struct Records<H: ReadShard = ShardHandle> {
     records: FlattenPages<H::Reader, H::Page>,
 }
@@ -41,35 +41,35 @@ impl<H: ReadShard> Records<H> {
         }
     }
 
-    /// Reads with these options.
+    /// Sets the options to read with.
     ///
     /// # Panics
     ///
     /// If the stream was polled already.
     #[track_caller]
     pub fn with_options(mut self, options: ReadOptions) -> Self {
-        self.records.batches.set_options(Arc::new(options));
+        self.records.pages.set_options(Arc::new(options));
         self
     }
 
-    /// `MillisBehindLatest` of the last answer: how far the end of the page that the last record
-    /// came with was behind the tip of the shard then. It does not grow while reads fail, or while
-    /// nobody polls. `None` before the first answer, and if the server does not tell.
+    /// Returns `MillisBehindLatest` of the last response: how far the end of the current page was
+    /// behind the tip of the shard then. It does not grow while reads fail, or while the stream is
+    /// not polled. It is `None` before the first response, and if the server does not report it.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
-        self.records.batches.lag()
+        self.records.pages.lag()
     }
 
-    /// The id of the shard; `None` once the reader has ended.
+    /// Returns the id of the shard, and `None` once the reader has ended.
     #[must_use]
     pub fn shard_id(&self) -> Option<&str> {
-        self.records.batches.shard_id()
+        self.records.pages.shard_id()
     }
 
-    /// Why the reader has ended; `None` while it has not.
+    /// Returns why the reader has ended, and `None` while it has not.
     #[must_use]
     pub fn ended(&self) -> Option<&EndReason> {
-        self.records.batches.ended()
+        self.records.pages.ended()
     }
 }
 
@@ -100,28 +100,28 @@ impl<H: ReadShard> std::fmt::Debug for Records<H> {
     }
 }
 
-/// The records of the pages of `S`.
+/// A stream of the records of the pages of `S`.
 #[pin_project::pin_project]
 pub(crate) struct FlattenPages<S, P: IntoIterator> {
     #[pin]
-    pub(crate) batches: S,
-    in_hand: Option<P::IntoIter>,
+    pub(crate) pages: S,
+    current: Option<P::IntoIter>,
 }
 
 impl<S, P: IntoIterator> FlattenPages<S, P> {
-    pub(crate) fn new(batches: S) -> Self {
-        Self { batches, in_hand: None }
+    pub(crate) fn new(pages: S) -> Self {
+        Self { pages, current: None }
     }
 
-    /// Takes the next page in hand; an error is the end, or the reason that there is none.
+    /// Polls for the next page. `Err(None)` is the end of the stream.
     fn poll_page<E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Option<E>>>
     where
         S: Stream<Item = Result<P, E>>,
     {
         let this = self.project();
-        // The page is let go of before the next is awaited.
-        *this.in_hand = None;
-        *this.in_hand = match ready!(this.batches.poll_next(cx)) {
+        // The page is dropped before the next one is polled for.
+        *this.current = None;
+        *this.current = match ready!(this.pages.poll_next(cx)) {
             Some(Ok(page)) => Some(page.into_iter()),
             Some(Err(error)) => return Poll::Ready(Err(Some(error))),
             None => return Poll::Ready(Err(None)),
@@ -136,12 +136,12 @@ where
 {
     type Item = Result<P::Item, E>;
 
-    // A record that is in hand comes at the price of a vector's next.
+    // A record of the current page costs as much as the `next` of a vector.
     #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(in_hand) = self.as_mut().project().in_hand
-                && let Some(record) = in_hand.next()
+            if let Some(current) = self.as_mut().project().current
+                && let Some(record) = current.next()
             {
                 return Poll::Ready(Some(Ok(record)));
             }
@@ -152,7 +152,7 @@ where
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.in_hand.as_ref().map_or(0, |in_hand| in_hand.size_hint().0), None)
+        (self.current.as_ref().map_or(0, |current| current.size_hint().0), None)
     }
 }
 
@@ -161,12 +161,12 @@ where
     S: FusedStream<Item = Result<P, E>>,
 {
     fn is_terminated(&self) -> bool {
-        self.in_hand.is_none() && self.batches.is_terminated()
+        self.current.is_none() && self.pages.is_terminated()
     }
 }
 
 impl<S: std::fmt::Debug, P: IntoIterator> std::fmt::Debug for FlattenPages<S, P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FlattenPages").field("batches", &self.batches).finish_non_exhaustive()
+        f.debug_struct("FlattenPages").field("pages", &self.pages).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,5 @@
-//! Records that the Kinesis Producer Library has packed into one: its `aggregation-format.md`.
+//! The aggregated records of the Kinesis Producer Library, as its `aggregation-format.md` defines
+//! them.
 
 pub(crate) mod aggregate;
 pub(crate) mod wire;
@@ -15,29 +16,31 @@ use crate::records::kpl::aggregate::Aggregate;
 use crate::records::record::{AGGREGATED, Record};
 use crate::shard::offer::Offer;
 
-const CHECKSUM: usize = 16;
+/// The length of the MD5 checksum at the end.
+const CHECKSUM_LEN: usize = 16;
 
-/// What is done about aggregated records.
+/// How aggregated records are split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Deaggregation {
+    /// An aggregated record is yielded whole.
     #[default]
     Off,
-    /// They come out as their user records.
+    /// All user records are yielded.
     All,
-    /// As their user records, but for those whose hash key is not in the shard's range.
+    /// The user records whose hash key is in the shard's range are yielded.
     OwnRange,
 }
 
-/// Which of an aggregated record's user records a record is.
+/// One user record of an aggregated record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UserRecord {
     pub(crate) sub_sequence_number: u64,
     pub(crate) explicit_hash_key: Option<String>,
-    /// A part of the aggregated record's data, not a copy.
+    /// A slice of the aggregated record's data, not a copy.
     pub(crate) data: Bytes,
 }
 
-/// The user records of one aggregated record, unpacked as they are taken.
+/// An iterator over the user records of one aggregated record, which decodes each as it is taken.
 pub(crate) struct UserRecords {
     /// The aggregated record without its data.
     record: types::Record,
@@ -51,8 +54,8 @@ impl Deaggregation {
     ///
     /// # Errors
     ///
-    /// Any other record comes back as it is, and so does a broken one.
-    #[expect(clippy::result_large_err, reason = "a record that comes back is moved, not made")]
+    /// Returns any other record unchanged, and also a malformed one.
+    #[expect(clippy::result_large_err, reason = "the record is the argument, returned")]
     pub(crate) fn user_records(
         self,
         mut record: types::Record,
@@ -60,7 +63,7 @@ impl Deaggregation {
     ) -> Result<UserRecords, types::Record> {
         let data = record.data.as_ref();
         if self == Self::Off
-            || data.len() < AGGREGATED.len() + CHECKSUM
+            || data.len() < AGGREGATED.len() + CHECKSUM_LEN
             || !data.starts_with(&AGGREGATED)
         {
             return Err(record);
@@ -77,9 +80,9 @@ impl Deaggregation {
                     shard = offer.shard.shard_id(),
                     sequence_number = record.sequence_number,
                     reason,
-                    "an aggregated record is broken; it is given as it is"
+                    "malformed aggregated record; yielding it whole"
                 );
-                // None of its parts is left, so that this is no copy.
+                // No other handle to the data exists, so this does not copy it.
                 record.data = Vec::from(data).into();
                 Err(record)
             }
@@ -87,21 +90,22 @@ impl Deaggregation {
     }
 }
 
+/// Checks the checksum and the message of an aggregated record.
 fn check(data: &Bytes) -> Result<Aggregate, &'static str> {
-    let message = data.slice(AGGREGATED.len()..data.len() - CHECKSUM);
-    if Md5::digest(&message)[..] != data[data.len() - CHECKSUM..] {
+    let message = data.slice(AGGREGATED.len()..data.len() - CHECKSUM_LEN);
+    if Md5::digest(&message)[..] != data[data.len() - CHECKSUM_LEN..] {
         return Err("checksum mismatch");
     }
     Aggregate::new(message)
 }
 
 impl UserRecords {
-    /// How many are left, before those of other hash ranges are left out.
-    pub(crate) fn left(&self) -> usize {
-        self.aggregate.left()
+    /// Returns the number of user records left, including those of other hash key ranges.
+    pub(crate) fn remaining(&self) -> usize {
+        self.aggregate.remaining()
     }
 
-    /// Whether all that are left come out.
+    /// Returns whether all user records that are left will be yielded.
     pub(crate) fn is_exact(&self) -> bool {
         self.own_range.is_none()
     }
@@ -129,18 +133,18 @@ impl Iterator for UserRecords {
 
 impl fmt::Debug for UserRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserRecords").field("left", &self.left()).finish_non_exhaustive()
+        f.debug_struct("UserRecords").field("left", &self.remaining()).finish_non_exhaustive()
     }
 }
 
-/// The shard's range of hash keys; `None` if the server does not say.
+/// Returns the shard's hash key range, if the server reports it.
 fn hash_key_range(offer: &Offer) -> Option<RangeInclusive<u128>> {
     let range = offer.shard.hash_key_range()?;
     Some(range.starting_hash_key().parse().ok()?..=range.ending_hash_key().parse().ok()?)
 }
 
-/// Whether Kinesis would have put it into a shard of this range: as it does it, by the explicit
-/// hash key, or by the MD5 of the partition key.
+/// Returns whether Kinesis assigns a user record to a shard of this range, by its explicit hash key
+/// or by the MD5 of its partition key.
 fn is_in_range(
     partition_key: &str,
     user_record: &UserRecord,
@@ -152,6 +156,6 @@ fn is_in_range(
 }
 
 #[cfg(test)]
-pub(crate) mod former;
+pub(crate) mod reference;
 #[cfg(test)]
 mod tests;

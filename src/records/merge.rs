@@ -1,4 +1,4 @@
-//! The records of many shards, in turns.
+//! The stream of the records of many shards, in bounded runs of each.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -14,12 +14,12 @@ use crate::records::all::Readers;
 use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::Open;
 
-/// No shard waits for more than this many records of another in a row.
+/// The default number of records of one shard in a row.
 const DEFAULT_MAX_RUN: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
 
-/// A run that took less time continues: a consumer that takes 100 records in this time makes no
-/// shard wait. Pages that are delivered whole are in the processor's caches, and are freed at once;
-/// reading 64 shards of small records took a third longer without it.
+/// The time below which a run continues: within it, a fast consumer takes more than `max_run`
+/// records and delays no other shard. Pages that are delivered whole stay in the processor's caches
+/// and are freed at once: without this, reading 64 shards of small records took a third longer.
 const MIN_RUN: Duration = Duration::from_millis(5);
 
 /// A stream of the records of all shards of `S`.
@@ -27,25 +27,25 @@ const MIN_RUN: Duration = Duration::from_millis(5);
 /// A page is delivered in runs: of up to `max_run` records, or of the records that the consumer
 /// takes within [`MIN_RUN`], whichever are more. After each run, the pages that arrived during the
 /// run join the queue, the page moves to the end of the queue, and the run of the first page
-/// begins. A shard's reader is set aside while its page is in hand, so a shard is read further, or
-/// ends, only when the last record of its page was taken.
+/// begins. A shard's reader is set aside while its page is held here, so the shard is read further,
+/// or ends, only when the last record of its page was taken.
 #[pin_project]
 pub(crate) struct MergeRecords<S: Stream<Item: ReadShard>> {
     #[pin]
     readers: Readers<S>,
     /// The page of the current run.
-    current: Option<InHand<S::Item>>,
-    /// The number of records that are left of the run.
-    left: usize,
-    /// The time at which the run began.
-    began: Option<Instant>,
+    current: Option<PendingPage<S::Item>>,
+    /// The number of records left in the run.
+    left_in_run: usize,
+    /// The time at which the run started.
+    run_started_at: Option<Instant>,
     /// The pages that wait for their run.
-    waiting: VecDeque<InHand<S::Item>>,
+    waiting: VecDeque<PendingPage<S::Item>>,
     max_run: NonZeroUsize,
 }
 
-/// A page that is not delivered to its end, and its reader.
-struct InHand<H: ReadShard> {
+/// A page with records left, and its reader.
+struct PendingPage<H: ReadShard> {
     records: <H::Page as IntoIterator>::IntoIter,
     reader: H::Reader,
 }
@@ -55,8 +55,8 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
         Self {
             readers,
             current: None,
-            left: 0,
-            began: None,
+            left_in_run: 0,
+            run_started_at: None,
             waiting: VecDeque::new(),
             max_run: DEFAULT_MAX_RUN,
         }
@@ -78,10 +78,10 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
         &self.readers
     }
 
-    /// Returns the open readers, with those whose page is in hand.
+    /// Returns all open readers, including those that are set aside.
     pub(crate) fn readers(&self) -> impl Iterator<Item = &<S::Item as Open>::Reader> {
-        let in_hand = self.current.iter().chain(&self.waiting).map(|in_hand| &in_hand.reader);
-        in_hand.chain(self.readers.readers())
+        let set_aside = self.current.iter().chain(&self.waiting).map(|page| &page.reader);
+        set_aside.chain(self.readers.readers())
     }
 
     /// Begins the next run; `None` is the end of the stream.
@@ -90,27 +90,26 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(), <S::Item as Open>::Error>>> {
         let mut this = self.project();
-        let is_exhausted = |in_hand: &InHand<S::Item>| in_hand.records.size_hint().1 == Some(0);
-        // A run that has records left has met the end of its page.
-        if let Some(in_hand) =
-            this.current.take_if(|in_hand| *this.left > 0 || is_exhausted(in_hand))
+        let is_exhausted = |page: &PendingPage<S::Item>| page.records.size_hint().1 == Some(0);
+        // A run with records left has reached the end of its page.
+        if let Some(page) = this.current.take_if(|page| *this.left_in_run > 0 || is_exhausted(page))
         {
             // The page is dropped before the next one is polled for.
-            this.readers.as_mut().resume(in_hand.reader);
+            this.readers.as_mut().resume(page.reader);
         }
-        *this.left = this.max_run.get();
+        *this.left_in_run = this.max_run.get();
         let now = Instant::now();
-        let is_short = this.began.is_some_and(|began| now - began < MIN_RUN);
+        let is_short = this.run_started_at.is_some_and(|started_at| now - started_at < MIN_RUN);
         if is_short && this.current.is_some() {
             return Poll::Ready(Some(Ok(())));
         }
-        *this.began = Some(now);
-        // One page per run joins the queue, so the end of a run is never much work.
+        *this.run_started_at = Some(now);
+        // Only one page per run joins the queue, which bounds the work at the end of a run.
         let next = this.readers.as_mut().poll_next(cx);
         let has_ended = matches!(next, Poll::Ready(None));
         match next {
             Poll::Ready(Some((Ok(page), reader))) => {
-                this.waiting.push_back(InHand { records: page.into_iter(), reader });
+                this.waiting.push_back(PendingPage { records: page.into_iter(), reader });
             }
             Poll::Ready(Some((Err(error), reader))) => {
                 this.readers.resume(reader);
@@ -119,7 +118,7 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
             Poll::Ready(None) | Poll::Pending => {}
         }
         if let Some(first) = this.waiting.pop_front() {
-            // Nothing is moved while one shard alone has records in hand.
+            // The page moves only if another waits.
             this.waiting.extend(this.current.replace(first));
         }
         match this.current {
@@ -133,16 +132,16 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
 impl<S: Stream<Item: ReadShard>> Stream for MergeRecords<S> {
     type Item = Result<<S::Item as Open>::Record, <S::Item as Open>::Error>;
 
-    // A record in hand costs as much as the `next` of a vector.
+    // A record of the current page costs as much as the `next` of a vector.
     #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             let this = self.as_mut().project();
-            if *this.left > 0
-                && let Some(in_hand) = this.current
-                && let Some(record) = in_hand.records.next()
+            if *this.left_in_run > 0
+                && let Some(page) = this.current
+                && let Some(record) = page.records.next()
             {
-                *this.left -= 1;
+                *this.left_in_run -= 1;
                 return Poll::Ready(Some(Ok(record)));
             }
             match ready!(self.as_mut().poll_run(cx)) {
@@ -154,8 +153,8 @@ impl<S: Stream<Item: ReadShard>> Stream for MergeRecords<S> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let in_hand = self.current.iter().chain(&self.waiting);
-        (in_hand.map(|in_hand| in_hand.records.size_hint().0).sum(), None)
+        let pages = self.current.iter().chain(&self.waiting);
+        (pages.map(|page| page.records.size_hint().0).sum(), None)
     }
 }
 

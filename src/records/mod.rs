@@ -1,9 +1,9 @@
-//! The records of one shard, and of all shards.
+//! Readers of one shard, and of all shards.
 //!
 //! [`ShardHandle::records`] and [`ShardHandle::batches`] read one shard to its end.
 //! [`ShardStreamExt::records`] and [`ShardStreamExt::batches`] read all shards that a stream of
 //! shards offers, concurrently, each after its parents. A shard with a
-//! [checkpoint](crate::checkpoint) is read in the same way: its records carry an acknowledgement.
+//! [checkpoint](crate::checkpoint) is read in the same way, and its records are acknowledged.
 //!
 //! ```
 //! use std::time::Duration;
@@ -41,51 +41,50 @@
 //! # }
 //! ```
 //!
-//! # What a reader promises
+//! # Guarantees
 //!
-//! * **Order.** The records of a shard come in order, none omitted and none repeated for as long as
-//!   the reader lives. A shard ends when its last record was taken and the next one is asked for:
-//!   then its handle is completed, and its children open. They may open while you still process
-//!   that last record; where that matters, process one record of a key at a time, or acknowledge in
-//!   the loop with [checkpoints](crate::checkpoint).
-//! * **Errors.** Throttling, 5xx responses, timeouts, requests without a response and broken
-//!   connections are retried for ever with the same iterator; an iterator that has expired is
-//!   replaced by one after the last record. What a person has to mend (a missing permission, a
-//!   disabled KMS key) is one `Err`, the last item of that shard's reader. The reader abandons its
-//!   handle: the shard is offered again from its [`start`](ShardHandle::start), and records of it
-//!   repeat, unless there are checkpoints. They repeat, too, when a reader is dropped half-way.
-//! * **Back-pressure.** A reader that is not polled sends no request. A shard holds one page at
-//!   most: 10,000 records or 10 MiB, fewer with [`max_records`](ReadOptions::max_records). A
-//!   consumer that takes long for a record keeps all its shards waiting, and loses nothing that the
-//!   stream retains.
-//! * **Cores.** All work happens in the task that polls. With [`spawn_on`](ReadOptions::spawn_on)
+//! * **Order.** A reader yields the records of a shard in order, and omits and repeats none. A
+//!   shard ends when its last record was taken and the reader is polled for the next one: its
+//!   handle is completed, and its children open. They may open while you still process that last
+//!   record. If that matters, process one record of a key at a time, or acknowledge in the loop
+//!   with [checkpoints](crate::checkpoint).
+//! * **Errors.** Throttled requests, 5xx responses and timeouts are retried without limit, with the
+//!   same iterator. After a broken connection or an expired iterator, a new iterator continues
+//!   after the last record. An error that a person must resolve (a missing permission, a disabled
+//!   KMS key) is one `Err`, the last item of that shard's reader. The reader abandons its handle:
+//!   the shard is offered again from its [`start`](ShardHandle::start), and its records repeat,
+//!   unless there are checkpoints. They also repeat if a reader is dropped before its end.
+//! * **Back-pressure.** A reader that is not polled sends no request. A shard holds at most one
+//!   page: 10,000 records or 10 MiB, fewer with [`max_records`](ReadOptions::max_records). A slow
+//!   consumer delays all its shards, and loses nothing that the stream retains.
+//! * **Cores.** All work happens in the task that polls. With [`spawn_on`](ReadOptions::spawn_on),
 //!   each read is a task of a runtime: its cores parse responses in parallel, and each shard reads
 //!   one page ahead.
 //! * **Lag.** [`Records::lag`], [`AllRecords::lags`] and [`Batch::lag`] return
 //!   `MillisBehindLatest`, which is the lag of the end of a page, not of the consumer. A
-//!   [`Monitor`] shows the lag of the consumer, also while nothing polls it;
-//!   [`on_event`](ReadOptions::on_event) shows every page, retry and end, for metrics.
+//!   [`Monitor`] shows the lag of the consumer, even while the consumer does not poll.
+//!   [`on_event`](ReadOptions::on_event) reports every page, retry and end, for metrics.
 //!
 //! # Requests and permissions
 //!
 //! Reading needs `kinesis:GetShardIterator` and `kinesis:GetRecords`, and `kms:Decrypt` on the key
-//! of an encrypted stream. AWS allows 5 `GetRecords` requests and 2 MiB a second and shard, for all
-//! applications that read it. A reader that has caught up sends one request per [idle
-//! interval](ReadOptions::idle_interval) (1 s); one that is behind sends up to 5 requests and reads
-//! up to 2 MiB a second, or what [`ReadOptions`] say. N shards that have caught up cost N requests
-//! a second: raise the idle interval where many shards are idle.
+//! of an encrypted stream. AWS allows 5 `GetRecords` requests and 2 MiB a second for each shard,
+//! shared by all applications that read it. A reader that has caught up sends one request per [idle
+//! interval](ReadOptions::idle_interval) (1 s). A reader that is behind sends up to 5 requests and
+//! reads up to 2 MiB a second, unless [`ReadOptions`] set other limits. N shards that have caught
+//! up cost N requests a second: raise the idle interval if many shards are idle.
 //!
-//! Both requests are sent with the SDK's retries off, whatever the client's configuration: each
-//! attempt is one request, and a failed one is a [`Retry`](ReadEventKind::Retry) event. A failed
-//! read is retried after 400 ms, then with a delay that doubles up to 10 s; each delay is shortened
-//! at random by up to a half. A request that gets no response within 60 s, counted while the reader
-//! is polled, has failed. The client's own timeouts apply as well, and also count while nobody
-//! polls. Of shards that open together, up to 256 ask for their iterators at a time.
+//! The SDK's retries are off for both requests, whatever the client's configuration: each attempt
+//! is one request, and each failure a [`Retry`](ReadEventKind::Retry) event. A failed read is
+//! retried after 400 ms, then with a delay that doubles up to 10 s. Each delay is shortened at
+//! random by up to a half. A request fails if it gets no response within 60 s, counted while the
+//! reader is polled. The client's own timeouts apply as well, and also count while the reader is
+//! not polled. When many shards open together, at most 256 iterator requests are in flight.
 //!
 //! # Logs
 //!
-//! A read that failed is logged at `WARN` with the shard and the delay until the next attempt, and
-//! the end of each reader at `DEBUG`, target `kinesis_shards`.
+//! A failed read is logged at `WARN` with the shard and the delay until the next attempt, and the
+//! end of each reader at `DEBUG`, target `kinesis_shards`.
 
 pub(crate) mod all;
 pub(crate) mod batch;
@@ -123,13 +122,13 @@ pub use record::Record;
 use crate::shard::handle::ShardHandle;
 
 impl ShardHandle {
-    /// The shard's records, one by one, from its [`start`](Self::start) to its end.
+    /// Returns a stream of the shard's records, from its [`start`](Self::start) to its end.
     ///
-    /// The stream ends when the last record of a shard that Kinesis has closed was taken, and the
-    /// next was asked for: then the handle is completed, with the children that Kinesis named, and
-    /// they open. A reader that is dropped before never closes its shard, whatever
-    /// [`OnDrop`](crate::OnDrop) says: it [abandons](Self::abandon) the handle, so the shard is
-    /// offered again from where it started.
+    /// The stream ends when the last record of a closed shard was taken and the stream is polled
+    /// again. The handle is then completed with the children that Kinesis names, and they open. A
+    /// reader that is dropped before its end never closes the shard, whatever
+    /// [`OnDrop`](crate::OnDrop) is set: it [abandons](Self::abandon) the handle, and the shard is
+    /// offered again from its start.
     ///
     /// ```
     /// use futures::{StreamExt, TryStreamExt};
@@ -151,11 +150,12 @@ impl ShardHandle {
     ///         while let Some(record) = records.next().await {
     ///             match record {
     ///                 Ok(record) => println!("{} {:?}", record.sequence_number(), records.lag()),
-    ///                 Err(error) => eprintln!("{error}"), // and the stream ends; the shard will be offered again
+    ///                 Err(error) => eprintln!("{error}"), // the last item: the reader has ended
     ///             }
     ///         }
     ///         println!("{:?}", records.ended());
-    /// #       assert!(matches!(records.ended(), Some(EndReason::EndOfShard { children }) if children.len() == 2));
+    /// #       let Some(EndReason::EndOfShard { children }) = records.ended() else { panic!() };
+    /// #       assert_eq!(children.len(), 2);
     ///     })
     ///     .await;
     /// # }
@@ -163,11 +163,9 @@ impl ShardHandle {
     ///
     /// # Errors
     ///
-    /// An item is an error if the shard cannot be read until somebody does something about it:
-    /// access denied, a KMS key that is disabled, a request that Kinesis calls invalid. It is the
-    /// last item, and the handle is abandoned. All other failures are tried again for ever: a
-    /// throttled, failed or unanswered read with the same iterator, and an expired iterator is made
-    /// anew after the last record read.
+    /// An item is an error if the shard cannot be read without intervention: access denied, a
+    /// disabled KMS key, or a request that Kinesis rejects as invalid. The error is the last item,
+    /// and the handle is abandoned. All other failures are retried without limit.
     ///
     /// # Panics
     ///
@@ -180,12 +178,12 @@ impl ShardHandle {
         Records::new(self, client)
     }
 
-    /// The shard's records by the page, as Kinesis gives them; empty pages are left out. All that
-    /// is said of [`records`](Self::records) holds.
+    /// Returns a stream of the shard's pages, without empty ones. Each page is a response of
+    /// Kinesis. Otherwise, the stream behaves like that of [`records`](Self::records).
     ///
     /// # Errors
     ///
-    /// As of [`records`](Self::records).
+    /// The same as those of [`records`](Self::records).
     ///
     /// # Panics
     ///

@@ -12,16 +12,17 @@ use crate::records::monitor::Monitor;
 use crate::shard::handle::ShardHandle;
 use crate::shard::stream_id::StreamId;
 
-/// How shards are read: how often, how fast, and by whom the answers are parsed.
+/// Options for reading shards: how often, how fast, and on which runtime.
 ///
-/// The default keeps within AWS's limits of 5 reads and 2 MiB a second and shard. These are shared
-/// by all applications that read the stream: where there are several, leave the others their part.
+/// The defaults keep within AWS's limits of 5 reads and 2 MiB a second for each shard. All
+/// applications that read a stream share these limits: if there are several, reduce each one's
+/// part.
 ///
 /// ```
 /// use std::time::Duration;
 /// use kinesis_shards::ReadOptions;
 ///
-/// // One of two applications, in no hurry.
+/// // One of two applications, which tolerates some delay.
 /// let options = ReadOptions::new()
 ///     .idle_interval(Duration::from_secs(5))
 ///     .min_read_interval(Duration::from_millis(400))
@@ -41,13 +42,13 @@ pub struct ReadOptions {
     pub(crate) deaggregation: crate::records::kpl::Deaggregation,
 }
 
-/// About 30 years, as long as tokio's timers go.
+/// About 30 years, the longest delay that tokio's timers accept.
 const MAX_INTERVAL: Duration = Duration::from_hours(24 * 365 * 30);
 
 type OnEvent = dyn Fn(&ReadEvent<'_>) + Send + Sync;
 
 impl ReadOptions {
-    /// The defaults, as each setter names them.
+    /// Creates options with the default of each setter.
     pub fn new() -> Self {
         Self {
             idle_interval: Duration::from_secs(1),
@@ -62,144 +63,138 @@ impl ReadOptions {
         }
     }
 
-    pub(crate) fn tell_end(&self, handle: &ShardHandle, end: &EndReason) {
-        tracing::debug!(
-            stream = handle.stream().name(),
-            shard = handle.id(),
-            ?end,
-            "a reader has ended"
-        );
-        self.tell(handle.stream(), handle.id(), ReadEventKind::Ended(end));
+    /// Logs the end of a reader, and passes it to `on_event`.
+    pub(crate) fn emit_end(&self, handle: &ShardHandle, end: &EndReason) {
+        tracing::debug!(stream = handle.stream().name(), shard = handle.id(), ?end, "reader ended");
+        self.emit(handle.stream(), handle.id(), ReadEventKind::Ended(end));
     }
 
-    /// Calls `on_event`. A panic in it must not lose the page that it is told of, which is read but
-    /// not yet delivered.
-    pub(crate) fn tell(&self, stream: &StreamId, shard_id: &str, kind: ReadEventKind<'_>) {
+    /// Calls `on_event`. A panic in it must not lose the page of the event, which is not delivered
+    /// yet.
+    pub(crate) fn emit(&self, stream: &StreamId, shard_id: &str, kind: ReadEventKind<'_>) {
         let event = ReadEvent { stream, shard_id, kind };
         for on_event in &self.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
-                tracing::error!(
-                    stream = stream.name(),
-                    shard = shard_id,
-                    ?event.kind,
-                    "on_event panicked; the event is lost"
-                );
+                let stream = stream.name();
+                tracing::error!(stream, shard = shard_id, ?event.kind, "on_event panicked");
             }
         }
     }
 
-    /// Tells `on_event` that a request is sent again after `wait`, by the reader of `handle`.
-    pub(crate) fn tell_retry(
+    /// Passes the retry of a request by the reader of `handle` to `on_event`.
+    pub(crate) fn emit_retry(
         &self,
         handle: &ShardHandle,
         error: &ReadError,
         failures: u32,
         wait: Duration,
     ) {
-        self.tell(handle.stream(), handle.id(), ReadEventKind::Retry { error, failures, wait });
+        self.emit(handle.stream(), handle.id(), ReadEventKind::Retry { error, failures, wait });
     }
 
-    /// Whether anybody wants to know how large a page is.
+    /// Returns whether the size of a page is needed.
     pub(crate) fn counts_bytes(&self) -> bool {
         self.max_bytes_per_second.is_some() || !self.on_event.is_empty()
     }
 
-    /// How long after the answer to a read that reached the tip of the shard the next begins, less
-    /// a random tenth; the first such pause is a random part of it. While a shard is behind it is
-    /// read on at once, within the limits below.
+    /// Sets how long to wait between reads once a reader has caught up. Each pause is shortened at
+    /// random by up to 10 %, and the first one by up to its whole length. A reader that is behind
+    /// does not pause beyond the limits below.
     ///
     /// An interval of more than 30 years counts as 30 years.
     ///
     /// # Default
     ///
-    /// 1 s
+    /// 1 s.
     pub fn idle_interval(self, interval: Duration) -> Self {
         Self { idle_interval: interval.min(MAX_INTERVAL), ..self }
     }
 
-    /// The least time between the answer to a read of a shard and the beginning of the next. AWS
-    /// allows 5 a second, for all applications together. Zero is no limit: for servers that have
-    /// none.
+    /// Sets the minimum time between the response to a read of a shard and the next read. AWS
+    /// allows 5 reads a second, for all applications together. Zero sets no limit, for servers that
+    /// have none.
     ///
     /// An interval of more than 30 years counts as 30 years.
     ///
     /// # Default
     ///
-    /// 200 ms
+    /// 200 ms.
     pub fn min_read_interval(self, interval: Duration) -> Self {
         Self { min_read_interval: interval.min(MAX_INTERVAL), ..self }
     }
 
-    /// After a page came, the shard is not read again before it has earned that page's data and
-    /// partition keys, and a twentieth more to be safe, at so many bytes a second. AWS allows 2
-    /// MiB, for all applications together. `None`, or zero, is no limit.
+    /// Sets the maximum rate at which a shard is read, in bytes of data and partition keys per
+    /// second. After each page, the reader pauses until the page and a margin of 5 % fit the rate.
+    /// AWS allows 2 MiB a second, for all applications together. `None` or zero sets no limit.
     ///
     /// # Default
     ///
-    /// 2 MiB (2,097,152)
+    /// 2 MiB (2,097,152 bytes).
     pub fn max_bytes_per_second(self, bytes: impl Into<Option<u32>>) -> Self {
         Self { max_bytes_per_second: bytes.into().and_then(NonZeroU32::new), ..self }
     }
 
-    /// The most records that one read asks for: `GetRecords`' `Limit`. It bounds the memory that a
-    /// shard takes: a page in hand, and one ahead.
+    /// Sets the maximum number of records in a page: the `Limit` of `GetRecords`. It bounds the
+    /// memory of a shard, which is one page, or two with [`spawn_on`](Self::spawn_on).
     ///
     /// # Default
     ///
-    /// 10,000, which is also AWS's limit. AWS cuts a page off at 10 MiB in any case.
+    /// 10,000, the maximum that AWS allows. AWS also limits a page to 10 MiB.
     ///
     /// # Panics
     ///
-    /// If it is zero or above 10,000.
+    /// If `records` is zero or above 10,000.
     #[track_caller]
     pub fn max_records(self, records: u16) -> Self {
         assert!(
             (1..=10_000).contains(&records),
-            "max_records is {records}: GetRecords takes 1 to 10,000 records at a time"
+            "max_records is {records}, but GetRecords allows 1 to 10,000"
         );
         Self { max_records: i32::from(records), ..self }
     }
 
-    /// Makes each read a task of this runtime, so that the answers of different shards are parsed
-    /// on all its cores, and each shard's next page is read while its last is being worked on. The
-    /// tasks are aborted when the reader is dropped.
+    /// Spawns each read as a task of `runtime`. The responses of different shards are parsed on all
+    /// its cores, and a shard's next page is read while the current one is processed. Dropping the
+    /// reader aborts the tasks.
     ///
     /// # Default
     ///
-    /// None: everything happens in the task that polls. Nothing is spawned.
+    /// No runtime: all work happens in the task that polls, and nothing is spawned.
     ///
     /// # Panics
     ///
-    /// The reader panics when it is polled after the runtime has shut down, with what a task
-    /// panicked with, and in the tasks if the runtime has no time driver.
+    /// The reader panics when it is polled after the runtime has shut down. A panic in a task, such
+    /// as that of a runtime without a time driver, is resumed in the reader.
     pub fn spawn_on(self, runtime: Handle) -> Self {
         Self { runtime: Some(runtime), ..self }
     }
 
-    /// Splits the records that the Kinesis Producer Library (KPL) has packed into one: each of its
-    /// user records becomes a [`Record`](super::Record) of its own, with its own partition key and
-    /// data, the aggregated record's sequence number, and its
-    /// [`sub_sequence_number`](super::Record::sub_sequence_number). A record that is marked as
-    /// aggregated but is broken (its checksum, its message, an index, a key of more than 256
-    /// characters, no user records at all) comes out as it is, and a warning is logged.
+    /// Splits the aggregated records of the Kinesis Producer Library (KPL).
+    ///
+    /// Each user record becomes a [`Record`](super::Record) with its own partition key and data, the
+    /// sequence number of the aggregated record, and a
+    /// [`sub_sequence_number`](super::Record::sub_sequence_number).
+    ///
+    /// A malformed aggregated record (wrong checksum, message or index, a key of more than 256
+    /// characters, no user records) is yielded whole, and a warning is logged.
     ///
     /// # Default
     ///
-    /// Off: records come out as Kinesis has them.
+    /// Off: aggregated records are yielded whole.
     #[cfg(feature = "kpl")]
     pub fn deaggregate(self) -> Self {
         Self { deaggregation: crate::records::kpl::Deaggregation::All, ..self }
     }
 
-    /// Splits records like [`deaggregate`](Self::deaggregate), and drops each user record whose hash
-    /// key (the explicit one, or the MD5 of the partition key) is outside the hash key range of the
-    /// shard that holds the aggregate.
+    /// Splits records like [`deaggregate`](Self::deaggregate), and drops user records of other
+    /// shards: those whose hash key (the explicit one, or the MD5 of the partition key) is outside
+    /// the hash key range of the shard that holds the aggregated record.
     ///
     /// A producer aggregates by the shards that it knows: after a split, some user records of an
-    /// aggregate may belong to the other child. The Kinesis Client Library (1.8.8) drops the whole
-    /// aggregate then.
+    /// aggregated record may belong to the other child. The Kinesis Client Library (1.8.8) then
+    /// drops the whole aggregated record.
     ///
-    /// Do not set it if the producer spreads records with `RecordDistributionStrategy=AUTO`: such
+    /// Do not set this if the producer spreads records with `RecordDistributionStrategy=AUTO`: such
     /// records lie in any shard, and would be dropped. Their stream has no order per key.
     #[cfg(feature = "kpl")]
     pub fn deaggregate_own_hash_range(self) -> Self {
@@ -210,7 +205,7 @@ impl ReadOptions {
     ///
     /// # Default
     ///
-    /// None.
+    /// No monitor.
     pub fn monitor(mut self, monitor: &Monitor) -> Self {
         self.monitors.push(monitor.clone());
         self
@@ -219,8 +214,8 @@ impl ReadOptions {
     /// Calls `on_event` for each page, retry and end of a reader, for metrics. A second call adds a
     /// listener.
     ///
-    /// `on_event` is called within the reader's poll and should be quick. A panic in it is caught
-    /// and logged: no record is lost by it.
+    /// The reader calls `on_event` while it is polled, so it should return quickly. A panic in it is
+    /// caught and logged, and loses no record.
     ///
     /// ```
     /// use std::sync::Arc;

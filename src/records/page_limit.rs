@@ -1,28 +1,29 @@
-//! How much one `GetRecords` asks for, and how long its response may take.
+//! The limit and the timeout of a `GetRecords` request.
 
 use tokio::time::Duration;
 
 use crate::util::request_timeout::TIMEOUT_SECONDS;
 
-/// A request for one record may take this long: a record of 10 MiB at 15 kB/s.
+/// The maximum timeout of a request for one record: 10 MiB, as base64, at 15 kB/s.
 const MAX_SECONDS: u32 = 16 * TIMEOUT_SECONDS;
-/// A page that took less than this part of the time that a page before took in vain may be doubled.
-const SAFETY: u32 = 4;
+/// A limit is doubled only after a page that took less than this fraction of the time after which
+/// the last lost page failed.
+const SAFETY_FACTOR: u32 = 4;
 
-/// The `Limit` of the next `GetRecords`, and the limit of its time.
+/// The `Limit` and the timeout of the next `GetRecords` request.
 ///
-/// On a slow line a page of 10 MiB may take longer than any request may take. It would be asked for
-/// again for ever. So each page that does not arrive whole halves the limit, and once that is 1
-/// doubles the time. A full page doubles the limit again, up to what the options say, once pages
-/// arrive so fast that twice as many records are sure to arrive too.
+/// On a slow connection, a page of 10 MiB may take longer than the timeout, and would be requested
+/// for ever. So each page that does not arrive whole halves the limit, and doubles the timeout once
+/// the limit is 1. A full page doubles the limit again, up to `max_records`, if it arrives so fast
+/// that twice the records would arrive in time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimit {
-    /// `GetRecords`' `Limit`.
+    /// The `Limit` of `GetRecords`.
     pub(crate) records: i32,
-    /// How long the response is waited for.
+    /// The timeout of the request, in seconds.
     pub(crate) seconds: u32,
     max_records: i32,
-    /// How long the last page took that did not arrive whole.
+    /// The time after which the last lost page failed.
     lost_after: Duration,
 }
 
@@ -36,14 +37,14 @@ impl PageLimit {
         }
     }
 
-    /// Whether a page of this many records is as large as it may be.
+    /// Returns whether a page of this many records is full.
     pub(crate) fn is_full(&self, records: usize) -> bool {
         i32::try_from(records).is_ok_and(|records| records >= self.records)
     }
 
-    /// A page arrived.
-    pub(crate) fn arrived(&mut self, records: usize, took: Duration) {
-        if took * SAFETY > self.lost_after.max(Duration::from_secs(1)) {
+    /// Adapts the limits after a page arrived whole.
+    pub(crate) fn received(&mut self, records: usize, took: Duration) {
+        if took * SAFETY_FACTOR > self.lost_after.max(Duration::from_secs(1)) {
             return;
         }
         self.seconds = TIMEOUT_SECONDS;
@@ -52,7 +53,7 @@ impl PageLimit {
         }
     }
 
-    /// A page did not arrive, or not whole.
+    /// Adapts the limits after a page did not arrive whole.
     pub(crate) fn lost(&mut self, took: Duration) {
         self.lost_after = took;
         if self.records > 1 {
@@ -72,33 +73,36 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_arrive_is_halved_down_to_one_record_that_gets_more_time() {
+    fn lost_pages_halve_the_limit_and_then_double_the_timeout() {
         let mut limit = PageLimit::new(10_000);
-        let mut asked = Vec::new();
+        let mut requested = Vec::new();
         for _ in 0..20 {
-            asked.push((limit.records, limit.seconds));
+            requested.push((limit.records, limit.seconds));
             limit.lost(seconds(limit.seconds.into()));
         }
-        let records: Vec<_> = asked.iter().map(|(records, _)| *records).collect();
+        let records: Vec<_> = requested.iter().map(|(records, _)| *records).collect();
         assert_eq!(records[..6], [10_000, 5_000, 2_500, 1_250, 625, 312]);
         assert_eq!(records[13..], [1; 7]);
-        let times: Vec<_> = asked.iter().map(|(_, seconds)| *seconds).collect();
+        let times: Vec<_> = requested.iter().map(|(_, seconds)| *seconds).collect();
         assert_eq!(times[..14], [60; 14]);
         assert_eq!(times[14..], [120, 240, 480, 960, 960, 960]);
     }
 
     #[test]
-    fn full_pages_that_come_fast_double_it_up_to_the_options() {
+    fn fast_full_pages_double_the_limit_up_to_the_maximum() {
         let mut limit = PageLimit::new(1_000);
         for _ in 0..3 {
             limit.lost(seconds(60));
         }
         assert_eq!(limit.records, 125);
-        limit.arrived(124, seconds(1));
-        limit.arrived(125, seconds(16));
-        assert_eq!(limit.records, 125, "neither a page that is not full, nor one that took long");
+        limit.received(124, seconds(1));
+        limit.received(125, seconds(16));
+        assert_eq!(
+            limit.records, 125,
+            "a page that is not full, or slow, does not double the limit"
+        );
         for expected in [250, 500, 1_000, 1_000] {
-            limit.arrived(usize::try_from(limit.records).unwrap(), seconds(15));
+            limit.received(usize::try_from(limit.records).unwrap(), seconds(15));
             assert_eq!(limit.records, expected);
         }
     }

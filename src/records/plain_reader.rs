@@ -16,11 +16,11 @@ use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::read_shard::sealed::{Open, Read};
 use crate::records::record::Record;
-use crate::records::shard_reader::{Next, ShardReader};
+use crate::records::shard_reader::{ShardReader, Step};
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::StartPosition;
 
-/// Reads one shard that was offered, and ends its handle as the reader ends.
+/// A reader of one shard, which ends the shard's handle when it ends.
 pub struct PlainReader {
     shard_reader: ShardReader,
     state: State,
@@ -43,11 +43,11 @@ impl PlainReader {
         Self { shard_reader, state: State::Reading(handle) }
     }
 
-    /// Ends the handle as the reader has ended.
+    /// Ends the reader, and completes, expires or abandons the handle accordingly.
     fn end(&mut self, end: EndReason) {
         let state = std::mem::replace(&mut self.state, State::Ended(end.clone()));
         let State::Reading(handle) = state else { return };
-        self.shard_reader.options().tell_end(&handle, &end);
+        self.shard_reader.options().emit_end(&handle, &end);
         match end {
             EndReason::EndOfShard { children } => handle.complete_with(children),
             EndReason::Expired => handle.expire(),
@@ -79,7 +79,7 @@ impl Open for ShardHandle {
 
 impl Read for PlainReader {
     fn set_options(&mut self, options: Arc<ReadOptions>) {
-        assert!(!self.shard_reader.is_begun(), "set the options before the first poll");
+        assert!(!self.shard_reader.was_polled(), "set the options before the first poll");
         self.shard_reader.set_options(options);
     }
 
@@ -111,15 +111,15 @@ impl Stream for PlainReader {
             return Poll::Ready(None);
         }
         let (end, last) = match ready!(this.shard_reader.poll_next(cx)) {
-            Next::Batch(batch) => return Poll::Ready(Some(Ok(batch))),
-            Next::Replaced => {
-                this.shard_reader = this.shard_reader.begun_again(StartPosition::TrimHorizon);
+            Step::Batch(batch) => return Poll::Ready(Some(Ok(batch))),
+            Step::Replaced => {
+                this.shard_reader = this.shard_reader.restarted_at(StartPosition::TrimHorizon);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Next::End(children) => (EndReason::EndOfShard { children }, None),
-            Next::Expired => (EndReason::Expired, None),
-            Next::Failed(error) => (EndReason::Failed, Some(Err(error))),
+            Step::End(children) => (EndReason::EndOfShard { children }, None),
+            Step::Expired => (EndReason::Expired, None),
+            Step::Failed(error) => (EndReason::Failed, Some(Err(error))),
         };
         this.end(end);
         Poll::Ready(last)

@@ -1,5 +1,5 @@
-//! What can be read: a shard as it is offered, a shard with its checkpoint, or either in a
-//! `Result`.
+//! The sealed trait of shards that can be read: a shard's handle, a shard with its checkpoint, or
+//! either in a `Result`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::records::permits::RequestPermits;
 /// [`CheckpointedShard`](crate::checkpoint::CheckpointedShard), or a `Result` of either, as
 /// [`try_all_shards`](crate::try_all_shards) yields it.
 ///
-/// The trait is sealed. [`Records`](super::Records), [`AllRecords`](super::AllRecords) and
-/// [`AllBatches`](super::AllBatches) are generic over it.
+/// The trait is sealed. [`Records`](super::Records), [`Batches`](super::Batches),
+/// [`AllRecords`](super::AllRecords) and [`AllBatches`](super::AllBatches) are generic over it.
 pub trait ReadShard: sealed::Open {}
 
 impl<H: sealed::Open> ReadShard for H {}
@@ -38,20 +38,20 @@ pub(crate) mod sealed {
     use crate::records::options::ReadOptions;
     use crate::records::permits::RequestPermits;
 
-    /// How a shard is opened, and what its reader yields.
+    /// A shard that can be opened.
     pub trait Open: Sized {
-        /// One record, as the user gets it.
+        /// A record, as the user receives it.
         type Record;
-        /// One page of records, before the user gets it.
+        /// A page of records, as the reader yields it.
         type Page: IntoIterator<Item = Self::Record>;
-        /// One page of records, as the user gets it.
+        /// A page of records, as the user receives it.
         type Batch;
-        /// Why there is no record.
+        /// The error of the reader.
         type Error;
-        /// The stream of the shard's pages.
+        /// The reader of the shard's pages.
         type Reader: Read<Item = Result<Self::Page, Self::Error>>;
 
-        /// Opens the shard: no request is sent before the reader is polled.
+        /// Opens the shard. The reader sends no request before it is polled.
         fn open(
             self,
             client: &Client,
@@ -63,7 +63,7 @@ pub(crate) mod sealed {
         fn batch(page: Self::Page) -> Option<Self::Batch>;
     }
 
-    /// One shard's pages.
+    /// A stream of one shard's pages.
     pub trait Read: FusedStream + Unpin + fmt::Debug {
         /// Sets the options, before the first poll.
         #[track_caller]
@@ -102,12 +102,12 @@ impl<H: Open<Error = ReadError>> Open for Result<H, ListError> {
     }
 }
 
-/// The reader of a shard, or the listing that failed instead: that is its only item.
+/// A reader of a shard, or a failed listing, whose error is the only item.
 #[derive(Debug)]
 pub enum TryReader<R> {
-    /// The shard is read.
+    /// The reader of the shard.
     Reading(R),
-    /// The listing failed.
+    /// The error of the listing, until it is yielded.
     NotListed(Option<ListError>),
 }
 

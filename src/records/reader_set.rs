@@ -1,4 +1,4 @@
-//! The readers of many shards, side by side.
+//! The readers of many shards, polled concurrently.
 
 use std::num::NonZeroUsize;
 use std::pin::Pin;
@@ -10,11 +10,11 @@ use pin_project::pin_project;
 
 use crate::records::permits::RequestPermits;
 
-/// A poll takes at most this many shards before it polls the readers: a source that is always ready
-/// must not hold the task.
+/// The maximum number of shards that one poll takes before it polls the readers: a stream of shards
+/// that is always ready must not block the task.
 const MAX_SHARDS_A_POLL: usize = 256;
 
-/// For each shard of `S` a reader, `R`.
+/// A set of readers `R`, one for each shard of `S`.
 #[pin_project]
 pub(crate) struct ReaderSet<S: Stream, R> {
     #[pin]
@@ -34,12 +34,12 @@ impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
 
     #[track_caller]
     pub(crate) fn max_concurrent_reads(self, reads: usize) -> Self {
-        let reads = NonZeroUsize::new(reads)
-            .expect("max_concurrent_reads is 0: nothing would ever be read");
+        let reads =
+            NonZeroUsize::new(reads).expect("max_concurrent_reads is 0: nothing would be read");
         Self { permits: self.permits.at_most(reads.get()), ..self }
     }
 
-    /// The readers that are not [set aside](Self::poll_next).
+    /// Returns the readers that are not [set aside](Self::poll_next).
     pub(crate) fn readers(&self) -> impl Iterator<Item = &R> {
         self.readers.iter().filter_map(StreamFuture::get_ref)
     }
@@ -51,8 +51,8 @@ impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
     /// Yields the next item, and sets its reader aside: it is not polled again before it is
     /// [resumed](Self::resume).
     ///
-    /// Each reader is made when its shard comes, also if it has to wait for a permit, so that none
-    /// begins later than it should.
+    /// A reader is created as soon as its shard arrives, even if it must wait for a permit, so that
+    /// one that starts at `LATEST` skips nothing.
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -72,7 +72,7 @@ impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
                     return Poll::Ready(Some((item, reader)));
                 }
                 Poll::Ready(Some((None, _ended))) => {}
-                // The set of readers says so when it is empty; the next shard may come at any time.
+                // An empty set of readers is ready with `None`, but more shards may arrive.
                 Poll::Ready(None) if this.shards.is_terminated() => return Poll::Ready(None),
                 Poll::Ready(None) | Poll::Pending => break,
             }
@@ -83,7 +83,7 @@ impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
         Poll::Pending
     }
 
-    /// Takes a reader back. Its next item comes from the next poll on.
+    /// Returns a reader to the set. The next poll polls it again.
     pub(crate) fn resume(self: Pin<&mut Self>, reader: R) {
         self.project().readers.push(reader.into_future());
     }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_that_is_always_ready_does_not_hold_the_task() {
+    fn a_stream_of_shards_that_is_always_ready_does_not_block_the_task() {
         let mut reader_set = std::pin::pin!(ReaderSet::new(stream::repeat(())));
         let mut opened = 0;
         for polls in 1..4 {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_source_with_more_than_a_pollful_is_taken_in_without_another_wake() {
+    async fn more_shards_than_one_poll_takes_need_no_further_wake() {
         let mut reader_set = std::pin::pin!(ReaderSet::new(stream::iter(0..1_000)));
         let mut seen = 0;
         while let Some(((), reader)) = future::poll_fn(|cx| {

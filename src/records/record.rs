@@ -7,37 +7,37 @@ use aws_sdk_kinesis::types;
 use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 
-/// How the data of a record begins that the Kinesis Producer Library made of several.
+/// The first bytes of an aggregated record of the Kinesis Producer Library.
 pub(crate) const AGGREGATED: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 
-/// One record, and where it came from.
+/// A record of a shard.
 ///
-/// Its data is the SDK's own: nothing is copied, and nothing is allocated for it.
+/// It holds the record of the SDK, whose data is neither copied nor allocated again.
 #[derive(Clone)]
 pub struct Record {
     pub(crate) sdk: types::Record,
     pub(crate) offer: Arc<Offer>,
-    /// Then the record above is the aggregated one, without its data.
+    /// The user record. `sdk` is then the aggregated record without its data.
     #[cfg(feature = "kpl")]
     pub(crate) user: Option<Box<crate::records::kpl::UserRecord>>,
 }
 
 impl Record {
-    /// The id of its shard.
+    /// Returns the id of the shard.
     #[inline]
     #[must_use]
     pub fn shard_id(&self) -> &str {
         self.offer.shard.shard_id()
     }
 
-    /// The stream, as it was named to [`all_shards`](crate::all_shards).
+    /// Returns the stream, as passed to [`all_shards`](crate::all_shards).
     #[inline]
     #[must_use]
     pub fn stream(&self) -> &StreamId {
         self.offer.stream()
     }
 
-    /// Its sequence number: it is greater than those of the records before it in this shard, and in
+    /// Returns the sequence number. It is greater than those of earlier records of the shard and of
     /// its parents.
     #[inline]
     #[must_use]
@@ -45,22 +45,22 @@ impl Record {
         self.sdk.sequence_number()
     }
 
-    /// Its partition key. It is missing only where the producer gave none, which a stream with the
-    /// `AUTO` record distribution strategy allows.
+    /// Returns the partition key. It is `None` only if the producer gave none, which a stream with
+    /// the `AUTO` record distribution strategy allows.
     #[inline]
     #[must_use]
     pub fn partition_key(&self) -> Option<&str> {
         self.sdk.partition_key()
     }
 
-    /// `ApproximateArrivalTimestamp`: when Kinesis took it in.
+    /// Returns `ApproximateArrivalTimestamp`, the time at which Kinesis received the record.
     #[inline]
     #[must_use]
     pub fn arrival_time(&self) -> Option<DateTime> {
         self.sdk.approximate_arrival_timestamp().copied()
     }
 
-    /// Its data.
+    /// Returns the data.
     #[inline]
     #[must_use]
     pub fn data(&self) -> &[u8] {
@@ -71,7 +71,7 @@ impl Record {
         self.sdk.data().as_ref()
     }
 
-    /// Its data. It is not copied, save that of a user record.
+    /// Returns the data. Only that of a user record is copied.
     #[inline]
     #[must_use]
     pub fn into_data(self) -> Vec<u8> {
@@ -82,15 +82,15 @@ impl Record {
         self.sdk.data.into_inner()
     }
 
-    /// Whether it is an aggregated record of the Kinesis Producer Library, as a whole.
+    /// Returns whether the record is a whole aggregated record of the Kinesis Producer Library.
     pub(crate) fn is_aggregated(&self) -> bool {
         self.data().starts_with(&AGGREGATED)
     }
 
-    /// The SDK's own record. It is as the SDK gave it, save that a user record's has that user
-    /// record's data, copied, and partition key.
+    /// Returns the record of the SDK. That of a user record has the partition key and a copy of the
+    /// data of the user record.
     #[must_use]
-    #[cfg_attr(not(feature = "kpl"), expect(unused_mut, reason = "nothing is to be put in"))]
+    #[cfg_attr(not(feature = "kpl"), expect(unused_mut, reason = "only user records change it"))]
     pub fn into_sdk(mut self) -> types::Record {
         #[cfg(feature = "kpl")]
         if let Some(user) = self.user.take() {
@@ -100,19 +100,19 @@ impl Record {
     }
 }
 
-/// Of the user records that the Kinesis Producer Library packs into one: see
+/// Methods for the user records of an aggregated record: see
 /// [`ReadOptions::deaggregate`](super::ReadOptions::deaggregate).
 #[cfg(feature = "kpl")]
 impl Record {
-    /// Its place among the user records of its aggregated record, from 0: these all have one
-    /// sequence number. `None` for a record that is not one of several.
+    /// Returns the index of a user record within its aggregated record, from 0. All user records of
+    /// an aggregated record have the same sequence number. Returns `None` for any other record.
     #[must_use]
     pub fn sub_sequence_number(&self) -> Option<u64> {
         Some(self.user.as_ref()?.sub_sequence_number)
     }
 
-    /// The explicit hash key that its producer gave it, if any. Of other records Kinesis does not
-    /// tell.
+    /// Returns the explicit hash key of a user record, if the producer gave one. Kinesis does not
+    /// report that of other records.
     #[must_use]
     pub fn explicit_hash_key(&self) -> Option<&str> {
         self.user.as_ref()?.explicit_hash_key.as_deref()

@@ -1,4 +1,4 @@
-//! The batches of one shard up to its end, over any source of its pages.
+//! The reader of one shard's batches, over any source of pages.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -18,18 +18,18 @@ use crate::records::source::{Source, Stop};
 use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 
-/// A reader of one shard. It does not end the shard's handle.
+/// A reader of one shard, which does not end the shard's handle.
 pub(crate) struct ShardReader {
     client: Client,
     options: Arc<ReadOptions>,
     permits: RequestPermits,
     offer: Arc<Offer>,
     from: StartPosition,
-    /// Whether a reader of this shard has read the record at the start.
+    /// Whether an earlier reader of this shard has read the record at the start.
     is_resumed: bool,
     /// Whether `from` is a time that stands for `LATEST`.
     is_estimate: bool,
-    opened: LatestAnchor,
+    latest_anchor: LatestAnchor,
     /// The source, which the first poll creates.
     source: Option<Box<dyn Source>>,
     /// The shard's children, once the last page was yielded.
@@ -39,18 +39,19 @@ pub(crate) struct ShardReader {
     /// The progress that monitors show; the first poll creates it if there is a monitor.
     progress: Option<Arc<Progress>>,
     /// Whether a page arrived, with or without records.
-    is_answered: bool,
+    has_received_page: bool,
 }
 
-/// A step of a reader. Only a batch is followed by another step.
-pub(crate) enum Next {
+/// A step of a reader. A step other than a batch is the last.
+pub(crate) enum Step {
     Batch(Batch),
-    /// The last record was taken. Contains the shard's children.
+    /// The shard has ended, and has these children.
     End(Vec<ChildShard>),
     /// Kinesis does not find the shard.
     Expired,
-    /// The shard is another, of the same name and sequence numbers, whose records were not read.
+    /// The shard is another with the same id and sequence numbers, whose records were not read.
     Replaced,
+    /// An error that no retry would resolve.
     Failed(ReadError),
 }
 
@@ -63,7 +64,7 @@ impl ShardReader {
         permits: RequestPermits,
     ) -> Self {
         offer.begin_reading();
-        let (client, opened) = (client.clone(), LatestAnchor::now(client, &offer));
+        let (client, latest_anchor) = (client.clone(), LatestAnchor::now(client, &offer));
         let is_estimate = offer.is_estimate;
         Self {
             is_estimate,
@@ -73,18 +74,18 @@ impl ShardReader {
             permits,
             offer,
             from,
-            opened,
+            latest_anchor,
             source: None,
             end: None,
             lag: None,
             monitors: Vec::new(),
             progress: None,
-            is_answered: false,
+            has_received_page: false,
         }
     }
 
-    /// Returns a reader of the same shard that begins at `from`.
-    pub(crate) fn begun_again(&self, from: StartPosition) -> Self {
+    /// Creates a reader of the same shard that starts at `from`.
+    pub(crate) fn restarted_at(&self, from: StartPosition) -> Self {
         let (offer, options, permits) =
             (Arc::clone(&self.offer), Arc::clone(&self.options), self.permits.clone());
         let is_resumed = self.is_resumed && from == self.from;
@@ -93,16 +94,17 @@ impl ShardReader {
     }
 
     /// Sets whether the start is a time that stands for `LATEST`.
-    pub(crate) fn estimated(self, is_estimate: bool) -> Self {
+    pub(crate) fn estimated_start(self, is_estimate: bool) -> Self {
         Self { is_estimate, ..self }
     }
 
-    /// Expects the record at the start, which a reader of this shard has read before.
+    /// Expects the record at the start, which an earlier reader of this shard has read.
     pub(crate) fn resumed(self) -> Self {
         Self { is_resumed: true, ..self }
     }
 
-    /// Returns the earlier time from which the shard is read since Kinesis refused its start, once.
+    /// Returns the earlier time at which the source started because Kinesis refused the start. The
+    /// time is returned once.
     pub(crate) fn take_earlier_start(&mut self) -> Option<StartPosition> {
         self.source.as_mut()?.take_earlier_start()
     }
@@ -131,13 +133,14 @@ impl ShardReader {
         self.options = options;
     }
 
-    pub(crate) fn is_begun(&self) -> bool {
+    /// Returns whether the reader was polled.
+    pub(crate) fn was_polled(&self) -> bool {
         self.source.is_some()
     }
 
-    /// Returns whether Kinesis accepted the position: a page arrived.
-    pub(crate) fn is_answered(&self) -> bool {
-        self.is_answered
+    /// Returns whether a page arrived, so Kinesis accepted the start.
+    pub(crate) fn has_received_page(&self) -> bool {
+        self.has_received_page
     }
 
     /// Returns the `MillisBehindLatest` of the last response.
@@ -152,9 +155,10 @@ impl ShardReader {
         }
     }
 
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    /// Polls for the next step.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if let Some(children) = self.end.take() {
-            return Poll::Ready(Next::End(children));
+            return Poll::Ready(Step::End(children));
         }
         if self.source.is_none() {
             self.show_progress();
@@ -163,41 +167,41 @@ impl ShardReader {
             let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
             let (options, permits) = (Arc::clone(&self.options), self.permits.clone());
             let from = self.from.clone();
-            let polling = Polling::new(client, offer, from, options, permits, self.opened)
-                .estimated(self.is_estimate)
+            let polling = Polling::new(client, offer, from, options, permits, self.latest_anchor)
+                .estimated_start(self.is_estimate)
                 .resumed(self.is_resumed);
             Box::new(polling)
         });
         let page = match ready!(source.poll_page(cx)) {
             Ok(page) => page,
-            Err(Stop::Expired) => return Poll::Ready(Next::Expired),
+            Err(Stop::Expired) => return Poll::Ready(Step::Expired),
             Err(Stop::Replaced) => {
                 let (stream, shard) = (self.offer.stream().name(), self.offer.shard.shard_id());
                 tracing::warn!(
                     stream,
                     shard,
-                    "the last record of the shard is missing, and older ones are new: the server \
-                     lost its data, and the shard is read from its oldest record"
+                    "the shard was replaced: the server lost its data; reading the shard from its \
+                     oldest record"
                 );
-                return Poll::Ready(Next::Replaced);
+                return Poll::Ready(Step::Replaced);
             }
-            Err(Stop::Failed(error)) => return Poll::Ready(Next::Failed(error)),
+            Err(Stop::Failed(error)) => return Poll::Ready(Step::Failed(error)),
         };
         self.lag = page.lag;
         if let Some(progress) = &self.progress {
             progress.receive_page(&page.records, page.lag);
         }
-        self.is_answered = true;
+        self.has_received_page = true;
         if page.records.is_empty() {
             if let Some(children) = page.end {
-                return Poll::Ready(Next::End(children));
+                return Poll::Ready(Step::End(children));
             }
-            // A server that sends empty pages only must not keep the task from other work.
+            // A server that sends only empty pages must not keep the task from other work.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         self.end = page.end;
-        Poll::Ready(Next::Batch(Batch {
+        Poll::Ready(Step::Batch(Batch {
             records: page.records,
             offer: Arc::clone(&self.offer),
             lag: page.lag,
@@ -224,7 +228,7 @@ mod tests {
     use crate::shard::stream_id::StreamId;
     use crate::util::clock::now;
 
-    /// A source that yields the given pages, and is pending before each.
+    /// A source that yields these pages, and is pending before each.
     #[derive(Default)]
     struct Scripted {
         pages: VecDeque<Result<Page, Stop>>,
@@ -263,7 +267,7 @@ mod tests {
         Page { records, lag, received_at: now(&client()), end }
     }
 
-    /// A reader of a shard over a source other than `Polling`.
+    /// Creates a reader over this source.
     fn reader(source: Scripted) -> ShardReader {
         let context = Arc::new(StreamContext::new(StreamId::from("orders")));
         let shard = Shard::builder().shard_id("shard").build().expect("an id is set");
@@ -276,12 +280,12 @@ mod tests {
         reader
     }
 
-    async fn next(reader: &mut ShardReader) -> Next {
+    async fn next(reader: &mut ShardReader) -> Step {
         poll_fn(|cx| reader.poll_next(cx)).await
     }
 
     #[tokio::test]
-    async fn batches_of_any_source_are_yielded_up_to_the_end() {
+    async fn batches_of_the_source_are_yielded_up_to_the_end() {
         let child = ChildShard::builder().shard_id("child").set_parent_shards(Some(Vec::new()));
         let range = aws_sdk_kinesis::types::HashKeyRange::builder();
         let range = range.starting_hash_key("0").ending_hash_key("1").build().expect("a range");
@@ -289,14 +293,14 @@ mod tests {
         let pages = [page(2, None), page(0, None), page(1, Some(vec![child.clone()]))];
         let pages = pages.into_iter().map(Ok).collect();
         let mut reader = reader(Scripted { pages, ..Scripted::default() });
-        assert!(!reader.is_answered());
+        assert!(!reader.has_received_page());
         for records in [2, 1] {
-            let Next::Batch(batch) = next(&mut reader).await else { panic!("not a batch") };
+            let Step::Batch(batch) = next(&mut reader).await else { panic!("not a batch") };
             assert_eq!(batch.into_iter().count(), records);
             assert_eq!(reader.lag(), Some(Duration::from_secs(3)));
         }
-        assert!(reader.is_answered());
-        let Next::End(children) = next(&mut reader).await else { panic!("not the end") };
+        assert!(reader.has_received_page());
+        let Step::End(children) = next(&mut reader).await else { panic!("not the end") };
         assert_eq!(children, [child]);
     }
 
@@ -304,11 +308,11 @@ mod tests {
     async fn an_end_without_records_is_yielded_at_once() {
         let pages = [Ok(page(0, Some(Vec::new())))].into();
         let mut reader = reader(Scripted { pages, ..Scripted::default() });
-        assert!(matches!(next(&mut reader).await, Next::End(children) if children.is_empty()));
+        assert!(matches!(next(&mut reader).await, Step::End(children) if children.is_empty()));
     }
 
     #[tokio::test]
-    async fn a_source_stops_the_reader() {
+    async fn the_reader_stops_when_its_source_stops() {
         let error = ReadError::no_iterator(&StreamId::from("orders"), "shard");
         for stop in [Stop::Expired, Stop::Replaced, Stop::Failed(error)] {
             let text = format!("{stop:?}");
@@ -316,17 +320,17 @@ mod tests {
             let mut reader = reader(Scripted { pages, ..Scripted::default() });
             let next = next(&mut reader).await;
             let is_same = match next {
-                Next::Expired => text == "Expired",
-                Next::Replaced => text == "Replaced",
-                Next::Failed(_) => text.starts_with("Failed"),
-                Next::Batch(_) | Next::End(_) => false,
+                Step::Expired => text == "Expired",
+                Step::Replaced => text == "Replaced",
+                Step::Failed(_) => text.starts_with("Failed"),
+                Step::Batch(_) | Step::End(_) => false,
             };
             assert!(is_same, "{text}");
         }
     }
 
     #[tokio::test]
-    async fn empty_pages_let_the_task_do_other_work() {
+    async fn the_reader_yields_to_the_runtime_at_empty_pages() {
         let pages = (0..3).map(|_| Ok(page(0, None))).chain([Ok(page(1, None))]).collect();
         let mut reader = reader(Scripted { pages, ..Scripted::default() });
         for _ in 0..7 {

@@ -99,7 +99,7 @@ async fn is_refused<T: std::fmt::Debug>(
         timeout(Duration::from_mins(1), records.next()).await.expect("no error within a minute");
     let error = error.expect("not the end").unwrap_err();
     assert!(error.is_in_use() && !error.is_retryable(), "{error}");
-    assert!(error.to_string().contains("read already"), "{error}");
+    assert!(error.to_string().contains("already being read"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,43 +1,44 @@
-//! An aggregated record's message: `AggregatedRecord` of the Kinesis Producer Library's
+//! The message of an aggregated record: `AggregatedRecord` of the Kinesis Producer Library's
 //! `aggregation-format.md`.
 //!
-//! A message of a few bytes a user record can come from anybody who may write to the stream. So it
-//! is checked as a whole before the first user record comes out, but never unpacked as a whole:
-//! what is kept beside it is at most a fifth of its size, and the work for each user record has a
-//! bound.
+//! Anyone who may write to the stream can send a message with millions of tiny user records. So the
+//! whole message is checked before the first user record is yielded, but user records are decoded
+//! one at a time: the additional memory is at most a fifth of the message, and the work for each
+//! user record is bounded.
 
 use bytes::Bytes;
 
 use crate::records::kpl::UserRecord;
 use crate::records::kpl::wire::{Fields, Malformed, Value};
 
-// Of AggregatedRecord.
+// Fields of AggregatedRecord.
 const PARTITION_KEYS: u32 = 1;
 const EXPLICIT_HASH_KEYS: u32 = 2;
 const RECORDS: u32 = 3;
-// Of Record.
+// Fields of Record.
 const PARTITION_KEY_INDEX: u32 = 1;
 const EXPLICIT_HASH_KEY_INDEX: u32 = 2;
 const DATA: u32 = 3;
 
-/// Kinesis takes no partition key that is longer, in characters. A long one that many user records
-/// share would be copied for each: a record of 1 MiB could come to many GiB.
+/// The maximum length of a partition key in Kinesis, in characters. A longer key would be copied for
+/// each of its user records, and could expand a record of 1 MiB to many GiB.
 const MAX_KEY_CHARS: usize = 256;
 
-/// How many fields are read at most to find a key from the mark before it.
+/// The maximum number of fields between a mark and a key that is found from it.
 pub(crate) const MARK_EVERY: usize = 32;
 
-/// A message that was checked, and how far its user records were taken.
+/// A checked message, and the position of its next user record.
 pub(crate) struct Aggregate {
     message: Bytes,
     marks: Vec<Mark>,
-    /// Where the next user record is looked for.
+    /// The offset from which the next user record is searched.
     at: usize,
     taken: u64,
     records: u64,
 }
 
-/// A place between two fields: the keys of a table are found from the last mark before them.
+/// A place between two fields, with the number of keys of each table before it. A key is searched
+/// from the last mark before it.
 #[derive(Clone, Copy, Default)]
 struct Mark {
     at: u32,
@@ -45,7 +46,7 @@ struct Mark {
     explicit_hash_keys: u32,
 }
 
-/// A user record as it is packed.
+/// An encoded user record.
 #[derive(Default)]
 struct Packed<'a> {
     partition_key: Option<u64>,
@@ -55,7 +56,7 @@ struct Packed<'a> {
 
 impl From<Malformed> for &'static str {
     fn from(_: Malformed) -> Self {
-        "it is not an AggregatedRecord"
+        "not an AggregatedRecord"
     }
 }
 
@@ -65,7 +66,7 @@ impl Aggregate {
         let mut marks = Vec::new();
         let mut here = Mark::default();
         let (mut records, mut steps) = (0, 0);
-        // The greatest index into each table: that may follow the user records.
+        // The greatest index into each table. The tables may follow the user records.
         let (mut partition_key, mut explicit_hash_key) = (None, None);
         let mut is_too_long = false;
         let mut fields = Fields::of(&message);
@@ -92,12 +93,13 @@ impl Aggregate {
             }
             if fields.steps >= steps + MARK_EVERY {
                 steps = fields.steps;
-                here.at = u32::try_from(message.len() - fields.left()).map_err(|_| Malformed)?;
+                here.at =
+                    u32::try_from(message.len() - fields.remaining()).map_err(|_| Malformed)?;
                 marks.push(here);
             }
         }
         if records == 0 {
-            return Err("there are no user records in it");
+            return Err("no user records");
         }
         if is_too_long {
             return Err("a key is longer than 256 characters");
@@ -113,12 +115,12 @@ impl Aggregate {
         Ok(Self { message, marks, at: 0, taken: 0, records })
     }
 
-    /// How many user records were not taken yet.
-    pub(crate) fn left(&self) -> usize {
+    /// Returns the number of user records that are left.
+    pub(crate) fn remaining(&self) -> usize {
         usize::try_from(self.records - self.taken).unwrap_or(usize::MAX)
     }
 
-    /// Takes the next user record, with its partition key.
+    /// Decodes the next user record, and returns it with its partition key.
     pub(crate) fn next(&mut self) -> Option<(String, UserRecord)> {
         let mut fields = Fields::of(&self.message[self.at..]);
         let record = loop {
@@ -135,7 +137,7 @@ impl Aggregate {
             data: self.message.slice_ref(packed.data?),
         };
         let partition_key = self.key(PARTITION_KEYS, packed.partition_key?)?;
-        self.at = self.message.len() - fields.left();
+        self.at = self.message.len() - fields.remaining();
         self.taken += 1;
         Some((partition_key, user_record))
     }
@@ -145,7 +147,7 @@ impl Aggregate {
         self.marks.capacity() * size_of::<Mark>()
     }
 
-    /// Finds the key at this index of the table.
+    /// Returns the key at this index of a table.
     fn key(&self, table: u32, index: u64) -> Option<String> {
         let before = |mark: &Mark| {
             u64::from(if table == PARTITION_KEYS {
@@ -173,7 +175,7 @@ impl Aggregate {
 }
 
 impl<'a> Packed<'a> {
-    /// Reads a user record. Of a field that is there twice, the last counts.
+    /// Decodes a user record. The last occurrence of a repeated field counts.
     fn read(record: &'a [u8]) -> Result<Self, Malformed> {
         let mut packed = Self::default();
         let mut fields = Fields::of_nested(record);

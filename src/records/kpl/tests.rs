@@ -9,12 +9,12 @@ use crate::shard::position::StartPosition;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 
-// Made by AWS's aggregator for Python: see make.py there.
+// From AWS's aggregator for Python: see tests/kpl/make.py.
 const THREE: &[u8] = include_bytes!("../../../tests/kpl/three.bin");
 const ODD: &[u8] = include_bytes!("../../../tests/kpl/odd.bin");
 const MANY: &[u8] = include_bytes!("../../../tests/kpl/many.bin");
 const TAGGED: &[u8] = include_bytes!("../../../tests/kpl/tagged.bin");
-// Made by AWS's aggregator for Node.js: see make.js there.
+// From AWS's aggregator for Node.js: see tests/kpl/make.js.
 const NODE: &[u8] = include_bytes!("../../../tests/kpl/node.bin");
 
 fn record(data: &[u8]) -> types::Record {
@@ -23,7 +23,7 @@ fn record(data: &[u8]) -> types::Record {
     record.build().unwrap()
 }
 
-/// A shard with this part of the hash key range.
+/// Creates the offer of a shard with this hash key range.
 fn offer(first: u128, last: u128) -> Arc<Offer> {
     let range = HashKeyRange::builder()
         .starting_hash_key(first.to_string())
@@ -40,7 +40,7 @@ fn all(data: &[u8]) -> Vec<Record> {
 }
 
 #[test]
-fn user_records_come_out_with_their_keys_data_and_sub_sequence_numbers() {
+fn user_records_have_their_own_keys_data_and_sub_sequence_numbers() {
     let records = all(THREE);
     let seen: Vec<_> = records
         .iter()
@@ -63,7 +63,7 @@ fn user_records_come_out_with_their_keys_data_and_sub_sequence_numbers() {
 }
 
 #[test]
-fn odd_keys_empty_data_and_all_bytes() {
+fn unicode_keys_empty_data_and_all_byte_values_are_decoded() {
     let records = all(ODD);
     assert_eq!(records[0].partition_key(), Some("clé – 鍵"));
     assert_eq!(records[0].data(), "naïve – 記録".as_bytes());
@@ -72,7 +72,7 @@ fn odd_keys_empty_data_and_all_bytes() {
 }
 
 #[test]
-fn what_another_aggregator_made() {
+fn a_record_of_the_node_js_aggregator_is_split() {
     let records = all(NODE);
     let seen: Vec<_> = records
         .iter()
@@ -90,7 +90,7 @@ fn what_another_aggregator_made() {
 }
 
 #[test]
-fn tags_are_passed_over() {
+fn tags_are_skipped() {
     let records = all(TAGGED);
     let seen: Vec<_> = records.iter().map(|r| (r.partition_key().unwrap(), r.data())).collect();
     assert_eq!(seen, [("customer 2", &b"first"[..]), ("customer 1", b"second")]);
@@ -102,40 +102,43 @@ fn the_data_is_not_copied() {
     assert_eq!(records.len(), 1_000);
     let addresses: Vec<usize> =
         records.iter().map(|record| record.data().as_ptr() as usize).collect();
-    assert!(addresses.windows(2).all(|pair| pair[0] < pair[1]), "all lie in one buffer, in order");
+    assert!(
+        addresses.windows(2).all(|pair| pair[0] < pair[1]),
+        "all data lies in one buffer, in order"
+    );
     assert!(addresses[999] - addresses[0] < MANY.len());
 }
 
 #[test]
-fn other_records_and_broken_ones_come_out_as_they_are() {
-    let mut broken: Vec<Vec<u8>> = (0..THREE.len())
+fn other_records_and_malformed_ones_are_returned_unchanged() {
+    let mut malformed: Vec<Vec<u8>> = (0..THREE.len())
         .map(|at| {
             let mut data = THREE.to_vec();
             data[at] ^= 0x10;
             data
         })
         .collect();
-    broken.extend((0..THREE.len()).map(|len| THREE[..len].to_vec()));
-    broken.extend([vec![], b"an order".to_vec(), AGGREGATED.to_vec()]);
-    // The checksum is right, the message is not.
+    malformed.extend((0..THREE.len()).map(|len| THREE[..len].to_vec()));
+    malformed.extend([vec![], b"an order".to_vec(), AGGREGATED.to_vec()]);
+    // Messages with a correct checksum.
     for message in [
         &b"\x0a\x05cut"[..],
-        // A record without a partition key, one without data, one with a key outside the table.
+        // User records without a partition key, without data, and with keys outside their table.
         b"\x1a\x02\x1a\x00",
         b"\x0a\x01a\x1a\x02\x08\x00",
         b"\x0a\x01a\x1a\x04\x08\x01\x1a\x00",
         b"\x0a\x01a\x1a\x06\x08\x00\x10\x00\x1a\x00",
-        // Nothing at all, and keys without a record.
+        // An empty message, and a key without a user record.
         b"",
         b"\x0a\x01a",
-        // Partition keys, and an explicit hash key, that Kinesis would not take.
+        // Partition keys and an explicit hash key that are too long for Kinesis.
         &with_key(b'\x0a', 257),
         &with_key(b'\x0a', 512 << 10),
         &with_key(b'\x12', 257),
     ] {
-        broken.push(aggregated(message));
+        malformed.push(aggregated(message));
     }
-    for data in broken {
+    for data in malformed {
         let back =
             Deaggregation::All.user_records(record(&data), &offer(0, u128::MAX)).unwrap_err();
         assert_eq!(back, record(&data));
@@ -146,8 +149,8 @@ fn aggregated(message: &[u8]) -> Vec<u8> {
     [&AGGREGATED, message, &Md5::digest(message)[..]].concat()
 }
 
-/// A message with one record, and in the table of this tag a key so long, beside the partition key
-/// "a".
+/// Creates a message with one user record of the partition key "a", and with a further key of this
+/// length in the table of this tag.
 fn with_key(tag: u8, len: usize) -> Vec<u8> {
     let mut message = b"\x0a\x01a".to_vec();
     message.push(tag);
@@ -163,19 +166,19 @@ fn with_key(tag: u8, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_key_may_be_as_long_as_kinesis_takes_it() {
+fn a_partition_key_may_have_256_characters() {
     assert_eq!(all(&aggregated(&with_key(b'\x0a', 256))).len(), 1);
 }
 
 #[test]
-fn nothing_is_done_unless_asked_for() {
+fn no_record_is_split_by_default() {
     let back = Deaggregation::Off.user_records(record(THREE), &offer(0, u128::MAX)).unwrap_err();
     assert_eq!(back.data.as_ref(), THREE);
 }
 
 #[test]
-fn user_records_of_another_hash_range_are_dropped_only_on_request() {
-    // "customer 1" is 0x2c96…, the others have explicit hash keys at the ends.
+fn user_records_of_another_hash_key_range_are_dropped_only_if_requested() {
+    // The hash key of "customer 1" is 0x2c96…; the others are explicit: the least and the greatest.
     let half = u128::MAX / 2;
     let count = |how: Deaggregation, first, last| {
         let records = how.user_records(record(THREE), &offer(first, last)).unwrap();
@@ -189,8 +192,8 @@ fn user_records_of_another_hash_range_are_dropped_only_on_request() {
     assert_eq!(count(Deaggregation::OwnRange, 0, u128::MAX), [0, 1, 2]);
 }
 
-/// A message of as many empty user records as there is room for.
-fn bomb(len: usize) -> Vec<u8> {
+/// Creates a message of up to `len` bytes that is full of empty user records.
+fn empty_user_records(len: usize) -> Vec<u8> {
     let mut message = b"\x0a\x00".to_vec();
     while message.len() + 6 <= len {
         message.extend(b"\x1a\x04\x08\x00\x1a\x00");
@@ -199,18 +202,18 @@ fn bomb(len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn the_work_for_each_user_record_has_a_bound_and_the_whole_is_linear() {
+fn the_work_for_each_user_record_is_bounded() {
     let group = |fields: usize| [&[0x4b][..], &b"\x50\x00".repeat(fields), &[0x4c]].concat();
     let records =
         |count: usize, key: &[u8]| [b"\x1a\x05\x08", key, b"\x1a\x00"].concat().repeat(count);
     let keys = b"\x0a\x01k".repeat(16_384);
-    // Each names the key before the last of 16,384.
+    // Each user record names the last but one of 16,384 keys.
     let far = records(20_000, b"\xfe\x7f");
     for message in [
-        bomb(1 << 20),
+        empty_user_records(1 << 20),
         [&keys[..], &far].concat(),
         [&far[..], &keys].concat(),
-        // Between two keys there is a group that is long to skip, and before them fields of no use.
+        // A long group between two keys, and unknown fields before the keys.
         [&keys[..16_383 * 3], &group(100_000), b"\x0a\x01k", &far].concat(),
         [&b"\x50\x00".repeat(100_000)[..], &keys, &far].concat(),
         [&b"\x0a\x01k".repeat(16_383)[..], &records(20_000, b"\xfe\x7f"), b"\x0a\x01k"].concat(),
@@ -225,13 +228,13 @@ fn the_work_for_each_user_record_has_a_bound_and_the_whole_is_linear() {
             "{checked} steps to check {} bytes",
             message.len()
         );
-        let count = records.left();
+        let count = records.remaining();
         let mut greatest = Vec::new();
         while records.next().is_some() {
             greatest.push(steps::take());
         }
         assert_eq!(greatest.len(), count);
-        // To find the first, or the one after a group, all that stands before it is skipped once.
+        // The fields before the first user record, and a long group, are each skipped once.
         greatest.sort_unstable();
         assert!(greatest[count - 3] <= 2 * (MARK_EVERY + 8), "{:?}", &greatest[count - 3..]);
         assert!(greatest[count - 1] <= message.len(), "{greatest:?}");
@@ -239,14 +242,17 @@ fn the_work_for_each_user_record_has_a_bound_and_the_whole_is_linear() {
 }
 
 #[test]
-fn what_is_kept_beside_a_message_is_at_most_a_fifth_of_it() {
-    for message in [bomb(1 << 20), [b"\x0a\x00".repeat(300_000), bomb(1 << 10)].concat()] {
+fn the_marks_take_at_most_a_fifth_of_the_message() {
+    for message in [
+        empty_user_records(1 << 20),
+        [b"\x0a\x00".repeat(300_000), empty_user_records(1 << 10)].concat(),
+    ] {
         let aggregate = Aggregate::new(message.clone().into()).unwrap();
         assert!(aggregate.bytes_of_marks() * 5 <= message.len(), "{}", aggregate.bytes_of_marks());
     }
     assert_eq!(
-        Aggregate::new(bomb(100).into()).unwrap().bytes_of_marks(),
+        Aggregate::new(empty_user_records(100).into()).unwrap().bytes_of_marks(),
         0,
-        "a short one needs none"
+        "a short message has no marks"
     );
 }

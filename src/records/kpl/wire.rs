@@ -1,16 +1,16 @@
-//! The fields of a protobuf message, one by one, without decoding it as a whole.
+//! An iterator over the fields of a protobuf message that does not decode the whole message.
 
-/// A walk over the fields of a message.
+/// An iterator over the fields of a message.
 #[derive(Clone)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
-    /// How deep groups may be nested yet.
+    /// The depth to which groups may still be nested.
     depth: u32,
-    /// How many tags were read, those inside skipped groups too: the work that was done.
+    /// The number of tags read, including those inside skipped groups: a measure of the work.
     pub(crate) steps: usize,
 }
 
-/// A message that breaks the rules of the encoding.
+/// The error of a message that is not valid protobuf.
 #[derive(Debug)]
 pub(crate) struct Malformed;
 
@@ -18,29 +18,30 @@ pub(crate) struct Malformed;
 pub(crate) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    /// A value of a type that this module has no use for.
+    /// A value of another type.
     Other,
 }
 
-/// As deep as other decoders go.
+/// The maximum depth of nested groups, as in other decoders.
 const MAX_DEPTH: u32 = 100;
 
 impl<'a> Fields<'a> {
+    /// Returns the fields of a message.
     pub(crate) fn of(message: &'a [u8]) -> Self {
         Self { rest: message, depth: MAX_DEPTH, steps: 0 }
     }
 
-    /// Walks the fields of a message that is a field's value.
+    /// Returns the fields of a message that is itself the value of a field.
     pub(crate) fn of_nested(message: &'a [u8]) -> Self {
         Self { depth: MAX_DEPTH - 1, ..Self::of(message) }
     }
 
-    /// How many bytes are left.
-    pub(crate) fn left(&self) -> usize {
+    /// Returns the number of bytes left.
+    pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// Reads the next field, its tag and its value; `None` at the end of the message.
+    /// Reads the tag and the value of the next field. Returns `None` at the end of the message.
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -65,7 +66,7 @@ impl<'a> Fields<'a> {
                 let len = self.varint()?;
                 self.take(usize::try_from(len).map_err(|_| Malformed)?).map(Value::Bytes)
             }
-            // A group. It ends with its own tag.
+            // A group, which ends with its own tag.
             3 if depth > 0 => loop {
                 let (inner, wire_type) = self.tag()?;
                 if wire_type == 4 {
@@ -81,13 +82,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reads a number of up to 64 bits, seven in a byte, the lowest first.
+    /// Reads a number of up to 64 bits: seven bits in each byte, the lowest first.
     fn varint(&mut self) -> Result<u64, Malformed> {
         let mut number = 0;
         for (shift, (at, &byte)) in (0..).step_by(7).zip(self.rest.iter().take(10).enumerate()) {
             number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
-                // The tenth has room for one bit.
+                // The tenth byte holds one bit.
                 if shift == 63 && byte > 1 {
                     return Err(Malformed);
                 }
@@ -105,7 +106,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// How many tags were read, by each thread: what a message costs, whatever the machine.
+/// The number of tags read by each thread: a measure of work that is the same on every machine.
 #[cfg(test)]
 pub(crate) mod steps {
     use std::cell::Cell;
@@ -116,7 +117,7 @@ pub(crate) mod steps {
         STEPS.set(STEPS.get() + 1);
     }
 
-    /// Returns how many there were since the last call.
+    /// Returns the number of tags read since the last call.
     pub(crate) fn take() -> usize {
         STEPS.take()
     }

@@ -1,10 +1,10 @@
-//! Whether a shard still has the record at which its reader continues.
+//! Checks that a shard still has the record at which its reader continues.
 //!
-//! A server that restarts without its data, as an emulator in a container does, gives a new stream
+//! A server that restarts without its data, such as an emulator in a container, gives a new stream
 //! the shard ids, and often the sequence numbers, of the old one. A reader that continued after its
-//! last number would skip the new records silently. So an iterator that was lost is renewed *at*
-//! the last record, and that record must come again. If it does not, the reader searches the shard
-//! from its oldest record: the record was trimmed, or the shard is another.
+//! last sequence number would silently skip the new records. So a lost iterator is replaced by one
+//! *at* the last record, and that record must arrive again. If it does not, it was trimmed, or the
+//! shard is another: the reader searches the shard from its oldest record.
 
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::Record;
@@ -13,13 +13,14 @@ use crate::records::page_limit::PageLimit;
 use crate::shard::position::StartPosition;
 use crate::shard::sequence_number::compare_sequence_numbers;
 
-/// The number of pages without records, at the tip of the shard, after which the expected record is
-/// missing. AWS yields such pages before a record only while the reader is behind.
+/// The number of empty pages at the tip of the shard after which the expected record is missing.
+/// AWS sends empty pages before a record only while the reader is behind.
 const MAX_EMPTY_PAGES: u32 = 3;
 
-/// The `Limit` of `GetRecords` is at most 10,000.
+/// The maximum `Limit` of `GetRecords`.
 const MAX_RECORDS: i32 = 10_000;
 
+/// The record at which a reader continues, and whether the iterator in use has reached it.
 #[derive(Debug, Default)]
 pub(crate) struct Continuity {
     last: Option<Last>,
@@ -30,8 +31,8 @@ pub(crate) struct Continuity {
 #[derive(Debug)]
 struct Last {
     sequence_number: String,
-    /// The arrival time of the record; `None` if it was not read by this reader, or if the server
-    /// reports none.
+    /// The arrival time of the record. `None` if this reader has not read the record, or the server
+    /// reports no time.
     arrived: Option<DateTime>,
     /// Whether this reader has yielded the record.
     is_yielded: bool,
@@ -39,19 +40,19 @@ struct Last {
 
 #[derive(Debug, Default)]
 enum Check {
-    /// The iterator in use continues where the last page ended.
+    /// The iterator continues where the last page ended.
     #[default]
     Passed,
-    /// The iterator in use starts at the last record, and no record came by it yet.
+    /// The iterator starts at the last record, and has returned no record yet.
     Expecting { empty_pages: u32 },
     /// The shard is read from its oldest record up to the last one.
     Searching {
-        /// Whether a record came that precedes the last one, and may have been read before.
+        /// Whether a record precedes the last one, and so may have been read before.
         has_older: bool,
     },
 }
 
-/// How far a page is from the end of what was written.
+/// The position of a page relative to the newest record of the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tip {
     /// More records follow.
@@ -65,17 +66,16 @@ pub(crate) enum Tip {
 /// The result of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// The records that are left in the page are new.
+    /// The records left in the page are new.
     Continues,
-    /// The last record did not come: the shard is searched from its oldest record.
+    /// The last record is missing: the shard is searched from its oldest record.
     Missing,
-    /// The shard is another, of the same name and numbers.
+    /// The shard is another with the same id and sequence numbers.
     Replaced,
 }
 
 impl Continuity {
-    /// A reader that starts at a record, as one does that resumes from a checkpoint, expects that
-    /// record.
+    /// Expects the record at the start, if the reader resumes at a record.
     pub(crate) fn of_start(from: &StartPosition) -> Self {
         let last = match from {
             StartPosition::At(number) => {
@@ -86,7 +86,7 @@ impl Continuity {
         Self { last, check: Check::Passed }
     }
 
-    /// Returns where to start the next iterator, if a record was read.
+    /// Returns the position of the next iterator, if a record was read.
     pub(crate) fn position(&self) -> Option<StartPosition> {
         let last = self.last.as_ref()?;
         Some(match self.check {
@@ -95,7 +95,7 @@ impl Continuity {
         })
     }
 
-    /// Returns the limit of a page that starts with the last record.
+    /// Returns the limit of a page that begins with the last record.
     pub(crate) fn limit(&self, mut limit: PageLimit) -> PageLimit {
         if self.last.is_some() {
             limit.records = MAX_RECORDS.min(limit.records.saturating_add(1));
@@ -103,7 +103,7 @@ impl Continuity {
         limit
     }
 
-    /// Expects the last record: a new iterator starts at this position.
+    /// Expects the last record, since a new iterator starts at this position.
     pub(crate) fn expect(&mut self, position: &StartPosition) {
         match (&mut self.check, &self.last, position) {
             // The search begins again.
@@ -118,7 +118,7 @@ impl Continuity {
     /// Examines a page, and removes the records that were yielded before.
     pub(crate) fn examine(&mut self, records: &mut Vec<Record>, tip: Tip) -> Finding {
         let Some(last) = &self.last else {
-            self.note(records);
+            self.remember(records);
             return Finding::Continues;
         };
         let is_empty = records.is_empty();
@@ -144,7 +144,7 @@ impl Continuity {
             },
             Check::Searching { has_older } => match last.search(records, has_older) {
                 Some(finding) => finding,
-                // The last record is missing, and older ones are not: nothing was trimmed.
+                // Older records exist, so the last record was not trimmed.
                 None if is_empty && tip != Tip::Ahead && *has_older => Finding::Replaced,
                 None => return Finding::Continues,
             },
@@ -152,7 +152,7 @@ impl Continuity {
         match finding {
             Finding::Continues => {
                 self.check = Check::Passed;
-                self.note(records);
+                self.remember(records);
             }
             Finding::Missing => self.check = Check::Searching { has_older: false },
             Finding::Replaced => *self = Self { last: None, check: Check::Passed },
@@ -160,8 +160,8 @@ impl Continuity {
         finding
     }
 
-    /// Continues after the records of this page.
-    fn note(&mut self, records: &[Record]) {
+    /// Remembers the last record of a page.
+    fn remember(&mut self, records: &[Record]) {
         if let Some(record) = records.last() {
             self.last = Some(Last {
                 sequence_number: record.sequence_number.clone(),
@@ -176,10 +176,11 @@ impl Last {
     fn is(&self, record: &Record) -> bool {
         let arrived = record.approximate_arrival_timestamp;
         record.sequence_number == self.sequence_number
-            && self.arrived.zip(arrived).is_none_or(|(was, is)| was == is)
+            && self.arrived.zip(arrived).is_none_or(|(expected, arrived)| expected == arrived)
     }
 
-    /// Removes the records up to this one; none if the page does not reach it.
+    /// Removes the records up to this one. Returns `None` if the page does not decide whether the
+    /// shard still has it.
     fn search(&self, records: &mut Vec<Record>, has_older: &mut bool) -> Option<Finding> {
         let mut searched = 0;
         let mut finding = None;
@@ -196,8 +197,8 @@ impl Last {
                 finding = Some(if was_trimmed { Finding::Continues } else { Finding::Replaced });
                 break;
             }
-            // A record that precedes the last one arrived before it.
-            if order.is_eq() || arrived.is_some_and(|(was, is)| is > was) {
+            // In the same shard, a record that precedes the last one arrived before it.
+            if order.is_eq() || arrived.is_some_and(|(last, other)| other > last) {
                 return Some(Finding::Replaced);
             }
             *has_older = true;
@@ -222,7 +223,7 @@ mod tests {
             .unwrap()
     }
 
-    /// A reader whose last record is number 20, which arrived at 20 s.
+    /// Creates a reader whose last record is number 20, which arrived at 20 s.
     fn reader() -> Continuity {
         let mut continuity = Continuity::default();
         assert_eq!(examine(&mut continuity, &[(10, 10), (20, 20)]), (Finding::Continues, 2));
@@ -232,7 +233,7 @@ mod tests {
         continuity
     }
 
-    /// Returns the finding, and how many records of the page are left.
+    /// Returns the finding, and the number of records left in the page.
     fn examine(continuity: &mut Continuity, page: &[(u32, i64)]) -> (Finding, usize) {
         let mut records: Vec<_> = page.iter().copied().map(record).collect();
         let finding = continuity.examine(&mut records, Tip::Reached);
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_record_comes_again_and_is_removed() {
+    fn a_repeated_last_record_is_removed() {
         let mut continuity = reader();
         assert_eq!(examine(&mut continuity, &[(20, 20), (30, 30)]), (Finding::Continues, 1));
         assert_eq!(continuity.position(), Some(StartPosition::At("30".to_owned())));
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_pages_behind_the_tip_say_nothing() {
+    fn empty_pages_behind_the_tip_do_not_count() {
         let mut continuity = reader();
         for _ in 0..9 {
             assert_eq!(continuity.examine(&mut Vec::new(), Tip::Ahead), Finding::Continues);
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_pages_at_the_tip_are_a_missing_record() {
+    fn the_record_is_missing_after_three_empty_pages_at_the_tip() {
         let mut continuity = reader();
         for _ in 1..MAX_EMPTY_PAGES {
             assert_eq!(examine(&mut continuity, &[]).0, Finding::Continues);
@@ -271,14 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_without_the_last_record_is_a_missing_record() {
+    fn the_record_is_missing_if_the_shard_ends_without_it() {
         let mut continuity = reader();
         assert_eq!(continuity.examine(&mut Vec::new(), Tip::End), Finding::Missing);
         assert_eq!(continuity.examine(&mut Vec::new(), Tip::End), Finding::Continues);
     }
 
     #[test]
-    fn a_search_passes_over_what_was_read_and_finds_the_last_record() {
+    fn a_search_skips_records_up_to_the_last_one() {
         let mut continuity = reader();
         search(&mut continuity);
         assert_eq!(examine(&mut continuity, &[(5, 5), (10, 10)]), (Finding::Continues, 0));
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn records_that_follow_a_trimmed_one_are_new() {
+    fn records_after_a_trimmed_one_are_new() {
         let mut continuity = reader();
         assert_eq!(examine(&mut continuity, &[(30, 30)]), (Finding::Missing, 1));
         assert_eq!(examine(&mut continuity, &[]), (Finding::Continues, 0));
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_the_number_of_the_last_and_another_time_is_of_another_shard() {
+    fn another_arrival_time_of_the_last_record_means_another_shard() {
         let mut continuity = reader();
         assert_eq!(examine(&mut continuity, &[(20, 21)]), (Finding::Missing, 1));
         assert_eq!(examine(&mut continuity, &[(10, 21), (20, 21)]).0, Finding::Replaced);
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn older_records_without_the_last_one_are_of_another_shard() {
+    fn older_records_without_the_last_one_mean_another_shard() {
         for next in [&[][..], &[(30, 20)]] {
             let mut continuity = reader();
             search(&mut continuity);

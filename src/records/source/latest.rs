@@ -1,4 +1,4 @@
-//! When a reader was made, and what that means for one that is to start at `LATEST`.
+//! The time at which a reader was created, from which it reads if `LATEST` would skip records.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,33 +8,34 @@ use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 use crate::util::clock::now;
 
-/// A LATEST iterator is used only if it came within this time.
-const PROMPT: Duration = Duration::from_secs(1);
+/// The time within which a `LATEST` iterator must arrive to be used.
+const MAX_LATEST_DELAY: Duration = Duration::from_secs(1);
 
+/// The time at which a reader was created.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LatestAnchor {
-    /// By the client's clock.
-    at: SystemTime,
-    /// By Kinesis's, or a little earlier.
-    by_server: SystemTime,
+    /// The time by the client's clock.
+    client_time: SystemTime,
+    /// The time by Kinesis's clock, or slightly earlier.
+    server_time: SystemTime,
 }
 
 impl LatestAnchor {
     pub(crate) fn now(client: &Client, offer: &Offer) -> Self {
-        let at = now(client);
-        Self { at, by_server: offer.to_server_time(at) }
+        let client_time = now(client);
+        Self { client_time, server_time: offer.to_server_time(client_time) }
     }
 
-    /// Whether LATEST would skip what was written since; also if the client's clock was set back.
-    pub(crate) fn is_past(&self, client: SystemTime) -> bool {
-        client.duration_since(self.at).map_or(true, |late| late > PROMPT)
+    /// Returns whether `LATEST` would by now skip records written after the reader was created. If
+    /// the client's clock was set back, that is unknown, and the result is true.
+    pub(crate) fn is_late(&self, client_time: SystemTime) -> bool {
+        client_time.duration_since(self.client_time).map_or(true, |delay| delay > MAX_LATEST_DELAY)
     }
 
-    /// Where to read from instead of LATEST, once that would skip something: from when the reader
-    /// was made.
-    pub(crate) fn not_latest(&self, from: StartPosition) -> StartPosition {
+    /// Replaces `LATEST` with the time at which the reader was created.
+    pub(crate) fn replace_latest(&self, from: StartPosition) -> StartPosition {
         match from {
-            StartPosition::Latest => StartPosition::Timestamp(self.by_server.into()),
+            StartPosition::Latest => StartPosition::Timestamp(self.server_time.into()),
             from => from,
         }
     }

@@ -1,5 +1,5 @@
-//! The sources of a shard's pages. [`Polling`](polling::Polling) requests them; a source to which
-//! Kinesis pushes them implements the same trait.
+//! The sources of a shard's pages. [`Polling`](polling::Polling) requests each page. A source to
+//! which Kinesis pushes pages would implement the same trait.
 
 pub(crate) mod continuity;
 pub(crate) mod exchange;
@@ -23,14 +23,15 @@ pub(crate) struct Page {
     pub(crate) records: Vec<Record>,
     /// `MillisBehindLatest`.
     pub(crate) lag: Option<Duration>,
-    /// The arrival time of the response, by the client's clock.
+    /// The time at which the response arrived, by the client's clock.
     pub(crate) received_at: SystemTime,
     /// The shard's children, if no page follows.
     pub(crate) end: Option<Vec<ChildShard>>,
 }
 
 impl Page {
-    /// Creates the end of a shard that a list shows as closed and whose children no response names.
+    /// Creates the last page of a shard that a list shows as closed, if no response names its
+    /// children.
     pub(crate) fn end_of_closed_shard(received_at: SystemTime) -> Self {
         Self { records: Vec::new(), lag: None, received_at, end: Some(Vec::new()) }
     }
@@ -41,9 +42,10 @@ impl Page {
 pub(crate) enum Stop {
     /// Kinesis does not find the shard.
     Expired,
-    /// The shard is another, of the same name and sequence numbers: the server was restarted without
-    /// its data.
+    /// The shard is another with the same id and sequence numbers: the server restarted without its
+    /// data.
     Replaced,
+    /// An error that no retry would resolve.
     Failed(ReadError),
 }
 
@@ -54,12 +56,12 @@ pub(crate) trait Source: Send {
 
     /// Polls the request in flight, and keeps its response for [`poll_page`](Self::poll_page).
     ///
-    /// A reader that is polled, but takes no page now, must call it: a request that is not polled
-    /// would hold a permit that other shards wait for.
+    /// A reader that is polled but takes no page must call this: a request that is not polled would
+    /// hold a permit that other shards wait for.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>);
 
-    /// Returns the earlier time from which the shard is read because Kinesis refused its start. It
-    /// is returned once.
+    /// Returns the earlier time at which the source started because Kinesis refused the start. The
+    /// time is returned once.
     fn take_earlier_start(&mut self) -> Option<StartPosition> {
         None
     }

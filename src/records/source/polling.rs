@@ -16,7 +16,7 @@ use crate::records::options::ReadOptions;
 use crate::records::page_limit::PageLimit;
 use crate::records::permits::RequestPermits;
 use crate::records::source::continuity::{Continuity, Finding, Tip};
-use crate::records::source::exchange::{Answer, Content, Exchange, ShardIterator};
+use crate::records::source::exchange::{Content, Exchange, ExchangeOutcome, ShardIterator};
 use crate::records::source::latest::LatestAnchor;
 use crate::records::source::pacing::Pacing;
 use crate::records::source::{Page, Source, Stop};
@@ -27,52 +27,57 @@ use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::clock::{MAX_SKEW, now};
 use crate::util::runtime::LastRuntime;
 
-/// So many unconfirmed ends in a row are believed of a shard that was known to be closed when they
-/// were requested: of a server that says that nothing is left, and of one that does not say that.
-const ENDS_AT_THE_TIP: u32 = 1;
-const ENDS_OF_UNKNOWN_LAG: u32 = 7;
-/// After so many, the reader lists the shards itself: if the stream of shards has not heard its
-/// claim, and if no list that the stream of shards got has confirmed the claim.
-const ENDS_UNHEARD: u32 = 4;
-const ENDS_HEARD: u32 = 20;
+/// The number of consecutive unconfirmed ends after which a closed shard has ended, if the server
+/// reports a `MillisBehindLatest` of zero. Only requests sent while the shard was known to be
+/// closed count.
+const MIN_ENDS_AT_TIP: u32 = 1;
+/// The same number if the server reports another lag, or none.
+const MIN_ENDS_OF_UNKNOWN_LAG: u32 = 7;
+/// The number of unconfirmed ends after which the reader lists the shards itself, if the stream of
+/// shards has not heard its claim.
+const LIST_IF_UNHEARD: u32 = 4;
+/// The same number if the stream of shards has heard the claim, but no list confirms it.
+const LIST_IF_UNCONFIRMED: u32 = 20;
 
-/// A shard has expired if this number of reads in a row do not find it, although each of their
-/// iterators was made.
+/// A shard has expired after this number of reads in a row that do not find it, although Kinesis
+/// returned an iterator for each.
 const MAX_NOT_FOUND_READS: u32 = 8;
 
+/// The source that requests each page.
 pub(crate) struct Polling {
     client: Client,
     offer: Arc<Offer>,
     options: Arc<ReadOptions>,
     permits: RequestPermits,
-    /// The start of the shard, until a record was read.
+    /// The position to start at until a record is read.
     from: StartPosition,
     continuity: Continuity,
-    opened: LatestAnchor,
-    /// `from` is `LATEST`, or a time that was found out for it.
+    latest_anchor: LatestAnchor,
+    /// Whether `from` is `LATEST`, or a time that stands for it.
     is_estimate: bool,
-    /// Where the shard is read from since its start was refused.
+    /// The time at which the shard is read since Kinesis refused its start.
     earlier_start: Option<StartPosition>,
     iterator: Option<ShardIterator>,
     pacing: Pacing,
     limit: PageLimit,
     failures: u32,
-    /// The last exchange ended with Kinesis saying that there is no such shard. There is no
-    /// iterator then, so the next iterator resets it.
+    /// Whether the last exchange did not find the shard. The iterator is discarded then, so the
+    /// next iterator resets this.
     was_not_found: bool,
-    /// The number of reads since the last page to which Kinesis said that there is no such shard.
+    /// The number of reads since the last page that did not find the shard.
     not_found_reads: u32,
-    /// How many responses in a row may have been the end of the shard without saying so.
+    /// The number of consecutive responses that may be the end of the shard but do not confirm it.
     unconfirmed_ends: u32,
-    /// How many of them were requested when the shard was known to be closed; none while it is not.
+    /// The number of them that were requested while the shard was known to be closed. `None` if it
+    /// is not known to be.
     ends_when_closed: Option<u32>,
     /// Whether the next request lists the shards, to confirm the end.
-    lists_next: bool,
-    /// The exchange in flight, its pause before it included. It is made anew each time, so that a
-    /// shard that rests takes little.
-    request: Option<BoxFuture<'static, Answer>>,
-    /// What came of it, while nobody takes the page.
-    answer: Option<Answer>,
+    lists_shards_next: bool,
+    /// The exchange in flight, with the pause before it. Each exchange is a new future, so an idle
+    /// shard takes little memory.
+    in_flight: Option<BoxFuture<'static, ExchangeOutcome>>,
+    /// The outcome of an exchange whose page is not taken yet.
+    completed: Option<ExchangeOutcome>,
     runtime: LastRuntime,
 }
 
@@ -83,7 +88,7 @@ impl Polling {
         from: StartPosition,
         options: Arc<ReadOptions>,
         permits: RequestPermits,
-        opened: LatestAnchor,
+        latest_anchor: LatestAnchor,
     ) -> Self {
         let limit = PageLimit::new(options.max_records);
         let is_estimate = from == StartPosition::Latest;
@@ -93,7 +98,7 @@ impl Polling {
             client,
             from,
             continuity: Continuity::default(),
-            opened,
+            latest_anchor,
             offer,
             options,
             permits,
@@ -105,15 +110,15 @@ impl Polling {
             not_found_reads: 0,
             unconfirmed_ends: 0,
             ends_when_closed: None,
-            lists_next: false,
-            request: None,
-            answer: None,
+            lists_shards_next: false,
+            in_flight: None,
+            completed: None,
             runtime: LastRuntime::default(),
         }
     }
 
-    /// The same, whose start was found out for `LATEST`, or was not.
-    pub(crate) fn estimated(self, is_estimate: bool) -> Self {
+    /// Sets whether the start is a time that stands for `LATEST`.
+    pub(crate) fn estimated_start(self, is_estimate: bool) -> Self {
         Self { is_estimate: self.is_estimate || is_estimate, ..self }
     }
 
@@ -125,59 +130,63 @@ impl Polling {
         self
     }
 
-    /// Begins the next exchange, in this task or in one of its own.
-    fn ask(&mut self) -> BoxFuture<'static, Answer> {
+    /// Begins the next exchange, in this task or in a new one.
+    fn begin_exchange(&mut self) -> BoxFuture<'static, ExchangeOutcome> {
         let exchange = Exchange {
             client: self.client.clone(),
             offer: Arc::clone(&self.offer),
             from: self.continuity.position().unwrap_or_else(|| self.from.clone()),
-            opened: self.opened,
+            latest_anchor: self.latest_anchor,
             iterator: self.iterator.take(),
-            lists: self.lists_next,
+            lists_shards: self.lists_shards_next,
             limit: self.limit,
             first_limit: self.continuity.limit(self.limit),
             permits: self.permits.clone(),
         };
-        let answer = exchange.run(self.pacing.next());
+        let outcome = exchange.run(self.pacing.next());
         match &self.options.runtime {
-            None => answer.boxed(),
-            Some(runtime) => AbortOnDrop::spawn(runtime, answer).boxed(),
+            None => outcome.boxed(),
+            Some(runtime) => AbortOnDrop::spawn(runtime, outcome).boxed(),
         }
     }
 
-    /// A second LATEST would skip what was written since the first, whether that was answered or
-    /// not.
-    fn take_iterator(&mut self, made_for: StartPosition) {
-        self.continuity.expect(&made_for);
+    /// Notes that a new iterator starts at `position`.
+    ///
+    /// A second `LATEST` would skip the records written since the first, whether or not the first
+    /// got a response.
+    fn note_iterator(&mut self, position: StartPosition) {
+        self.continuity.expect(&position);
         if self.continuity.position().is_none() {
-            self.from = self.opened.not_latest(made_for);
+            self.from = self.latest_anchor.replace_latest(position);
         }
         self.was_not_found = false;
     }
 
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
-        if let Some(answer) = self.answer.take() {
-            return Poll::Ready(answer);
+    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<ExchangeOutcome> {
+        if let Some(outcome) = self.completed.take() {
+            return Poll::Ready(outcome);
         }
-        let is_elsewhere = self.runtime.has_changed() && self.options.runtime.is_none();
-        if is_elsewhere && self.request.take().is_some() {
-            // Its timers are those of the other runtime. It may have been answered there.
-            self.from = self.opened.not_latest(self.from.clone());
+        let is_on_other_runtime = self.runtime.has_changed() && self.options.runtime.is_none();
+        if is_on_other_runtime && self.in_flight.take().is_some() {
+            // The exchange is dropped: its timers belong to the former runtime. A LATEST iterator
+            // may have been created by it.
+            self.from = self.latest_anchor.replace_latest(self.from.clone());
         }
-        // It is dropped if it panics: the next poll begins another.
-        let mut request = self.request.take().unwrap_or_else(|| self.ask());
-        let answer = request.as_mut().poll(cx);
-        if answer.is_pending() {
-            self.request = Some(request);
+        // An exchange that panics is dropped, and the next poll begins another.
+        let mut exchange = self.in_flight.take().unwrap_or_else(|| self.begin_exchange());
+        let outcome = exchange.as_mut().poll(cx);
+        if outcome.is_pending() {
+            self.in_flight = Some(exchange);
         }
-        answer
+        outcome
     }
 
-    /// None if the response says nothing that can be believed: the request is made again.
-    fn take_records(
+    /// Returns the page of a response, or `None` if the response is inconclusive and the next
+    /// request replaces it.
+    fn handle_records(
         &mut self,
-        asked_at: Instant,
-        came: Instant,
+        sent_at: Instant,
+        completed_at: Instant,
         received_at: SystemTime,
         output: GetRecordsOutput,
     ) -> Result<Option<Page>, Stop> {
@@ -195,56 +204,56 @@ impl Polling {
         let is_unconfirmed = next_iterator.is_none() && children.is_empty();
         let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
         let is_full = self.limit.is_full(records.len());
-        self.limit.arrived(records.len(), came - asked_at);
-        let is_continued = (is_unconfirmed && records.is_empty())
-            || self.is_continued(&mut records, lag, !children.is_empty())?;
-        // Nothing arrives in a closed shard, so its end is requested at once.
+        self.limit.received(records.len(), completed_at - sent_at);
+        let is_continuous = (is_unconfirmed && records.is_empty())
+            || self.is_continuous(&mut records, lag, !children.is_empty())?;
+        // No record arrives in a closed shard, so its end is requested at once.
         let is_ending = records.is_empty() && self.ends_when_closed.is_some();
         let is_behind = is_full || is_ending || lag.is_some_and(|lag| !lag.is_zero());
-        self.pacing.page(came, bytes, is_behind, &self.options);
-        if !is_continued {
+        self.pacing.page(completed_at, bytes, is_behind, &self.options);
+        if !is_continuous {
             return Ok(None);
         }
         if is_unconfirmed && records.is_empty() {
-            let has_ended = self.doubt_end(self.unconfirmed_end(), lag)?;
-            return self.take_end_of_closed_shard(has_ended, received_at);
+            let has_ended = self.count_unconfirmed_end(self.unconfirmed_end(), lag)?;
+            return self.end_of_closed_shard(has_ended, received_at);
         }
         self.failures = 0;
         self.not_found_reads = 0;
         if !records.is_empty() {
-            // A page without records does not show that the shard goes on: kinesalite yields one
+            // A page without records does not show that the shard continues: kinesalite sends one
             // before each end of an empty shard.
-            self.go_on();
+            self.reset_unconfirmed_ends();
         }
-        self.iterator = next_iterator.map(|token| ShardIterator { token, asked_at });
+        self.iterator = next_iterator.map(|token| ShardIterator { token, sent_at });
         let end = (self.iterator.is_none() && !is_unconfirmed).then_some(children);
         let page_event = ReadEventKind::Page { records: records.len(), bytes, lag };
         if is_unconfirmed {
-            self.tell(page_event);
-            self.doubt_end(self.unconfirmed_end(), lag)?;
+            self.emit(page_event);
+            self.count_unconfirmed_end(self.unconfirmed_end(), lag)?;
             self.read_ahead();
         } else {
             if end.is_none() {
                 self.read_ahead();
             }
-            self.tell(page_event);
+            self.emit(page_event);
         }
         Ok(Some(Page { records, lag, received_at, end }))
     }
 
-    /// Returns the end of a shard that a list shows as closed, unless the shard has to be searched.
-    fn take_end_of_closed_shard(
+    /// Returns the end of a shard that a list shows as closed, unless the shard must be searched.
+    fn end_of_closed_shard(
         &mut self,
         has_ended: bool,
         received_at: SystemTime,
     ) -> Result<Option<Page>, Stop> {
-        let is_end = has_ended && self.is_continued(&mut Vec::new(), None, true)?;
+        let is_end = has_ended && self.is_continuous(&mut Vec::new(), None, true)?;
         Ok(is_end.then(|| Page::end_of_closed_shard(received_at)))
     }
 
     /// Returns whether the page continues after the last one, and removes the records that were
-    /// yielded before. If it does not, the next request searches the shard.
-    fn is_continued(
+    /// yielded before. If the page does not continue, the next request searches the shard.
+    fn is_continuous(
         &mut self,
         records: &mut Vec<Record>,
         lag: Option<Duration>,
@@ -259,17 +268,17 @@ impl Polling {
             Finding::Continues => Ok(true),
             Finding::Missing => {
                 self.iterator = None;
-                self.go_on();
+                self.reset_unconfirmed_ends();
                 Ok(false)
             }
             Finding::Replaced => Err(Stop::Replaced),
         }
     }
 
-    /// Begins to read one page ahead, in a task.
+    /// Begins to read the next page in a task, if the reader has a runtime.
     fn read_ahead(&mut self) {
         if self.options.runtime.is_some() {
-            self.request = Some(self.ask());
+            self.in_flight = Some(self.begin_exchange());
         }
     }
 
@@ -277,47 +286,52 @@ impl Polling {
         ReadError::unconfirmed_end(self.offer.stream(), self.offer.shard.shard_id())
     }
 
-    /// Forgets the ends that were not confirmed: the shard goes on.
-    fn go_on(&mut self) {
+    /// Forgets the unconfirmed ends, since the shard continues.
+    fn reset_unconfirmed_ends(&mut self) {
         if self.unconfirmed_ends > 0 {
             self.unconfirmed_ends = 0;
             self.ends_when_closed = None;
-            self.lists_next = false;
+            self.lists_shards_next = false;
             self.offer.withdraw_end();
         }
     }
 
-    /// Counts a response that may be the end of the shard and does not say so; true if it is the
-    /// end.
+    /// Counts a response that may be the end of the shard but does not confirm it. Returns whether
+    /// the shard has ended.
     ///
-    /// An end is confirmed by its child shards. Some servers name none, so a list of shards
-    /// decides. The response must be repeated after that: it may be damaged, or from before the
-    /// shard was closed.
-    fn doubt_end(&mut self, error: ReadError, lag: Option<Duration>) -> Result<bool, Stop> {
+    /// A response confirms an end by naming child shards. Some servers name none, so a list of
+    /// shards decides. The response must then be repeated: the first may be damaged, or may have
+    /// been sent before the shard was closed.
+    fn count_unconfirmed_end(
+        &mut self,
+        error: ReadError,
+        lag: Option<Duration>,
+    ) -> Result<bool, Stop> {
         self.iterator = None;
         self.unconfirmed_ends = self.unconfirmed_ends.saturating_add(1);
         self.ends_when_closed = self.ends_when_closed.map(|ends| ends.saturating_add(1));
         let ends = self.unconfirmed_ends;
-        let enough =
-            if lag == Some(Duration::ZERO) { ENDS_AT_THE_TIP } else { ENDS_OF_UNKNOWN_LAG };
+        let min_ends =
+            if lag == Some(Duration::ZERO) { MIN_ENDS_AT_TIP } else { MIN_ENDS_OF_UNKNOWN_LAG };
         match self.offer.claim_end() {
-            Standing::Closed if self.ends_when_closed >= Some(enough) => return Ok(true),
+            Standing::Closed if self.ends_when_closed >= Some(min_ends) => return Ok(true),
             Standing::Closed => {
                 self.ends_when_closed = self.ends_when_closed.or(Some(0));
-                // Nothing is wrong with a closed shard: its end is requested again soon. Kinesalite,
-                // whose ends have a lag and name no children, would take half a minute.
+                // This is not a failure, so the next request follows soon. With growing delays, the
+                // ends of kinesalite, which have a lag and name no children, would take half a
+                // minute.
                 self.pacing.forget_failures();
             }
-            Standing::Unheard if ends >= ENDS_UNHEARD => self.lists_next = true,
-            _ => self.lists_next = ends >= ENDS_HEARD,
+            Standing::Unheard if ends >= LIST_IF_UNHEARD => self.lists_shards_next = true,
+            _ => self.lists_shards_next = ends >= LIST_IF_UNCONFIRMED,
         }
-        self.fail(error)?;
+        self.retry(error)?;
         Ok(false)
     }
 
-    /// Takes the reader's own list: whether it shows the shard as closed, if it names the shard.
-    fn take_list(&mut self, is_closed: Option<bool>) -> Result<(), Stop> {
-        self.lists_next = false;
+    /// Handles the list that the reader requested. `None` means that the list omits the shard.
+    fn handle_list(&mut self, is_closed: Option<bool>) -> Result<(), Stop> {
+        self.lists_shards_next = false;
         if is_closed.ok_or(Stop::Expired)? {
             self.offer.confirm_end();
             self.ends_when_closed = self.ends_when_closed.or(Some(0));
@@ -325,24 +339,24 @@ impl Polling {
         Ok(())
     }
 
-    /// Sees to it that the request is made again, if there is hope.
-    fn fail(&mut self, error: ReadError) -> Result<(), Stop> {
+    /// Schedules a retry of the request, or returns why none would succeed.
+    fn retry(&mut self, error: ReadError) -> Result<(), Stop> {
         let not_found = error.is_not_found();
         let (stream, shard) = (error.stream().name(), error.shard_id());
         self.not_found_reads += u32::from(not_found);
         if not_found && (self.was_not_found || self.not_found_reads >= MAX_NOT_FOUND_READS) {
-            tracing::warn!(stream, shard, %error, "Kinesis does not know the shard any more: its reader ends");
+            tracing::warn!(stream, shard, %error, "the shard no longer exists; its reader ends");
             return Err(Stop::Expired);
         }
         self.was_not_found = not_found;
         if not_found || error.is_expired_iterator() {
             self.iterator = None;
         } else if error.is_connection_lost() {
-            // The server may have been restarted, and the iterator may be of its former life.
+            // The server may have restarted, and the iterator may have been issued before that.
             self.iterator = None;
         } else if !error.is_retryable()
             && !self.start_earlier(&error)
-            && !self.is_ahead_of_kinesis(&error)
+            && !self.is_clock_ahead(&error)
         {
             return Err(Stop::Failed(error));
         }
@@ -354,18 +368,19 @@ impl Polling {
         self.failures = self.failures.saturating_add(1);
         let failures = self.failures;
         if error.is_expired_iterator() {
-            tracing::debug!(stream, shard, "an iterator has expired; another is made");
+            tracing::debug!(stream, shard, "iterator expired; requesting a new one");
         } else {
-            tracing::warn!(stream, shard, %error, failures, ?wait, "reading a shard failed; it is tried again");
+            tracing::warn!(stream, shard, %error, failures, ?wait, "read failed; retrying");
         }
-        self.tell(ReadEventKind::Retry { error: &error, failures, wait });
+        self.emit(ReadEventKind::Retry { error: &error, failures, wait });
         Ok(())
     }
 
-    /// Kinesis refused a time that was found out for `LATEST`: the clock that told it is ahead of
-    /// the shard's. Waiting for that time would skip what is written until then, so the shard is
-    /// read from before it by as much as a clock may be off. Returns whether it was such a time,
-    /// once.
+    /// Moves a start that stands for `LATEST` and that Kinesis refused back by [`MAX_SKEW`], once.
+    /// Returns whether the start was moved.
+    ///
+    /// Kinesis refuses such a time if the clock it was taken from is ahead of the shard's. Waiting
+    /// for that time would skip the records that are written until then.
     fn start_earlier(&mut self, error: &ReadError) -> bool {
         let StartPosition::Timestamp(refused) = self.from else { return false };
         let is_refused = error.operation() == "GetShardIterator"
@@ -381,9 +396,9 @@ impl Polling {
         true
     }
 
-    /// Kinesis refuses a timestamp that is to come: by the clock of a client that is ahead of it,
-    /// now is one.
-    fn is_ahead_of_kinesis(&self, error: &ReadError) -> bool {
+    /// Returns whether Kinesis refused a timestamp because it lies in the future, but within
+    /// [`MAX_SKEW`] of the client's clock, which may be ahead.
+    fn is_clock_ahead(&self, error: &ReadError) -> bool {
         let StartPosition::Timestamp(from) = self.from else { return false };
         let Ok(from) = SystemTime::try_from(from) else { return false };
         let now = now(&self.client);
@@ -393,53 +408,60 @@ impl Polling {
             && now < from + MAX_SKEW
     }
 
-    fn tell(&self, kind: ReadEventKind<'_>) {
-        self.options.tell(self.offer.stream(), self.offer.shard.shard_id(), kind);
+    fn emit(&self, kind: ReadEventKind<'_>) {
+        self.options.emit(self.offer.stream(), self.offer.shard.shard_id(), kind);
     }
 }
 
 impl Source for Polling {
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>> {
         loop {
-            // What is read by its id from now on is of another stream, which has readers of its
-            // own.
+            // The shard id now belongs to another stream, whose shards have other readers.
             if self.offer.poll_gone(cx) {
                 let (stream, shard) = (self.offer.stream().name(), self.offer.shard.shard_id());
                 tracing::warn!(
                     stream,
                     shard,
-                    "the stream was created again: the reader of its old shard ends"
+                    "the stream was re-created; the reader of its old shard ends"
                 );
                 return Poll::Ready(Err(Stop::Expired));
             }
-            let answer = ready!(self.poll_answer(cx));
-            let Answer { result, iterator, made_for, asked_at, came, came_at } = answer;
+            let ExchangeOutcome {
+                result,
+                iterator,
+                iterator_start,
+                sent_at,
+                completed_at,
+                received_at,
+            } = ready!(self.poll_exchange(cx));
             self.iterator = iterator;
-            if let Some(made_for) = made_for {
-                self.take_iterator(made_for);
+            if let Some(position) = iterator_start {
+                self.note_iterator(position);
             }
             match result {
                 Ok(Content::Records(output)) => {
-                    if let Some(page) = self.take_records(asked_at, came, came_at, output)? {
+                    if let Some(page) =
+                        self.handle_records(sent_at, completed_at, received_at, output)?
+                    {
                         return Poll::Ready(Ok(page));
                     }
                 }
-                Ok(Content::Listed(is_closed)) => self.take_list(is_closed)?,
+                Ok(Content::Listed(is_closed)) => self.handle_list(is_closed)?,
                 Err(error) => {
-                    if error.is_of_a_page_that_was_lost() {
-                        self.limit.lost(came - asked_at);
+                    if error.is_lost_page() {
+                        self.limit.lost(completed_at - sent_at);
                     }
                     if self.iterator.is_none() {
-                        self.from = self.opened.not_latest(self.from.clone());
+                        self.from = self.latest_anchor.replace_latest(self.from.clone());
                     }
-                    // Of a shard that is closed it may mean that nothing is left.
+                    // A closed shard without unread records may have no iterator.
                     if error.is_no_iterator() {
-                        let has_ended = self.doubt_end(error, None)?;
-                        if let Some(page) = self.take_end_of_closed_shard(has_ended, came_at)? {
+                        let has_ended = self.count_unconfirmed_end(error, None)?;
+                        if let Some(page) = self.end_of_closed_shard(has_ended, received_at)? {
                             return Poll::Ready(Ok(page));
                         }
                     } else {
-                        self.fail(error)?;
+                        self.retry(error)?;
                     }
                 }
             }
@@ -451,15 +473,15 @@ impl Source for Polling {
     }
 
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
-        if self.request.is_some()
-            && let Poll::Ready(answer) = self.poll_answer(cx)
+        if self.in_flight.is_some()
+            && let Poll::Ready(outcome) = self.poll_exchange(cx)
         {
-            self.answer = Some(answer);
+            self.completed = Some(outcome);
         }
     }
 }
 
-/// What counts against AWS's limits.
+/// Returns the bytes of a record that count against AWS's limits.
 fn size(record: &Record) -> usize {
     record.data.as_ref().len() + record.partition_key.as_ref().map_or(0, String::len)
 }

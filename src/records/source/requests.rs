@@ -1,5 +1,4 @@
-//! The two requests by which a shard is read, each sent once: whatever fails, the reader tries
-//! again.
+//! The requests that read a shard. Each is sent once: the reader itself retries.
 
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 use crate::util::request_timeout::{polled_timeout, request_timeout};
 
+/// Sends a `GetShardIterator` request. Returns `None` if the response holds no iterator.
 pub(crate) async fn get_shard_iterator(
     client: Client,
     offer: Arc<Offer>,
@@ -29,6 +29,7 @@ pub(crate) async fn get_shard_iterator(
         .filter(|token| !token.is_empty()))
 }
 
+/// Sends a `GetRecords` request.
 pub(crate) async fn get_records(
     client: Client,
     offer: Arc<Offer>,
@@ -45,14 +46,15 @@ pub(crate) async fn get_records(
     }
 }
 
-/// Whether the shard is listed as closed; none if it is not listed. Sent only when an end has to be
-/// confirmed and the stream of shards does not list.
+/// Lists the shards. Returns whether this one is closed, or `None` if it is not listed.
+///
+/// Sent only to confirm the end of a shard when the stream of shards does not list.
 pub(crate) async fn is_closed(client: &Client, offer: &Offer) -> Result<Option<bool>, ListError> {
     is_listed_as_closed(client, &offer.context, offer.shard.shard_id()).await
 }
 
-/// The SDK's own retries would hide failures, come too soon for a shard's limits, and ask for
-/// LATEST a second time.
+/// Disables the SDK's retries: they would hide failures, follow too soon for a shard's limits, and
+/// request `LATEST` a second time.
 fn once() -> Builder {
     Config::builder().retry_config(RetryConfig::disabled())
 }

@@ -1,4 +1,4 @@
-//! The same message unpacked as a whole by another decoder: both must agree on whatever comes.
+//! A comparison with prost, which decodes the whole message: both must agree on every message.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ struct AggregatedRecord {
     records: Vec<Packed>,
 }
 
-/// Those that the format requires are optional here, so that it is seen when they are missing.
+/// Fields that the format requires are optional here, so that a missing one is detected.
 #[derive(Clone, PartialEq, Message)]
 struct Packed {
     #[prost(uint64, optional, tag = "1")]
@@ -30,18 +30,18 @@ struct Packed {
     data: Option<Bytes>,
 }
 
-type Unpacked = Vec<(String, UserRecord)>;
+type Decoded = Vec<(String, UserRecord)>;
 
-fn unpack(message: &Bytes) -> Result<Unpacked, &'static str> {
+fn decode_with_prost(message: &Bytes) -> Result<Decoded, &'static str> {
     let aggregated =
-        AggregatedRecord::decode(message.clone()).map_err(|_| "it is no AggregatedRecord")?;
+        AggregatedRecord::decode(message.clone()).map_err(|_| "not an AggregatedRecord")?;
     let at = |table: &[String], index: u64| {
         let entry = usize::try_from(index).ok().and_then(|index| table.get(index));
         entry.cloned().ok_or("an index points outside its table")
     };
     let AggregatedRecord { partition_key_table, explicit_hash_key_table, records } = aggregated;
     if records.is_empty() {
-        return Err("there are no user records in it");
+        return Err("no user records");
     }
     let is_too_long = |key: &String| key.chars().nth(MAX_KEY_CHARS).is_some();
     if partition_key_table.iter().chain(&explicit_hash_key_table).any(is_too_long) {
@@ -61,10 +61,10 @@ fn unpack(message: &Bytes) -> Result<Unpacked, &'static str> {
     records.collect()
 }
 
-fn taken(message: &Bytes) -> Result<Unpacked, &'static str> {
+fn decode(message: &Bytes) -> Result<Decoded, &'static str> {
     let mut aggregate = Aggregate::new(message.clone())?;
     let records: Vec<_> = std::iter::from_fn(|| aggregate.next()).collect();
-    assert_eq!(aggregate.left(), 0, "each user record that was counted is taken");
+    assert_eq!(aggregate.remaining(), 0, "every counted user record is yielded");
     Ok(records)
 }
 
@@ -76,7 +76,7 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
     out.push(u8::try_from(number).unwrap());
 }
 
-/// A field of any type, nested groups too.
+/// Generates a field of any type, including nested groups.
 fn field() -> impl Strategy<Value = Vec<u8>> {
     let tag =
         prop_oneof![8 => 1..4_u64, 2 => 0..20_u64, 1 => any::<u64>().prop_map(|tag| tag >> 29)];
@@ -121,7 +121,7 @@ fn delimited(tag: u8, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A user record that is right, but for what may be added.
+/// Generates a well-formed user record, sometimes with an additional field.
 fn record() -> impl Strategy<Value = Vec<u8>> {
     let extra = prop_oneof![200 => Just(Vec::new()), 1 => field()];
     let explicit = prop_oneof![2 => Just(None), 1 => (0..3_u8).prop_map(Some)];
@@ -140,8 +140,8 @@ fn part() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Messages in any order of their parts, most of them with all keys that the records name, some of
-/// them damaged.
+/// Generates a message with its parts in any order. Most have all keys that their records name, and
+/// some are damaged.
 fn message() -> impl Strategy<Value = Vec<u8>> {
     let tables = prop_oneof![
         4 => Just((5, 3)),
@@ -175,32 +175,35 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn the_walk_and_the_decoder_agree_on_any_message(message in message()) {
+    fn both_decoders_agree_on_generated_messages(message in message()) {
         let message = Bytes::from(message);
-        prop_assert_eq!(taken(&message).ok(), unpack(&message).ok());
+        prop_assert_eq!(decode(&message).ok(), decode_with_prost(&message).ok());
     }
 
     #[test]
-    fn they_agree_on_any_bytes(message in vec(any::<u8>(), 0..40)) {
+    fn both_decoders_agree_on_random_bytes(message in vec(any::<u8>(), 0..40)) {
         let message = Bytes::from(message);
-        prop_assert_eq!(taken(&message).ok(), unpack(&message).ok());
+        prop_assert_eq!(decode(&message).ok(), decode_with_prost(&message).ok());
     }
 }
 
-/// Enough of the messages above are right for the comparison to mean something.
+/// The comparison would mean nothing if nearly all messages were malformed, or nearly none.
 #[test]
-fn many_of_the_messages_can_be_unpacked() {
+fn many_generated_messages_are_well_formed() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
 
     let mut runner = TestRunner::deterministic();
     let mut messages = (0..300).map(|_| message().new_tree(&mut runner).unwrap().current());
-    let right = messages.by_ref().filter(|message| unpack(&message.clone().into()).is_ok()).count();
-    assert!((60..280).contains(&right), "{right} of 300");
+    let well_formed = messages
+        .by_ref()
+        .filter(|message| decode_with_prost(&message.clone().into()).is_ok())
+        .count();
+    assert!((60..280).contains(&well_formed), "{well_formed} of 300");
 }
 
 #[test]
-fn groups_may_be_nested_as_deep_as_the_decoder_goes() {
+fn both_decoders_limit_nested_groups_to_the_same_depth() {
     for depth in 95..105 {
         let group = [vec![0x4b; depth], vec![0x4c; depth]].concat();
         let right = [&b"\x0a\x01a"[..], b"\x1a\x04\x08\x00\x1a\x00"].concat();
@@ -208,7 +211,7 @@ fn groups_may_be_nested_as_deep_as_the_decoder_goes() {
         let inside = [&b"\x08\x00\x1a\x00"[..], &group].concat();
         let inside = Bytes::from([&right[..], &delimited(3, &inside)].concat());
         for message in [outside, inside] {
-            assert_eq!(taken(&message).ok(), unpack(&message).ok(), "{depth}");
+            assert_eq!(decode(&message).ok(), decode_with_prost(&message).ok(), "{depth}");
         }
     }
 }
