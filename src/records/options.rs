@@ -171,8 +171,8 @@ impl ReadOptions {
 
     /// Splits the aggregated records of the Kinesis Producer Library (KPL).
     ///
-    /// Each user record becomes a [`Record`](super::Record) with its own partition key and data, the
-    /// sequence number of the aggregated record, and a
+    /// Each user record becomes a [`Record`](super::Record) with its own partition key and data,
+    /// the sequence number of the aggregated record, and a
     /// [`sub_sequence_number`](super::Record::sub_sequence_number).
     ///
     /// A malformed aggregated record (wrong checksum, message or index, a key of more than 256
@@ -214,8 +214,8 @@ impl ReadOptions {
     /// Calls `on_event` for each page, retry and end of a reader, for metrics. A second call adds a
     /// listener.
     ///
-    /// The reader calls `on_event` while it is polled, so it should return quickly. A panic in it is
-    /// caught and logged, and loses no record.
+    /// The reader calls `on_event` while it is polled, so `on_event` should return quickly. A panic
+    /// in it is caught and logged, and loses no record.
     ///
     /// ```
     /// use std::sync::Arc;

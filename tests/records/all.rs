@@ -1,8 +1,8 @@
-//! All shards of a stream.
+//! Readers of all shards of a stream.
 
 use super::*;
 
-/// Writes, reshards, reads all; gives the records of each key, in the order in which they came.
+/// Writes, reshards, and reads all records. Returns the records of each key in order of arrival.
 async fn across_reshards(
     options: ReadOptions,
     max_concurrent_reads: usize,
@@ -51,7 +51,7 @@ fn assert_all_in_order(by_key: &BTreeMap<String, Vec<u32>>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_records_of_a_stream_that_is_resharded_in_order_per_key() {
+async fn records_of_a_resharded_stream_are_in_order_for_each_key() {
     let options = ReadOptions::new().max_records(9);
     assert_all_in_order(&across_reshards(options.clone(), 100).await.1);
     assert_all_in_order(
@@ -61,7 +61,7 @@ async fn all_records_of_a_stream_that_is_resharded_in_order_per_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_consumer_that_takes_nothing_stops_the_reading() {
+async fn nothing_is_read_while_the_consumer_takes_nothing() {
     for (runtime, ahead) in [(None, 0), (Some(tokio::runtime::Handle::current()), 1)] {
         let (kinesis, orders, client) = fake(4);
         for shard in 0..4 {
@@ -75,12 +75,12 @@ async fn a_consumer_that_takes_nothing_stops_the_reading() {
         batches.next().await.unwrap().unwrap();
         sleep(Duration::from_secs(100)).await;
         let reads = kinesis.count("GetRecords");
-        assert!(reads <= 4 * (1 + ahead), "{reads} pages were read for one that was taken");
+        assert!(reads <= 4 * (1 + ahead), "{reads} reads for one page that was taken");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn shards_take_turns() {
+async fn shards_yield_pages_alternately() {
     let (kinesis, orders, client) = fake(3);
     kinesis.set_limits(Limits::none());
     for shard in 0..3 {
@@ -101,7 +101,7 @@ async fn shards_take_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trouble_of_one_shard_is_not_anothers() {
+async fn a_failing_shard_does_not_delay_another() {
     for (operation, fault) in [
         ("GetShardIterator", Fault::ServiceUnavailable),
         ("GetRecords", Fault::Throttled),
@@ -122,11 +122,11 @@ async fn the_trouble_of_one_shard_is_not_anothers() {
         }
         let failing = kinesis.requests();
         let failing = failing.iter().filter(|request| request.fault().is_some()).count();
-        assert!(failing > 1, "the first shard is tried all the while");
+        assert!(failing > 1, "the first shard is retried");
     }
 }
 
-/// Longer than an iterator lives, for each record.
+/// Each record takes longer than the lifetime of an iterator.
 #[tokio::test(start_paused = true)]
 async fn a_slow_consumer_of_many_shards_loses_and_repeats_nothing() {
     for start in [StartAt::TrimHorizon, StartAt::Latest] {
@@ -163,7 +163,7 @@ async fn a_slow_consumer_of_many_shards_loses_and_repeats_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_terminated_once_all_shards_have_ended() {
+async fn the_stream_is_terminated_once_all_shards_have_ended() {
     let (_, orders, client) = fake(1);
     put(&orders, 0..2);
     orders.split(FIRST);
@@ -177,12 +177,12 @@ async fn it_is_terminated_once_all_shards_have_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_one_shard_is_an_item_and_the_others_go_on() {
+async fn an_error_of_one_shard_is_an_item_and_the_others_continue() {
     let (kinesis, orders, client) = fake(2);
     put(&orders, 0..1);
     kinesis.fail_next("GetRecords", Fault::KmsDisabled);
     let mut records = all_shards(&client, "orders").records(&client);
-    // Beside the other shard's record, in either order.
+    // The record of the other shard may precede the error.
     let mut taken = Vec::new();
     let error = loop {
         match records.next().await.unwrap() {
@@ -191,7 +191,7 @@ async fn an_error_of_one_shard_is_an_item_and_the_others_go_on() {
         }
     };
     assert_eq!(error.code(), Some("KMSDisabledException"));
-    // And the shard that failed comes back.
+    // The failed shard is offered again.
     orders.put_to("shardId-000000000001", "1");
     let left = 2 - taken.len();
     taken.extend(take(&mut records, left).await);

@@ -1,4 +1,4 @@
-//! A client's clock that is off: what a run from `Latest` reads is told by Kinesis's clock.
+//! A client with a wrong clock: a run from `Latest` starts by Kinesis's clock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,23 +10,23 @@ use aws_smithy_async::time::TimeSource;
 
 use super::*;
 
-/// Answers with the fake's time, as AWS does.
+/// An interceptor that adds the `Date` header of the fake's time, as AWS does.
 #[derive(Debug)]
-struct Dated(FakeKinesis);
+struct DateHeader(FakeKinesis);
 
-impl Intercept for Dated {
+impl Intercept for DateHeader {
     fn name(&self) -> &'static str {
-        "Dated"
+        "DateHeader"
     }
 
     fn modify_before_deserialization(
         &self,
-        answer: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        response: &mut BeforeDeserializationInterceptorContextMut<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let date = DateTime::from_secs(DateTime::from(self.0.now()).secs());
-        answer.response_mut().headers_mut().insert("date", date.fmt(DateTimeFormat::HttpDate)?);
+        response.response_mut().headers_mut().insert("date", date.fmt(DateTimeFormat::HttpDate)?);
         Ok(())
     }
 }
@@ -37,36 +37,36 @@ enum Clock {
     Behind,
 }
 
-const OFF: Duration = Duration::from_mins(2);
+const SKEW: Duration = Duration::from_mins(2);
 
 #[derive(Debug)]
-struct Off(FakeKinesis, Clock);
+struct SkewedClock(FakeKinesis, Clock);
 
-impl TimeSource for Off {
+impl TimeSource for SkewedClock {
     fn now(&self) -> SystemTime {
         match self.1 {
-            Clock::Ahead => self.0.now() + OFF,
-            Clock::Behind => self.0.now() - OFF,
+            Clock::Ahead => self.0.now() + SKEW,
+            Clock::Behind => self.0.now() - SKEW,
         }
     }
 }
 
-/// A Kinesis in the middle of a second, and a client whose clock is off.
-fn off(clock: Clock) -> (FakeKinesis, Client) {
+/// Creates a fake whose time is not a whole second, and a client with a wrong clock.
+fn skewed(clock: Clock) -> (FakeKinesis, Client) {
     let start = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_700);
     let kinesis = FakeKinesis::builder().starting_at(start).build();
     let config = kinesis
         .config()
-        .time_source(Off(kinesis.clone(), clock))
-        .interceptor(Dated(kinesis.clone()));
+        .time_source(SkewedClock(kinesis.clone(), clock))
+        .interceptor(DateHeader(kinesis.clone()));
     let client = Client::from_conf(config.build());
     (kinesis, client)
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_of_a_stream_is_skipped_that_was_made_after_the_run_began() {
+async fn nothing_is_skipped_of_a_stream_created_after_the_run_began() {
     for clock in [Clock::Ahead, Clock::Behind] {
-        let (kinesis, client) = off(clock);
+        let (kinesis, client) = skewed(clock);
         let records = all_shards(&client, "orders").start_at(StartAt::Latest).records(&client);
         let mut records = pin!(records);
         assert!(timeout(Duration::from_secs(5), records.next()).await.is_err());
@@ -78,7 +78,7 @@ async fn nothing_of_a_stream_is_skipped_that_was_made_after_the_run_began() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_skipped_when_the_first_iterator_is_lost() {
     for clock in [Clock::Ahead, Clock::Behind] {
-        let (kinesis, client) = off(clock);
+        let (kinesis, client) = skewed(clock);
         let orders = kinesis.create_stream("orders", 1);
         put(&orders, 0..5);
         sleep(Duration::from_secs(30)).await;
@@ -87,16 +87,16 @@ async fn nothing_is_skipped_when_the_first_iterator_is_lost() {
         let mut records = pin!(records);
         assert!(timeout(Duration::from_millis(10), records.next()).await.is_err());
         put(&orders, 5..7);
-        // Nor is anything replayed of what was there long before.
+        // The older records are not read either.
         assert_eq!(take(&mut records, 2).await, [5, 6], "{clock:?}");
         assert_eq!(kinesis.bodies("GetShardIterator")[3]["ShardIteratorType"], "AT_TIMESTAMP");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_skipped_when_the_shard_is_handed_back() {
+async fn nothing_is_skipped_when_the_shard_is_abandoned() {
     for clock in [Clock::Ahead, Clock::Behind] {
-        let (kinesis, client) = off(clock);
+        let (kinesis, client) = skewed(clock);
         let orders = kinesis.create_stream("orders", 1);
         put(&orders, 0..5);
         sleep(Duration::from_secs(30)).await;
@@ -112,33 +112,33 @@ async fn nothing_is_skipped_when_the_shard_is_handed_back() {
     }
 }
 
-/// A clock that is ahead until it is set right.
+/// A clock that is ahead until it is corrected.
 #[derive(Debug)]
-struct SetRight(FakeKinesis, Arc<AtomicBool>);
+struct CorrectedClock(FakeKinesis, Arc<AtomicBool>);
 
-impl TimeSource for SetRight {
+impl TimeSource for CorrectedClock {
     fn now(&self) -> SystemTime {
-        self.0.now() + if self.1.load(Ordering::Relaxed) { Duration::ZERO } else { OFF }
+        self.0.now() + if self.1.load(Ordering::Relaxed) { Duration::ZERO } else { SKEW }
     }
 }
 
-/// By the first answer: the clock may be set right before the stream is there.
+/// The clock may be corrected before the stream exists.
 #[tokio::test(start_paused = true)]
-async fn when_the_run_began_is_told_by_the_first_answer() {
+async fn the_first_response_determines_when_the_run_began() {
     let kinesis = FakeKinesis::new();
-    let set_right = Arc::new(AtomicBool::default());
-    let time = SetRight(kinesis.clone(), Arc::clone(&set_right));
-    let config = kinesis.config().time_source(time).interceptor(Dated(kinesis.clone()));
+    let is_corrected = Arc::new(AtomicBool::default());
+    let time = CorrectedClock(kinesis.clone(), Arc::clone(&is_corrected));
+    let config = kinesis.config().time_source(time).interceptor(DateHeader(kinesis.clone()));
     let client = Client::from_conf(config.build());
     let records = all_shards(&client, "orders").start_at(StartAt::Latest).records(&client);
     let mut records = pin!(records);
     assert!(timeout(Duration::from_secs(5), records.next()).await.is_err());
-    set_right.store(true, Ordering::Relaxed);
+    is_corrected.store(true, Ordering::Relaxed);
     put(&kinesis.create_stream("orders", 1), 0..3);
     assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
 }
 
-/// A front end whose clock is ahead of the shards', by as much as is believed and by more.
+/// Creates a fake whose front end has a clock ahead of that of the shards.
 fn front_end_ahead(ahead: Duration) -> (FakeKinesis, FakeStream, Client) {
     let kinesis = FakeKinesis::builder().date_ahead(ahead).build();
     fake_with(kinesis, 1)
@@ -151,14 +151,14 @@ const AHEAD: [Duration; 4] = [
     Duration::from_hours(1),
 ];
 
-/// How often a time was refused.
+/// Returns the number of refused timestamps.
 fn refused(kinesis: &FakeKinesis) -> usize {
     let requests = kinesis.requests();
     requests.iter().filter(|request| request.error() == Some("InvalidArgumentException")).count()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_date_that_is_ahead_skips_nothing() {
+async fn a_date_header_that_is_ahead_skips_nothing() {
     for ahead in AHEAD {
         let (kinesis, orders, client) = front_end_ahead(ahead);
         kinesis.fail_next("GetShardIterator", Fault::ServiceUnavailable);
@@ -176,7 +176,7 @@ async fn a_date_that_is_ahead_skips_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_date_that_is_ahead_skips_nothing_of_a_shard_that_is_handed_back() {
+async fn a_date_header_that_is_ahead_skips_nothing_of_an_abandoned_shard() {
     for ahead in AHEAD {
         let (_, orders, client) = front_end_ahead(ahead);
         let mut shards = all_shards(&client, "orders").start_at(StartAt::Latest);
@@ -190,7 +190,7 @@ async fn a_date_that_is_ahead_skips_nothing_of_a_shard_that_is_handed_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_date_that_is_ahead_skips_nothing_of_a_run_with_checkpoints() {
+async fn a_date_header_that_is_ahead_skips_nothing_with_checkpoints() {
     for ahead in AHEAD {
         let (kinesis, orders, client) = front_end_ahead(ahead);
         let store = kinesis_shards::MemoryStore::new();
@@ -205,17 +205,16 @@ async fn a_date_that_is_ahead_skips_nothing_of_a_run_with_checkpoints() {
         assert!(checkpoints.shutdown(Duration::from_secs(5)).await.is_complete());
         assert!(records.next().await.is_none(), "the shutdown ends the stream");
         put(&orders, 0..3);
-        // The second run begins where the first did, which was stopped before its first record.
+        // The first run was shut down before its first record, so the second starts at its start.
         let (_, mut records) = run().await;
         assert_eq!(take(&mut records, 3).await, [0, 1, 2], "{ahead:?}");
         assert!(refused(&kinesis) <= 1, "{ahead:?}: refused {} times", refused(&kinesis));
     }
 }
 
-/// A time that the user has given is another thing: it is waited for, and nothing before it is
-/// read.
+/// The reader waits for a time that the user sets, and reads no earlier record.
 #[tokio::test(start_paused = true)]
-async fn a_time_of_the_users_is_kept() {
+async fn a_start_that_the_user_sets_is_not_moved() {
     let (kinesis, orders, client) = front_end_ahead(Duration::from_secs(90));
     put(&orders, 0..3);
     let since = kinesis.now() + Duration::from_mins(1);

@@ -1,9 +1,9 @@
-//! How a reader ends, and what becomes of its shard.
+//! The ends of readers, and the outcomes of their shards.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_ends_after_its_last_record_and_names_its_children() {
+async fn a_shard_ends_after_its_last_record_and_its_children_open() {
     for with_last_records in [false, true] {
         let kinesis = FakeKinesis::builder().end_with_last_records(with_last_records).build();
         let (kinesis, orders, client) = fake_with(kinesis, 1);
@@ -11,7 +11,7 @@ async fn a_shard_ends_after_its_last_record_and_names_its_children() {
         orders.split(FIRST);
         let mut shards = all_shards(&client, "orders");
         let shard = shards.next().await.unwrap();
-        // The children are not known from the list.
+        // The list does not name the children.
         let mut records = shard.records(&client).with_options(ReadOptions::new().max_records(2));
         for expected in 0..5 {
             let record = records.next().await.unwrap().unwrap();
@@ -21,7 +21,7 @@ async fn a_shard_ends_after_its_last_record_and_names_its_children() {
             assert!(records.lag().is_some());
         }
         assert_eq!((records.ended(), records.shard_id()), (None, Some(FIRST)));
-        assert!(poll!(shards.next()).is_pending(), "closed in Kinesis is not read to its end");
+        assert!(poll!(shards.next()).is_pending(), "the shard is closed, but not read to its end");
         assert!(records.next().await.is_none());
         assert_eq!(records.shard_id(), None);
         let Some(EndReason::EndOfShard { children }) = records.ended() else {
@@ -34,12 +34,12 @@ async fn a_shard_ends_after_its_last_record_and_names_its_children() {
             assert_eq!(child.parents().collect::<Vec<_>>(), [(FIRST, ParentOutcome::Completed)]);
         }
         assert_eq!(kinesis.count("ListShards"), listings);
-        assert!(records.next().await.is_none(), "it is over for good");
+        assert!(records.next().await.is_none(), "an ended stream stays ended");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_page_or_an_open_shard_is_no_end() {
+async fn an_empty_page_does_not_end_an_open_shard() {
     let (kinesis, orders, client) = fake(1);
     let shard = first(all_shards(&client, "orders")).await;
     let mut records = shard.records(&client);
@@ -52,7 +52,7 @@ async fn an_empty_page_or_an_open_shard_is_no_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_shard_that_is_closed_ends_at_once() {
+async fn an_empty_closed_shard_ends_at_once() {
     let (_, orders, client) = fake(1);
     orders.split(FIRST);
     let shard = first(all_shards(&client, "orders")).await;
@@ -62,18 +62,18 @@ async fn an_empty_shard_that_is_closed_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_is_dropped_hands_its_shard_back() {
+async fn a_dropped_reader_abandons_its_shard() {
     let (_, orders, client) = fake(1);
     put(&orders, 0..3);
     orders.split(FIRST);
-    // Also where dropping a handle closes its shard.
+    // Dropping a handle would close its shard.
     let mut shards = all_shards(&client, "orders").on_drop(OnDrop::Close);
     for taken in [0, 1, 3] {
         let mut records = shards.next().await.unwrap().records(&client);
         assert_eq!(take(&mut records, taken).await.len(), taken);
         drop(records);
     }
-    // The children have waited, and it starts where it first did.
+    // The children still wait, and the shard starts at its first start.
     let again = shards.next().await.unwrap();
     assert_eq!((again.id(), again.start()), (FIRST, &StartPosition::TrimHorizon));
     let aborted = tokio::spawn(again.records(&client).for_each(|_| std::future::pending()));
@@ -83,12 +83,12 @@ async fn a_reader_that_is_dropped_hands_its_shard_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_has_expired_ends_and_its_children_open() {
+async fn an_expired_shard_ends_and_its_children_open() {
     let (kinesis, orders, client) = fake(1);
     orders.split(FIRST);
     let mut shards = all_shards(&client, "orders");
     let mut records = shards.next().await.unwrap().records(&client);
-    // Once may be a mistake.
+    // One such response does not end the shard.
     kinesis.fail_next("GetShardIterator", Fault::ResourceNotFound);
     let mut next = records.next();
     assert!(poll!(&mut next).is_pending());
@@ -99,16 +99,16 @@ async fn a_shard_that_has_expired_ends_and_its_children_open() {
     assert_eq!(child.parents().collect::<Vec<_>>(), [(FIRST, ParentOutcome::Unlisted)]);
 }
 
-/// A shard that was just made may not be known everywhere yet.
+/// Kinesis may not know a new shard everywhere yet.
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_is_not_known_is_asked_for_again_after_a_while() {
+async fn a_request_that_does_not_find_the_shard_is_retried_once() {
     let (kinesis, _, client) = fake(1);
     for operation in ["GetShardIterator", "GetRecords"] {
         let mut records = first(all_shards(&client, "orders")).await.records(&client);
         kinesis.clear_requests();
         kinesis.fail_always(operation, Fault::ResourceNotFound);
         if operation == "GetRecords" {
-            // Then the iterator, as it is made anew.
+            // The reader then requests a new iterator.
             kinesis.fail_nth("GetShardIterator", 2, Fault::ResourceNotFound);
         }
         assert!(records.next().await.is_none());
@@ -122,7 +122,7 @@ async fn a_shard_that_is_not_known_is_asked_for_again_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_no_read_finds_ends_although_its_iterators_are_made() {
+async fn a_shard_that_no_read_finds_ends_although_it_has_iterators() {
     let (kinesis, _, client) = fake(1);
     let mut records = first(all_shards(&client, "orders")).await.records(&client);
     kinesis.fail_always("GetRecords", Fault::ResourceNotFound);
@@ -133,7 +133,7 @@ async fn a_shard_that_no_read_finds_ends_although_its_iterators_are_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_answer_that_a_shard_is_not_there_does_not_end_it() {
+async fn one_response_that_does_not_find_the_shard_does_not_end_it() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..2);
     let mut records = first(all_shards(&client, "orders")).await.records(&client);
@@ -143,9 +143,9 @@ async fn one_answer_that_a_shard_is_not_there_does_not_end_it() {
 
 #[test]
 fn readers_are_send_and_static() {
-    fn is<T: Send + Unpin + 'static>() {}
-    is::<kinesis_shards::records::Batches>();
-    is::<kinesis_shards::records::Records>();
-    is::<kinesis_shards::records::AllRecords<kinesis_shards::AllShards>>();
-    is::<ReadError>();
+    fn assert<T: Send + Unpin + 'static>() {}
+    assert::<kinesis_shards::records::Batches>();
+    assert::<kinesis_shards::records::Records>();
+    assert::<kinesis_shards::records::AllRecords<kinesis_shards::AllShards>>();
+    assert::<ReadError>();
 }

@@ -1,4 +1,4 @@
-//! The texts of errors: enough to act on, without their sources.
+//! The texts of errors: each suffices without the error's source.
 
 use aws_sdk_kinesis::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_kinesis::config::retry::RetryConfig;
@@ -41,7 +41,7 @@ fn with(kinesis: &FakeKinesis, set: impl FnOnce(Builder) -> Builder) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_code_the_text_names_the_cause() {
+async fn an_error_without_a_code_names_its_cause() {
     for (fault, parts) in [
         (Fault::ConnectionRefused, ["a fault of FakeKinesis", "network"]),
         (Fault::ConnectionReset, ["a fault of FakeKinesis", "network"]),
@@ -58,7 +58,7 @@ async fn without_a_code_the_text_names_the_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_names_its_kind() {
+async fn a_timeout_names_its_duration() {
     let (kinesis, _, _) = fake(1);
     kinesis.fail_always("GetShardIterator", Fault::NeverResponds);
     let timeouts =
@@ -87,7 +87,7 @@ impl ProvideCredentials for NoCredentials {
 }
 
 #[tokio::test(start_paused = true)]
-async fn missing_credentials_are_named() {
+async fn an_error_names_missing_credentials() {
     let (kinesis, _, _) = fake(1);
     let text =
         text(&kinesis, with(&kinesis, |config| config.credentials_provider(NoCredentials))).await;
@@ -102,7 +102,7 @@ async fn missing_credentials_are_named() {
     assert!(text.len() < 250, "{text}");
 }
 
-/// A server that gives one response to every request, or closes the connection before it.
+/// A server that sends one response to every request, or closes the connection instead.
 #[derive(Clone, Copy, Debug)]
 enum Server {
     Responds(u16, &'static str),
@@ -135,7 +135,7 @@ impl HttpConnector for Server {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_without_a_code_is_named_by_its_status() {
+async fn an_error_without_a_code_names_the_http_status() {
     for (status, body, expected) in [
         (500, "", "failed: HTTP status 500 with an empty body"),
         (503, "<html>\nbusy\n</html>", "failed: HTTP status 503 with an unreadable body: "),
@@ -148,7 +148,7 @@ async fn a_response_without_a_code_is_named_by_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_closed_before_the_response_is_not_blamed_on_credentials() {
+async fn a_closed_connection_gives_no_advice_about_credentials() {
     let (kinesis, _, _) = fake(1);
     let client = with(&kinesis, |config| config.http_client(Server::Closes));
     let text = text(&kinesis, client).await;
@@ -157,7 +157,7 @@ async fn a_connection_closed_before_the_response_is_not_blamed_on_credentials() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_stop_of_aws_does_not_precede_the_advice() {
+async fn the_full_stop_of_a_message_is_removed_before_the_advice() {
     let (kinesis, _, _) = fake(1);
     let body = r#"{"__type":"AccessDeniedException","message":"You have no permissions."}"#;
     let client = with(&kinesis, |config| config.http_client(Server::Responds(400, body)));

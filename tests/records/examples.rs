@@ -1,4 +1,4 @@
-//! How the examples report errors.
+//! The errors that the examples print.
 
 use kinesis_shards::try_all_shards;
 
@@ -10,7 +10,7 @@ mod common;
 use common::error::{LastError, with_cause};
 
 #[tokio::test(start_paused = true)]
-async fn an_error_is_one_line_that_says_each_thing_once() {
+async fn an_error_is_one_line_without_repetition() {
     let (kinesis, _, client) = fake(1);
     for (fault, code) in [
         (Fault::AccessDenied, "AccessDeniedException"),
@@ -42,7 +42,7 @@ async fn an_error_that_repeats_is_printed_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_does_not_exist_is_one_line() {
+async fn the_error_of_a_missing_stream_is_one_line() {
     let (_, _, client) = fake(1);
     let error = try_all_shards(&client, "nosuch").ready().await.unwrap_err();
     let text = with_cause(&error);

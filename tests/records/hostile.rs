@@ -1,10 +1,10 @@
-//! What a consumer may do to a reader: hooks that panic, odd options, errors that are printed.
+//! Unusual consumers: callbacks that panic, extreme options, and printed values.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
 
-/// Polls as a consumer that catches panics.
+/// Returns the next batch, and catches panics of the poll.
 async fn next_caught(
     batches: &mut kinesis_shards::records::Batches,
 ) -> Option<kinesis_shards::records::Batch> {
@@ -22,7 +22,7 @@ async fn next_caught(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_on_event_that_panics_loses_no_page() {
+async fn a_panic_in_on_event_loses_no_page() {
     for runtime in [None, Some(tokio::runtime::Handle::current())] {
         let (kinesis, orders, client) = fake(1);
         put(&orders, 0..20);
@@ -33,7 +33,7 @@ async fn an_on_event_that_panics_loses_no_page() {
             let events = Arc::clone(&events);
             move |_| {
                 *events.lock().unwrap() += 1;
-                panic!("on_event panics, as it was told to")
+                panic!("a panic in on_event")
             }
         });
         let options = runtime.into_iter().fold(options, ReadOptions::spawn_on);
@@ -50,7 +50,7 @@ async fn an_on_event_that_panics_loses_no_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_intervals_are_as_long_as_can_be() {
+async fn the_maximum_intervals_do_not_overflow() {
     // The first pause is a random part of the interval.
     fastrand::seed(1);
     for options in [
@@ -68,7 +68,7 @@ async fn the_longest_intervals_are_as_long_as_can_be() {
         put(&orders, 1..2);
         assert!(timeout(Duration::from_hours(24), records.next()).await.is_err());
         assert_eq!(kinesis.count("GetRecords"), 1);
-        // A failure waits as long.
+        // A retry waits for the interval, too.
         kinesis.fail_next("GetRecords", Fault::Throttled);
         let mut again =
             first(all_shards(&client, "orders")).await.records(&client).with_options(options);
@@ -77,9 +77,9 @@ async fn the_longest_intervals_are_as_long_as_can_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_printed_holds_no_data_of_records() {
+async fn debug_output_and_errors_hold_no_data_of_records() {
     let (kinesis, orders, client) = fake(1);
-    // As text, and as numbers, and as it is on the wire.
+    // The data as text, as bytes, and as base64.
     let secret = "a secret of customer 1";
     let numbers = format!("{:?}", secret.as_bytes());
     let is_clean = |text: &str| {

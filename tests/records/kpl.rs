@@ -1,9 +1,9 @@
-//! What the Kinesis Producer Library packed.
+//! Aggregated records of the Kinesis Producer Library.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn what_the_kinesis_producer_library_packed_comes_out_as_its_user_records() {
+async fn an_aggregated_record_is_split_into_its_user_records() {
     let (_, orders, client) = fake(1);
     orders.put_to(FIRST, "0");
     orders.put_to(FIRST, include_bytes!("../kpl/three.bin"));

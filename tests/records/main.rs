@@ -1,4 +1,4 @@
-//! Reading shards, through the real SDK.
+//! Tests of the readers, through the real SDK.
 #![cfg(feature = "testing")]
 
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ fn fake(shards: u32) -> (FakeKinesis, FakeStream, Client) {
 
 fn fake_with(kinesis: FakeKinesis, shards: u32) -> (FakeKinesis, FakeStream, Client) {
     let orders = kinesis.create_stream("orders", shards);
-    // The SDK's own retries would blur which request is whose.
+    // The SDK's own retries would hide which request belongs to which attempt.
     let client = Client::from_conf(kinesis.config().retry_config(RetryConfig::disabled()).build());
     (kinesis, orders, client)
 }
@@ -70,7 +70,7 @@ fn number(record: &Record) -> u32 {
     std::str::from_utf8(record.data()).unwrap().parse().unwrap()
 }
 
-/// Takes so many records.
+/// Takes `n` records, and returns their numbers.
 async fn take(records: impl Stream<Item = Result<Record, ReadError>>, n: usize) -> Vec<u32> {
     let mut records = pin!(records.take(n));
     let mut taken = Vec::new();

@@ -1,4 +1,4 @@
-//! How the records of many shards are merged: shards with records in hand take turns.
+//! The order in which the records of many shards are merged.
 
 use kinesis_shards::checkpoint::UnackedRecord;
 use kinesis_shards::{Checkpoints, MemoryStore};
@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::*;
 
-/// So many shards with so many records each, and no limits.
+/// Creates a fake without limits, with this number of shards and of records in each.
 fn full(shards: u32, records: u32) -> (FakeKinesis, Client) {
     let (kinesis, orders, client) = fake(shards);
     kinesis.set_limits(Limits::none());
@@ -18,13 +18,13 @@ fn full(shards: u32, records: u32) -> (FakeKinesis, Client) {
     (kinesis, client)
 }
 
-/// What came of each shard, and what must hold of it.
+/// The records taken of each shard, which must be in order.
 #[derive(Default)]
 struct Taken {
     shards: BTreeMap<String, u32>,
-    /// How many records have come of one shard in a row.
+    /// The shard of the last record, and its number of records in a row.
     run: (String, usize),
-    longest: usize,
+    longest_run: usize,
 }
 
 impl Taken {
@@ -36,11 +36,12 @@ impl Taken {
             self.run = (record.shard_id().to_owned(), 0);
         }
         self.run.1 += 1;
-        self.longest = self.longest.max(self.run.1);
+        self.longest_run = self.longest_run.max(self.run.1);
     }
 }
 
-/// Takes all records at 15 ms each.
+/// Takes all records, at 15 ms each. Returns the number of records before each shard had one, and
+/// the longest run after that.
 async fn run_lengths(
     records: impl Stream<Item = Result<Record, ReadError>>,
     shards: usize,
@@ -48,7 +49,7 @@ async fn run_lengths(
 ) -> (usize, usize) {
     let mut records = pin!(records);
     let mut taken = Taken::default();
-    // Until all shards have records in hand.
+    // Until a record of each shard has arrived.
     while taken.shards.len() < shards {
         let record =
             timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
@@ -56,14 +57,14 @@ async fn run_lengths(
         sleep(Duration::from_millis(15)).await;
     }
     let before: u32 = taken.shards.values().sum();
-    taken.longest = 0;
+    taken.longest_run = 0;
     while taken.shards.values().all(|count| *count < each) {
         let record =
             timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
         taken.take(&record);
         sleep(Duration::from_millis(15)).await;
     }
-    let longest = taken.longest;
+    let longest = taken.longest_run;
     while taken.shards.values().any(|count| *count < each) {
         let record =
             timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
@@ -73,7 +74,7 @@ async fn run_lengths(
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_shard_waits_for_more_than_a_run_of_another() {
+async fn a_run_has_at_most_max_run_records() {
     for runtime in [None, Some(Handle::current())] {
         for run in [None, Some(7), Some(2_000)] {
             let (_, client) = full(3, 2_024);
@@ -86,8 +87,7 @@ async fn no_shard_waits_for_more_than_a_run_of_another() {
             let (before, longest) = run_lengths(records, 3, 2_024).await;
             let run = run.unwrap_or(100);
             assert!(longest <= run, "{longest} records in a row with runs of {run}");
-            // A reader needs a few polls for its first page, and the others are polled between two
-            // runs.
+            // A reader needs a few polls for its first page, and is polled only between two runs.
             assert!(before <= 5 * run, "{before} records before each shard had its first");
 
             let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await.unwrap();
@@ -100,9 +100,9 @@ async fn no_shard_waits_for_more_than_a_run_of_another() {
     }
 }
 
-/// Shards that come while a large page is in hand are not kept waiting for its end.
+/// A shard that opens while a large page is delivered does not wait for the end of the page.
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_opens_late_is_read_at_once() {
+async fn a_shard_that_opens_late_does_not_wait_for_a_large_page() {
     let (kinesis, orders, client) = fake(2);
     kinesis.set_limits(Limits::none());
     for number in 0..5_000 {
@@ -116,16 +116,15 @@ async fn a_shard_that_opens_late_is_read_at_once() {
         let record =
             timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
         if record.shard_id() == left {
-            assert!(taken < 1_500, "{taken} records came before the child's");
+            assert!(taken < 1_500, "{taken} records arrived before the child's");
             break;
         }
         sleep(Duration::from_millis(15)).await;
     }
 }
 
-/// A page in hand is all that a shard reads.
 #[tokio::test(start_paused = true)]
-async fn a_shard_with_records_in_hand_is_not_read_on() {
+async fn a_shard_is_not_read_further_before_its_page_is_taken() {
     let (kinesis, client) = full(3, 400);
     let options = ReadOptions::new().max_records(200);
     let mut records =
@@ -134,7 +133,7 @@ async fn a_shard_with_records_in_hand_is_not_read_on() {
         let record =
             timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap().unwrap();
         assert!(number(&record) < 200, "after {taken} records");
-        assert_eq!(records.lags().count(), 3, "those whose page is in hand as well");
+        assert_eq!(records.lags().count(), 3, "shards with a page count too");
         sleep(Duration::from_millis(15)).await;
     }
     assert_eq!(kinesis.count("GetRecords"), 3);
@@ -142,9 +141,8 @@ async fn a_shard_with_records_in_hand_is_not_read_on() {
     assert_eq!(least, 60);
 }
 
-/// Records that take no time make no other shard wait.
 #[tokio::test(start_paused = true)]
-async fn a_consumer_that_takes_no_time_takes_whole_pages() {
+async fn a_fast_consumer_gets_whole_pages() {
     let (_, client) = full(3, 400);
     let options = ReadOptions::new().max_records(200);
     let mut records =
@@ -153,12 +151,12 @@ async fn a_consumer_that_takes_no_time_takes_whole_pages() {
     for _ in 0..200 {
         taken.take(&records.next().await.unwrap().unwrap());
     }
-    assert_eq!(taken.longest, 200);
+    assert_eq!(taken.longest_run, 200);
 }
 
 #[tokio::test]
 #[should_panic(expected = "max_run is 0")]
-async fn no_records_in_a_row_are_refused() {
+async fn a_max_run_of_zero_panics() {
     let (_, _, client) = fake(1);
     let _ = all_shards(&client, "orders").records(&client).max_run(0);
 }

@@ -1,9 +1,9 @@
-//! How often a shard is read.
+//! The rate at which a shard is read.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn behind_it_reads_on_at_once_within_the_limits_and_at_the_tip_once_a_second() {
+async fn a_reader_keeps_to_the_limits_and_reads_once_a_second_at_the_tip() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..40);
     let mut records = first(all_shards(&client, "orders"))
@@ -18,13 +18,16 @@ async fn behind_it_reads_on_at_once_within_the_limits_and_at_the_tip_once_a_seco
     assert!(timeout(Duration::from_mins(10), records.next()).await.is_err());
     let reads = kinesis.count("GetRecords") - reads;
     assert!((600..=670).contains(&reads), "{reads} reads in 600 s");
-    assert!(kinesis.requests().iter().all(|request| request.error().is_none()), "a limit was met");
+    assert!(
+        kinesis.requests().iter().all(|request| request.error().is_none()),
+        "a limit was exceeded"
+    );
     assert!(kinesis.reads_per_second("orders", FIRST) <= 5);
 }
 
-/// AWS counts a read from when it was served. A slow answer leaves no room for one more.
+/// AWS counts a read from the time at which it was served, which a slow response hides.
 #[tokio::test(start_paused = true)]
-async fn the_pause_begins_when_the_answer_has_come() {
+async fn the_pause_begins_when_the_response_arrives() {
     let (kinesis, orders, client) = fake(1);
     let late = Duration::from_millis(700);
     kinesis.on_request(move |_| Some(Fault::Late(late)));
@@ -41,7 +44,7 @@ async fn the_pause_begins_when_the_answer_has_come() {
     let pauses: Vec<Duration> =
         reads.windows(2).map(|pair| pair[1].at() - (pair[0].at() + late)).collect();
     assert!(pauses[..3].iter().all(|pause| (200..=211).contains(&pause.as_millis())), "{pauses:?}");
-    // A million bytes are half a second's worth.
+    // AWS allows a million bytes in about half a second.
     assert!(pauses[4..].iter().all(|pause| (477..=520).contains(&pause.as_millis())), "{pauses:?}");
 }
 
@@ -58,11 +61,14 @@ async fn two_mebibytes_a_second_are_not_exceeded() {
         read += batches.next().await.unwrap().unwrap().as_sdk().len();
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    assert!(kinesis.requests().iter().all(|request| request.error().is_none()), "a limit was met");
+    assert!(
+        kinesis.requests().iter().all(|request| request.error().is_none()),
+        "a limit was exceeded"
+    );
 }
 
 #[test]
 #[should_panic(expected = "max_records is 0")]
-fn no_records_at_a_time_are_refused() {
+fn a_max_records_of_zero_panics() {
     let _ = ReadOptions::new().max_records(0);
 }

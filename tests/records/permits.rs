@@ -1,33 +1,33 @@
-//! More shards than may be read at once.
+//! More shards than may have a request in flight.
 
 use super::*;
 
 const LATE: Duration = Duration::from_millis(50);
 
-/// Every answer takes a while.
+/// Creates a fake that delays every response.
 fn slow(shards: u32) -> (FakeKinesis, FakeStream, Client) {
     let (kinesis, orders, client) = fake(shards);
     kinesis.on_request(|_| Some(Fault::Late(LATE)));
     (kinesis, orders, client)
 }
 
-/// The most requests of `operations` that were under way at once.
-fn most_under_way(kinesis: &FakeKinesis, operations: &[&str]) -> usize {
+/// Returns the maximum number of requests of `operations` in flight.
+fn max_in_flight(kinesis: &FakeKinesis, operations: &[&str]) -> usize {
     let requests = kinesis.requests();
     let began: Vec<Instant> = requests
         .iter()
         .filter(|request| operations.contains(&request.operation()))
         .map(kinesis_shards::testing::Request::at)
         .collect();
-    let under_way =
+    let in_flight =
         |now: &Instant| began.iter().filter(|at| *at <= now && *now < **at + LATE).count();
-    began.iter().map(under_way).max().unwrap_or(0)
+    began.iter().map(in_flight).max().unwrap_or(0)
 }
 
 const READING: [&str; 2] = ["GetRecords", "GetShardIterator"];
 
 #[tokio::test(start_paused = true)]
-async fn ten_open_shards_are_all_read_three_at_a_time() {
+async fn ten_shards_are_read_with_three_requests_in_flight() {
     for runtime in [None, Some(tokio::runtime::Handle::current())] {
         let (kinesis, orders, client) = slow(10);
         for number in 0..20 {
@@ -51,14 +51,14 @@ async fn ten_open_shards_are_all_read_three_at_a_time() {
                 taken.values().map(Vec::len).min().unwrap(),
                 taken.values().map(Vec::len).max().unwrap(),
             );
-            // By turns: no shard is two pages ahead of another.
+            // No shard is two pages ahead of another.
             assert!(if taken.len() < 10 { most <= 10 } else { most - least <= 10 }, "{taken:?}");
         }
         assert!(taken.values().all(|numbers| *numbers == (0..20).collect::<Vec<_>>()), "{taken:?}");
-        assert_eq!(batches.lags().count(), 10, "those that wait as well");
-        assert_eq!(most_under_way(&kinesis, &READING), 3);
-        assert_eq!(kinesis.count("GetShardIterator"), 10, "none lost its place");
-        // At the tip all are read on, and their children are.
+        assert_eq!(batches.lags().count(), 10, "shards that wait count too");
+        assert_eq!(max_in_flight(&kinesis, &READING), 3);
+        assert_eq!(kinesis.count("GetShardIterator"), 10, "no iterator was replaced");
+        // All shards are read at the tip, and the children of the split too.
         orders.split(FIRST);
         for shard in 1..12 {
             orders.put_to(&format!("shardId-{shard:012}"), "20");
@@ -66,12 +66,12 @@ async fn ten_open_shards_are_all_read_three_at_a_time() {
         for _ in 0..11 {
             timeout(Duration::from_hours(1), batches.next()).await.unwrap().unwrap().unwrap();
         }
-        assert_eq!(most_under_way(&kinesis, &READING), 3);
+        assert_eq!(max_in_flight(&kinesis, &READING), 3);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_rests_or_fails_takes_no_turn() {
+async fn an_idle_or_failing_shard_holds_no_permit() {
     let (kinesis, orders, client) = slow(3);
     kinesis.on_request(|request| {
         let fails = request.operation() == "GetRecords" && request.shard_id() == Some(FIRST);
@@ -79,8 +79,7 @@ async fn a_shard_that_rests_or_fails_takes_no_turn() {
     });
     let mut records = all_shards(&client, "orders").records(&client).max_concurrent_reads(1);
     assert!(timeout(Duration::from_mins(1), records.next()).await.is_err());
-    // The first shard waits for longer and longer, and the third has nothing: the second is read as
-    // ever.
+    // The delays of the first shard grow, and the third is empty: the second is read as usual.
     kinesis.clear_requests();
     for number in 0..100 {
         orders.put_to("shardId-000000000001", number.to_string());
@@ -103,7 +102,7 @@ async fn a_shard_that_rests_or_fails_takes_no_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_one_turn_closed_shards_end_and_their_children_open() {
+async fn closed_shards_end_and_children_open_with_one_permit() {
     for (end_with_last_records, runtime) in
         [(true, None), (false, None), (false, Some(tokio::runtime::Handle::current()))]
     {
@@ -121,14 +120,14 @@ async fn with_one_turn_closed_shards_end_and_their_children_open() {
             .with_options(options)
             .max_concurrent_reads(1);
         assert_eq!(take(&mut records, 4).await, [0, 1, 2, 3]);
-        assert_eq!(most_under_way(&kinesis, &READING), 1);
+        assert_eq!(max_in_flight(&kinesis, &READING), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_above_the_limit_skips_nothing_of_latest_while_it_waits() {
+async fn a_shard_that_waits_for_a_permit_skips_nothing_after_latest() {
     let (kinesis, orders, client) = fake(2);
-    // The first shard's iterator takes its time, and the other has to wait for it.
+    // The first shard's iterator takes long, and the other shard waits for the permit.
     kinesis.on_request(|request| {
         let is_first =
             request.operation() == "GetShardIterator" && request.shard_id() == Some(FIRST);
@@ -144,30 +143,30 @@ async fn a_shard_above_the_limit_skips_nothing_of_latest_while_it_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shards_that_are_opened_at_once_do_not_all_ask_in_one_instant() {
+async fn iterator_requests_of_shards_that_open_together_are_limited() {
     let (kinesis, _, client) = slow(1_000);
     let mut batches = all_shards(&client, "orders").batches(&client);
     assert!(timeout(Duration::from_secs(1), batches.next()).await.is_err());
     assert_eq!(kinesis.count("GetShardIterator"), 1_000);
-    assert_eq!(most_under_way(&kinesis, &["GetShardIterator"]), 256);
+    assert_eq!(max_in_flight(&kinesis, &["GetShardIterator"]), 256);
     assert_eq!(batches.lags().filter(|(_, lag)| lag.is_some()).count(), 1_000);
 }
 
 #[tokio::test]
 #[should_panic(expected = "max_concurrent_reads is 0")]
-async fn no_shards_at_a_time_are_refused() {
+async fn zero_concurrent_reads_panic() {
     let (_, _, client) = fake(1);
     let _ = all_shards(&client, "orders").records(&client).max_concurrent_reads(0);
 }
 
-/// The shards that were read, in order, whatever came of it.
+/// Returns the shard of each read, in order, including failed reads.
 fn reads(kinesis: &FakeKinesis) -> Vec<String> {
     let requests = kinesis.requests();
     let reads = requests.iter().filter(|request| request.operation() == "GetRecords");
     reads.filter_map(|request| request.shard_id().map(str::to_owned)).collect()
 }
 
-/// Checks that any `shards` reads in a row are of as many shards, and that no read failed.
+/// Asserts that any `shards` reads in a row are of different shards, and that no request failed.
 fn assert_each_is_read_once_a_round(kinesis: &FakeKinesis, shards: usize) {
     let reads = reads(kinesis);
     assert!(reads.len() > 3 * shards, "{} reads", reads.len());
@@ -180,9 +179,9 @@ fn assert_each_is_read_once_a_round(kinesis: &FakeKinesis, shards: usize) {
     assert!(failed.is_empty(), "{} requests failed, the first: {:?}", failed.len(), failed.first());
 }
 
-/// A round takes longer than an iterator lives, and so do two requests of each shard.
+/// A round takes longer than the lifetime of an iterator.
 #[tokio::test(start_paused = true)]
-async fn with_one_permit_every_shard_is_read_in_every_round_however_long_it_takes() {
+async fn every_shard_is_read_in_every_round_with_one_permit() {
     for (shards, latency, time) in
         [(7, 50, Duration::from_hours(6)), (60, 10, Duration::from_hours(4))]
     {
@@ -218,14 +217,14 @@ async fn with_one_permit_every_shard_is_read_in_every_round_however_long_it_take
                 );
             }
             assert_each_is_read_once_a_round(&kinesis, shards as usize);
-            assert_eq!(most_under_way(&kinesis, &READING), 1);
+            assert_eq!(max_in_flight(&kinesis, &READING), 1);
         }
     }
 }
 
-/// An iterator that waits in an answer which nobody polls has expired when it is to be used.
+/// An iterator requested long before its read would have expired.
 #[tokio::test(start_paused = true)]
-async fn a_consumer_that_is_slower_than_iterators_live_gets_pages_of_all_shards() {
+async fn a_consumer_slower_than_iterators_expire_gets_pages_of_all_shards() {
     for runtime in [None, Some(tokio::runtime::Handle::current())] {
         let (kinesis, orders, client) = slow(5);
         for shard in 0..5 {
@@ -249,7 +248,7 @@ async fn a_consumer_that_is_slower_than_iterators_live_gets_pages_of_all_shards(
         );
         assert!(
             kinesis.requests().iter().all(|request| request.error().is_none()),
-            "an iterator had expired"
+            "an iterator expired"
         );
     }
 }

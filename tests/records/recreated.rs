@@ -2,13 +2,13 @@
 
 use super::*;
 
-/// What comes of a stream within this time.
+/// Collects the items that a stream yields within this time.
 async fn within<S: Stream + Unpin>(time: Duration, stream: &mut S) -> Vec<S::Item> {
     stream.take_until(sleep(time)).collect().await
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_readers_of_the_old_shards_end_and_each_record_comes_once() {
+async fn readers_of_old_shards_end_and_each_record_is_read_once() {
     for by_batches in [false, true] {
         for spawns in [false, true] {
             let (kinesis, _, client) = fake(2);
@@ -37,7 +37,7 @@ async fn the_readers_of_the_old_shards_end_and_each_record_comes_once() {
             assert!(within(Duration::from_secs(5), &mut numbers).await.is_empty());
             kinesis.delete_stream("orders");
             let orders = kinesis.create_stream("orders", 2);
-            // The old readers find the new shards under their ids, until a full list tells.
+            // Until a full list shows the new stream, the old readers read its shards by their ids.
             put(&orders, 0..3);
             let mut first = within(Duration::from_mins(50), &mut numbers).await;
             first.sort_unstable();
@@ -48,14 +48,17 @@ async fn the_readers_of_the_old_shards_end_and_each_record_comes_once() {
             let expired = |id: &str| (id.to_owned(), EndReason::Expired);
             assert_eq!(ended, [expired(FIRST), expired("shardId-000000000001")]);
             put(&orders, 3..6);
-            assert_eq!(within(Duration::from_mins(50), &mut numbers).await, [3, 4, 5], "each once");
+            assert_eq!(
+                within(Duration::from_mins(50), &mut numbers).await,
+                [3, 4, 5],
+                "each record is read once"
+            );
         }
     }
 }
 
-/// Its next read would be in a day.
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_rests_is_woken_when_its_shard_is_gone() {
+async fn an_idle_reader_is_woken_when_its_stream_is_recreated() {
     let (kinesis, _, client) = fake(1);
     let options = ReadOptions::new().idle_interval(Duration::from_hours(48));
     let mut shards = all_shards(&client, "orders");

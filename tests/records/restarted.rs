@@ -1,13 +1,13 @@
-//! A server that restarts without its data while its shards are read, as a container with an
-//! emulator does. The new stream has the shards and the sequence numbers of the old one.
+//! A server that restarts without its data while its shards are read, such as an emulator in a
+//! container. The new stream has the shard ids and the sequence numbers of the old one.
 
 use fastrand::Rng;
 
 use super::*;
 
-/// How the reader meets the restart.
+/// What the reader observes of the restart.
 #[derive(Clone, Copy, Debug)]
-enum Meets {
+enum Symptom {
     /// One connection breaks.
     Reset,
     /// The server refuses connections for some time.
@@ -20,14 +20,15 @@ enum Meets {
 
 struct Round {
     kinesis: FakeKinesis,
-    meets: Meets,
+    symptom: Symptom,
     rng: Rng,
     options: ReadOptions,
 }
 
 fn round(seed: u64) -> Round {
     let mut rng = Rng::with_seed(seed);
-    let meets = [Meets::Reset, Meets::Refused, Meets::NoStream, Meets::Expired][rng.usize(..4)];
+    let symptom =
+        [Symptom::Reset, Symptom::Refused, Symptom::NoStream, Symptom::Expired][rng.usize(..4)];
     let mut options = ReadOptions::new();
     if rng.bool() {
         options = options.max_records(rng.u16(1..6));
@@ -36,29 +37,29 @@ fn round(seed: u64) -> Round {
         options = options.spawn_on(tokio::runtime::Handle::current());
     }
     let kinesis = FakeKinesis::builder().time_in_sequence_numbers(rng.bool()).build();
-    Round { kinesis, meets, rng, options }
+    Round { kinesis, symptom, rng, options }
 }
 
 impl Round {
     /// Restarts the server, and writes the records of the new stream around it.
     async fn restart(&mut self, records: std::ops::Range<u32>) {
-        let Self { kinesis, meets, rng, .. } = self;
-        // Longer than the pause of an idle reader, which does not miss it.
+        let Self { kinesis, symptom, rng, .. } = self;
+        // Longer than the pause of an idle reader, so that the reader observes it.
         let pause = Duration::from_millis(rng.u64(2_000..10_000));
         let middle = rng.u32(records.start..=records.end);
-        match *meets {
-            Meets::Reset => kinesis.fail_next("GetRecords", Fault::ConnectionReset),
-            Meets::Refused => kinesis.fail_always("GetRecords", Fault::ConnectionRefused),
-            Meets::Expired => kinesis.fail_next("GetRecords", Fault::ExpiredIterator),
-            Meets::NoStream => {}
+        match *symptom {
+            Symptom::Reset => kinesis.fail_next("GetRecords", Fault::ConnectionReset),
+            Symptom::Refused => kinesis.fail_always("GetRecords", Fault::ConnectionRefused),
+            Symptom::Expired => kinesis.fail_next("GetRecords", Fault::ExpiredIterator),
+            Symptom::NoStream => {}
         }
         kinesis.restart_empty();
-        if matches!(meets, Meets::NoStream) {
+        if matches!(symptom, Symptom::NoStream) {
             sleep(pause).await;
         }
         let orders = kinesis.create_stream("orders", 1);
         put(&orders, records.start..middle);
-        if matches!(meets, Meets::Refused) {
+        if matches!(symptom, Symptom::Refused) {
             sleep(pause).await;
             kinesis.clear_faults();
         }
@@ -68,7 +69,7 @@ impl Round {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_record_of_the_new_stream_comes_once() {
+async fn every_record_of_the_new_stream_is_read_once() {
     for seed in 0..120 {
         let mut round = round(seed);
         let (_, orders, client) = fake_with(round.kinesis.clone(), 1);
@@ -77,23 +78,22 @@ async fn every_record_of_the_new_stream_comes_once() {
         let old = round.rng.u32(1..30);
         put(&orders, 0..old);
         assert_eq!(take(&mut records, old as usize).await, (0..old).collect::<Vec<_>>());
-        // The read of the tip is in flight, or its pause runs.
+        // A read at the tip is in flight, or the pause before it.
         let tip = Duration::from_millis(round.rng.u64(..3_000));
         assert!(timeout(tip, records.next()).await.is_err());
         let new = 1_000..1_000 + round.rng.u32(1..30);
-        let meets = round.meets;
+        let symptom = round.symptom;
         let restart = round.restart(new.clone());
         let read = take(&mut records, new.len());
         let ((), read) = future::join(restart, read).await;
-        assert_eq!(read, new.collect::<Vec<_>>(), "seed {seed}, {meets:?}");
+        assert_eq!(read, new.collect::<Vec<_>>(), "seed {seed}, {symptom:?}");
         let more = timeout(Duration::from_mins(2), records.next()).await;
-        assert!(more.is_err(), "seed {seed}, {meets:?}: {more:?}");
+        assert!(more.is_err(), "seed {seed}, {symptom:?}: {more:?}");
     }
 }
 
-/// The server is the same, and so are its records.
 #[tokio::test(start_paused = true)]
-async fn a_broken_connection_repeats_no_record() {
+async fn a_broken_connection_loses_and_repeats_no_record() {
     for seed in 0..60 {
         let mut round = round(seed);
         let (kinesis, orders, client) = fake_with(round.kinesis.clone(), 1);
@@ -121,9 +121,9 @@ async fn a_broken_connection_repeats_no_record() {
     }
 }
 
-/// The last record was trimmed when its iterator is renewed.
+/// The last record is already trimmed when the iterator is replaced.
 #[tokio::test(start_paused = true)]
-async fn a_trimmed_last_record_is_not_a_restart() {
+async fn a_trimmed_last_record_is_not_mistaken_for_a_restart() {
     let (kinesis, orders, client) = fake(1);
     let mut records = all_shards(&client, "orders").records(&client).boxed();
     put(&orders, 0..3);

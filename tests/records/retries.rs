@@ -1,9 +1,9 @@
-//! What goes wrong: what is tried again, from where, and what is not.
+//! Failures: which are retried, and at which position.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_read_is_tried_again_with_the_same_iterator() {
+async fn a_failed_read_is_retried_with_the_same_iterator() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..1);
     let mut records = first(all_shards(&client, "orders")).await.records(&client);
@@ -30,7 +30,7 @@ async fn a_failed_read_is_tried_again_with_the_same_iterator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_iterator_is_renewed_at_the_last_record() {
+async fn a_lost_iterator_is_replaced_by_one_at_the_last_record() {
     for fault in [Fault::ExpiredIterator, Fault::ConnectionReset, Fault::ConnectionRefused] {
         let (kinesis, orders, client) = fake(1);
         put(&orders, 0..4);
@@ -44,15 +44,15 @@ async fn a_lost_iterator_is_renewed_at_the_last_record() {
         }
         kinesis.fail_next("GetRecords", fault);
         assert_eq!(take(&mut records, 2).await, [2, 3]);
-        let asked = kinesis.bodies("GetShardIterator");
-        assert_eq!(asked.len(), 2);
-        assert_eq!(asked[1]["ShardIteratorType"], "AT_SEQUENCE_NUMBER");
-        assert_eq!(asked[1]["StartingSequenceNumber"], batch[1].sequence_number());
+        let requested = kinesis.bodies("GetShardIterator");
+        assert_eq!(requested.len(), 2);
+        assert_eq!(requested[1]["ShardIteratorType"], "AT_SEQUENCE_NUMBER");
+        assert_eq!(requested[1]["StartingSequenceNumber"], batch[1].sequence_number());
         let read = kinesis.bodies("GetRecords");
         assert_eq!(
             (&read[1]["Limit"], &read[2]["Limit"]),
             (&2.into(), &3.into()),
-            "the last one too"
+            "the new iterator also returns the last record"
         );
     }
 }
@@ -70,7 +70,7 @@ async fn a_slow_consumer_loses_and_repeats_nothing() {
         while numbers.len() < 12 {
             let batch = batches.next().await.unwrap().unwrap();
             numbers.extend(batch.into_iter().map(|record| number(&record)));
-            // Longer than an iterator lives.
+            // Longer than the lifetime of an iterator.
             sleep(Duration::from_mins(6)).await;
         }
         assert_eq!(numbers, (0..12).collect::<Vec<_>>());
@@ -94,7 +94,7 @@ async fn latest_skips_nothing_when_its_iterator_expires_before_the_first_record(
 }
 
 #[tokio::test(start_paused = true)]
-async fn latest_skips_nothing_when_its_first_iterator_is_late_in_coming() {
+async fn latest_skips_nothing_when_its_first_iterator_is_late() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..5);
     sleep(Duration::from_secs(1)).await;
@@ -104,14 +104,17 @@ async fn latest_skips_nothing_when_its_first_iterator_is_late_in_coming() {
     assert!(timeout(Duration::from_secs(2), records.next()).await.is_err());
     put(&orders, 5..7);
     assert_eq!(take(&mut records, 2).await, [5, 6]);
-    let asked = kinesis.bodies("GetShardIterator");
-    assert_eq!(asked[0]["ShardIteratorType"], "LATEST");
-    assert!(asked[1..].iter().all(|body| body["ShardIteratorType"] == "AT_TIMESTAMP"), "{asked:?}");
+    let requested = kinesis.bodies("GetShardIterator");
+    assert_eq!(requested[0]["ShardIteratorType"], "LATEST");
+    assert!(
+        requested[1..].iter().all(|body| body["ShardIteratorType"] == "AT_TIMESTAMP"),
+        "{requested:?}"
+    );
 }
 
-/// The answer is what counts: a request may take its time, and a consumer may not look for an hour.
+/// The request may take long, or the consumer may not poll the response.
 #[tokio::test(start_paused = true)]
-async fn a_latest_iterator_that_came_late_is_not_used() {
+async fn a_late_latest_iterator_is_not_used() {
     for (late, pause) in [
         (Duration::from_secs(3), Duration::ZERO),
         (Duration::from_millis(500), Duration::from_secs(2)),
@@ -127,17 +130,17 @@ async fn a_latest_iterator_that_came_late_is_not_used() {
         put(&orders, 5..6);
         sleep(pause).await;
         assert_eq!(take(&mut records, 1).await, [5]);
-        let asked = kinesis.bodies("GetShardIterator");
-        assert_eq!(asked.len(), 2);
-        assert_eq!(asked[0]["ShardIteratorType"], "LATEST");
-        assert_eq!(asked[1]["ShardIteratorType"], "AT_TIMESTAMP");
-        let from = asked[1]["Timestamp"].as_f64().unwrap();
+        let requested = kinesis.bodies("GetShardIterator");
+        assert_eq!(requested.len(), 2);
+        assert_eq!(requested[0]["ShardIteratorType"], "LATEST");
+        assert_eq!(requested[1]["ShardIteratorType"], "AT_TIMESTAMP");
+        let from = requested[1]["Timestamp"].as_f64().unwrap();
         assert!((from - began.as_secs_f64()).abs() < 0.002, "{from} for {began:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_latest_iterator_that_came_in_time_is_used() {
+async fn a_latest_iterator_that_arrives_in_time_is_used() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..5);
     kinesis.fail_next("GetShardIterator", Fault::Late(Duration::from_millis(900)));
@@ -149,10 +152,10 @@ async fn a_latest_iterator_that_came_in_time_is_used() {
     assert_eq!(kinesis.count("GetShardIterator"), 1);
 }
 
-/// The SDK's own retries, which are on by default, would hide failures and hammer a shard that is
-/// throttled.
+/// The SDK's own retries, which are on by default, would hide failures and overload a throttled
+/// shard.
 #[tokio::test(start_paused = true)]
-async fn each_attempt_is_one_request_whatever_the_clients_retries() {
+async fn each_attempt_is_one_request_whatever_retries_the_client_has() {
     for retries in [RetryConfig::standard(), RetryConfig::adaptive().with_max_attempts(10)] {
         for fault in [Fault::Throttled, Fault::ServiceUnavailable, Fault::ConnectionReset] {
             let kinesis = FakeKinesis::new();
@@ -178,7 +181,7 @@ async fn each_attempt_is_one_request_whatever_the_clients_retries() {
     }
 }
 
-/// The text of each retry's error.
+/// Returns options that collect the error text of each retry.
 fn retry_events() -> (Arc<Mutex<Vec<String>>>, ReadOptions) {
     let events: Arc<Mutex<Vec<String>>> = Arc::default();
     let options = ReadOptions::new().on_event({
@@ -194,11 +197,10 @@ fn retry_events() -> (Arc<Mutex<Vec<String>>>, ReadOptions) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_never_answered_is_given_up_and_made_again() {
+async fn a_request_without_a_response_times_out_and_is_retried() {
     for runtime in [None, Some(tokio::runtime::Handle::current())] {
         let (kinesis, orders, _) = fake(1);
-        // The SDK's watch over stalled uploads and downloads is no timeout of a request that was
-        // sent.
+        // Without stalled stream protection, only the reader's own timeout applies.
         let stalls = aws_sdk_kinesis::config::StalledStreamProtectionConfig::disabled();
         let client = Client::from_conf(kinesis.config().stalled_stream_protection(stalls).build());
         put(&orders, 0..1);
@@ -220,7 +222,7 @@ async fn a_request_that_is_never_answered_is_given_up_and_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_without_an_iterator_is_a_failure() {
+async fn a_response_without_an_iterator_is_retried() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..1);
     kinesis.fail_times("GetShardIterator", 3, Fault::Body("{}".to_owned()));
@@ -234,7 +236,7 @@ async fn an_answer_without_an_iterator_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn latest_is_when_the_reader_was_made() {
+async fn latest_is_the_time_at_which_the_reader_was_created() {
     let (_, orders, client) = fake(1);
     put(&orders, 0..5);
     sleep(Duration::from_secs(1)).await;
@@ -258,15 +260,14 @@ async fn a_timestamp_is_kept_until_the_first_record() {
     let mut records = first(shards).await.records(&client);
     kinesis.fail_next("GetRecords", Fault::ExpiredIterator);
     assert_eq!(take(&mut records, 2).await, [2, 3]);
-    let asked = kinesis.bodies("GetShardIterator");
-    assert_eq!(asked.len(), 2);
-    assert_eq!(asked[0], asked[1]);
+    let requested = kinesis.bodies("GetShardIterator");
+    assert_eq!(requested.len(), 2);
+    assert_eq!(requested[0], requested[1]);
 }
 
-/// A client's clock that is ahead: now is a time that is to come, which Kinesis refuses for as
-/// long.
+/// Kinesis refuses a time in the future, such as the present by a client's clock that is ahead.
 #[tokio::test(start_paused = true)]
-async fn a_timestamp_that_is_not_past_yet_is_waited_for_within_reason() {
+async fn a_start_slightly_in_the_future_is_retried_until_it_is_past() {
     for (ahead, is_waited_for) in
         [(Duration::from_mins(2), true), (Duration::from_hours(24), false)]
     {
@@ -284,7 +285,7 @@ async fn a_timestamp_that_is_not_past_yet_is_waited_for_within_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_pass_ends_the_reader_and_hands_the_shard_back() {
+async fn a_permanent_error_ends_the_reader_and_abandons_the_shard() {
     for (fault, advice) in [
         (Fault::AccessDenied, "kinesis:GetRecords"),
         (Fault::KmsDisabled, "kms:Decrypt"),
@@ -306,14 +307,14 @@ async fn what_does_not_pass_ends_the_reader_and_hands_the_shard_back() {
         );
         assert_eq!(records.ended(), Some(&EndReason::Failed));
         assert!(records.next().await.is_none());
-        // Offered again, and now it can be read.
+        // The shard is offered again, and can now be read.
         let again = shards.next().await.unwrap();
         assert_eq!(take(again.records(&client), 1).await, [0]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_are_seen_and_their_pauses_grow() {
+async fn each_retry_is_an_event_and_its_delay_grows() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..1);
     let seen = Arc::new(Mutex::new(Vec::new()));

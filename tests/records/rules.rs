@@ -1,5 +1,4 @@
-//! Rules of which each is one line of the crate: each of these tests fails if that line is left
-//! out.
+//! Rules that one line of the crate implements: each test fails without that line.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,7 +6,7 @@ use aws_smithy_async::time::TimeSource;
 
 use super::*;
 
-/// A clock that is set back by two minutes.
+/// A clock that is set back by 2 min.
 #[derive(Debug)]
 struct SetBack(FakeKinesis, Arc<AtomicBool>);
 
@@ -19,9 +18,9 @@ impl TimeSource for SetBack {
     }
 }
 
-/// How long the reader has waited cannot be told: `LATEST` may skip what was written meanwhile.
+/// The time that the reader has waited is unknown, so `LATEST` may skip records.
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_back_makes_latest_stale() {
+async fn latest_is_not_used_after_the_clock_was_set_back() {
     let kinesis = FakeKinesis::new();
     let is_set_back = Arc::new(AtomicBool::default());
     let clock = SetBack(kinesis.clone(), Arc::clone(&is_set_back));
@@ -31,7 +30,7 @@ async fn a_clock_that_is_set_back_makes_latest_stale() {
     sleep(Duration::from_mins(10)).await;
     let records =
         first(all_shards(&client, "orders").start_at(StartAt::Latest)).await.records(&client);
-    // Nobody polls it for a while.
+    // The reader is not polled for a while.
     sleep(Duration::from_secs(10)).await;
     put(&orders, 3..5);
     sleep(Duration::from_secs(10)).await;
@@ -40,7 +39,7 @@ async fn a_clock_that_is_set_back_makes_latest_stale() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_named_by_its_arn_is_read_by_its_arn() {
+async fn a_stream_given_by_its_arn_is_read_by_its_arn() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..1);
     let arn = orders.arn();
@@ -56,10 +55,9 @@ async fn a_stream_that_is_named_by_its_arn_is_read_by_its_arn() {
     }
 }
 
-/// A page of as many records as were asked for has more behind it, whatever `MillisBehindLatest`
-/// says.
+/// More records may follow a full page, whatever its `MillisBehindLatest`.
 #[tokio::test(start_paused = true)]
-async fn after_a_full_page_the_reader_does_not_rest() {
+async fn the_reader_does_not_pause_after_a_full_page() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..5);
     let options = ReadOptions::new().max_records(5).idle_interval(Duration::from_hours(24 * 365));

@@ -1,4 +1,4 @@
-//! Pages that take longer than a request may: on a slow line, and behind what cuts responses off.
+//! Pages that do not arrive in time, on a slow connection, or not whole.
 
 use super::*;
 
@@ -6,9 +6,9 @@ fn limits(kinesis: &FakeKinesis) -> Vec<u64> {
     kinesis.bodies("GetRecords").iter().filter_map(|body| body["Limit"].as_u64()).collect()
 }
 
-/// 200 records of 40 kB are more than 10 MB on the wire. At 50 kB/s they take minutes.
+/// 200 records of 40 kB are more than 10 MB as base64. At 50 kB/s they take minutes.
 #[tokio::test(start_paused = true)]
-async fn a_page_that_cannot_arrive_in_time_is_asked_for_in_parts() {
+async fn a_page_that_cannot_arrive_in_time_is_read_in_parts() {
     for runtime in [None, Some(tokio::runtime::Handle::current())] {
         let (kinesis, orders, client) = fake(1);
         kinesis.set_limits(Limits::none());
@@ -25,10 +25,10 @@ async fn a_page_that_cannot_arrive_in_time_is_asked_for_in_parts() {
             kinesis.requests().iter().filter(|request| request.operation() == "GetRecords").count();
         assert!(failed < 40, "{limits:?}");
         assert_eq!(limits[..4], [10_000, 5_000, 2_500, 1_250]);
-        // It does not swing between what arrives and what does not.
-        let least = limits.iter().position(|limit| limit == limits.iter().min().unwrap()).unwrap();
-        assert!(limits[least..].iter().all(|limit| *limit <= 2 * limits[least]), "{limits:?}");
-        // And when the line is fast again it reads whole pages again.
+        // The limit does not oscillate between sizes that arrive and sizes that do not.
+        let min = limits.iter().position(|limit| limit == limits.iter().min().unwrap()).unwrap();
+        assert!(limits[min..].iter().all(|limit| *limit <= 2 * limits[min]), "{limits:?}");
+        // Whole pages are read again when the connection is fast again.
         kinesis.clear_faults();
         for number in 0..3_000 {
             orders.put_to(FIRST, number.to_string());
@@ -38,9 +38,9 @@ async fn a_page_that_cannot_arrive_in_time_is_asked_for_in_parts() {
     }
 }
 
-/// Not even one record arrives within a minute.
+/// Even a single record takes longer than 60 s.
 #[tokio::test(start_paused = true)]
-async fn one_record_that_cannot_arrive_in_time_gets_more() {
+async fn a_record_that_cannot_arrive_in_time_gets_a_longer_timeout() {
     let (kinesis, orders, client) = fake(1);
     for number in 0..2_u32 {
         orders.put_to(FIRST, "0".repeat(900_000) + &number.to_string());
@@ -53,9 +53,9 @@ async fn one_record_that_cannot_arrive_in_time_gets_more() {
     assert_eq!(take(&mut records, 2).await, [0, 1]);
 }
 
-/// By what stands between: a proxy with a limit.
+/// A proxy may limit the size of responses.
 #[tokio::test(start_paused = true)]
-async fn a_page_that_is_cut_off_is_asked_for_in_parts() {
+async fn a_truncated_page_is_read_in_parts() {
     let (kinesis, orders, client) = fake(1);
     kinesis.set_limits(Limits::none());
     put(&orders, 0..100);

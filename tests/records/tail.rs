@@ -1,4 +1,4 @@
-//! What the example `tail` prints.
+//! The output of the example `tail`.
 
 use super::*;
 
@@ -6,7 +6,7 @@ use super::*;
 mod line;
 
 #[tokio::test(start_paused = true)]
-async fn a_record_is_one_line_and_nothing_that_a_terminal_would_obey() {
+async fn a_record_is_one_line_without_control_characters() {
     let (_, orders, client) = fake(1);
     orders.put_to(FIRST, "an\torder\n\u{1b}[2J\u{9b}1m – 鍵");
     orders.put_to(FIRST, [0xff, 0x00]);
@@ -44,7 +44,7 @@ fn a_lag_of_zero_is_no_lag() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_record_is_a_line_of_its_own() {
+async fn each_user_record_is_one_line() {
     let (_, orders, client) = fake(1);
     orders.put_to(FIRST, include_bytes!("../kpl/three.bin"));
     let records = first(all_shards(&client, "orders")).await.records(&client);

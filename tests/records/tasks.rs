@@ -1,4 +1,4 @@
-//! Reads as tasks of a runtime.
+//! Reads that are tasks of a runtime.
 
 use aws_sdk_kinesis::config::interceptors::BeforeSerializationInterceptorContextRef;
 use aws_sdk_kinesis::config::{ConfigBag, Intercept};
@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Handle};
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn tasks_end_with_their_readers() {
+async fn dropping_the_readers_aborts_their_tasks() {
     let (kinesis, orders, client) = fake(50);
     kinesis.on_request(|request| {
         (request.operation() == "GetRecords").then_some(Fault::Late(Duration::from_secs(3)))
@@ -21,7 +21,7 @@ async fn tasks_end_with_their_readers() {
     let mut batches = all_shards(&client, "orders").batches(&client).with_options(options);
     assert!(timeout(Duration::from_secs(1), batches.next()).await.is_err());
     assert_eq!(tasks(), 50);
-    // One page ahead of it.
+    // The next page is read ahead.
     timeout(Duration::from_mins(1), batches.next()).await.unwrap().unwrap().unwrap();
     assert!(tasks() > 0);
     drop(batches);
@@ -29,7 +29,7 @@ async fn tasks_end_with_their_readers() {
     assert_eq!(tasks(), 0);
 }
 
-/// As a fault in a client's interceptor, or its HTTP stack, would.
+/// An interceptor that panics, as a defect of a client's HTTP stack would.
 #[derive(Debug)]
 struct Panics;
 
@@ -45,13 +45,13 @@ impl Intercept for Panics {
     ) -> Result<(), BoxError> {
         assert!(
             request.input().downcast_ref::<GetShardIteratorInput>().is_none(),
-            "a fault of the client's"
+            "a defect of the client"
         );
         Ok(())
     }
 }
 
-/// With what the reader panics.
+/// Returns the payload with which the reader panics.
 async fn panic_of(mut records: kinesis_shards::records::Records) -> Box<dyn std::any::Any + Send> {
     let reading = tokio::spawn(async move { records.next().await.is_some() });
     timeout(Duration::from_mins(1), reading)
@@ -62,19 +62,19 @@ async fn panic_of(mut records: kinesis_shards::records::Records) -> Box<dyn std:
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_task_is_the_readers_and_hands_its_shard_back() {
+async fn a_panic_in_a_task_is_resumed_and_abandons_the_shard() {
     let (kinesis, _, client) = fake(1);
     let panics = Client::from_conf(kinesis.config().interceptor(Panics).build());
     let mut shards = all_shards(&client, "orders");
     let options = ReadOptions::new().spawn_on(Handle::current());
     let records = shards.next().await.unwrap().records(&panics).with_options(options);
     let panic = panic_of(records).await;
-    assert_eq!(panic.downcast_ref::<&str>(), Some(&"a fault of the client's"));
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"a defect of the client"));
     assert_eq!(shards.next().await.unwrap().id(), FIRST);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_runtime_that_has_shut_down_is_named() {
+async fn a_reader_panics_after_its_runtime_has_shut_down() {
     let (_, _, client) = fake(1);
     let other = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let options = ReadOptions::new().spawn_on(other.handle().clone());
@@ -86,7 +86,7 @@ async fn a_runtime_that_has_shut_down_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_aborted_reader_is_none_of_another() {
+async fn an_aborted_reader_does_not_affect_another() {
     let (_, orders, client) = fake(2);
     orders.put_to("shardId-000000000001", "1");
     let mut shards = all_shards(&client, "orders");
@@ -101,7 +101,7 @@ async fn an_aborted_reader_is_none_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_has_the_time_at_which_it_came() {
+async fn received_at_is_the_time_at_which_the_response_arrived() {
     for (runtime, waits) in [(Some(Handle::current()), false), (None, true)] {
         let (kinesis, orders, client) = fake(1);
         put(&orders, 0..2);
@@ -113,7 +113,7 @@ async fn an_answer_has_the_time_at_which_it_came() {
         let batch = batches.next().await.unwrap().unwrap();
         assert_eq!(batch.received_at(), began);
         sleep(Duration::from_mins(2)).await;
-        // The task has read on meanwhile.
+        // With a runtime, the page arrived in the meantime.
         let batch = batches.next().await.unwrap().unwrap();
         let after = batch.received_at().duration_since(began).unwrap();
         assert_eq!(after >= Duration::from_mins(2), waits, "{after:?}");

@@ -1,4 +1,4 @@
-//! Responses that say nothing: whether a shard has ended is confirmed before it is believed.
+//! Inconclusive responses: the end of a shard is confirmed before its children open.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,14 +10,15 @@ use kinesis_shards::listing::ShardList;
 
 use super::*;
 
-/// What such a response may look like on the wire.
-const NOTHING: [&str; 4] = [
+/// The bodies of inconclusive responses.
+const INCONCLUSIVE: [&str; 4] = [
     "",
     "{}",
     r#"{"Records":[],"NextShardIterator":null,"MillisBehindLatest":0}"#,
     r#"{"Records":[],"NextShardIterator":"","ChildShards":[]}"#,
 ];
 
+/// Returns options that count the retries.
 fn counted() -> (ReadOptions, Arc<AtomicUsize>) {
     let retries = Arc::new(AtomicUsize::new(0));
     let options = ReadOptions::new().on_event({
@@ -33,8 +34,8 @@ fn counted() -> (ReadOptions, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_shard_is_read_on_after_a_response_that_says_nothing() {
-    for body in NOTHING {
+async fn an_open_shard_continues_after_an_inconclusive_response() {
+    for body in INCONCLUSIVE {
         for times in [1, 12] {
             let (kinesis, orders, client) = fake(1);
             put(&orders, 0..4);
@@ -44,12 +45,12 @@ async fn an_open_shard_is_read_on_after_a_response_that_says_nothing() {
             assert_eq!(take(&mut records, 2).await, [0, 1]);
             kinesis.fail_times("GetRecords", times, Fault::Body(body.to_owned()));
             assert_eq!(take(&mut records, 2).await, [2, 3], "after {body}");
-            assert_eq!(retries.load(Ordering::SeqCst), times, "each is told as a retry: {body}");
+            assert_eq!(retries.load(Ordering::SeqCst), times, "each one is a retry: {body}");
             put(&orders, 4..5);
             assert_eq!(take(&mut records, 1).await, [4]);
             let sent = kinesis.bodies("GetRecords");
             assert!(sent.iter().all(|sent| sent["ShardIterator"] != ""), "{body}");
-            // The pauses grow: a full list after each claim, and none when it is over.
+            // Each claim requests a full list, and no list follows once records arrive.
             let listings = kinesis.count("ListShards");
             assert!((2..=times + 2).contains(&listings), "{listings} after {body}");
         }
@@ -57,7 +58,7 @@ async fn an_open_shard_is_read_on_after_a_response_that_says_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_that_come_without_a_next_iterator_are_delivered_and_read_on() {
+async fn records_without_a_next_iterator_are_delivered_and_the_shard_continues() {
     let (kinesis, orders, client) = fake(1);
     put(&orders, 0..4);
     kinesis.fail_times("GetRecords", 2, Fault::NoNextIterator);
@@ -71,8 +72,8 @@ async fn records_that_come_without_a_next_iterator_are_delivered_and_read_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_shard_that_is_not_read_to_its_end_is_read_on() {
-    for body in NOTHING {
+async fn a_closed_shard_is_read_to_its_end_after_an_inconclusive_response() {
+    for body in INCONCLUSIVE {
         let (kinesis, orders, client) = fake(1);
         put(&orders, 0..4);
         orders.split(FIRST);
@@ -82,13 +83,13 @@ async fn a_closed_shard_that_is_not_read_to_its_end_is_read_on() {
                 .with_options(ReadOptions::new().max_records(2))
         );
         assert_eq!(take(&mut records, 2).await, [0, 1]);
-        // The list has shown the shard as closed.
+        // A list has shown the shard as closed.
         kinesis.fail_next("GetRecords", Fault::Body(body.to_owned()));
         assert_eq!(take(&mut records, 2).await, [2, 3], "after {body}");
     }
 }
 
-/// Some servers name no children.
+/// Some servers name no child shards.
 #[tokio::test(start_paused = true)]
 async fn an_end_without_child_shards_is_confirmed_by_a_list() {
     for (with_last_records, spawns) in [(false, false), (true, false), (true, true)] {
@@ -110,7 +111,7 @@ async fn an_end_without_child_shards_is_confirmed_by_a_list() {
         let mut taken = take(&mut records, 3).await;
         taken[1..].sort_unstable();
         assert_eq!(taken, [3, 4, 5]);
-        assert!(retries.load(Ordering::SeqCst) >= 1, "the first such response is not believed");
+        assert!(retries.load(Ordering::SeqCst) >= 1, "the first such response is not an end");
         kinesis.assert_parents_read_first();
     }
 }
@@ -118,7 +119,7 @@ async fn an_end_without_child_shards_is_confirmed_by_a_list() {
 /// Kinesalite yields a page without records before each end of an empty shard, and reports a lag at
 /// that end.
 #[tokio::test(start_paused = true)]
-async fn an_end_that_comes_after_an_empty_page_each_time_is_confirmed() {
+async fn an_end_that_always_follows_an_empty_page_is_confirmed() {
     let kinesis = FakeKinesis::builder().kinesalite_ends(true).build();
     let (kinesis, orders, client) = fake_with(kinesis, 1);
     let (low, high) = orders.split(FIRST);
@@ -131,9 +132,9 @@ async fn an_end_that_comes_after_an_empty_page_each_time_is_confirmed() {
     kinesis.assert_parents_read_first();
 }
 
-/// The consumer polls the stream of shards no more.
+/// The consumer no longer polls the stream of shards.
 #[tokio::test(start_paused = true)]
-async fn an_unheard_end_that_comes_after_an_empty_page_each_time_is_confirmed() {
+async fn an_unheard_end_that_always_follows_an_empty_page_is_confirmed() {
     let kinesis = FakeKinesis::builder().kinesalite_ends(true).build();
     let (_kinesis, orders, client) = fake_with(kinesis, 1);
     let mut shards = pin!(all_shards(&client, "orders"));
@@ -158,9 +159,8 @@ async fn a_stale_list_does_not_confirm_an_end() {
     kinesis.assert_parents_read_first();
 }
 
-/// `take` polls the stream of shards no more.
 #[tokio::test(start_paused = true)]
-async fn a_reader_whose_stream_of_shards_is_not_polled_lists_by_itself() {
+async fn a_reader_lists_the_shards_if_the_stream_of_shards_is_not_polled() {
     for is_dropped in [false, true] {
         let kinesis = FakeKinesis::builder().child_shards(false).build();
         let (kinesis, orders, client) = fake_with(kinesis, 1);
@@ -202,7 +202,7 @@ async fn an_end_that_cannot_be_confirmed_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_is_unlisted_when_its_end_is_in_question_has_expired() {
+async fn an_unlisted_shard_with_an_unconfirmed_end_has_expired() {
     let kinesis = FakeKinesis::builder().child_shards(false).build();
     let (kinesis, orders, client) = fake_with(kinesis, 1);
     let mut records = first(all_shards(&client, "orders")).await.records(&client);
@@ -214,9 +214,9 @@ async fn a_shard_that_is_unlisted_when_its_end_is_in_question_has_expired() {
     assert_eq!(records.ended(), Some(&EndReason::Expired));
 }
 
-/// Lists of the user's own, without the permission to list.
+/// The client has no permission to list, but the user supplies lists.
 #[tokio::test(start_paused = true)]
-async fn lists_of_the_users_own_confirm_an_end() {
+async fn lists_that_the_user_supplies_confirm_an_end() {
     let kinesis = FakeKinesis::builder().child_shards(false).build();
     let (kinesis, orders, client) = fake_with(kinesis, 1);
     kinesis.fail_always("ListShards", Fault::AccessDenied);
@@ -246,7 +246,6 @@ async fn lists_of_the_users_own_confirm_an_end() {
     assert_eq!(kinesis.count("ListShards"), 0);
 }
 
-/// A list that is fixed, and has shown the shard as closed.
 #[tokio::test(start_paused = true)]
 async fn a_fixed_list_that_shows_the_shard_closed_confirms_its_end() {
     let kinesis = FakeKinesis::builder().child_shards(false).build();
@@ -263,7 +262,7 @@ async fn a_fixed_list_that_shows_the_shard_closed_confirms_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_wants_a_full_list() {
+async fn a_claim_requests_a_full_list() {
     let (kinesis, orders, client) = fake(1);
     let shards: Vec<Shard> = orders.shards();
     let lists = stream::iter([ShardList::full("orders", shards)]).chain(stream::pending());
@@ -276,16 +275,16 @@ async fn a_claim_wants_a_full_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_shard_of_which_there_is_no_iterator_ends_and_its_children_open() {
+async fn a_closed_shard_without_an_iterator_ends_and_its_children_open() {
     for body in ["{}", "", r#"{"ShardIterator":null}"#, r#"{"ShardIterator":""}"#] {
         let (kinesis, orders, client) = fake(1);
         let (low, _) = orders.split(FIRST);
         orders.put_to(&low, "1");
         let body = body.to_owned();
         kinesis.on_request(move |request| {
-            let is_it =
+            let is_first =
                 request.operation() == "GetShardIterator" && request.body()["ShardId"] == FIRST;
-            is_it.then(|| Fault::Body(body.clone()))
+            is_first.then(|| Fault::Body(body.clone()))
         });
         let mut records = pin!(all_shards(&client, "orders").records(&client));
         assert_eq!(take(&mut records, 1).await, [1]);
@@ -293,7 +292,7 @@ async fn a_closed_shard_of_which_there_is_no_iterator_ends_and_its_children_open
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_shard_of_which_there_is_no_iterator_is_asked_again() {
+async fn an_iterator_request_of_an_open_shard_is_retried() {
     for body in ["{}", "", r#"{"ShardIterator":null}"#, r#"{"ShardIterator":""}"#] {
         let (kinesis, orders, client) = fake(1);
         put(&orders, 0..1);

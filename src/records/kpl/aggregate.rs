@@ -20,8 +20,8 @@ const PARTITION_KEY_INDEX: u32 = 1;
 const EXPLICIT_HASH_KEY_INDEX: u32 = 2;
 const DATA: u32 = 3;
 
-/// The maximum length of a partition key in Kinesis, in characters. A longer key would be copied for
-/// each of its user records, and could expand a record of 1 MiB to many GiB.
+/// The maximum length of a partition key in Kinesis, in characters. A longer key would be copied
+/// for each of its user records, and could expand a record of 1 MiB to many GiB.
 const MAX_KEY_CHARS: usize = 256;
 
 /// The maximum number of fields between a mark and a key that is found from it.
