@@ -119,7 +119,8 @@ impl ListError {
     /// that have expired.
     ///
     /// The result is false for a mistyped name, a missing permission, a client without a region or
-    /// a credentials provider, or a request that Kinesis calls invalid. The stream of shards retries these too, but a person should look.
+    /// a credentials provider, or a request that Kinesis calls invalid. The stream of shards
+    /// retries these too, but a person should look.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
