@@ -105,6 +105,7 @@ pub struct BatchRecords {
 }
 
 impl BatchRecords {
+    /// Notes that the consumer has taken a record.
     #[inline]
     fn note(&self, record: &Record) {
         if let Some(progress) = &self.progress {

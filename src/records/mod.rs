@@ -126,9 +126,8 @@ impl ShardHandle {
     ///
     /// The stream ends when the last record of a closed shard was taken and the stream is polled
     /// again. The handle is then completed with the children that Kinesis names, and they open. A
-    /// reader that is dropped before its end never closes the shard, whatever
-    /// [`OnDrop`](crate::OnDrop) is set: it [abandons](Self::abandon) the handle, and the shard is
-    /// offered again from its start.
+    /// reader that is dropped before its end [abandons](Self::abandon) the handle, even with
+    /// [`OnDrop::Close`](crate::OnDrop::Close): the shard is offered again from its start.
     ///
     /// ```
     /// use futures::{StreamExt, TryStreamExt};

@@ -14,11 +14,11 @@ use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 use crate::util::clock::now;
 
-/// A view of the readers that it was given to with [`ReadOptions::monitor`].
+/// A view of the progress of all readers whose [`ReadOptions::monitor`] it is.
 ///
-/// [`status`](Self::status) can be called at any time and from any thread, also while nothing polls
-/// the readers: a consumer that is stuck shows as a growing [`ShardStatus::lag`]. Clones share the
-/// readers. With checkpoints, [`Checkpoints::status`](crate::Checkpoints::status) says more.
+/// [`status`](Self::status) can be called at any time and from any thread, even while the readers
+/// are not polled: the [`ShardStatus::lag`] of a stuck consumer grows. Clones share the readers.
+/// With checkpoints, [`Checkpoints::status`](crate::Checkpoints::status) reports more.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,13 +57,13 @@ pub struct Monitor {
     readers: Arc<Mutex<Vec<Weak<Progress>>>>,
 }
 
-/// The progress of the reader of one shard, by [`Monitor::status`].
+/// The progress of one shard's reader, as returned by [`Monitor::status`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShardStatus {
     /// The stream.
     pub stream: StreamId,
-    /// The shard.
+    /// The id of the shard.
     pub shard_id: String,
     /// `MillisBehindLatest` of the last response: the time from the end of its page to the newest
     /// record. `None` before the first response, or if the server reports none.
@@ -74,18 +74,19 @@ pub struct ShardStatus {
     pub last_arrival: Option<SystemTime>,
     /// The arrival time of the first record of the last page.
     pub page_arrival: Option<SystemTime>,
-    /// Whether the consumer has not taken all records of the last page.
+    /// Whether the consumer has records of the last page left to take.
     pub has_records_in_hand: bool,
     now: SystemTime,
 }
 
 impl ShardStatus {
-    /// Returns by how much the consumer is behind the newest record of the shard.
+    /// Returns how far the consumer is behind the newest record of the shard, or `None` before the
+    /// first response.
     ///
-    /// With records in hand, it is the time since the arrival of the last record that the consumer
-    /// has taken. Without, it is the lag of the last response and its age, so it grows while
-    /// nothing polls the reader; a healthy reader at the tip shows up to an
-    /// [`idle_interval`](super::ReadOptions::idle_interval). `None` before the first response.
+    /// If the consumer has records left to take, the lag is the time since the arrival of the last
+    /// record taken. Otherwise, it is the sum of the lag and the age of the last response, and
+    /// grows while the reader is not polled: up to one
+    /// [`idle_interval`](super::ReadOptions::idle_interval) is normal at the tip.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         let reached = self.last_arrival.max(self.page_arrival);
@@ -103,10 +104,10 @@ impl Monitor {
         Self::default()
     }
 
-    /// Returns the progress of each reader that is open, in the order of streams and shards.
+    /// Returns the progress of each open reader, sorted by stream and shard.
     ///
-    /// A shard appears when its reader is polled first, and disappears when its reader ends and its
-    /// last page is dropped.
+    /// A shard appears when its reader is first polled, and disappears once its reader has ended
+    /// and its last page is dropped.
     #[must_use]
     pub fn status(&self) -> Vec<ShardStatus> {
         let mut status: Vec<_> = self.progress().iter().map(|reader| reader.status()).collect();
@@ -116,7 +117,7 @@ impl Monitor {
         status
     }
 
-    /// Returns the largest [`lag`](ShardStatus::lag). `None` if no shard has one.
+    /// Returns the largest [`lag`](ShardStatus::lag), or `None` if no shard has one.
     #[must_use]
     pub fn max_lag(&self) -> Option<Duration> {
         self.progress().iter().filter_map(|reader| reader.status().lag()).max()
@@ -130,7 +131,7 @@ impl Monitor {
 
     pub(crate) fn add(&self, reader: &Arc<Progress>) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        // The list stays within twice its live readers also if nothing asks for the status.
+        // This bounds the list by twice the number of open readers, even if `status` is not called.
         if readers.len() == readers.capacity() {
             readers.retain(|reader| reader.strong_count() > 0);
         }
@@ -153,7 +154,7 @@ pub(crate) struct Progress {
     response: Mutex<Option<(Instant, Option<Duration>)>>,
     page_arrival: Time,
     last_arrival: Time,
-    /// The number of pages that the consumer has not taken to their ends.
+    /// The number of pages with records left to take.
     pages_in_hand: AtomicUsize,
 }
 
@@ -169,7 +170,7 @@ impl Progress {
         }
     }
 
-    /// The reader received a page.
+    /// Notes that the reader received a page.
     pub(crate) fn receive_page(&self, records: &[types::Record], lag: Option<Duration>) {
         let response = Some((Instant::now(), lag));
         *self.response.lock().unwrap_or_else(PoisonError::into_inner) = response;
@@ -193,7 +194,7 @@ impl Progress {
     }
 }
 
-/// A time in milliseconds, or none.
+/// An optional time, in milliseconds since the Unix epoch. `i64::MIN` is none.
 #[derive(Debug)]
 struct Time(AtomicI64);
 
@@ -216,7 +217,7 @@ impl Time {
     }
 }
 
-/// The progress of a reader, held by a page that the consumer has not taken to its end.
+/// The progress of a reader, held by a page with records left to take.
 pub(crate) struct PageProgress(Arc<Progress>);
 
 impl PageProgress {
@@ -225,7 +226,7 @@ impl PageProgress {
         Self(progress)
     }
 
-    /// The consumer took a record.
+    /// Notes that the consumer took a record.
     pub(crate) fn take_record(&self, arrival: Option<&DateTime>) {
         self.0.last_arrival.set(arrival);
     }

@@ -24,12 +24,12 @@ pub(crate) type Permit = Option<OwnedSemaphorePermit>;
 
 impl RequestPermits {
     /// Creates the permits of many readers, which limit only iterator requests.
-    pub(crate) fn of_many() -> Self {
+    pub(crate) fn for_many_readers() -> Self {
         Self { requests: None, iterators: Some(Arc::new(Semaphore::new(MAX_ITERATOR_REQUESTS))) }
     }
 
     /// Limits the requests in flight.
-    pub(crate) fn at_most(self, requests: usize) -> Self {
+    pub(crate) fn with_max_requests(self, requests: usize) -> Self {
         let requests =
             (requests < Semaphore::MAX_PERMITS).then(|| Arc::new(Semaphore::new(requests)));
         Self { requests, ..self }

@@ -28,7 +28,7 @@ impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
         Self {
             shards: shards.fuse(),
             readers: FuturesUnordered::new(),
-            permits: RequestPermits::of_many(),
+            permits: RequestPermits::for_many_readers(),
         }
     }
 
@@ -36,7 +36,7 @@ impl<S: Stream, R: Stream + Unpin> ReaderSet<S, R> {
     pub(crate) fn max_concurrent_reads(self, reads: usize) -> Self {
         let reads =
             NonZeroUsize::new(reads).expect("max_concurrent_reads is 0: nothing would be read");
-        Self { permits: self.permits.at_most(reads.get()), ..self }
+        Self { permits: self.permits.with_max_requests(reads.get()), ..self }
     }
 
     /// Returns the readers that are not [set aside](Self::poll_next).

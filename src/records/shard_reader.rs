@@ -36,7 +36,7 @@ pub(crate) struct ShardReader {
     end: Option<Vec<ChildShard>>,
     lag: Option<Duration>,
     monitors: Vec<Monitor>,
-    /// The progress that monitors show; the first poll creates it if there is a monitor.
+    /// The progress that monitors show. The first poll creates it if there is a monitor.
     progress: Option<Arc<Progress>>,
     /// Whether a page arrived, with or without records.
     has_received_page: bool,
@@ -44,6 +44,7 @@ pub(crate) struct ShardReader {
 
 /// A step of a reader. A step other than a batch is the last.
 pub(crate) enum Step {
+    /// The next batch, of at least one record.
     Batch(Batch),
     /// The shard has ended, and has these children.
     End(Vec<ChildShard>),
@@ -109,12 +110,13 @@ impl ShardReader {
         self.source.as_mut()?.take_earlier_start()
     }
 
-    /// Shows the progress of this reader in `monitor`, too.
+    /// Adds a monitor to those of the options.
     pub(crate) fn monitored(mut self, monitor: &Monitor) -> Self {
         self.monitors.push(monitor.clone());
         self
     }
 
+    /// Registers the progress of this reader with its monitors.
     fn show_progress(&mut self) {
         let monitors = || self.options.monitors.iter().chain(&self.monitors);
         if monitors().next().is_some() {

@@ -18,7 +18,7 @@ fn full(shards: u32, records: u32) -> (FakeKinesis, Client) {
     (kinesis, client)
 }
 
-/// The records taken of each shard, which must be in order.
+/// The number of records taken of each shard, which must be in order.
 #[derive(Default)]
 struct Taken {
     shards: BTreeMap<String, u32>,

@@ -1,4 +1,4 @@
-//! The progress of readers, seen from outside.
+//! The progress of readers that a monitor shows.
 
 use kinesis_shards::records::Monitor;
 
@@ -15,7 +15,7 @@ fn seconds(lag: Option<Duration>) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_consumer_is_as_far_behind_as_its_last_record_is_old() {
+async fn the_lag_of_a_slow_consumer_is_the_age_of_its_last_record() {
     let (_, orders, client) = fake(1);
     put(&orders, 0..900);
     let (monitor, options) = monitored();
@@ -25,7 +25,11 @@ async fn a_slow_consumer_is_as_far_behind_as_its_last_record_is_old() {
         sleep(Duration::from_secs(10)).await;
         assert_eq!(seconds(monitor.max_lag()), 10 * (n + 1));
     }
-    assert_eq!(records.lags().next(), Some((FIRST, Some(Duration::ZERO))), "of the page's end");
+    assert_eq!(
+        records.lags().next(),
+        Some((FIRST, Some(Duration::ZERO))),
+        "the lag of the end of the page"
+    );
     let [status] = &monitor.status()[..] else { panic!("one shard") };
     assert!(status.has_records_in_hand);
     assert_eq!((status.shard_id.as_str(), status.stream.name()), (FIRST, "orders"));
@@ -51,7 +55,7 @@ async fn the_lag_grows_while_nothing_polls_the_reader() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_in_hand_until_it_is_dropped() {
+async fn a_batch_has_records_left_until_it_is_dropped() {
     let (_, orders, client) = fake(1);
     put(&orders, 0..3);
     let (monitor, options) = monitored();
@@ -68,7 +72,7 @@ async fn a_batch_is_in_hand_until_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_readers_that_end_leave_the_monitor() {
+async fn ended_readers_leave_the_monitor() {
     let (_, orders, client) = fake(1);
     put(&orders, 0..1);
     let (low, high) = orders.split(FIRST);
@@ -88,18 +92,19 @@ async fn the_readers_that_end_leave_the_monitor() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_listener_hears_every_event() {
+async fn every_listener_receives_every_event() {
     let (_, orders, client) = fake(1);
     put(&orders, 0..1);
-    let heard = Arc::new(Mutex::new([0, 0]));
+    let received = Arc::new(Mutex::new([0, 0]));
     let listener = |index: usize| {
-        let heard = Arc::clone(&heard);
-        move |_: &kinesis_shards::records::ReadEvent<'_>| heard.lock().unwrap()[index] += 1
+        let received = Arc::clone(&received);
+        move |_: &kinesis_shards::records::ReadEvent<'_>| received.lock().unwrap()[index] += 1
     };
-    let options = ReadOptions::new().on_event(listener(0)).on_event(|_| panic!("a bad listener"));
+    let options =
+        ReadOptions::new().on_event(listener(0)).on_event(|_| panic!("a panic in a listener"));
     let options = options.on_event(listener(1));
     let mut records = all_shards(&client, "orders").records(&client).with_options(options);
     assert_eq!(take(&mut records, 1).await, [0]);
-    let [first, second] = *heard.lock().unwrap();
+    let [first, second] = *received.lock().unwrap();
     assert!(first > 0 && first == second, "{first} {second}");
 }

@@ -48,7 +48,7 @@ struct Mark {
 
 /// An encoded user record.
 #[derive(Default)]
-struct Packed<'a> {
+struct EncodedRecord<'a> {
     partition_key: Option<u64>,
     explicit_hash_key: Option<u64>,
     data: Option<&'a [u8]>,
@@ -69,7 +69,7 @@ impl Aggregate {
         // The greatest index into each table. The tables may follow the user records.
         let (mut partition_key, mut explicit_hash_key) = (None, None);
         let mut is_too_long = false;
-        let mut fields = Fields::of(&message);
+        let mut fields = Fields::new(&message);
         while let Some((tag, value)) = fields.next()? {
             match (tag, value) {
                 (PARTITION_KEYS, Value::Bytes(key)) => {
@@ -81,11 +81,12 @@ impl Aggregate {
                     here.explicit_hash_keys += 1;
                 }
                 (RECORDS, Value::Bytes(record)) => {
-                    let packed = Packed::read(record)?;
-                    packed.data.ok_or("a user record has no data")?;
-                    let index = packed.partition_key.ok_or("a user record has no partition key")?;
+                    let encoded = EncodedRecord::read(record)?;
+                    encoded.data.ok_or("a user record has no data")?;
+                    let index =
+                        encoded.partition_key.ok_or("a user record has no partition key")?;
                     partition_key = partition_key.max(Some(index));
-                    explicit_hash_key = explicit_hash_key.max(packed.explicit_hash_key);
+                    explicit_hash_key = explicit_hash_key.max(encoded.explicit_hash_key);
                     records += 1;
                 }
                 (PARTITION_KEYS | EXPLICIT_HASH_KEYS | RECORDS, _) => return Err(Malformed.into()),
@@ -122,21 +123,21 @@ impl Aggregate {
 
     /// Decodes the next user record, and returns it with its partition key.
     pub(crate) fn next(&mut self) -> Option<(String, UserRecord)> {
-        let mut fields = Fields::of(&self.message[self.at..]);
+        let mut fields = Fields::new(&self.message[self.at..]);
         let record = loop {
             if let (RECORDS, Value::Bytes(record)) = fields.next().ok()?? {
                 break record;
             }
         };
-        let packed = Packed::read(record).ok()?;
-        let explicit_hash_key = packed.explicit_hash_key;
+        let encoded = EncodedRecord::read(record).ok()?;
+        let explicit_hash_key = encoded.explicit_hash_key;
         let user_record = UserRecord {
             sub_sequence_number: self.taken,
             explicit_hash_key: explicit_hash_key
                 .and_then(|index| self.key(EXPLICIT_HASH_KEYS, index)),
-            data: self.message.slice_ref(packed.data?),
+            data: self.message.slice_ref(encoded.data?),
         };
-        let partition_key = self.key(PARTITION_KEYS, packed.partition_key?)?;
+        let partition_key = self.key(PARTITION_KEYS, encoded.partition_key?)?;
         self.at = self.message.len() - fields.remaining();
         self.taken += 1;
         Some((partition_key, user_record))
@@ -159,7 +160,7 @@ impl Aggregate {
         let after = self.marks.partition_point(|mark| before(mark) <= index);
         let mark = after.checked_sub(1).map_or(Mark::default(), |at| self.marks[at]);
         let mut left = index - before(&mark);
-        let mut fields = Fields::of(&self.message[usize::try_from(mark.at).ok()?..]);
+        let mut fields = Fields::new(&self.message[usize::try_from(mark.at).ok()?..]);
         loop {
             match fields.next().ok()?? {
                 (tag, Value::Bytes(key)) if tag == table => {
@@ -174,23 +175,23 @@ impl Aggregate {
     }
 }
 
-impl<'a> Packed<'a> {
+impl<'a> EncodedRecord<'a> {
     /// Decodes a user record. The last occurrence of a repeated field counts.
     fn read(record: &'a [u8]) -> Result<Self, Malformed> {
-        let mut packed = Self::default();
-        let mut fields = Fields::of_nested(record);
+        let mut encoded = Self::default();
+        let mut fields = Fields::nested(record);
         while let Some((tag, value)) = fields.next()? {
             match (tag, value) {
-                (PARTITION_KEY_INDEX, Value::Varint(index)) => packed.partition_key = Some(index),
+                (PARTITION_KEY_INDEX, Value::Varint(index)) => encoded.partition_key = Some(index),
                 (EXPLICIT_HASH_KEY_INDEX, Value::Varint(index)) => {
-                    packed.explicit_hash_key = Some(index);
+                    encoded.explicit_hash_key = Some(index);
                 }
-                (DATA, Value::Bytes(data)) => packed.data = Some(data),
+                (DATA, Value::Bytes(data)) => encoded.data = Some(data),
                 (PARTITION_KEY_INDEX | EXPLICIT_HASH_KEY_INDEX | DATA, _) => return Err(Malformed),
                 _ => {}
             }
         }
-        Ok(packed)
+        Ok(encoded)
     }
 }
 

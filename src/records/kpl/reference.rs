@@ -16,12 +16,12 @@ struct AggregatedRecord {
     #[prost(string, repeated, tag = "2")]
     explicit_hash_key_table: Vec<String>,
     #[prost(message, repeated, tag = "3")]
-    records: Vec<Packed>,
+    records: Vec<EncodedRecord>,
 }
 
 /// Fields that the format requires are optional here, so that a missing one is detected.
 #[derive(Clone, PartialEq, Message)]
-struct Packed {
+struct EncodedRecord {
     #[prost(uint64, optional, tag = "1")]
     partition_key_index: Option<u64>,
     #[prost(uint64, optional, tag = "2")]
@@ -47,12 +47,12 @@ fn decode_with_prost(message: &Bytes) -> Result<Decoded, &'static str> {
     if partition_key_table.iter().chain(&explicit_hash_key_table).any(is_too_long) {
         return Err("a key is longer than 256 characters");
     }
-    let records = records.into_iter().zip(0..).map(|(packed, sub_sequence_number)| {
-        let key = packed.partition_key_index.ok_or("a user record has no partition key")?;
-        let explicit = packed.explicit_hash_key_index;
+    let records = records.into_iter().zip(0..).map(|(encoded, sub_sequence_number)| {
+        let key = encoded.partition_key_index.ok_or("a user record has no partition key")?;
+        let explicit = encoded.explicit_hash_key_index;
         let explicit_hash_key =
             explicit.map(|index| at(&explicit_hash_key_table, index)).transpose()?;
-        let data = packed.data.ok_or("a user record has no data")?;
+        let data = encoded.data.ok_or("a user record has no data")?;
         Ok((
             at(&partition_key_table, key)?,
             UserRecord { sub_sequence_number, explicit_hash_key, data },

@@ -27,13 +27,13 @@ const MAX_DEPTH: u32 = 100;
 
 impl<'a> Fields<'a> {
     /// Returns the fields of a message.
-    pub(crate) fn of(message: &'a [u8]) -> Self {
+    pub(crate) fn new(message: &'a [u8]) -> Self {
         Self { rest: message, depth: MAX_DEPTH, steps: 0 }
     }
 
     /// Returns the fields of a message that is itself the value of a field.
-    pub(crate) fn of_nested(message: &'a [u8]) -> Self {
-        Self { depth: MAX_DEPTH - 1, ..Self::of(message) }
+    pub(crate) fn nested(message: &'a [u8]) -> Self {
+        Self { depth: MAX_DEPTH - 1, ..Self::new(message) }
     }
 
     /// Returns the number of bytes left.

@@ -23,13 +23,13 @@ const MAX_RECORDS: i32 = 10_000;
 /// The record at which a reader continues, and whether the iterator in use has reached it.
 #[derive(Debug, Default)]
 pub(crate) struct Continuity {
-    last: Option<Last>,
+    last: Option<LastRecord>,
     check: Check,
 }
 
 /// The record at which the reader continues.
 #[derive(Debug)]
-struct Last {
+struct LastRecord {
     sequence_number: String,
     /// The arrival time of the record. `None` if this reader has not read the record, or the server
     /// reports no time.
@@ -78,9 +78,11 @@ impl Continuity {
     /// Expects the record at the start, if the reader resumes at a record.
     pub(crate) fn of_start(from: &StartPosition) -> Self {
         let last = match from {
-            StartPosition::At(number) => {
-                Some(Last { sequence_number: number.clone(), arrived: None, is_yielded: false })
-            }
+            StartPosition::At(number) => Some(LastRecord {
+                sequence_number: number.clone(),
+                arrived: None,
+                is_yielded: false,
+            }),
             _ => None,
         };
         Self { last, check: Check::Passed }
@@ -125,7 +127,7 @@ impl Continuity {
         let finding = match &mut self.check {
             Check::Passed => Finding::Continues,
             Check::Expecting { empty_pages } => match records.first() {
-                Some(first) if last.is(first) => {
+                Some(first) if last.matches(first) => {
                     if last.is_yielded {
                         records.remove(0);
                     }
@@ -163,7 +165,7 @@ impl Continuity {
     /// Remembers the last record of a page.
     fn remember(&mut self, records: &[Record]) {
         if let Some(record) = records.last() {
-            self.last = Some(Last {
+            self.last = Some(LastRecord {
                 sequence_number: record.sequence_number.clone(),
                 arrived: record.approximate_arrival_timestamp,
                 is_yielded: true,
@@ -172,8 +174,8 @@ impl Continuity {
     }
 }
 
-impl Last {
-    fn is(&self, record: &Record) -> bool {
+impl LastRecord {
+    fn matches(&self, record: &Record) -> bool {
         let arrived = record.approximate_arrival_timestamp;
         record.sequence_number == self.sequence_number
             && self.arrived.zip(arrived).is_none_or(|(expected, arrived)| expected == arrived)
@@ -186,7 +188,7 @@ impl Last {
         let mut finding = None;
         for record in &*records {
             let order = compare_sequence_numbers(&record.sequence_number, &self.sequence_number);
-            if self.is(record) {
+            if self.matches(record) {
                 searched += usize::from(self.is_yielded);
                 finding = Some(Finding::Continues);
                 break;
