@@ -66,7 +66,7 @@ impl RedisStore {
         };
         for other in others {
             if !self.rows(&other.as_str().into()).await?.is_empty() {
-                stream.check_beside([other.as_str()])?;
+                stream.check_unambiguous([other.as_str()])?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 /// The records that one session delivered, and which of them were acknowledged.
 ///
 /// Records are numbered from 0 as they are delivered. A record, or a page with one
-/// acknowledgement, is a range of numbers.
+/// acknowledgement, is a [`RecordRange`].
 #[derive(Debug, Default)]
 pub(crate) struct AckWindow {
     delivered: u64,
@@ -21,19 +21,19 @@ pub(crate) struct AckWindow {
     /// Records that are neither acknowledged nor dropped.
     in_flight: u64,
     /// The first record that was dropped: the prefix does not pass it.
-    dropped: Option<u64>,
+    first_dropped: Option<u64>,
     /// The arrival of each page that the prefix has not passed, by the number of its first record.
     pages: VecDeque<(u64, Instant)>,
 }
 
-/// Numbers of records that were delivered together.
+/// The numbers of a record, or of the records of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Range {
+pub(crate) struct RecordRange {
     pub(crate) first: u64,
     pub(crate) len: u64,
 }
 
-impl Range {
+impl RecordRange {
     /// Returns the number after the last record.
     pub(crate) fn end(self) -> u64 {
         self.first + self.len
@@ -82,25 +82,25 @@ impl AckWindow {
     }
 
     /// Counts `len` records as delivered, and numbers them.
-    pub(crate) fn deliver(&mut self, len: u64) -> Range {
+    pub(crate) fn deliver(&mut self, len: u64) -> RecordRange {
         let first = self.delivered;
         self.delivered += len;
         self.in_flight += len;
-        Range { first, len }
+        RecordRange { first, len }
     }
 
     /// Acknowledges a range whose last record is at `position`. Returns the position of the last
     /// record of the prefix, if the prefix has grown.
     pub(crate) fn acknowledge<'a>(
         &mut self,
-        range: Range,
+        range: RecordRange,
         position: ExtendedSequenceNumber<'a>,
     ) -> Option<ExtendedSequenceNumber<'a>> {
         self.in_flight -= range.len;
         if range.first != self.acknowledged {
             // The prefix never passes a dropped record, so nothing behind it is kept.
-            if self.dropped.is_none_or(|dropped| range.first < dropped) {
-                self.keep(range, position);
+            if self.first_dropped.is_none_or(|dropped| range.first < dropped) {
+                self.insert_ahead(range, position);
             }
             return None;
         }
@@ -115,15 +115,16 @@ impl AckWindow {
         }
     }
 
-    /// Joins a range to the run that ends before it, and to the one that begins after it.
-    fn keep(&mut self, range: Range, position: ExtendedSequenceNumber<'_>) {
+    /// Inserts a range beyond the prefix. It joins the run that ends before it, and the one that
+    /// begins after it.
+    fn insert_ahead(&mut self, range: RecordRange, position: ExtendedSequenceNumber<'_>) {
         let following = self.ahead.remove(&range.end());
-        let before = self.ahead.range_mut(..range.first).next_back().map(|(_, run)| run);
-        match (before.filter(|run| run.end == range.first), following) {
-            (Some(before), Some(following)) => *before = following,
-            (Some(before), None) => {
-                before.end = range.end();
-                before.position.assign(&position);
+        let preceding = self.ahead.range_mut(..range.first).next_back().map(|(_, run)| run);
+        match (preceding.filter(|run| run.end == range.first), following) {
+            (Some(preceding), Some(following)) => *preceding = following,
+            (Some(preceding), None) => {
+                preceding.end = range.end();
+                preceding.position.assign(&position);
             }
             (None, Some(following)) => {
                 self.ahead.insert(range.first, following);
@@ -136,11 +137,11 @@ impl AckWindow {
     }
 
     /// Drops a range. Returns whether it is the first that was dropped.
-    pub(crate) fn give_up(&mut self, range: Range) -> bool {
+    pub(crate) fn drop_range(&mut self, range: RecordRange) -> bool {
         self.in_flight -= range.len;
-        let is_first = self.dropped.is_none();
-        if self.dropped.is_none_or(|dropped| range.first < dropped) {
-            self.dropped = Some(range.first);
+        let is_first = self.first_dropped.is_none();
+        if self.first_dropped.is_none_or(|dropped| range.first < dropped) {
+            self.first_dropped = Some(range.first);
             self.ahead.split_off(&range.first);
         }
         is_first
@@ -174,8 +175,8 @@ mod tests {
 
     use super::*;
 
-    fn one(number: u64) -> Range {
-        Range { first: number, len: 1 }
+    fn one(number: u64) -> RecordRange {
+        RecordRange { first: number, len: 1 }
     }
 
     fn at(number: &str) -> ExtendedSequenceNumber<'_> {
@@ -206,7 +207,7 @@ mod tests {
             window.acknowledge(one(number), at("x"));
             assert_eq!(held(&window), Some(since), "after {number}");
         }
-        window.give_up(one(5));
+        window.drop_range(one(5));
         for number in 6..8 {
             window.acknowledge(one(number), at("x"));
         }
@@ -253,7 +254,7 @@ mod tests {
     #[test]
     fn a_dropped_record_holds_the_prefix_and_nothing_behind_it_is_kept() {
         let mut window = window_of(1000);
-        assert!(window.give_up(one(1)));
+        assert!(window.drop_range(one(1)));
         for number in 2..1000 {
             assert_eq!(window.acknowledge(one(number), at("x")), None);
         }
@@ -266,12 +267,12 @@ mod tests {
     fn nothing_is_kept_behind_the_first_of_several_dropped_records() {
         let mut window = window_of(9);
         window.acknowledge(one(3), at("3"));
-        assert!(window.give_up(one(6)));
+        assert!(window.drop_range(one(6)));
         assert_eq!(window.runs(), 1, "the prefix may still reach it");
-        assert!(!window.give_up(one(1)));
+        assert!(!window.drop_range(one(1)));
         assert_eq!(window.runs(), 0);
         window.acknowledge(one(5), at("5"));
-        assert!(!window.give_up(one(8)));
+        assert!(!window.drop_range(one(8)));
         window.acknowledge(one(7), at("7"));
         assert_eq!(window.runs(), 0);
     }
@@ -311,7 +312,7 @@ mod tests {
     fn a_dropped_page_holds_the_prefix_before_its_first_record() {
         let mut window = AckWindow::default();
         let (first, page, next) = (window.deliver(3), window.deliver(10), window.deliver(3));
-        assert!(window.give_up(page));
+        assert!(window.drop_range(page));
         assert_eq!(window.acknowledge(next, at("c")), None);
         assert_eq!(window.acknowledge(first, at("a")), Some(at("a")));
         assert_eq!((window.acknowledged(), window.runs()), (3, 0));
@@ -332,7 +333,7 @@ mod tests {
             for number in order {
                 let index = usize::try_from(number).unwrap();
                 if some_dropped && dropped[index] {
-                    window.give_up(one(number));
+                    window.drop_range(one(number));
                     continue;
                 }
                 acknowledged[index] = true;

@@ -9,14 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::Instant;
 
-use crate::checkpoint::ack_window::{AckWindow, Range};
+use crate::checkpoint::ack_window::{AckWindow, RecordRange};
 use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
 use crate::checkpoint::shared::Shared;
 use crate::records::record::Record;
 
-/// One reading of one shard: the records that it delivered, and which of them were acknowledged.
+/// One session of reading one shard: the delivered records, and which of them were acknowledged.
 pub(crate) struct ReadSession {
     pub(crate) shared: Arc<Shared>,
     pub(crate) state: Arc<ShardState>,
@@ -33,7 +33,7 @@ impl ReadSession {
         incarnation: Incarnation,
     ) -> Self {
         let (window, has_ended) = (Arc::default(), AtomicBool::new(false));
-        state.show_window(&window);
+        state.track_window(&window);
         Self { shared, state, incarnation, window, has_ended }
     }
 
@@ -68,7 +68,7 @@ impl ReadSession {
             return None;
         }
         let range = self.window().deliver(records);
-        self.incarnation.has_delivered(range.end());
+        self.incarnation.note_delivered(range.end());
         Some(AckToken { session: Arc::clone(self), range, is_used: false })
     }
 
@@ -83,7 +83,7 @@ impl ReadSession {
         self.shared.schedule(&self.state, urgency);
     }
 
-    fn acknowledge(&self, range: Range, position: ExtendedSequenceNumber<'_>) {
+    fn acknowledge(&self, range: RecordRange, position: ExtendedSequenceNumber<'_>) {
         let save_records = self.shared.options.save_records;
         let mut window = self.window();
         let urgency = window.acknowledge(range, position).map(|last| {
@@ -98,9 +98,9 @@ impl ReadSession {
         self.settle(range, is_settled);
     }
 
-    fn give_up(&self, range: Range) {
+    fn drop_range(&self, range: RecordRange) {
         let mut window = self.window();
-        let is_first = window.give_up(range);
+        let is_first = window.drop_range(range);
         let is_settled = window.is_settled();
         drop(window);
         if is_first && !self.has_ended.load(Ordering::Relaxed) {
@@ -118,10 +118,10 @@ impl ReadSession {
         self.settle(range, is_settled);
     }
 
-    fn settle(&self, range: Range, is_settled: bool) {
+    fn settle(&self, range: RecordRange, is_settled: bool) {
         self.shared.in_flight.remove(range.len);
         if is_settled {
-            self.state.reader.wake();
+            self.state.reader_waker.wake();
         }
     }
 }
@@ -129,7 +129,7 @@ impl ReadSession {
 /// The right to acknowledge one record or page, once.
 pub(crate) struct AckToken {
     session: Arc<ReadSession>,
-    range: Range,
+    range: RecordRange,
     is_used: bool,
 }
 
@@ -141,7 +141,7 @@ impl AckToken {
     }
 
     /// Drops the range without a report.
-    pub(crate) fn give_up(self) {
+    pub(crate) fn drop_silently(self) {
         self.session.end();
     }
 }
@@ -149,7 +149,7 @@ impl AckToken {
 impl Drop for AckToken {
     fn drop(&mut self) {
         if !self.is_used {
-            self.session.give_up(self.range);
+            self.session.drop_range(self.range);
         }
     }
 }

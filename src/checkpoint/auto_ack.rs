@@ -56,20 +56,20 @@ use crate::records::record::Record;
 pub struct AutoAck<S> {
     #[pin]
     records: S,
-    last: Last,
+    last: LastRecord,
 }
 
 /// The record that was taken last. The buffer of the position is reused, so that a record costs no
 /// allocation.
 #[derive(Default)]
-struct Last {
+struct LastRecord {
     token: Option<AckToken>,
     position: ExtendedSequenceNumber<'static>,
 }
 
 impl<S> AutoAck<S> {
     pub(crate) fn new(records: S) -> Self {
-        Self { records, last: Last::default() }
+        Self { records, last: LastRecord::default() }
     }
 
     /// Returns the stream of records inside, such as for its lag.
@@ -78,7 +78,7 @@ impl<S> AutoAck<S> {
     }
 }
 
-impl Last {
+impl LastRecord {
     fn take(&mut self, record: UnackedRecord) -> Record {
         let (record, token) = record.into_token();
         self.position.assign(&ExtendedSequenceNumber::of(&record));
@@ -93,15 +93,15 @@ impl Last {
     }
 }
 
-impl Drop for Last {
+impl Drop for LastRecord {
     fn drop(&mut self) {
         if let Some(token) = self.token.take() {
-            token.give_up();
+            token.drop_silently();
         }
     }
 }
 
-impl std::fmt::Debug for Last {
+impl std::fmt::Debug for LastRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.token.as_ref().map(|_| self.position.sequence_number()).fmt(f)
     }

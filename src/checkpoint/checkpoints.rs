@@ -93,15 +93,15 @@ impl Checkpoints {
     }
 
     #[track_caller]
-    pub(crate) fn assert_are_of(&self, stream: &StreamId) {
-        let own = self.shared().stream_known_from(stream);
-        let is_same = match (own.arn(), stream.arn()) {
+    pub(crate) fn assert_same_stream(&self, stream: &StreamId) {
+        let loaded = self.shared().stream_with_arn_from(stream);
+        let is_same = match (loaded.arn(), stream.arn()) {
             (Some(a), Some(b)) => a == b,
-            _ => own.name() == stream.name(),
+            _ => loaded.name() == stream.name(),
         };
         assert!(
             is_same,
-            "the checkpoints are of stream {own}, and the shards are of stream {stream}"
+            "the checkpoints are of stream {loaded}, and the shards are of stream {stream}"
         );
     }
 
@@ -203,7 +203,7 @@ impl Checkpoints {
     /// If the shard is of another stream.
     #[track_caller]
     pub fn open(&self, handle: ShardHandle, client: &Client) -> CheckpointedShard {
-        self.assert_are_of(handle.stream());
+        self.assert_same_stream(handle.stream());
         CheckpointedShard::new(handle, &self.consumer, client, false)
     }
 
@@ -226,11 +226,11 @@ impl Checkpoints {
     pub async fn flush(&self) {
         let shared = self.shared();
         shared.save_all_now();
-        let (slot, mut unsaved) = (shared.flushes.join(), shared.shards.unsaved());
+        let (waker, mut unsaved) = (shared.waiting_flushes.subscribe(), shared.shards.unsaved());
         let mut watch = Timer::default();
         poll_fn(|cx| {
-            slot.register(cx.waker());
-            self.consumer.watch_saving(&mut watch, cx);
+            waker.register(cx.waker());
+            self.consumer.watch_save_task(&mut watch, cx);
             if unsaved.are_durable() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -270,9 +270,9 @@ impl Checkpoints {
         let shared = self.shared();
         shared.shut_down();
         let deadline = deadline_in(limit);
-        let slot = shared.in_flight.join();
+        let waker = shared.in_flight.subscribe();
         let settled = poll_fn(|cx| {
-            slot.register(cx.waker());
+            waker.register(cx.waker());
             if shared.in_flight.count() == 0 { Poll::Ready(()) } else { Poll::Pending }
         });
         let settled = timeout_at(deadline, settled).await;
@@ -301,12 +301,15 @@ impl Checkpoints {
         report
     }
 
-    /// Returns the shards of which a record was processed.
-    pub(crate) fn past_start(&self) -> Vec<String> {
-        let is_past =
+    /// Returns the ids of the shards of which a record was processed.
+    pub(crate) fn started_shards(&self) -> Vec<String> {
+        let is_started =
             |checkpoint| matches!(checkpoint, Some(Checkpoint::After { .. } | Checkpoint::End));
         let shards = self.shared().shards.all().into_iter();
-        shards.filter(|shard| is_past(shard.checkpoint())).map(|shard| shard.id.clone()).collect()
+        shards
+            .filter(|shard| is_started(shard.checkpoint()))
+            .map(|shard| shard.id.clone())
+            .collect()
     }
 
     /// Returns the earliest time at which a shard starts of which no record was processed.

@@ -26,9 +26,9 @@ impl Consumer {
         Self { shared, task }
     }
 
-    /// Spawns a save task in this runtime, if the last one ended with its runtime, or its runtime
-    /// is not driven.
-    pub(crate) fn keep_saving(&self) {
+    /// Ensures that a save task runs: spawns one in this runtime if the last one ended with its
+    /// runtime, or its runtime is not driven.
+    pub(crate) fn ensure_save_task(&self) {
         let shared = &self.shared;
         if shared.saver.exists() && !shared.saver.is_late() {
             return;
@@ -52,11 +52,11 @@ impl Consumer {
         shared.save_all_now();
     }
 
-    /// Keeps saving while the calling task waits for the store. If the save task is in another
-    /// runtime, the calling task is woken to check again.
-    pub(crate) fn watch_saving(&self, watch: &mut Timer, cx: &mut Context<'_>) {
+    /// Ensures that a save task runs while the calling task waits for the store. If the save task
+    /// is in another runtime, the calling task is woken to check again.
+    pub(crate) fn watch_save_task(&self, watch: &mut Timer, cx: &mut Context<'_>) {
         loop {
-            self.keep_saving();
+            self.ensure_save_task();
             let is_elsewhere = is_elsewhere(&self.lock_task());
             if !is_elsewhere || watch.poll(cx, GRACE).is_pending() {
                 return;

@@ -52,8 +52,8 @@ impl InFlight {
         self.is_closed.load(Ordering::SeqCst)
     }
 
-    /// Returns a slot for a waker that is woken when the count of a closed counter reaches zero.
-    pub(crate) fn join(&self) -> Arc<AtomicWaker> {
-        self.shutdowns.join()
+    /// Returns a waker that is woken when the count of a closed counter reaches zero.
+    pub(crate) fn subscribe(&self) -> Arc<AtomicWaker> {
+        self.shutdowns.subscribe()
     }
 }

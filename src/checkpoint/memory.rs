@@ -13,7 +13,7 @@ use crate::shard::stream_id::StreamId;
 /// process. Clones share the same checkpoints.
 ///
 /// The key of a stream is its ARN, or the bare name where no ARN is given: see
-/// [`StreamId::check_beside`].
+/// [`StreamId::check_unambiguous`].
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     streams: Arc<Mutex<BTreeMap<String, BTreeMap<String, Checkpoint>>>>,
@@ -48,7 +48,7 @@ impl CheckpointStore for MemoryStore {
     ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
         let rows = self.with(|streams| {
             let kept = streams.iter().filter(|(_, shards)| !shards.is_empty());
-            stream.check_beside(kept.map(|(of, _)| of.as_str()))?;
+            stream.check_unambiguous(kept.map(|(of, _)| of.as_str()))?;
             let shards = streams.get(stream.as_str()).into_iter().flatten();
             Ok(shards.map(|(shard, checkpoint)| (shard.clone(), checkpoint.clone())).collect())
         });

@@ -18,10 +18,10 @@ use crate::checkpoint::children::children_of;
 use crate::checkpoint::claims::Claim;
 use crate::checkpoint::consumer::Consumer;
 use crate::checkpoint::event::CheckpointEventKind;
-use crate::checkpoint::resume::Resume;
+use crate::checkpoint::resume::ResumePoint;
 use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::shard_state::Incarnation;
-use crate::checkpoint::start_barrier::{AtBarrier, StartBarrier};
+use crate::checkpoint::start_barrier::{BarrierWait, StartBarrier};
 use crate::checkpoint::value::Checkpoint;
 use crate::records::batch::BatchRecords;
 use crate::records::error::ReadError;
@@ -38,20 +38,22 @@ use crate::util::runtime::{LastRuntime, Timer};
 /// The reader of one shard with its checkpoint.
 pub struct Reader {
     consumer: Consumer,
+    /// `None` if another reader has the shard, and once this one has ended.
     claim: Option<Claim>,
     client: Client,
+    /// `None` once this reader has ended.
     handle: Option<ShardHandle>,
     session: Arc<ReadSession>,
     pages: ShardReader,
     /// The checkpoint that the shard is resumed from.
-    resume: Arc<Resume>,
+    resume: Arc<ResumePoint>,
     /// The position that `pages` started at.
     read_from: StartPosition,
     /// How often in a row Kinesis has refused that position.
     refusals: u32,
     state: State,
-    /// The timer of `Consumer::watch_saving`.
-    watch: Timer,
+    /// The timer of [`Consumer::watch_save_task`].
+    save_task_watch: Timer,
     is_paused: bool,
     ended: Option<EndReason>,
 }
@@ -67,7 +69,7 @@ enum State {
     /// The start of the shard is not durable yet; or the shard starts at a time, as others do whose
     /// start is not durable yet.
     Starting {
-        barrier: Option<AtBarrier>,
+        barrier: Option<BarrierWait>,
     },
     Reading,
     /// Kinesis has refused the position once. It is requested again.
@@ -76,15 +78,15 @@ enum State {
     /// once its checkpoint is durable.
     StartingOver(Option<ReadError>),
     /// All records were delivered, but not all are acknowledged.
-    Draining(Last),
+    Draining(ReadEnd),
     /// All records were acknowledged, and the end named no children: they are listed.
     ListingChildren(BoxFuture<'static, Vec<ChildShard>>, LastRuntime),
     /// All records were acknowledged, but the end is not durable yet.
     Finishing(Vec<ChildShard>),
 }
 
-/// Why no further record comes.
-enum Last {
+/// How reading has ended.
+enum ReadEnd {
     /// The shard has ended, with these children.
     End(Vec<ChildShard>),
     /// Kinesis does not know the shard any more.
@@ -97,7 +99,7 @@ pub struct UnackedPage {
     pub(crate) received_at: SystemTime,
     records: BatchRecords,
     session: Arc<ReadSession>,
-    resume: Arc<Resume>,
+    resume: Arc<ResumePoint>,
 }
 
 impl UnackedPage {
@@ -136,7 +138,7 @@ impl Reader {
             State::Finishing(Vec::new())
         } else if shard.is_start {
             let barrier =
-                StartBarrier::applies_to(&read_from).then(|| consumer.shared.starts.join());
+                StartBarrier::applies_to(&read_from).then(|| consumer.shared.start_barrier.wait());
             State::Starting { barrier }
         } else {
             State::Reading
@@ -157,7 +159,7 @@ impl Reader {
             read_from,
             refusals: 0,
             state: reader_state,
-            watch: Timer::default(),
+            save_task_watch: Timer::default(),
             is_paused: false,
             ended: None,
         }
@@ -179,7 +181,7 @@ impl Reader {
     /// Returns whether reading is paused: a save has been overdue for longer than the limit.
     fn poll_paused(&mut self, cx: &mut Context<'_>) -> bool {
         let ReadSession { shared, state, .. } = &*self.session;
-        state.reader.register(cx.waker());
+        state.reader_waker.register(cx.waker());
         let unsaved = state.unsaved_for();
         let limit = shared.options.store_outage_limit;
         let since = unsaved.filter(|unsaved| limit.is_some_and(|limit| *unsaved > limit));
@@ -250,16 +252,16 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<UnackedPage, ReadError>>> {
         if self.poll_paused(cx) {
-            // The request in flight goes on without its permit, and its page is kept.
+            // The request in flight continues without its permit, and its page is kept.
             self.pages.poll_in_flight(cx);
-            self.consumer.watch_saving(&mut self.watch, cx);
+            self.consumer.watch_save_task(&mut self.save_task_watch, cx);
             return Poll::Pending;
         }
         let next = self.pages.poll_next(cx);
         if let Some(start) = self.pages.take_earlier_start() {
             self.read_from = start.clone();
             let ReadSession { shared, state, incarnation, .. } = &*self.session;
-            shared.schedule(state, state.start_earlier(incarnation, start));
+            shared.schedule(state, state.move_start_back(incarnation, start));
         }
         match ready!(next) {
             Step::Batch(batch) => {
@@ -273,11 +275,11 @@ impl Reader {
                 })));
             }
             Step::End(children) => {
-                self.resume.end(&self.session);
-                self.state = State::Draining(Last::End(children));
+                self.resume.report_gap_at_end(&self.session);
+                self.state = State::Draining(ReadEnd::End(children));
             }
             // If the shard has expired, it will be forgotten, and the gap is reported then.
-            Step::Expired => self.state = State::Draining(Last::Expired),
+            Step::Expired => self.state = State::Draining(ReadEnd::Expired),
             Step::Replaced => {
                 let ReadSession { shared, state, .. } = &*self.session;
                 if let Some(lost @ Checkpoint::After { .. }) = state.checkpoint() {
@@ -297,9 +299,9 @@ impl Reader {
 
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<UnackedPage, ReadError>>> {
         if matches!(self.state, State::Reading) {
-            self.consumer.keep_saving();
+            self.consumer.ensure_save_task();
         } else {
-            self.consumer.watch_saving(&mut self.watch, cx);
+            self.consumer.watch_save_task(&mut self.save_task_watch, cx);
         }
         let session = Arc::clone(&self.session);
         let ReadSession { shared, state, .. } = &*session;
@@ -307,9 +309,9 @@ impl Reader {
             if self.handle.is_none() {
                 return Poll::Ready(None);
             }
-            state.reader.register(cx.waker());
+            state.reader_waker.register(cx.waker());
             // If the stream was created again, the new shard with this id has its own reader.
-            if shared.is_shut_down() || !state.is_of(&session.incarnation) {
+            if shared.is_shut_down() || !state.is_current(&session.incarnation) {
                 self.end(EndReason::Dropped);
                 return Poll::Ready(None);
             }
@@ -339,22 +341,22 @@ impl Reader {
                         return self.poll_page(cx);
                     }
                 }
-                State::Draining(last) => {
+                State::Draining(read_end) => {
                     if !session.is_settled() {
                         return Poll::Pending;
                     }
-                    match last {
-                        Last::Expired => self.end(EndReason::Expired),
-                        Last::End(_) if !session.is_all_acknowledged() => {
+                    match read_end {
+                        ReadEnd::Expired => self.end(EndReason::Expired),
+                        ReadEnd::End(_) if !session.is_all_acknowledged() => {
                             self.end(EndReason::Unacknowledged);
                         }
-                        Last::End(children) if children.is_empty() => {
+                        ReadEnd::End(children) if children.is_empty() => {
                             let Some(handle) = &self.handle else { return Poll::Ready(None) };
                             let children = children_of(self.client.clone(), handle.offer());
                             self.state =
                                 State::ListingChildren(children.boxed(), LastRuntime::default());
                         }
-                        Last::End(children) => {
+                        ReadEnd::End(children) => {
                             session.finish(children);
                             self.state = State::Finishing(std::mem::take(children));
                         }

@@ -61,13 +61,14 @@ impl Registry {
 
     pub(crate) fn wake_readers(&self) {
         for shard in self.all() {
-            shard.reader.wake();
+            shard.reader_waker.wake();
         }
     }
 
     /// Returns the changes that are not durable now.
     pub(crate) fn unsaved(&self) -> Unsaved {
-        let unsaved = |shard: Arc<ShardState>| shard.unsaved().map(|revision| (shard, revision));
+        let unsaved =
+            |shard: Arc<ShardState>| shard.unsaved_revision().map(|revision| (shard, revision));
         Unsaved(self.all().into_iter().filter_map(unsaved).collect())
     }
 }

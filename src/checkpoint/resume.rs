@@ -16,9 +16,9 @@ use crate::records::record::Record;
 /// acknowledged one. If that record does not come, it has expired, and records after it may have
 /// expired too.
 #[derive(Debug, Default)]
-pub(crate) struct Resume {
-    /// Whether no record after the checkpoint has come yet. It spares all others the lock.
-    is_open: AtomicBool,
+pub(crate) struct ResumePoint {
+    /// Whether no record after the checkpoint has come yet. Later records need no lock.
+    is_searching: AtomicBool,
     after: Mutex<Option<After>>,
 }
 
@@ -29,16 +29,16 @@ struct After {
     is_found: bool,
 }
 
-impl Resume {
+impl ResumePoint {
     pub(crate) fn from(checkpoint: &Checkpoint) -> Self {
         let Some(position) = checkpoint.position() else { return Self::default() };
         let after = After { position: position.into_owned(), is_found: false };
-        Self { is_open: AtomicBool::new(true), after: Mutex::new(Some(after)) }
+        Self { is_searching: AtomicBool::new(true), after: Mutex::new(Some(after)) }
     }
 
     /// Returns whether the record was acknowledged before.
     pub(crate) fn skips(&self, record: &Record, session: &ReadSession) -> bool {
-        if !self.is_open.load(Ordering::Relaxed) {
+        if !self.is_searching.load(Ordering::Relaxed) {
             return false;
         }
         let mut after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,12 +53,12 @@ impl Resume {
         if !is_found {
             self.report_gap(session, Some(record.sequence_number()));
         }
-        self.is_open.store(false, Ordering::Relaxed);
+        self.is_searching.store(false, Ordering::Relaxed);
         false
     }
 
     /// Reports a gap if the shard ends and the record of the checkpoint has not come.
-    pub(crate) fn end(&self, session: &ReadSession) {
+    pub(crate) fn report_gap_at_end(&self, session: &ReadSession) {
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
         let is_missing = after.as_ref().is_some_and(|after| !after.is_found);
         drop(after);
@@ -77,7 +77,7 @@ impl Resume {
     /// Returns whether Kinesis refused the sequence number of the checkpoint: an
     /// `InvalidArgumentException` may be about any argument.
     pub(crate) fn is_refused(&self, error: &ReadError) -> bool {
-        if !self.is_open.load(Ordering::Relaxed)
+        if !self.is_searching.load(Ordering::Relaxed)
             || error.operation() != "GetShardIterator"
             || error.code() != Some("InvalidArgumentException")
         {

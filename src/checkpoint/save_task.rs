@@ -13,7 +13,7 @@ use tokio::time::{Duration, Sleep, sleep_until, timeout};
 use crate::checkpoint::deadline::deadline_in;
 use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::save_queue::NextSave;
-use crate::checkpoint::shard_state::{Change, Failure, ShardState};
+use crate::checkpoint::shard_state::{Change, SaveFailure, ShardState};
 use crate::checkpoint::shared::Shared;
 use crate::checkpoint::store::{Save, StoreError};
 use crate::util::abort_on_drop::AbortOnDrop;
@@ -70,7 +70,7 @@ impl SaveTask {
             self.retry(&state, &error);
             return;
         }
-        shared.schedule(&state, state.end_save(&change));
+        shared.schedule(&state, state.confirm_save(&change));
         let kind = match &change.checkpoint {
             Some(checkpoint) => {
                 let stream = shared.stream.name();
@@ -81,12 +81,12 @@ impl SaveTask {
         };
         shared.report(&state.id, kind);
         shared.shards.remove_forgotten(&state);
-        shared.flushes.wake();
+        shared.waiting_flushes.wake();
     }
 
     fn retry(&self, state: &Arc<ShardState>, error: &StoreError) {
         let shared = &*self.shared;
-        let Failure { failures, is_urgent } = state.fail_save();
+        let SaveFailure { failures, is_urgent } = state.fail_save();
         let attempts = if is_urgent { 0 } else { failures - 1 };
         let wait = backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY, attempts);
         let (stream, id) = (shared.stream.name(), state.id.as_str());

@@ -7,7 +7,7 @@ use aws_sdk_kinesis::Client;
 
 use crate::checkpoint::claims::Claim;
 use crate::checkpoint::consumer::Consumer;
-use crate::checkpoint::resume::Resume;
+use crate::checkpoint::resume::ResumePoint;
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
 use crate::checkpoint::value::Checkpoint;
 use crate::records::batches::Batches;
@@ -33,7 +33,7 @@ pub struct CheckpointedShard {
     pub(crate) incarnation: Incarnation,
     /// The position that is read from: the record of the checkpoint, or the start.
     pub(crate) read_from: StartPosition,
-    pub(crate) resume: Resume,
+    pub(crate) resume: ResumePoint,
     /// Whether the checkpoint is the end of the shard.
     pub(crate) is_finished: bool,
     /// Whether the start is a time that stands for `Latest`.
@@ -65,7 +65,7 @@ impl CheckpointedShard {
             start = StartPosition::Timestamp(handle.offer().now(client).into());
         }
         if claim.is_some() && (checkpoint.is_none() || is_latest) {
-            shared.begin(&state, &incarnation, handle.shard(), start.clone());
+            shared.set_start(&state, &incarnation, handle.shard(), start.clone());
         }
         let is_estimate = is_latest || from_latest || handle.offer().is_estimate;
         let position = checkpoint.as_ref().and_then(Checkpoint::position);
@@ -80,7 +80,7 @@ impl CheckpointedShard {
             consumer: consumer.clone(),
             state,
             incarnation,
-            resume: checkpoint.as_ref().map(Resume::from).unwrap_or_default(),
+            resume: checkpoint.as_ref().map(ResumePoint::from).unwrap_or_default(),
             is_finished: checkpoint == Some(Checkpoint::End),
             is_start: !matches!(checkpoint, Some(Checkpoint::After { .. })),
         }

@@ -15,8 +15,8 @@ use crate::checkpoint::start_barrier::PendingStart;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::{Progress, StartPosition};
 
-/// Where a shard is read from after Kinesis has refused its checkpoint.
-const START_OVER: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);
+/// The checkpoint of a shard that starts over after Kinesis has refused its checkpoint.
+const TRIM_HORIZON: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);
 
 /// The checkpoint of one shard: the newest, which the readers move, and the durable one, which the
 /// save task moves after it.
@@ -28,9 +28,9 @@ const START_OVER: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);
 pub(crate) struct ShardState {
     pub(crate) id: String,
     state: Mutex<State>,
-    /// The reader that waits for a save, or for an acknowledgement.
-    pub(crate) reader: AtomicWaker,
-    /// The records of the last reader, for the status.
+    /// Wakes the reader, which waits for a save or for an acknowledgement.
+    pub(crate) reader_waker: AtomicWaker,
+    /// The records of the last reader, for [`Checkpoints::status`](super::Checkpoints::status).
     window: Mutex<Weak<Mutex<AckWindow>>>,
 }
 
@@ -46,16 +46,16 @@ struct State {
     /// the new start, and the save of that record begins with the start.
     refused: Option<Checkpoint>,
     /// Replaced when the shard is forgotten or started over: later acknowledgements of records of
-    /// the former incarnation do not count.
+    /// the replaced incarnation do not count.
     incarnation: Incarnation,
     /// The number of the last change.
     revision: u64,
     /// The number of the last change that is durable.
-    durable: u64,
+    durable_revision: u64,
     /// The revision of a start that other readers wait for.
-    start: Option<(u64, PendingStart)>,
+    pending_start: Option<(u64, PendingStart)>,
     /// Records acknowledged since the last save began.
-    records: u64,
+    records_since_save: u64,
     is_saving: bool,
     /// How soon the next save is due.
     urgency: Urgency,
@@ -69,25 +69,25 @@ struct State {
     overdue_since: Option<Instant>,
 }
 
-/// A shard from its first reading until it is forgotten or started over.
+/// A shard from its first read session until it is forgotten or started over.
 ///
-/// Its records are counted as they are first delivered. A later reading begins with the first
+/// Its records are counted as they are first delivered. A later session begins with the first
 /// record that the checkpoint has not passed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Incarnation {
     delivered: Arc<AtomicU64>,
-    /// How many records the checkpoint had passed when the reading began; in the state, how many
+    /// How many records the checkpoint had passed when the session began. In [`State`], how many
     /// it has passed by now.
     passed: u64,
 }
 
 impl Incarnation {
-    /// Counts the records that the reading which began with this incarnation has delivered so far.
-    pub(crate) fn has_delivered(&self, records: u64) {
+    /// Notes that the session has delivered this many records so far.
+    pub(crate) fn note_delivered(&self, records: u64) {
         self.delivered.fetch_max(self.passed + records, Ordering::Relaxed);
     }
 
-    fn is(&self, other: &Self) -> bool {
+    fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.delivered, &other.delivered)
     }
 }
@@ -95,7 +95,7 @@ impl Incarnation {
 /// How soon a shard should be saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Urgency {
-    /// No save is due, or none that the save task does not know of.
+    /// No save is due, or the save task knows already how soon the next one is.
     #[default]
     None,
     /// A save is due when the save interval has passed.
@@ -118,7 +118,7 @@ pub(crate) struct Change {
 
 /// A failed save.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct SaveFailure {
     /// The number of failures in a row.
     pub(crate) failures: u32,
     /// Whether the shard became urgent during the save.
@@ -128,15 +128,15 @@ pub(crate) struct Failure {
 impl ShardState {
     pub(crate) fn new(id: String, checkpoint: Option<Checkpoint>) -> Self {
         let state = Mutex::new(State { checkpoint, ..State::default() });
-        Self { id, state, reader: AtomicWaker::new(), window: Mutex::default() }
+        Self { id, state, reader_waker: AtomicWaker::new(), window: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows the records of a new reader in the status.
-    pub(crate) fn show_window(&self, window: &Arc<Mutex<AckWindow>>) {
+    /// Counts the records of a new reader in [`unacknowledged`](Self::unacknowledged).
+    pub(crate) fn track_window(&self, window: &Arc<Mutex<AckWindow>>) {
         *self.window.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(window);
     }
 
@@ -183,9 +183,9 @@ impl ShardState {
         (state.incarnation.clone(), state.checkpoint.clone())
     }
 
-    /// Remembers where a shard starts that is read for the first time. `pending` is dropped when
-    /// that is durable, or never will be.
-    pub(crate) fn begin(
+    /// Sets the start of a shard that is read for the first time. `pending` is dropped when the
+    /// start is durable, or never will be.
+    pub(crate) fn set_start(
         &self,
         incarnation: &Incarnation,
         shard: &Shard,
@@ -193,16 +193,16 @@ impl ShardState {
         pending: Option<PendingStart>,
     ) -> Urgency {
         let mut state = self.lock();
-        if !state.incarnation.is(incarnation) {
+        if !state.incarnation.is_same_as(incarnation) {
             return Urgency::None;
         }
         state.shard = Some(shard.clone());
         state.checkpoint = Some(checkpoint);
         let urgency = state.change(Urgency::Now);
         let revision = state.revision;
-        let former = pending.and_then(|pending| state.start.replace((revision, pending)));
+        let replaced = pending.and_then(|pending| state.pending_start.replace((revision, pending)));
         drop(state);
-        drop(former);
+        drop(replaced);
         urgency
     }
 
@@ -212,23 +212,27 @@ impl ShardState {
     /// Nothing is saved yet: the refusal may come from another stream of the same name.
     pub(crate) fn poll_start_over(&self, incarnation: &Incarnation) -> Poll<Option<Incarnation>> {
         let mut state = self.lock();
-        if !state.incarnation.is(incarnation) {
+        if !state.incarnation.is_same_as(incarnation) {
             return Poll::Ready(None);
         }
         if !state.is_clean() {
             return Poll::Pending;
         }
         state.incarnation = Incarnation::default();
-        let refused = state.checkpoint.replace(START_OVER);
+        let refused = state.checkpoint.replace(TRIM_HORIZON);
         state.refused = state.refused.take().or(refused);
         Poll::Ready(Some(state.incarnation.clone()))
     }
 
     /// Moves the start of the shard back to an earlier time, unless a record was acknowledged.
     #[must_use]
-    pub(crate) fn start_earlier(&self, incarnation: &Incarnation, start: StartPosition) -> Urgency {
+    pub(crate) fn move_start_back(
+        &self,
+        incarnation: &Incarnation,
+        start: StartPosition,
+    ) -> Urgency {
         let mut state = self.lock();
-        if !state.incarnation.is(incarnation)
+        if !state.incarnation.is_same_as(incarnation)
             || !matches!(state.checkpoint, Some(Checkpoint::Start(_)))
         {
             return Urgency::None;
@@ -237,35 +241,36 @@ impl ShardState {
         state.change(Urgency::Now)
     }
 
-    pub(crate) fn is_of(&self, incarnation: &Incarnation) -> bool {
-        self.lock().incarnation.is(incarnation)
+    /// Returns whether the shard was not forgotten or started over since.
+    pub(crate) fn is_current(&self, incarnation: &Incarnation) -> bool {
+        self.lock().incarnation.is_same_as(incarnation)
     }
 
-    /// Moves the checkpoint to `position`, the end of the acknowledged prefix of a reading, which
-    /// has `records` records. The checkpoint never moves back. With `save_records` records since
+    /// Moves the checkpoint to `position`, the end of the acknowledged prefix of a session, which
+    /// has `prefix_len` records. The checkpoint never moves back. With `save_records` records since
     /// the last save, the next is due now.
     #[must_use]
     pub(crate) fn advance(
         &self,
         incarnation: &Incarnation,
-        records: u64,
+        prefix_len: u64,
         position: &ExtendedSequenceNumber<'_>,
         save_records: u32,
     ) -> Urgency {
         let mut state = self.lock();
-        if !state.incarnation.is(incarnation) {
+        if !state.incarnation.is_same_as(incarnation) {
             return Urgency::None;
         }
         match &mut state.checkpoint {
             Some(checkpoint) if checkpoint.is_before(position) => checkpoint.move_to(position),
             _ => return Urgency::None,
         }
-        let passed = incarnation.passed + records;
-        // After a gap, a later reading has fewer records than the one before.
-        state.records += passed.saturating_sub(state.incarnation.passed).max(1);
+        let passed = incarnation.passed + prefix_len;
+        // After a gap, a later session has fewer records than the one before.
+        state.records_since_save += passed.saturating_sub(state.incarnation.passed).max(1);
         state.incarnation.passed = state.incarnation.passed.max(passed);
         // While the store fails, the backoff decides.
-        let is_due = state.records >= u64::from(save_records) && state.failures == 0;
+        let is_due = state.records_since_save >= u64::from(save_records) && state.failures == 0;
         state.change(if is_due { Urgency::Now } else { Urgency::Later })
     }
 
@@ -273,7 +278,7 @@ impl ShardState {
     #[must_use]
     pub(crate) fn finish(&self, incarnation: &Incarnation, children: &[ChildShard]) -> Urgency {
         let mut state = self.lock();
-        if !state.incarnation.is(incarnation) || state.checkpoint == Some(Checkpoint::End) {
+        if !state.incarnation.is_same_as(incarnation) || state.checkpoint == Some(Checkpoint::End) {
             return Urgency::None;
         }
         state.checkpoint = Some(Checkpoint::End);
@@ -294,24 +299,24 @@ impl ShardState {
         }
         let urgency = state.change(Urgency::Later);
         drop(state);
-        self.reader.wake();
+        self.reader_waker.wake();
         urgency
     }
 
     /// Waits until the shard is clean.
     pub(crate) fn poll_durable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.reader.register(cx.waker());
+        self.reader_waker.register(cx.waker());
         if self.is_clean() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Returns the last revision, if it is not durable.
-    pub(crate) fn unsaved(&self) -> Option<u64> {
+    pub(crate) fn unsaved_revision(&self) -> Option<u64> {
         let state = self.lock();
         (!state.is_clean()).then_some(state.revision)
     }
 
     pub(crate) fn is_durable(&self, revision: u64) -> bool {
-        self.lock().durable >= revision
+        self.lock().durable_revision >= revision
     }
 
     /// Returns for how long a change has been due that is not durable.
@@ -373,15 +378,15 @@ impl ShardState {
         }
         state.is_saving = true;
         state.urgency = Urgency::None;
-        state.records = 0;
-        state.fall_due();
+        state.records_since_save = 0;
+        state.mark_due();
         let State { revision, checkpoint, shard, children, .. } = &*state;
         if state.refused.is_some() {
             // The new sequence number may be less than the refused one, and only a start may take
             // the place of a greater one.
             return Some(Change {
-                revision: state.durable,
-                checkpoint: Some(START_OVER),
+                revision: state.durable_revision,
+                checkpoint: Some(TRIM_HORIZON),
                 shard: shard.clone(),
                 children: Vec::new(),
                 is_start_over: true,
@@ -396,9 +401,9 @@ impl ShardState {
         })
     }
 
-    /// Ends a save that the store confirmed. Returns how soon the next one is due.
+    /// Ends a save that the store has confirmed. Returns how soon the next one is due.
     #[must_use]
-    pub(crate) fn end_save(&self, change: &Change) -> Urgency {
+    pub(crate) fn confirm_save(&self, change: &Change) -> Urgency {
         let mut state = self.lock();
         state.is_saving = false;
         state.failures = 0;
@@ -409,24 +414,24 @@ impl ShardState {
             return state.raise(Urgency::Now);
         }
         state.overdue_since = None;
-        state.durable = change.revision;
-        let started = state.start.take_if(|(revision, _)| *revision <= change.revision);
+        state.durable_revision = change.revision;
+        let started = state.pending_start.take_if(|(revision, _)| *revision <= change.revision);
         // A shard that became urgent during the save still is.
         let urgency = std::mem::take(&mut state.urgency).max(Urgency::Later);
         let urgency = if state.is_clean() { Urgency::None } else { state.raise(urgency) };
         drop(state);
         drop(started);
-        self.reader.wake();
+        self.reader_waker.wake();
         urgency
     }
 
     /// Ends a save that failed.
-    pub(crate) fn fail_save(&self) -> Failure {
+    pub(crate) fn fail_save(&self) -> SaveFailure {
         let mut state = self.lock();
         state.is_saving = false;
         let is_urgent = std::mem::replace(&mut state.urgency, Urgency::Later) == Urgency::Now;
         state.failures = state.failures.saturating_add(1);
-        Failure { failures: state.failures, is_urgent }
+        SaveFailure { failures: state.failures, is_urgent }
     }
 
     /// Ends a save whose save task is gone: it may have taken effect or not.
@@ -439,15 +444,17 @@ impl ShardState {
 
 impl State {
     fn is_clean(&self) -> bool {
-        self.revision == self.durable
+        self.revision == self.durable_revision
     }
 
+    /// Counts a change of the checkpoint, and raises the urgency to save it.
     fn change(&mut self, urgency: Urgency) -> Urgency {
         self.revision += 1;
         self.raise(urgency)
     }
 
-    fn fall_due(&mut self) {
+    /// Notes that the oldest change that is not durable is due by now.
+    fn mark_due(&mut self) {
         let now = Instant::now();
         self.overdue_since = Some(self.overdue_since.map_or(now, |since| since.min(now)));
     }
@@ -459,7 +466,7 @@ impl State {
         }
         self.urgency = urgency;
         if urgency == Urgency::Now {
-            self.fall_due();
+            self.mark_due();
         }
         // The save task checks again when the save in flight has ended.
         if self.is_saving { Urgency::None } else { urgency }

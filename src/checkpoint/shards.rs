@@ -71,7 +71,7 @@ impl<E: ErrorPolicy> AllShards<E> {
 impl<E: ErrorPolicy> CheckpointedShards<E> {
     #[track_caller]
     fn new(shards: AllShards<E>, checkpoints: &Checkpoints) -> Self {
-        checkpoints.assert_are_of(shards.shards().get_ref().stream());
+        checkpoints.assert_same_stream(shards.shards().get_ref().stream());
         let from_latest = shards.shards().start() == StartAt::Latest;
         let mut shards = match (shards.shards().start(), checkpoints.earliest_start()) {
             // The earlier run started at that time, and a shard may not have been listed since.
@@ -79,7 +79,7 @@ impl<E: ErrorPolicy> CheckpointedShards<E> {
             _ => shards,
         };
         shards.shards_mut().track_forgotten();
-        shards.shards_mut().resume_started(checkpoints.past_start());
+        shards.shards_mut().resume_started(checkpoints.started_shards());
         let shards = shards.resume(checkpoints.progress());
         Self {
             client: shards.shards().get_ref().client().clone(),
@@ -88,7 +88,7 @@ impl<E: ErrorPolicy> CheckpointedShards<E> {
             shards,
             checkpoints: checkpoints.clone(),
             opened: VecDeque::new(),
-            shutdown: checkpoints.consumer().shared.streams.join(),
+            shutdown: checkpoints.consumer().shared.waiting_streams.subscribe(),
             has_ended: false,
         }
     }
@@ -114,7 +114,7 @@ impl<E: ErrorPolicy> Stream for CheckpointedShards<E> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let consumer = this.checkpoints.consumer();
-        consumer.keep_saving();
+        consumer.ensure_save_task();
         this.shutdown.register(cx.waker());
         if this.has_ended || consumer.shared.is_shut_down() {
             this.has_ended = true;

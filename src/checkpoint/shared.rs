@@ -35,12 +35,12 @@ pub(crate) struct Shared {
     pub(crate) monitor: Monitor,
     pub(crate) queue: SaveQueue,
     pub(crate) saver: ActiveSaver,
-    pub(crate) starts: Arc<StartBarrier>,
+    pub(crate) start_barrier: Arc<StartBarrier>,
     pub(crate) in_flight: InFlight,
     /// The streams of shards that wait for their end.
-    pub(crate) streams: Waiters,
+    pub(crate) waiting_streams: Waiters,
     /// The flushes that wait for a save.
-    pub(crate) flushes: Waiters,
+    pub(crate) waiting_flushes: Waiters,
 }
 
 impl Shared {
@@ -60,16 +60,16 @@ impl Shared {
             monitor: Monitor::new(),
             queue: SaveQueue::default(),
             saver: ActiveSaver::default(),
-            starts: Arc::default(),
+            start_barrier: Arc::default(),
             in_flight: InFlight::default(),
-            streams: Waiters::default(),
-            flushes: Waiters::default(),
+            waiting_streams: Waiters::default(),
+            waiting_flushes: Waiters::default(),
         }
     }
 
     /// Returns the stream by its ARN, or by its name while no ARN is known. `other` is the stream
-    /// as the shards are read by it, and may be the first to name the ARN.
-    pub(crate) fn stream_known_from(&self, other: &StreamId) -> &StreamId {
+    /// as the caller reads it, and its ARN is adopted if it is the first.
+    pub(crate) fn stream_with_arn_from(&self, other: &StreamId) -> &StreamId {
         if self.stream.arn().is_some() {
             return &self.stream;
         }
@@ -79,8 +79,8 @@ impl Shared {
         self.arn.get().unwrap_or(&self.stream)
     }
 
-    /// Remembers where a shard starts that is read for the first time.
-    pub(crate) fn begin(
+    /// Sets the start of a shard that is read for the first time.
+    pub(crate) fn set_start(
         &self,
         state: &Arc<ShardState>,
         incarnation: &Incarnation,
@@ -88,8 +88,8 @@ impl Shared {
         start: StartPosition,
     ) {
         // The barrier closes before the save task can know of the start.
-        let pending = StartBarrier::applies_to(&start).then(|| self.starts.add());
-        let urgency = state.begin(incarnation, shard, Checkpoint::Start(start), pending);
+        let pending = StartBarrier::applies_to(&start).then(|| self.start_barrier.add_start());
+        let urgency = state.set_start(incarnation, shard, Checkpoint::Start(start), pending);
         self.schedule(state, urgency);
     }
 
@@ -140,7 +140,7 @@ impl Shared {
     pub(crate) fn shut_down(&self) {
         self.in_flight.close();
         self.claims.release_all();
-        self.streams.wake();
+        self.waiting_streams.wake();
         self.shards.wake_readers();
     }
 
@@ -159,7 +159,7 @@ impl Shared {
     /// Ends a save task. Streams and flushes that wait for it spawn another.
     pub(crate) fn end_saver(&self, term: u64) {
         if self.saver.end(term, || self.abandon_saves()) {
-            self.flushes.wake();
+            self.waiting_flushes.wake();
             self.shards.wake_readers();
         }
     }
@@ -209,24 +209,24 @@ mod tests {
     }
 
     #[test]
-    fn an_opened_shard_is_not_removed_before_it_begins() {
+    fn an_opened_shard_is_not_removed_before_its_start_is_set() {
         let shared = shared();
         let (state, incarnation, _) = shared.shards.open(&shard());
         shared.shards.remove_forgotten(&state);
-        shared.begin(&state, &incarnation, &shard(), StartPosition::TrimHorizon);
+        shared.set_start(&state, &incarnation, &shard(), StartPosition::TrimHorizon);
         assert!(shared.shards.get(&state.id).is_some_and(|known| Arc::ptr_eq(&known, &state)));
     }
 
     #[test]
-    fn a_forgotten_shard_neither_starts_over_nor_begins() {
+    fn a_forgotten_shard_neither_starts_over_nor_gets_a_start() {
         let shared = shared();
         let (state, incarnation, _) = shared.shards.open(&shard());
-        shared.begin(&state, &incarnation, &shard(), StartPosition::TrimHorizon);
+        shared.set_start(&state, &incarnation, &shard(), StartPosition::TrimHorizon);
         shared.forget(&state.id);
         assert!(matches!(state.poll_start_over(&incarnation), Poll::Ready(None)));
-        shared.begin(&state, &incarnation, &shard(), at_a_time());
+        shared.set_start(&state, &incarnation, &shard(), at_a_time());
         assert_eq!(state.checkpoint(), None);
-        assert!(shared.starts.is_open());
+        assert!(shared.start_barrier.is_open());
     }
 
     #[test]
@@ -235,14 +235,14 @@ mod tests {
         for _ in 0..2 {
             let (state, incarnation, checkpoint) = shared.shards.open(&shard());
             assert_eq!(checkpoint, None);
-            shared.begin(&state, &incarnation, &shard(), at_a_time());
-            assert!(!shared.starts.is_open());
+            shared.set_start(&state, &incarnation, &shard(), at_a_time());
+            assert!(!shared.start_barrier.is_open());
             shared.forget(&state.id);
         }
         let (state, ..) = shared.shards.open(&shard());
         let change = state.begin_save().unwrap();
-        assert_eq!(state.end_save(&change), Urgency::None);
-        assert!(shared.starts.is_open());
+        assert_eq!(state.confirm_save(&change), Urgency::None);
+        assert!(shared.start_barrier.is_open());
     }
 
     /// A save of the first shard ends late, or the shard is forgotten twice.
@@ -250,10 +250,10 @@ mod tests {
     fn a_forgotten_shard_does_not_remove_another_of_its_id() {
         let shared = shared();
         let (gone, incarnation, _) = shared.shards.open(&shard());
-        shared.begin(&gone, &incarnation, &shard(), StartPosition::TrimHorizon);
+        shared.set_start(&gone, &incarnation, &shard(), StartPosition::TrimHorizon);
         shared.forget(&gone.id);
         let change = gone.begin_save().unwrap();
-        assert_eq!(gone.end_save(&change), Urgency::None);
+        assert_eq!(gone.confirm_save(&change), Urgency::None);
         shared.shards.remove_forgotten(&gone);
         assert!(shared.shards.get(&gone.id).is_none());
 

@@ -27,15 +27,15 @@ impl StartBarrier {
         matches!(start, StartPosition::Timestamp(_))
     }
 
-    /// Closes the barrier until the start is dropped.
-    pub(crate) fn add(self: &Arc<Self>) -> PendingStart {
+    /// Adds a start, which closes the barrier until it is dropped.
+    pub(crate) fn add_start(self: &Arc<Self>) -> PendingStart {
         self.pending.fetch_add(1, Ordering::SeqCst);
         PendingStart(Arc::clone(self))
     }
 
-    /// Returns the place of one reader before the barrier.
-    pub(crate) fn join(self: &Arc<Self>) -> AtBarrier {
-        AtBarrier { waker: self.readers.join(), barrier: Arc::clone(self) }
+    /// Returns the wait of one reader for the barrier to open.
+    pub(crate) fn wait(self: &Arc<Self>) -> BarrierWait {
+        BarrierWait { waker: self.readers.subscribe(), barrier: Arc::clone(self) }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -55,14 +55,14 @@ impl Drop for PendingStart {
     }
 }
 
-/// A reader that waits before the barrier.
+/// The wait of one reader for the barrier to open.
 #[derive(Debug)]
-pub(crate) struct AtBarrier {
+pub(crate) struct BarrierWait {
     barrier: Arc<StartBarrier>,
     waker: Arc<AtomicWaker>,
 }
 
-impl AtBarrier {
+impl BarrierWait {
     pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.waker.register(cx.waker());
         if self.barrier.is_open() { Poll::Ready(()) } else { Poll::Pending }
@@ -78,10 +78,10 @@ mod tests {
     #[test]
     fn the_barrier_opens_when_the_last_pending_start_is_dropped() {
         let barrier = Arc::<StartBarrier>::default();
-        let reader = barrier.join();
+        let reader = barrier.wait();
         let mut cx = Context::from_waker(noop_waker_ref());
         assert!(reader.poll_open(&mut cx).is_ready());
-        let (first, second) = (barrier.add(), barrier.add());
+        let (first, second) = (barrier.add_start(), barrier.add_start());
         drop(first);
         assert!(reader.poll_open(&mut cx).is_pending());
         drop(second);

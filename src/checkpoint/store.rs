@@ -41,7 +41,7 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 ///   could not be loaded, and the consumer would not start.
 /// * Two streams of one name, in two regions or accounts, are distinguished by their ARNs: the key
 ///   of a stream is [`StreamId::as_str`]. `load` refuses a bare name where checkpoints of an ARN
-///   with that name are kept, and the other way round: see [`StreamId::check_beside`].
+///   with that name are kept, and the other way round: see [`StreamId::check_unambiguous`].
 /// * Calls should return soon. A shard is not saved again while its call is in flight, and the call
 ///   is one of the 16.
 ///
@@ -66,7 +66,7 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 ///     ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
 ///         async move {
 ///             let rows = self.0.lock().unwrap();
-///             stream.check_beside(rows.keys().map(|(of, _)| of.as_str()))?;
+///             stream.check_unambiguous(rows.keys().map(|(of, _)| of.as_str()))?;
 ///             let rows = rows.iter().filter(|((of, _), _)| of == stream.as_str());
 ///             rows.map(|((_, shard), text)| Ok((shard.clone(), text.parse()?))).collect()
 ///         }

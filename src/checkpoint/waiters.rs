@@ -4,24 +4,24 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::task::AtomicWaker;
 
-/// One waker for each waiting task, however often it is polled. A slot is dropped with its task.
+/// One waker for each waiting task, however often the task is polled. The task owns its waker.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters(Mutex<Vec<Weak<AtomicWaker>>>);
 
 impl Waiters {
-    /// Returns a slot. Register the waker in it, and then check for the event.
-    pub(crate) fn join(&self) -> Arc<AtomicWaker> {
-        let slot = Arc::<AtomicWaker>::default();
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|slot| slot.strong_count() > 0);
-        slots.push(Arc::downgrade(&slot));
-        slot
+    /// Returns the waker of a new task. The task registers in it, and then checks for the event.
+    pub(crate) fn subscribe(&self) -> Arc<AtomicWaker> {
+        let waker = Arc::<AtomicWaker>::default();
+        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wakers.retain(|waker| waker.strong_count() > 0);
+        wakers.push(Arc::downgrade(&waker));
+        waker
     }
 
     pub(crate) fn wake(&self) {
-        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for slot in slots.iter().filter_map(Weak::upgrade) {
-            slot.wake();
+        let wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for waker in wakers.iter().filter_map(Weak::upgrade) {
+            waker.wake();
         }
     }
 }

@@ -67,15 +67,15 @@ impl StreamId {
     ///     "arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
     ///     "arn:aws:kinesis:us-east-2:123456789012:stream/orders",
     /// );
-    /// assert!(StreamId::from(ireland).check_beside([ohio, "payments"]).is_ok());
-    /// assert!(StreamId::from("orders").check_beside([ohio, "payments"]).is_err());
-    /// assert!(StreamId::from("orders").check_beside([ohio, "orders"]).is_ok());
+    /// assert!(StreamId::from(ireland).check_unambiguous([ohio, "payments"]).is_ok());
+    /// assert!(StreamId::from("orders").check_unambiguous([ohio, "payments"]).is_err());
+    /// assert!(StreamId::from("orders").check_unambiguous([ohio, "orders"]).is_ok());
     /// ```
     ///
     /// # Errors
     ///
     /// If `kept` does not name this stream, but names one that may be this stream by another name.
-    pub fn check_beside<'a>(
+    pub fn check_unambiguous<'a>(
         &self,
         kept: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), AmbiguousStream> {
@@ -135,7 +135,7 @@ impl StreamId {
 }
 
 /// Why a store refuses a stream: it keeps checkpoints of another stream with the same name, which
-/// may be the same stream. See [`StreamId::check_beside`].
+/// may be the same stream. See [`StreamId::check_unambiguous`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the store keeps checkpoints of {kept}, which may be another stream than {stream}: {}",
@@ -208,8 +208,9 @@ mod tests {
             "arn:aws:kinesis:us-east-1:123456789012:stream/orders",
             "arn:aws:kinesis:us-east-1:210987654321:stream/orders",
         );
-        let check =
-            |stream: &str, kept: &[&str]| StreamId::from(stream).check_beside(kept.iter().copied());
+        let check = |stream: &str, kept: &[&str]| {
+            StreamId::from(stream).check_unambiguous(kept.iter().copied())
+        };
         for (stream, kept) in [
             ("orders", &[][..]),
             ("orders", &["orders"]),

@@ -80,8 +80,8 @@ use crate::shard::stream_id::StreamId;
 ///   the exact checkpoint, such as the time at which a run from `Latest` started. It counts only
 ///   while the KCL's attributes have not moved. `kinesisShardsStream` is the stream's ARN, or its
 ///   name where no ARN was given: the table of another stream is refused, and so is one that may
-///   be of another ([`StreamId::check_beside`]). `kinesisShardsWriter` identifies the store that
-///   wrote the row, so that it knows its own writes whose responses were lost.
+///   be of another ([`StreamId::check_unambiguous`]). `kinesisShardsWriter` identifies the store
+///   that wrote the row, so that it knows its own writes whose responses were lost.
 ///
 /// # Permissions and costs
 ///

@@ -10,24 +10,24 @@ use crate::shard::position::StartPosition;
 use crate::shard::stream_id::StreamId;
 
 pub(crate) const LEASE_KEY: &str = "leaseKey";
-pub(crate) const COUNTER: &str = "leaseCounter";
-const OWNER: &str = "leaseOwner";
+pub(crate) const LEASE_COUNTER: &str = "leaseCounter";
+const LEASE_OWNER: &str = "leaseOwner";
 pub(crate) const OWNER_SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 pub(crate) const CHECKPOINT: &str = "checkpoint";
-pub(crate) const SUB: &str = "checkpointSubSequenceNumber";
-const PARENTS: &str = "parentShardId";
-const ENTITY: &str = "entityType";
-const STREAM: &str = "streamName";
+pub(crate) const SUB_SEQUENCE_NUMBER: &str = "checkpointSubSequenceNumber";
+const PARENT_SHARD_IDS: &str = "parentShardId";
+const ENTITY_TYPE: &str = "entityType";
+const STREAM_NAME: &str = "streamName";
 /// The exact checkpoint, in an attribute of this crate that the KCL neither reads nor removes. It
 /// counts only while the KCL's columns are those that were written with it.
-pub(crate) const OWN: &str = "kinesisShardsCheckpoint";
+pub(crate) const EXACT_CHECKPOINT: &str = "kinesisShardsCheckpoint";
 
 /// The store of this crate that moved the row last, and the counter that it wrote. The attribute is
 /// stale once the KCL moves the row.
 pub(crate) const WRITER: &str = "kinesisShardsWriter";
 
 /// The [key](StreamId::as_str) of the stream, so that the table of another stream is noticed.
-pub(crate) const OWN_STREAM: &str = "kinesisShardsStream";
+pub(crate) const STREAM_KEY: &str = "kinesisShardsStream";
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -43,17 +43,17 @@ pub(crate) struct Lease {
 }
 
 /// Returns the value of the [`WRITER`] attribute.
-pub(crate) fn written_by(writer: &str, counter: u64) -> AttributeValue {
-    text(&format!("{writer} {counter}"))
+pub(crate) fn writer_value(writer: &str, counter: u64) -> AttributeValue {
+    s(&format!("{writer} {counter}"))
 }
 
-/// Returns the two columns of a checkpoint.
+/// Returns the columns `checkpoint` and `checkpointSubSequenceNumber` of the KCL for a checkpoint.
 ///
 /// The KCL continues *after* the record that they name. So a start at a record is written as the
 /// trim horizon. A whole acknowledged record is written as its first user record: if it is an
 /// aggregated one, the KCL repeats the others. A start at a time is written as the trim horizon,
 /// too: for `AT_TIMESTAMP`, the KCL takes the time from its configuration, and fails without one.
-pub(crate) fn columns(checkpoint: &Checkpoint) -> (&str, u64) {
+pub(crate) fn kcl_columns(checkpoint: &Checkpoint) -> (&str, u64) {
     match checkpoint {
         Checkpoint::Start(StartPosition::Latest) => ("LATEST", 0),
         Checkpoint::Start(StartPosition::After(sequence_number)) => (sequence_number, 0),
@@ -93,25 +93,25 @@ fn row<'a>(
     checkpoint: &Checkpoint,
     writer: &str,
 ) -> Item {
-    let (number, sub) = columns(checkpoint);
+    let (position, sub) = kcl_columns(checkpoint);
     let mut row = Item::from([
-        (LEASE_KEY.to_owned(), text(shard_id)),
-        (COUNTER.to_owned(), n(0)),
+        (LEASE_KEY.to_owned(), s(shard_id)),
+        (LEASE_COUNTER.to_owned(), n(0)),
         (OWNER_SWITCHES.to_owned(), n(0)),
-        (CHECKPOINT.to_owned(), text(number)),
-        (SUB.to_owned(), n(sub)),
-        (OWN.to_owned(), text(&checkpoint.to_string())),
-        (OWN_STREAM.to_owned(), text(stream.as_str())),
-        (WRITER.to_owned(), written_by(writer, 0)),
+        (CHECKPOINT.to_owned(), s(position)),
+        (SUB_SEQUENCE_NUMBER.to_owned(), n(sub)),
+        (EXACT_CHECKPOINT.to_owned(), s(&checkpoint.to_string())),
+        (STREAM_KEY.to_owned(), s(stream.as_str())),
+        (WRITER.to_owned(), writer_value(writer, 0)),
     ]);
     let parents: Vec<String> = parents.map(str::to_owned).collect();
     // DynamoDB refuses an empty set.
     if !parents.is_empty() {
-        row.insert(PARENTS.to_owned(), AttributeValue::Ss(parents));
+        row.insert(PARENT_SHARD_IDS.to_owned(), AttributeValue::Ss(parents));
     }
     if let Some(range) = range {
-        row.insert("startingHashKey".to_owned(), text(range.starting_hash_key()));
-        row.insert("endingHashKey".to_owned(), text(range.ending_hash_key()));
+        row.insert("startingHashKey".to_owned(), s(range.starting_hash_key()));
+        row.insert("endingHashKey".to_owned(), s(range.ending_hash_key()));
     }
     row
 }
@@ -125,49 +125,54 @@ pub(crate) fn is_loadable_key(key: &str) -> bool {
 /// Reads a row. Returns `None` if it is not a lease, and an error that says why it is not one of
 /// this stream.
 pub(crate) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, String> {
-    if get(row, ENTITY).is_some_and(|entity| entity != "LEASE") {
+    if get(row, ENTITY_TYPE).is_some_and(|entity| entity != "LEASE") {
         return Ok(None);
     }
     let key = get(row, LEASE_KEY).ok_or("it has no leaseKey")?;
-    if row.contains_key(STREAM) || !is_loadable_key(key) {
+    if row.contains_key(STREAM_NAME) || !is_loadable_key(key) {
         return Err("tables of applications that read several streams are not supported".to_owned());
     }
-    if let Some(other) = get(row, OWN_STREAM).filter(|other| *other != stream.as_str()) {
-        stream.check_beside([other]).map_err(|error| error.to_string())?;
+    if let Some(other) = get(row, STREAM_KEY).filter(|other| *other != stream.as_str()) {
+        stream.check_unambiguous([other]).map_err(|error| error.to_string())?;
         return Err(format!("it is of stream {other}: a table is for one stream"));
     }
-    let number = get(row, CHECKPOINT).ok_or("it has no checkpoint")?;
-    let sub = match row.get(SUB) {
+    let position = get(row, CHECKPOINT).ok_or("it has no checkpoint")?;
+    let sub = match row.get(SUB_SEQUENCE_NUMBER) {
         None => 0,
         Some(sub) => number_of(sub).ok_or("its checkpointSubSequenceNumber is not a number")?,
     };
-    let own = get(row, OWN).and_then(|own| own.parse::<Checkpoint>().ok());
-    let own = own.filter(|own| columns(own) == (number, sub));
-    let checkpoint = match own {
-        Some(own) => own,
-        None => foreign(number, sub).ok_or_else(|| format!("its checkpoint is {number:?}"))?,
+    let exact = get(row, EXACT_CHECKPOINT).and_then(|exact| exact.parse::<Checkpoint>().ok());
+    let exact = exact.filter(|exact| kcl_columns(exact) == (position, sub));
+    let checkpoint = match exact {
+        Some(exact) => exact,
+        None => {
+            parse_kcl(position, sub).ok_or_else(|| format!("its checkpoint is {position:?}"))?
+        }
     };
-    let counter = match row.get(COUNTER) {
+    let counter = match row.get(LEASE_COUNTER) {
         None => 0,
         Some(counter) => number_of(counter).ok_or("its leaseCounter is not a number")?,
     };
     // During a handover of the KCL, `checkpointOwner` is the former owner.
-    let owner = get(row, "checkpointOwner").or(get(row, OWNER)).map(str::to_owned);
+    let owner = get(row, "checkpointOwner").or(get(row, LEASE_OWNER)).map(str::to_owned);
     let writer = get(row, WRITER).and_then(|writer| writer.rsplit_once(' '));
-    let writer = writer.filter(|(_, of)| owner.is_none() && of.parse() == Ok(counter));
+    let writer = writer.filter(|(_, written)| owner.is_none() && written.parse() == Ok(counter));
     let writer = writer.map(|(writer, _)| writer.to_owned());
     Ok(Some(Lease { shard_id: key.to_owned(), counter, owner, checkpoint, writer }))
 }
 
 /// Parses a checkpoint of the KCL.
-fn foreign(number: &str, sub: u64) -> Option<Checkpoint> {
-    Some(match number {
+fn parse_kcl(position: &str, sub: u64) -> Option<Checkpoint> {
+    Some(match position {
         // The KCL keeps the time in its configuration. The trim horizon skips no record.
         "TRIM_HORIZON" | "AT_TIMESTAMP" => Checkpoint::Start(StartPosition::TrimHorizon),
         "LATEST" => Checkpoint::Start(StartPosition::Latest),
         "SHARD_END" => Checkpoint::End,
-        _ if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: Some(sub) }
+        _ if !position.is_empty() && position.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Checkpoint::After {
+                sequence_number: position.to_owned(),
+                sub_sequence_number: Some(sub),
+            }
         }
         _ => return None,
     })
@@ -181,10 +186,12 @@ fn number_of(value: &AttributeValue) -> Option<u64> {
     value.as_n().ok()?.parse().ok()
 }
 
-pub(crate) fn text(text: &str) -> AttributeValue {
+/// Returns an attribute of type `S`, a string.
+pub(crate) fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
+/// Returns an attribute of type `N`, a number.
 pub(crate) fn n(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
@@ -214,12 +221,12 @@ mod tests {
 
     fn kcl_row(number: &str, sub: u64) -> Item {
         Item::from([
-            (LEASE_KEY.to_owned(), text(SHARD)),
-            (COUNTER.to_owned(), n(7)),
-            (OWNER.to_owned(), text("worker-1")),
+            (LEASE_KEY.to_owned(), s(SHARD)),
+            (LEASE_COUNTER.to_owned(), n(7)),
+            (LEASE_OWNER.to_owned(), s("worker-1")),
             (OWNER_SWITCHES.to_owned(), n(0)),
-            (CHECKPOINT.to_owned(), text(number)),
-            (SUB.to_owned(), n(sub)),
+            (CHECKPOINT.to_owned(), s(number)),
+            (SUB_SEQUENCE_NUMBER.to_owned(), n(sub)),
         ])
     }
 
@@ -240,7 +247,7 @@ mod tests {
             (after("9", Some(3)), ("9", 3)),
             (Checkpoint::End, ("SHARD_END", 0)),
         ] {
-            assert_eq!(columns(&checkpoint), written);
+            assert_eq!(kcl_columns(&checkpoint), written);
             let lease =
                 read(&orders(), &new(&orders(), &shard(), &checkpoint, "me")).unwrap().unwrap();
             assert_eq!((lease.checkpoint, lease.writer.as_deref()), (checkpoint, Some("me")));
@@ -252,15 +259,15 @@ mod tests {
     fn a_new_row_has_the_columns_that_the_kcl_needs() {
         let row = new(&orders(), &shard(), &Checkpoint::Start(StartPosition::TrimHorizon), "me");
         let parents = AttributeValue::Ss(vec!["shardId-a".to_owned(), "shardId-b".to_owned()]);
-        assert_eq!(row[PARENTS], parents);
-        assert_eq!((&row["startingHashKey"], &row["endingHashKey"]), (&text("0"), &text("7")));
-        assert_eq!((&row[COUNTER], &row[OWNER_SWITCHES]), (&n(0), &n(0)));
-        for absent in [OWNER, "childShardIds", "pendingCheckpoint"] {
+        assert_eq!(row[PARENT_SHARD_IDS], parents);
+        assert_eq!((&row["startingHashKey"], &row["endingHashKey"]), (&s("0"), &s("7")));
+        assert_eq!((&row[LEASE_COUNTER], &row[OWNER_SWITCHES]), (&n(0), &n(0)));
+        for absent in [LEASE_OWNER, "childShardIds", "pendingCheckpoint"] {
             assert!(!row.contains_key(absent), "{absent}");
         }
         let root = Shard::builder().shard_id(SHARD).build().unwrap();
         assert!(
-            !new(&orders(), &root, &Checkpoint::End, "me").contains_key(PARENTS),
+            !new(&orders(), &root, &Checkpoint::End, "me").contains_key(PARENT_SHARD_IDS),
             "DynamoDB refuses an empty set"
         );
     }
@@ -287,10 +294,10 @@ mod tests {
     #[test]
     fn the_attribute_of_this_crate_is_stale_once_the_kcl_moves_the_checkpoint() {
         let mut row = new(&orders(), &shard(), &after("9", None), "me");
-        row.insert(CHECKPOINT.to_owned(), text("10"));
+        row.insert(CHECKPOINT.to_owned(), s("10"));
         assert_eq!(read(&orders(), &row).unwrap().unwrap().checkpoint, after("10", Some(0)));
-        row.insert(CHECKPOINT.to_owned(), text("9"));
-        row.insert(SUB.to_owned(), n(2));
+        row.insert(CHECKPOINT.to_owned(), s("9"));
+        row.insert(SUB_SEQUENCE_NUMBER.to_owned(), n(2));
         assert_eq!(read(&orders(), &row).unwrap().unwrap().checkpoint, after("9", Some(2)));
     }
 
@@ -300,12 +307,12 @@ mod tests {
         let writer = |row: &Item| read(&orders(), row).unwrap().unwrap().writer;
         let mut row = new(&orders(), &shard(), &after("9", None), "me");
         assert_eq!(writer(&row).as_deref(), Some("me"));
-        row.insert(OWNER.to_owned(), text("worker-1"));
+        row.insert(LEASE_OWNER.to_owned(), s("worker-1"));
         assert_eq!(writer(&row), None);
-        row.remove(OWNER);
-        row.insert(COUNTER.to_owned(), n(1));
+        row.remove(LEASE_OWNER);
+        row.insert(LEASE_COUNTER.to_owned(), n(1));
         assert_eq!(writer(&row), None);
-        row.insert(WRITER.to_owned(), written_by("another", 1));
+        row.insert(WRITER.to_owned(), writer_value("another", 1));
         assert_eq!(writer(&row).as_deref(), Some("another"));
     }
 
@@ -316,15 +323,15 @@ mod tests {
             row.insert(name.to_owned(), value);
             row
         };
-        assert_eq!(read(&orders(), &with(ENTITY, text("WORKER_METRIC_STATS"))), Ok(None));
-        assert!(read(&orders(), &with(ENTITY, text("LEASE"))).unwrap().is_some());
+        assert_eq!(read(&orders(), &with(ENTITY_TYPE, s("WORKER_METRIC_STATS"))), Ok(None));
+        assert!(read(&orders(), &with(ENTITY_TYPE, s("LEASE"))).unwrap().is_some());
         for (invalid, why) in [
-            (with(CHECKPOINT, text("soon")), "soon"),
-            (with(SUB, text("x")), "checkpointSubSequenceNumber"),
-            (with(STREAM, text("orders")), "several streams"),
-            (with(LEASE_KEY, text("1:orders:2:shardId-000000000000")), "several streams"),
-            (with(COUNTER, text("x")), "leaseCounter"),
-            (with(OWN_STREAM, text("others")), "of stream others"),
+            (with(CHECKPOINT, s("soon")), "soon"),
+            (with(SUB_SEQUENCE_NUMBER, s("x")), "checkpointSubSequenceNumber"),
+            (with(STREAM_NAME, s("orders")), "several streams"),
+            (with(LEASE_KEY, s("1:orders:2:shardId-000000000000")), "several streams"),
+            (with(LEASE_COUNTER, s("x")), "leaseCounter"),
+            (with(STREAM_KEY, s("others")), "of stream others"),
         ] {
             let error = read(&orders(), &invalid).unwrap_err();
             assert!(error.contains(why), "{error}");

@@ -21,8 +21,8 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::checkpoint::dynamodb::error::{DynamoDbStoreError, Kind};
 use crate::checkpoint::dynamodb::row::{
-    self, CHECKPOINT, COUNTER, Item, LEASE_KEY, OWN, OWN_STREAM, OWNER_SWITCHES, SUB, WRITER, n,
-    text,
+    self, CHECKPOINT, EXACT_CHECKPOINT, Item, LEASE_COUNTER, LEASE_KEY, OWNER_SWITCHES, STREAM_KEY,
+    SUB_SEQUENCE_NUMBER, WRITER, n, s,
 };
 use crate::checkpoint::store::Save;
 use crate::checkpoint::value::Checkpoint;
@@ -154,7 +154,7 @@ impl LeaseTable {
     /// Reads a row. An empty response counts as that for a row that does not exist: every write
     /// that follows from it is conditional on there being no row.
     pub(crate) async fn get(&self, shard_id: &str) -> Result<Option<Item>, DynamoDbStoreError> {
-        let get = self.client.get_item().table_name(&*self.name).key(LEASE_KEY, text(shard_id));
+        let get = self.client.get_item().table_name(&*self.name).key(LEASE_KEY, s(shard_id));
         Ok(self.send("GetItem", get.consistent_read(true).send()).await?.item)
     }
 
@@ -162,7 +162,7 @@ impl LeaseTable {
     ///
     /// `UpdateItem` creates rows, too. Unlike that of `PutItem`, its response shows the new row.
     pub(crate) async fn create(&self, mut row: Item) -> Result<Written, DynamoDbStoreError> {
-        let key = row.remove(LEASE_KEY).unwrap_or_else(|| text(""));
+        let key = row.remove(LEASE_KEY).unwrap_or_else(|| s(""));
         let set: Vec<_> = row.keys().map(|name| format!("{name} = :{name}")).collect();
         let values: Item =
             row.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
@@ -184,7 +184,7 @@ impl LeaseTable {
         writer: &str,
         counter: u64,
     ) -> Result<Written, DynamoDbStoreError> {
-        let (number, sub) = row::columns(save.checkpoint);
+        let (position, sub) = row::kcl_columns(save.checkpoint);
         let children: Vec<_> =
             save.children.iter().map(|child| child.shard_id().to_owned()).collect();
         let (set, remove) = match (children.is_empty(), save.checkpoint) {
@@ -195,21 +195,22 @@ impl LeaseTable {
         };
         // The last owner has stopped: no consumer but this one moves the row.
         let change = format!(
-            "SET {CHECKPOINT} = :checkpoint, {SUB} = :sub, {OWN} = :own, {OWN_STREAM} = :stream, \
-             {WRITER} = :writer, {COUNTER} = :next, {OWNER_SWITCHES} = :zero{set} \
+            "SET {CHECKPOINT} = :checkpoint, {SUB_SEQUENCE_NUMBER} = :sub, \
+             {EXACT_CHECKPOINT} = :exact, {STREAM_KEY} = :stream, {WRITER} = :writer, \
+             {LEASE_COUNTER} = :next, {OWNER_SWITCHES} = :zero{set} \
              REMOVE leaseOwner, checkpointOwner, pendingCheckpoint, \
              pendingCheckpointSubSequenceNumber, pendingCheckpointState{remove}"
         );
         let update = self.client.update_item().table_name(&*self.name);
         let mut update = update
-            .key(LEASE_KEY, text(save.shard_id()))
+            .key(LEASE_KEY, s(save.shard_id()))
             .update_expression(change)
             .condition_expression(IS_UNMOVED)
-            .expression_attribute_values(":checkpoint", text(number))
+            .expression_attribute_values(":checkpoint", s(position))
             .expression_attribute_values(":sub", n(sub))
-            .expression_attribute_values(":stream", text(save.stream.as_str()))
-            .expression_attribute_values(":own", text(&save.checkpoint.to_string()))
-            .expression_attribute_values(":writer", row::written_by(writer, counter + 1))
+            .expression_attribute_values(":stream", s(save.stream.as_str()))
+            .expression_attribute_values(":exact", s(&save.checkpoint.to_string()))
+            .expression_attribute_values(":writer", row::writer_value(writer, counter + 1))
             .expression_attribute_values(":counter", n(counter))
             .expression_attribute_values(":next", n(counter + 1))
             .expression_attribute_values(":zero", n(0))
@@ -229,8 +230,7 @@ impl LeaseTable {
         shard_id: &str,
         counter: u64,
     ) -> Result<Written, DynamoDbStoreError> {
-        let delete =
-            self.client.delete_item().table_name(&*self.name).key(LEASE_KEY, text(shard_id));
+        let delete = self.client.delete_item().table_name(&*self.name).key(LEASE_KEY, s(shard_id));
         let delete = delete
             .condition_expression(IS_UNMOVED)
             .expression_attribute_values(":counter", n(counter))

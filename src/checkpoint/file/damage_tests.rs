@@ -46,8 +46,8 @@ struct Outcomes {
 fn open_unsynced(path: &Path) -> Result<FileStore, FileStoreError> {
     let open = || {
         let file = LockedFile::new(path)?;
-        file.disk.never_syncs();
-        Ok(FileStore::of(path.into(), Database::open_in(file, path)?))
+        file.disk.disable_sync();
+        Ok(FileStore::of(path.into(), Database::open_file(file, path)?))
     };
     open().map_err(|kind| FileStoreError::new(path, kind))
 }
@@ -176,15 +176,15 @@ async fn a_panic_of_the_database_is_an_error_and_the_next_call_works() {
     let mut panics = 0;
     for changes in 0..40 {
         save(&store, "shardId-000000000000", after(2 * changes)).await.unwrap();
-        store.database.file().disk.panics();
-        store.database.file().disk.takes(usize::try_from(changes).unwrap() / 2);
+        store.database.file().disk.panic_when_full();
+        store.database.file().disk.fill_after(usize::try_from(changes).unwrap() / 2);
         if let Err(error) = save(&store, "shardId-000000000000", after(2 * changes + 1)).await {
             let cause = error.source().unwrap().to_string();
             assert!(cause.contains("redb panicked: the disk panics"), "{cause}");
             assert!(FileStore::open(dir.file()).unwrap_err().is_in_use(), "the file stays locked");
             panics += 1;
         }
-        store.database.file().disk.takes(usize::MAX);
+        store.database.file().disk.fill_after(usize::MAX);
         let loaded = load(&store).await.unwrap();
         assert!(
             [after(2 * changes), after(2 * changes + 1)].contains(&loaded[0].1),

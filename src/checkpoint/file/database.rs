@@ -12,7 +12,7 @@ use std::time::Duration;
 use redb::backends::FileBackend;
 use redb::{BackendError, Builder, DatabaseError, StorageBackend, StorageError, TableDefinition};
 
-use crate::checkpoint::file::error::{Kind, Lost};
+use crate::checkpoint::file::error::{FileErrorKind, LostFile};
 use crate::checkpoint::file::identity::Identity;
 
 /// The text of each checkpoint, by stream and shard.
@@ -25,40 +25,39 @@ pub(crate) const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> =
 pub(crate) struct Database {
     file: Arc<LockedFile>,
     /// `None` after an error.
-    open: Mutex<Option<redb::Database>>,
+    database: Mutex<Option<redb::Database>>,
 }
 
-/// How often and how long to wait for a file in use: its process may be ending, or the last commit
-/// of a dropped store.
-const ATTEMPTS: usize = 50;
-const PAUSE: Duration = Duration::from_millis(10);
+/// The retries for a file in use: its process may be ending, or the last commit of a dropped store.
+const MAX_OPEN_ATTEMPTS: usize = 50;
+const OPEN_RETRY_DELAY: Duration = Duration::from_millis(10);
 
 impl Database {
-    pub(crate) fn open(path: &Path) -> Result<Self, Kind> {
-        Self::open_in(LockedFile::new(path)?, path)
+    pub(crate) fn open(path: &Path) -> Result<Self, FileErrorKind> {
+        Self::open_file(LockedFile::new(path)?, path)
     }
 
-    pub(crate) fn open_in(file: LockedFile, path: &Path) -> Result<Self, Kind> {
+    pub(crate) fn open_file(file: LockedFile, path: &Path) -> Result<Self, FileErrorKind> {
         let file = Arc::new(file);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_OPEN_ATTEMPTS {
             match file.open() {
                 Ok(database) => {
                     #[cfg(test)]
-                    if !file.disk.syncs() {
-                        return Ok(Self { file, open: Mutex::new(Some(database)) });
+                    if !file.disk.is_sync_enabled() {
+                        return Ok(Self { file, database: Mutex::new(Some(database)) });
                     }
-                    sync_folder(path)?;
-                    return Ok(Self { file, open: Mutex::new(Some(database)) });
+                    sync_directory(path)?;
+                    return Ok(Self { file, database: Mutex::new(Some(database)) });
                 }
                 Err(DatabaseError::DatabaseAlreadyOpen) => {
                     // Two processes that hold a part of the lock must not wait for each other.
                     file.unlock()?;
-                    std::thread::sleep(PAUSE);
+                    std::thread::sleep(OPEN_RETRY_DELAY);
                 }
-                Err(error) => return Err(Kind::Database(Box::new(error.into()))),
+                Err(error) => return Err(FileErrorKind::Database(Box::new(error.into()))),
             }
         }
-        Err(Kind::InUse)
+        Err(FileErrorKind::InUse)
     }
 
     #[cfg(test)]
@@ -72,33 +71,34 @@ impl Database {
         &self,
         f: impl FnOnce(&redb::Database) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
-        let mut open = lock(&self.open);
-        let database = match open.take() {
+        let mut slot = lock(&self.database);
+        let database = match slot.take() {
             Some(database) => database,
             None => self.file.open()?,
         };
-        let done = catch(|| f(&database)).unwrap_or_else(|panic| Err(panic.into()));
-        if done.is_ok() {
-            *open = Some(database);
-        } else if let Err(panic) = catch(|| drop(database)) {
+        let result = catch_panic(|| f(&database)).unwrap_or_else(|panic| Err(panic.into()));
+        if result.is_ok() {
+            *slot = Some(database);
+        } else if let Err(panic) = catch_panic(|| drop(database)) {
             tracing::debug!(error = %panic, "cannot close a database that has failed");
         }
-        done
+        result
     }
 
     /// Checks that the path still names the open file.
-    pub(crate) fn check_identity(&self) -> Result<(), Lost> {
+    pub(crate) fn check_identity(&self) -> Result<(), LostFile> {
         self.file.identity.check()
     }
 }
 
 /// Turns a panic of redb into an error: redb notices some damage only by its assertions.
-fn catch<T>(f: impl FnOnce() -> T) -> Result<T, StorageError> {
-    catch_unwind(AssertUnwindSafe(f))
-        .map_err(|panic| StorageError::Corrupted(format!("redb panicked: {}", message_of(&*panic))))
+fn catch_panic<T>(f: impl FnOnce() -> T) -> Result<T, StorageError> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        StorageError::Corrupted(format!("redb panicked: {}", panic_message(&*panic)))
+    })
 }
 
-fn message_of(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
@@ -108,10 +108,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Makes the directory entry of the file durable.
-fn sync_folder(path: &Path) -> Result<(), io::Error> {
+fn sync_directory(path: &Path) -> Result<(), io::Error> {
     if cfg!(unix) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
 }
@@ -122,33 +122,33 @@ fn sync_folder(path: &Path) -> Result<(), io::Error> {
 pub(crate) struct LockedFile {
     file: FileBackend,
     identity: Identity,
-    locked: Mutex<Vec<Range>>,
+    locked_ranges: Mutex<Vec<LockedRange>>,
     #[cfg(test)]
-    pub(crate) disk: tests::Disk,
+    pub(crate) disk: tests::FakeDisk,
 }
 
-type Range = (Bound<u64>, Bound<u64>);
+type LockedRange = (Bound<u64>, Bound<u64>);
 
 /// The length of the magic number of a redb database.
-const MAGIC: usize = 9;
+const MAGIC_LEN: usize = 9;
 /// The length of the header. The rest of a new database is zeros.
-const HEADER: usize = 320;
+const HEADER_LEN: usize = 320;
 /// A new database is smaller than this.
 const MAX_NEW_FILE_LEN: u64 = 1 << 24;
 
 impl LockedFile {
-    pub(crate) fn new(path: &Path) -> Result<Self, Kind> {
+    pub(crate) fn new(path: &Path) -> Result<Self, FileErrorKind> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let identity = Identity::of(&file, path)?;
-        let file =
-            FileBackend::new(file).map_err(|error| Kind::Database(Box::new(error.into())))?;
+        let file = FileBackend::new(file)
+            .map_err(|error| FileErrorKind::Database(Box::new(error.into())))?;
         Ok(Self {
             file,
             identity,
-            locked: Mutex::default(),
+            locked_ranges: Mutex::default(),
             #[cfg(test)]
-            disk: tests::Disk::default(),
+            disk: tests::FakeDisk::default(),
         })
     }
 
@@ -159,7 +159,7 @@ impl LockedFile {
         let create = || {
             let mut builder = Builder::new();
             builder.set_check_integrity_on_open(true);
-            catch(|| builder.create_with_backend(Storage(Arc::clone(self))))
+            catch_panic(|| builder.create_with_backend(Storage(Arc::clone(self))))
                 .unwrap_or_else(|panic| Err(panic.into()))
         };
         match create() {
@@ -181,13 +181,13 @@ impl LockedFile {
         }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
         self.file.read(0, &mut bytes)?;
-        let (magic, rest) = bytes.split_at(MAGIC.min(bytes.len()));
+        let (magic, rest) = bytes.split_at(MAGIC_LEN.min(bytes.len()));
         let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
-        Ok(is_zero(magic) && rest.get(HEADER - MAGIC..).is_none_or(is_zero))
+        Ok(is_zero(magic) && rest.get(HEADER_LEN - MAGIC_LEN..).is_none_or(is_zero))
     }
 
     fn unlock(&self) -> Result<(), io::Error> {
-        lock(&self.locked).clear();
+        lock(&self.locked_ranges).clear();
         self.file.close()
     }
 }
@@ -207,23 +207,23 @@ impl StorageBackend for Storage {
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
         #[cfg(test)]
-        self.0.disk.change()?;
+        self.0.disk.write()?;
         self.0.file.set_len(len)
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
         #[cfg(test)]
-        if !self.0.disk.syncs() {
+        if !self.0.disk.is_sync_enabled() {
             return Ok(());
         }
         #[cfg(test)]
-        self.0.disk.change()?;
+        self.0.disk.write()?;
         self.0.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         #[cfg(test)]
-        self.0.disk.change()?;
+        self.0.disk.write()?;
         self.0.file.write(offset, data)
     }
 
@@ -233,7 +233,7 @@ impl StorageBackend for Storage {
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        let mut locked = lock(&self.0.locked);
+        let mut locked = lock(&self.0.locked_ranges);
         let is_locked = locked.contains(&(start, end)) || self.0.file.try_lock_range(start, end)?;
         if is_locked && !locked.contains(&(start, end)) {
             locked.push((start, end));
@@ -242,7 +242,7 @@ impl StorageBackend for Storage {
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        lock(&self.0.locked).retain(|range| *range != (start, end));
+        lock(&self.0.locked_ranges).retain(|range| *range != (start, end));
         self.0.file.unlock_range(start, end)
     }
 }

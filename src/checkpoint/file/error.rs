@@ -11,11 +11,11 @@ use crate::checkpoint::value::ParseCheckpointError;
 #[derive(Debug)]
 pub struct FileStoreError {
     path: PathBuf,
-    kind: Kind,
+    kind: FileErrorKind,
 }
 
 #[derive(Debug)]
-pub(crate) enum Kind {
+pub(crate) enum FileErrorKind {
     InUse,
     Row {
         shard_id: String,
@@ -24,32 +24,32 @@ pub(crate) enum Kind {
     Database(Box<redb::Error>),
     /// One commit may have several changes.
     Commit(Arc<redb::Error>),
-    Lost(Lost),
+    Lost(LostFile),
 }
 
 /// Why a file that is open is not the one at its path.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Lost {
+pub(crate) enum LostFile {
     Removed,
     Replaced,
     /// The path could not be looked up.
     Unknown(std::io::ErrorKind),
 }
 
-impl From<Lost> for Kind {
-    fn from(lost: Lost) -> Self {
+impl From<LostFile> for FileErrorKind {
+    fn from(lost: LostFile) -> Self {
         Self::Lost(lost)
     }
 }
 
-impl From<std::io::Error> for Kind {
+impl From<std::io::Error> for FileErrorKind {
     fn from(error: std::io::Error) -> Self {
         Self::Database(Box::new(redb::Error::Io(error)))
     }
 }
 
 impl FileStoreError {
-    pub(crate) fn new(path: &Path, kind: Kind) -> Self {
+    pub(crate) fn new(path: &Path, kind: FileErrorKind) -> Self {
         Self { path: path.to_owned(), kind }
     }
 
@@ -62,17 +62,17 @@ impl FileStoreError {
     /// Returns whether another process, or another store of this process, has the file open.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
-        matches!(self.kind, Kind::InUse)
+        matches!(self.kind, FileErrorKind::InUse)
     }
 
     /// Returns whether the file is not a database or is damaged. The file was not changed.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         let error = match &self.kind {
-            Kind::Database(error) => &**error,
-            Kind::Commit(error) => &**error,
-            Kind::Row { .. } => return true,
-            Kind::InUse | Kind::Lost(_) => return false,
+            FileErrorKind::Database(error) => &**error,
+            FileErrorKind::Commit(error) => &**error,
+            FileErrorKind::Row { .. } => return true,
+            FileErrorKind::InUse | FileErrorKind::Lost(_) => return false,
         };
         match error {
             redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => true,
@@ -88,7 +88,7 @@ impl FileStoreError {
     /// in it would be lost when the process ends.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        matches!(self.kind, Kind::Lost(Lost::Removed | Lost::Replaced))
+        matches!(self.kind, FileErrorKind::Lost(LostFile::Removed | LostFile::Replaced))
     }
 }
 
@@ -96,29 +96,29 @@ impl fmt::Display for FileStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.kind {
-            Kind::InUse => write!(
+            FileErrorKind::InUse => write!(
                 f,
                 "checkpoint file {path} is in use by another process, or by another FileStore of \
                  this one"
             ),
-            Kind::Row { shard_id, .. } => {
+            FileErrorKind::Row { shard_id, .. } => {
                 write!(f, "cannot parse the checkpoint of shard {shard_id} in {path}")
             }
-            Kind::Database(_) if self.is_damaged() => {
+            FileErrorKind::Database(_) if self.is_damaged() => {
                 write!(
                     f,
                     "checkpoint file {path} is damaged: restore it, or remove it to start over"
                 )
             }
-            Kind::Database(_) => write!(f, "cannot open or read checkpoint file {path}"),
-            Kind::Commit(_) => write!(f, "cannot write checkpoint file {path}"),
-            Kind::Lost(Lost::Removed) => {
+            FileErrorKind::Database(_) => write!(f, "cannot open or read checkpoint file {path}"),
+            FileErrorKind::Commit(_) => write!(f, "cannot write checkpoint file {path}"),
+            FileErrorKind::Lost(LostFile::Removed) => {
                 write!(f, "checkpoint file {path} was removed while open: restart the consumer")
             }
-            Kind::Lost(Lost::Replaced) => {
+            FileErrorKind::Lost(LostFile::Replaced) => {
                 write!(f, "checkpoint file {path} was replaced while open: restart the consumer")
             }
-            Kind::Lost(Lost::Unknown(kind)) => {
+            FileErrorKind::Lost(LostFile::Unknown(kind)) => {
                 write!(f, "cannot check whether {path} is still the open file: {kind}")
             }
         }
@@ -128,10 +128,10 @@ impl fmt::Display for FileStoreError {
 impl std::error::Error for FileStoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.kind {
-            Kind::InUse | Kind::Lost(_) => None,
-            Kind::Row { error, .. } => Some(error),
-            Kind::Database(error) => Some(&**error),
-            Kind::Commit(error) => Some(&**error),
+            FileErrorKind::InUse | FileErrorKind::Lost(_) => None,
+            FileErrorKind::Row { error, .. } => Some(error),
+            FileErrorKind::Database(error) => Some(&**error),
+            FileErrorKind::Commit(error) => Some(&**error),
         }
     }
 }

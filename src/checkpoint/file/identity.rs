@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::file::error::Lost;
+use crate::checkpoint::file::error::LostFile;
 
 /// The path of an open file, and on Unix its device and inode.
 ///
@@ -23,12 +23,12 @@ impl Identity {
     }
 
     /// Checks that the path still names the file, with one `stat`.
-    pub(crate) fn check(&self) -> Result<(), Lost> {
+    pub(crate) fn check(&self) -> Result<(), LostFile> {
         match std::fs::metadata(&self.path) {
             Ok(now) if FileId::of(&now) == self.id => Ok(()),
-            Ok(_) => Err(Lost::Replaced),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Lost::Removed),
-            Err(error) => Err(Lost::Unknown(error.kind())),
+            Ok(_) => Err(LostFile::Replaced),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(LostFile::Removed),
+            Err(error) => Err(LostFile::Unknown(error.kind())),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 pub use self::error::FileStoreError;
 use crate::checkpoint::file::database::{CHECKPOINTS, Database};
-use crate::checkpoint::file::error::Kind;
+use crate::checkpoint::file::error::FileErrorKind;
 use crate::checkpoint::file::writer::{Change, Writer};
 use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
 use crate::checkpoint::value::Checkpoint;
@@ -24,7 +24,7 @@ use crate::shard::stream_id::StreamId;
 /// machine.
 ///
 /// The key of a stream is its ARN, or the bare name where no ARN is given: see
-/// [`StreamId::check_beside`].
+/// [`StreamId::check_unambiguous`].
 ///
 /// The file is a [redb](https://docs.rs/redb) database. A confirmed checkpoint is on the disk
 /// (`fsync`), and survives a crash of the process or the machine. Saves that wait for the disk at
@@ -104,16 +104,17 @@ impl FileStore {
             let others = if rows.is_empty() { streams(database)? } else { Vec::new() };
             Ok((rows, others))
         });
-        let (rows, others) =
-            read.map_err(|error| FileStoreError::new(&self.path, Kind::Database(Box::new(error))))?;
+        let (rows, others) = read.map_err(|error| {
+            FileStoreError::new(&self.path, FileErrorKind::Database(Box::new(error)))
+        })?;
         self.database
             .check_identity()
             .map_err(|lost| FileStoreError::new(&self.path, lost.into()))?;
-        stream.check_beside(others.iter().map(String::as_str))?;
+        stream.check_unambiguous(others.iter().map(String::as_str))?;
         let checkpoints = rows.into_iter().map(|(shard_id, text)| match text.parse() {
             Ok(checkpoint) => Ok((shard_id, checkpoint)),
             Err(error) => {
-                Err(FileStoreError::new(&self.path, Kind::Row { shard_id, error }).into())
+                Err(FileStoreError::new(&self.path, FileErrorKind::Row { shard_id, error }).into())
             }
         });
         checkpoints.collect()

@@ -115,10 +115,10 @@ async fn a_dropped_save_does_not_undo_a_later_one() {
 }
 
 /// Opens a store on a disk that takes this many changes.
-pub(crate) fn open_on(path: &Path, changes: usize) -> Result<FileStore, Kind> {
+pub(crate) fn open_on(path: &Path, changes: usize) -> Result<FileStore, FileErrorKind> {
     let file = LockedFile::new(path)?;
-    file.disk.takes(changes);
-    Ok(FileStore::of(path.into(), Database::open_in(file, path)?))
+    file.disk.fill_after(changes);
+    Ok(FileStore::of(path.into(), Database::open_file(file, path)?))
 }
 
 /// The process is killed after each change to the file in turn.
@@ -187,14 +187,14 @@ async fn a_disk_that_was_full_is_written_again_and_the_file_stays_locked() {
     for round in 1..40 {
         save(&store, "shardId-000000000000", after(2 * round)).await.unwrap();
         // The disk is full at each point of a commit in turn, and of opening the database again.
-        store.database.file().disk.takes(usize::try_from(round).unwrap() / 2);
+        store.database.file().disk.fill_after(usize::try_from(round).unwrap() / 2);
         let failed = save(&store, "shardId-000000000000", after(2 * round + 1)).await;
         if failed.is_err() {
             failures += 1;
             save(&store, "shardId-000000000001", after(round)).await.unwrap_err();
             was_locked |= !was_locked && FileStore::open(&path).unwrap_err().is_in_use();
         }
-        store.database.file().disk.takes(usize::MAX);
+        store.database.file().disk.fill_after(usize::MAX);
         let loaded = store.load(&"orders".into()).await.unwrap();
         let may_be = [after(2 * round), after(2 * round + 1)];
         assert!(may_be.contains(&loaded[0].1), "{round}: {loaded:?}");

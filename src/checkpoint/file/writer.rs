@@ -6,7 +6,7 @@ use futures::channel::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::checkpoint::file::database::{CHECKPOINTS, Database};
-use crate::checkpoint::file::error::{Kind, Lost};
+use crate::checkpoint::file::error::{FileErrorKind, LostFile};
 use crate::shard::stream_id::StreamId;
 
 /// Writes changes to the database. Those that arrive during a commit share the next one.
@@ -30,10 +30,10 @@ type Outcome = Result<(), Failure>;
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     Commit(Arc<redb::Error>),
-    Lost(Lost),
+    Lost(LostFile),
 }
 
-impl From<Failure> for Kind {
+impl From<Failure> for FileErrorKind {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Commit(error) => Self::Commit(error),

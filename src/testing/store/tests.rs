@@ -126,7 +126,7 @@ impl CheckpointStore for Broken {
             if self.how != How::KeepsABareNameBesideAnArn {
                 let kept: Vec<_> =
                     self.rows.lock().unwrap().keys().map(|(of, _)| of.clone()).collect();
-                stream.check_beside(kept.iter().map(String::as_str))?;
+                stream.check_unambiguous(kept.iter().map(String::as_str))?;
             }
             if rows.is_empty() && self.how == How::FailsForAnUnknownStream {
                 return Err("unknown stream".into());
