@@ -158,10 +158,10 @@ impl FakeStream {
     #[track_caller]
     pub fn merge(&self, shard_id: &str, adjacent_shard_id: &str) -> String {
         let child = self.call(|service, stream, now| {
-            let shards = service.stream(stream, now)?;
-            let in_order =
-                shards.shard(shard_id)?.range.start <= shards.shard(adjacent_shard_id)?.range.start;
-            let (low, high) = if in_order {
+            let model = service.stream(stream, now)?;
+            let is_in_order =
+                model.shard(shard_id)?.range.start <= model.shard(adjacent_shard_id)?.range.start;
+            let (low, high) = if is_in_order {
                 (shard_id, adjacent_shard_id)
             } else {
                 (adjacent_shard_id, shard_id)
@@ -239,8 +239,8 @@ impl FakeStream {
     ) -> String {
         let key = self.call(|service, stream, now| {
             let shard = service.stream(stream, now)?.shard(shard_id)?;
-            let closed = || ApiError::invalid(format!("{shard_id} is closed"));
-            shard.is_open().then_some(shard.range.start).ok_or_else(closed)
+            let closed_error = || ApiError::invalid(format!("{shard_id} is closed"));
+            shard.is_open().then_some(shard.range.start).ok_or_else(closed_error)
         });
         self.write(partition_key, Some(key), data.as_ref()).1
     }
@@ -356,9 +356,9 @@ impl FakeStream {
     pub fn records(&self, shard_id: &str) -> Vec<Record> {
         self.call(|service, stream, now| {
             let stream = service.stream(stream, now)?;
-            let horizon = stream.retention_start(now);
+            let retention_start = stream.retention_start(now);
             let records = stream.shard(shard_id)?.records.from(0);
-            Ok(records.filter(|record| record.arrived > horizon).map(sdk_record).collect())
+            Ok(records.filter(|record| record.arrived > retention_start).map(sdk_record).collect())
         })
     }
 }
@@ -368,7 +368,7 @@ fn sdk_shard(shard: &model::shard::Shard) -> Shard {
         .starting_hash_key(shard.range.start.to_string())
         .ending_hash_key(shard.range.end.to_string())
         .build();
-    let sequences = SequenceNumberRange::builder()
+    let sequence_numbers = SequenceNumberRange::builder()
         .starting_sequence_number(shard.start.to_string())
         .set_ending_sequence_number(shard.end.map(|end| end.to_string()))
         .build();
@@ -377,7 +377,7 @@ fn sdk_shard(shard: &model::shard::Shard) -> Shard {
         .set_parent_shard_id(shard.parent.map(shard_id))
         .set_adjacent_parent_shard_id(shard.adjacent_parent.map(shard_id))
         .set_hash_key_range(hash_keys.ok())
-        .set_sequence_number_range(sequences.ok())
+        .set_sequence_number_range(sequence_numbers.ok())
         .build()
         .unwrap_or_else(|error| unreachable!("the shard has an id: {error}"))
 }

@@ -13,12 +13,12 @@ pub(crate) struct HashRange {
 
 impl HashRange {
     /// Returns whether `next` starts right after the end of this range.
-    pub(crate) fn touches(self, next: Self) -> bool {
+    pub(crate) fn is_followed_by(self, next: Self) -> bool {
         self.end.checked_add(1) == Some(next.start)
     }
 
     /// Splits the range at `key`, which becomes the start of the upper half.
-    pub(crate) fn cut_at(self, key: u128) -> (Self, Self) {
+    pub(crate) fn split_at(self, key: u128) -> (Self, Self) {
         (Self { start: self.start, end: key - 1 }, Self { start: key, end: self.end })
     }
 
@@ -91,16 +91,16 @@ mod tests {
         for count in [1, 2, 3, 5, 7, 8, 1000] {
             let ranges: Vec<_> = HashRange::uniform(count).collect();
             assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, u128::MAX));
-            assert!(ranges.windows(2).all(|pair| pair[0].touches(pair[1])), "{count}");
+            assert!(ranges.windows(2).all(|pair| pair[0].is_followed_by(pair[1])), "{count}");
         }
     }
 
     #[test]
     fn middle_splits_a_range_into_halves() {
         let whole = HashRange { start: 0, end: u128::MAX };
-        let (low, high) = whole.cut_at(whole.middle());
+        let (low, high) = whole.split_at(whole.middle());
         assert_eq!(high.start, 1 << 127);
-        assert!(low.touches(high) && low.start == 0 && high.end == u128::MAX);
+        assert!(low.is_followed_by(high) && low.start == 0 && high.end == u128::MAX);
     }
 
     #[test]

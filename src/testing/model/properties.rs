@@ -174,7 +174,7 @@ proptest! {
         let mut open: Vec<_> = open.map(|shard| shard.range).collect();
         open.sort_by_key(|range| range.start);
         prop_assert_eq!((open[0].start, open[open.len() - 1].end), (0, u128::MAX));
-        prop_assert!(open.windows(2).all(|pair| pair[0].touches(pair[1])));
+        prop_assert!(open.windows(2).all(|pair| pair[0].is_followed_by(pair[1])));
         for child in stream.shards() {
             for parent in child.parents() {
                 let parent = stream.shard(&shard_id(parent)).expect("not expired yet");

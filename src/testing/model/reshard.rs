@@ -21,7 +21,7 @@ impl Service {
         now: Millis,
     ) -> Result<(u32, u32), ApiError> {
         let stream = self.stream(stream, now)?;
-        let (index, range) = open_shard(stream, shard)?;
+        let (index, range) = find_open_shard(stream, shard)?;
         if key <= range.start.saturating_add(1) || key >= range.end {
             return Err(ApiError::invalid(format!(
                 "NewStartingHashKey {key} used in SplitShard() on shard {} in stream {} under \
@@ -35,7 +35,9 @@ impl Service {
             )));
         }
         let name = stream.name.clone();
-        self.change(&name, now, |stream, generation| stream.split(generation, index, key, now))
+        self.in_new_generation(&name, now, |stream, generation| {
+            stream.split(generation, index, key, now)
+        })
     }
 
     /// Merges two open shards. The range of `adjacent` must follow that of `shard`.
@@ -48,8 +50,8 @@ impl Service {
     ) -> Result<u32, ApiError> {
         let stream = self.stream(stream, now)?;
         let ((low, low_range), (high, high_range)) =
-            (open_shard(stream, shard)?, open_shard(stream, adjacent)?);
-        if !low_range.touches(high_range) {
+            (find_open_shard(stream, shard)?, find_open_shard(stream, adjacent)?);
+        if !low_range.is_followed_by(high_range) {
             return Err(ApiError::invalid(format!(
                 "Shards {} and {} in stream {} under account {} are not an adjacent pair of shards \
                  eligible for merging",
@@ -60,7 +62,9 @@ impl Service {
             )));
         }
         let name = stream.name.clone();
-        self.change(&name, now, |stream, generation| stream.merge(generation, low, high, now))
+        self.in_new_generation(&name, now, |stream, generation| {
+            stream.merge(generation, low, high, now)
+        })
     }
 
     /// Scales uniformly: splits at every missing boundary, then merges across every superfluous
@@ -72,8 +76,8 @@ impl Service {
         now: Millis,
     ) -> Result<(usize, u32), ApiError> {
         let stream = self.stream(stream, now)?;
-        let (current, wanted) = (stream.open_shards(), target as usize);
-        check_target(stream, current, wanted)?;
+        let (current, target_count) = (stream.open_shard_count(), target as usize);
+        check_target(stream, current, target_count)?;
         let name = stream.name.clone();
         for range in HashRange::uniform(target) {
             let stream = self.stream_mut(StreamRef::named(&name), now)?;
@@ -81,7 +85,7 @@ impl Service {
                 && shard.range.start != range.start
             {
                 let index = shard.index;
-                self.change(&name, now, |stream, generation| {
+                self.in_new_generation(&name, now, |stream, generation| {
                     stream.split(generation, index, range.start, now)
                 })?;
             }
@@ -90,7 +94,7 @@ impl Service {
             while let Some((low, high)) =
                 self.stream_mut(StreamRef::named(&name), now)?.first_pair_within(range)
             {
-                self.change(&name, now, |stream, generation| {
+                self.in_new_generation(&name, now, |stream, generation| {
                     stream.merge(generation, low, high, now)
                 })?;
             }
@@ -101,19 +105,20 @@ impl Service {
     /// Splits every open shard in two, as AWS does when it scales up an on-demand stream.
     pub(crate) fn double(&mut self, stream: StreamRef<'_>, now: Millis) -> Result<(), ApiError> {
         let stream = self.stream(stream, now)?;
-        let halves: Vec<_> =
+        let open_shards: Vec<_> =
             stream.open_by_hash_key().map(|shard| (shard.id.clone(), shard.range)).collect();
         let name = stream.name.clone();
-        if let Some((id, _)) = halves.iter().find(|(_, range)| range.end - range.start < 3) {
+        if let Some((id, _)) = open_shards.iter().find(|(_, range)| range.end - range.start < 3) {
             return Err(ApiError::invalid(format!("{id} of stream {name} is too narrow to split")));
         }
-        for (id, range) in halves {
+        for (id, range) in open_shards {
             self.split_shard(StreamRef::named(&name), &id, range.middle(), now)?;
         }
         Ok(())
     }
 
-    fn change<T>(
+    /// Makes a change whose new shards share a generation of sequence numbers.
+    fn in_new_generation<T>(
         &mut self,
         name: &str,
         now: Millis,
@@ -124,7 +129,7 @@ impl Service {
     }
 }
 
-fn open_shard(stream: &Stream, id: &str) -> Result<(u32, HashRange), ApiError> {
+fn find_open_shard(stream: &Stream, id: &str) -> Result<(u32, HashRange), ApiError> {
     let shard = stream.shard(id)?;
     if !shard.is_open() {
         return Err(ApiError::invalid(format!(
@@ -177,7 +182,7 @@ fn check_target(stream: &Stream, current: usize, target: usize) -> Result<(), Ap
 
 impl Stream {
     fn split(&mut self, generation: u64, index: u32, key: u128, now: Millis) -> (u32, u32) {
-        let (low, high) = self.shards[&index].range.cut_at(key);
+        let (low, high) = self.shards[&index].range.split_at(key);
         let low = self.open_shard(generation, low, (Some(index), None), now);
         let high = self.open_shard(generation, high, (Some(index), None), now);
         self.close_shard(index, vec![low, high], now);
@@ -228,7 +233,7 @@ mod tests {
         let ranges: Vec<_> = stream.open.values().map(|index| stream.shards[index].range).collect();
         assert!(stream.open.values().all(|index| stream.shards[index].is_open()));
         assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, u128::MAX));
-        assert!(ranges.windows(2).all(|pair| pair[0].touches(pair[1])));
+        assert!(ranges.windows(2).all(|pair| pair[0].is_followed_by(pair[1])));
     }
 
     #[test]

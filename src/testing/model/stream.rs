@@ -128,7 +128,7 @@ impl Stream {
         self.shards.values()
     }
 
-    pub(crate) fn open_shards(&self) -> usize {
+    pub(crate) fn open_shard_count(&self) -> usize {
         self.open.len()
     }
 

@@ -1,17 +1,17 @@
 //! Tests of the promises that a [`CheckpointStore`] makes.
 
 pub(crate) mod checks;
-pub(crate) mod probe;
 pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
+pub(crate) mod under_test;
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use futures::future::FutureExt;
 
 use crate::checkpoint::store::CheckpointStore;
-use crate::testing::store::probe::Probe;
+use crate::testing::store::under_test::StoreUnderTest;
 
 /// Checks a store against every promise of [`CheckpointStore`]. Call it in the tests of your store.
 ///
@@ -35,9 +35,9 @@ use crate::testing::store::probe::Probe;
 /// than a minute, and outside a tokio runtime with its time driver enabled. Do not pause tokio's
 /// clock for a store that waits for a socket, because that minute would then pass at once.
 pub async fn check_store<S: CheckpointStore + ?Sized>(store: &S) {
-    let probe = Probe::new(store, fastrand::u64(..));
-    let outcome = AssertUnwindSafe(checks::run(&probe)).catch_unwind().await;
-    probe.clean_up().await;
+    let store = StoreUnderTest::new(store, fastrand::u64(..));
+    let outcome = AssertUnwindSafe(checks::run(&store)).catch_unwind().await;
+    store.clean_up().await;
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
@@ -73,23 +73,23 @@ pub async fn check_store<S: CheckpointStore + ?Sized>(store: &S) {
 pub async fn check_store_reopened<S: CheckpointStore>(mut open: impl AsyncFnMut() -> S) {
     let store = open().await;
     check_store(&store).await;
-    let run = fastrand::u64(..);
-    let first = Probe::new(&store, run);
+    let run_id = fastrand::u64(..);
+    let first = StoreUnderTest::new(&store, run_id);
     let confirmed = checks::before_reopening(&first).await;
     drop(store);
 
     let store = open().await;
-    let second = Probe::new(&store, run);
+    let second = StoreUnderTest::new(&store, run_id);
     let confirmed = checks::after_reopening(&second, confirmed).await;
     drop(store);
 
     let store = open().await;
-    let third = Probe::new(&store, run);
+    let third = StoreUnderTest::new(&store, run_id);
     let confirmed = checks::after_reopening(&third, confirmed).await;
     checks::forget_all(&third, confirmed).await;
     third.clean_up().await;
     drop(store);
 
     let store = open().await;
-    checks::all_forgotten(&Probe::new(&store, run)).await;
+    checks::all_forgotten(&StoreUnderTest::new(&store, run_id)).await;
 }

@@ -4,7 +4,7 @@ use aws_sdk_kinesis::primitives::DateTime;
 
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::StartPosition;
-use crate::testing::store::probe::Rows;
+use crate::testing::store::under_test::Rows;
 
 /// A sequence number as long as Kinesis's.
 pub(crate) const LONG: &str = "49590338271490256608559692538361571095921575989136588898";

@@ -214,7 +214,7 @@ fn describe_stream_summary(
     Ok(object(|object| {
         object.object("StreamDescriptionSummary", |object| {
             describe(object, stream, now);
-            object.plain("OpenShardCount", stream.open_shards());
+            object.plain("OpenShardCount", stream.open_shard_count());
             object.plain("MaxRecordSizeInKiB", stream.record_kib);
             object.plain("ConsumerCount", 0);
         });

@@ -1,5 +1,4 @@
-//! The store under test. Each of its calls has a time limit, and a failed call names the promise
-//! that it breaks.
+//! The store under test.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -18,38 +17,40 @@ use crate::shard::stream_id::StreamId;
 
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// The number of shards that [`Checkpoints`](crate::Checkpoints) saves at a time.
-const MAX_CONCURRENT: usize = 16;
+const MAX_CONCURRENT_CALLS: usize = 16;
 
 /// The children of every shard whose end is saved.
 pub(crate) const CHILDREN: [&str; 2] = ["shardId-000000000902", "shardId-000000000903"];
 
-/// When a call is dropped.
+/// How long a call runs before it is dropped.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Until {
-    /// After this many polls, between which other tasks run.
+pub(crate) enum DropAfter {
+    /// This many polls, between which other tasks run.
     Polls(u32),
-    /// After this many milliseconds.
+    /// This many milliseconds.
     Millis(u64),
 }
 
 /// The checkpoints of a stream, by shard.
 pub(crate) type Rows = BTreeMap<String, Checkpoint>;
 
-pub(crate) struct Probe<'a, S: ?Sized> {
+/// The store under test. Each of its calls has a time limit, and a failed call panics with the
+/// promise that it breaks.
+pub(crate) struct StoreUnderTest<'a, S: ?Sized> {
     store: &'a S,
-    run: u64,
+    run_id: u64,
     /// Every stream and shard that was saved, for [`clean_up`](Self::clean_up).
-    used: Mutex<Vec<(StreamId, String)>>,
+    saved_shards: Mutex<Vec<(StreamId, String)>>,
 }
 
-impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
-    pub(crate) fn new(store: &'a S, run: u64) -> Self {
-        Self { store, run, used: Mutex::default() }
+impl<'a, S: CheckpointStore + ?Sized> StoreUnderTest<'a, S> {
+    pub(crate) fn new(store: &'a S, run_id: u64) -> Self {
+        Self { store, run_id, saved_shards: Mutex::default() }
     }
 
     /// Returns a stream that only this run uses.
     pub(crate) fn stream(&self, name: &str) -> StreamId {
-        StreamId::from(format!("kinesis-shards-check-{:016x}{name}", self.run))
+        StreamId::from(format!("kinesis-shards-check-{:016x}{name}", self.run_id))
     }
 
     pub(crate) async fn load(&self, stream: &StreamId, promise: &str) -> Rows {
@@ -113,25 +114,25 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
 
     pub(crate) async fn save_all(&self, stream: &StreamId, rows: &Rows, promise: &str) {
         let saves = rows.iter().map(|(id, checkpoint)| self.save(stream, id, checkpoint, promise));
-        stream::iter(saves).for_each_concurrent(MAX_CONCURRENT, |save| save).await;
+        stream::iter(saves).for_each_concurrent(MAX_CONCURRENT_CALLS, |save| save).await;
     }
 
     /// Starts a save and drops it.
-    pub(crate) async fn begin_save(
+    pub(crate) async fn save_and_drop(
         &self,
         stream: &StreamId,
         id: &str,
         checkpoint: &Checkpoint,
-        until: Until,
+        drop_after: DropAfter,
     ) {
         self.track(stream, id);
         let shard = shard(id);
-        poll_and_drop(self.store.save(Save::new(stream, &shard, checkpoint)), until).await;
+        poll_and_drop(self.store.save(Save::new(stream, &shard, checkpoint)), drop_after).await;
     }
 
     /// Starts a forget and drops it.
-    pub(crate) async fn begin_forget(&self, stream: &StreamId, id: &str, until: Until) {
-        poll_and_drop(self.store.forget(stream, id), until).await;
+    pub(crate) async fn forget_and_drop(&self, stream: &StreamId, id: &str, drop_after: DropAfter) {
+        poll_and_drop(self.store.forget(stream, id), drop_after).await;
     }
 
     pub(crate) async fn forget(&self, stream: &StreamId, id: &str, promise: &str) {
@@ -140,7 +141,7 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
 
     pub(crate) async fn forget_all(&self, stream: &StreamId, rows: &Rows, promise: &str) {
         let forgets = rows.keys().map(|id| self.forget(stream, id, promise));
-        stream::iter(forgets).for_each_concurrent(MAX_CONCURRENT, |forget| forget).await;
+        stream::iter(forgets).for_each_concurrent(MAX_CONCURRENT_CALLS, |forget| forget).await;
     }
 
     async fn expect_ok<T>(
@@ -156,28 +157,29 @@ impl<'a, S: CheckpointStore + ?Sized> Probe<'a, S> {
     }
 
     fn track(&self, stream: &StreamId, id: &str) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.push((stream.clone(), id.to_owned()));
+        let mut saved_shards = self.saved_shards.lock().unwrap_or_else(PoisonError::into_inner);
+        saved_shards.push((stream.clone(), id.to_owned()));
     }
 
     /// Forgets every shard that was saved. It ignores errors, because a check has reported them.
     pub(crate) async fn clean_up(&self) {
-        let mut used =
-            std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
-        used.sort_by(|(a, a_id), (b, b_id)| (a.as_str(), a_id).cmp(&(b.as_str(), b_id)));
-        used.dedup();
-        let forgets =
-            used.iter().map(|(stream, id)| timeout(CALL_TIMEOUT, self.store.forget(stream, id)));
+        let mut saved_shards =
+            std::mem::take(&mut *self.saved_shards.lock().unwrap_or_else(PoisonError::into_inner));
+        saved_shards.sort_by(|(a, a_id), (b, b_id)| (a.as_str(), a_id).cmp(&(b.as_str(), b_id)));
+        saved_shards.dedup();
+        let forgets = saved_shards
+            .iter()
+            .map(|(stream, id)| timeout(CALL_TIMEOUT, self.store.forget(stream, id)));
         stream::iter(forgets)
-            .for_each_concurrent(MAX_CONCURRENT, |forget| async { drop(forget.await) })
+            .for_each_concurrent(MAX_CONCURRENT_CALLS, |forget| async { drop(forget.await) })
             .await;
     }
 }
 
-async fn poll_and_drop(call: BoxFuture<'_, Result<(), StoreError>>, until: Until) {
+async fn poll_and_drop(call: BoxFuture<'_, Result<(), StoreError>>, drop_after: DropAfter) {
     let mut call = call;
-    match until {
-        Until::Polls(polls) => {
+    match drop_after {
+        DropAfter::Polls(polls) => {
             for _ in 0..polls {
                 let is_done = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_ready())).await;
                 if is_done {
@@ -186,7 +188,7 @@ async fn poll_and_drop(call: BoxFuture<'_, Result<(), StoreError>>, until: Until
                 tokio::task::yield_now().await;
             }
         }
-        Until::Millis(millis) => drop(timeout(Duration::from_millis(millis), call).await),
+        DropAfter::Millis(millis) => drop(timeout(Duration::from_millis(millis), call).await),
     }
 }
 
