@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::oracle::Oracle;
-use crate::script::Shape;
+use crate::script::ConsumerMode;
 
 #[derive(Clone)]
 pub(crate) struct Consumer {
@@ -35,24 +35,30 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     /// Runs the pipeline, until the checkpoints are shut down.
-    pub(crate) fn run(self, checkpoints: &Checkpoints, shape: Shape) -> BoxFuture<'static, ()> {
+    pub(crate) fn run(
+        self,
+        checkpoints: &Checkpoints,
+        mode: ConsumerMode,
+    ) -> BoxFuture<'static, ()> {
         let shards = all_shards(&self.client, "orders")
             .poll_interval(Duration::from_secs(5))
             .full_listing_interval(Duration::from_secs(20))
             .start_at(self.start_at)
             .checkpoints(checkpoints);
-        match shape {
-            Shape::Tasks => return self.by_tasks(shards).boxed(),
-            Shape::Few(n) => return self.few(shards, n).boxed(),
+        match mode {
+            ConsumerMode::Tasks => return self.by_tasks(shards).boxed(),
+            ConsumerMode::Few(n) => return self.few(shards, n).boxed(),
             _ => {}
         }
         let records = shards.records(&self.client).with_options(self.options.clone());
         let records = records.max_concurrent_reads(self.concurrent_reads).max_run(self.max_run);
-        match shape {
-            Shape::Loop => async move { self.one_by_one(records.auto_ack()).await }.boxed(),
-            Shape::Concurrent(n) => async move { self.concurrently(records, n).await }.boxed(),
-            Shape::Detached(n) => async move { self.detached(records, n).await }.boxed(),
-            Shape::Tasks | Shape::Few(_) => unreachable!("returned above"),
+        match mode {
+            ConsumerMode::Loop => async move { self.one_by_one(records.auto_ack()).await }.boxed(),
+            ConsumerMode::Concurrent(n) => {
+                async move { self.concurrently(records, n).await }.boxed()
+            }
+            ConsumerMode::Detached(n) => async move { self.detached(records, n).await }.boxed(),
+            ConsumerMode::Tasks | ConsumerMode::Few(_) => unreachable!("returned above"),
         }
     }
 
@@ -162,20 +168,20 @@ async fn work() {
     }
 }
 
-/// A life that ends after a number of polls.
-pub(crate) struct Cut {
+/// A life that is cut off after a number of polls, if any is set.
+pub(crate) struct CutAfterPolls {
     pub(crate) life: BoxFuture<'static, ()>,
-    pub(crate) polls: Arc<Mutex<Option<u32>>>,
+    pub(crate) polls_left: Arc<Mutex<Option<u32>>>,
 }
 
-impl Future for Cut {
+impl Future for CutAfterPolls {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let is_cut = match &mut *self.polls.lock().unwrap() {
+        let is_cut = match &mut *self.polls_left.lock().unwrap() {
             Some(0) => true,
-            Some(polls) => {
-                *polls -= 1;
+            Some(left) => {
+                *left -= 1;
                 false
             }
             None => false,

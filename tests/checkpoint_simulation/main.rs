@@ -116,33 +116,33 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
     let Outcome {
         records,
         deliveries,
-        repeats,
+        redeliveries,
         saves,
-        confirmed,
+        confirmed_saves,
         lives,
         crashes,
         shutdowns,
-        complete,
-        rebuilt,
-        recreated,
-        refused,
+        complete_shutdowns,
+        rebuilds,
+        recreations,
+        refused_requests,
         started_over,
         shards,
-        limited,
-        spawned,
-        dated_ahead,
+        limited_seeds,
+        spawned_seeds,
+        date_ahead_seeds,
         ..
     } = sum.into_inner().unwrap();
     println!(
-        "{lives} lives: {crashes} crashed, {shutdowns} shut down, {complete} of them completely; \
-         {shards} shards"
+        "{lives} lives: {crashes} crashed, {shutdowns} shut down, {complete_shutdowns} of them \
+         completely; {shards} shards"
     );
-    println!("{limited} seeds limit concurrent reads, {spawned} read in tasks");
-    println!("{dated_ahead} seeds have a Date header that is ahead");
-    println!("{rebuilt} pipelines were rebuilt, {recreated} streams were created again");
-    println!("{refused} positions were refused, {started_over} shards started over");
-    println!("{records} records, {deliveries} deliveries, {repeats} of them again, none lost");
-    println!("{saves} saves, {confirmed} of them confirmed");
+    println!("{limited_seeds} seeds limit concurrent reads, {spawned_seeds} read in tasks");
+    println!("{date_ahead_seeds} seeds have a Date header that is ahead");
+    println!("{rebuilds} pipelines were rebuilt, {recreations} streams were created again");
+    println!("{refused_requests} positions were refused, {started_over} shards started over");
+    println!("{records} records, {deliveries} deliveries, {redeliveries} of them again, none lost");
+    println!("{saves} saves, {confirmed_saves} of them confirmed");
     (passed.into_inner(), failed.into_inner().unwrap())
 }
 
@@ -150,21 +150,21 @@ impl Outcome {
     fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.deliveries += other.deliveries;
-        self.repeats += other.repeats;
+        self.redeliveries += other.redeliveries;
         self.saves += other.saves;
-        self.confirmed += other.confirmed;
+        self.confirmed_saves += other.confirmed_saves;
         self.lives += other.lives;
         self.crashes += other.crashes;
         self.shutdowns += other.shutdowns;
-        self.complete += other.complete;
-        self.rebuilt += other.rebuilt;
-        self.recreated += other.recreated;
-        self.refused += other.refused;
+        self.complete_shutdowns += other.complete_shutdowns;
+        self.rebuilds += other.rebuilds;
+        self.recreations += other.recreations;
+        self.refused_requests += other.refused_requests;
         self.started_over += other.started_over;
         self.shards += other.shards;
-        self.limited += other.limited;
-        self.spawned += other.spawned;
-        self.dated_ahead += other.dated_ahead;
+        self.limited_seeds += other.limited_seeds;
+        self.spawned_seeds += other.spawned_seeds;
+        self.date_ahead_seeds += other.date_ahead_seeds;
     }
 }
 

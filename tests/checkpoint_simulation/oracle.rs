@@ -15,25 +15,25 @@ pub(crate) struct Oracle {
     /// The rows of the store.
     pub(crate) rows: BTreeMap<String, Checkpoint>,
     /// The shards whose rows are of a deleted stream.
-    stale: BTreeSet<String>,
+    stale_rows: BTreeSet<String>,
     /// The sequence numbers of records of a deleted stream.
-    gone: BTreeSet<String>,
+    deleted_records: BTreeSet<String>,
     /// The life in which the stream was created again.
     recreated_in: u32,
     /// The shards whose position was refused twice or more in this life, and whether a record of
     /// each was acknowledged since.
-    refused: BTreeMap<String, bool>,
+    refused_shards: BTreeMap<String, bool>,
     pub(crate) started_over: u64,
     /// In a run from `Latest`, the shards that the run begins with. No record is owed before the
     /// starts of all of them are saved.
-    first: Option<BTreeSet<String>>,
+    first_shards: Option<BTreeSet<String>>,
     pub(crate) life: u32,
-    saving: BTreeSet<String>,
+    saves_in_flight: BTreeSet<String>,
     pub(crate) deliveries: u64,
     pub(crate) owed_deliveries: u64,
-    pub(crate) repeats: u64,
+    pub(crate) redeliveries: u64,
     pub(crate) saves: u64,
-    pub(crate) confirmed: u64,
+    pub(crate) confirmed_saves: u64,
     pub(crate) digest: u64,
 }
 
@@ -61,14 +61,14 @@ struct Written {
 impl Oracle {
     /// Begins a run from `Latest` with these shards. No record is owed before the starts of all are
     /// saved, nor ever if one of them is closed before it is listed.
-    pub(crate) fn begins_with(&mut self, shards: impl IntoIterator<Item = String>) {
-        self.first = Some(shards.into_iter().collect());
+    pub(crate) fn begin_from_latest(&mut self, shards: impl IntoIterator<Item = String>) {
+        self.first_shards = Some(shards.into_iter().collect());
     }
 
     /// Begins a life. Returns whether it is the first.
     pub(crate) fn begin_life(&mut self) -> bool {
         self.life += 1;
-        self.refused.clear();
+        self.refused_shards.clear();
         self.life == 1
     }
 
@@ -76,9 +76,9 @@ impl Oracle {
         self.violation.get_or_insert(what.into());
     }
 
-    fn note(&mut self, what: u64, which: u64) {
+    fn add_to_digest(&mut self, event: u64, subject: u64) {
         self.digest =
-            (self.digest ^ what ^ which << 8).wrapping_mul(0x100_0000_01b3).rotate_left(5);
+            (self.digest ^ event ^ subject << 8).wrapping_mul(0x100_0000_01b3).rotate_left(5);
     }
 
     pub(crate) fn written(&self) -> usize {
@@ -86,7 +86,7 @@ impl Oracle {
     }
 
     pub(crate) fn write(&mut self, key: u8, shard: &str, sequence_number: String) {
-        let owed = self.first.is_none();
+        let owed = self.first_shards.is_none();
         self.by_shard.entry(shard.to_owned()).or_default().push(self.records.len());
         self.records.push(Written {
             key,
@@ -102,7 +102,7 @@ impl Oracle {
 
     /// Notes that the position of a checkpoint was refused twice: its reader may start over.
     pub(crate) fn refuse(&mut self, shard: &str) {
-        self.refused.entry(shard.to_owned()).or_insert(false);
+        self.refused_shards.entry(shard.to_owned()).or_insert(false);
     }
 
     /// Expires a shard with its unread records.
@@ -118,21 +118,21 @@ impl Oracle {
     /// Returns whether the run has begun, and has delivered this record. Then the stream may be
     /// created again, and no record of the new one may be lost.
     pub(crate) fn has_begun(&self, number: usize) -> bool {
-        self.first.is_none() && self.records[number].delivered == Some(self.life)
+        self.first_shards.is_none() && self.records[number].delivered == Some(self.life)
     }
 
     /// Deletes the stream and creates it again.
     pub(crate) fn recreate(&mut self) {
         for record in &mut self.records {
             record.owed = false;
-            self.gone.insert(record.sequence_number.clone());
+            self.deleted_records.insert(record.sequence_number.clone());
         }
         self.by_shard.clear();
         self.shards.clear();
         // A start is valid for the new shard, too.
-        let stale =
+        let stale_rows =
             self.rows.iter().filter(|(_, checkpoint)| !matches!(checkpoint, Checkpoint::Start(_)));
-        self.stale = stale.map(|(shard, _)| shard.clone()).collect();
+        self.stale_rows = stale_rows.map(|(shard, _)| shard.clone()).collect();
         self.recreated_in = self.life;
     }
 
@@ -143,11 +143,11 @@ impl Oracle {
     /// Returns whether the consumer has noticed that the stream was created again with these
     /// shards.
     pub(crate) fn is_recreated(&self, shards: &[String]) -> bool {
-        self.stale.is_empty() && shards.iter().all(|shard| self.has_row(shard))
+        self.stale_rows.is_empty() && shards.iter().all(|shard| self.has_row(shard))
     }
 
     fn has_row(&self, shard: &str) -> bool {
-        self.rows.contains_key(shard) && !self.stale.contains(shard)
+        self.rows.contains_key(shard) && !self.stale_rows.contains(shard)
     }
 
     /// Starts a shard over that the consumer took for one of the deleted stream: its earlier
@@ -167,13 +167,13 @@ impl Oracle {
             self.violate("a record was delivered that was never written");
             return 0;
         };
-        self.note(1, number as u64);
+        self.add_to_digest(1, number as u64);
         self.deliveries += 1;
         self.owed_deliveries += u64::from(self.records[number].owed);
         let (life, shard) = (self.life, record.shard_id().to_owned());
         let written = &self.records[number];
-        self.repeats += u64::from(written.delivered.is_some());
-        if self.gone.contains(&written.sequence_number) {
+        self.redeliveries += u64::from(written.delivered.is_some());
+        if self.deleted_records.contains(&written.sequence_number) {
             // The record was in flight when the stream was deleted.
             return number;
         }
@@ -182,7 +182,7 @@ impl Oracle {
         }
         // Within a life, a reader that fails abandons its shard while its records are in flight,
         // and the next reader delivers them again.
-        let is_refused = self.refused.contains_key(&shard);
+        let is_refused = self.refused_shards.contains_key(&shard);
         if written.durable && written.durable_since != life && !is_refused {
             return self.fail(number, "came again, though its acknowledgement is in the store");
         }
@@ -191,7 +191,7 @@ impl Oracle {
         }
         let is_open = |shard: &String| self.shards.get(shard).is_some_and(|shard| shard.is_open);
         let missing =
-            self.first.iter().flatten().find(|first| is_open(first) && !self.has_row(first));
+            self.first_shards.iter().flatten().find(|first| is_open(first) && !self.has_row(first));
         if let Some(missing) = missing.cloned() {
             return self.fail(number, format!("came before the start of {missing} was saved"));
         }
@@ -223,7 +223,7 @@ impl Oracle {
 
     fn is_finished(&self, shard: &str) -> bool {
         !self.is_listed(shard)
-            || self.rows.get(shard) == Some(&Checkpoint::End) && !self.stale.contains(shard)
+            || self.rows.get(shard) == Some(&Checkpoint::End) && !self.stale_rows.contains(shard)
             || self.was_closed_at_first(shard)
     }
 
@@ -234,54 +234,56 @@ impl Oracle {
     }
 
     pub(crate) fn acknowledge(&mut self, number: usize) {
-        self.note(2, number as u64);
+        self.add_to_digest(2, number as u64);
         self.records[number].acknowledged = true;
-        if let Some(is_acknowledged) = self.refused.get_mut(&self.records[number].shard) {
+        if let Some(is_acknowledged) = self.refused_shards.get_mut(&self.records[number].shard) {
             *is_acknowledged = true;
         }
     }
 
     pub(crate) fn begin_save(&mut self, shard: &str) {
         self.saves += 1;
-        if !self.saving.insert(shard.to_owned()) {
+        if !self.saves_in_flight.insert(shard.to_owned()) {
             self.violate(format!("{shard} has two saves in flight"));
         }
-        if self.saving.len() > 16 {
+        if self.saves_in_flight.len() > 16 {
             self.violate("more than 16 saves are in flight");
         }
     }
 
     pub(crate) fn end_save(&mut self, shard: &str) {
-        self.saving.remove(shard);
+        self.saves_in_flight.remove(shard);
     }
 
     /// Saves a checkpoint, whether the store will confirm it or not.
-    pub(crate) fn keep(&mut self, shard: &str, checkpoint: &Checkpoint) {
+    pub(crate) fn save(&mut self, shard: &str, checkpoint: &Checkpoint) {
         let is_of_deleted_stream = match checkpoint {
-            Checkpoint::After { sequence_number, .. } => self.gone.contains(sequence_number),
-            Checkpoint::End => self.stale.contains(shard),
+            Checkpoint::After { sequence_number, .. } => {
+                self.deleted_records.contains(sequence_number)
+            }
+            Checkpoint::End => self.stale_rows.contains(shard),
             _ => false,
         };
         if is_of_deleted_stream {
             if self.recreated_in != self.life {
                 self.violate(format!("{shard}: {checkpoint} of a deleted stream is saved"));
             }
-            self.stale.insert(shard.to_owned());
+            self.stale_rows.insert(shard.to_owned());
             self.rows.insert(shard.to_owned(), checkpoint.clone());
             return;
         }
-        if self.stale.remove(shard) {
+        if self.stale_rows.remove(shard) {
             // The reader has started over, and its later acknowledgements count.
             self.rows.remove(shard);
         } else if self.recreated_in == self.life
             && matches!(checkpoint, Checkpoint::Start(_))
-            && !self.refused.contains_key(shard)
+            && !self.refused_shards.contains_key(shard)
             && !matches!(self.rows.get(shard), Some(Checkpoint::Start(_)))
         {
             self.start_over(shard);
             self.rows.remove(shard);
         }
-        self.keep_start_over(shard, checkpoint);
+        self.save_start_over(shard, checkpoint);
         let numbers = self.by_shard.get(shard).cloned().unwrap_or_default();
         let reaches = |number: &usize| match checkpoint {
             Checkpoint::End => true,
@@ -318,22 +320,22 @@ impl Oracle {
             self.violate(format!("{shard}: {checkpoint} is saved over {:?}", self.rows[shard]));
         }
         self.rows.insert(shard.to_owned(), checkpoint.clone());
-        self.note(3, self.rows.len() as u64);
-        if self.first.as_ref().is_some_and(|first| {
+        self.add_to_digest(3, self.rows.len() as u64);
+        if self.first_shards.as_ref().is_some_and(|first| {
             !first.is_empty() && first.iter().all(|shard| self.rows.contains_key(shard))
         }) {
-            self.first = None;
+            self.first_shards = None;
         }
     }
 
     /// Checks a start that replaces a refused checkpoint: a record was acknowledged since, or the
     /// shard has ended.
-    fn keep_start_over(&mut self, shard: &str, checkpoint: &Checkpoint) {
+    fn save_start_over(&mut self, shard: &str, checkpoint: &Checkpoint) {
         let is_over = matches!(self.rows.get(shard), Some(Checkpoint::After { .. }));
         if !is_over || !matches!(checkpoint, Checkpoint::Start(_)) {
             return;
         }
-        let Some(is_acknowledged) = self.refused.get_mut(shard) else { return };
+        let Some(is_acknowledged) = self.refused_shards.get_mut(shard) else { return };
         let is_acknowledged = std::mem::replace(is_acknowledged, false);
         let is_open = self.shards.get(shard).is_some_and(|shard| shard.is_open);
         if !is_acknowledged && is_open && self.recreated_in != self.life {
@@ -350,7 +352,7 @@ impl Oracle {
     pub(crate) fn forget(&mut self, shard: &str) {
         self.rows.remove(shard);
         if self.recreated_in == self.life {
-            self.stale.remove(shard);
+            self.stale_rows.remove(shard);
             self.start_over(shard);
         } else if self.is_listed(shard) {
             self.violate(format!("{shard} is listed, but forgotten"));
@@ -375,7 +377,7 @@ impl Oracle {
             return None;
         }
         let is_unsaved = |record: &Written| {
-            let is_refused = self.refused.contains_key(&record.shard);
+            let is_refused = self.refused_shards.contains_key(&record.shard);
             record.owed && self.is_done_now(record) && !record.durable && !is_refused
         };
         self.records.iter().position(is_unsaved)
@@ -388,7 +390,7 @@ impl Oracle {
             return None;
         }
         let is_repeated = |record: &Written| {
-            let is_refused = self.refused.contains_key(&record.shard);
+            let is_refused = self.refused_shards.contains_key(&record.shard);
             record.owed && record.delivered == Some(self.life) && !record.durable && !is_refused
         };
         self.records.iter().position(is_repeated)

@@ -13,7 +13,7 @@ use crate::oracle::Oracle;
 pub(crate) struct Refusals {
     /// How many single requests to refuse: of each shard at most one in a life, so that no reader
     /// starts over.
-    pub(crate) once: u32,
+    pub(crate) single: u32,
     pub(crate) until: Option<Instant>,
     /// By shard, its refused requests in this life.
     in_life: BTreeMap<String, u32>,
@@ -21,10 +21,10 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    pub(crate) fn hook(kinesis: &FakeKinesis, oracle: &Arc<Mutex<Oracle>>) -> Arc<Mutex<Self>> {
+    pub(crate) fn install(kinesis: &FakeKinesis, oracle: &Arc<Mutex<Oracle>>) -> Arc<Mutex<Self>> {
         let refusals = Arc::<Mutex<Self>>::default();
-        let (hooked, oracle) = (Arc::clone(&refusals), Arc::downgrade(oracle));
-        kinesis.on_request(move |request| hooked.lock().unwrap().next(request, &oracle));
+        let (hook, oracle) = (Arc::clone(&refusals), Arc::downgrade(oracle));
+        kinesis.on_request(move |request| hook.lock().unwrap().next(request, &oracle));
         refusals
     }
 
@@ -33,10 +33,10 @@ impl Refusals {
         let shard = request.shard_id().filter(|_| has_number)?;
         let refused = self.in_life.entry(shard.to_owned()).or_default();
         if self.until.is_none_or(|until| Instant::now() >= until) {
-            if self.once == 0 || *refused > 0 {
+            if self.single == 0 || *refused > 0 {
                 return None;
             }
-            self.once -= 1;
+            self.single -= 1;
         }
         *refused += 1;
         self.count += 1;

@@ -53,13 +53,13 @@ pub(crate) enum Step {
     /// The oldest closed shard expires.
     Expire,
     /// The consumer starts, unless it runs.
-    Start(Shape),
+    Start(ConsumerMode),
     /// The consumer is dropped, after this number of polls.
     Crash(u32),
     /// The consumer is shut down, within this number of milliseconds.
     Shutdown(u64),
     /// The pipeline is dropped, and rebuilt on the same checkpoints.
-    Rebuild(Shape),
+    Rebuild(ConsumerMode),
     /// The stream is deleted and created again with this number of shards, while the consumer runs.
     Recreate(u32),
     /// One of the readers in tasks is aborted.
@@ -74,7 +74,7 @@ pub(crate) enum Step {
 
 /// How the records are consumed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Shape {
+pub(crate) enum ConsumerMode {
     /// One after the other, with `auto_ack`.
     Loop,
     /// Up to this number concurrently.
@@ -115,15 +115,15 @@ impl Script {
         for _ in 0..rng.u32(..4) {
             steps.push((rng.u64(..1_000), change(&mut rng)));
         }
-        steps.push((1_000, Step::Start(shape(&mut rng))));
+        steps.push((1_000, Step::Start(mode(&mut rng))));
         for _ in 0..rng.u32(4..28) {
             let wait = if rng.u32(..4) == 0 { 0 } else { rng.u64(..4_000) };
             let step = match rng.u32(..24) {
                 0..=3 => Step::Crash(if rng.bool() { rng.u32(..60) } else { rng.u32(..600) }),
                 4 => Step::Shutdown(rng.u64(..8_000)),
-                5..=7 => Step::Start(shape(&mut rng)),
+                5..=7 => Step::Start(mode(&mut rng)),
                 8 => Step::AbortReader(rng.usize(..8)),
-                20 => Step::Rebuild(shape(&mut rng)),
+                20 => Step::Rebuild(mode(&mut rng)),
                 21 if rng.u32(..3) == 0 => Step::Recreate(rng.u32(1..4)),
                 22 => Step::RefuseOnce,
                 23 => Step::Refuse(rng.u64(..10_000)),
@@ -139,7 +139,7 @@ impl Script {
                 steps.push((rng.u64(..4_000), Step::Shutdown(rng.u64(..8_000))));
             }
             if let Some((_, Step::Crash(_) | Step::Shutdown(_))) = steps.last() {
-                steps.push((rng.u64(..2_000), Step::Start(shape(&mut rng))));
+                steps.push((rng.u64(..2_000), Step::Start(mode(&mut rng))));
             }
         }
         Self { seed, setup, steps }
@@ -194,12 +194,12 @@ fn change(rng: &mut Rng) -> Step {
     }
 }
 
-fn shape(rng: &mut Rng) -> Shape {
+fn mode(rng: &mut Rng) -> ConsumerMode {
     match rng.u32(..5) {
-        0 => Shape::Loop,
-        1 => Shape::Concurrent(rng.usize(1..12)),
-        2 => Shape::Tasks,
-        3 => Shape::Few(rng.usize(1..4)),
-        _ => Shape::Detached(rng.usize(1..12)),
+        0 => ConsumerMode::Loop,
+        1 => ConsumerMode::Concurrent(rng.usize(1..12)),
+        2 => ConsumerMode::Tasks,
+        3 => ConsumerMode::Few(rng.usize(1..4)),
+        _ => ConsumerMode::Detached(rng.usize(1..12)),
     }
 }

@@ -15,13 +15,14 @@ use crate::oracle::Oracle;
 #[derive(Clone)]
 pub(crate) struct Store {
     pub(crate) oracle: Arc<Mutex<Oracle>>,
-    pub(crate) chance: Arc<Mutex<Chance>>,
+    pub(crate) faults: Arc<Mutex<StoreFaults>>,
 }
 
-pub(crate) struct Chance {
+pub(crate) struct StoreFaults {
     pub(crate) rng: Rng,
     /// The share of calls that fail, in thousandths.
-    pub(crate) faults: u32,
+    pub(crate) rate: u32,
+    /// The end of an outage, in which every call fails.
     pub(crate) down_until: Option<Instant>,
 }
 
@@ -40,12 +41,12 @@ impl Drop for Call<'_> {
 impl Store {
     /// Draws the faults before the write and after it.
     fn draw_faults(&self) -> [Option<StoreFault>; 2] {
-        let mut chance = self.chance.lock().unwrap();
-        let is_down = chance.down_until.is_some_and(|until| Instant::now() < until);
-        let faults = if is_down { 1_000 } else { chance.faults };
+        let mut faults = self.faults.lock().unwrap();
+        let is_down = faults.down_until.is_some_and(|until| Instant::now() < until);
+        let rate = if is_down { 1_000 } else { faults.rate };
         let mut draw = || {
-            (chance.rng.u32(..1_000) < faults).then(|| match chance.rng.u32(..5) {
-                0 if !is_down => StoreFault::Late(Duration::from_millis(chance.rng.u64(..3_000))),
+            (faults.rng.u32(..1_000) < rate).then(|| match faults.rng.u32(..5) {
+                0 if !is_down => StoreFault::Late(Duration::from_millis(faults.rng.u64(..3_000))),
                 1 if !is_down => StoreFault::Panics,
                 2 => StoreFault::NeverResponds,
                 _ => StoreFault::Fails,
@@ -61,7 +62,7 @@ impl Store {
         apply(before).await?;
         write(&mut self.oracle.lock().unwrap());
         apply(after).await?;
-        self.oracle.lock().unwrap().confirmed += 1;
+        self.oracle.lock().unwrap().confirmed_saves += 1;
         Ok(())
     }
 }
@@ -97,7 +98,7 @@ impl CheckpointStore for Store {
     }
 
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.write(save.shard_id(), move |oracle| oracle.keep(save.shard_id(), save.checkpoint))
+        self.write(save.shard_id(), move |oracle| oracle.save(save.shard_id(), save.checkpoint))
             .boxed()
     }
 

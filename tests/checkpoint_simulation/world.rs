@@ -14,15 +14,15 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::consumer::{Consumer, Cut};
+use crate::consumer::{Consumer, CutAfterPolls};
 use crate::oracle::{ActualShard, Oracle};
 use crate::refusals::Refusals;
-use crate::script::{Script, Shape, Step};
-use crate::store::{Chance, Store};
+use crate::script::{ConsumerMode, Script, Step};
+use crate::store::{Store, StoreFaults};
 
-const KEYS: usize = 6;
+const PARTITION_KEYS: usize = 6;
 const MAX_SHARDS: usize = 24;
-const MAX_OPEN: usize = 6;
+const MAX_OPEN_SHARDS: usize = 6;
 
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -30,24 +30,24 @@ pub(crate) struct Outcome {
     pub(crate) digest: u64,
     pub(crate) records: u64,
     pub(crate) deliveries: u64,
-    pub(crate) repeats: u64,
+    pub(crate) redeliveries: u64,
     pub(crate) saves: u64,
-    pub(crate) confirmed: u64,
+    pub(crate) confirmed_saves: u64,
     pub(crate) lives: u64,
     pub(crate) crashes: u64,
     pub(crate) shutdowns: u64,
-    pub(crate) complete: u64,
-    pub(crate) rebuilt: u64,
-    pub(crate) recreated: u64,
-    pub(crate) refused: u64,
+    pub(crate) complete_shutdowns: u64,
+    pub(crate) rebuilds: u64,
+    pub(crate) recreations: u64,
+    pub(crate) refused_requests: u64,
     pub(crate) started_over: u64,
     pub(crate) shards: u64,
     /// Whether concurrent reads are limited.
-    pub(crate) limited: u64,
+    pub(crate) limited_seeds: u64,
     /// Whether the reads are tasks.
-    pub(crate) spawned: u64,
+    pub(crate) spawned_seeds: u64,
     /// Whether the `Date` header is ahead.
-    pub(crate) dated_ahead: u64,
+    pub(crate) date_ahead_seeds: u64,
 }
 
 struct World {
@@ -61,17 +61,19 @@ struct World {
     life: Option<Life>,
     crashes: u64,
     shutdowns: u64,
-    complete: u64,
-    rebuilt: u64,
-    recreated: u64,
-    written: usize,
+    complete_shutdowns: u64,
+    rebuilds: u64,
+    recreations: u64,
+    /// The state of the generator of partition keys.
+    key_state: usize,
 }
 
 struct Life {
     checkpoints: Checkpoints,
     task: JoinHandle<()>,
-    polls: Arc<Mutex<Option<u32>>>,
-    shape: Shape,
+    /// The number of polls after which the life is cut off, if it is.
+    polls_left: Arc<Mutex<Option<u32>>>,
+    mode: ConsumerMode,
 }
 
 pub(crate) fn play(script: &Script) -> Outcome {
@@ -84,9 +86,9 @@ pub(crate) fn play(script: &Script) -> Outcome {
         let violation = world.run().await;
         world.end(violation).await
     });
-    let left = runtime.metrics().num_alive_tasks();
-    if left > 0 {
-        outcome.violation.get_or_insert(format!("{left} tasks are left"));
+    let alive = runtime.metrics().num_alive_tasks();
+    if alive > 0 {
+        outcome.violation.get_or_insert(format!("{alive} tasks are still alive"));
     }
     outcome
 }
@@ -106,12 +108,15 @@ impl World {
         let config =
             kinesis.config().timeout_config(timeouts).retry_config(RetryConfig::disabled());
         if setup.kinesis_faults > 0 {
-            kinesis.fail_at_random(faults(script.seed, f64::from(setup.kinesis_faults) / 1000.0));
+            kinesis.fail_at_random(retryable_faults(
+                script.seed,
+                f64::from(setup.kinesis_faults) / 1000.0,
+            ));
         }
         let oracle = Arc::<Mutex<Oracle>>::default();
-        let chance = Chance {
+        let store_faults = StoreFaults {
             rng: Rng::with_seed(script.seed),
-            faults: setup.store_faults,
+            rate: setup.store_faults,
             down_until: None,
         };
         let options = ReadOptions::new().max_records(setup.page);
@@ -126,8 +131,9 @@ impl World {
             detached: Arc::default(),
             readers: Arc::default(),
         };
-        let store = Store { oracle: Arc::clone(&oracle), chance: Arc::new(Mutex::new(chance)) };
-        let refusals = Refusals::hook(&kinesis, &oracle);
+        let store =
+            Store { oracle: Arc::clone(&oracle), faults: Arc::new(Mutex::new(store_faults)) };
+        let refusals = Refusals::install(&kinesis, &oracle);
         Self {
             refusals,
             kinesis,
@@ -138,10 +144,10 @@ impl World {
             life: None,
             crashes: 0,
             shutdowns: 0,
-            complete: 0,
-            rebuilt: 0,
-            recreated: 0,
-            written: 0,
+            complete_shutdowns: 0,
+            rebuilds: 0,
+            recreations: 0,
+            key_state: 0,
             script,
         }
     }
@@ -157,7 +163,7 @@ impl World {
     async fn run(&mut self) -> Option<String> {
         self.observe();
         if self.script.setup.from_latest {
-            self.oracle.lock().unwrap().begins_with([]);
+            self.oracle.lock().unwrap().begin_from_latest([]);
         }
         for (wait, step) in std::mem::take(&mut self.script.steps) {
             sleep(Duration::from_millis(wait)).await;
@@ -169,18 +175,18 @@ impl World {
         }
         self.kinesis.clear_faults();
         {
-            let mut chance = self.store.chance.lock().unwrap();
-            (chance.faults, chance.down_until) = (0, None);
+            let mut faults = self.store.faults.lock().unwrap();
+            (faults.rate, faults.down_until) = (0, None);
         }
         self.consumer.drops = 0;
         self.script.setup.panics = 0;
         // Records that were dropped without acknowledgement come again in the next life.
         self.crash(0).await;
-        self.start(Shape::Concurrent(4)).await;
-        let begun = Instant::now();
-        while let Some(left) = self.unfinished() {
-            if begun.elapsed() > Duration::from_mins(20) {
-                return Some(format!("at the end, after {:?}: {left}", begun.elapsed()));
+        self.start(ConsumerMode::Concurrent(4)).await;
+        let started = Instant::now();
+        while let Some(unfinished) = self.unfinished() {
+            if started.elapsed() > Duration::from_mins(20) {
+                return Some(format!("at the end, after {:?}: {unfinished}", started.elapsed()));
             }
             if let Some(violation) = self.violation() {
                 return Some(violation);
@@ -193,12 +199,12 @@ impl World {
             return Some(format!("record {number} is not saved after the shutdown: {report}"));
         }
         // A new life has no record to process.
-        self.start(Shape::Loop).await;
+        self.start(ConsumerMode::Loop).await;
         let deliveries = self.oracle.lock().unwrap().owed_deliveries;
         sleep(Duration::from_mins(2)).await;
-        let again = self.oracle.lock().unwrap().owed_deliveries - deliveries;
-        if again > 0 {
-            return Some(format!("{again} records came again after a complete shutdown"));
+        let redelivered = self.oracle.lock().unwrap().owed_deliveries - deliveries;
+        if redelivered > 0 {
+            return Some(format!("{redelivered} records came again after a complete shutdown"));
         }
         let oracle = self.oracle.lock().unwrap();
         let stale = oracle.rows.keys().find(|shard| !oracle.is_listed(shard));
@@ -210,13 +216,13 @@ impl World {
     async fn step(&mut self, step: Step) {
         let stream = &self.stream;
         let open = stream.open_shards();
-        let room = stream.shards().len() < MAX_SHARDS;
+        let has_room = stream.shards().len() < MAX_SHARDS;
         match step {
             Step::Put(count) => self.put(count),
-            Step::Split(pick) if room && open.len() < MAX_OPEN => {
-                stream.split(&open[pick % open.len()]);
+            Step::Split(index) if has_room && open.len() < MAX_OPEN_SHARDS => {
+                stream.split(&open[index % open.len()]);
             }
-            Step::Merge(pick) if room => {
+            Step::Merge(index) if has_room => {
                 let shards = stream.shards();
                 let range = |id: &str| {
                     let range =
@@ -224,11 +230,11 @@ impl World {
                     let first: u128 = range.starting_hash_key().parse().ok()?;
                     Some((first, range.ending_hash_key().parse::<u128>().ok()?))
                 };
-                let left = &open[pick % open.len()];
-                let next = range(left).and_then(|(_, last)| last.checked_add(1));
-                let right = open.iter().find(|id| range(id).map(|(first, _)| first) == next);
-                if let Some(right) = right {
-                    stream.merge(left, right);
+                let lower = &open[index % open.len()];
+                let next = range(lower).and_then(|(_, last)| last.checked_add(1));
+                let upper = open.iter().find(|id| range(id).map(|(first, _)| first) == next);
+                if let Some(upper) = upper {
+                    stream.merge(lower, upper);
                 }
             }
             Step::Expire => {
@@ -240,24 +246,24 @@ impl World {
                     self.oracle.lock().unwrap().expire(closed.shard_id());
                 }
             }
-            Step::Start(shape) => self.start(shape).await,
+            Step::Start(mode) => self.start(mode).await,
             Step::Crash(polls) => self.crash(polls).await,
             Step::Shutdown(limit) => {
                 self.shut_down(limit).await;
             }
-            Step::Rebuild(shape) => self.rebuild(shape).await,
+            Step::Rebuild(mode) => self.rebuild(mode).await,
             Step::Recreate(shards) => self.recreate(shards).await,
-            Step::AbortReader(pick) => {
+            Step::AbortReader(index) => {
                 let readers = self.consumer.readers.lock().unwrap();
                 if !readers.is_empty() {
-                    readers[pick % readers.len()].abort();
+                    readers[index % readers.len()].abort();
                 }
             }
             Step::Outage(ms) => {
                 let until = Instant::now() + Duration::from_millis(ms);
-                self.store.chance.lock().unwrap().down_until = Some(until);
+                self.store.faults.lock().unwrap().down_until = Some(until);
             }
-            Step::RefuseOnce => self.refusals.lock().unwrap().once += 1,
+            Step::RefuseOnce => self.refusals.lock().unwrap().single += 1,
             Step::Refuse(ms) => {
                 let until = Instant::now() + Duration::from_millis(ms);
                 self.refusals.lock().unwrap().until = Some(until);
@@ -268,8 +274,8 @@ impl World {
 
     fn put(&mut self, count: u8) {
         for _ in 0..count {
-            self.written = self.written.wrapping_mul(31).wrapping_add(7);
-            let key = u8::try_from(self.written / 5 % KEYS).unwrap_or_default();
+            self.key_state = self.key_state.wrapping_mul(31).wrapping_add(7);
+            let key = u8::try_from(self.key_state / 5 % PARTITION_KEYS).unwrap_or_default();
             let mut oracle = self.oracle.lock().unwrap();
             let number = oracle.written();
             let (shard, sequence_number) =
@@ -295,14 +301,14 @@ impl World {
         }
     }
 
-    async fn start(&mut self, shape: Shape) {
+    async fn start(&mut self, mode: ConsumerMode) {
         if self.life.is_some() {
             return;
         }
         self.refusals.lock().unwrap().begin_life();
         let is_first = self.oracle.lock().unwrap().begin_life();
         if is_first && self.script.setup.from_latest {
-            self.oracle.lock().unwrap().begins_with(self.stream.open_shards());
+            self.oracle.lock().unwrap().begin_from_latest(self.stream.open_shards());
         }
         let setup = &self.script.setup;
         let panics = setup.panics;
@@ -316,31 +322,31 @@ impl World {
             .store_outage_limit(setup.outage_limit_ms.map(Duration::from_millis));
         let checkpoints = Checkpoints::load_with(self.store.clone(), "orders", options).await;
         let checkpoints = checkpoints.expect("this store always loads");
-        self.life = Some(self.run_on(checkpoints, shape));
+        self.life = Some(self.run_on(checkpoints, mode));
     }
 
-    fn run_on(&self, checkpoints: Checkpoints, shape: Shape) -> Life {
-        let life = self.consumer.clone().run(&checkpoints, shape);
-        let polls = Arc::default();
-        let task = tokio::spawn(Cut { life, polls: Arc::clone(&polls) });
-        Life { checkpoints, task, polls, shape }
+    fn run_on(&self, checkpoints: Checkpoints, mode: ConsumerMode) -> Life {
+        let life = self.consumer.clone().run(&checkpoints, mode);
+        let polls_left = Arc::default();
+        let task = tokio::spawn(CutAfterPolls { life, polls_left: Arc::clone(&polls_left) });
+        Life { checkpoints, task, polls_left, mode }
     }
 
     /// Rebuilds the pipeline. The process lives on, and late acknowledgements count.
-    async fn rebuild(&mut self, shape: Shape) {
+    async fn rebuild(&mut self, mode: ConsumerMode) {
         let Some(Life { checkpoints, task, .. }) = self.life.take() else { return };
-        self.rebuilt += 1;
+        self.rebuilds += 1;
         task.abort();
         let _ = task.await;
         self.consumer.readers.lock().unwrap().clear();
-        self.life = Some(self.run_on(checkpoints, shape));
+        self.life = Some(self.run_on(checkpoints, mode));
     }
 
     /// Creates the stream again while the consumer runs, after two full listings. Between two runs,
     /// or before these listings, the crate cannot notice it.
     async fn recreate(&mut self, shards: u32) {
         // A consumer that takes few shards at a time may list none meanwhile.
-        if self.life.as_ref().is_none_or(|life| matches!(life.shape, Shape::Few(_))) {
+        if self.life.as_ref().is_none_or(|life| matches!(life.mode, ConsumerMode::Few(_))) {
             return;
         }
         let number = self.oracle.lock().unwrap().written();
@@ -349,16 +355,16 @@ impl World {
         if !self.oracle.lock().unwrap().has_begun(number) {
             return;
         }
-        self.recreated += 1;
+        self.recreations += 1;
         self.oracle.lock().unwrap().recreate();
         self.kinesis.delete_stream("orders");
         self.stream = self.kinesis.create_stream("orders", shards);
         self.observe();
         self.put(8);
         let shards = self.stream.open_shards();
-        let begun = Instant::now();
+        let started = Instant::now();
         while !self.oracle.lock().unwrap().is_recreated(&shards) {
-            if begun.elapsed() > Duration::from_mins(10) {
+            if started.elapsed() > Duration::from_mins(10) {
                 let what = "the consumer does not notice that the stream was created again";
                 return self.oracle.lock().unwrap().violate(what);
             }
@@ -368,19 +374,19 @@ impl World {
 
     /// Drops the consumer, as if the process were killed.
     async fn crash(&mut self, polls: u32) {
-        let Some(Life { checkpoints, mut task, polls: cut, .. }) = self.life.take() else { return };
+        let Some(Life { checkpoints, mut task, polls_left, .. }) = self.life.take() else { return };
         self.crashes += 1;
-        *cut.lock().unwrap() = Some(polls);
+        *polls_left.lock().unwrap() = Some(polls);
         if timeout(Duration::from_secs(3), &mut task).await.is_err() {
             task.abort();
             let _ = task.await;
         }
         drop(checkpoints);
-        self.gone().await;
+        self.end_life().await;
     }
 
     /// Drops all tasks of a life before the next begins.
-    async fn gone(&self) {
+    async fn end_life(&self) {
         *self.consumer.detached.lock().unwrap() = JoinSet::new();
         self.consumer.readers.lock().unwrap().clear();
         sleep(Duration::from_millis(1)).await;
@@ -396,7 +402,7 @@ impl World {
             self.oracle.lock().unwrap().violate("the consumer did not end after its shutdown");
         }
         if report.is_complete() {
-            self.complete += 1;
+            self.complete_shutdowns += 1;
             let mut oracle = self.oracle.lock().unwrap();
             if let Some(number) = oracle.repeated_by_next_life() {
                 let what = "was delivered and comes again, but the shutdown was complete";
@@ -404,7 +410,7 @@ impl World {
             }
         }
         drop(checkpoints);
-        self.gone().await;
+        self.end_life().await;
         Some(report)
     }
 
@@ -413,36 +419,36 @@ impl World {
         let Self { oracle, store, consumer, script, refusals, .. } = self;
         let violation = violation.or(oracle.lock().unwrap().violation.clone());
         drop((store, consumer));
-        let left = Arc::strong_count(&oracle) - 1;
-        let leak = (left > 0).then(|| format!("{left} parts of the consumer were leaked"));
+        let leaked = Arc::strong_count(&oracle) - 1;
+        let leak = (leaked > 0).then(|| format!("{leaked} parts of the consumer were leaked"));
         let oracle = oracle.lock().unwrap();
         Outcome {
             violation: violation.or(leak),
             digest: oracle.digest,
             records: oracle.written() as u64,
             deliveries: oracle.deliveries,
-            repeats: oracle.repeats,
+            redeliveries: oracle.redeliveries,
             saves: oracle.saves,
-            confirmed: oracle.confirmed,
+            confirmed_saves: oracle.confirmed_saves,
             lives: u64::from(oracle.life),
             crashes: self.crashes,
             shutdowns: self.shutdowns,
-            complete: self.complete,
-            rebuilt: self.rebuilt,
-            recreated: self.recreated,
-            refused: refusals.lock().unwrap().count,
+            complete_shutdowns: self.complete_shutdowns,
+            rebuilds: self.rebuilds,
+            recreations: self.recreations,
+            refused_requests: refusals.lock().unwrap().count,
             started_over: oracle.started_over,
             shards: oracle.shards.len() as u64,
-            limited: u64::from(script.setup.concurrent_reads < usize::MAX),
-            spawned: u64::from(script.setup.spawn),
-            dated_ahead: u64::from(script.setup.date_ahead_s > 0),
+            limited_seeds: u64::from(script.setup.concurrent_reads < usize::MAX),
+            spawned_seeds: u64::from(script.setup.spawn),
+            date_ahead_seeds: u64::from(script.setup.date_ahead_s > 0),
         }
     }
 }
 
 /// Returns faults after which a careful consumer retries. A missing stream is not one of them.
-fn faults(seed: u64, share: f64) -> RandomFaults {
-    let any = [
+fn retryable_faults(seed: u64, rate: f64) -> RandomFaults {
+    let everywhere = [
         Fault::Throttled,
         Fault::LimitExceeded,
         Fault::InternalFailure,
@@ -453,20 +459,20 @@ fn faults(seed: u64, share: f64) -> RandomFaults {
         Fault::TruncatedBody,
     ];
     let mut faults = RandomFaults::seeded(seed);
-    for fault in any {
-        faults = faults.rate(fault, share);
+    for fault in everywhere {
+        faults = faults.rate(fault, rate);
     }
     faults
-        .rate_of("ListShards", Fault::ExpiredNextToken, share)
-        .rate_of("GetShardIterator", invalid_argument(), share)
-        .rate_of("GetRecords", Fault::ExpiredIterator, share)
-        .rate_of("GetRecords", Fault::EmptyRead, share)
-        .rate_of("GetRecords", Fault::NoNextIterator, share)
-        .rate_of("GetRecords", Fault::Body("{}".to_owned()), share)
-        .rate_of("GetRecords", Fault::Body(String::new()), share)
-        .rate_of("GetShardIterator", Fault::Body("{}".to_owned()), share)
-        .rate_of("ListShards", Fault::NoShards, share)
-        .rate_of("GetRecords", Fault::KmsDisabled, share)
+        .rate_of("ListShards", Fault::ExpiredNextToken, rate)
+        .rate_of("GetShardIterator", invalid_argument(), rate)
+        .rate_of("GetRecords", Fault::ExpiredIterator, rate)
+        .rate_of("GetRecords", Fault::EmptyRead, rate)
+        .rate_of("GetRecords", Fault::NoNextIterator, rate)
+        .rate_of("GetRecords", Fault::Body("{}".to_owned()), rate)
+        .rate_of("GetRecords", Fault::Body(String::new()), rate)
+        .rate_of("GetShardIterator", Fault::Body("{}".to_owned()), rate)
+        .rate_of("ListShards", Fault::NoShards, rate)
+        .rate_of("GetRecords", Fault::KmsDisabled, rate)
 }
 
 /// Returns a refusal whose message is not about the sequence number.

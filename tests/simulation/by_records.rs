@@ -76,7 +76,7 @@ impl Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         let mut oracle = self.consumer.oracle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(readers) = oracle.reading.get_mut(&self.id) {
+        if let Some(readers) = oracle.active_readers.get_mut(&self.id) {
             *readers -= 1;
         }
         let is_gone = self.id.generation != oracle.truth.generation;
@@ -110,7 +110,7 @@ pub(crate) async fn read(
         }
     });
     let batches = handle.batches(&consumer.client).with_options(options);
-    *consumer.oracle.lock().unwrap().reading.entry(id).or_default() += 1;
+    *consumer.oracle.lock().unwrap().active_readers.entry(id).or_default() += 1;
     let mut reading = Reading { consumer: Arc::clone(&consumer), life, id, batches };
     let mut reads = 0;
     loop {

@@ -106,7 +106,7 @@ impl Stream for Offers {
         let Self { shards, consumer } = &mut *self;
         let next = shards.poll_next(cx, &consumer.oracle);
         let mut oracle = consumer.oracle.lock().unwrap();
-        oracle.tracked = shards.tracked();
+        oracle.tracked_shards = shards.tracked();
         match &next {
             Poll::Ready(Some(handle)) => {
                 let id = oracle.offer(handle);

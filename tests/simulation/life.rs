@@ -257,13 +257,13 @@ impl Life {
             Some(Progress::Finished) => State::Closed(ParentOutcome::EarlierRun, now),
             Some(Progress::At(position)) => {
                 exact = Some(position);
-                State::Known
+                State::Unoffered
             }
             None if from_latest && shard.closed => {
                 before_start = true;
                 State::Closed(ParentOutcome::BeforeStart, now)
             }
-            None => State::Known,
+            None => State::Unoffered,
         };
         let member = Member {
             known_since: now,

@@ -33,9 +33,9 @@ pub(crate) struct Member {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum State {
     /// The shard must be offered.
-    Known,
+    Unoffered,
     /// The shard was offered.
-    Out,
+    Offered,
     Abandoned(Instant),
     /// The reader did not find the shard. The next full list decides, also one that begins in the
     /// same instant.

@@ -16,11 +16,11 @@ use crate::requests::ListResult;
 use crate::truth::Truth;
 
 /// The time within which a reader must receive its iterator at `LATEST` to use it.
-const PROMPT: Duration = Duration::from_secs(1);
+const MAX_LATEST_DELAY: Duration = Duration::from_secs(1);
 
-/// A shard in a page of a listing.
+/// A shard in a page of a listing, before its generation is known.
 #[derive(Debug)]
-pub(crate) struct Listed {
+pub(crate) struct PageEntry {
     pub(crate) index: u64,
     /// The starting sequence number.
     pub(crate) first: String,
@@ -34,34 +34,35 @@ pub(crate) struct Oracle {
     pub(crate) ledger: Ledger,
     pub(crate) life: Life,
     /// Whether no life is in progress.
-    pub(crate) is_over: bool,
+    pub(crate) is_between_lives: bool,
     pub(crate) on_drop: OnDrop,
     /// The start of a run from `StartAt::Timestamp`. Shards closed before it are not listed.
-    pub(crate) since: Option<SystemTime>,
+    pub(crate) start_time: Option<SystemTime>,
     pub(crate) rules: Rules,
     /// The progress that the consumer keeps between its lives.
-    memory: BTreeMap<Id, Progress>,
+    progress: BTreeMap<Id, Progress>,
     /// The earliest time of the next request for each shard, so that the simulation's own reader
     /// keeps to AWS's limits.
-    turns: BTreeMap<Id, Instant>,
+    next_requests: BTreeMap<Id, Instant>,
     /// The time at which the crate's reader of each shard was created, and its last record.
-    opened: BTreeMap<Id, SystemTime>,
-    last: BTreeMap<Id, usize>,
+    reader_created: BTreeMap<Id, SystemTime>,
+    last_delivered: BTreeMap<Id, usize>,
     /// The number of running readers of the crate for each shard, and of those that ended because
     /// their stream was gone.
-    pub(crate) reading: BTreeMap<Id, u32>,
+    pub(crate) active_readers: BTreeMap<Id, u32>,
     pub(crate) ended_with_stream: u64,
     /// The offers, each with the index of its shard.
     pub(crate) offered: Vec<(Instant, u64)>,
     pub(crate) last_offered: Id,
     /// The times at which the stream was deleted while a consumer was running.
-    pub(crate) recreated: Vec<Instant>,
+    pub(crate) deleted_at: Vec<Instant>,
     sdk_retries: bool,
     /// The value of `rules.is_reliable` at the start of each life.
-    starts_reliable: bool,
+    initially_reliable: bool,
     /// The number of polls after which the life ends.
-    pub(crate) cut_in: Option<u32>,
-    pub(crate) tracked: usize,
+    pub(crate) polls_left: Option<u32>,
+    /// The number of shards that the consumer remembers.
+    pub(crate) tracked_shards: usize,
     pub(crate) errors: u64,
     pub(crate) violation: Option<String>,
     /// A digest of all events, to check that a seed repeats them.
@@ -74,23 +75,23 @@ impl Oracle {
             truth: Truth::default(),
             ledger: Ledger::default(),
             life: Life::new(0, None, false, BTreeMap::new(), sdk_retries),
-            is_over: true,
+            is_between_lives: true,
             on_drop,
-            since: None,
-            starts_reliable: rules.is_reliable,
+            start_time: None,
+            initially_reliable: rules.is_reliable,
             rules,
             sdk_retries,
-            memory: BTreeMap::new(),
-            turns: BTreeMap::new(),
-            opened: BTreeMap::new(),
-            last: BTreeMap::new(),
-            reading: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            next_requests: BTreeMap::new(),
+            reader_created: BTreeMap::new(),
+            last_delivered: BTreeMap::new(),
+            active_readers: BTreeMap::new(),
             ended_with_stream: 0,
             offered: Vec::new(),
             last_offered: Id { generation: 0, index: 0 },
-            recreated: Vec::new(),
-            cut_in: None,
-            tracked: 0,
+            deleted_at: Vec::new(),
+            polls_left: None,
+            tracked_shards: 0,
             errors: 0,
             violation: None,
             digest: 0,
@@ -101,9 +102,9 @@ impl Oracle {
         self.violation.get_or_insert(what.into());
     }
 
-    fn note(&mut self, what: u64, id: Id) {
+    fn add_to_digest(&mut self, event: u64, id: Id) {
         let at = u64::try_from(self.life.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        for word in [what, u64::from(id.generation) << 32 | id.index, at] {
+        for word in [event, u64::from(id.generation) << 32 | id.index, at] {
             self.digest = (self.digest ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
         }
     }
@@ -111,15 +112,15 @@ impl Oracle {
     /// Begins a life with the progress of earlier ones, except that of an earlier stream of this
     /// name.
     pub(crate) fn begin_life(&mut self, latest: Option<SystemTime>) -> Vec<(String, Progress)> {
-        self.rules.is_reliable = self.starts_reliable;
+        self.rules.is_reliable = self.initially_reliable;
         let generation = self.truth.generation;
-        self.memory.retain(|id, _| id.generation == generation);
-        let (number, resume) = (self.life.number + 1, self.memory.clone());
+        self.progress.retain(|id, _| id.generation == generation);
+        let (number, resume) = (self.life.number + 1, self.progress.clone());
         self.life = Life::new(number, latest, self.rules.is_reliable, resume, self.sdk_retries);
-        self.is_over = false;
-        self.cut_in = None;
-        let named = self.memory.iter();
-        named
+        self.is_between_lives = false;
+        self.polls_left = None;
+        let resumed = self.progress.iter();
+        resumed
             .map(|(id, progress)| (format!("shardId-{:012}", id.index), progress.clone()))
             .collect()
     }
@@ -128,15 +129,15 @@ impl Oracle {
     /// created again.
     pub(crate) fn delete(&mut self, now: SystemTime) {
         self.rules.is_reliable = false;
-        let gone = self.truth.delete(now);
-        self.ledger.excuse(|shard, _| gone.contains(&shard));
-        if !self.is_over {
-            self.recreated.push(Instant::now());
+        let deleted = self.truth.delete(now);
+        self.ledger.excuse(|shard, _| deleted.contains(&shard));
+        if !self.is_between_lives {
+            self.deleted_at.push(Instant::now());
         }
     }
 
     pub(crate) fn is_current(&self, life: u32) -> bool {
-        !self.is_over && self.life.number == life
+        !self.is_between_lives && self.life.number == life
     }
 
     // Events of the listings.
@@ -150,7 +151,7 @@ impl Oracle {
         if let Some(extent) = first_page {
             let is_second_half = extent == Extent::Full && self.life.has_filtered_half();
             self.life.first_page(extent);
-            if !self.is_over
+            if !self.is_between_lives
                 && let Err(why) = self.life.requests.begin(&self.rules, is_second_half)
             {
                 self.violate(why);
@@ -159,27 +160,27 @@ impl Oracle {
         self.life.number
     }
 
-    pub(crate) fn listing_ends(&mut self, life: u32, answer: ListResult) {
+    pub(crate) fn listing_ends(&mut self, life: u32, result: ListResult) {
         if self.life.number == life {
-            if answer == ListResult::NoStream {
+            if result == ListResult::NoStream {
                 self.life.has_no_stream();
             }
-            let is_half = answer == ListResult::LastPage && self.life.has_filtered_half();
-            self.life.requests.end(if is_half { ListResult::Page } else { answer });
+            let is_first_half = result == ListResult::LastPage && self.life.has_filtered_half();
+            self.life.requests.end(if is_first_half { ListResult::Page } else { result });
         }
     }
 
-    pub(crate) fn receive_page(&mut self, life: u32, listed: Vec<Listed>, is_last: bool) {
+    pub(crate) fn receive_page(&mut self, life: u32, listed: Vec<PageEntry>, is_last: bool) {
         if !self.is_current(life) {
             return;
         }
         let truth = &self.truth;
-        let shown = listed.into_iter().map(|shard| {
+        let shards = listed.into_iter().map(|shard| {
             let id = truth.id_of(shard.index, &shard.first);
             let parents = shard.parents.iter().map(|index| Id { index: *index, ..id }).collect();
             ListedShard { id, parents, closed: shard.closed }
         });
-        for id in self.life.receive_page(shown.collect(), is_last, truth) {
+        for id in self.life.receive_page(shards.collect(), is_last, truth) {
             self.ledger.excuse(|of, _| of == id);
         }
     }
@@ -194,9 +195,9 @@ impl Oracle {
             .shard()
             .sequence_number_range()
             .map(SequenceNumberRange::starting_sequence_number);
-        let by_name =
+        let listed_by_index =
             || self.life.named(index).unwrap_or(Id { generation: self.truth.generation, index });
-        Some(first.map_or_else(by_name, |first| self.truth.id_of(index, first)))
+        Some(first.map_or_else(listed_by_index, |first| self.truth.id_of(index, first)))
     }
 
     pub(crate) fn offer(&mut self, handle: &ShardHandle) -> Id {
@@ -204,15 +205,15 @@ impl Oracle {
             self.violate(format!("{} is not a shard id", handle.id()));
             return self.last_offered;
         };
-        let of_this = |parent| Some(Id { index: number(parent)?, ..id });
+        let same_generation = |parent| Some(Id { index: number(parent)?, ..id });
         let parents: Vec<_> = handle
             .parents()
-            .filter_map(|(parent, outcome)| Some((of_this(parent)?, outcome)))
+            .filter_map(|(parent, outcome)| Some((same_generation(parent)?, outcome)))
             .collect();
         self.offered.push((Instant::now(), id.index));
         self.last_offered = id;
-        self.last.remove(&id);
-        self.note(1, id);
+        self.last_delivered.remove(&id);
+        self.add_to_digest(1, id);
         if let Err(why) = self.life.offer(id, handle.start(), &parents, &self.rules, &self.truth) {
             self.violate(format!("shard {id} was offered, but {why}"));
         }
@@ -224,12 +225,13 @@ impl Oracle {
             let began = SystemTime::try_from(*began).unwrap_or(SystemTime::UNIX_EPOCH);
             self.ledger.excuse(|of, written| of == id && written < began.min(latest));
         }
-        let known = self.memory.entry(id).or_insert_with(|| Progress::At(handle.start().clone()));
-        if *known == Progress::At(StartPosition::Latest)
+        let progress =
+            self.progress.entry(id).or_insert_with(|| Progress::At(handle.start().clone()));
+        if *progress == Progress::At(StartPosition::Latest)
             && let StartPosition::Timestamp(began) = handle.start()
         {
             // The shard was abandoned before its reader had an iterator.
-            *known = Progress::At(handle.start().clone());
+            *progress = Progress::At(handle.start().clone());
             let began = SystemTime::try_from(*began).unwrap_or(SystemTime::UNIX_EPOCH);
             self.ledger.excuse(|of, written| of == id && written < began);
         }
@@ -241,16 +243,16 @@ impl Oracle {
     }
 
     pub(crate) fn deliver(&mut self, shard: Id, record: usize, sequence: &str) {
-        self.note(2, Id { generation: shard.generation, index: record as u64 });
+        self.add_to_digest(2, Id { generation: shard.generation, index: record as u64 });
         if let Err(why) = self.ledger.deliver(record, shard, &self.life) {
             self.violate(why);
         }
-        self.remember(shard, StartPosition::After(sequence.to_owned()));
+        self.set_position(shard, StartPosition::After(sequence.to_owned()));
     }
 
     /// Notes a delivery by a reader of the crate, which never repeats a record.
     pub(crate) fn deliver_once(&mut self, shard: Id, record: usize, sequence: &str) {
-        if self.last.insert(shard, record).is_some_and(|last| last >= record) {
+        if self.last_delivered.insert(shard, record).is_some_and(|last| last >= record) {
             self.violate(format!("a reader of shard {shard} repeated record {record}"));
         }
         self.deliver(shard, record, sequence);
@@ -258,21 +260,26 @@ impl Oracle {
 
     /// Notes that a reader of the crate was created. Even at `LATEST`, it owes every later record.
     pub(crate) fn open(&mut self, shard: Id, start: &StartPosition, now: SystemTime) {
-        self.opened.insert(shard, now);
+        self.reader_created.insert(shard, now);
         if *start == StartPosition::Latest {
             self.ledger.excuse(|of, written| of == shard && written < now);
-            self.remember(shard, StartPosition::Timestamp(now.into()));
+            self.set_position(shard, StartPosition::Timestamp(now.into()));
         }
     }
 
     /// Notes an iterator at `LATEST`. Records that were written before its request are not owed,
     /// unless the iterator was received too late to be used.
-    pub(crate) fn received_latest(&mut self, index: u64, asked: SystemTime, came: SystemTime) {
+    pub(crate) fn received_latest(
+        &mut self,
+        index: u64,
+        requested_at: SystemTime,
+        received_at: SystemTime,
+    ) {
         let shard = Id { generation: self.truth.generation, index };
-        let opened = self.opened.get(&shard);
-        if opened.is_none_or(|opened| came <= *opened + PROMPT) {
-            self.ledger.excuse(|of, written| of == shard && written <= asked);
-            self.remember(shard, StartPosition::Timestamp(asked.into()));
+        let opened = self.reader_created.get(&shard);
+        if opened.is_none_or(|opened| received_at <= *opened + MAX_LATEST_DELAY) {
+            self.ledger.excuse(|of, written| of == shard && written <= requested_at);
+            self.set_position(shard, StartPosition::Timestamp(requested_at.into()));
         }
     }
 
@@ -287,55 +294,60 @@ impl Oracle {
 
     /// Notes that the simulation's own reader has requested `LATEST`, which it does once. Without a
     /// response, it continues from this time.
-    pub(crate) fn requested_latest(&mut self, shard: Id, asked: SystemTime) {
-        self.ledger.excuse(|of, written| of == shard && written < asked);
-        self.remember(shard, StartPosition::Timestamp(asked.into()));
+    pub(crate) fn requested_latest(&mut self, shard: Id, requested_at: SystemTime) {
+        self.ledger.excuse(|of, written| of == shard && written < requested_at);
+        self.set_position(shard, StartPosition::Timestamp(requested_at.into()));
     }
 
-    fn remember(&mut self, shard: Id, position: StartPosition) {
-        self.memory.insert(shard, Progress::At(position));
+    fn set_position(&mut self, shard: Id, position: StartPosition) {
+        self.progress.insert(shard, Progress::At(position));
     }
 
     /// Returns the position at which the consumer continues.
     pub(crate) fn position(&self, shard: Id) -> Option<StartPosition> {
-        match self.memory.get(&shard)? {
+        match self.progress.get(&shard)? {
             Progress::At(position) => Some(position.clone()),
             Progress::Finished => None,
         }
     }
 
     /// Returns the time of the next request for this shard, and reserves it.
-    pub(crate) fn take_turn(&mut self, shard: Id) -> Instant {
-        let turn = self.turns.get(&shard).copied().unwrap_or_else(Instant::now).max(Instant::now());
-        self.turns.insert(shard, turn + Duration::from_millis(250));
-        turn
+    pub(crate) fn reserve_request(&mut self, shard: Id) -> Instant {
+        let at = self
+            .next_requests
+            .get(&shard)
+            .copied()
+            .unwrap_or_else(Instant::now)
+            .max(Instant::now());
+        self.next_requests.insert(shard, at + Duration::from_millis(250));
+        at
     }
 
     pub(crate) fn complete(&mut self, id: Id, at_its_end: bool, children: &[(Id, Vec<Id>)]) {
-        self.note(3, id);
+        self.add_to_digest(3, id);
         if !at_its_end {
             self.ledger.forfeit(id);
         }
         if self.truth.is_open(id) {
             self.truth.close_early(id);
         }
-        self.memory.insert(id, Progress::Finished);
+        self.progress.insert(id, Progress::Finished);
         self.life.close(id, ParentOutcome::Completed, children, &self.truth);
     }
 
     /// Notes that the reader did not find the shard twice in a row, rightly or not.
     pub(crate) fn expire(&mut self, id: Id) {
-        self.note(6, id);
+        self.add_to_digest(6, id);
         self.life.report_not_found(id);
     }
 
     pub(crate) fn abandon(&mut self, id: Id) {
-        self.note(4, id);
+        self.add_to_digest(4, id);
         self.life.abandon(id);
     }
 
     pub(crate) fn drop_handle(&mut self, id: Id) {
-        self.note(5, id);
+        self.add_to_digest(5, id);
         match self.on_drop {
             OnDrop::Reoffer => self.life.abandon(id),
             OnDrop::Close => {
@@ -351,21 +363,21 @@ impl Oracle {
             self.life.members.iter().filter(|(_, member)| !member.stream_may_be_gone)
         {
             match member.state {
-                State::Known => return Some(format!("shard {id} was never offered")),
+                State::Unoffered => return Some(format!("shard {id} was never offered")),
                 State::NotFound { .. } => return Some(format!("shard {id} is still not found")),
                 State::Abandoned(_) => return Some(format!("shard {id} was never offered again")),
-                State::Out if !self.truth.is_open(*id) => {
+                State::Offered if !self.truth.is_open(*id) => {
                     return Some(format!("shard {id} is not completed"));
                 }
-                State::Out | State::Closed(..) => {}
+                State::Offered | State::Closed(..) => {}
             }
         }
-        let mut reading = self.reading.iter().filter(|(_, readers)| **readers > 0);
-        if let Some((id, _)) = reading.find(|(id, _)| id.generation != self.truth.generation) {
+        let mut active = self.active_readers.iter().filter(|(_, readers)| **readers > 0);
+        if let Some((id, _)) = active.find(|(id, _)| id.generation != self.truth.generation) {
             return Some(format!("shard {id} is read although its stream is gone"));
         }
         if let Some(id) =
-            self.truth.listed(self.since).find(|id| !self.life.members.contains_key(id))
+            self.truth.listed(self.start_time).find(|id| !self.life.members.contains_key(id))
         {
             return Some(format!("shard {id} was neither offered nor named by a list"));
         }
@@ -373,10 +385,10 @@ impl Oracle {
             return Some(format!("record {record} of shard {shard} was never read"));
         }
         let listed = self.truth.listed(None).count();
-        if self.tracked > listed {
+        if self.tracked_shards > listed {
             return Some(format!(
                 "{} shards are remembered, but {listed} are listed",
-                self.tracked
+                self.tracked_shards
             ));
         }
         None

@@ -81,7 +81,7 @@ impl Pipeline {
     /// Returns whether the life ends with this poll.
     fn is_cut(&self) -> bool {
         let mut oracle = self.consumer.oracle.lock().unwrap();
-        let Some(polls) = &mut oracle.cut_in else { return false };
+        let Some(polls) = &mut oracle.polls_left else { return false };
         let is_cut = *polls == 0;
         *polls = polls.saturating_sub(1);
         is_cut
@@ -124,7 +124,7 @@ impl Future for Pipeline {
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        self.consumer.oracle.lock().unwrap().is_over = true;
+        self.consumer.oracle.lock().unwrap().is_between_lives = true;
         if !self.consumer.setup.handles_outlive {
             self.inline.clear();
             self.tasks.abort_all();

@@ -117,7 +117,7 @@ pub(crate) async fn read(
                 Stop::Complete => held.complete(false, Vec::new()),
             };
         }
-        let turn = consumer.oracle.lock().unwrap().take_turn(id);
+        let turn = consumer.oracle.lock().unwrap().reserve_request(id);
         sleep_until(turn).await;
         let Some(from) = iterator.take() else {
             match iterator_at(&consumer, id, &mut position).await {

@@ -102,9 +102,9 @@ impl Requests {
         Ok(())
     }
 
-    pub(crate) fn end(&mut self, answer: ListResult) {
+    pub(crate) fn end(&mut self, result: ListResult) {
         self.in_flight -= 1;
-        match answer {
+        match result {
             ListResult::Page => {}
             ListResult::LastPage => (self.failures, self.expired_tokens) = (0, 0),
             ListResult::ExpiredToken if self.expired_tokens < MAX_RESTARTS => {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::id::number;
 use crate::life::Extent;
-use crate::oracle::{Listed, Oracle};
+use crate::oracle::{Oracle, PageEntry};
 use crate::requests::ListResult;
 
 #[derive(Clone)]
@@ -105,7 +105,7 @@ impl InFlight {
         if !(next.is_null() || next.is_string()) || token.is_some() && token == next.as_str() {
             return ListResult::Failed;
         }
-        let shards: Option<Vec<Listed>> =
+        let shards: Option<Vec<PageEntry>> =
             body["Shards"].as_array().and_then(|shards| shards.iter().map(listed).collect());
         let Some(shards) = shards else { return ListResult::Failed };
         if shards.is_empty()
@@ -127,7 +127,7 @@ impl Drop for InFlight {
 }
 
 /// Parses a shard. Returns `None` for an invalid one, with which the crate rejects the whole list.
-fn listed(shard: &Value) -> Option<Listed> {
+fn listed(shard: &Value) -> Option<PageEntry> {
     let index = number(shard["ShardId"].as_str()?)?;
     let parents: Vec<_> = ["ParentShardId", "AdjacentParentShardId"]
         .iter()
@@ -136,5 +136,5 @@ fn listed(shard: &Value) -> Option<Listed> {
     let range = &shard["SequenceNumberRange"];
     let first = range["StartingSequenceNumber"].as_str().unwrap_or_default().to_owned();
     let closed = range["EndingSequenceNumber"].is_string();
-    (!parents.contains(&index)).then_some(Listed { index, first, parents, closed })
+    (!parents.contains(&index)).then_some(PageEntry { index, first, parents, closed })
 }

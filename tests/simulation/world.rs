@@ -227,7 +227,7 @@ impl World {
         }
         let rate_violation = {
             let oracle = self.oracle.lock().unwrap();
-            rates::check(&requests, &oracle.offered, &oracle.recreated, begun)
+            rates::check(&requests, &oracle.offered, &oracle.deleted_at, begun)
         };
         let Self { oracle, consumer, listing, .. } = self;
         drop(listing);
@@ -260,7 +260,7 @@ impl World {
             }
             Step::Restart { polls, pause_ms } => {
                 if self.pipeline.is_some() {
-                    self.oracle.lock().unwrap().cut_in = Some(polls);
+                    self.oracle.lock().unwrap().polls_left = Some(polls);
                     self.stop_cleanly().await;
                     sleep(Duration::from_millis(pause_ms)).await;
                     self.begin();
@@ -358,7 +358,7 @@ impl World {
                 Start::Timestamp(ago) => {
                     let since = self.kinesis.now() - Duration::from_millis(ago);
                     oracle.ledger.excuse(|_, written| written < since);
-                    oracle.since = Some(since);
+                    oracle.start_time = Some(since);
                     StartAt::Timestamp(DateTime::from(since))
                 }
             };

@@ -41,17 +41,17 @@ impl Backend {
         Self::ALL.into_iter().find(|backend| backend.to_string() == name)
     }
 
-    /// Opens the store at a place: a path or a port.
-    pub(crate) async fn open(self, place: &str) -> Result<Arc<dyn CheckpointStore>, StoreError> {
+    /// Opens the store at an address: a path or a port.
+    pub(crate) async fn open(self, address: &str) -> Result<Arc<dyn CheckpointStore>, StoreError> {
         Ok(match self {
-            Self::File => Arc::new(FileStore::open(place)?),
+            Self::File => Arc::new(FileStore::open(address)?),
             Self::Ministack | Self::Moto => {
-                let store = DynamoDbStore::new(&dynamodb(place), "crashes");
+                let store = DynamoDbStore::new(&dynamodb(address), "crashes");
                 store.create_table_if_missing().await?;
                 Arc::new(store)
             }
             Self::Redis => {
-                Arc::new(RedisStore::connect(&format!("redis://127.0.0.1:{place}/")).await?)
+                Arc::new(RedisStore::connect(&format!("redis://127.0.0.1:{address}/")).await?)
             }
         })
     }

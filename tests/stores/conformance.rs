@@ -9,13 +9,13 @@ use kinesis_shards::{DynamoDbStore, StreamId};
 use tokio::sync::Mutex;
 
 use crate::backend::{self, Backend};
-use crate::place::Place;
+use crate::location::StoreLocation;
 
 pub(crate) async fn run(backend: Backend) -> Result<(), String> {
-    let place = Place::new(backend).await?;
+    let location = StoreLocation::new(backend).await?;
     match backend {
         Backend::Ministack | Backend::Moto => {
-            let client = backend::dynamodb(place.name());
+            let client = backend::dynamodb(location.address());
             check_store_reopened(async || Tables {
                 client: client.clone(),
                 stores: Mutex::default(),
@@ -24,7 +24,7 @@ pub(crate) async fn run(backend: Backend) -> Result<(), String> {
             .await;
         }
         _ => {
-            let open = async || backend.open(place.name()).await.expect("the store opens");
+            let open = async || backend.open(location.address()).await.expect("the store opens");
             check_store_reopened(open).await;
         }
     }
@@ -61,7 +61,7 @@ impl CheckpointStore for Tables {
     ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
         async move {
             let saved = self.saved.lock().await.clone();
-            stream.check_beside(saved.iter().map(|(of, _)| of.as_str()))?;
+            stream.check_unambiguous(saved.iter().map(|(of, _)| of.as_str()))?;
             self.of(stream).await?.load(stream).await
         }
         .boxed()

@@ -21,7 +21,7 @@ pub(crate) struct Order {
     pub(crate) kinesis: u16,
     pub(crate) stream: String,
     pub(crate) backend: Backend,
-    pub(crate) place: String,
+    pub(crate) address: String,
     /// The number of records in flight. Zero takes records one by one, each acknowledged by the
     /// next.
     pub(crate) concurrency: usize,
@@ -38,14 +38,14 @@ impl Order {
             kinesis: word().parse().expect("a port"),
             stream: word(),
             backend: Backend::from_name(&word()).expect("a store"),
-            place: word(),
+            address: word(),
             concurrency: word().parse().expect("a number"),
         })
     }
 
     pub(crate) fn to_env(&self) -> String {
-        let Self { kinesis, stream, backend, place, concurrency } = self;
-        format!("{kinesis}\t{stream}\t{backend}\t{place}\t{concurrency}")
+        let Self { kinesis, stream, backend, address, concurrency } = self;
+        format!("{kinesis}\t{stream}\t{backend}\t{address}\t{concurrency}")
     }
 }
 
@@ -81,7 +81,7 @@ async fn consume(order: &Order) -> Result<(), StoreError> {
             CheckpointEventKind::Gap { .. } => print(&format!("gap {:?}", event.kind)),
             _ => {}
         });
-    let store = order.backend.open(&order.place).await?;
+    let store = order.backend.open(&order.address).await?;
     let checkpoints = Checkpoints::load_with(store, order.stream.as_str(), options).await?;
     for (shard, _) in checkpoints.progress() {
         if let Some(checkpoint) = checkpoints.get(&shard) {

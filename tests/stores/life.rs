@@ -14,7 +14,7 @@ use crate::client::local_client;
 use crate::consumer::Order;
 use crate::figures::{Figures, Seen};
 use crate::kind::Kind;
-use crate::place::Place;
+use crate::location::StoreLocation;
 use crate::process::Process;
 use crate::producer::{Producer, Written, create, one_to_each};
 
@@ -97,7 +97,7 @@ pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
     let random = number_from("CRASHES_SEED").unwrap_or(0);
     let mut rng = Rng::with_seed(random);
     let kinesis = Process::start(Kind::Kinesalite).await?;
-    let place = Place::new(backend).await?;
+    let location = StoreLocation::new(backend).await?;
     let client = local_client(kinesis.port);
     create(&client, "crashes", 2).await?;
 
@@ -105,11 +105,11 @@ pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
         kinesis: kinesis.port,
         stream: "crashes".to_owned(),
         backend,
-        place: place.name().to_owned(),
+        address: location.address().to_owned(),
         concurrency,
     };
     if backend == Backend::File {
-        first_opens(&place, &order, &mut rng)?;
+        first_opens(&location, &order, &mut rng)?;
     }
     let mut seen = Seen::default();
     let producer = Producer::start(&client, "crashes", random);
@@ -192,12 +192,12 @@ fn only_these_are_left(seen: &mut Seen, order: &Order, records: Vec<String>) -> 
 
 /// Kills processes while they create the file. The next process must open what is left.
 fn first_opens(
-    place: &Place,
+    location: &StoreLocation,
     order: &impl Fn(usize) -> Order,
     rng: &mut Rng,
 ) -> Result<(), String> {
     for n in 0..FIRST_OPENS {
-        let order = Order { place: format!("{}-{n}", place.name()), ..order(0) };
+        let order = Order { address: format!("{}-{n}", location.address()), ..order(0) };
         let consumer = Consumer::start(&order)?;
         thread::sleep(Duration::from_micros(rng.u64(..60_000)));
         consumer.kill();

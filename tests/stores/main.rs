@@ -24,7 +24,7 @@ mod install;
 #[path = "../servers/kind.rs"]
 mod kind;
 mod life;
-mod place;
+mod location;
 #[path = "../servers/process.rs"]
 #[allow(dead_code, reason = "the tests of the servers use the rest")]
 mod process;

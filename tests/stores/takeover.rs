@@ -19,17 +19,17 @@ use kinesis_shards::{
 };
 
 use crate::backend::{Backend, dynamodb};
-use crate::place::Place;
+use crate::location::StoreLocation;
 use crate::proxy::Proxy;
 
 type Row = HashMap<String, AttributeValue>;
 
-const FIRST: &str = "shardId-000000000000";
+const FIRST_SHARD: &str = "shardId-000000000000";
 
 /// The limit for a call that hangs.
 const TIMEOUT: Duration = Duration::from_mins(10);
 /// Longer than any of these tests leaves a lease alone on a busy machine.
-const FAILOVER: Duration = Duration::from_hours(1);
+const FAILOVER_TIME: Duration = Duration::from_hours(1);
 
 fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
@@ -43,7 +43,7 @@ fn n(number: u64) -> AttributeValue {
 fn lease(shard: &str, checkpoint: &str, sub: u64) -> Row {
     [
         ("leaseKey", s(shard)),
-        ("leaseOwner", s("worker-of-java")),
+        ("leaseOwner", s("java-worker")),
         ("leaseCounter", n(41)),
         ("ownerSwitchesSinceCheckpoint", n(2)),
         ("checkpoint", s(checkpoint)),
@@ -60,7 +60,7 @@ struct World {
     store: DynamoDbStore,
     kinesis: FakeKinesis,
     orders: FakeStream,
-    place: Place,
+    location: StoreLocation,
 }
 
 impl World {
@@ -69,9 +69,10 @@ impl World {
     }
 
     async fn with_shards(backend: Backend, shards: u32) -> Self {
-        let place = Place::new(backend).await.expect("a server");
-        let dynamodb = dynamodb(place.name());
-        let store = DynamoDbStore::new(&dynamodb, "orders-application").failover_time(FAILOVER);
+        let location = StoreLocation::new(backend).await.expect("a server");
+        let dynamodb = dynamodb(location.address());
+        let store =
+            DynamoDbStore::new(&dynamodb, "orders-application").failover_time(FAILOVER_TIME);
         let error = Checkpoints::load(store.clone(), "orders").await.unwrap_err();
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref());
         assert!(source.is_some_and(DynamoDbStoreError::is_missing_table), "{error}");
@@ -81,7 +82,7 @@ impl World {
         let kinesis = FakeKinesis::new();
         kinesis.set_limits(Limits::none());
         let orders = kinesis.create_stream("orders", shards);
-        Self { dynamodb, store, kinesis, orders, place }
+        Self { dynamodb, store, kinesis, orders, location }
     }
 
     async fn put(&self, row: Row) {
@@ -96,15 +97,15 @@ impl World {
     }
 
     /// Loads the checkpoints, as a process does when it starts.
-    async fn load(&self) -> Checkpoints {
+    async fn load_checkpoints(&self) -> Checkpoints {
         let store = DynamoDbStore::new(&self.dynamodb, "orders-application");
         Checkpoints::load(store, "orders").await.unwrap()
     }
 
     /// Returns the store of a consumer that has just started and loaded the table.
-    async fn loaded(&self) -> DynamoDbStore {
+    async fn loaded_store(&self) -> DynamoDbStore {
         let store =
-            DynamoDbStore::new(&self.dynamodb, "orders-application").failover_time(FAILOVER);
+            DynamoDbStore::new(&self.dynamodb, "orders-application").failover_time(FAILOVER_TIME);
         store.load(&StreamId::from("orders")).await.unwrap();
         store
     }
@@ -116,17 +117,17 @@ impl World {
 
     /// Asserts that a save and each retry of it are rejected.
     async fn assert_rejected(&self, store: &DynamoDbStore, checkpoint: &Checkpoint) {
-        let row = self.row(FIRST).await;
+        let row = self.row(FIRST_SHARD).await;
         for _ in 0..3 {
             let error = self.save(store, checkpoint).await.unwrap_err();
             let error = error.downcast_ref::<DynamoDbStoreError>().expect("the store's own error");
             assert!(error.is_held_by_another(), "{error}");
         }
-        assert_eq!(self.row(FIRST).await, row);
+        assert_eq!(self.row(FIRST_SHARD).await, row);
     }
 
-    async fn assert_at(&self, number: &str) {
-        assert_eq!(self.row(FIRST).await["checkpoint"], s(number));
+    async fn assert_checkpoint(&self, number: &str) {
+        assert_eq!(self.row(FIRST_SHARD).await["checkpoint"], s(number));
     }
 
     fn records(&self, checkpoints: &Checkpoints) -> AllRecords<CheckpointedShards> {
@@ -162,24 +163,24 @@ pub(crate) async fn run(backend: Backend) -> Result<(), String> {
     across_a_split_and_back(backend).await;
     across_a_merge_and_back(backend).await;
     parent_without_a_row(backend).await;
-    writers_are_told_apart(backend).await;
+    writers_are_distinguished(backend).await;
     two_consumers(backend).await;
     late_write_of_a_killed_consumer(backend).await;
     lost_responses(backend).await;
-    rows_for_the_library(backend).await;
-    more_rows_than_a_page(backend).await;
+    rows_are_readable_by_the_kcl(backend).await;
+    a_table_of_several_pages_is_loaded(backend).await;
     Ok(())
 }
 
 /// The Java worker stopped after the first of three user records.
 async fn within_an_aggregated_record(backend: Backend) {
     let world = World::new(backend).await;
-    let number = world.orders.put_to(FIRST, include_bytes!("../kpl/three.bin").as_slice());
-    world.orders.put_to(FIRST, "plain");
-    let mut row = lease(FIRST, &number, 0);
+    let number = world.orders.put_to(FIRST_SHARD, include_bytes!("../kpl/three.bin").as_slice());
+    world.orders.put_to(FIRST_SHARD, "plain");
+    let mut row = lease(FIRST_SHARD, &number, 0);
     // The lease of a 3.x worker during a handover.
     row.insert("throughputKBps".to_owned(), n(12));
-    row.insert("checkpointOwner".to_owned(), s("another-worker-of-java"));
+    row.insert("checkpointOwner".to_owned(), s("another-java-worker"));
     row.insert("entityType".to_owned(), s("LEASE"));
     row.insert("pendingCheckpoint".to_owned(), s("7"));
     row.insert("pendingCheckpointSubSequenceNumber".to_owned(), n(0));
@@ -190,13 +191,13 @@ async fn within_an_aggregated_record(backend: Backend) {
         world.put(row.map(|(name, value)| (name.to_owned(), value)).into()).await;
     }
 
-    let checkpoints = world.load().await;
+    let checkpoints = world.load_checkpoints().await;
     assert_eq!(checkpoints.progress().count(), 1);
     let mut records = world.records(&checkpoints);
     let second = next(&mut records).await.ack();
     assert_eq!(second.sub_sequence_number(), Some(1));
     checkpoints.flush().await;
-    let row = world.row(FIRST).await;
+    let row = world.row(FIRST_SHARD).await;
     for (name, value) in [
         ("checkpoint", s(&number)),
         ("checkpointSubSequenceNumber", n(1)),
@@ -206,14 +207,14 @@ async fn within_an_aggregated_record(backend: Backend) {
     ] {
         assert_eq!(row.get(name), Some(&value), "{name}");
     }
-    for gone in
+    for removed in
         ["leaseOwner", "checkpointOwner", "pendingCheckpoint", "pendingCheckpointSubSequenceNumber"]
     {
-        assert_eq!(row.get(gone), None, "{gone}");
+        assert_eq!(row.get(removed), None, "{removed}");
     }
     drop((records, checkpoints));
 
-    let checkpoints = world.load().await;
+    let checkpoints = world.load_checkpoints().await;
     let mut records = world.records(&checkpoints);
     assert_eq!(next(&mut records).await.ack().sub_sequence_number(), Some(2));
     assert_eq!(text(&next(&mut records).await.ack()), "plain");
@@ -222,12 +223,12 @@ async fn within_an_aggregated_record(backend: Backend) {
 /// The Java library has finished a shard. The crate reads its children and ends one of them.
 async fn across_a_split_and_back(backend: Backend) {
     let world = World::new(backend).await;
-    world.orders.put_to(FIRST, "0");
-    let (left, right) = world.orders.split(FIRST);
+    world.orders.put_to(FIRST_SHARD, "0");
+    let (left, right) = world.orders.split(FIRST_SHARD);
     let number = world.orders.put_to(&left, "1");
     world.orders.put_to(&left, "2");
     world.orders.put_to(&right, "3");
-    let mut parent = lease(FIRST, "SHARD_END", 0);
+    let mut parent = lease(FIRST_SHARD, "SHARD_END", 0);
     parent.remove("leaseOwner");
     parent
         .insert("childShardIds".to_owned(), AttributeValue::Ss(vec![left.clone(), right.clone()]));
@@ -235,7 +236,7 @@ async fn across_a_split_and_back(backend: Backend) {
     world.put(lease(&left, &number, 0)).await;
     world.put(lease(&right, "TRIM_HORIZON", 0)).await;
 
-    let checkpoints = world.load().await;
+    let checkpoints = world.load_checkpoints().await;
     let mut records = world.records(&checkpoints);
     let mut seen = [text(&next(&mut records).await.ack()), text(&next(&mut records).await.ack())];
     seen.sort();
@@ -266,17 +267,17 @@ async fn across_a_split_and_back(backend: Backend) {
 /// in 1. The library takes a parent without a row for finished, so 4 must not have a row yet.
 async fn across_a_merge_and_back(backend: Backend) {
     let world = World::with_shards(backend, 2).await;
-    let [zero, one] = [FIRST, "shardId-000000000001"];
+    let [zero, one] = [FIRST_SHARD, "shardId-000000000001"];
     world.orders.put_to(zero, "0");
     let number = world.orders.put_to(one, "1");
     world.orders.put_to(one, "2");
     let (two, three) = world.orders.split(one);
     world.orders.put_to(&two, "3");
     let four = world.orders.merge(zero, &two);
-    let begun = world.orders.put_to(&four, "4");
+    let first_of_four = world.orders.put_to(&four, "4");
     world.orders.put_to(&four, "5");
 
-    let checkpoints = world.load().await;
+    let checkpoints = world.load_checkpoints().await;
     let mut records = world.records(&checkpoints);
     let mut unacked = Vec::new();
     for _ in 0..3 {
@@ -305,10 +306,10 @@ async fn across_a_merge_and_back(backend: Backend) {
     drop((unacked, records, checkpoints));
 
     // A row for 4 that exists too early, as an earlier version of the library leaves it.
-    let mut row = lease(&four, &begun, 0);
+    let mut row = lease(&four, &first_of_four, 0);
     row.insert("parentShardId".to_owned(), AttributeValue::Ss(vec![zero.to_owned(), two.clone()]));
     world.put(row).await;
-    let checkpoints = world.load().await;
+    let checkpoints = world.load_checkpoints().await;
     let mut records = world.records(&checkpoints);
     for expected in ["2", "3", "5"] {
         assert_eq!(text(&next(&mut records).await.ack()), expected);
@@ -329,13 +330,13 @@ async fn parent_without_a_row(backend: Backend) {
         [StartAt::TrimHorizon, StartAt::Timestamp(DateTime::from(hour_ago)), StartAt::Latest]
     {
         let world = World::new(backend).await;
-        world.orders.put_to(FIRST, "0");
-        let (left, right) = world.orders.split(FIRST);
+        world.orders.put_to(FIRST_SHARD, "0");
+        let (left, right) = world.orders.split(FIRST_SHARD);
         for (child, records) in [(&left, ["1", "2"]), (&right, ["3", "4"])] {
-            let [done, _] = records.map(|record| world.orders.put_to(child, record));
-            world.put(lease(child, &done, 0)).await;
+            let [acknowledged, _] = records.map(|record| world.orders.put_to(child, record));
+            world.put(lease(child, &acknowledged, 0)).await;
         }
-        let checkpoints = world.load().await;
+        let checkpoints = world.load_checkpoints().await;
         let mut records = world.records_from(start, &checkpoints);
         let mut seen =
             [text(&next(&mut records).await.ack()), text(&next(&mut records).await.ack())];
@@ -348,36 +349,36 @@ fn after(number: &str) -> Checkpoint {
     Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: None }
 }
 
-async fn writers_are_told_apart(backend: Backend) {
+async fn writers_are_distinguished(backend: Backend) {
     let world = World::new(backend).await;
     let stream = StreamId::from("orders");
     let (seven, eight) = (after("7"), after("8"));
     world.save(&world.store, &seven).await.unwrap();
-    assert_eq!(world.row(FIRST).await["leaseCounter"], n(0));
+    assert_eq!(world.row(FIRST_SHARD).await["leaseCounter"], n(0));
     // A store whose own write landed without a response: the counter is one ahead of what it knows.
-    let unaware = world.loaded().await;
+    let unaware = world.loaded_store().await;
     {
         // The save is dropped once the table has changed, most likely before the response arrives.
         let write = std::pin::pin!(world.save(&unaware, &eight));
         let landed =
-            std::pin::pin!(async { while world.row(FIRST).await["leaseCounter"] == n(0) {} });
+            std::pin::pin!(async { while world.row(FIRST_SHARD).await["leaseCounter"] == n(0) {} });
         let _ = futures::future::select(landed, write).await;
     }
     world.save(&unaware, &eight).await.unwrap();
-    let counter = world.row(FIRST).await["leaseCounter"].clone();
+    let counter = world.row(FIRST_SHARD).await["leaseCounter"].clone();
     assert!(counter == n(1) || counter == n(2), "{counter:?}");
 
     // The first store does not overwrite the checkpoint of another consumer, not even by a retry.
     world.assert_rejected(&world.store, &seven).await;
-    world.assert_at("8").await;
+    world.assert_checkpoint("8").await;
     // A Java worker takes the lease and releases it. It does not change the crate's attributes.
-    let mut row = world.row(FIRST).await;
-    row.insert("leaseOwner".to_owned(), s("worker-of-java"));
+    let mut row = world.row(FIRST_SHARD).await;
+    row.insert("leaseOwner".to_owned(), s("java-worker"));
     row.insert("leaseCounter".to_owned(), n(20));
     world.put(row.clone()).await;
     let error = world.save(&unaware, &after("9")).await.unwrap_err().to_string();
     assert!(
-        ["orders-application", FIRST, "worker-of-java"].iter().all(|part| error.contains(part)),
+        ["orders-application", FIRST_SHARD, "java-worker"].iter().all(|part| error.contains(part)),
         "{error}"
     );
     row.remove("leaseOwner");
@@ -389,25 +390,25 @@ async fn writers_are_told_apart(backend: Backend) {
     let error = world.store.load(&StreamId::from("others")).await.unwrap_err().to_string();
     assert!(error.contains("of stream orders"), "{error}");
     // A restarted consumer continues.
-    let again = world.loaded().await;
+    let again = world.loaded_store().await;
     world.save(&again, &after("9")).await.unwrap();
     // A checkpoint that another consumer has moved cannot be forgotten either.
-    assert!(world.store.forget(&stream, FIRST).await.is_err());
-    world.assert_at("9").await;
+    assert!(world.store.forget(&stream, FIRST_SHARD).await.is_err());
+    world.assert_checkpoint("9").await;
 }
 
 /// Two consumers began with an empty table. They save in turn, and retry.
 async fn two_consumers(backend: Backend) {
     let world = World::new(backend).await;
     let start = Checkpoint::Start(StartPosition::TrimHorizon);
-    let (a, b) = (world.loaded().await, world.loaded().await);
+    let (a, b) = (world.loaded_store().await, world.loaded_store().await);
     world.save(&a, &start).await.unwrap();
     world.save(&a, &after("5")).await.unwrap();
     world.assert_rejected(&b, &start).await;
     world.assert_rejected(&b, &after("6")).await;
     world.save(&a, &after("7")).await.unwrap();
     world.assert_rejected(&b, &after("9")).await;
-    world.assert_at("7").await;
+    world.assert_checkpoint("7").await;
 
     // A store takes over a lease that has not moved during its failover time.
     let successor =
@@ -415,28 +416,28 @@ async fn two_consumers(backend: Backend) {
     world.save(&successor, &start).await.unwrap_err();
     for behind in [&start, &after("6")] {
         world.save(&successor, behind).await.unwrap();
-        world.assert_at("7").await;
+        world.assert_checkpoint("7").await;
     }
     world.save(&successor, &after("10")).await.unwrap();
-    world.assert_at("10").await;
+    world.assert_checkpoint("10").await;
     // The first consumer has lost the lease.
     world.assert_rejected(&a, &after("11")).await;
     world.save(&successor, &Checkpoint::End).await.unwrap();
     world.assert_rejected(&a, &after("12")).await;
-    world.assert_at("SHARD_END").await;
+    world.assert_checkpoint("SHARD_END").await;
 }
 
 /// The write lands after the next consumer has loaded the table.
 async fn late_write_of_a_killed_consumer(backend: Backend) {
     let world = World::new(backend).await;
-    let killed = world.loaded().await;
+    let killed = world.loaded_store().await;
     world.save(&killed, &after("5")).await.unwrap();
-    let next = world.loaded().await;
+    let next = world.loaded_store().await;
     world.save(&killed, &after("7")).await.unwrap();
     world.save(&next, &after("6")).await.unwrap();
-    world.assert_at("7").await;
+    world.assert_checkpoint("7").await;
     world.save(&next, &after("8")).await.unwrap();
-    world.assert_at("8").await;
+    world.assert_checkpoint("8").await;
     world.assert_rejected(&killed, &after("9")).await;
 }
 
@@ -444,7 +445,7 @@ async fn late_write_of_a_killed_consumer(backend: Backend) {
 /// the caller does.
 async fn lost_responses(backend: Backend) {
     let world = World::new(backend).await;
-    let proxy = Proxy::start(world.place.name().parse().expect("a port")).await;
+    let proxy = Proxy::start(world.location.address().parse().expect("a port")).await;
     let store = DynamoDbStore::new(&dynamodb(&proxy.port().to_string()), "orders-application");
     store.load(&StreamId::from("orders")).await.unwrap();
     let (mut number, mut failures) = (10, 0);
@@ -459,40 +460,40 @@ async fn lost_responses(backend: Backend) {
             assert!(failures < 100);
         }
         proxy.cut(0);
-        world.assert_at(&number.to_string()).await;
+        world.assert_checkpoint(&number.to_string()).await;
     }
     // All of the SDK's own attempts failed at least twice.
     assert!(failures >= 2, "{failures}");
-    store.forget(&StreamId::from("orders"), FIRST).await.unwrap();
-    assert_eq!(world.row(FIRST).await, Row::new());
+    store.forget(&StreamId::from("orders"), FIRST_SHARD).await.unwrap();
+    assert_eq!(world.row(FIRST_SHARD).await, Row::new());
 }
 
-async fn rows_for_the_library(backend: Backend) {
+async fn rows_are_readable_by_the_kcl(backend: Backend) {
     let world = World::new(backend).await;
-    let store = world.loaded().await;
+    let store = world.loaded_store().await;
     // The library would look up the time of AT_TIMESTAMP in its configuration, and fail.
-    let from = Checkpoint::Start(StartPosition::Timestamp(DateTime::from_secs(1_700_000_000)));
-    world.save(&store, &from).await.unwrap();
-    world.assert_at("TRIM_HORIZON").await;
-    assert_eq!(world.load().await.get(FIRST), Some(from));
+    let start = Checkpoint::Start(StartPosition::Timestamp(DateTime::from_secs(1_700_000_000)));
+    world.save(&store, &start).await.unwrap();
+    world.assert_checkpoint("TRIM_HORIZON").await;
+    assert_eq!(world.load_checkpoints().await.get(FIRST_SHARD), Some(start));
     // A shard that starts over has no children.
     let (stream, shards) = (StreamId::from("orders"), world.orders.shards());
-    let child = ChildShard::builder().shard_id("shardId-000000000001").parent_shards(FIRST);
+    let child = ChildShard::builder().shard_id("shardId-000000000001").parent_shards(FIRST_SHARD);
     let child = child.hash_key_range(shards[0].hash_key_range().unwrap().clone()).build().unwrap();
     let children = [child];
     let end = Save::new(&stream, &shards[0], &Checkpoint::End).with_children(&children);
     store.save(end).await.unwrap();
-    let of_the_end = world.row(FIRST).await;
-    assert_eq!(of_the_end["childShardIds"].as_ss().unwrap(), &["shardId-000000000001"]);
+    let ended_row = world.row(FIRST_SHARD).await;
+    assert_eq!(ended_row["childShardIds"].as_ss().unwrap(), &["shardId-000000000001"]);
     // The end is saved again without its children.
     world.save(&store, &Checkpoint::End).await.unwrap();
-    assert_eq!(world.row(FIRST).await["childShardIds"], of_the_end["childShardIds"]);
+    assert_eq!(world.row(FIRST_SHARD).await["childShardIds"], ended_row["childShardIds"]);
     world.save(&store, &Checkpoint::Start(StartPosition::TrimHorizon)).await.unwrap();
-    assert_eq!(world.row(FIRST).await.get("childShardIds"), None);
+    assert_eq!(world.row(FIRST_SHARD).await.get("childShardIds"), None);
 }
 
 /// DynamoDB returns up to a megabyte per scan.
-async fn more_rows_than_a_page(backend: Backend) {
+async fn a_table_of_several_pages_is_loaded(backend: Backend) {
     let world = World::new(backend).await;
     for number in 0..6 {
         let mut row = lease(&format!("shardId-{number:012}"), "TRIM_HORIZON", 0);

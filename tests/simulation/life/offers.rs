@@ -25,7 +25,7 @@ impl Life {
         let may_return = self.may_be_forgotten(id);
         let member = &self.members[&id];
         match member.state {
-            State::Known => {}
+            State::Unoffered => {}
             _ if member.stream_may_be_gone => {}
             State::Abandoned(at) => {
                 let waited = now - at;
@@ -42,7 +42,7 @@ impl Life {
             // than skipped.
             State::Closed(ParentOutcome::BeforeStart, _) if !self.named.is_empty() => {}
             State::Closed(outcome, _) => return Err(format!("it is already closed: {outcome:?}")),
-            State::Out => return Err("its handle is in use".to_owned()),
+            State::Offered => return Err("its handle is in use".to_owned()),
         }
         for parent in &member.known_parents {
             let parent_member = &self.members[parent];
@@ -63,7 +63,7 @@ impl Life {
             }
             _ => {}
         }
-        if member.state == State::Known && !member.is_uncertain && !member.stream_may_be_gone {
+        if member.state == State::Unoffered && !member.is_uncertain && !member.stream_may_be_gone {
             self.check_outcomes(parents)?;
             self.check_delay(id, member, rules, truth)?;
         }
@@ -73,7 +73,7 @@ impl Life {
             _ => start.clone(),
         };
         if let Some(member) = self.members.get_mut(&id) {
-            member.state = State::Out;
+            member.state = State::Offered;
             member.exact = Some(again);
         }
         Ok(())

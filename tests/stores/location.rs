@@ -1,17 +1,17 @@
-//! The place of a store: a path, or the port of a server of its own.
+//! The location of a store: a path, or the port of a server of its own.
 
 use std::path::PathBuf;
 
 use crate::backend::Backend;
 use crate::process::Process;
 
-pub(crate) struct Place {
-    name: String,
+pub(crate) struct StoreLocation {
+    address: String,
     dir: PathBuf,
     _server: Option<Process>,
 }
 
-impl Place {
+impl StoreLocation {
     pub(crate) async fn new(backend: Backend) -> Result<Self, String> {
         static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let n = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -21,19 +21,19 @@ impl Place {
             Some(kind) => Some(Process::start(kind).await?),
             None => None,
         };
-        let name = match &server {
+        let address = match &server {
             Some(server) => server.port.to_string(),
             None => dir.join("checkpoints").display().to_string(),
         };
-        Ok(Self { name, dir, _server: server })
+        Ok(Self { address, dir, _server: server })
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 }
 
-impl Drop for Place {
+impl Drop for StoreLocation {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.dir);
     }
