@@ -18,9 +18,9 @@ use crate::shard::outcome::OnDrop;
 use crate::shard::position::{Progress, StartAt};
 use crate::shard::stream_id::StreamId;
 
-/// Stream of [`all_shards`] and, as [`TryAllShards`], of [`try_all_shards`].
+/// Stream of [`all_shards`] and, as [`TryAllShards`], of [`try_all_shards`]: see their examples.
 ///
-/// The parameter `E` decides what becomes of a failed listing: [`LogErrors`] or [`YieldErrors`].
+/// The parameter `E` is the policy for failed listings: [`LogErrors`] or [`YieldErrors`].
 ///
 /// # Filtering shards
 ///
@@ -36,14 +36,15 @@ pub struct AllShards<E = LogErrors> {
     errors: PhantomData<fn() -> E>,
 }
 
-/// Stream of [`try_all_shards`]: [`AllShards`] with each failed listing as one `Err`.
+/// Stream of [`try_all_shards`]: [`AllShards`] with each failed listing as one `Err`. See the
+/// example there.
 pub type TryAllShards = AllShards<YieldErrors>;
 
-/// Logs failed listings: the items are shards.
+/// The policy of [`all_shards`]: failed listings are logged, and the items are shards.
 #[derive(Clone, Copy, Debug)]
 pub enum LogErrors {}
 
-/// Yields each failed listing as an `Err`: the items are `Result`s.
+/// The policy of [`try_all_shards`]: each failed listing is an `Err`, and the items are `Result`s.
 #[derive(Clone, Copy, Debug)]
 pub enum YieldErrors {}
 
@@ -101,7 +102,8 @@ impl<E> AllShards<E> {
     ///
     /// Each such listing is one request, whatever the number of shards. The interval is also the
     /// longest delay between retries of a failed listing, and before an abandoned shard is
-    /// re-offered. Children rarely wait for it: closing a shard with no known child lists at once.
+    /// re-offered. Children rarely wait for the interval: closing a shard with no known child lists
+    /// the shards at once.
     ///
     /// # Default
     ///
@@ -167,10 +169,9 @@ impl<E> AllShards<E> {
     /// `TrimHorizon`, also under [`StartAt::Latest`]. Keep the entry of a finished shard for as
     /// long as Kinesis lists the shard.
     ///
-    /// The first shard with the id of an entry uses the entry up. A stream that was deleted and
-    /// created again *between* two runs, or before the second full listing of this one, has the
-    /// same shard ids, and nothing tells the two streams apart here: start the new stream without
-    /// `resume`.
+    /// An entry applies to the first shard with its id only. A stream that was deleted and created
+    /// again *between* two runs, or before the second full listing of this one, has the same shard
+    /// ids, so it cannot be distinguished from the old one: start the new stream without `resume`.
     ///
     /// # Default
     ///
@@ -259,9 +260,9 @@ impl<E> AllShards<E> {
 
     /// Waits until the shards have been listed once, and returns the stream.
     ///
-    /// A failure that no retry mends ends the wait: no such stream, no permission, an invalid name.
-    /// Any other is logged and retried, as without `ready`. Call it to let a program fail at its
-    /// start instead of waiting in silence:
+    /// An error that is not retryable ends the wait: no such stream, no permission, an invalid
+    /// name. Any other error is logged and the listing retried, as without `ready`. With `ready`, a
+    /// misconfigured program fails at its start instead of retrying for ever:
     ///
     /// ```
     /// use kinesis_shards::all_shards;
@@ -374,8 +375,8 @@ impl<E> fmt::Debug for AllShards<E> {
 /// as one `Err`.
 ///
 /// Keep polling after an `Err`: the stream never ends by itself, and retries on the schedule of
-/// [`shard_lists`]. [`ListError::is_retryable`] tells a mistyped name or a revoked permission from
-/// trouble that passes.
+/// [`shard_lists`]. [`ListError::is_retryable`] distinguishes transient failures from a mistyped
+/// name or a revoked permission.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -423,8 +424,8 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 ///
 /// A failed listing is logged with `tracing` and retried. Its level is `WARN`; until the first
 /// listing succeeds, it is `ERROR` for the 1st, 2nd, 4th, 8th ... failure in a row.
-/// [`try_all_shards`] yields the error instead, and [`ready`](AllShards::ready) fails at once on
-/// one that no retry mends.
+/// [`try_all_shards`] yields the error instead, and [`ready`](AllShards::ready) fails at once on an
+/// error that is not retryable.
 ///
 /// ```no_run
 /// use aws_config::BehaviorVersion;
@@ -445,7 +446,7 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 /// # }
 /// ```
 ///
-/// # It works only while it is polled
+/// # Polling
 ///
 /// Nothing runs in the background: the stream spawns no task and lists shards only while it is
 /// polled. `while let Some(shard) = shards.next().await { read(shard).await }` never leaves the

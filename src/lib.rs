@@ -34,7 +34,7 @@
 //! | [`shard`] | [`ShardHandle`]: the right to read one shard, and where to read it from |
 //! | [`records`] | readers of one shard and of all shards, their options, errors and events |
 //! | [`checkpoint`] | [`Checkpoints`]: a consumer that restarts continues where it stopped |
-//! | [`lineage`] | the combinator that orders shards, over any stream of shard lists; the rules in full |
+//! | [`lineage`] | the combinator that orders the shards of any stream of shard lists; the rules in full |
 //! | [`listing`] | the interval stream of shard lists |
 //! | `testing` | an in-process Kinesis for tests (feature `testing`) |
 //!
@@ -53,7 +53,8 @@
 //!    drop.
 //! 9. **Malformed input is an error, not a panic.**
 //!
-//! [`lineage`] states them in full, and says how to poll, stop, and handle failing readers.
+//! [`lineage`] states the rules in full, and explains how to poll, stop, and handle failing
+//! readers.
 //!
 //! # Features
 //!
@@ -64,8 +65,8 @@
 //! |---|---|---|
 //! | `file` | `FileStore`: checkpoints in a file | `redb` |
 //! | `dynamodb` | `DynamoDbStore`: checkpoints in a table of the Kinesis Client Library | `aws-sdk-dynamodb` |
-//! | `kpl` | `ReadOptions::deaggregate`: splits records of the Kinesis Producer Library | `md-5` |
-//! | `testing` | `testing::FakeKinesis` | `serde_json` and smithy crates |
+//! | `kpl` | `ReadOptions::deaggregate`: splits records of the Kinesis Producer Library | `bytes`, `md-5` |
+//! | `testing` | `testing::FakeKinesis` | `serde_json`, `base64`, `md-5`, smithy crates, `tokio/test-util` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod all_shards;

@@ -163,6 +163,37 @@ impl Drop for AckToken {
 /// wait.
 ///
 /// So acknowledge the records that you filter out, too.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use kinesis_shards::{Checkpoints, MemoryStore, ShardStreamExt, all_shards};
+/// # use kinesis_shards::checkpoint::Checkpoint;
+/// # use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let kinesis = FakeKinesis::new();
+/// # let orders = kinesis.create_stream("orders", 1);
+/// # orders.put("customer 1", "an order");
+/// # orders.put("customer 1", "another");
+/// # let client = kinesis.client();
+/// let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await?;
+/// let mut records = all_shards(&client, "orders").checkpoints(&checkpoints).records(&client);
+///
+/// let first = records.try_next().await?.expect("an order");
+/// let second = records.try_next().await?.expect("another");
+/// let second = second.ack(); // the checkpoint stays before the first record
+/// # let checkpoint = || checkpoints.get("shardId-000000000000");
+/// # assert!(matches!(checkpoint(), Some(Checkpoint::Start(_))));
+///
+/// let (record, acker) = first.into_parts();
+/// println!("{} {} bytes", record.sequence_number(), record.data().len());
+/// acker.ack(); // the checkpoint moves past both records
+/// # let last = second.sequence_number();
+/// # assert_eq!(checkpoint().unwrap().to_string(), last);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a record that is dropped without `ack` holds the checkpoint of its shard"]
 pub struct UnackedRecord {
     record: Record,
@@ -208,6 +239,8 @@ impl fmt::Debug for UnackedRecord {
 
 /// The acknowledgement of a record or a page: see [`UnackedRecord::into_parts`] and
 /// [`UnackedBatch::into_parts`](super::UnackedBatch::into_parts).
+///
+/// See the example of [`UnackedRecord`].
 #[must_use = "a record whose acknowledgement is dropped holds the checkpoint of its shard"]
 pub struct Acker {
     /// The position of the record, or of the last record of the page.

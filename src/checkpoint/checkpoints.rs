@@ -30,16 +30,18 @@ use crate::util::runtime::Timer;
 /// [`AllShards::checkpoints`](crate::AllShards::checkpoints), and [shut down](Self::shutdown) at
 /// the end. Clones share the same checkpoints.
 ///
-/// A task saves the acknowledgements while a clone lives, or a stream made with one. The task is
-/// aborted with the last of them, and records whose acknowledgement was not saved come again. It
-/// runs in the runtime in which the checkpoints were loaded. If that runtime is shut down or makes
-/// no progress for 5 s, the task moves to the runtime in which the checkpoints are used, with a
-/// warning.
+/// A task saves the acknowledgements while a clone, or a stream made with one, lives. The task is
+/// aborted when the last of them is dropped, and records whose acknowledgement was not saved come
+/// again. The task runs in the runtime in which the checkpoints were loaded. If that runtime is
+/// shut down or makes no progress for 5 s, the task moves to the runtime in which the checkpoints
+/// are used, and a warning is logged.
 ///
 /// One `Checkpoints` is for one consumer of the stream. A shard is read by one reader at a time,
 /// also where two `Checkpoints` share a store in one process: the second reader fails
 /// ([`ReadError::is_in_use`](crate::ReadError::is_in_use)). Two processes that share a store
 /// overwrite each other's checkpoints.
+///
+/// See the example of [`checkpoint`](crate::checkpoint).
 #[derive(Clone)]
 pub struct Checkpoints {
     consumer: Consumer,
@@ -130,7 +132,7 @@ impl Checkpoints {
     ///
     /// The status is available at any time and from any thread, also while nothing polls the
     /// pipeline, for health checks and alarms. A shard whose end is stored stays until Kinesis does
-    /// not list it.
+    /// no longer lists it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -195,8 +197,9 @@ impl Checkpoints {
     /// Opens a shard at its checkpoint, in a chain that [`all_shards`](crate::all_shards()) did
     /// not make.
     ///
-    /// The start of a shard without a checkpoint is saved. If it is
-    /// [`Latest`](StartPosition::Latest), that is the time, as the responses to the client show it.
+    /// The start of a shard without a checkpoint is saved. If the start is
+    /// [`Latest`](StartPosition::Latest), the current time by Kinesis's clock is saved in its place,
+    /// as far as the responses to this client show that clock.
     ///
     /// # Panics
     ///
@@ -207,14 +210,14 @@ impl Checkpoints {
         CheckpointedShard::new(handle, &self.consumer, client, false)
     }
 
-    /// Forgets a shard, also in the store. Shards that Kinesis does not list any more are forgotten
-    /// without this.
+    /// Forgets a shard, also in the store. Shards that Kinesis no longer lists are forgotten
+    /// without this call.
     pub fn forget(&self, shard_id: &str) {
         self.shared().forget(shard_id);
     }
 
-    /// Saves all records acknowledged so far, and waits until the store has confirmed that, however
-    /// long it takes.
+    /// Saves all acknowledgements made so far, and waits without a limit until the store has
+    /// confirmed them.
     ///
     /// # Panics
     ///
@@ -240,15 +243,16 @@ impl Checkpoints {
     /// was acknowledged.
     ///
     /// Every stream of records and of shards that was made with these checkpoints ends with `None`,
-    /// so that loops and pipelines over it end by themselves. Then this waits, for `limit` in all,
-    /// until every delivered record is acknowledged or dropped, and until the store has confirmed
-    /// all checkpoints. The pipeline must be polled meanwhile, so call this from another task.
+    /// so that loops and pipelines over it end by themselves. Then the call waits, for up to
+    /// `limit` in all, until every delivered record is acknowledged or dropped, and until the store
+    /// has confirmed all checkpoints. The pipeline must be polled meanwhile, so call `shutdown`
+    /// from another task.
     ///
     /// The [`ShutdownReport`] says which records are left at the limit. They come again in the next
     /// run.
     ///
-    /// The shards of a stream that is not polled any more are released too, so that new
-    /// `Checkpoints` in this process can read them.
+    /// The shards of a stream that is no longer polled are released too, so that new `Checkpoints`
+    /// in this process can read them.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -258,7 +262,7 @@ impl Checkpoints {
     ///     tokio::signal::ctrl_c().await.unwrap();
     ///     checkpoints.shutdown(Duration::from_secs(30)).await
     /// });
-    /// pipeline.await; // It ends because its records end.
+    /// pipeline.await; // ends because its records end
     /// println!("{}", shutdown.await.unwrap());
     /// # }
     /// ```
@@ -301,7 +305,7 @@ impl Checkpoints {
         report
     }
 
-    /// Returns the ids of the shards of which a record was processed.
+    /// Returns the ids of the shards that have an acknowledged record, or were finished.
     pub(crate) fn started_shards(&self) -> Vec<String> {
         let is_started =
             |checkpoint| matches!(checkpoint, Some(Checkpoint::After { .. } | Checkpoint::End));
@@ -312,7 +316,7 @@ impl Checkpoints {
             .collect()
     }
 
-    /// Returns the earliest time at which a shard starts of which no record was processed.
+    /// Returns the earliest start time among the shards without an acknowledged record.
     pub(crate) fn earliest_start(&self) -> Option<DateTime> {
         let shards = self.shared().shards.all().into_iter();
         let starts = shards.filter_map(|shard| match shard.checkpoint() {
@@ -333,7 +337,10 @@ impl fmt::Debug for Checkpoints {
     }
 }
 
-/// Why the checkpoints of a stream could not be loaded.
+/// The error of [`Checkpoints::load`]: the store failed or did not respond. The error of the store
+/// is its [`source`](std::error::Error::source).
+///
+/// See the example of [`checkpoint`](crate::checkpoint).
 #[derive(Debug, thiserror::Error)]
 #[error("cannot load the checkpoints of stream {stream}; no shard is read")]
 pub struct LoadError {
@@ -349,7 +356,7 @@ impl LoadError {
     }
 }
 
-/// The result of [`Checkpoints::shutdown`].
+/// The result of [`Checkpoints::shutdown`]: see the example there.
 #[derive(Clone, Debug)]
 #[must_use = "the report says whether all checkpoints were saved"]
 pub struct ShutdownReport {
@@ -361,9 +368,9 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Returns whether every delivered record was acknowledged, and that is durable. No record
-    /// comes again then, unless the stream was deleted and created again during the run, whose
-    /// first records may.
+    /// Returns whether every delivered record was acknowledged and every checkpoint is durable. If
+    /// so, no record comes again, except that the first records of a stream that was deleted and
+    /// created again during the run may.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unsaved.is_empty() && self.held.is_empty() && self.unacknowledged == 0

@@ -6,7 +6,7 @@ use crate::checkpoint::store::StoreError;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
 
-/// An event of one shard's checkpoint: see
+/// An event of one shard's checkpoint: see the example of
 /// [`CheckpointOptions::on_event`](super::CheckpointOptions::on_event).
 #[derive(Debug)]
 #[non_exhaustive]
@@ -19,7 +19,8 @@ pub struct CheckpointEvent<'a> {
     pub kind: CheckpointEventKind<'a>,
 }
 
-/// The kind of a [`CheckpointEvent`].
+/// The kind of a [`CheckpointEvent`]: see the example of
+/// [`CheckpointOptions::on_event`](super::CheckpointOptions::on_event).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CheckpointEventKind<'a> {
@@ -29,8 +30,7 @@ pub enum CheckpointEventKind<'a> {
         /// The saved checkpoint.
         checkpoint: &'a Checkpoint,
     },
-    /// The store has confirmed that it has forgotten the shard, which Kinesis does not list any
-    /// more.
+    /// The store has confirmed that it has forgotten the shard, which Kinesis no longer lists.
     Forgotten,
     /// The store has failed to save the checkpoint. The save is retried.
     #[non_exhaustive]

@@ -14,6 +14,29 @@ use crate::shard::stream_id::StreamId;
 ///
 /// The key of a stream is its ARN, or the bare name where no ARN is given: see
 /// [`StreamId::check_unambiguous`].
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use kinesis_shards::checkpoint::Checkpoint;
+/// use kinesis_shards::{Checkpoints, MemoryStore, ShardStreamExt, all_shards};
+/// # use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let kinesis = FakeKinesis::new();
+/// # kinesis.create_stream("orders", 1).put("customer 1", "an order");
+/// # let client = kinesis.client();
+/// let store = MemoryStore::new();
+/// let checkpoints = Checkpoints::load(store.clone(), "orders").await?;
+/// let mut records = all_shards(&client, "orders").checkpoints(&checkpoints).records(&client);
+///
+/// let record = records.try_next().await?.expect("an order").ack();
+/// checkpoints.flush().await;
+/// let saved = store.get("orders", record.shard_id());
+/// assert!(matches!(saved, Some(Checkpoint::After { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     streams: Arc<Mutex<BTreeMap<String, BTreeMap<String, Checkpoint>>>>,

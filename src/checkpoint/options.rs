@@ -1,4 +1,4 @@
-//! When checkpoints are saved, and what happens if the store fails.
+//! Options of checkpoints: when they are saved, and how failures of the store are handled.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,22 @@ use tokio::time::Duration;
 
 use crate::checkpoint::event::CheckpointEvent;
 
-/// When checkpoints are saved, and what happens if the store fails.
+/// Options of [`Checkpoints::load_with`](super::Checkpoints::load_with): when checkpoints are saved,
+/// and how failures of the store are handled.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use kinesis_shards::checkpoint::CheckpointOptions;
+/// use kinesis_shards::{Checkpoints, MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let options = CheckpointOptions::new().save_interval(Duration::from_secs(1)).save_records(100);
+/// let checkpoints = Checkpoints::load_with(MemoryStore::new(), "orders", options).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use = "options do nothing until they are given to Checkpoints::load_with"]
 pub struct CheckpointOptions {
@@ -34,8 +49,8 @@ impl CheckpointOptions {
         }
     }
 
-    /// Fails [`Checkpoints::load_with`](super::Checkpoints::load_with) if the store does not
-    /// respond within this time.
+    /// Sets the time within which the store must respond to
+    /// [`Checkpoints::load_with`](super::Checkpoints::load_with), which fails otherwise.
     ///
     /// # Default
     ///
@@ -50,9 +65,9 @@ impl CheckpointOptions {
         Self { load_timeout: timeout, ..self }
     }
 
-    /// Saves a shard's checkpoint this time after an acknowledgement, at the latest. Later
-    /// acknowledgements are saved with it. The start and the end of a shard are saved at once. Zero
-    /// saves after each acknowledgement, as fast as the store responds.
+    /// Sets the longest time from an acknowledgement to the save of the checkpoint. One save covers
+    /// all acknowledgements up to it. The start and the end of a shard are saved at once. Zero
+    /// saves each acknowledgement as soon as the store has confirmed the last save.
     ///
     /// # Default
     ///
@@ -61,9 +76,9 @@ impl CheckpointOptions {
         Self { save_interval: interval, ..self }
     }
 
-    /// Saves a shard's checkpoint before the interval has passed, once this many of its records
-    /// were acknowledged. At most this many records, and those acknowledged during a save, come
-    /// again after a crash.
+    /// Sets the number of acknowledged records after which a shard's checkpoint is saved before the
+    /// [interval](Self::save_interval) has passed. After a crash, at most this many acknowledged
+    /// records of a shard come again, and those acknowledged during a save.
     ///
     /// # Default
     ///
@@ -78,8 +93,8 @@ impl CheckpointOptions {
         Self { save_records: records, ..self }
     }
 
-    /// Fails a save that gets no response within this time, so that another shard can be saved: up
-    /// to 16 saves are in flight. The save may or may not have taken effect.
+    /// Sets the time after which a save without a response fails, so that another shard can be
+    /// saved: up to 16 saves are in flight. The failed save may have taken effect.
     ///
     /// # Default
     ///
@@ -94,9 +109,9 @@ impl CheckpointOptions {
         Self { save_timeout: timeout, ..self }
     }
 
-    /// Pauses the reading of a shard when a save of it has been overdue for this time, until the
-    /// store is back. Other shards are read meanwhile, and no record is lost. With `None` reading
-    /// never pauses, and all records since the last save come again after a crash.
+    /// Sets the time for which a save of a shard may be overdue before reading of the shard pauses,
+    /// until the store is back. Other shards are read meanwhile, and no record is lost. With `None`
+    /// reading never pauses, and all records since the last save come again after a crash.
     ///
     /// # Default
     ///

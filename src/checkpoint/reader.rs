@@ -89,7 +89,7 @@ enum State {
 enum ReadEnd {
     /// The shard has ended, with these children.
     End(Vec<ChildShard>),
-    /// Kinesis does not know the shard any more.
+    /// Kinesis no longer knows the shard.
     Expired,
 }
 

@@ -18,10 +18,12 @@ use crate::shard::position::{Progress, StartPosition};
 /// A shard with its checkpoint, to be read by [`records`](Self::records) or
 /// [`batches`](Self::batches).
 ///
-/// [`CheckpointedShards`](super::CheckpointedShards) yields these, and
-/// [`Checkpoints::open`](super::Checkpoints::open) makes one of any handle. The start of a shard
-/// without a checkpoint is saved from then on. Dropping this abandons the shard, whatever
-/// [`OnDrop`](crate::OnDrop) says.
+/// [`CheckpointedShards`](super::CheckpointedShards) yields such shards, and
+/// [`Checkpoints::open`](super::Checkpoints::open) makes one from any handle. If a shard has no
+/// checkpoint yet, its start is saved when it opens. Dropping the shard abandons it under any
+/// [`OnDrop`](crate::OnDrop).
+///
+/// See the example of [`AllShards::checkpoints`](crate::AllShards::checkpoints).
 #[must_use = "a shard that is dropped is abandoned, and offered again"]
 pub struct CheckpointedShard {
     /// `None` if another reader has the shard. Declared before the handle, so that the shard is
@@ -31,7 +33,7 @@ pub struct CheckpointedShard {
     pub(crate) consumer: Consumer,
     pub(crate) state: Arc<ShardState>,
     pub(crate) incarnation: Incarnation,
-    /// The position that is read from: the record of the checkpoint, or the start.
+    /// The position at which reading begins: the record of the checkpoint, or the start.
     pub(crate) read_from: StartPosition,
     pub(crate) resume: ResumePoint,
     /// Whether the checkpoint is the end of the shard.
@@ -92,16 +94,17 @@ impl CheckpointedShard {
         self.handle.id()
     }
 
-    /// Returns the handle: the shard as Kinesis described it, its stream, its parents, and its
-    /// [`start`](ShardHandle::start), which is that of this shard.
+    /// Returns the handle: the shard as Kinesis described it, its stream, its parents, and the same
+    /// [`start`](Self::start).
     pub fn handle(&self) -> &ShardHandle {
         &self.handle
     }
 
     /// Returns where the shard starts: after its checkpoint, or where its first run started.
     ///
-    /// Instead of [`Latest`](StartPosition::Latest) this is the time, by Kinesis's clock and up to
-    /// a second or so early. Where a checkpoint is within an aggregated record, it is that record.
+    /// For [`Latest`](StartPosition::Latest), the start is the time at which the shard was opened,
+    /// by Kinesis's clock or up to about a second earlier. For a checkpoint within an aggregated
+    /// record, the start is that record.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
         self.handle.start()

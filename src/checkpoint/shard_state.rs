@@ -286,7 +286,7 @@ impl ShardState {
         state.change(Urgency::Now)
     }
 
-    /// Forgets the shard, which Kinesis does not list any more.
+    /// Forgets the shard, which Kinesis no longer lists.
     #[must_use]
     pub(crate) fn forget(&self) -> Urgency {
         let mut state = self.lock();

@@ -29,6 +29,8 @@ use crate::shard::position::StartAt;
 /// # Cancel safety
 ///
 /// Dropping `next()` loses no shard.
+///
+/// See the example of [`AllShards::checkpoints`].
 #[must_use = "streams do nothing unless polled"]
 pub struct CheckpointedShards<E: ErrorPolicy = LogErrors> {
     shards: AllShards<E>,
@@ -36,8 +38,8 @@ pub struct CheckpointedShards<E: ErrorPolicy = LogErrors> {
     checkpoints: Checkpoints,
     /// The open shards that were not taken yet. Their starts are being saved.
     opened: VecDeque<E::Item<CheckpointedShard>>,
-    /// Whether the run starts at a time. Then all shards of a list are opened together, so that all
-    /// their starts are behind the [`StartBarrier`](super::start_barrier::StartBarrier).
+    /// Whether the run starts at a time. If so, all shards of a list are opened together, so that
+    /// the readers of all wait at the [`StartBarrier`](super::start_barrier::StartBarrier).
     opens_together: bool,
     /// Whether the run starts at `Latest`, or at the time of an earlier run that did.
     from_latest: bool,
@@ -49,15 +51,46 @@ impl<E: ErrorPolicy> AllShards<E> {
     /// Opens each shard at its checkpoint: the run continues where the last one stopped.
     ///
     /// The stream [resumes](Self::resume) from the loaded checkpoints. A shard that was read to its
-    /// end is not offered again, and the children of a shard wait only for unfinished parents.
-    /// Where a record of a shard was processed, all its ancestors count as finished, also those
-    /// without a checkpoint, unless the checkpoint of one of their own ancestors is not an end: the
-    /// Kinesis Client Library removes the checkpoint of a finished shard before Kinesis stops
-    /// listing it. The store forgets the shards that Kinesis does not list any more.
+    /// end is not offered again, and the children of a shard wait only for unfinished parents. If a
+    /// record of a shard was acknowledged, all its ancestors count as finished, also those without
+    /// a checkpoint, unless the checkpoint of one of their own ancestors is not an end: the Kinesis
+    /// Client Library removes the checkpoint of a finished shard before Kinesis stops listing it.
+    /// The store forgets the shards that Kinesis no longer lists.
     ///
-    /// [`start_at`](Self::start_at) says where a first run starts, and a shard without a
-    /// checkpoint. A run from [`StartAt::Latest`] remembers the time at which it started until a
-    /// record is processed.
+    /// [`start_at`](Self::start_at) applies to a first run, and to a shard without a checkpoint. A
+    /// run from [`StartAt::Latest`] stores the time at which it started until a record is
+    /// acknowledged.
+    ///
+    /// ```
+    /// use futures::{StreamExt, TryStreamExt};
+    /// use kinesis_shards::{Checkpoints, MemoryStore, all_shards};
+    /// # use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let kinesis = FakeKinesis::new();
+    /// # let orders = kinesis.create_stream("orders", 1);
+    /// # orders.put("customer 1", "an order");
+    /// # orders.split("shardId-000000000000");
+    /// # let client = &kinesis.client();
+    /// let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await?;
+    /// all_shards(client, "orders")
+    ///     .checkpoints(&checkpoints)
+    /// #   .take(1)
+    ///     .for_each_concurrent(None, |shard| async move {
+    ///         println!("{} opens at {:?}", shard.id(), shard.start());
+    ///         let mut records = shard.records(client);
+    ///         while let Ok(Some(record)) = records.try_next().await {
+    ///             println!("{} {} bytes", record.sequence_number(), record.data().len());
+    ///             record.ack();
+    ///         }
+    ///     })
+    ///     .await;
+    /// # let end = checkpoints.get("shardId-000000000000");
+    /// # assert_eq!(end, Some(kinesis_shards::checkpoint::Checkpoint::End));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

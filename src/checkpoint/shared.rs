@@ -102,7 +102,7 @@ impl Shared {
         }
     }
 
-    /// Forgets a shard that Kinesis does not list any more. Records that were not read are lost.
+    /// Forgets a shard that Kinesis no longer lists. Records that were not read are lost.
     pub(crate) fn expire(&self, id: &str) {
         let checkpoint = self.shards.get(id).and_then(|state| state.checkpoint());
         if let Some(after) = checkpoint.filter(|checkpoint| *checkpoint != Checkpoint::End) {

@@ -5,7 +5,8 @@ use tokio::time::Duration;
 use crate::checkpoint::value::Checkpoint;
 use crate::records::monitor::ShardStatus;
 
-/// The status of one shard, by [`Checkpoints::status`](super::Checkpoints::status).
+/// The status of one shard: see the example of
+/// [`Checkpoints::status`](super::Checkpoints::status).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CheckpointStatus {
@@ -13,14 +14,14 @@ pub struct CheckpointStatus {
     pub shard_id: String,
     /// The newest checkpoint, durable or not.
     pub checkpoint: Option<Checkpoint>,
-    /// The time for which a change of the checkpoint has been due that is not durable. `None` if no
-    /// save is overdue.
+    /// The time since the oldest change of the checkpoint that is not durable was due to be saved.
+    /// `None` if no save is overdue.
     pub unsaved_for: Option<Duration>,
-    /// The number of records that the last reader has delivered and that are neither acknowledged
-    /// nor dropped.
+    /// The number of records of the last reader that are delivered, and neither acknowledged nor
+    /// dropped.
     pub unacknowledged: u64,
-    /// The time since the arrival, at this process, of the page with the oldest record that holds
-    /// the checkpoint: one that is not acknowledged, or was dropped without acknowledgement.
+    /// The time since this process received the page with the oldest record that holds the
+    /// checkpoint: a record that is not acknowledged, or was dropped without acknowledgement.
     pub oldest_unacknowledged: Option<Duration>,
     /// The progress of the shard's reader. `None` if no reader is open.
     pub reader: Option<ShardStatus>,

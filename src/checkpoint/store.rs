@@ -8,24 +8,24 @@ use futures::future::BoxFuture;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
 
-/// Why a call of a store failed.
+/// The error of a [`CheckpointStore`]: any error type of the store.
 pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A store that keeps the checkpoints of streams.
 ///
-/// [`MemoryStore`](super::MemoryStore), `FileStore` and `DynamoDbStore` are such stores. Another
-/// one is some 30 lines.
+/// [`MemoryStore`](super::MemoryStore), `FileStore` and `DynamoDbStore` are such stores. A store of
+/// your own takes some 30 lines.
 ///
 /// # What a store may expect
 ///
 /// * [`load`](Self::load) is called once, at the start. Nothing is read later.
 /// * For one shard, one call at a time is in flight. Up to 16 shards are saved concurrently.
 /// * The checkpoint of a shard never moves back until the shard is forgotten, with one exception: a
-///   [`Start`](Checkpoint::Start) replaces whatever is kept. The stream was deleted and created
-///   again then, and the shard is a new one. (To forget the old one first would leave a moment in
-///   which a crash loses the start.) If Kinesis refuses the stored sequence number twice in a row,
-///   that start is saved only when a record after it is acknowledged or the shard has ended: the
-///   run may use another account or region by mistake.
+///   [`Start`](Checkpoint::Start) replaces any stored checkpoint. It is saved when the stream was
+///   deleted and created again, so that the shard is a new one. (If the old one were forgotten
+///   first, a crash in between would lose the start.) If instead Kinesis refuses the stored
+///   sequence number twice in a row, the start is saved only when a record after it is acknowledged
+///   or the shard has ended: the run may use another account or region by mistake.
 /// * A call without a response within [`save_timeout`](super::CheckpointOptions::save_timeout) is
 ///   dropped, and counts as failed.
 ///
@@ -34,11 +34,11 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 /// * When `save` or `forget` returns `Ok`, the change is durable: it survives a crash of this
 ///   process, and any other failure that the store is meant to survive. The children of a shard
 ///   open after that.
-/// * When one of them returns `Err` or is dropped, the change may or may not be kept: it, or a
-///   later one, is saved again. But a failed change must not take effect *after* a later call for
-///   the same shard.
-/// * `save` refuses a checkpoint that is not [valid](Checkpoint::validate). If it were kept, it
-///   could not be loaded, and the consumer would not start.
+/// * When `save` or `forget` returns `Err` or is dropped, the change may or may not have taken
+///   effect: the same or a later change follows. But a failed change must not take effect *after* a
+///   later call for the same shard.
+/// * `save` refuses a checkpoint that is not [valid](Checkpoint::validate): a stored one could not
+///   be loaded, and the consumer would not start.
 /// * Two streams of one name, in two regions or accounts, are distinguished by their ARNs: the key
 ///   of a stream is [`StreamId::as_str`]. `load` refuses a bare name where checkpoints of an ARN
 ///   with that name are kept, and the other way round: see [`StreamId::check_unambiguous`].
@@ -124,8 +124,7 @@ pub trait CheckpointStore: Send + Sync {
     /// save is retried with the newest checkpoint.
     fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Forgets a shard that Kinesis does not list any more. `Ok` if the store has no checkpoint of
-    /// it.
+    /// Forgets a shard that Kinesis no longer lists. `Ok` if the store has no checkpoint of it.
     ///
     /// # Errors
     ///
@@ -179,7 +178,7 @@ macro_rules! forward {
 forward!(Arc<S>, |store: &Self| Some(Arc::as_ptr(store).cast::<()>().addr()));
 forward!(Box<S>, |_| None);
 
-/// A checkpoint to be saved.
+/// A checkpoint to be saved: see the example of [`CheckpointStore`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Save<'a> {

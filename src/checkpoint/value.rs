@@ -174,7 +174,8 @@ impl fmt::Display for Checkpoint {
     }
 }
 
-/// A text that is not a [`Checkpoint`].
+/// The error of parsing a text that is not a [`Checkpoint`]: see the example of
+/// [`Checkpoint::validate`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is not a checkpoint: expected a sequence number, TRIM_HORIZON, LATEST, AT_TIMESTAMP \

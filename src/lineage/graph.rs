@@ -170,7 +170,7 @@ impl ShardGraph {
             self.nodes.get(&ShardKey::from(*id)).is_some_and(|node| !node.is_superseded)
         };
         if !self.extent.is_full() && !parents.iter().flatten().all(knows) {
-            // The parent has expired, or an earlier list has omitted it: only a full list can tell.
+            // The parent has expired, or an earlier list has omitted it: a full list decides.
             self.wants_full = true;
             return;
         }
@@ -224,7 +224,7 @@ impl ShardGraph {
         }
     }
 
-    /// Returns the listing that would help now, if one would.
+    /// Returns the listing that the graph waits for, if any.
     pub(crate) fn take_list_request(&self) -> Option<ListRequest> {
         if self.wants_full {
             Some(ListRequest::Full)
@@ -425,7 +425,7 @@ impl ShardGraph {
         if !self.end(id, outcome) {
             return;
         }
-        // The mention of a child with the most parents counts.
+        // If a child is named twice, the entry with more parents counts.
         children.sort_by_key(|child| Reverse(child.parent_shards.len()));
         for child in children {
             self.wants_additions |= !self.observe_child(&id.key, child);
@@ -435,12 +435,14 @@ impl ShardGraph {
         }
     }
 
-    /// Closes a shard that a full list omits. A child that this list does not name, it cannot have.
+    /// Closes a shard that a full list omits. The list names all its children, so none is
+    /// awaited.
     pub(crate) fn close_unlisted(&mut self, id: &NodeId) {
         self.end(id, ParentOutcome::Unlisted);
     }
 
-    /// Returns false for a shard of a deleted stream.
+    /// Closes a shard, and ends the wait of its children for it. Returns false for a shard of a
+    /// deleted stream.
     fn end(&mut self, id: &NodeId, outcome: ParentOutcome) -> bool {
         let Some(node) = self.node_mut(id) else { return false };
         if let State::Open(children) = std::mem::replace(&mut node.state, State::Closed(outcome)) {
@@ -534,7 +536,7 @@ impl ShardGraph {
         self.reports.resolve_without_list();
     }
 
-    /// Returns false for a shard of a deleted stream.
+    /// Returns whether the graph holds this shard. A shard of a deleted stream is not held.
     pub(crate) fn holds(&self, id: &NodeId) -> bool {
         self.nodes.get(&id.key).is_some_and(|node| node.generation == id.generation)
     }

@@ -74,7 +74,7 @@ impl fmt::Display for ShardKey {
     }
 }
 
-/// The hash of a shard's `StartingSequenceNumber`, by which two shards with one id are told apart.
+/// The hash of a shard's `StartingSequenceNumber`, which distinguishes two shards with one id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FirstSequence(u64);
 

@@ -43,7 +43,7 @@
 //!
 //! 1. **Order.** A shard is offered when every parent (`ParentShardId` and `AdjacentParentShardId`)
 //!    is closed, or is missing from a *complete* listing: AWS stops listing a shard once its
-//!    records have expired. A parent that is known stays a parent when a later listing omits it.
+//!    records have expired. A known parent is waited for even if a later listing omits it.
 //! 2. **Once.** Each shard is offered exactly once for as long as the stream value lives, whatever
 //!    the listings repeat, misorder or omit. It is re-offered only after
 //!    [`abandon`](crate::ShardHandle::abandon) or a drop under [`OnDrop::Reoffer`], and then after
@@ -70,7 +70,7 @@
 //!    stream frees everything, and handles that outlive it close without effect.
 //! 9. **Malformed input is an error, not a panic.**
 //!
-//! # It works only while it is polled
+//! # Polling
 //!
 //! Shards are listed, and children offered, only while the stream is polled:
 //!
@@ -199,10 +199,10 @@
 //! # Stopping
 //!
 //! [`AllShards`](crate::AllShards) never ends by itself. With checkpoints,
-//! [`Checkpoints::shutdown`](crate::Checkpoints::shutdown) ends it, waits for records in flight,
-//! and saves. Without them, `take_until` ends the stream and lets the readers in flight finish;
-//! dropping the whole pipeline stops the readers too. A stream of [`parents_first`] ends when its
-//! lists have ended and every handle has.
+//! [`Checkpoints::shutdown`](crate::Checkpoints::shutdown) ends the stream, waits for records in
+//! flight, and saves. Without checkpoints, `take_until` ends the stream and lets the readers in
+//! flight finish; dropping the whole pipeline stops the readers too. A stream of [`parents_first`]
+//! ends when its lists and all handles have ended.
 //!
 //! # Requests and permissions
 //!
@@ -219,9 +219,9 @@
 //!
 //! | level | event |
 //! |---|---|
-//! | `ERROR` | a failed listing, the 1st, 2nd, 4th, 8th ... in a row, until the first one succeeds |
-//! | `WARN` | any other failed listing, with the next attempt |
-//! | `WARN` | a shard that Kinesis lists although it told the reader that there is no such shard |
+//! | `ERROR` | the 1st, 2nd, 4th, 8th ... failed listing in a row, while none has succeeded yet |
+//! | `WARN` | any other failed listing, with the delay until the next attempt |
+//! | `WARN` | a shard that Kinesis lists although its reader got `ResourceNotFoundException` |
 //! | `WARN` | a shard that was abandoned unread for the 8th, 16th, 32nd ... time in a row |
 //! | `INFO` | a stream that was deleted and created again |
 //! | `DEBUG` | each listing |

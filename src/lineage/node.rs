@@ -6,8 +6,8 @@ use crate::lineage::key::{FirstSequence, ShardKey};
 use crate::shard::offer::Offer;
 use crate::shard::outcome::ParentOutcome;
 
-/// A number that tells apart two shards with one id: one of a deleted stream, and one of the stream
-/// that was created again under its name.
+/// A number that distinguishes two shards with one id: one of a deleted stream, and one of the
+/// stream that was created again under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Generation(u32);
 

@@ -91,7 +91,7 @@ where
     }
 }
 
-/// Stream of [`parents_first`].
+/// Stream of [`parents_first`]: see the example there.
 #[pin_project::pin_project]
 #[must_use = "streams do nothing unless polled"]
 pub struct ParentsFirst<S> {
@@ -183,8 +183,8 @@ impl<S> ParentsFirst<S> {
         self.graph.start_policy.resume(progress);
     }
 
-    /// Names the shards among those of [`resume`](Self::resume) of which a record was processed:
-    /// all their ancestors were finished by then, also those that are not named.
+    /// Names the shards of [`resume`](Self::resume) that have a processed record: all their
+    /// ancestors count as finished, also those without progress.
     pub(crate) fn resume_started(&mut self, started: impl IntoIterator<Item = String>) {
         self.graph.start_policy.resume_started(started);
     }
@@ -379,8 +379,8 @@ fn warn_still_listed(offer: &Offer) {
     tracing::warn!(
         stream = offer.stream().name(),
         shard = offer.shard.shard_id(),
-        "Kinesis lists the shard, but its reader was told that there is no such shard; re-offering \
-         it: check the region and account of the client that reads"
+        "Kinesis lists the shard, but its reader got ResourceNotFoundException; re-offering it: \
+         check the region and account of the client that reads"
     );
 }
 

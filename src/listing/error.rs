@@ -1,4 +1,4 @@
-//! Why a listing failed.
+//! The error of a listing.
 
 use std::str::FromStr;
 
@@ -8,11 +8,13 @@ use aws_sdk_kinesis::operation::list_shards::ListShardsError;
 use crate::shard::stream_id::StreamId;
 use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, is_misconfigured, reason};
 
-/// Why the shards of a stream could not be listed.
+/// An error that occurred while the shards of a stream were listed.
 ///
-/// No failed listing ends a stream of shards or affects a handle that is out: the listing is
-/// retried on the schedule of [`shard_lists`](crate::listing::shard_lists()).
-/// [`is_retryable`](Self::is_retryable) tells whether a retry can help.
+/// A failed listing neither ends a stream of shards nor affects a handle that is out: the listing
+/// is retried on the schedule of [`shard_lists`](crate::listing::shard_lists()). A retry can help
+/// only if [`is_retryable`](Self::is_retryable) returns true.
+///
+/// See the example of [`AllShards::ready`](crate::AllShards::ready).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListError {
@@ -114,13 +116,12 @@ impl ListError {
         }
     }
 
-    /// Returns whether a retry may succeed without anybody's intervention: after throttling, a
-    /// status of 5xx, a timeout, a broken connection, an unreadable response, or for credentials
-    /// that have expired.
+    /// Returns whether a retry may succeed without intervention: after throttling, a status of 5xx,
+    /// a timeout, a broken connection, an unreadable response, or for expired credentials.
     ///
     /// The result is false for a mistyped name, a missing permission, a client without a region or
-    /// a credentials provider, or a request that Kinesis calls invalid. The stream of shards
-    /// retries these too, but a person should look.
+    /// a credentials provider, or a request that Kinesis rejects as invalid. The stream of shards
+    /// retries these too, but a person must resolve their cause.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

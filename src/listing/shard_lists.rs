@@ -56,16 +56,26 @@ const MAX_INTERVAL: Duration = Duration::from_hours(24 * 365 * 30);
 /// Dropping `next()` loses nothing: a listing in flight stays in the stream, and continues at the
 /// next poll.
 ///
-/// ```no_run
+/// ```
 /// use std::time::Duration;
-/// use futures::StreamExt;
 ///
-/// # async fn example(client: &aws_sdk_kinesis::Client) -> Result<(), kinesis_shards::ListError> {
-/// let mut lists = kinesis_shards::listing::shard_lists(client, "orders", Duration::from_secs(30));
+/// use futures::StreamExt;
+/// use kinesis_shards::listing::shard_lists;
+/// # use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), kinesis_shards::ListError> {
+/// # let kinesis = FakeKinesis::new();
+/// # kinesis.create_stream("orders", 2);
+/// # let client = kinesis.client();
+/// let mut lists = shard_lists(&client, "orders", Duration::from_secs(30));
+/// # let mut lists = lists.take(2);
 /// while let Some(list) = lists.next().await {
-///     println!("{} shards", list?.shards().count());
+///     let list = list?;
+///     println!("{} shards in a full list: {}", list.shards().count(), list.is_full());
 /// }
-/// # Ok(()) }
+/// # Ok(())
+/// # }
 /// ```
 #[track_caller]
 pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Duration) -> ShardLists {
@@ -93,7 +103,7 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Durat
     lists
 }
 
-/// Stream of [`shard_lists`].
+/// Stream of [`shard_lists`]: see the example there.
 #[must_use = "streams do nothing unless polled"]
 pub struct ShardLists {
     client: Client,
@@ -140,8 +150,8 @@ pub enum ListRequest {
     /// The new shards: a shard was closed with no known child.
     Additions,
     /// All shards: a partial list named a shard with an unknown parent, or showed that the stream
-    /// was created again; or Kinesis told a reader that its shard does not exist, or sent a
-    /// response that may be the end of a shard and does not say so.
+    /// was created again; or a reader got `ResourceNotFoundException`, or a response that may or
+    /// may not be the end of its shard.
     Full,
 }
 
@@ -182,10 +192,10 @@ impl ShardLists {
 
     /// Lists at once instead of at the next tick.
     ///
-    /// The call does nothing [while a listing is in flight](Self::is_listing). After a listing that
-    /// failed it does not shorten the delay before the next attempt, but a
-    /// [full](ListRequest::Full) request makes that attempt full. Call it between polls: it wakes
-    /// no task.
+    /// The call does nothing [while a listing is in flight](Self::is_listing). After a failed
+    /// listing, the call does not shorten the delay before the next attempt, but a
+    /// [full](ListRequest::Full) request makes that attempt full. The call wakes no task, so make it
+    /// between polls.
     pub fn list_now(&mut self, request: ListRequest) {
         if self.is_listing() {
             return;
@@ -343,7 +353,7 @@ impl ShardLists {
     }
 }
 
-/// Lists the shards, and returns whether the shard is closed; none if it is unlisted.
+/// Lists the shards, and returns whether the shard is closed. `None` if it is unlisted.
 pub(crate) async fn is_listed_as_closed(
     client: &Client,
     context: &StreamContext,
@@ -354,7 +364,7 @@ pub(crate) async fn is_listed_as_closed(
     Ok(shard.map(|shard| is_closed(&shard)))
 }
 
-/// Lists the children of a shard. They are newer, so that their ids are greater.
+/// Lists the children of a shard. Children are newer than their parents, and have greater ids.
 pub(crate) async fn list_children(
     client: &Client,
     context: &StreamContext,

@@ -9,8 +9,8 @@ use crate::shard::sdk_shard::is_closed;
 /// The state that a reader and the stream of shards share about the end of one shard.
 ///
 /// A response that names neither a next iterator nor child shards may be the end of the shard,
-/// since some servers name no children, or may be damaged. The reader claims the end; the stream of
-/// shards hears the claim, and decides about it by a full list that it requests afterwards.
+/// since some servers name no children, or may be damaged. The reader claims the end. The stream of
+/// shards hears the claim, requests a full list, and confirms or refuses the claim by that list.
 #[derive(Debug)]
 pub(crate) struct EndClaim(AtomicU8);
 

@@ -2,7 +2,8 @@
 
 use aws_sdk_kinesis::types::ChildShard;
 
-/// The effect of dropping an unfinished [`ShardHandle`](crate::ShardHandle).
+/// The effect of dropping an unfinished [`ShardHandle`](crate::ShardHandle): see the example in
+/// [`lineage`](crate::lineage#when-a-reader-fails).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDrop {
     /// The shard is closed, as by completing it; its children see
@@ -10,12 +11,13 @@ pub enum OnDrop {
     #[default]
     Close,
     /// The shard is re-offered with the same start, and its children wait. Only
-    /// [`complete`](crate::ShardHandle::complete) closes a shard then: use it for consumers that
-    /// may fail half-way.
+    /// [`complete`](crate::ShardHandle::complete) and
+    /// [`complete_with`](crate::ShardHandle::complete_with) close a shard: choose this for readers
+    /// that may fail half-way.
     Reoffer,
 }
 
-/// How a parent ended, as its child sees it.
+/// How a parent ended, as its child sees it: see the example of [`shard`](crate::shard).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParentOutcome {
@@ -23,9 +25,9 @@ pub enum ParentOutcome {
     Completed,
     /// The handle was dropped under [`OnDrop::Close`].
     Dropped,
-    /// The complete listing that named the child did not name the parent: its records have expired,
-    /// and AWS no longer lists it. Or Kinesis told the parent's reader that there is no such shard,
-    /// and the next complete listing did not name it either.
+    /// The complete listing that named the child omitted the parent: its records have expired, and
+    /// AWS no longer lists it. Or the parent's reader got `ResourceNotFoundException`, and the next
+    /// complete listing omitted the parent too.
     Unlisted,
     /// An earlier run had finished the parent, according to
     /// [`resume`](crate::AllShards::resume).
@@ -39,6 +41,6 @@ pub enum ParentOutcome {
 pub(crate) enum HandleOutcome {
     Closed(ParentOutcome, Vec<ChildShard>),
     Abandoned,
-    /// Kinesis told the reader that there is no such shard.
+    /// The reader got `ResourceNotFoundException`.
     Expired,
 }

@@ -18,6 +18,8 @@ use aws_sdk_kinesis::types::ShardIteratorType;
 /// discovery. That holds for the first listing too: a shard whose parent is read by this run starts
 /// at `TrimHorizon`. If the stream did not exist when the run began, its shards start at the
 /// [`Timestamp`](StartPosition::Timestamp) when the run began.
+///
+/// See the example of [`AllShards::resume`](crate::AllShards::resume).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {
@@ -25,8 +27,8 @@ pub enum StartAt {
     #[default]
     TrimHorizon,
     /// Records written from now on: from the first successful listing, and in each shard from the
-    /// request for its iterator. Request it at once: records written before the request are not
-    /// read.
+    /// request for its iterator. If you read shards yourself, request the iterator at once: records
+    /// written before the request are not read.
     ///
     /// The crate's own readers use a `LATEST` iterator only if its response came within a second
     /// after the reader was created. If it came later, failed or was lost, they request the records
@@ -41,6 +43,8 @@ pub enum StartAt {
 }
 
 /// Where to read one shard from: the `ShardIteratorType` of `GetShardIterator`, with its parameter.
+///
+/// See the example of [`iterator_type`](Self::iterator_type).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartPosition {
@@ -99,7 +103,8 @@ impl StartPosition {
     }
 }
 
-/// The progress of an earlier run in a shard; see [`AllShards::resume`](crate::AllShards::resume).
+/// The progress of an earlier run in a shard: see the example of
+/// [`AllShards::resume`](crate::AllShards::resume).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// The shard was read to its end: it is never offered, and its children do not wait for it.

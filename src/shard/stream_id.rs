@@ -134,8 +134,8 @@ impl StreamId {
     }
 }
 
-/// Why a store refuses a stream: it keeps checkpoints of another stream with the same name, which
-/// may be the same stream. See [`StreamId::check_unambiguous`].
+/// The error of a store that keeps checkpoints of another stream with the same name, which may be
+/// the same stream: see the example of [`StreamId::check_unambiguous`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the store keeps checkpoints of {kept}, which may be another stream than {stream}: {}",

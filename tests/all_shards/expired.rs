@@ -1,4 +1,4 @@
-//! Shards that a reader is told do not exist.
+//! Shards whose reader gets `ResourceNotFoundException`.
 
 use super::*;
 

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
 use crate::util::request_timeout::NoResponse;
 
-/// Why a call of a [`DynamoDbStore`](super::DynamoDbStore) failed.
+/// An error of a [`DynamoDbStore`](super::DynamoDbStore): see the example there.
 #[derive(Debug)]
 pub struct DynamoDbStoreError {
     table: String,

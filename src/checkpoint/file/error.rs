@@ -7,7 +7,15 @@ use std::sync::Arc;
 
 use crate::checkpoint::value::ParseCheckpointError;
 
-/// Why a call of a [`FileStore`](super::FileStore) failed.
+/// An error of a [`FileStore`](super::FileStore).
+///
+/// ```
+/// use kinesis_shards::FileStore;
+///
+/// let error = FileStore::open("no/such/folder/checkpoints").unwrap_err();
+/// assert_eq!(error.path().file_name().unwrap(), "checkpoints");
+/// eprintln!("{error}");
+/// ```
 #[derive(Debug)]
 pub struct FileStoreError {
     path: PathBuf,

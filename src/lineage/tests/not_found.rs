@@ -1,4 +1,4 @@
-//! Shards that a reader was told do not exist.
+//! Shards whose reader got `ResourceNotFoundException`.
 
 use super::*;
 

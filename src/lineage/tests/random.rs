@@ -37,7 +37,7 @@ enum Step {
     Abandon(usize),
     /// An abandoned shard is re-offered.
     Reoffer(usize),
-    /// A reader is told that there is no such shard.
+    /// A reader gets `ResourceNotFoundException`.
     NotFound(usize),
     /// A full listing begins.
     Begin,
