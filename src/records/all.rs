@@ -139,7 +139,8 @@ fn lags<'a, R: Read + 'a>(
     readers.filter_map(|reader| Some((reader.shard_id()?, reader.lag())))
 }
 
-/// A stream of the pages of all shards: see [`ShardStreamExt::batches`].
+/// A stream of the pages of all shards: see [`ShardStreamExt::batches`], and the example of
+/// [`records`](crate::records).
 ///
 /// # Cancel safety
 ///
@@ -221,7 +222,8 @@ impl<S: Stream<Item: ReadShard>> std::fmt::Debug for AllBatches<S> {
     }
 }
 
-/// A stream of the records of all shards: see [`ShardStreamExt::records`].
+/// A stream of the records of all shards: see [`ShardStreamExt::records`], and the example of
+/// [`ShardStreamExt`].
 ///
 /// # Cancel safety
 ///

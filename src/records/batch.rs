@@ -14,6 +14,26 @@ use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 
 /// A page of at least one record of one shard, in order.
+///
+/// ```
+/// use futures::TryStreamExt;
+/// use kinesis_shards::{ShardStreamExt, all_shards};
+/// # use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), kinesis_shards::ReadError> {
+/// # let kinesis = FakeKinesis::new();
+/// # kinesis.create_stream("orders", 1).put("customer 1", "an order");
+/// # let client = kinesis.client();
+/// let mut batches = all_shards(&client, "orders").batches(&client);
+/// let batch = batches.try_next().await?.expect("a page");
+/// println!("{} is {:?} behind", batch.shard_id(), batch.lag());
+/// for record in batch {
+///     println!("{} {} bytes", record.sequence_number(), record.data().len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Batch {
     pub(crate) records: Vec<types::Record>,
     pub(crate) offer: Arc<Offer>,
@@ -91,7 +111,7 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// An iterator over the records of a [`Batch`].
+/// An iterator over the records of a [`Batch`]: see the example there.
 pub struct BatchRecords {
     records: std::vec::IntoIter<types::Record>,
     offer: Arc<Offer>,

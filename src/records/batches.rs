@@ -25,6 +25,8 @@ use crate::shard::handle::ShardHandle;
 ///
 /// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what
 /// was acknowledged stays acknowledged.
+///
+/// See the example of [`records`](crate::records).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled, and a reader that is dropped abandons its shard"]
 pub struct Batches<H: ReadShard = ShardHandle> {

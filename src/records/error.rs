@@ -15,10 +15,12 @@ use crate::util::sdk_error::{
 
 /// An error of a stream of records: a listing of the shards failed, or a shard cannot be read.
 ///
-/// The streams of [`try_all_shards`](crate::try_all_shards) yield it. None of them ends at an
-/// `Err`: if it is polled further, the listing is retried, or the shard is offered again, while the
-/// other shards continue. If [`is_retryable`](Self::is_retryable) is false, the error persists
+/// The record streams of [`try_all_shards`](crate::try_all_shards) yield this error, and do not end
+/// at it: when they are polled further, the listing is retried, or the shard is offered again, and
+/// the other shards continue. If [`is_retryable`](Self::is_retryable) is false, the error persists
 /// until a person resolves its cause.
+///
+/// See the example of the [crate](crate).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -56,6 +58,8 @@ impl Error {
 /// As the item of a stream, the error is not [retryable](Self::is_retryable): the reader has ended,
 /// and has abandoned its shard. Retryable errors are retried without limit, and are visible only to
 /// [`on_event`](super::ReadOptions::on_event).
+///
+/// See the example of [`ShardHandle::records`](crate::ShardHandle::records).
 pub struct ReadError {
     stream: StreamId,
     shard_id: String,

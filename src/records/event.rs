@@ -4,7 +4,8 @@ use tokio::time::Duration;
 use crate::records::error::ReadError;
 use crate::shard::stream_id::StreamId;
 
-/// An event of a shard's reader: see [`ReadOptions::on_event`](super::ReadOptions::on_event).
+/// An event of a shard's reader: see the example of
+/// [`ReadOptions::on_event`](super::ReadOptions::on_event).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ReadEvent<'a> {
@@ -16,7 +17,8 @@ pub struct ReadEvent<'a> {
     pub kind: ReadEventKind<'a>,
 }
 
-/// The kinds of [`ReadEvent`].
+/// The kind of a [`ReadEvent`]: see the example of
+/// [`ReadOptions::on_event`](super::ReadOptions::on_event).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadEventKind<'a> {
@@ -30,7 +32,7 @@ pub enum ReadEventKind<'a> {
         /// `MillisBehindLatest`, if the server reports it.
         lag: Option<Duration>,
     },
-    /// A request will be retried: it failed, got no response within 60 s, or had an expired
+    /// A request will be retried: it failed, got no response in time, or had an expired
     /// iterator, or its response leaves open whether the shard has ended. There is one event for
     /// each request, since the SDK's own retries are off.
     #[non_exhaustive]
@@ -46,7 +48,8 @@ pub enum ReadEventKind<'a> {
     Ended(&'a EndReason),
 }
 
-/// The reason why a shard's reader ended.
+/// The reason why a shard's reader ended: see the example of
+/// [`ShardHandle::records`](crate::ShardHandle::records).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EndReason {

@@ -25,6 +25,8 @@ use crate::shard::handle::ShardHandle;
 ///
 /// Dropping `next()` loses nothing. Dropping the stream before its end abandons the handle; what
 /// was acknowledged stays acknowledged.
+///
+/// See the example of [`ShardHandle::records`](crate::ShardHandle::records).
 #[must_use = "streams do nothing unless polled, and a reader that is dropped abandons its shard"]
 pub struct Records<H: ReadShard = ShardHandle> {
     records: FlattenPages<H::Reader, H::Page>,

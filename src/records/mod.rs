@@ -48,12 +48,16 @@
 //!   handle is completed, and its children open. They may open while you still process that last
 //!   record. If that matters, process one record of a key at a time, or acknowledge in the loop
 //!   with [checkpoints](crate::checkpoint).
-//! * **Errors.** Throttled requests, 5xx responses and timeouts are retried without limit, with the
-//!   same iterator. After a broken connection or an expired iterator, a new iterator continues
-//!   after the last record. An error that a person must resolve (a missing permission, a disabled
-//!   KMS key) is one `Err`, the last item of that shard's reader. The reader abandons its handle:
-//!   the shard is offered again from its [`start`](ShardHandle::start), and its records repeat,
-//!   unless there are checkpoints. They also repeat if a reader is dropped before its end.
+//! * **Retries.** Throttled requests, 5xx responses and timeouts are retried without limit, with
+//!   the same iterator. After a broken connection or an expired iterator, a new iterator starts
+//!   *at* the last record, which is read again and dropped. If the record is missing, the reader
+//!   searches the shard from its oldest record. If the last record has expired, the reader
+//!   continues with the first newer one. If the server has lost its data, as an emulator that
+//!   restarts may, the shard is read from its beginning, with a `WARN`.
+//! * **Failures.** An error that a person must resolve (a missing permission, a disabled KMS key)
+//!   is one `Err`, the last item of that shard's reader. The reader abandons its handle: the shard
+//!   is offered again from its [`start`](ShardHandle::start), and its records repeat, unless there
+//!   are checkpoints. They also repeat if a reader is dropped before its end.
 //! * **Back-pressure.** A reader that is not polled sends no request. A shard holds at most one
 //!   page: 10,000 records or 10 MiB, fewer with [`max_records`](ReadOptions::max_records). A slow
 //!   consumer delays all its shards, and loses nothing that the stream retains.
@@ -78,7 +82,9 @@
 //! is one request, and each failure a [`Retry`](ReadEventKind::Retry) event. A failed read is
 //! retried after 400 ms, then with a delay that doubles up to 10 s. Each delay is shortened at
 //! random by up to a half. A request fails if it gets no response within 60 s, counted while the
-//! reader is polled. The client's own timeouts apply as well, and also count while the reader is
+//! reader is polled. A page that does not arrive in time is requested with half the limit, and a
+//! single record with twice the timeout, up to 16 minutes, so that a slow connection makes
+//! progress. The client's own timeouts apply as well, and also count while the reader is
 //! not polled. When many shards open together, at most 256 iterator requests are in flight.
 //!
 //! # Logs

@@ -57,7 +57,8 @@ pub struct Monitor {
     readers: Arc<Mutex<Vec<Weak<Progress>>>>,
 }
 
-/// The progress of one shard's reader, as returned by [`Monitor::status`].
+/// The progress of one shard's reader, as returned by [`Monitor::status`]: see the example of
+/// [`Monitor`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShardStatus {

@@ -22,6 +22,8 @@ use crate::records::permits::RequestPermits;
 ///
 /// The trait is sealed. [`Records`](super::Records), [`Batches`](super::Batches),
 /// [`AllRecords`](super::AllRecords) and [`AllBatches`](super::AllBatches) are generic over it.
+///
+/// See the example of [`ShardStreamExt`](super::ShardStreamExt).
 pub trait ReadShard: sealed::Open {}
 
 impl<H: sealed::Open> ReadShard for H {}

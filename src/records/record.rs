@@ -10,9 +10,27 @@ use crate::shard::stream_id::StreamId;
 /// The first bytes of an aggregated record of the Kinesis Producer Library.
 pub(crate) const AGGREGATED: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 
-/// A record of a shard.
+/// A record of a shard: the record of the SDK, whose data is neither copied nor allocated again,
+/// with its shard and stream.
 ///
-/// It holds the record of the SDK, whose data is neither copied nor allocated again.
+/// ```
+/// use futures::TryStreamExt;
+/// use kinesis_shards::{ShardStreamExt, all_shards};
+/// # use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), kinesis_shards::ReadError> {
+/// # let kinesis = FakeKinesis::new();
+/// # kinesis.create_stream("orders", 1).put("customer 1", "an order");
+/// # let client = kinesis.client();
+/// let mut records = all_shards(&client, "orders").records(&client);
+/// let record = records.try_next().await?.expect("an order");
+/// assert_eq!(record.shard_id(), "shardId-000000000000");
+/// assert_eq!(record.partition_key(), Some("customer 1"));
+/// assert_eq!(record.data(), b"an order");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Record {
     pub(crate) sdk: types::Record,

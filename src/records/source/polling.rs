@@ -251,8 +251,8 @@ impl Polling {
         Ok(is_end.then(|| Page::end_of_closed_shard(received_at)))
     }
 
-    /// Returns whether the page continues after the last one, and removes the records that were
-    /// yielded before. If the page does not continue, the next request searches the shard.
+    /// Removes the records that were yielded before, and returns whether the others come next. If
+    /// the last record is missing, the next request searches the shard.
     fn is_continuous(
         &mut self,
         records: &mut Vec<Record>,
