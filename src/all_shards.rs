@@ -40,11 +40,13 @@ pub struct AllShards<E = LogErrors> {
 /// example there.
 pub type TryAllShards = AllShards<YieldErrors>;
 
-/// The policy of [`all_shards`]: failed listings are logged, and the items are shards.
+/// The policy of [`all_shards`]: failed listings are logged, and the items are shards. See the
+/// example there.
 #[derive(Clone, Copy, Debug)]
 pub enum LogErrors {}
 
 /// The policy of [`try_all_shards`]: each failed listing is an `Err`, and the items are `Result`s.
+/// See the example there.
 #[derive(Clone, Copy, Debug)]
 pub enum YieldErrors {}
 

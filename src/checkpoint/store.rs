@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
 
-/// The error of a [`CheckpointStore`]: any error type of the store.
+/// The error of a [`CheckpointStore`]: any error type of the store. See the example there.
 pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A store that keeps the checkpoints of streams.

@@ -144,6 +144,29 @@ pub(crate) struct StartedListing {
 
 /// A listing that a consumer of lists requests: see [`ShardLists::list_now`] and
 /// [`ParentsFirst::take_list_request`](crate::lineage::ParentsFirst::take_list_request).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use futures::TryStreamExt;
+/// use kinesis_shards::listing::{ListRequest, shard_lists};
+/// # use kinesis_shards::testing::FakeKinesis;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), kinesis_shards::ListError> {
+/// # let kinesis = FakeKinesis::new();
+/// # kinesis.create_stream("orders", 2);
+/// # let client = kinesis.client();
+/// let mut lists = shard_lists(&client, "orders", Duration::from_secs(30));
+/// let first = lists.try_next().await?.expect("a stream of lists never ends");
+/// assert!(first.is_full());
+///
+/// lists.list_now(ListRequest::Full); // at once, and not partial
+/// let second = lists.try_next().await?.expect("a stream of lists never ends");
+/// assert!(second.is_full());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListRequest {
