@@ -44,6 +44,7 @@ pub struct Reader {
     /// `None` once this reader has ended.
     handle: Option<ShardHandle>,
     session: Arc<ReadSession>,
+    /// Reads the pages of records.
     pages: ShardReader,
     /// The checkpoint that the shard is resumed from.
     resume: Arc<ResumePoint>,
@@ -136,7 +137,7 @@ impl Reader {
         } else if shard.is_finished {
             // The end may not be durable yet if another reader reached it.
             State::Finishing(Vec::new())
-        } else if shard.is_start {
+        } else if shard.is_at_start {
             let barrier =
                 StartBarrier::applies_to(&read_from).then(|| consumer.shared.start_barrier.wait());
             State::Starting { barrier }

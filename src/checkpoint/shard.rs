@@ -41,7 +41,7 @@ pub struct CheckpointedShard {
     /// Whether the start is a time that stands for `Latest`.
     pub(crate) is_estimate: bool,
     /// Whether no record was acknowledged yet. The start must be durable before the shard is read.
-    pub(crate) is_start: bool,
+    pub(crate) is_at_start: bool,
 }
 
 impl CheckpointedShard {
@@ -84,7 +84,7 @@ impl CheckpointedShard {
             incarnation,
             resume: checkpoint.as_ref().map(ResumePoint::from).unwrap_or_default(),
             is_finished: checkpoint == Some(Checkpoint::End),
-            is_start: !matches!(checkpoint, Some(Checkpoint::After { .. })),
+            is_at_start: !matches!(checkpoint, Some(Checkpoint::After { .. })),
         }
     }
 

@@ -1,4 +1,5 @@
-//! From a table of the Java library and back. The tests write and read the rows with the SDK alone.
+//! A consumer takes over a table of the Java library, and the library takes it back. The tests
+//! write and read the rows with the SDK alone.
 
 use std::collections::HashMap;
 use std::time::Duration;

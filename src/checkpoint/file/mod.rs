@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 pub use self::error::FileStoreError;
 use crate::checkpoint::file::database::{CHECKPOINTS, Database};
 use crate::checkpoint::file::error::FileErrorKind;
-use crate::checkpoint::file::writer::{Change, Writer};
+use crate::checkpoint::file::writer::{RowChange, Writer};
 use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
@@ -120,7 +120,7 @@ impl FileStore {
         checkpoints.collect()
     }
 
-    async fn write(&self, change: Change) -> Result<(), StoreError> {
+    async fn write(&self, change: RowChange) -> Result<(), StoreError> {
         let written = self.writer.write(change).await;
         written.map_err(|failure| FileStoreError::new(&self.path, failure.into()).into())
     }
@@ -178,7 +178,7 @@ impl CheckpointStore for FileStore {
             return ready(Err(error.into())).boxed();
         }
         let checkpoint = Some(save.checkpoint.to_string());
-        self.write(Change::new(save.stream, save.shard_id(), checkpoint)).boxed()
+        self.write(RowChange::new(save.stream, save.shard_id(), checkpoint)).boxed()
     }
 
     fn forget<'a>(
@@ -186,7 +186,7 @@ impl CheckpointStore for FileStore {
         stream: &'a StreamId,
         shard_id: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.write(Change::new(stream, shard_id, None)).boxed()
+        self.write(RowChange::new(stream, shard_id, None)).boxed()
     }
 
     fn identity(&self) -> Option<usize> {

@@ -18,39 +18,39 @@ pub(crate) struct Writer {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: Vec<(Change, oneshot::Sender<Outcome>)>,
+    waiting: Vec<(RowChange, oneshot::Sender<Outcome>)>,
     /// Whether a thread is committing, and will check the queue again.
     is_committing: bool,
     commits: u64,
 }
 
-type Outcome = Result<(), Failure>;
+type Outcome = Result<(), WriteFailure>;
 
 /// Why a change was not made. The changes of one commit share the error.
 #[derive(Clone, Debug)]
-pub(crate) enum Failure {
+pub(crate) enum WriteFailure {
     Commit(Arc<redb::Error>),
     Lost(LostFile),
 }
 
-impl From<Failure> for FileErrorKind {
-    fn from(failure: Failure) -> Self {
+impl From<WriteFailure> for FileErrorKind {
+    fn from(failure: WriteFailure) -> Self {
         match failure {
-            Failure::Commit(error) => Self::Commit(error),
-            Failure::Lost(lost) => Self::Lost(lost),
+            WriteFailure::Commit(error) => Self::Commit(error),
+            WriteFailure::Lost(lost) => Self::Lost(lost),
         }
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Change {
+pub(crate) struct RowChange {
     stream: String,
     shard_id: String,
     /// `None` forgets the shard.
     checkpoint: Option<String>,
 }
 
-impl Change {
+impl RowChange {
     pub(crate) fn new(stream: &StreamId, shard_id: &str, checkpoint: Option<String>) -> Self {
         Self { stream: stream.as_str().to_owned(), shard_id: shard_id.to_owned(), checkpoint }
     }
@@ -67,7 +67,7 @@ impl Writer {
 
     /// Writes a change. It is queued by the call itself, and is made even if the future is dropped.
     /// Changes are made in the order of the calls.
-    pub(crate) fn write(&self, change: Change) -> impl Future<Output = Outcome> + Send + use<> {
+    pub(crate) fn write(&self, change: RowChange) -> impl Future<Output = Outcome> + Send + use<> {
         let (sender, outcome) = oneshot::channel();
         let is_first = self.with(|queue| {
             queue.waiting.push((change, sender));
@@ -78,7 +78,7 @@ impl Writer {
             // The thread ends when the queue is empty.
             spawn_blocking(move || run.commit_all());
         }
-        async move { outcome.await.unwrap_or_else(|_| Err(Failure::Commit(Arc::new(shut_down())))) }
+        async move { outcome.await.unwrap_or_else(|_| Err(shut_down())) }
     }
 
     fn commit_all(&self) {
@@ -101,10 +101,10 @@ impl Writer {
 
     /// Commits changes. They are not confirmed if the path does not name the file any more: they
     /// would be lost with the process.
-    fn commit(&self, changes: &[(Change, oneshot::Sender<Outcome>)]) -> Outcome {
+    fn commit(&self, changes: &[(RowChange, oneshot::Sender<Outcome>)]) -> Outcome {
         let written = self.database.with(|database| commit(database, changes));
-        written.map_err(|error| Failure::Commit(Arc::new(error)))?;
-        self.database.check_identity().map_err(Failure::Lost)
+        written.map_err(|error| WriteFailure::Commit(Arc::new(error)))?;
+        self.database.check_identity().map_err(WriteFailure::Lost)
     }
 
     #[cfg(test)]
@@ -115,12 +115,12 @@ impl Writer {
 
 fn commit(
     database: &redb::Database,
-    changes: &[(Change, oneshot::Sender<Outcome>)],
+    changes: &[(RowChange, oneshot::Sender<Outcome>)],
 ) -> Result<(), redb::Error> {
     let write = database.begin_write()?;
     {
         let mut table = write.open_table(CHECKPOINTS)?;
-        for (Change { stream, shard_id, checkpoint }, _) in changes {
+        for (RowChange { stream, shard_id, checkpoint }, _) in changes {
             let key = (stream.as_str(), shard_id.as_str());
             match checkpoint {
                 Some(checkpoint) => table.insert(key, checkpoint.as_str())?,
@@ -157,6 +157,7 @@ impl Drop for Run {
     }
 }
 
-fn shut_down() -> redb::Error {
-    redb::Error::Io(std::io::Error::other("the runtime was shut down, or the commit panicked"))
+fn shut_down() -> WriteFailure {
+    let error = std::io::Error::other("the runtime was shut down, or the commit panicked");
+    WriteFailure::Commit(Arc::new(redb::Error::Io(error)))
 }
