@@ -1,7 +1,6 @@
 //! The streams of the records and pages of all shards.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use aws_sdk_kinesis::Client;
@@ -14,7 +13,7 @@ use crate::records::merge::MergeRecords;
 use crate::records::options::ReadOptions;
 use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::{Open, Read};
-use crate::records::reader_set::ReaderSet;
+use crate::records::readers::Readers;
 
 /// An extension trait that reads the shards of any stream of shards, such as
 /// [`AllShards`](crate::AllShards).
@@ -80,58 +79,6 @@ pub trait ShardStreamExt: Stream<Item: ReadShard> + Sized {
 }
 
 impl<S: Stream<Item: ReadShard>> ShardStreamExt for S {}
-
-/// The readers of a stream of shards.
-#[pin_project]
-pub(crate) struct Readers<S: Stream<Item: ReadShard>> {
-    #[pin]
-    reader_set: ReaderSet<S, <S::Item as Open>::Reader>,
-    client: Client,
-    options: Arc<ReadOptions>,
-}
-
-impl<S: Stream<Item: ReadShard>> Readers<S> {
-    fn new(shards: S, client: &Client) -> Self {
-        Self { reader_set: ReaderSet::new(shards), client: client.clone(), options: Arc::default() }
-    }
-
-    fn with_options(self, options: ReadOptions) -> Self {
-        Self { options: Arc::new(options), ..self }
-    }
-
-    #[track_caller]
-    fn max_concurrent_reads(self, reads: usize) -> Self {
-        Self { reader_set: self.reader_set.max_concurrent_reads(reads), ..self }
-    }
-
-    pub(crate) fn readers(&self) -> impl Iterator<Item = &<S::Item as Open>::Reader> {
-        self.reader_set.readers()
-    }
-
-    pub(crate) fn is_terminated(&self) -> bool {
-        self.reader_set.is_terminated()
-    }
-
-    /// Yields the next page or error, and sets its reader aside until it is
-    /// [resumed](Self::resume).
-    pub(crate) fn poll_next(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<ReaderItem<S::Item>>> {
-        let this = self.project();
-        let (client, options) = (this.client, this.options);
-        this.reader_set
-            .poll_next(cx, |shard, permits| shard.open(client, Arc::clone(options), permits))
-    }
-
-    pub(crate) fn resume(self: Pin<&mut Self>, reader: <S::Item as Open>::Reader) {
-        self.project().reader_set.resume(reader);
-    }
-}
-
-/// A page or an error, and its reader.
-pub(crate) type ReaderItem<H> =
-    (Result<<H as Open>::Page, <H as Open>::Error>, <H as Open>::Reader);
 
 fn lags<'a, R: Read + 'a>(
     readers: impl Iterator<Item = &'a R>,
@@ -218,7 +165,9 @@ impl<S: Stream<Item: ReadShard>> FusedStream for AllBatches<S> {
 
 impl<S: Stream<Item: ReadShard>> std::fmt::Debug for AllBatches<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AllBatches").field("options", &self.readers.options).finish_non_exhaustive()
+        f.debug_struct("AllBatches")
+            .field("options", self.readers.options())
+            .finish_non_exhaustive()
     }
 }
 
@@ -311,7 +260,7 @@ impl<S: Stream<Item: ReadShard>> FusedStream for AllRecords<S> {
 impl<S: Stream<Item: ReadShard>> std::fmt::Debug for AllRecords<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AllRecords")
-            .field("options", &self.records.inner().options)
+            .field("options", self.records.inner().options())
             .finish_non_exhaustive()
     }
 }

@@ -14,6 +14,7 @@ use md5::{Digest, Md5};
 
 use crate::records::kpl::aggregate::Aggregate;
 use crate::records::record::{AGGREGATED, Record};
+use crate::records::user_record::UserRecord;
 use crate::shard::offer::Offer;
 
 /// The length of the MD5 checksum at the end.
@@ -29,15 +30,6 @@ pub(crate) enum Deaggregation {
     All,
     /// The user records whose hash key is in the shard's range are yielded.
     OwnRange,
-}
-
-/// One user record of an aggregated record.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct UserRecord {
-    pub(crate) sub_sequence_number: u64,
-    pub(crate) explicit_hash_key: Option<String>,
-    /// A slice of the aggregated record's data, not a copy.
-    pub(crate) data: Bytes,
 }
 
 /// An iterator over the user records of one aggregated record, which decodes each as it is taken.

@@ -10,9 +10,9 @@ use futures::stream::FusedStream;
 use pin_project::pin_project;
 use tokio::time::{Duration, Instant};
 
-use crate::records::all::Readers;
 use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::Open;
+use crate::records::readers::Readers;
 
 /// The default number of records of one shard in a row.
 const DEFAULT_MAX_RUN: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");

@@ -108,9 +108,12 @@ pub(crate) mod permits;
 pub(crate) mod plain_reader;
 pub(crate) mod read_shard;
 pub(crate) mod reader_set;
+pub(crate) mod readers;
 pub(crate) mod record;
 pub(crate) mod shard_reader;
 pub(crate) mod source;
+#[cfg(feature = "kpl")]
+pub(crate) mod user_record;
 
 use aws_sdk_kinesis::Client;
 

@@ -37,7 +37,7 @@ pub struct Record {
     pub(crate) offer: Arc<Offer>,
     /// The user record. `sdk` is then the aggregated record without its data.
     #[cfg(feature = "kpl")]
-    pub(crate) user: Option<Box<crate::records::kpl::UserRecord>>,
+    pub(crate) user: Option<Box<crate::records::user_record::UserRecord>>,
 }
 
 impl Record {

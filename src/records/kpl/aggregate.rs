@@ -8,8 +8,8 @@
 
 use bytes::Bytes;
 
-use crate::records::kpl::UserRecord;
 use crate::records::kpl::wire::{Fields, Malformed, Value};
+use crate::records::user_record::UserRecord;
 
 // Fields of AggregatedRecord.
 const PARTITION_KEYS: u32 = 1;
