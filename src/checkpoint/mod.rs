@@ -44,7 +44,7 @@
 //! [`UnackedRecord::ack`] or with the [`Acker`] of [`UnackedRecord::into_parts`]. That is needed
 //! with `for_each_concurrent`, `buffer_unordered` and `JoinSet`. A consumer that writes pages to a
 //! database reads [`batches`](crate::ShardStreamExt::batches): each [`UnackedBatch`] has one
-//! acknowledgement.
+//! acknowledgement. [Batches into a database](#batches-into-a-database) shows such a consumer.
 //!
 //! # Promises
 //!
@@ -119,6 +119,7 @@
 //! The target is `kinesis_shards`. A save that fails, a record that is dropped without
 //! acknowledgement and a checkpoint that has expired are logged at `WARN`, a shard whose reading
 //! pauses at `ERROR`.
+#![doc = include_str!("batches_into_a_database.md")]
 
 pub(crate) mod ack_window;
 pub(crate) mod acker;

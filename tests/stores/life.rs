@@ -1,9 +1,6 @@
 //! Many lives of the consumer. Each is killed, except the last.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +9,7 @@ use fastrand::Rng;
 use crate::backend::Backend;
 use crate::client::local_client;
 use crate::consumer::Order;
+use crate::consumer_process::ConsumerProcess;
 use crate::figures::{Figures, Seen};
 use crate::kind::Kind;
 use crate::location::StoreLocation;
@@ -21,75 +19,10 @@ use crate::producer::{Producer, Written, create, one_to_each};
 const KILLS: u64 = 25;
 /// The number of processes killed while they create the file.
 const FIRST_OPENS: usize = 20;
-/// The limit for a consumer that hangs. It prints a line every second or so.
-const LINE_TIMEOUT: Duration = Duration::from_mins(10);
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-}
-
-/// A running consumer. Dropping it kills the process.
-struct Consumer {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Consumer {
-    fn start(order: &Order) -> Result<Self, String> {
-        let this = std::env::current_exe().map_err(|error| error.to_string())?;
-        let child = Command::new(this)
-            .env(Order::VARIABLE, order.to_env())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut child = child.map_err(|error| format!("the consumer did not start: {error}"))?;
-        let out = child.stdout.take().ok_or("the consumer has no stdout")?;
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Ok(Self { child, lines })
-    }
-
-    fn next_line(&self) -> Result<Option<String>, String> {
-        match self.lines.recv_timeout(LINE_TIMEOUT) {
-            Ok(line) => Ok(Some(line)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err("the consumer ended".to_owned()),
-        }
-    }
-
-    /// Returns its lines until it has started.
-    fn started(&self) -> Result<Vec<String>, String> {
-        self.until("started")
-    }
-
-    /// Returns its lines up to the first one that begins with `prefix`.
-    fn until(&self, prefix: &str) -> Result<Vec<String>, String> {
-        let mut lines: Vec<String> = Vec::new();
-        while lines.last().is_none_or(|line| !line.starts_with(prefix)) {
-            let line = self.next_line().map_err(|error| format!("{error}: {:?}", lines.last()))?;
-            lines.push(line.ok_or_else(|| format!("no line {prefix}"))?);
-        }
-        Ok(lines)
-    }
-
-    /// Kills the process with SIGKILL and returns its last lines.
-    fn kill(mut self) -> Vec<String> {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        self.lines.iter().collect()
-    }
-}
-
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
@@ -114,7 +47,7 @@ pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
     let mut seen = Seen::default();
     let producer = Producer::start(&client, "crashes", random);
     for _ in 0..kills {
-        let consumer = Consumer::start(&order([0, 1, 8][rng.usize(..3)]))?;
+        let consumer = ConsumerProcess::start(&order([0, 1, 8][rng.usize(..3)]))?;
         // Killed during its start, soon after it, or while it reads, however long the start takes.
         let (mut lines, after) = match rng.u32(..5) {
             0 => (Vec::new(), rng.u64(..120)),
@@ -141,7 +74,7 @@ pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
 /// Runs the last life, which reads the rest and is stopped while its last records are in flight.
 fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), String> {
     let total: usize = written.by_key.iter().sum();
-    let mut consumer = Consumer::start(order)?;
+    let mut consumer = ConsumerProcess::start(order)?;
     seen.begin_life();
     let mut has_started = false;
     while !has_started || seen.delivered() < total || seen.due_again() > 0 {
@@ -155,8 +88,8 @@ fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), S
         seen.lines(&[line])?;
     }
     // The end of its stdin stops it.
-    drop(consumer.child.stdin.take());
-    let lines: Vec<_> = consumer.lines.iter().collect();
+    consumer.close_stdin();
+    let (lines, _) = consumer.wait()?;
     let is_complete = lines.iter().any(|line| line.starts_with("stopped true"));
     seen.lines(&lines)?;
     seen.end_life();
@@ -173,7 +106,7 @@ fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), S
 /// Runs one more life, which must deliver only the records written since, one for each open shard.
 /// A repeated record of a shard or of its ancestors would come before that.
 fn only_these_are_left(seen: &mut Seen, order: &Order, records: Vec<String>) -> Result<(), String> {
-    let consumer = Consumer::start(order)?;
+    let consumer = ConsumerProcess::start(order)?;
     let mut left: BTreeSet<String> = records.into_iter().collect();
     seen.begin_life();
     while !left.is_empty() {
@@ -198,10 +131,10 @@ fn first_opens(
 ) -> Result<(), String> {
     for n in 0..FIRST_OPENS {
         let order = Order { address: format!("{}-{n}", location.address()), ..order(0) };
-        let consumer = Consumer::start(&order)?;
+        let consumer = ConsumerProcess::start(&order)?;
         thread::sleep(Duration::from_micros(rng.u64(..60_000)));
         consumer.kill();
-        Consumer::start(&order)?.started()?;
+        ConsumerProcess::start(&order)?.started()?;
     }
     Ok(())
 }

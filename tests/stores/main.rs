@@ -5,6 +5,8 @@
 //! * `crashes`: a consumer process is killed (SIGKILL) at random points, again and again, across
 //!   splits and merges of a stream on kinesalite. No record is lost, only processed records are
 //!   saved, only unsaved records are repeated, and the records of each key are in order.
+//! * `postgres`: the example of that name is killed, loses its connections, and writes each record
+//!   to PostgreSQL once, and those that PostgreSQL rejects to its dead letters.
 //!
 //! ```text
 //! cargo test --test stores                          25 kills on each store
@@ -18,6 +20,7 @@ mod backend;
 mod client;
 mod conformance;
 mod consumer;
+mod consumer_process;
 mod figures;
 #[path = "../servers/install.rs"]
 mod install;
@@ -25,6 +28,7 @@ mod install;
 mod kind;
 mod life;
 mod location;
+mod postgres;
 #[path = "../servers/process.rs"]
 #[allow(dead_code, reason = "the tests of the servers use the rest")]
 mod process;
@@ -40,9 +44,12 @@ use tokio::runtime::Runtime;
 use crate::backend::Backend;
 
 fn main() -> ExitCode {
-    // The consumer process runs this program too.
+    // The consumer processes run this program too.
     if let Some(order) = consumer::Order::from_env() {
         return consumer::main(&order);
+    }
+    if let Some(exit) = postgres::consumer() {
+        return exit;
     }
     let mut args = Arguments::from_args();
     // One test at a time, so that kills also hit a consumer long after its start.
@@ -65,26 +72,36 @@ fn main() -> ExitCode {
             runtime.block_on(life::many(backend)).map(|figures| println!("{backend}: {figures}"))
         }));
     }
+    let servers = [kind::Kind::Kinesalite, kind::Kind::Postgres];
+    trials.push(trial_with("postgres".to_owned(), &servers, |runtime| {
+        runtime.block_on(postgres::run())
+    }));
     libtest_mimic::run(&args, trials).exit_code()
 }
 
-/// Creates a test that is ignored, or fails, if its servers cannot be installed.
 fn trial(
     what: &str,
     backend: Backend,
     run: impl FnOnce(&Runtime) -> Result<(), String> + Send + 'static,
 ) -> Trial {
-    let name = format!("{what}::{backend}");
-    match missing(backend) {
+    let servers: Vec<_> =
+        [Some(kind::Kind::Kinesalite), backend.server()].into_iter().flatten().collect();
+    trial_with(format!("{what}::{backend}"), &servers, run)
+}
+
+/// Creates a test that is ignored, or fails, if its servers cannot be installed.
+fn trial_with(
+    name: String,
+    servers: &[kind::Kind],
+    run: impl FnOnce(&Runtime) -> Result<(), String> + Send + 'static,
+) -> Trial {
+    let missing =
+        servers.iter().filter_map(|server| server.source()).find_map(install::Source::missing);
+    match missing {
         Some(missing) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
             Trial::test(name, move || Err(Failed::from(format!("{missing}, and CI=true"))))
         }
         Some(missing) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(missing))),
         None => Trial::test(name, move || Ok(run(&Runtime::new()?)?)),
     }
-}
-
-fn missing(backend: Backend) -> Option<String> {
-    let servers = [Some(kind::Kind::Kinesalite), backend.server()];
-    servers.into_iter().flatten().filter_map(kind::Kind::source).find_map(install::Source::missing)
 }

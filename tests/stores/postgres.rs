@@ -1,0 +1,168 @@
+//! The example `postgres` on a real PostgreSQL: it is killed again and again, and loses its
+//! connections. Each record is in the table once, and each poison record among the dead letters.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use aws_sdk_kinesis::error::DisplayErrorContext;
+use aws_sdk_kinesis::primitives::Blob;
+use fastrand::Rng;
+use tokio_postgres::{Client, NoTls};
+
+use crate::client::{local_client, unthrottled};
+use crate::consumer_process::ConsumerProcess;
+use crate::kind::Kind;
+use crate::process::{Process, postgres_url};
+use crate::producer::create;
+
+#[path = "../../examples/postgres.rs"]
+#[allow(unused, reason = "the example has a `main` of its own")]
+mod example;
+
+const VARIABLE: &str = "POSTGRES_CONSUMER";
+/// The number of processes that are killed.
+const KILLS: usize = 8;
+const RECORDS_PER_LIFE: usize = 40;
+/// How often the last process loses its connections.
+const CUTS: usize = 3;
+
+/// Closes all connections but this one.
+const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+const COUNT: &str = "SELECT (SELECT count(*) FROM records) + (SELECT count(*) FROM dead_letters)";
+
+/// Runs the example if this is its process.
+pub(crate) fn consumer() -> Option<ExitCode> {
+    std::env::var_os(VARIABLE).map(|_| example::main())
+}
+
+fn start(kinesis: &Process, postgres: &Process, file: &Path) -> Result<ConsumerProcess, String> {
+    ConsumerProcess::start_with(|this| {
+        this.env(VARIABLE, "1")
+            .env("AWS_ACCESS_KEY_ID", "x")
+            .env("AWS_SECRET_ACCESS_KEY", "x")
+            .args(["orders", "--from", "trim-horizon", "--region", "us-east-1"])
+            .args(["--endpoint-url", &format!("http://127.0.0.1:{}", kinesis.port)])
+            .args(["--database", &postgres_url(postgres.port), "--file"])
+            .arg(file)
+    })
+}
+
+/// Returns data that PostgreSQL rejects: it is not JSON, is not UTF-8, has a character that text
+/// cannot hold, or is nested too deeply.
+fn poison(n: usize) -> Vec<u8> {
+    match n % 4 {
+        0 => format!("order {n}").into_bytes(),
+        1 => [b"\xFF", n.to_string().as_bytes()].concat(),
+        2 => format!("\"\\u0000 {n}\"").into_bytes(),
+        _ => format!("{}{n}", "[".repeat(100_000)).into_bytes(),
+    }
+}
+
+/// The stream, and what was written to it.
+struct Orders {
+    client: aws_sdk_kinesis::Client,
+    valid: Vec<String>,
+    poison: Vec<Vec<u8>>,
+}
+
+impl Orders {
+    /// Writes some records to all shards, with a poison record among them.
+    async fn write(&mut self, rng: &mut Rng) -> Result<(), String> {
+        let poisoned = rng.usize(..RECORDS_PER_LIFE);
+        for n in 0..RECORDS_PER_LIFE {
+            let data = if n == poisoned {
+                self.poison.push(poison(self.poison.len()));
+                self.poison.last().cloned().unwrap_or_default()
+            } else {
+                let number = self.valid.len();
+                self.valid.push(format!("{{\"order\": {number}}}"));
+                self.valid[number].clone().into_bytes()
+            };
+            let put = self.client.put_record().stream_name("orders");
+            let put = put.partition_key(format!("customer {n}")).data(Blob::new(data));
+            let written = unthrottled(|| put.clone().send()).await;
+            written.map_err(|error| format!("PutRecord: {}", DisplayErrorContext(error)))?;
+        }
+        Ok(())
+    }
+
+    fn count(&self) -> usize {
+        self.valid.len() + self.poison.len()
+    }
+
+    /// Checks that each table holds each of its records once.
+    async fn check(mut self, database: &Client) -> Result<(), String> {
+        let query = async |sql| database.query(sql, &[]).await.map_err(|error| error.to_string());
+        let rows = query("SELECT data::text FROM records").await?;
+        let mut records: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let rows = query("SELECT data FROM dead_letters").await?;
+        let mut dead_letters: Vec<Vec<u8>> = rows.iter().map(|row| row.get(0)).collect();
+        for list in [&mut records, &mut self.valid] {
+            list.sort();
+        }
+        for list in [&mut dead_letters, &mut self.poison] {
+            list.sort();
+        }
+        if records != self.valid {
+            return Err(format!("{} of {} records: {records:?}", records.len(), self.valid.len()));
+        }
+        if dead_letters != self.poison {
+            let (left, right) = (dead_letters.len(), self.poison.len());
+            return Err(format!("{left} dead letters instead of {right}, or others"));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn run() -> Result<(), String> {
+    let kinesis = Process::start(Kind::Kinesalite).await?;
+    let postgres = Process::start(Kind::Postgres).await?;
+    let file = std::env::temp_dir().join(format!("postgres-{}.checkpoints", std::process::id()));
+    let client = local_client(kinesis.port);
+    create(&client, "orders", 2).await?;
+    let connected = tokio_postgres::connect(&postgres_url(postgres.port), NoTls).await;
+    let (database, connection) = connected.map_err(|error| error.to_string())?;
+    tokio::spawn(connection);
+
+    let mut rng = Rng::with_seed(0);
+    let mut orders = Orders { client, valid: Vec::new(), poison: Vec::new() };
+    // The first process creates the tables.
+    start(&kinesis, &postgres, &file)?.until("Writing")?;
+    for _ in 0..KILLS {
+        orders.write(&mut rng).await?;
+        let consumer = start(&kinesis, &postgres, &file)?;
+        // Killed during its start, during its first page, or soon after that, before it has saved.
+        match rng.u32(..4) {
+            0 => {}
+            1 => drop(consumer.until("Writing")?),
+            _ => drop(consumer.until("shardId")?),
+        }
+        tokio::time::sleep(Duration::from_millis(rng.u64(..100))).await;
+        consumer.kill();
+    }
+
+    let consumer = start(&kinesis, &postgres, &file)?;
+    consumer.until("Writing")?;
+    for _ in 0..CUTS {
+        orders.write(&mut rng).await?;
+        tokio::time::sleep(Duration::from_millis(rng.u64(..1_000))).await;
+        database.execute(CUT, &[]).await.map_err(|error| error.to_string())?;
+    }
+    loop {
+        let count = database.query_one(COUNT, &[]).await.map_err(|error| error.to_string())?;
+        if usize::try_from(count.get::<_, i64>(0)).is_ok_and(|count| count >= orders.count()) {
+            break;
+        }
+        consumer.until("shardId")?;
+    }
+    let pid = consumer.id().to_string();
+    Command::new("kill").args(["-s", "TERM", &pid]).status().map_err(|error| error.to_string())?;
+    let (lines, status) = consumer.wait()?;
+    if !status.success() {
+        return Err(format!("the shutdown was not complete: {status}: {:?}", lines.last()));
+    }
+    std::fs::remove_file(file).map_err(|error| error.to_string())?;
+    orders.check(&database).await
+}
