@@ -62,6 +62,9 @@ pub(crate) struct Rules {
     pub(crate) slack: Duration,
     /// The ends of the suspensions of the machine, and their durations. They delay everything.
     pub(crate) suspended: Vec<(Instant, Duration)>,
+    /// Whether ends name no children and are confirmed by lists and repeated reads only. Then the
+    /// delay between a parent and its child is not checked.
+    pub(crate) kinesalite_ends: bool,
     /// How far the `Date` of responses is ahead of the shards' clock. With a `Date`, the time that
     /// stands for `LATEST` is known to about that.
     pub(crate) date_ahead: Duration,

@@ -105,8 +105,15 @@ impl World {
             Reading::Own | Reading::EachShard => 0,
         };
         let slack = Duration::from_millis(1 + takes);
-        let date_ahead = setup.date_ahead;
-        let rules = Rules { poll_interval, is_reliable, slack, suspended: Vec::new(), date_ahead };
+        let (kinesalite_ends, date_ahead) = (setup.kinesalite_ends, setup.date_ahead);
+        let rules = Rules {
+            poll_interval,
+            is_reliable,
+            slack,
+            suspended: Vec::new(),
+            kinesalite_ends,
+            date_ahead,
+        };
         let oracle = Arc::new(Mutex::new(Oracle::new(setup.on_drop, rules, setup.sdk_retries)));
         let timeouts =
             TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
@@ -274,8 +281,10 @@ impl World {
             }
             Step::Suspend(seconds) => {
                 let duration = Duration::from_secs(seconds);
+                // Before the clock advances, since tasks run before `advance` returns.
+                let until = Instant::now() + duration;
+                self.oracle.lock().unwrap().rules.suspended.push((until, duration));
                 tokio::time::advance(duration).await;
-                self.oracle.lock().unwrap().rules.suspended.push((Instant::now(), duration));
                 let horizon = self.kinesis.now() - DAY;
                 self.oracle.lock().unwrap().ledger.excuse(|_, written| written <= horizon);
             }

@@ -65,7 +65,9 @@ impl Life {
         }
         if member.state == State::Unoffered && !member.is_uncertain && !member.stream_may_be_gone {
             self.check_outcomes(parents)?;
-            self.check_delay(id, member, rules, truth)?;
+            if !rules.kinesalite_ends {
+                self.check_delay(id, member, rules, truth)?;
+            }
         }
         // A second start at `Latest` would skip the records written meanwhile.
         let again = match (start, self.latest) {
