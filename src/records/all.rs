@@ -206,7 +206,7 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
     }
 
     /// Sets the maximum number of records of one shard in a row while another shard has records
-    /// too. A run lasts at least 5 ms, however many records the consumer takes in that time.
+    /// too. A run lasts at least 10 ms, however many records the consumer takes in that time.
     ///
     /// Runs keep a shard with a large page, or one that is far behind, from delaying the others.
     /// Each user record of an aggregated record counts.

@@ -20,7 +20,7 @@ const DEFAULT_MAX_RUN: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
 /// The time below which a run continues: within it, a fast consumer takes more than `max_run`
 /// records and delays no other shard. Pages that are delivered whole stay in the processor's caches
 /// and are freed at once: without this, reading 64 shards of small records took a third longer.
-const MIN_RUN: Duration = Duration::from_millis(5);
+const MIN_RUN: Duration = Duration::from_millis(10);
 
 /// A stream of the records of all shards of `S`.
 ///
