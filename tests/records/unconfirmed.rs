@@ -57,6 +57,22 @@ async fn an_open_shard_continues_after_an_inconclusive_response() {
     }
 }
 
+/// The delays grow up to 10 s, as after any failed read.
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_responses_stay_inconclusive_is_retried_ever_more_rarely() {
+    for before in [0, 1] {
+        let (kinesis, orders, client) = fake(1);
+        put(&orders, 0..before);
+        let mut records = pin!(all_shards(&client, "orders").records(&client));
+        take(&mut records, before as usize).await;
+        kinesis.fail_always("GetRecords", Fault::Body("{}".to_owned()));
+        kinesis.clear_requests();
+        assert!(timeout(Duration::from_mins(10), records.next()).await.is_err());
+        let reads = kinesis.count("GetRecords");
+        assert!(reads <= 150, "{reads} reads in 10 minutes");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn records_without_a_next_iterator_are_delivered_and_the_shard_continues() {
     let (kinesis, orders, client) = fake(1);

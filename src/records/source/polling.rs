@@ -203,20 +203,22 @@ impl Polling {
         let children = child_shards.unwrap_or_default();
         let is_unconfirmed = next_iterator.is_none() && children.is_empty();
         let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
-        let is_full = self.limit.is_full(records.len());
-        self.limit.received(records.len(), completed_at - sent_at);
-        let is_continuous = (is_unconfirmed && records.is_empty())
+        let received = records.len();
+        let is_full = self.limit.is_full(received);
+        let is_continuous = (is_unconfirmed && received == 0)
             || self.is_continuous(&mut records, lag, !children.is_empty())?;
+        // Before the pacing learns of a page: the delays of these retries grow.
+        if is_continuous && is_unconfirmed && records.is_empty() {
+            let has_ended = self.count_unconfirmed_end(self.unconfirmed_end(), lag)?;
+            return self.end_of_closed_shard(has_ended, received_at);
+        }
+        self.limit.received(received, completed_at - sent_at);
         // No record arrives in a closed shard, so its end is requested at once.
         let is_ending = records.is_empty() && self.ends_when_closed.is_some();
         let is_behind = is_full || is_ending || lag.is_some_and(|lag| !lag.is_zero());
         self.pacing.page(completed_at, bytes, is_behind, &self.options);
         if !is_continuous {
             return Ok(None);
-        }
-        if is_unconfirmed && records.is_empty() {
-            let has_ended = self.count_unconfirmed_end(self.unconfirmed_end(), lag)?;
-            return self.end_of_closed_shard(has_ended, received_at);
         }
         self.failures = 0;
         self.not_found_reads = 0;
