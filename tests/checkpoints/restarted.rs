@@ -22,6 +22,14 @@ impl World {
     }
 }
 
+/// Acknowledges five records, and waits until that is durable.
+async fn acknowledge_five(records: &mut AllRecords<CheckpointedShards>, checkpoints: &Checkpoints) {
+    for record in take(records, 5).await {
+        record.ack();
+    }
+    checkpoints.flush().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_reads_the_new_stream_from_its_oldest_record() {
     // The new stream has fewer records than the old one, as many, and more.
@@ -30,10 +38,7 @@ async fn a_reader_reads_the_new_stream_from_its_oldest_record() {
         world.put(0..5);
         let checkpoints = world.load().await;
         let mut records = world.records(&checkpoints);
-        for record in take(&mut records, 5).await {
-            record.ack();
-        }
-        checkpoints.flush().await;
+        acknowledge_five(&mut records, &checkpoints).await;
         nothing_for(&mut records, Duration::from_mins(1)).await;
         let read = take(&mut records, new as usize);
         let ((), read) = future::join(world.restart(100..100 + new), read).await;
@@ -52,10 +57,7 @@ async fn the_stored_checkpoint_stays_until_a_record_of_the_new_stream_is_acknowl
     world.put(0..5);
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints);
-    for record in take(&mut records, 5).await {
-        record.ack();
-    }
-    checkpoints.flush().await;
+    acknowledge_five(&mut records, &checkpoints).await;
     let stored = world.store.get(FIRST);
     let read = take(&mut records, 2);
     let ((), read) = future::join(world.restart(100..102), read).await;
@@ -69,10 +71,7 @@ async fn a_checkpoint_beyond_every_record_starts_over() {
     let mut world = world();
     world.put(0..5);
     let checkpoints = world.load().await;
-    for record in take(&mut world.records(&checkpoints), 5).await {
-        record.ack();
-    }
-    checkpoints.flush().await;
+    acknowledge_five(&mut world.records(&checkpoints), &checkpoints).await;
     drop(checkpoints);
     world.restart(0..0).await;
     let checkpoints = world.load().await;

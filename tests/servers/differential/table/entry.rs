@@ -53,17 +53,8 @@ pub(crate) const fn codes(
     what: &'static str,
     (right, rule): (Right, &'static str),
 ) -> Entry {
-    Entry {
-        operations,
-        field: ERROR,
-        values: Some(codes),
-        causes,
-        when: |_| true,
-        what,
-        right,
-        rule,
-        rare: false,
-    }
+    let values = Some(codes);
+    Entry { values, causes, ..differs((operations, ERROR), |_| true, what, (right, rule)) }
 }
 
 /// Creates an entry for a call that the server rejects and AWS accepts.
@@ -73,17 +64,7 @@ pub(crate) const fn rejects(
     what: &'static str,
     (right, rule): (Right, &'static str),
 ) -> Entry {
-    Entry {
-        operations,
-        field: ERROR,
-        values: Some((code, DONE)),
-        causes: &[],
-        when,
-        what,
-        right,
-        rule,
-        rare: false,
-    }
+    Entry { values: Some((code, DONE)), ..differs((operations, ERROR), when, what, (right, rule)) }
 }
 
 /// Marks an entry as rare.
