@@ -249,8 +249,15 @@ impl Polling {
         has_ended: bool,
         received_at: SystemTime,
     ) -> Result<Option<Page>, Stop> {
-        let is_end = has_ended && self.is_continuous(&mut Vec::new(), None, true)?;
-        Ok(is_end.then(|| Page::end_of_closed_shard(received_at)))
+        if !has_ended {
+            return Ok(None);
+        }
+        if self.is_continuous(&mut Vec::new(), None, true)? {
+            return Ok(Some(Page::end_of_closed_shard(received_at)));
+        }
+        // The search begins within the shard's limits, too.
+        self.pacing.page(Instant::now(), 0, true, &self.options);
+        Ok(None)
     }
 
     /// Removes the records that were yielded before, and returns whether the others come next. If
