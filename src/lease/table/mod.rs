@@ -1,0 +1,248 @@
+//! The requests to the two tables of a fleet, as types.
+//!
+//! The *lease table* is that of the Kinesis Client Library: one row for each shard, which holds its
+//! owner and its checkpoint. The *workers table* has one row for each worker, and one for the
+//! fleet. Every change is one conditional write to one row. [`LeaseTables::send`] carries it out;
+//! DynamoDB does, and so does a model for tests.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use aws_sdk_kinesis::types::{ChildShard, HashKeyRange};
+use futures::future::BoxFuture;
+
+use crate::checkpoint::value::Checkpoint;
+
+/// A row of the lease table: the lease of one shard, and its checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LeaseRow {
+    pub(crate) shard_id: String,
+    /// Every write adds 1. The counter at the grant is the fencing token of the lease.
+    pub(crate) counter: u64,
+    pub(crate) owner: Option<String>,
+    /// The former owner, while a leader of KCL 3 asks it to hand the lease over.
+    pub(crate) checkpoint_owner: Option<String>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) parents: Vec<String>,
+    /// The children that the end of the shard named.
+    pub(crate) children: Vec<String>,
+    pub(crate) hash_range: Option<HashKeyRange>,
+    /// The last writer of this crate, and the counter that it wrote.
+    pub(crate) writer: Option<Writer>,
+}
+
+impl LeaseRow {
+    /// Returns whether every record of the shard was processed.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.checkpoint == Checkpoint::End
+    }
+
+    /// Returns whether the last write was this one. It counts only with the counter of the row.
+    pub(crate) fn was_written_by(&self, writer: &Writer) -> bool {
+        self.counter == writer.counter && self.writer.as_ref() == Some(writer)
+    }
+}
+
+/// A write of this crate: the attribute `kinesisShardsWriter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Writer {
+    /// The run of the worker, as text; the random text of a `DynamoDbStore`.
+    pub(crate) run: String,
+    pub(crate) counter: u64,
+}
+
+/// The state that a worker gives itself, or that another has given it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WorkerState {
+    #[default]
+    Up,
+    /// The worker is shutting down, and takes no lease.
+    Leaving,
+    /// Another worker has fenced it: none of its leases counts.
+    Dead,
+}
+
+/// A row of the workers table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WorkerRow {
+    pub(crate) id: String,
+    /// The number of the join. A younger worker has a greater one.
+    pub(crate) run: u64,
+    /// The proof of life: the worker moves it every few seconds.
+    pub(crate) beat: u64,
+    pub(crate) state: WorkerState,
+    /// The run that has fenced this worker.
+    pub(crate) fenced_by: Option<u64>,
+    /// The number of leases that it holds and is not about to give away.
+    pub(crate) held: u64,
+    /// The greatest number of leases that it takes.
+    pub(crate) max: Option<u64>,
+    /// The shards that others are about to give it. [`ALL`] stands for too many to name.
+    pub(crate) coming: BTreeSet<String>,
+    /// The number of audits that it has completed as the placer.
+    pub(crate) audits: u64,
+}
+
+/// The entry of [`WorkerRow::coming`] that asks the worker to scan the lease table for its name.
+pub(crate) const ALL: &str = "*";
+
+/// The new values of a beat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beat {
+    pub(crate) worker: String,
+    pub(crate) run: u64,
+    pub(crate) beat: u64,
+    /// [`WorkerState::Up`] or [`WorkerState::Leaving`].
+    pub(crate) state: WorkerState,
+    pub(crate) held: u64,
+    pub(crate) max: Option<u64>,
+    pub(crate) audits: u64,
+    /// The entries to remove from [`WorkerRow::coming`].
+    pub(crate) arrived: BTreeSet<String>,
+}
+
+/// A request to one of the tables.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Request {
+    /// Adds 1 to the fleet's number of joins, and returns it as the run: [`Response::Joined`].
+    Join,
+    /// Sets where the fleet starts to read, unless it is set: [`Response::Started`] has the start
+    /// that counts. `stream` is set in the same way.
+    Start { start: Checkpoint, stream: String },
+    /// Writes the row of a worker, if there is none or its run is smaller: [`Response::Worker`].
+    Register(WorkerRow),
+    /// Moves the beat, if the run is the same, the beat is smaller and the worker is not dead:
+    /// [`Response::Worker`].
+    Beat(Beat),
+    /// Adds shards to what is coming to a worker, if it is up and has this run, and, with `seen`,
+    /// if it holds `seen.0` leases and `seen.1` are coming: [`Response::Worker`].
+    Reserve { worker: String, run: u64, seen: Option<(u64, usize)>, shards: BTreeSet<String> },
+    /// Declares a worker dead, if its run and beat are still these: [`Response::Worker`].
+    Fence { worker: String, run: u64, beat: u64, by: u64 },
+    /// Deletes the row of a worker with this run, if it is dead or the worker's own:
+    /// [`Response::Worker`] with the deleted row.
+    RemoveWorker { worker: String, run: u64, is_own: bool },
+    /// Reads all workers, eventually consistently: [`Response::Workers`].
+    Workers,
+    /// Reads all leases, consistently: [`Response::Leases`].
+    Scan,
+    /// Reads these leases, consistently: [`Response::Leases`]. Rows that do not exist are left out.
+    Get(Vec<String>),
+    /// Writes a lease: [`Response::Lease`], or [`Response::Deleted`].
+    Write(LeaseWrite),
+}
+
+/// A conditional write to a lease.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LeaseWrite {
+    pub(crate) shard_id: String,
+    pub(crate) condition: Condition,
+    pub(crate) change: Change,
+    /// The run of the worker that writes.
+    pub(crate) run: u64,
+}
+
+/// The condition of a write. Any condition but [`Absent`](Self::Absent) fails if there is no row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// There is no row.
+    Absent,
+    /// The counter is this one, and the lease has no owner.
+    Unowned { counter: u64 },
+    /// The counter and the owner are these, and so is the former owner of a KCL 3 hand-over.
+    Owned { counter: u64, owner: String, checkpoint_owner: Option<String> },
+    /// The counter is this one, and a KCL 3 leader asks this worker to hand the lease over.
+    HandoverFrom { counter: u64, checkpoint_owner: String },
+    /// The counter is this one, and the shard has ended.
+    Ended { counter: u64 },
+}
+
+/// The change of a write. Each but [`Create`](Self::Create) adds 1 to the counter, and each writes
+/// [`LeaseRow::writer`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Change {
+    /// Creates the row, with counter 0 if it has no owner and 1 if it has.
+    Create(NewLease),
+    /// Gives the lease a new owner, and adds 1 to the switches of owners. The checkpoint stays, and
+    /// so does a pending one of the KCL. Removes the former owner of a KCL 3 hand-over.
+    Claim { owner: String },
+    /// Saves a checkpoint; the owner stays.
+    Save { checkpoint: Checkpoint },
+    /// Saves a checkpoint, and gives the lease to `to`, or to nobody.
+    Give { checkpoint: Checkpoint, to: Option<String> },
+    /// Ends the shard: all its records were processed. The owner stays.
+    End { children: Vec<String> },
+    /// Saves a checkpoint, and completes the hand-over that a KCL 3 leader asked for.
+    HandOver { checkpoint: Checkpoint },
+    /// Moves the counter alone, so that a KCL sees the lease as renewed.
+    Renew,
+    /// Deletes the row.
+    Delete,
+}
+
+/// A lease to be created.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NewLease {
+    pub(crate) owner: Option<String>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) parents: Vec<String>,
+    pub(crate) hash_range: Option<HashKeyRange>,
+}
+
+impl NewLease {
+    /// Returns the lease of a child that the end of its parent named.
+    pub(crate) fn child(child: &ChildShard) -> Self {
+        Self {
+            owner: None,
+            checkpoint: Checkpoint::Start(crate::shard::position::StartPosition::TrimHorizon),
+            parents: child.parent_shards.clone(),
+            hash_range: child.hash_key_range.clone(),
+        }
+    }
+}
+
+/// The response to a [`Request`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Response {
+    Joined { run: u64 },
+    Started { start: Checkpoint, stream: String },
+    /// The worker's row after the write; before it, if the write deleted it.
+    Worker(WorkerRow),
+    Workers(Vec<WorkerRow>),
+    Leases(Vec<LeaseRow>),
+    /// The lease after the write.
+    Lease(LeaseRow),
+    /// The row was deleted.
+    Deleted,
+    /// The condition does not hold. The row as it is, if there is one and the response shows it.
+    RefusedWorker(Option<WorkerRow>),
+    RefusedLease(Option<LeaseRow>),
+}
+
+/// The error of a request to a table.
+pub(crate) struct TableError {
+    /// Whether no retry mends it: no permission, no such table, a table of another kind.
+    pub(crate) is_permanent: bool,
+    pub(crate) source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl fmt::Debug for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableError")
+            .field("is_permanent", &self.is_permanent)
+            .field("source", &self.source.to_string())
+            .finish()
+    }
+}
+
+/// The two tables of one fleet.
+pub(crate) trait LeaseTables: Send + Sync {
+    /// Creates the tables that do not exist, and waits until they are active.
+    fn create_missing(&self) -> BoxFuture<'_, Result<(), TableError>>;
+
+    /// Sends a request. An error leaves open whether a write was applied.
+    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, TableError>>;
+
+    /// Returns the names of the tables, for messages.
+    fn names(&self) -> String;
+}
