@@ -71,6 +71,8 @@
 
 mod all_shards;
 pub mod checkpoint;
+#[cfg(feature = "dynamodb")]
+pub mod lease;
 pub mod lineage;
 pub mod listing;
 pub mod records;

@@ -1,0 +1,425 @@
+//! Joining, beats, fences and leaving.
+
+use std::collections::BTreeSet;
+
+use tokio::time::Duration;
+
+use crate::checkpoint::value::Checkpoint;
+use crate::lease::event::LeaseEventKind;
+use crate::lease::machine::{Action, Death, Failure, Machine, Purpose, SaveError, SaveId, Time};
+use crate::lease::table::{Beat, Request, Response, WorkerRow, WorkerState};
+
+/// How far a worker is in joining or leaving.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Phase {
+    /// The worker requests its run.
+    Joining,
+    /// A worker with this id may be running: its beat is compared at `until`.
+    Looking { until: Time, beat: Option<(u64, u64)> },
+    /// The worker writes its row. With `has_past`, an earlier run may have left leases.
+    Registering { sent_at: Time, has_past: bool },
+    Up { since: Time },
+    /// The worker gives its leases away.
+    Leaving { cut_at: Time, is_removing: bool },
+    /// The worker stops for good.
+    Dead,
+}
+
+/// The beats of this worker.
+#[derive(Debug, Default)]
+pub(crate) struct OwnBeat {
+    last: u64,
+    next_at: Time,
+    /// When the last confirmed beat was sent.
+    confirmed: Time,
+    is_paused: bool,
+}
+
+impl OwnBeat {
+    /// Returns the time until which records may be delivered: no other worker can have seen the
+    /// last confirmed beat before it was sent, and none fences this one before a full failover time
+    /// after that. A fifth of it is left for clocks that run at other speeds.
+    pub(crate) fn deadline(&self, failover: Duration) -> Time {
+        self.confirmed + failover.mul_f64(0.8)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+}
+
+/// The reads of the workers table.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    next_at: Time,
+    pub(crate) is_in_flight: bool,
+    pub(crate) is_reading_coming: bool,
+}
+
+/// Several workers may fence, each this much later than the one before it in age.
+const FENCE_STEP: Duration = Duration::from_secs(1);
+const MAX_FENCERS: usize = 5;
+/// The workers that read the workers table most often.
+const WATCHERS: usize = 3;
+/// A worker beats fast for this long after it has joined.
+const HURRY_AFTER_JOIN: Duration = Duration::from_secs(15);
+const FAST_BEAT: Duration = Duration::from_millis(250);
+/// Of the limit of a shutdown, what is left for the last writes; at most [`MAX_LAST_WRITES`].
+const LAST_WRITES: f64 = 0.2;
+const MAX_LAST_WRITES: Duration = Duration::from_secs(2);
+
+impl Machine {
+    /// Returns the interval of beats.
+    pub(crate) fn beat_interval(&self) -> Duration {
+        self.config.failover / 5
+    }
+
+    fn next_beat_in(&self) -> Duration {
+        let now = self.now;
+        let suspect = self.config.failover.mul_f64(0.7);
+        let is_new = matches!(self.phase, Phase::Up { since } if now < since + HURRY_AFTER_JOIN);
+        let is_hurried = is_new
+            || !self.coming.is_empty()
+            || matches!(self.phase, Phase::Leaving { .. })
+            || self.view.live().any(|seen| {
+                seen.row.state == WorkerState::Leaving || self.view.age(seen) >= suspect
+            });
+        let interval = self.beat_interval();
+        if is_hurried { interval.min(FAST_BEAT) } else { interval }
+    }
+
+    fn next_read_in(&self) -> Duration {
+        let workers = self.view.live().count();
+        let interval = self.beat_interval();
+        if workers <= 40 {
+            return interval;
+        }
+        let older = self.view.live().filter(|seen| seen.row.run < self.run).count();
+        if older < WATCHERS { interval } else { interval.mul_f64(workers as f64 / 40.0) }
+    }
+
+    pub(crate) fn membership_wake(&self) -> Option<Time> {
+        match self.phase {
+            Phase::Looking { until, .. } => Some(until),
+            Phase::Up { .. } | Phase::Leaving { .. } => {
+                let mut wake = self.beat.next_at;
+                if !self.reading.is_in_flight {
+                    wake = wake.min(self.reading.next_at);
+                }
+                if !self.beat.is_paused {
+                    wake = wake.min(self.beat.deadline(self.config.failover));
+                }
+                if let Phase::Leaving { cut_at, .. } = self.phase
+                    && cut_at > self.now
+                {
+                    wake = wake.min(cut_at);
+                }
+                Some(wake)
+            }
+            Phase::Joining | Phase::Registering { .. } | Phase::Dead => None,
+        }
+    }
+
+    pub(crate) fn tick_membership(&mut self) {
+        match self.phase {
+            Phase::Looking { until, .. } if self.now >= until => {
+                let is_looking =
+                    self.pending.values().any(|(purpose, _)| matches!(purpose, Purpose::Look));
+                if !is_looking && !self.retries.iter().any(|(_, p, _)| matches!(p, Purpose::Look)) {
+                    self.send(Purpose::Look, Request::Workers);
+                }
+            }
+            Phase::Up { .. } | Phase::Leaving { .. } => {
+                self.tick_beat();
+                if self.now >= self.reading.next_at && !self.reading.is_in_flight {
+                    self.reading.is_in_flight = true;
+                    self.reading.next_at = self.now + self.next_read_in();
+                    self.send(Purpose::Workers, Request::Workers);
+                }
+            }
+            _ => {}
+        }
+        if let Phase::Leaving { cut_at, is_removing } = self.phase {
+            self.tick_leaving(cut_at, is_removing);
+        }
+    }
+
+    fn tick_beat(&mut self) {
+        if self.now >= self.beat.next_at {
+            self.beat.last += 1;
+            self.beat.next_at = self.now + self.next_beat_in();
+            let state = if matches!(self.phase, Phase::Leaving { .. }) {
+                WorkerState::Leaving
+            } else {
+                WorkerState::Up
+            };
+            let beat = Beat {
+                worker: self.config.worker.clone(),
+                run: self.run,
+                beat: self.beat.last,
+                state,
+                held: self.staying(),
+                max: self.config.max_leases,
+                audits: self.audit.completed,
+                arrived: self.arrived.clone(),
+            };
+            let purpose = Purpose::Beat {
+                beat: self.beat.last,
+                sent_at: self.now,
+                arrived: self.arrived.clone(),
+            };
+            self.send(purpose, Request::Beat(beat));
+        }
+        let failover = self.config.failover;
+        if self.now.saturating_sub(self.beat.confirmed) > failover / 2 {
+            self.healthy_since = None;
+        }
+        if self.now >= self.beat.deadline(failover) && !self.beat.is_paused {
+            self.beat.is_paused = true;
+            self.report(LeaseEventKind::Paused);
+        }
+    }
+
+    pub(crate) fn has_run(&mut self, run: u64) {
+        self.run = run;
+        self.phase = Phase::Looking { until: self.now, beat: None };
+    }
+
+    /// Takes in the workers while joining: a live one of the same id is not disturbed.
+    pub(crate) fn looked(&mut self, rows: &[WorkerRow]) {
+        let Phase::Looking { beat, .. } = self.phase else { return };
+        let row = rows.iter().find(|row| row.id == self.config.worker);
+        let row = row.filter(|row| row.state != WorkerState::Dead);
+        match (row, beat) {
+            (Some(row), Some(before)) if (row.run, row.beat) != before => {
+                self.die(Death::TwinIsAlive);
+            }
+            (Some(row), None) => {
+                let until = self.now + self.beat_interval() + Duration::from_millis(500);
+                self.phase = Phase::Looking { until, beat: Some((row.run, row.beat)) };
+            }
+            _ => {
+                let has_past = rows.iter().any(|row| row.id == self.config.worker);
+                self.register(has_past);
+            }
+        }
+    }
+
+    fn register(&mut self, has_past: bool) {
+        self.phase = Phase::Registering { sent_at: self.now, has_past };
+        let row = WorkerRow {
+            id: self.config.worker.clone(),
+            run: self.run,
+            max: self.config.max_leases,
+            ..WorkerRow::default()
+        };
+        self.send(Purpose::Register, Request::Register(row));
+    }
+
+    pub(crate) fn registered(&mut self, row: WorkerRow) {
+        let Phase::Registering { sent_at, has_past } = self.phase else { return };
+        let now = self.now;
+        self.phase = Phase::Up { since: now };
+        self.beat =
+            OwnBeat { last: row.beat, next_at: now, confirmed: sent_at, is_paused: false };
+        self.reading = Reading { next_at: now, ..Reading::default() };
+        self.healthy_since = Some(now);
+        self.view.note(row, now);
+        if has_past {
+            self.send(Purpose::OwnRows, Request::Scan);
+        }
+        self.act(Action::Joined);
+    }
+
+    pub(crate) fn beat_responded(
+        &mut self,
+        beat: u64,
+        sent_at: Time,
+        arrived: &BTreeSet<String>,
+        response: Response,
+    ) {
+        match response {
+            Response::Worker(row) if row.run == self.run => {
+                for shard_id in arrived {
+                    if !row.coming.contains(shard_id) {
+                        self.arrived.remove(shard_id);
+                    }
+                }
+                self.confirm_beat(sent_at);
+                self.take_coming(row);
+            }
+            Response::RefusedWorker(Some(row)) if row.run > self.run => {
+                self.die(Death::Superseded);
+            }
+            Response::RefusedWorker(Some(row))
+                if row.run == self.run && row.state != WorkerState::Dead =>
+            {
+                // A later beat has been applied before this one, or this one was, and its response
+                // was lost. `sent_at` was before either, so it proves no more than this beat.
+                if row.beat >= beat {
+                    self.confirm_beat(sent_at);
+                }
+            }
+            Response::RefusedWorker(_) => self.was_fenced(),
+            _ => {}
+        }
+    }
+
+    fn confirm_beat(&mut self, sent_at: Time) {
+        self.beat.confirmed = self.beat.confirmed.max(sent_at);
+        if self.now.saturating_sub(self.beat.confirmed) <= self.config.failover / 2 {
+            self.healthy_since.get_or_insert(self.now);
+        }
+        if self.beat.is_paused && self.now < self.beat.deadline(self.config.failover) {
+            self.beat.is_paused = false;
+            self.report(LeaseEventKind::Resumed);
+        }
+    }
+
+    /// This worker was declared dead: it has lost all leases, and joins as a new one.
+    fn was_fenced(&mut self) {
+        let is_leaving = matches!(self.phase, Phase::Leaving { .. });
+        self.lose_all();
+        self.pending.clear();
+        self.retries.clear();
+        if is_leaving {
+            self.phase = Phase::Dead;
+            self.act(Action::Left);
+            return;
+        }
+        self.report(LeaseEventKind::WasFenced);
+        self.phase = Phase::Joining;
+        self.healthy_since = None;
+        self.audit.reset();
+        self.send(Purpose::Join, Request::Join);
+    }
+
+    /// Drops all leases. Their saves in flight may or may not take effect.
+    pub(crate) fn lose_all(&mut self) {
+        let held: Vec<_> = self.held.keys().cloned().collect();
+        for shard_id in held {
+            self.lose(&shard_id, None);
+        }
+        self.claiming.clear();
+        self.coming.clear();
+        self.arrived.clear();
+    }
+
+    pub(crate) fn workers_read(&mut self, rows: Vec<WorkerRow>) {
+        self.reading.is_in_flight = false;
+        let placer_before = self.is_placer();
+        let owners_before = self.live_ids();
+        self.view.update(rows, self.now);
+        if owners_before.difference(&self.live_ids()).next().is_some()
+            || (self.is_placer() && !placer_before)
+        {
+            self.audit_soon();
+        }
+        self.fence_the_still();
+        self.balance();
+    }
+
+    fn live_ids(&self) -> BTreeSet<(String, u64)> {
+        self.view.live().map(|seen| (seen.row.id.clone(), seen.row.run)).collect()
+    }
+
+    /// Fences the workers whose beat does not move. The oldest worker fences first.
+    fn fence_the_still(&mut self) {
+        if !matches!(self.phase, Phase::Up { .. }) {
+            return;
+        }
+        let failover = self.config.failover;
+        let suspect = failover.mul_f64(0.7);
+        let older = self.view.beating(suspect).filter(|seen| seen.row.run < self.run).count();
+        if older >= MAX_FENCERS {
+            return;
+        }
+        let limit = failover + FENCE_STEP * u32::try_from(older).unwrap_or(u32::MAX);
+        let still: Vec<_> = self
+            .view
+            .live()
+            .filter(|seen| seen.row.run != self.run)
+            .filter(|seen| self.view.is_still(seen, limit, self.healthy_since))
+            .map(|seen| (seen.row.id.clone(), seen.row.run, seen.row.beat))
+            .collect();
+        for (worker, run, beat) in still {
+            let is_fencing = self.pending.values().any(|(purpose, _)| {
+                matches!(purpose, Purpose::Fence { run: other, .. } if *other == run)
+            });
+            if !is_fencing {
+                let purpose = Purpose::Fence { worker: worker.clone(), run };
+                self.send(purpose, Request::Fence { worker, run, beat, by: self.run });
+            }
+        }
+    }
+
+    pub(crate) fn fenced(&mut self, worker: &str, run: u64) {
+        self.view.note_dead(worker, run, self.now);
+        self.report(LeaseEventKind::Fenced { worker: worker.to_owned() });
+        self.audit_soon();
+    }
+
+    pub(crate) fn request_start(&mut self, start: Checkpoint) {
+        let request =
+            Request::Start { start: start.clone(), stream: self.config.stream.clone() };
+        self.send(Purpose::Start(start), request);
+    }
+
+    pub(crate) fn started(&mut self, start: Checkpoint, stream: String) {
+        if stream == self.config.stream {
+            self.act(Action::Started(start));
+        } else {
+            self.die(Death::OtherStream(stream));
+        }
+    }
+
+    pub(crate) fn shut_down(&mut self, limit: Duration) {
+        match self.phase {
+            Phase::Up { .. } => {}
+            Phase::Leaving { .. } | Phase::Dead => return,
+            _ => {
+                self.phase = Phase::Dead;
+                self.pending.clear();
+                self.retries.clear();
+                self.act(Action::Left);
+                return;
+            }
+        }
+        let now = self.now;
+        let last_writes = limit.mul_f64(LAST_WRITES).min(MAX_LAST_WRITES);
+        self.phase = Phase::Leaving { cut_at: now + (limit - last_writes), is_removing: false };
+        self.beat.next_at = now;
+        self.give_all_away();
+    }
+
+    fn tick_leaving(&mut self, cut_at: Time, is_removing: bool) {
+        if self.now >= cut_at {
+            self.cut_all();
+        }
+        if self.held.is_empty() && self.claiming.is_empty() && !is_removing {
+            self.phase = Phase::Leaving { cut_at, is_removing: true };
+            let (worker, run) = (self.config.worker.clone(), self.run);
+            self.send(
+                Purpose::RemoveWorker,
+                Request::RemoveWorker { worker, run, is_own: true },
+            );
+        }
+    }
+
+    pub(crate) fn worker_removed(&mut self, request: &Request, response: &Response) {
+        let Request::RemoveWorker { worker, run, is_own } = request else { return };
+        if *is_own {
+            self.phase = Phase::Dead;
+            self.act(Action::Left);
+        } else if matches!(response, Response::Worker(_) | Response::RefusedWorker(None)) {
+            let is_it = self.view.workers.get(worker).is_some_and(|seen| seen.row.run == *run);
+            if is_it {
+                self.view.workers.remove(worker);
+            }
+        }
+    }
+
+    pub(crate) fn fail_save(&mut self, id: SaveId, failure: Failure) {
+        self.act(Action::Saved { id, result: Err(SaveError::Failed(failure)) });
+    }
+}

@@ -1,0 +1,502 @@
+//! Which free shard goes to which worker, and balance.
+//!
+//! One worker places: the oldest, by each one's own view. Two that both believe to be the oldest do
+//! no harm, since every claim is one conditional write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Duration;
+
+use crate::checkpoint::value::Checkpoint;
+use crate::lease::event::LeaseEventKind;
+use crate::lease::machine::holding::MAX_RESERVED;
+use crate::lease::machine::membership::Phase;
+use crate::lease::machine::plan::{Load, fill, flows};
+use crate::lease::machine::{Action, Machine, Offered, Purpose, Time};
+use crate::lease::table::{
+    Change, Condition, LeaseRow, LeaseWrite, Request, Response, WorkerState,
+};
+
+/// The audits of the placer: scans of the lease table.
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    next_at: Time,
+    is_in_flight: bool,
+    /// An audit was asked for while one was in flight.
+    is_wanted: bool,
+    pub(crate) completed: u64,
+    /// The rows of the last audit.
+    rows: BTreeMap<String, LeaseRow>,
+    /// Claims in the name of others that are in flight, or wait for their announcement.
+    pub(crate) placing: usize,
+    /// What is to be announced and claimed after that.
+    queue: Vec<(Load, Vec<LeaseWrite>)>,
+    /// Owners that are no workers of the fleet: the counter of each of their leases, and since when
+    /// it has not moved.
+    foreign: BTreeMap<String, (u64, Time)>,
+    told_foreign: BTreeSet<String>,
+    /// The shards that have a processed record and whose ancestors were closed.
+    closed_ancestors_of: BTreeSet<String>,
+    told_no_room_at: Option<Time>,
+}
+
+impl Audit {
+    pub(crate) fn reset(&mut self) {
+        *self = Self { completed: self.completed, ..Self::default() };
+    }
+}
+
+/// The interval of audits.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
+const AUDIT_RETRY: Duration = Duration::from_secs(2);
+/// At a cold start the placer waits until no worker has joined for this long, if there are more
+/// than [`FEW_SHARDS`].
+const COLD_START_QUIET: Duration = Duration::from_secs(3);
+const COLD_START_LIMIT: Duration = Duration::from_secs(15);
+const FEW_SHARDS: usize = 64;
+/// Leases are balanced after this time even if workers come and go.
+const MAX_UNBALANCED: Duration = Duration::from_mins(5);
+const NO_ROOM_INTERVAL: Duration = Duration::from_mins(1);
+
+impl Machine {
+    pub(crate) fn is_placer(&self) -> bool {
+        let Phase::Up { .. } = self.phase else { return false };
+        let suspect = self.config.failover.mul_f64(0.7);
+        let placer = self.view.placer(suspect, AUDIT_INTERVAL * 3);
+        // Before the first read, nobody else is known.
+        placer.is_some_and(|seen| seen.row.run == self.run)
+    }
+
+    pub(crate) fn audit_soon(&mut self) {
+        if self.audit.is_in_flight || self.audit.placing > 0 {
+            self.audit.is_wanted = true;
+        } else {
+            self.audit.next_at = self.audit.next_at.min(self.now);
+        }
+    }
+
+    pub(crate) fn placing_wake(&self) -> Option<Time> {
+        (self.is_placer() && !self.audit.is_in_flight && self.audit.placing == 0)
+            .then_some(self.audit.next_at)
+    }
+
+    pub(crate) fn tick_placing(&mut self) {
+        if self.now < self.audit.next_at
+            || self.audit.is_in_flight
+            || self.audit.placing > 0
+            || !self.is_placer()
+        {
+            return;
+        }
+        if let Some(wait) = self.cold_start_wait() {
+            self.audit.next_at = self.now + wait;
+            return;
+        }
+        self.audit.is_in_flight = true;
+        self.audit.is_wanted = false;
+        self.audit.next_at = self.now + AUDIT_INTERVAL;
+        self.send(Purpose::Audit, Request::Scan);
+    }
+
+    /// Returns how long a placer of a new fleet still waits for other workers.
+    fn cold_start_wait(&self) -> Option<Duration> {
+        let Phase::Up { since } = self.phase else { return None };
+        let up_for = self.now.saturating_sub(since);
+        if self.audit.completed > 0 || up_for >= COLD_START_LIMIT {
+            return None;
+        }
+        if self.offered.is_empty() {
+            // No list of shards has come yet.
+            return Some(COLD_START_LIMIT - up_for);
+        }
+        if self.offered.len() <= FEW_SHARDS {
+            return None;
+        }
+        let has_older = self.view.live().any(|seen| seen.row.run < self.run);
+        let quiet = self.now.saturating_sub(self.view.members_since);
+        (!has_older && quiet < COLD_START_QUIET).then(|| COLD_START_QUIET - quiet)
+    }
+
+    pub(crate) fn offer(&mut self, offered: Offered) {
+        let shard_id = offered.shard_id.clone();
+        if self.held.contains_key(&shard_id) {
+            return;
+        }
+        self.offered.insert(shard_id.clone(), offered);
+        if !self.is_placer() || self.claiming.contains(&shard_id) || self.is_opening(&shard_id) {
+            return;
+        }
+        match self.audit.rows.get(&shard_id) {
+            Some(row) if row.has_ended() => {
+                self.offered.remove(&shard_id);
+                self.act(Action::Finished { shard_id });
+            }
+            // A worker that lives has it.
+            Some(row) if !self.is_free(row) && row.owner.as_ref() != Some(&self.config.worker) => {}
+            _ => self.audit_soon(),
+        }
+    }
+
+    /// Notes in the rows of the last audit what this worker has written or learned since.
+    pub(crate) fn note_row(&mut self, shard_id: &str, note: impl FnOnce(&mut LeaseRow)) {
+        if let Some(row) = self.audit.rows.get_mut(shard_id) {
+            note(row);
+        }
+    }
+
+    pub(crate) fn audit_failed(&mut self) {
+        self.audit.is_in_flight = false;
+        self.audit.next_at = self.now + AUDIT_RETRY;
+    }
+
+    pub(crate) fn audited(&mut self, rows: Vec<LeaseRow>) {
+        self.audit.is_in_flight = false;
+        self.audit.completed += 1;
+        self.audit.rows = rows.into_iter().map(|row| (row.shard_id.clone(), row)).collect();
+        let started: Vec<_> = self
+            .audit
+            .rows
+            .values()
+            .filter(|row| !matches!(row.checkpoint, Checkpoint::Start(_)))
+            .filter(|row| row.parents.iter().any(|parent| !self.audit.rows.contains_key(parent)))
+            .map(|row| row.shard_id.clone())
+            .filter(|shard_id| !self.audit.closed_ancestors_of.contains(shard_id))
+            .collect();
+        if started.is_empty() {
+            self.place();
+            return;
+        }
+        // Their ancestors have no rows: they were processed, and the KCL has deleted the rows.
+        self.audit.closed_ancestors_of.extend(started.iter().cloned());
+        let unfinished = self
+            .audit
+            .rows
+            .values()
+            .filter(|row| !row.has_ended())
+            .map(|row| row.shard_id.clone())
+            .collect();
+        self.audit.is_in_flight = true;
+        self.act(Action::CloseAncestors { started, unfinished });
+    }
+
+    pub(crate) fn ancestors_closed(&mut self) {
+        if std::mem::take(&mut self.audit.is_in_flight) {
+            self.place();
+        }
+    }
+
+    /// Returns the workers that take leases, with this worker's own numbers as they are now.
+    fn loads(&self) -> Vec<Load> {
+        let suspect = self.config.failover.mul_f64(0.7);
+        let up = self.view.beating(suspect).filter(|seen| seen.row.state == WorkerState::Up);
+        up.map(|seen| {
+            let row = &seen.row;
+            let leases = if row.run == self.run {
+                self.staying() + (self.coming.len() + self.claiming.len()) as u64
+            } else {
+                row.held + row.coming.len() as u64
+            };
+            Load { worker: row.id.clone(), run: row.run, leases, max: row.max }
+        })
+        .collect()
+    }
+
+    /// Returns the other workers that take leases.
+    pub(crate) fn receivers(&self) -> Vec<Load> {
+        self.loads().into_iter().filter(|load| load.run != self.run).collect()
+    }
+
+    /// Places the free shards that the last audit shows.
+    fn place(&mut self) {
+        if !self.is_placer() {
+            return;
+        }
+        let rows = std::mem::take(&mut self.audit.rows);
+        let mut free = Vec::new();
+        let mut finished = Vec::new();
+        for shard_id in self.offered.keys() {
+            if self.claiming.contains(shard_id) || self.coming.contains_key(shard_id) {
+                continue;
+            }
+            match rows.get(shard_id) {
+                Some(row) if row.has_ended() => finished.push(shard_id.clone()),
+                None => free.push(shard_id.clone()),
+                Some(row) if self.is_free(row) => free.push(shard_id.clone()),
+                // A claim of an earlier run, or one whose response was lost.
+                Some(row) if row.owner.as_ref() == Some(&self.config.worker) => {
+                    free.push(shard_id.clone());
+                }
+                Some(_) => {}
+            }
+        }
+        free.extend(self.still_foreign(&rows));
+        for shard_id in finished {
+            self.offered.remove(&shard_id);
+            self.act(Action::Finished { shard_id });
+        }
+        self.assign(free, &rows);
+        self.remind_owners(&rows);
+        self.remove_dead_workers(&rows);
+        self.audit.rows = rows;
+        self.place_next();
+        if std::mem::take(&mut self.audit.is_wanted) {
+            self.audit.next_at = self.now;
+        }
+    }
+
+    /// Returns the offered shards whose owner is no worker of the fleet, and whose counter has not
+    /// moved for the failover time: a worker of the KCL that has died, or of another fleet.
+    fn still_foreign(&mut self, rows: &BTreeMap<String, LeaseRow>) -> Vec<String> {
+        let (now, failover) = (self.now, self.config.failover);
+        let mut still = Vec::new();
+        let mut foreign = BTreeMap::new();
+        let mut look_again_at = None;
+        for row in rows.values().filter(|row| !row.has_ended()) {
+            let Some(owner) = row.checkpoint_owner.as_ref().or(row.owner.as_ref()) else {
+                continue;
+            };
+            if self.view.workers.contains_key(owner) || *owner == self.config.worker {
+                continue;
+            }
+            let known = self.audit.foreign.get(&row.shard_id).copied();
+            let (counter, since) = known
+                .filter(|(counter, _)| *counter == row.counter)
+                .unwrap_or((row.counter, now));
+            if known.is_some_and(|(counter, _)| counter != row.counter)
+                && self.audit.told_foreign.insert(owner.clone())
+            {
+                self.actions.push_back(Action::Report(LeaseEventKind::ForeignWorker {
+                    worker: owner.clone(),
+                }));
+            }
+            if now.saturating_sub(since) >= failover {
+                if self.offered.contains_key(&row.shard_id)
+                    && !self.claiming.contains(&row.shard_id)
+                {
+                    still.push(row.shard_id.clone());
+                }
+            } else {
+                look_again_at = look_again_at.max(Some(since + failover));
+            }
+            foreign.insert(row.shard_id.clone(), (counter, since));
+        }
+        self.audit.foreign = foreign;
+        if let Some(at) = look_again_at {
+            self.audit.next_at = self.audit.next_at.min(at.max(now + Duration::from_secs(1)));
+        }
+        still
+    }
+
+    /// Assigns free shards to workers. This worker claims its own at once; those of others are
+    /// announced to them first.
+    fn assign(&mut self, free: Vec<String>, rows: &BTreeMap<String, LeaseRow>) {
+        let loads = self.loads();
+        let receivers = fill(&loads, free.len());
+        if receivers.len() < free.len() {
+            let is_due = self
+                .audit
+                .told_no_room_at
+                .is_none_or(|at| self.now.saturating_sub(at) >= NO_ROOM_INTERVAL);
+            if is_due {
+                self.audit.told_no_room_at = Some(self.now);
+                self.report(LeaseEventKind::NoRoom { shards: free.len() - receivers.len() });
+            }
+        }
+        let mut claims: Vec<Vec<LeaseWrite>> = vec![Vec::new(); loads.len()];
+        for (shard_id, receiver) in free.iter().zip(receivers) {
+            let worker = &loads[receiver].worker;
+            if let Some(claim) = self.claim_of(shard_id, rows.get(shard_id), worker) {
+                claims[receiver].push(claim);
+            }
+        }
+        for (load, claims) in loads.into_iter().zip(claims) {
+            if load.run == self.run {
+                for claim in claims {
+                    self.claim(claim);
+                }
+            } else if !claims.is_empty() {
+                self.audit.queue.push((load, claims));
+            }
+        }
+    }
+
+    /// Announces the next shards to their receivers.
+    fn place_next(&mut self) {
+        if self.audit.placing > 0 {
+            return;
+        }
+        let mut queue = std::mem::take(&mut self.audit.queue);
+        for (load, claims) in &mut queue {
+            let rest = claims.split_off(claims.len().min(MAX_RESERVED));
+            let claims = std::mem::replace(claims, rest);
+            let shards: BTreeSet<_> = claims.iter().map(|claim| claim.shard_id.clone()).collect();
+            self.audit.placing += claims.len();
+            let (worker, run) = (load.worker.clone(), load.run);
+            self.send(
+                Purpose::Place { claims },
+                Request::Reserve { worker, run, seen: None, shards },
+            );
+        }
+        queue.retain(|(_, claims)| !claims.is_empty());
+        self.audit.queue = queue;
+    }
+
+    pub(crate) fn place_reserved(&mut self, claims: Vec<LeaseWrite>, response: &Response) {
+        match response {
+            Response::Worker(row) => {
+                self.view.note(row.clone(), self.now);
+                for claim in claims {
+                    self.send(Purpose::ClaimForOther, Request::Write(claim));
+                }
+            }
+            response => {
+                if let Response::RefusedWorker(Some(row)) = response {
+                    self.view.note(row.clone(), self.now);
+                }
+                self.audit.placing -= claims.len();
+                self.audit.is_wanted = true;
+                self.placed();
+            }
+        }
+    }
+
+    /// A claim in the name of another worker was decided. If it was refused, or its result is open,
+    /// the next audit shows what became of it.
+    pub(crate) fn claim_for_other_decided(&mut self) {
+        self.audit.placing -= 1;
+        self.placed();
+    }
+
+    /// Continues once all claims of a round are decided.
+    fn placed(&mut self) {
+        if self.audit.placing > 0 {
+            return;
+        }
+        self.place_next();
+        if self.audit.placing == 0 && std::mem::take(&mut self.audit.is_wanted) {
+            self.audit.next_at = self.now + AUDIT_RETRY;
+        }
+    }
+
+    /// Announces leases to live workers that own more than they say: their announcement, or the
+    /// response to it, was lost.
+    fn remind_owners(&mut self, rows: &BTreeMap<String, LeaseRow>) {
+        let mut owned: BTreeMap<&str, Vec<&LeaseRow>> = BTreeMap::new();
+        for row in rows.values().filter(|row| !row.has_ended()) {
+            if let (Some(owner), None) = (&row.owner, &row.checkpoint_owner) {
+                owned.entry(owner).or_default().push(row);
+            }
+        }
+        let mut reminders = Vec::new();
+        for (owner, leases) in owned {
+            let Some(seen) = self.view.workers.get(owner) else { continue };
+            let row = &seen.row;
+            let is_short = (row.held + row.coming.len() as u64) < leases.len() as u64;
+            if row.run == self.run || row.state != WorkerState::Up || !is_short {
+                continue;
+            }
+            // What it is giving away is not counted as held.
+            if self.now.saturating_sub(seen.first_seen) < self.config.move_timeout {
+                continue;
+            }
+            let shards: BTreeSet<_> =
+                leases.iter().take(MAX_RESERVED).map(|row| row.shard_id.clone()).collect();
+            reminders.push((row.id.clone(), row.run, shards));
+        }
+        for (worker, run, shards) in reminders {
+            let request = Request::Reserve { worker, run, seen: None, shards };
+            self.send(Purpose::Place { claims: Vec::new() }, request);
+        }
+    }
+
+    /// Removes the rows of dead workers that own no lease any longer.
+    fn remove_dead_workers(&mut self, rows: &BTreeMap<String, LeaseRow>) {
+        let owners: BTreeSet<_> = rows
+            .values()
+            .filter(|row| !row.has_ended())
+            .flat_map(|row| [row.owner.as_ref(), row.checkpoint_owner.as_ref()])
+            .flatten()
+            .collect();
+        let dead: Vec<_> = self
+            .view
+            .workers
+            .values()
+            .filter(|seen| seen.row.state == WorkerState::Dead && !owners.contains(&seen.row.id))
+            .map(|seen| (seen.row.id.clone(), seen.row.run))
+            .collect();
+        for (worker, run) in dead {
+            self.send(
+                Purpose::RemoveWorker,
+                Request::RemoveWorker { worker, run, is_own: false },
+            );
+        }
+    }
+
+    /// Deletes the row of a shard that Kinesis no longer lists, if no live worker owns it.
+    pub(crate) fn delete_unlisted(&mut self, shard_id: &str) {
+        if !self.is_placer() {
+            return;
+        }
+        let Some(row) = self.audit.rows.remove(shard_id) else { return };
+        let counter = row.counter;
+        let condition = if row.has_ended() {
+            Condition::Ended { counter }
+        } else if !self.is_free(&row) {
+            return;
+        } else if let Some(owner) = row.owner {
+            Condition::Owned { counter, owner, checkpoint_owner: row.checkpoint_owner }
+        } else {
+            Condition::Unowned { counter }
+        };
+        let write = LeaseWrite {
+            shard_id: shard_id.to_owned(),
+            condition,
+            change: Change::Delete,
+            run: self.run(),
+        };
+        self.send(Purpose::DeleteLease, Request::Write(write));
+    }
+
+    /// Moves leases away from this worker if it has more than its share.
+    pub(crate) fn balance(&mut self) {
+        let Phase::Up { .. } = self.phase else { return };
+        let now = self.now;
+        let loads = self.loads();
+        let moves = flows(&loads);
+        if moves.is_empty() {
+            self.unbalanced_since = None;
+            return;
+        }
+        let unbalanced_since = *self.unbalanced_since.get_or_insert(now);
+        let is_settled = now.saturating_sub(self.view.members_since) >= self.config.settle;
+        if (!is_settled && now.saturating_sub(unbalanced_since) < MAX_UNBALANCED)
+            || self.healthy_since.is_none()
+            || self.beat.is_paused()
+        {
+            return;
+        }
+        let mine = moves.iter().filter(|(from, _)| loads[*from].run == self.run);
+        let receivers: Vec<_> = mine.map(|(_, to)| *to).collect();
+        let moving = self.held.keys().filter(|shard_id| self.is_moving(shard_id)).count();
+        let limit = self.held.len().div_ceil(4).max(1).saturating_sub(moving);
+        let mut movable: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(shard_id, held)| {
+                !self.is_busy(shard_id) && now.saturating_sub(held.since) >= self.config.rest
+            })
+            .map(|(shard_id, held)| (held.since, shard_id.clone()))
+            .collect();
+        movable.sort();
+        let mut given: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+        for ((_, shard_id), receiver) in movable.into_iter().zip(receivers).take(limit) {
+            given.entry(receiver).or_default().insert(shard_id);
+        }
+        for (receiver, shards) in given {
+            let load = &loads[receiver];
+            let Some(seen) = self.view.workers.get(&load.worker) else { continue };
+            let seen = (seen.row.held, seen.row.coming.len());
+            self.begin_moves(shards, &load.worker, load.run, seen);
+        }
+    }
+}

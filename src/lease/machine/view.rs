@@ -1,0 +1,152 @@
+//! The workers, as one of them sees them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Duration;
+
+use crate::lease::machine::Time;
+use crate::lease::table::{WorkerRow, WorkerState};
+
+/// The workers of the fleet, as this worker has read them.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    pub(crate) workers: BTreeMap<String, Seen>,
+    /// When the rows were read last.
+    pub(crate) read_at: Option<Time>,
+    /// Since when the workers that take leases are the same.
+    pub(crate) members_since: Time,
+    /// Since when this worker is the oldest.
+    oldest: Option<(u64, Time)>,
+}
+
+/// The row of a worker, and when it moved.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) row: WorkerRow,
+    pub(crate) first_seen: Time,
+    /// When this beat was first read.
+    beat_since: Time,
+    /// How many reads have shown this beat.
+    reads: u32,
+    /// When this number of audits was first read.
+    audits_since: Time,
+}
+
+impl Seen {
+    fn new(row: WorkerRow, now: Time) -> Self {
+        Self { row, first_seen: now, beat_since: now, reads: 1, audits_since: now }
+    }
+
+    /// Takes in a row of the same run. An eventually consistent read may show an older one.
+    fn update(&mut self, row: WorkerRow, now: Time) {
+        if row.beat > self.row.beat {
+            (self.beat_since, self.reads) = (now, 1);
+        } else {
+            self.reads = self.reads.saturating_add(1);
+        }
+        if row.audits > self.row.audits {
+            self.audits_since = now;
+        }
+        if row.beat >= self.row.beat && self.row.state != WorkerState::Dead {
+            self.row = row;
+        }
+    }
+}
+
+impl View {
+    /// Takes in the rows of a read.
+    pub(crate) fn update(&mut self, rows: Vec<WorkerRow>, now: Time) {
+        let before = self.members();
+        let mut seen = std::mem::take(&mut self.workers);
+        for row in rows {
+            let id = row.id.clone();
+            let worker = match seen.remove(&id) {
+                Some(known) if known.row.run > row.run => known,
+                Some(mut known) if known.row.run == row.run => {
+                    known.update(row, now);
+                    known
+                }
+                _ => Seen::new(row, now),
+            };
+            self.workers.insert(id, worker);
+        }
+        self.read_at = Some(now);
+        if self.members() != before {
+            self.members_since = now;
+        }
+        let oldest = self.live().map(|seen| seen.row.run).min();
+        if oldest != self.oldest.map(|(run, _)| run) {
+            self.oldest = oldest.map(|run| (run, now));
+        }
+    }
+
+    /// Takes in the row of a write's response.
+    pub(crate) fn note(&mut self, row: WorkerRow, now: Time) {
+        match self.workers.get_mut(&row.id) {
+            Some(known) if known.row.run > row.run => {}
+            Some(known) if known.row.run == row.run => known.update(row, now),
+            _ => {
+                self.workers.insert(row.id.clone(), Seen::new(row, now));
+                self.members_since = now;
+            }
+        }
+    }
+
+    pub(crate) fn note_dead(&mut self, id: &str, run: u64, now: Time) {
+        if let Some(seen) = self.workers.get_mut(id)
+            && seen.row.run == run
+        {
+            seen.row.state = WorkerState::Dead;
+            self.members_since = now;
+        }
+    }
+
+    /// The workers that take leases, by id and run.
+    fn members(&self) -> BTreeSet<(String, u64)> {
+        let up = self.workers.values().filter(|seen| seen.row.state == WorkerState::Up);
+        up.map(|seen| (seen.row.id.clone(), seen.row.run)).collect()
+    }
+
+    /// Returns for how long the beat of a worker had not moved at the last read.
+    pub(crate) fn age(&self, seen: &Seen) -> Duration {
+        self.read_at.unwrap_or_default().saturating_sub(seen.beat_since)
+    }
+
+    /// Returns the workers that are not dead, though some may be suspect.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Seen> {
+        self.workers.values().filter(|seen| seen.row.state != WorkerState::Dead)
+    }
+
+    /// Returns the workers that are not dead and whose beat has moved within `limit`.
+    pub(crate) fn beating(&self, limit: Duration) -> impl Iterator<Item = &Seen> {
+        self.live().filter(move |seen| self.age(seen) < limit)
+    }
+
+    /// Returns whether the beat of a worker has not moved for `limit`, in at least three reads
+    /// during all of which this worker was healthy.
+    pub(crate) fn is_still(
+        &self,
+        seen: &Seen,
+        limit: Duration,
+        healthy_since: Option<Time>,
+    ) -> bool {
+        let (Some(healthy), Some(read_at)) = (healthy_since, self.read_at) else { return false };
+        let since = seen.beat_since.max(healthy);
+        seen.reads >= 3 && read_at.saturating_sub(since) >= limit
+    }
+
+    /// Returns the placer: the oldest worker that takes leases, unless it has completed no audit
+    /// for `hung` while it was the oldest.
+    pub(crate) fn placer(&self, suspect: Duration, hung: Duration) -> Option<&Seen> {
+        let now = self.read_at?;
+        let is_hung = |seen: &Seen| {
+            self.oldest.is_some_and(|(run, since)| {
+                run == seen.row.run && now.saturating_sub(seen.audits_since.max(since)) > hung
+            })
+        };
+        let up = || self.beating(suspect).filter(|seen| seen.row.state == WorkerState::Up);
+        up().filter(|seen| !is_hung(seen))
+            .min_by_key(|seen| seen.row.run)
+            .or_else(|| up().min_by_key(|seen| seen.row.run))
+    }
+}
