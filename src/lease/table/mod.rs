@@ -5,6 +5,9 @@
 //! fleet. Every change is one conditional write to one row. [`LeaseTables::send`] carries it out;
 //! DynamoDB does, and so does a model for tests.
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod model;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -23,8 +26,9 @@ pub(crate) struct LeaseRow {
     /// The former owner, while a leader of KCL 3 asks it to hand the lease over.
     pub(crate) checkpoint_owner: Option<String>,
     pub(crate) checkpoint: Checkpoint,
+    /// The parents, in ascending order. The table keeps a set.
     pub(crate) parents: Vec<String>,
-    /// The children that the end of the shard named.
+    /// The children that the end of the shard named, in ascending order.
     pub(crate) children: Vec<String>,
     pub(crate) hash_range: Option<HashKeyRange>,
     /// The last writer of this crate, and the counter that it wrote.
@@ -115,9 +119,10 @@ pub(crate) enum Request {
     /// [`Response::Worker`].
     Beat(Beat),
     /// Adds shards to what is coming to a worker, if it is up and has this run, and, with `seen`,
-    /// if it holds `seen.0` leases and `seen.1` are coming: [`Response::Worker`].
+    /// if it holds exactly `seen.0` leases and `seen.1` are coming: [`Response::Worker`].
     Reserve { worker: String, run: u64, seen: Option<(u64, usize)>, shards: BTreeSet<String> },
-    /// Declares a worker dead, if its run and beat are still these: [`Response::Worker`].
+    /// Declares a worker dead, if its run and beat are still these and it is not dead:
+    /// [`Response::Worker`].
     Fence { worker: String, run: u64, beat: u64, by: u64 },
     /// Deletes the row of a worker with this run, if it is dead or the worker's own:
     /// [`Response::Worker`] with the deleted row.
@@ -132,7 +137,7 @@ pub(crate) enum Request {
     Write(LeaseWrite),
 }
 
-/// A conditional write to a lease.
+/// A conditional write to a lease. [`Condition::Absent`] and [`Change::Create`] go together.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LeaseWrite {
     pub(crate) shard_id: String,
@@ -140,6 +145,34 @@ pub(crate) struct LeaseWrite {
     pub(crate) change: Change,
     /// The run of the worker that writes.
     pub(crate) run: u64,
+}
+
+impl LeaseWrite {
+    /// Returns the counter of the row after this write.
+    pub(crate) fn next_counter(&self) -> u64 {
+        match (&self.change, self.condition.counter()) {
+            (Change::Create(lease), _) => u64::from(lease.owner.is_some()),
+            (_, counter) => counter.map_or(0, |counter| counter + 1),
+        }
+    }
+
+    /// Returns the writer that this write leaves in the row.
+    pub(crate) fn writer(&self) -> Writer {
+        Writer { run: self.run.to_string(), counter: self.next_counter() }
+    }
+
+    /// Returns whether this write claims the lease of another owner, as far as its condition says.
+    fn takes_from_another(&self) -> bool {
+        match (&self.condition, &self.change) {
+            (Condition::Owned { owner: from, .. }, Change::Claim { owner }) => from != owner,
+            _ => false,
+        }
+    }
+
+    fn debug_assert_valid(&self) {
+        let is_creation = matches!(self.change, Change::Create(_));
+        debug_assert_eq!(self.condition == Condition::Absent, is_creation, "{self:?}");
+    }
 }
 
 /// The condition of a write. Any condition but [`Absent`](Self::Absent) fails if there is no row.
@@ -157,20 +190,35 @@ pub(crate) enum Condition {
     Ended { counter: u64 },
 }
 
+impl Condition {
+    /// Returns the counter of the row for which the condition holds.
+    pub(crate) fn counter(&self) -> Option<u64> {
+        match self {
+            Self::Absent => None,
+            Self::Unowned { counter }
+            | Self::Owned { counter, .. }
+            | Self::HandoverFrom { counter, .. }
+            | Self::Ended { counter } => Some(*counter),
+        }
+    }
+}
+
 /// The change of a write. Each but [`Create`](Self::Create) adds 1 to the counter, and each writes
 /// [`LeaseRow::writer`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
     /// Creates the row, with counter 0 if it has no owner and 1 if it has.
     Create(NewLease),
-    /// Gives the lease a new owner, and adds 1 to the switches of owners. The checkpoint stays, and
-    /// so does a pending one of the KCL. Removes the former owner of a KCL 3 hand-over.
+    /// Gives the lease a new owner, and adds 1 to the switches of owners if another had it. The
+    /// checkpoint stays, and so does a pending one of the KCL. Removes the former owner of a KCL 3
+    /// hand-over.
     Claim { owner: String },
     /// Saves a checkpoint; the owner stays.
     Save { checkpoint: Checkpoint },
     /// Saves a checkpoint, and gives the lease to `to`, or to nobody.
     Give { checkpoint: Checkpoint, to: Option<String> },
-    /// Ends the shard: all its records were processed. The owner stays.
+    /// Ends the shard: all its records were processed. The owner stays, and so do children that are
+    /// named already if there are none here.
     End { children: Vec<String> },
     /// Saves a checkpoint, and completes the hand-over that a KCL 3 leader asked for.
     HandOver { checkpoint: Checkpoint },

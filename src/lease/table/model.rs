@@ -1,0 +1,251 @@
+//! The two tables of a fleet in memory, for tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::checkpoint::value::Checkpoint;
+use crate::lease::table::{
+    Beat, Change, Condition, LeaseRow, LeaseWrite, NewLease, Request, Response, WorkerRow,
+    WorkerState, Writer,
+};
+
+/// A model of both tables. It responds to each request as DynamoDB does, without any fault:
+/// `compare_lease_tables` checks that.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ModelTables {
+    leases: BTreeMap<String, ModelLease>,
+    workers: BTreeMap<String, WorkerRow>,
+    joins: u64,
+    start: Option<Checkpoint>,
+    stream: Option<String>,
+}
+
+/// A row of the lease table, with what [`LeaseRow`] leaves out.
+#[derive(Clone, Debug)]
+struct ModelLease {
+    row: LeaseRow,
+    owner_switches: u64,
+}
+
+impl ModelTables {
+    /// Returns the response to a request, and changes the tables as it says.
+    pub(crate) fn apply(&mut self, request: &Request) -> Response {
+        match request {
+            Request::Join => {
+                self.joins += 1;
+                Response::Joined { run: self.joins }
+            }
+            Request::Start { start, stream } => Response::Started {
+                start: self.start.get_or_insert_with(|| start.clone()).clone(),
+                stream: self.stream.get_or_insert_with(|| stream.clone()).clone(),
+            },
+            Request::Register(row) => self.register(row),
+            Request::Beat(beat) => self.beat(beat),
+            Request::Reserve { worker, run, seen, shards } => self.update_worker(
+                worker,
+                |row| {
+                    let is_as_seen =
+                        seen.is_none_or(|(held, coming)| (row.held, row.coming.len()) == (held, coming));
+                    row.state == WorkerState::Up && row.run == *run && is_as_seen
+                },
+                |row| row.coming.extend(shards.iter().cloned()),
+            ),
+            Request::Fence { worker, run, beat, by } => self.update_worker(
+                worker,
+                |row| (row.run, row.beat) == (*run, *beat) && row.state != WorkerState::Dead,
+                |row| {
+                    row.state = WorkerState::Dead;
+                    row.fenced_by = Some(*by);
+                },
+            ),
+            Request::RemoveWorker { worker, run, is_own } => match self.workers.get(worker) {
+                Some(row) if row.run == *run && (*is_own || row.state == WorkerState::Dead) => {
+                    let row = row.clone();
+                    self.workers.remove(worker);
+                    Response::Worker(row)
+                }
+                row => Response::RefusedWorker(row.cloned()),
+            },
+            Request::Workers => Response::Workers(self.workers().cloned().collect()),
+            Request::Scan => Response::Leases(self.rows().cloned().collect()),
+            Request::Get(shards) => {
+                let shards: BTreeSet<_> = shards.iter().collect();
+                let rows = shards.into_iter().filter_map(|shard| self.row(shard));
+                Response::Leases(rows.cloned().collect())
+            }
+            Request::Write(write) => self.write(write),
+        }
+    }
+
+    /// Returns all leases, by their shards.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &LeaseRow> {
+        self.leases.values().map(|lease| &lease.row)
+    }
+
+    /// Returns the lease of a shard.
+    pub(crate) fn row(&self, shard_id: &str) -> Option<&LeaseRow> {
+        self.leases.get(shard_id).map(|lease| &lease.row)
+    }
+
+    /// Returns how often a lease was taken from an owner since its checkpoint was saved.
+    pub(crate) fn owner_switches(&self, shard_id: &str) -> Option<u64> {
+        self.leases.get(shard_id).map(|lease| lease.owner_switches)
+    }
+
+    /// Returns all workers, by their ids.
+    pub(crate) fn workers(&self) -> impl Iterator<Item = &WorkerRow> {
+        self.workers.values()
+    }
+
+    /// Writes a lease on no condition, as another application may.
+    pub(crate) fn put_row(&mut self, row: LeaseRow) {
+        let owner_switches = self.owner_switches(&row.shard_id).unwrap_or(0);
+        self.leases.insert(row.shard_id.clone(), ModelLease { row, owner_switches });
+    }
+
+    /// Deletes a lease on no condition, as somebody may by hand.
+    pub(crate) fn delete_row(&mut self, shard_id: &str) -> Option<LeaseRow> {
+        self.leases.remove(shard_id).map(|lease| lease.row)
+    }
+
+    fn register(&mut self, row: &WorkerRow) -> Response {
+        match self.workers.get(&row.id) {
+            Some(old) if old.run >= row.run => Response::RefusedWorker(Some(old.clone())),
+            _ => {
+                self.workers.insert(row.id.clone(), row.clone());
+                Response::Worker(row.clone())
+            }
+        }
+    }
+
+    fn beat(&mut self, beat: &Beat) -> Response {
+        self.update_worker(
+            &beat.worker,
+            |row| {
+                row.run == beat.run && row.beat < beat.beat && row.state != WorkerState::Dead
+            },
+            |row| {
+                row.beat = beat.beat;
+                row.state = beat.state;
+                row.held = beat.held;
+                row.max = beat.max;
+                row.audits = beat.audits;
+                row.coming.retain(|shard| !beat.arrived.contains(shard));
+            },
+        )
+    }
+
+    /// Changes the row of a worker, if there is one and the condition holds.
+    fn update_worker(
+        &mut self,
+        id: &str,
+        condition: impl FnOnce(&WorkerRow) -> bool,
+        change: impl FnOnce(&mut WorkerRow),
+    ) -> Response {
+        let Some(row) = self.workers.get_mut(id) else { return Response::RefusedWorker(None) };
+        if !condition(row) {
+            return Response::RefusedWorker(Some(row.clone()));
+        }
+        change(row);
+        Response::Worker(row.clone())
+    }
+
+    fn write(&mut self, write: &LeaseWrite) -> Response {
+        write.debug_assert_valid();
+        let old = self.leases.get(&write.shard_id);
+        if !write.condition.holds(old.map(|lease| &lease.row)) {
+            return Response::RefusedLease(old.map(|lease| lease.row.clone()));
+        }
+        let new = match (old, &write.change) {
+            (_, Change::Create(lease)) => ModelLease::new(write, lease),
+            (Some(old), Change::Delete) => {
+                let shard_id = old.row.shard_id.clone();
+                self.leases.remove(&shard_id);
+                return Response::Deleted;
+            }
+            (Some(old), _) => old.after(write),
+            (None, _) => return Response::RefusedLease(None),
+        };
+        let row = new.row.clone();
+        self.leases.insert(write.shard_id.clone(), new);
+        Response::Lease(row)
+    }
+}
+
+impl Condition {
+    /// Returns whether the condition holds for this row, or for none.
+    fn holds(&self, row: Option<&LeaseRow>) -> bool {
+        let Some(row) = row else { return *self == Self::Absent };
+        self.counter() == Some(row.counter)
+            && match self {
+                Self::Absent => false,
+                Self::Unowned { .. } => row.owner.is_none(),
+                Self::Owned { owner, checkpoint_owner, .. } => {
+                    row.owner.as_ref() == Some(owner) && row.checkpoint_owner == *checkpoint_owner
+                }
+                Self::HandoverFrom { checkpoint_owner, .. } => {
+                    row.checkpoint_owner.as_ref() == Some(checkpoint_owner)
+                }
+                Self::Ended { .. } => row.has_ended(),
+            }
+    }
+}
+
+impl ModelLease {
+    fn new(write: &LeaseWrite, lease: &NewLease) -> Self {
+        let row = LeaseRow {
+            shard_id: write.shard_id.clone(),
+            counter: write.next_counter(),
+            owner: lease.owner.clone(),
+            checkpoint_owner: None,
+            checkpoint: lease.checkpoint.clone(),
+            parents: as_set(&lease.parents),
+            children: Vec::new(),
+            hash_range: lease.hash_range.clone(),
+            writer: Some(write.writer()),
+        };
+        Self { row, owner_switches: 0 }
+    }
+
+    /// Returns the lease after a write.
+    fn after(&self, write: &LeaseWrite) -> Self {
+        let mut new = self.clone();
+        new.row.counter = write.next_counter();
+        new.row.writer = Some(write.writer());
+        match &write.change {
+            Change::Claim { owner } => {
+                if write.takes_from_another() {
+                    new.owner_switches += 1;
+                }
+                new.row.owner = Some(owner.clone());
+                new.row.checkpoint_owner = None;
+            }
+            Change::Save { checkpoint } => new.save(checkpoint),
+            Change::Give { checkpoint, to } => {
+                new.save(checkpoint);
+                new.row.owner.clone_from(to);
+            }
+            Change::End { children } => {
+                new.save(&Checkpoint::End);
+                if !children.is_empty() {
+                    new.row.children = as_set(children);
+                }
+            }
+            Change::HandOver { checkpoint } => {
+                new.save(checkpoint);
+                new.row.checkpoint_owner = None;
+            }
+            Change::Create(_) | Change::Renew | Change::Delete => {}
+        }
+        new
+    }
+
+    fn save(&mut self, checkpoint: &Checkpoint) {
+        self.row.checkpoint = checkpoint.clone();
+        self.owner_switches = 0;
+    }
+}
+
+/// Returns ids as DynamoDB keeps a set of them, in the order in which rows are read.
+fn as_set(ids: &[String]) -> Vec<String> {
+    BTreeSet::from_iter(ids).into_iter().cloned().collect()
+}
