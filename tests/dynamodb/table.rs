@@ -246,14 +246,14 @@ impl State {
 
     fn check(&self, key: &str, input: &Value) -> Result<(), Refusal> {
         let row = self.rows.rows.get(key);
-        let holds = match input["ConditionExpression"].as_str().expect("each write has a condition")
-        {
-            "attribute_not_exists(leaseKey)" => row.is_none(),
-            "leaseCounter = :counter" => {
-                let counter = &input["ExpressionAttributeValues"][":counter"];
+        let condition = input["ConditionExpression"].as_str().expect("each write has a condition");
+        let holds = match condition.split_once(" = ") {
+            None if condition == "attribute_not_exists(#leaseKey)" => row.is_none(),
+            Some(("#leaseCounter", value)) => {
+                let counter = &input["ExpressionAttributeValues"][value];
                 row.is_some_and(|row| row.get("leaseCounter") == Some(counter))
             }
-            condition => panic!("unknown condition: {condition}"),
+            _ => panic!("unknown condition: {condition}"),
         };
         if holds {
             return Ok(());
@@ -275,20 +275,23 @@ impl State {
         });
         let expression = input["UpdateExpression"].as_str().expect("an expression");
         let (set, remove) = expression.split_once(" REMOVE ").unwrap_or((expression, ""));
-        let mut changed = Row::new();
+        let attribute = |name: &str| {
+            let name = &input["ExpressionAttributeNames"][name];
+            name.as_str().expect("each name is a placeholder").to_owned()
+        };
         for change in set.strip_prefix("SET ").expect("a SET clause").split(", ") {
             let (name, value) = change.split_once(" = ").expect("an assignment");
             let value = input["ExpressionAttributeValues"][value].clone();
             assert!(!value.is_null(), "{change}");
-            changed.insert(name.to_owned(), value);
+            row.insert(attribute(name), value);
         }
-        row.extend(changed.clone());
-        for name in remove.split(", ") {
-            row.remove(name);
+        for name in remove.split(", ").filter(|name| !name.is_empty()) {
+            row.remove(&attribute(name));
         }
+        let row = row.clone();
         self.rows.ever.insert(key.to_owned());
         self.notify();
         let wants = input["ReturnValues"].as_str().unwrap_or_default();
-        Ok(if wants == "UPDATED_NEW" { json!({"Attributes": changed}) } else { json!({}) })
+        Ok(if wants == "ALL_NEW" { json!({"Attributes": row}) } else { json!({}) })
     }
 }

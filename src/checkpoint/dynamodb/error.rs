@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::Error as SdkError;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
 use crate::util::request_timeout::NoResponse;
+use crate::util::sdk_error::{DENIED, PERMANENT};
 
 /// An error of a [`DynamoDbStore`](super::DynamoDbStore): see the example there.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) enum Kind {
     Request { operation: &'static str, source: Box<SdkError> },
     NoResponse { operation: &'static str },
     EmptyResponse { operation: &'static str },
+    Unprocessed { operation: &'static str },
 }
 
 impl DynamoDbStoreError {
@@ -50,6 +52,21 @@ impl DynamoDbStoreError {
     #[must_use]
     pub fn is_missing_table(&self) -> bool {
         matches!(self.kind, Kind::MissingTable)
+    }
+
+    /// Returns whether no retry mends it: no permission, no such table, a table of another kind.
+    pub(crate) fn is_permanent(&self) -> bool {
+        match &self.kind {
+            Kind::MissingTable | Kind::Row { .. } | Kind::ShardId { .. } => true,
+            Kind::Request { source, .. } => source
+                .code()
+                .is_some_and(|code| DENIED.contains(&code) || PERMANENT.contains(&code)),
+            Kind::NotActive
+            | Kind::Held { .. }
+            | Kind::NoResponse { .. }
+            | Kind::EmptyResponse { .. }
+            | Kind::Unprocessed { .. } => false,
+        }
     }
 }
 
@@ -86,6 +103,10 @@ impl fmt::Display for DynamoDbStoreError {
                 f,
                 "{operation} on DynamoDB table {table} got an empty response: check the endpoint \
                  and its proxies"
+            ),
+            Kind::Unprocessed { operation } => write!(
+                f,
+                "{operation} on DynamoDB table {table} left keys unprocessed: check its throughput"
             ),
             Kind::Request { operation, source } => {
                 write!(f, "{operation} on DynamoDB table {table} failed")?;

@@ -1,6 +1,7 @@
 //! The store that keeps checkpoints in a lease table of the Kinesis Client Library.
 
 pub(crate) mod error;
+pub(crate) mod expressions;
 pub(crate) mod row;
 pub(crate) mod row_cache;
 pub(crate) mod table;
@@ -15,9 +16,13 @@ use tokio::time::Duration;
 
 pub use self::error::DynamoDbStoreError;
 use crate::checkpoint::dynamodb::error::Kind;
-use crate::checkpoint::dynamodb::row::{Item, LEASE_KEY, Lease};
+use crate::checkpoint::dynamodb::expressions::Expressions;
+use crate::checkpoint::dynamodb::row::{
+    CHECKPOINT_OWNER, CHILD_SHARD_IDS, Item, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, LeaseRow,
+    Writer, n,
+};
 use crate::checkpoint::dynamodb::row_cache::{CachedRow, RowCache};
-use crate::checkpoint::dynamodb::table::{LeaseTable, Written};
+use crate::checkpoint::dynamodb::table::{Table, Written};
 use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
@@ -95,7 +100,7 @@ use crate::shard::stream_id::StreamId;
 /// empty response counts neither as an empty table nor as a write.
 #[derive(Clone, Debug)]
 pub struct DynamoDbStore {
-    table: LeaseTable,
+    table: Table,
     /// A random text by which this store and its clones know their writes.
     writer: Arc<str>,
     failover: Duration,
@@ -111,7 +116,7 @@ impl DynamoDbStore {
     #[must_use]
     pub fn new(client: &Client, table: impl Into<String>) -> Self {
         Self {
-            table: LeaseTable::new(client, table.into()),
+            table: Table::new(client, table.into(), LEASE_KEY),
             writer: format!("{:032x}", fastrand::u128(..)).into(),
             failover: FAILOVER,
             rows: Arc::default(),
@@ -148,12 +153,12 @@ impl DynamoDbStore {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lease_of(&self, stream: &StreamId, row: &Item) -> Result<Option<Lease>, DynamoDbStoreError> {
-        row::read(stream, row).map_err(|reason| {
-            let key =
-                row.get(LEASE_KEY).and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
-            self.table.error(Kind::Row { key, reason })
-        })
+    fn lease_of(
+        &self,
+        stream: &StreamId,
+        row: &Item,
+    ) -> Result<Option<LeaseRow>, DynamoDbStoreError> {
+        row::read(stream, row).map_err(|reason| self.table.unusable(row, reason))
     }
 
     async fn scan(
@@ -161,27 +166,18 @@ impl DynamoDbStore {
         stream: &StreamId,
     ) -> Result<Vec<(String, Checkpoint)>, DynamoDbStoreError> {
         let mut checkpoints = Vec::new();
-        let mut from = None;
-        loop {
-            let (rows, next) = self.table.scan_page(from).await?;
-            for row in &rows {
-                let Some(lease) = self.lease_of(stream, row)? else { continue };
-                if let Some(owner) = &lease.owner {
-                    tracing::info!(
-                        table = self.table.name(),
-                        shard = lease.shard_id,
-                        owner,
-                        "taking over a lease"
-                    );
-                }
-                self.note(&lease.shard_id, CachedRow::loaded(&lease));
-                checkpoints.push((lease.shard_id, lease.checkpoint));
+        let note = |row: &Item| {
+            let Some(lease) = self.lease_of(stream, row)? else { return Ok(()) };
+            if let Some(owner) = lease.holder() {
+                let (table, shard) = (self.table.name(), &lease.shard_id);
+                tracing::info!(table, shard, owner, "taking over a lease");
             }
-            if next.is_none() {
-                return Ok(checkpoints);
-            }
-            from = next;
-        }
+            self.note(&lease.shard_id, CachedRow::loaded(&lease));
+            checkpoints.push((lease.shard_id, lease.checkpoint));
+            Ok(())
+        };
+        self.table.scan(true, note).await?;
+        Ok(checkpoints)
     }
 
     /// Creates the rows of the children that have none, as the KCL does: before their parent's end
@@ -198,8 +194,9 @@ impl DynamoDbStore {
             if self.has_row(id) || child.parent_shards().iter().any(is_early) {
                 continue;
             }
-            match self.table.create(row::child(save.stream, child, &self.writer)).await? {
-                Written::Yes => self.note(id, CachedRow::written(0)),
+            let row = row::to_item(save.stream, &row::child(child, &self.writer));
+            match self.table.create(row).await? {
+                Written::Yes(_) => self.note(id, CachedRow::written(0)),
                 Written::No(_) => self.rows().entry(id.to_owned()).or_default().note_row(),
             }
         }
@@ -220,23 +217,41 @@ impl DynamoDbStore {
         self.rows().insert(shard_id.to_owned(), RowCache::of(row));
     }
 
+    /// Returns whether the row is known to be further on than the checkpoint to save.
+    fn is_ahead_of(&self, save: &Save<'_>) -> bool {
+        self.seen(save.shard_id()).is_some_and(|row| row.is_ahead_of(save.checkpoint))
+    }
+
     /// Writes on condition that the row is as it was seen last.
     async fn try_write(&self, save: &Save<'_>) -> Result<Written, DynamoDbStoreError> {
-        let (written, counter) = match self.seen(save.shard_id()) {
-            Some(row) if row.is_ahead_of(save.checkpoint) => return Ok(Written::Yes),
-            Some(row) => {
-                let counter = row.counter();
-                (self.table.update(save, &self.writer, counter).await?, counter + 1)
-            }
-            None => {
-                let row = row::new(save.stream, save.shard, save.checkpoint, &self.writer);
-                (self.table.create(row).await?, 0)
-            }
+        let (written, counter) = if let Some(row) = self.seen(save.shard_id()) {
+            let update = self.update(save, row.counter());
+            (self.table.update(save.shard_id(), update).await?, row.counter() + 1)
+        } else {
+            let row = row::new(save.shard, save.checkpoint, &self.writer);
+            (self.table.create(row::to_item(save.stream, &row)).await?, 0)
         };
-        if let Written::Yes = written {
+        if let Written::Yes(_) = written {
             self.note(save.shard_id(), CachedRow::written(counter));
         }
         Ok(written)
+    }
+
+    /// Returns the write of a checkpoint to the row with this counter.
+    fn update(&self, save: &Save<'_>, counter: u64) -> Expressions {
+        let writer = Writer { run: self.writer.to_string(), counter: counter + 1 };
+        let update = row::count_on(is_unmoved(counter), save.stream, &writer);
+        let update = row::save(update, save.checkpoint);
+        // The last owner has stopped: no consumer but this one moves the row.
+        let update = update.remove(LEASE_OWNER).remove(CHECKPOINT_OWNER);
+        let children: Vec<_> =
+            save.children.iter().map(|child| child.shard_id().to_owned()).collect();
+        match (row::set(&children), save.checkpoint) {
+            (Some(children), _) => update.set(CHILD_SHARD_IDS, children),
+            (None, Checkpoint::End) => update,
+            // The shard had ended, and is started over.
+            (None, _) => update.remove(CHILD_SHARD_IDS),
+        }
     }
 
     /// Claims a row that is not as it was seen last, and notes how it is now.
@@ -265,7 +280,7 @@ impl DynamoDbStore {
             return Ok(());
         }
         drop(rows);
-        Err(self.held(shard_id, lease.owner))
+        Err(self.held(shard_id, lease.holder().map(str::to_owned)))
     }
 
     fn held(&self, shard_id: &str, owner: Option<String>) -> DynamoDbStoreError {
@@ -278,11 +293,17 @@ impl DynamoDbStore {
             return Err(self.table.error(Kind::ShardId { shard_id: id.to_owned() }));
         }
         self.put_children(&save).await?;
+        if self.is_ahead_of(&save) {
+            return Ok(());
+        }
         let shard_id = save.shard_id();
         let Written::No(row) = self.try_write(&save).await? else { return Ok(()) };
         self.claim_moved_row(save.stream, shard_id, row, Some(save.checkpoint)).await?;
+        if self.is_ahead_of(&save) {
+            return Ok(());
+        }
         match self.try_write(&save).await? {
-            Written::Yes => Ok(()),
+            Written::Yes(_) => Ok(()),
             Written::No(_) => Err(self.held(shard_id, None)),
         }
     }
@@ -291,8 +312,8 @@ impl DynamoDbStore {
         for _ in 0..2 {
             let mut left = None;
             if let Some(row) = self.seen(shard_id) {
-                match self.table.delete(shard_id, row.counter()).await? {
-                    Written::Yes => {
+                match self.table.delete(shard_id, is_unmoved(row.counter())).await? {
+                    Written::Yes(_) => {
                         self.rows().remove(shard_id);
                         return Ok(());
                     }
@@ -306,6 +327,11 @@ impl DynamoDbStore {
         }
         Err(self.held(shard_id, None))
     }
+}
+
+/// Returns the condition that a row is as it was seen last. A row that does not exist is not.
+fn is_unmoved(counter: u64) -> Expressions {
+    Expressions::default().if_equal(LEASE_COUNTER, n(counter))
 }
 
 impl CheckpointStore for DynamoDbStore {

@@ -1,50 +1,129 @@
 //! The row of a shard, in the layout of the Kinesis Client Library.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Shard};
 
+use crate::checkpoint::dynamodb::expressions::Expressions;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::StartPosition;
 use crate::shard::stream_id::StreamId;
 
 pub(crate) const LEASE_KEY: &str = "leaseKey";
 pub(crate) const LEASE_COUNTER: &str = "leaseCounter";
-const LEASE_OWNER: &str = "leaseOwner";
+pub(crate) const LEASE_OWNER: &str = "leaseOwner";
+pub(crate) const CHECKPOINT_OWNER: &str = "checkpointOwner";
 pub(crate) const OWNER_SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 pub(crate) const CHECKPOINT: &str = "checkpoint";
-pub(crate) const SUB_SEQUENCE_NUMBER: &str = "checkpointSubSequenceNumber";
+const SUB_SEQUENCE_NUMBER: &str = "checkpointSubSequenceNumber";
+/// The columns of a checkpoint that the KCL has announced and not yet made.
+pub(crate) const PENDING: [&str; 3] =
+    ["pendingCheckpoint", "pendingCheckpointSubSequenceNumber", "pendingCheckpointState"];
 const PARENT_SHARD_IDS: &str = "parentShardId";
+pub(crate) const CHILD_SHARD_IDS: &str = "childShardIds";
+const STARTING_HASH_KEY: &str = "startingHashKey";
+const ENDING_HASH_KEY: &str = "endingHashKey";
 const ENTITY_TYPE: &str = "entityType";
 const STREAM_NAME: &str = "streamName";
 /// The exact checkpoint, in an attribute of this crate that the KCL neither reads nor removes. It
 /// counts only while the KCL's columns are those that were written with it.
-pub(crate) const EXACT_CHECKPOINT: &str = "kinesisShardsCheckpoint";
+const EXACT_CHECKPOINT: &str = "kinesisShardsCheckpoint";
 
-/// The store of this crate that moved the row last, and the counter that it wrote. The attribute is
-/// stale once the KCL moves the row.
-pub(crate) const WRITER: &str = "kinesisShardsWriter";
+/// The [`Writer`] of this crate that moved the row last. The attribute is stale once the KCL moves
+/// the row.
+const WRITER: &str = "kinesisShardsWriter";
 
 /// The [key](StreamId::as_str) of the stream, so that the table of another stream is noticed.
-pub(crate) const STREAM_KEY: &str = "kinesisShardsStream";
+const STREAM_KEY: &str = "kinesisShardsStream";
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// A row that was read.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Lease {
+/// A row of the lease table: the lease of one shard, and its checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LeaseRow {
     pub(crate) shard_id: String,
+    /// Every write adds 1. The counter at the grant is the fencing token of the lease.
     pub(crate) counter: u64,
     pub(crate) owner: Option<String>,
+    /// The former owner, while a leader of KCL 3 asks it to hand the lease over.
+    pub(crate) checkpoint_owner: Option<String>,
     pub(crate) checkpoint: Checkpoint,
-    /// The store that moved the row last, if it is one of this crate.
-    pub(crate) writer: Option<String>,
+    /// The parents, in ascending order. The table keeps a set.
+    pub(crate) parents: Vec<String>,
+    /// The children that the end of the shard named, in ascending order.
+    pub(crate) children: Vec<String>,
+    pub(crate) hash_range: Option<HashKeyRange>,
+    /// The last writer of this crate, and the counter that it wrote.
+    pub(crate) writer: Option<Writer>,
 }
 
-/// Returns the value of the [`WRITER`] attribute.
-pub(crate) fn writer_value(writer: &str, counter: u64) -> AttributeValue {
-    s(&format!("{writer} {counter}"))
+/// A write of this crate: the attribute `kinesisShardsWriter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Writer {
+    /// The run of the worker, as text; the random text of a `DynamoDbStore`.
+    pub(crate) run: String,
+    pub(crate) counter: u64,
+}
+
+impl LeaseRow {
+    /// Creates a row without an owner.
+    pub(crate) fn new<'a>(
+        shard_id: &str,
+        parents: impl Iterator<Item = &'a str>,
+        hash_range: Option<HashKeyRange>,
+        checkpoint: Checkpoint,
+        writer: Writer,
+    ) -> Self {
+        Self {
+            shard_id: shard_id.to_owned(),
+            counter: writer.counter,
+            owner: None,
+            checkpoint_owner: None,
+            checkpoint,
+            parents: sorted(parents),
+            children: Vec::new(),
+            hash_range,
+            writer: Some(writer),
+        }
+    }
+
+    /// Returns the worker that works on the shard: during a hand-over of KCL 3, the former owner.
+    pub(crate) fn holder(&self) -> Option<&str> {
+        self.checkpoint_owner.as_deref().or(self.owner.as_deref())
+    }
+
+    /// Returns the store of this crate that wrote the row last, if nobody holds it and nobody has
+    /// moved it since.
+    pub(crate) fn last_store(&self) -> Option<&str> {
+        let writer = self.writer.as_ref();
+        let writer = writer.filter(|it| self.holder().is_none() && it.counter == self.counter);
+        writer.map(|writer| writer.run.as_str())
+    }
+
+    /// Returns whether every record of the shard was processed.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.checkpoint == Checkpoint::End
+    }
+
+    /// Returns whether the last write was this one. It counts only with the counter of the row.
+    pub(crate) fn was_written_by(&self, writer: &Writer) -> bool {
+        self.counter == writer.counter && self.writer.as_ref() == Some(writer)
+    }
+}
+
+impl Writer {
+    fn parse(text: &str) -> Option<Self> {
+        let (run, counter) = text.rsplit_once(' ')?;
+        Some(Self { run: run.to_owned(), counter: counter.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.run, self.counter)
+    }
 }
 
 /// Returns the columns `checkpoint` and `checkpointSubSequenceNumber` of the KCL for a checkpoint.
@@ -65,55 +144,69 @@ pub(crate) fn kcl_columns(checkpoint: &Checkpoint) -> (&str, u64) {
     }
 }
 
-/// Returns a new row of a shard.
-pub(crate) fn new(stream: &StreamId, shard: &Shard, checkpoint: &Checkpoint, writer: &str) -> Item {
+/// Returns the new row of a shard that a store writes.
+pub(crate) fn new(shard: &Shard, checkpoint: &Checkpoint, store: &str) -> LeaseRow {
     let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
-    row(
-        stream,
+    LeaseRow::new(
         shard.shard_id(),
         parents.into_iter().flatten(),
-        shard.hash_key_range(),
-        checkpoint,
-        writer,
+        shard.hash_key_range().cloned(),
+        checkpoint.clone(),
+        Writer { run: store.to_owned(), counter: 0 },
     )
 }
 
-/// Returns a new row of a child that the end of its parent named.
-pub(crate) fn child(stream: &StreamId, child: &ChildShard, writer: &str) -> Item {
-    let parents = child.parent_shards().iter().map(String::as_str);
-    let start = Checkpoint::Start(StartPosition::TrimHorizon);
-    row(stream, child.shard_id(), parents, child.hash_key_range(), &start, writer)
+/// Returns the new row that a store writes of a child that the end of its parent named.
+pub(crate) fn child(child: &ChildShard, store: &str) -> LeaseRow {
+    LeaseRow::new(
+        child.shard_id(),
+        child.parent_shards().iter().map(String::as_str),
+        child.hash_key_range().cloned(),
+        Checkpoint::Start(StartPosition::TrimHorizon),
+        Writer { run: store.to_owned(), counter: 0 },
+    )
 }
 
-fn row<'a>(
-    stream: &StreamId,
-    shard_id: &str,
-    parents: impl Iterator<Item = &'a str>,
-    range: Option<&HashKeyRange>,
-    checkpoint: &Checkpoint,
-    writer: &str,
-) -> Item {
+/// Returns the attributes of a new row.
+pub(crate) fn to_item(stream: &StreamId, row: &LeaseRow) -> Item {
+    let (position, sub) = kcl_columns(&row.checkpoint);
+    let range = row.hash_range.as_ref();
+    let columns = [
+        (LEASE_KEY, Some(s(&row.shard_id))),
+        (LEASE_COUNTER, Some(n(row.counter))),
+        (LEASE_OWNER, row.owner.as_deref().map(s)),
+        (CHECKPOINT_OWNER, row.checkpoint_owner.as_deref().map(s)),
+        (OWNER_SWITCHES, Some(n(0))),
+        (CHECKPOINT, Some(s(position))),
+        (SUB_SEQUENCE_NUMBER, Some(n(sub))),
+        (PARENT_SHARD_IDS, set(&row.parents)),
+        (CHILD_SHARD_IDS, set(&row.children)),
+        (STARTING_HASH_KEY, range.map(|range| s(range.starting_hash_key()))),
+        (ENDING_HASH_KEY, range.map(|range| s(range.ending_hash_key()))),
+        (EXACT_CHECKPOINT, Some(s(&row.checkpoint.to_string()))),
+        (STREAM_KEY, Some(s(stream.as_str()))),
+        (WRITER, row.writer.as_ref().map(|writer| s(&writer.to_string()))),
+    ];
+    columns.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// Adds the changes that every write to a row makes: it counts the row on, and leaves its writer.
+pub(crate) fn count_on(write: Expressions, stream: &StreamId, writer: &Writer) -> Expressions {
+    write
+        .set(LEASE_COUNTER, n(writer.counter))
+        .set(WRITER, s(&writer.to_string()))
+        .set(STREAM_KEY, s(stream.as_str()))
+}
+
+/// Adds the changes that save a checkpoint, as the KCL does.
+pub(crate) fn save(write: Expressions, checkpoint: &Checkpoint) -> Expressions {
     let (position, sub) = kcl_columns(checkpoint);
-    let mut row = Item::from([
-        (LEASE_KEY.to_owned(), s(shard_id)),
-        (LEASE_COUNTER.to_owned(), n(0)),
-        (OWNER_SWITCHES.to_owned(), n(0)),
-        (CHECKPOINT.to_owned(), s(position)),
-        (SUB_SEQUENCE_NUMBER.to_owned(), n(sub)),
-        (EXACT_CHECKPOINT.to_owned(), s(&checkpoint.to_string())),
-        (STREAM_KEY.to_owned(), s(stream.as_str())),
-        (WRITER.to_owned(), writer_value(writer, 0)),
-    ]);
-    let parents: Vec<String> = parents.map(str::to_owned).collect();
-    // DynamoDB refuses an empty set.
-    if !parents.is_empty() {
-        row.insert(PARENT_SHARD_IDS.to_owned(), AttributeValue::Ss(parents));
-    }
-    if let Some(range) = range {
-        row.insert("startingHashKey".to_owned(), s(range.starting_hash_key()));
-        row.insert("endingHashKey".to_owned(), s(range.ending_hash_key()));
-    }
-    row
+    let write = write
+        .set(CHECKPOINT, s(position))
+        .set(SUB_SEQUENCE_NUMBER, n(sub))
+        .set(EXACT_CHECKPOINT, s(&checkpoint.to_string()))
+        .set(OWNER_SWITCHES, n(0));
+    PENDING.into_iter().fold(write, Expressions::remove)
 }
 
 /// Returns whether [`read`] accepts a row with this key: an application of the KCL that reads
@@ -124,7 +217,7 @@ pub(crate) fn is_loadable_key(key: &str) -> bool {
 
 /// Reads a row. Returns `None` if it is not a lease, and an error that says why it is not one of
 /// this stream.
-pub(crate) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, String> {
+pub(crate) fn read(stream: &StreamId, row: &Item) -> Result<Option<LeaseRow>, String> {
     if get(row, ENTITY_TYPE).is_some_and(|entity| entity != "LEASE") {
         return Ok(None);
     }
@@ -153,12 +246,23 @@ pub(crate) fn read(stream: &StreamId, row: &Item) -> Result<Option<Lease>, Strin
         None => 0,
         Some(counter) => number_of(counter).ok_or("its leaseCounter is not a number")?,
     };
-    // During a handover of the KCL, `checkpointOwner` is the former owner.
-    let owner = get(row, "checkpointOwner").or(get(row, LEASE_OWNER)).map(str::to_owned);
-    let writer = get(row, WRITER).and_then(|writer| writer.rsplit_once(' '));
-    let writer = writer.filter(|(_, written)| owner.is_none() && written.parse() == Ok(counter));
-    let writer = writer.map(|(writer, _)| writer.to_owned());
-    Ok(Some(Lease { shard_id: key.to_owned(), counter, owner, checkpoint, writer }))
+    let text = |name| get(row, name).map(str::to_owned);
+    Ok(Some(LeaseRow {
+        shard_id: key.to_owned(),
+        counter,
+        owner: text(LEASE_OWNER),
+        checkpoint_owner: text(CHECKPOINT_OWNER),
+        checkpoint,
+        parents: set_of(row, PARENT_SHARD_IDS),
+        children: set_of(row, CHILD_SHARD_IDS),
+        hash_range: hash_range(row),
+        writer: get(row, WRITER).and_then(Writer::parse),
+    }))
+}
+
+fn hash_range(row: &Item) -> Option<HashKeyRange> {
+    let (start, end) = (get(row, STARTING_HASH_KEY)?, get(row, ENDING_HASH_KEY)?);
+    HashKeyRange::builder().starting_hash_key(start).ending_hash_key(end).build().ok()
 }
 
 /// Parses a checkpoint of the KCL.
@@ -178,11 +282,24 @@ fn parse_kcl(position: &str, sub: u64) -> Option<Checkpoint> {
     })
 }
 
-fn get<'a>(row: &'a Item, name: &str) -> Option<&'a str> {
+/// Returns ids as the table keeps them: each once, in ascending order.
+pub(crate) fn sorted<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<String> {
+    ids.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
+}
+
+/// Returns the text of an attribute of type `S`.
+pub(crate) fn get<'a>(row: &'a Item, name: &str) -> Option<&'a str> {
     row.get(name)?.as_s().ok().map(String::as_str)
 }
 
-fn number_of(value: &AttributeValue) -> Option<u64> {
+/// Returns the elements of an attribute of type `SS`, in ascending order.
+pub(crate) fn set_of(row: &Item, name: &str) -> Vec<String> {
+    let ids = row.get(name).and_then(|ids| ids.as_ss().ok());
+    sorted(ids.into_iter().flatten().map(String::as_str))
+}
+
+/// Returns the value of an attribute of type `N`.
+pub(crate) fn number_of(value: &AttributeValue) -> Option<u64> {
     value.as_n().ok()?.parse().ok()
 }
 
@@ -196,8 +313,15 @@ pub(crate) fn n(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
+/// Returns an attribute of type `SS`, a set of strings. DynamoDB refuses an empty one.
+pub(crate) fn set<'a>(texts: impl IntoIterator<Item = &'a String>) -> Option<AttributeValue> {
+    let texts: Vec<_> = texts.into_iter().cloned().collect();
+    (!texts.is_empty()).then_some(AttributeValue::Ss(texts))
+}
+
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::primitives::Blob;
     use aws_sdk_kinesis::primitives::DateTime;
 
     use super::*;
@@ -217,6 +341,10 @@ mod tests {
 
     fn after(number: &str, sub: Option<u64>) -> Checkpoint {
         Checkpoint::After { sequence_number: number.to_owned(), sub_sequence_number: sub }
+    }
+
+    fn new_item(shard: &Shard, checkpoint: &Checkpoint) -> Item {
+        to_item(&orders(), &new(shard, checkpoint, "me"))
     }
 
     fn kcl_row(number: &str, sub: u64) -> Item {
@@ -248,16 +376,14 @@ mod tests {
             (Checkpoint::End, ("SHARD_END", 0)),
         ] {
             assert_eq!(kcl_columns(&checkpoint), written);
-            let lease =
-                read(&orders(), &new(&orders(), &shard(), &checkpoint, "me")).unwrap().unwrap();
-            assert_eq!((lease.checkpoint, lease.writer.as_deref()), (checkpoint, Some("me")));
-            assert_eq!((lease.shard_id.as_str(), lease.counter, lease.owner), (SHARD, 0, None));
+            let lease = new(&shard(), &checkpoint, "me");
+            assert_eq!(read(&orders(), &to_item(&orders(), &lease)), Ok(Some(lease)));
         }
     }
 
     #[test]
     fn a_new_row_has_the_columns_that_the_kcl_needs() {
-        let row = new(&orders(), &shard(), &Checkpoint::Start(StartPosition::TrimHorizon), "me");
+        let row = new_item(&shard(), &Checkpoint::Start(StartPosition::TrimHorizon));
         let parents = AttributeValue::Ss(vec!["shardId-a".to_owned(), "shardId-b".to_owned()]);
         assert_eq!(row[PARENT_SHARD_IDS], parents);
         assert_eq!((&row["startingHashKey"], &row["endingHashKey"]), (&s("0"), &s("7")));
@@ -267,7 +393,7 @@ mod tests {
         }
         let root = Shard::builder().shard_id(SHARD).build().unwrap();
         assert!(
-            !new(&orders(), &root, &Checkpoint::End, "me").contains_key(PARENT_SHARD_IDS),
+            !new_item(&root, &Checkpoint::End).contains_key(PARENT_SHARD_IDS),
             "DynamoDB refuses an empty set"
         );
     }
@@ -284,16 +410,50 @@ mod tests {
         ] {
             let lease = read(&orders(), &kcl_row(number, sub)).unwrap().unwrap();
             assert_eq!(lease.checkpoint, checkpoint.unwrap_or_else(|| after(number, Some(sub))));
-            assert_eq!(
-                (lease.counter, lease.owner.as_deref(), lease.writer),
-                (7, Some("worker-1"), None)
-            );
+            assert_eq!((lease.counter, lease.holder()), (7, Some("worker-1")));
+            assert_eq!(lease.writer, None);
         }
+    }
+
+    /// All columns of KCL 2.7 and of 3.5.
+    #[test]
+    fn every_column_of_a_row_of_the_kcl_is_read() {
+        let ids = |ids: &[&str]| set(&ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>());
+        let mut row = kcl_row("9", 2);
+        for (name, value) in [
+            (PENDING[0], s("11")),
+            (PENDING[1], n(0)),
+            (PENDING[2], AttributeValue::B(Blob::new("state"))),
+            (PARENT_SHARD_IDS, ids(&["shardId-b", "shardId-a"]).unwrap()),
+            (CHILD_SHARD_IDS, ids(&["shardId-d", "shardId-c"]).unwrap()),
+            (STARTING_HASH_KEY, s("0")),
+            (ENDING_HASH_KEY, s("7")),
+        ] {
+            row.insert(name.to_owned(), value);
+        }
+        let mut lease = LeaseRow {
+            counter: 7,
+            owner: Some("worker-1".to_owned()),
+            children: vec!["shardId-c".to_owned(), "shardId-d".to_owned()],
+            writer: None,
+            ..new(&shard(), &after("9", Some(2)), "me")
+        };
+        assert_eq!(read(&orders(), &row), Ok(Some(lease.clone())));
+        for (name, value) in [
+            ("throughputKBps", AttributeValue::N("12.5".to_owned())),
+            (ENTITY_TYPE, s("LEASE")),
+            (CHECKPOINT_OWNER, s("worker-2")),
+        ] {
+            row.insert(name.to_owned(), value);
+        }
+        lease.checkpoint_owner = Some("worker-2".to_owned());
+        assert_eq!(lease.holder(), Some("worker-2"));
+        assert_eq!(read(&orders(), &row), Ok(Some(lease)));
     }
 
     #[test]
     fn the_attribute_of_this_crate_is_stale_once_the_kcl_moves_the_checkpoint() {
-        let mut row = new(&orders(), &shard(), &after("9", None), "me");
+        let mut row = new_item(&shard(), &after("9", None));
         row.insert(CHECKPOINT.to_owned(), s("10"));
         assert_eq!(read(&orders(), &row).unwrap().unwrap().checkpoint, after("10", Some(0)));
         row.insert(CHECKPOINT.to_owned(), s("9"));
@@ -304,15 +464,18 @@ mod tests {
     /// The KCL leaves the attribute alone when it takes, moves and releases a row.
     #[test]
     fn the_writer_counts_only_with_the_counter_that_it_wrote() {
-        let writer = |row: &Item| read(&orders(), row).unwrap().unwrap().writer;
-        let mut row = new(&orders(), &shard(), &after("9", None), "me");
+        let writer = |row: &Item| {
+            let row = read(&orders(), row).unwrap().unwrap();
+            row.last_store().map(str::to_owned)
+        };
+        let mut row = new_item(&shard(), &after("9", None));
         assert_eq!(writer(&row).as_deref(), Some("me"));
         row.insert(LEASE_OWNER.to_owned(), s("worker-1"));
         assert_eq!(writer(&row), None);
         row.remove(LEASE_OWNER);
         row.insert(LEASE_COUNTER.to_owned(), n(1));
         assert_eq!(writer(&row), None);
-        row.insert(WRITER.to_owned(), writer_value("another", 1));
+        row.insert(WRITER.to_owned(), s("another 1"));
         assert_eq!(writer(&row).as_deref(), Some("another"));
     }
 
@@ -349,7 +512,7 @@ mod tests {
             (here, here, None),
             ("orders", "orders", None),
         ] {
-            let row = new(&of.into(), &shard(), &after("9", None), "me");
+            let row = to_item(&of.into(), &new(&shard(), &after("9", None), "me"));
             let error = read(&stream.into(), &row).err();
             let is_as_expected = match (why, &error) {
                 (Some(why), Some(error)) => error.contains(why),

@@ -2,7 +2,7 @@
 
 use tokio::time::{Duration, Instant};
 
-use crate::checkpoint::dynamodb::row::Lease;
+use crate::checkpoint::dynamodb::row::LeaseRow;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::StartPosition;
 
@@ -27,7 +27,7 @@ pub(crate) struct CachedRow {
 }
 
 impl CachedRow {
-    pub(crate) fn loaded(lease: &Lease) -> Self {
+    pub(crate) fn loaded(lease: &LeaseRow) -> Self {
         Self { counter: lease.counter, is_loaded: true, ahead: None }
     }
 
@@ -73,12 +73,12 @@ impl RowCache {
     ///   when it has not been moved for the failover time.
     pub(crate) fn try_claim(
         &mut self,
-        lease: &Lease,
+        lease: &LeaseRow,
         me: &str,
         to: Option<&Checkpoint>,
         failover: Duration,
     ) -> bool {
-        let is_mine = lease.writer.as_deref() == Some(me);
+        let is_mine = lease.last_store() == Some(me);
         if !is_mine && !self.is_free(lease, to) && !self.is_still(lease.counter, failover) {
             return false;
         }
@@ -90,18 +90,18 @@ impl RowCache {
         true
     }
 
-    fn is_free(&self, lease: &Lease, to: Option<&Checkpoint>) -> bool {
-        if lease.owner.is_some() {
+    fn is_free(&self, lease: &LeaseRow, to: Option<&Checkpoint>) -> bool {
+        if lease.holder().is_some() {
             return false;
         }
         match &self.row {
             Some(seen) => {
-                seen.is_loaded && lease.writer.is_some() && lease.counter == seen.counter + 1
+                seen.is_loaded && lease.last_store().is_some() && lease.counter == seen.counter + 1
             }
             None if to.is_none() => true,
             None => match &lease.checkpoint {
                 Checkpoint::Start(StartPosition::TrimHorizon) => true,
-                Checkpoint::Start(_) => lease.writer.is_some(),
+                Checkpoint::Start(_) => lease.last_store().is_some(),
                 _ => false,
             },
         }
@@ -121,6 +121,7 @@ impl RowCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::dynamodb::row::Writer;
 
     const FAILOVER: Duration = Duration::from_secs(10);
 
@@ -132,13 +133,15 @@ mod tests {
         Checkpoint::Start(StartPosition::TrimHorizon)
     }
 
-    fn lease(counter: u64, writer: Option<&str>, checkpoint: Checkpoint) -> Lease {
-        let (shard_id, writer) = ("shardId-000000000000".to_owned(), writer.map(str::to_owned));
-        Lease { shard_id, counter, owner: None, checkpoint, writer }
+    fn lease(counter: u64, store: Option<&str>, checkpoint: Checkpoint) -> LeaseRow {
+        let no_parents = std::iter::empty();
+        let writer = Writer { run: store.unwrap_or_default().to_owned(), counter };
+        let row = LeaseRow::new("shardId-000000000000", no_parents, None, checkpoint, writer);
+        LeaseRow { writer: row.writer.filter(|_| store.is_some()), ..row }
     }
 
     /// Claims the row to save this checkpoint. Returns whether it is written then.
-    fn writes(known: &mut RowCache, lease: &Lease, to: &Checkpoint) -> Option<bool> {
+    fn writes(known: &mut RowCache, lease: &LeaseRow, to: &Checkpoint) -> Option<bool> {
         let is_claimed = known.try_claim(lease, "me", Some(to), FAILOVER);
         is_claimed.then(|| !known.row.as_ref().unwrap().is_ahead_of(to))
     }
@@ -195,14 +198,14 @@ mod tests {
             writes(&mut RowCache::default(), &lease(0, Some("another"), after("5")), &start()),
             None
         );
-        let owned = Lease { owner: Some("worker-1".to_owned()), ..lease(0, None, start()) };
+        let owned = LeaseRow { owner: Some("worker-1".to_owned()), ..lease(0, None, start()) };
         assert_eq!(writes(&mut RowCache::default(), &owned, &start()), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_row_of_another_consumer_is_claimed_after_the_failover_time() {
         let mut held = RowCache::of(CachedRow::written(7));
-        let owned = |counter| Lease {
+        let owned = |counter| LeaseRow {
             owner: Some("worker-1".to_owned()),
             ..lease(counter, None, after("20"))
         };

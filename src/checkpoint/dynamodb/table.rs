@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{BuildError, SdkError as RequestError};
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::scan::ScanOutput;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ReturnValue,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, ReturnValue,
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TableStatus,
 };
 use aws_sdk_dynamodb::{Client, Error as SdkError};
@@ -20,45 +21,44 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::checkpoint::dynamodb::error::{DynamoDbStoreError, Kind};
-use crate::checkpoint::dynamodb::row::{
-    self, CHECKPOINT, EXACT_CHECKPOINT, Item, LEASE_COUNTER, LEASE_KEY, OWNER_SWITCHES, STREAM_KEY,
-    SUB_SEQUENCE_NUMBER, WRITER, n, s,
-};
-use crate::checkpoint::store::Save;
-use crate::checkpoint::value::Checkpoint;
+use crate::checkpoint::dynamodb::expressions::Expressions;
+use crate::checkpoint::dynamodb::row::{self, Item, s};
 use crate::util::backoff::backoff;
 use crate::util::request_timeout::{NoResponse, request_timeout};
 
-/// How often a page of the table is requested while the responses are empty.
-const SCAN_ATTEMPTS: u32 = 4;
-const MIN_SCAN_RETRY_DELAY: Duration = Duration::from_millis(200);
-const MAX_SCAN_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How often a page or a batch is requested while the responses bring nothing.
+const READ_ATTEMPTS: u32 = 4;
+const MIN_READ_RETRY_DELAY: Duration = Duration::from_millis(200);
+const MAX_READ_RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// The greatest number of keys in a request of `BatchGetItem`.
+const MAX_BATCH: usize = 100;
 
 /// How long to wait for a new table to become active.
 const CREATION_TIMEOUT: Duration = Duration::from_mins(5);
 const DESCRIBE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The condition that a row is as it was seen last. A row that does not exist is not.
-const IS_UNMOVED: &str = "leaseCounter = :counter";
-
-/// A table of leases.
+/// A table whose key is one string.
 #[derive(Clone, Debug)]
-pub(crate) struct LeaseTable {
+pub(crate) struct Table {
     client: Client,
     name: Arc<str>,
+    key: &'static str,
 }
 
 /// The result of a conditional write.
 #[derive(Debug)]
 pub(crate) enum Written {
-    Yes,
+    /// The row after the write; before it, if the write deleted it.
+    Yes(Item),
     /// The condition does not hold. The row as it is now, if the response shows it.
     No(Option<Item>),
 }
 
-impl LeaseTable {
-    pub(crate) fn new(client: &Client, name: String) -> Self {
-        Self { client: client.clone(), name: name.into() }
+impl Table {
+    /// Creates a table with this key attribute.
+    pub(crate) fn new(client: &Client, name: String, key: &'static str) -> Self {
+        Self { client: client.clone(), name: name.into(), key }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -67,6 +67,12 @@ impl LeaseTable {
 
     pub(crate) fn error(&self, kind: Kind) -> DynamoDbStoreError {
         DynamoDbStoreError::new(&self.name, kind)
+    }
+
+    /// Returns the error of a row that cannot be read.
+    pub(crate) fn unusable(&self, row: &Item, reason: String) -> DynamoDbStoreError {
+        let key = row::get(row, self.key).unwrap_or_default().to_owned();
+        self.error(Kind::Row { key, reason })
     }
 
     fn failed(&self, operation: &'static str, error: SdkError) -> DynamoDbStoreError {
@@ -118,10 +124,29 @@ impl LeaseTable {
         response: Result<Option<Item>, SdkError>,
     ) -> Result<Written, DynamoDbStoreError> {
         match response {
-            Ok(Some(row)) if !row.is_empty() => Ok(Written::Yes),
+            Ok(Some(row)) if !row.is_empty() => Ok(Written::Yes(row)),
             Ok(_) => Err(self.error(Kind::EmptyResponse { operation })),
-            Err(SdkError::ConditionalCheckFailedException(failed)) => Ok(Written::No(failed.item)),
+            Err(SdkError::ConditionalCheckFailedException(failed)) => {
+                Ok(Written::No(failed.item.filter(|row| !row.is_empty())))
+            }
             Err(error) => Err(self.failed(operation, error)),
+        }
+    }
+
+    /// Reads the whole table, and calls `each` with every row.
+    pub(crate) async fn scan(
+        &self,
+        is_consistent: bool,
+        mut each: impl FnMut(&Item) -> Result<(), DynamoDbStoreError>,
+    ) -> Result<(), DynamoDbStoreError> {
+        let mut from = None;
+        loop {
+            let (rows, next) = self.scan_page(from, is_consistent).await?;
+            rows.iter().try_for_each(&mut each)?;
+            if next.is_none() {
+                return Ok(());
+            }
+            from = next;
         }
     }
 
@@ -129,20 +154,21 @@ impl LeaseTable {
     ///
     /// A response without `Items`, or with another number of them than its `Count`, counts as
     /// empty. If it counted as an empty table, the run would start over.
-    pub(crate) async fn scan_page(
+    async fn scan_page(
         &self,
         from: Option<Item>,
+        is_consistent: bool,
     ) -> Result<(Vec<Item>, Option<Item>), DynamoDbStoreError> {
-        for failures in 0..SCAN_ATTEMPTS {
-            let scan = self.client.scan().table_name(&*self.name).consistent_read(true);
+        for failures in 0..READ_ATTEMPTS {
+            let scan = self.client.scan().table_name(&*self.name).consistent_read(is_consistent);
             let request = scan.set_exclusive_start_key(from.clone()).send();
             let page: ScanOutput = self.send("Scan", request).await?;
             let count = usize::try_from(page.count).ok();
             if let Some(rows) = page.items.filter(|rows| Some(rows.len()) == count) {
                 return Ok((rows, page.last_evaluated_key.filter(|key| !key.is_empty())));
             }
-            if failures + 1 < SCAN_ATTEMPTS {
-                let wait = backoff(MIN_SCAN_RETRY_DELAY, MAX_SCAN_RETRY_DELAY, failures);
+            if failures + 1 < READ_ATTEMPTS {
+                let wait = backoff(MIN_READ_RETRY_DELAY, MAX_READ_RETRY_DELAY, failures);
                 let table = self.name();
                 tracing::warn!(table, ?wait, "Scan got an empty response; retrying");
                 sleep(wait).await;
@@ -153,89 +179,106 @@ impl LeaseTable {
 
     /// Reads a row. An empty response counts as that for a row that does not exist: every write
     /// that follows from it is conditional on there being no row.
-    pub(crate) async fn get(&self, shard_id: &str) -> Result<Option<Item>, DynamoDbStoreError> {
-        let get = self.client.get_item().table_name(&*self.name).key(LEASE_KEY, s(shard_id));
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Item>, DynamoDbStoreError> {
+        let get = self.client.get_item().table_name(&*self.name).key(self.key, s(key));
         Ok(self.send("GetItem", get.consistent_read(true).send()).await?.item)
+    }
+
+    /// Reads the rows with these different keys, consistently. Rows that do not exist are left out.
+    pub(crate) async fn get_all(
+        &self,
+        keys: impl IntoIterator<Item = &str>,
+    ) -> Result<Vec<Item>, DynamoDbStoreError> {
+        let keys: Vec<_> =
+            keys.into_iter().map(|key| Item::from([(self.key.to_owned(), s(key))])).collect();
+        let mut rows = Vec::new();
+        for batch in keys.chunks(MAX_BATCH) {
+            self.get_batch(batch.to_vec(), &mut rows).await?;
+        }
+        Ok(rows)
+    }
+
+    /// Reads a batch of rows, and requests the unprocessed keys again.
+    async fn get_batch(
+        &self,
+        mut keys: Vec<Item>,
+        rows: &mut Vec<Item>,
+    ) -> Result<(), DynamoDbStoreError> {
+        let operation = "BatchGetItem";
+        let mut failures = 0;
+        loop {
+            let requested = keys.len();
+            let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+            let request = request.build().map_err(|error| {
+                let error = RequestError::<BatchGetItemError>::construction_failure(error);
+                self.failed(operation, error.into())
+            })?;
+            let get = self.client.batch_get_item().request_items(&*self.name, request);
+            let output = self.send(operation, get.send()).await?;
+            let unprocessed = output.unprocessed_keys.unwrap_or_default();
+            keys = unprocessed.into_values().flat_map(|left| left.keys).collect();
+            match output.responses {
+                Some(found) => rows.extend(found.into_values().flatten()),
+                None if keys.is_empty() => {
+                    return Err(self.error(Kind::EmptyResponse { operation }));
+                }
+                None => {}
+            }
+            if keys.is_empty() {
+                return Ok(());
+            }
+            failures = if keys.len() < requested { 0 } else { failures + 1 };
+            if failures == READ_ATTEMPTS {
+                return Err(self.error(Kind::Unprocessed { operation }));
+            }
+            sleep(backoff(MIN_READ_RETRY_DELAY, MAX_READ_RETRY_DELAY, failures)).await;
+        }
     }
 
     /// Creates a row, unless it exists.
     ///
     /// `UpdateItem` creates rows, too. Unlike that of `PutItem`, its response shows the new row.
     pub(crate) async fn create(&self, mut row: Item) -> Result<Written, DynamoDbStoreError> {
-        let key = row.remove(LEASE_KEY).unwrap_or_else(|| s(""));
-        let set: Vec<_> = row.keys().map(|name| format!("{name} = :{name}")).collect();
-        let values: Item =
-            row.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
-        let update = self.client.update_item().table_name(&*self.name).key(LEASE_KEY, key);
-        let update = update
-            .update_expression(format!("SET {}", set.join(", ")))
-            .set_expression_attribute_values(Some(values))
-            .condition_expression("attribute_not_exists(leaseKey)")
-            .return_values(ReturnValue::UpdatedNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let response = self.respond("UpdateItem", update.send()).await?;
-        self.written("UpdateItem", response.map(|output| output.attributes))
+        let key = row.remove(self.key).unwrap_or_else(|| s(""));
+        let write = Expressions::default().if_absent(self.key);
+        let write = row.into_iter().fold(write, |write, (name, value)| write.set(&name, value));
+        self.update(key.as_s().map_or("", String::as_str), write).await
     }
 
-    /// Writes a checkpoint to the row with this counter, and counts the row on.
+    /// Changes a row, or creates it if the condition does not demand that it exists.
     pub(crate) async fn update(
         &self,
-        save: &Save<'_>,
-        writer: &str,
-        counter: u64,
+        key: &str,
+        write: Expressions,
     ) -> Result<Written, DynamoDbStoreError> {
-        let (position, sub) = row::kcl_columns(save.checkpoint);
-        let children: Vec<_> =
-            save.children.iter().map(|child| child.shard_id().to_owned()).collect();
-        let (set, remove) = match (children.is_empty(), save.checkpoint) {
-            (false, _) => (", childShardIds = :children", ""),
-            (true, Checkpoint::End) => ("", ""),
-            // The shard had ended, and is started over.
-            (true, _) => ("", ", childShardIds"),
-        };
-        // The last owner has stopped: no consumer but this one moves the row.
-        let change = format!(
-            "SET {CHECKPOINT} = :checkpoint, {SUB_SEQUENCE_NUMBER} = :sub, \
-             {EXACT_CHECKPOINT} = :exact, {STREAM_KEY} = :stream, {WRITER} = :writer, \
-             {LEASE_COUNTER} = :next, {OWNER_SWITCHES} = :zero{set} \
-             REMOVE leaseOwner, checkpointOwner, pendingCheckpoint, \
-             pendingCheckpointSubSequenceNumber, pendingCheckpointState{remove}"
-        );
-        let update = self.client.update_item().table_name(&*self.name);
-        let mut update = update
-            .key(LEASE_KEY, s(save.shard_id()))
-            .update_expression(change)
-            .condition_expression(IS_UNMOVED)
-            .expression_attribute_values(":checkpoint", s(position))
-            .expression_attribute_values(":sub", n(sub))
-            .expression_attribute_values(":stream", s(save.stream.as_str()))
-            .expression_attribute_values(":exact", s(&save.checkpoint.to_string()))
-            .expression_attribute_values(":writer", row::writer_value(writer, counter + 1))
-            .expression_attribute_values(":counter", n(counter))
-            .expression_attribute_values(":next", n(counter + 1))
-            .expression_attribute_values(":zero", n(0))
-            .return_values(ReturnValue::UpdatedNew)
+        let update = self.client.update_item().table_name(&*self.name).key(self.key, s(key));
+        let update = update
+            .set_condition_expression(write.condition())
+            .set_update_expression(write.change())
+            .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        if !children.is_empty() {
-            update = update.expression_attribute_values(":children", AttributeValue::Ss(children));
-        }
+        let (names, values) = write.into_placeholders();
+        let update =
+            update.set_expression_attribute_names(names).set_expression_attribute_values(values);
         let response = self.respond("UpdateItem", update.send()).await?;
         self.written("UpdateItem", response.map(|output| output.attributes))
     }
 
-    /// Deletes the row with this counter. So a request that takes effect after a later save does
-    /// nothing.
+    /// Deletes a row, if the condition holds. So a request that takes effect after a later write
+    /// does nothing.
     pub(crate) async fn delete(
         &self,
-        shard_id: &str,
-        counter: u64,
+        key: &str,
+        condition: Expressions,
     ) -> Result<Written, DynamoDbStoreError> {
-        let delete = self.client.delete_item().table_name(&*self.name).key(LEASE_KEY, s(shard_id));
+        let delete = self.client.delete_item().table_name(&*self.name).key(self.key, s(key));
         let delete = delete
-            .condition_expression(IS_UNMOVED)
-            .expression_attribute_values(":counter", n(counter))
+            .set_condition_expression(condition.condition())
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let (names, values) = condition.into_placeholders();
+        let delete =
+            delete.set_expression_attribute_names(names).set_expression_attribute_values(values);
         let response = self.respond("DeleteItem", delete.send()).await?;
         self.written("DeleteItem", response.map(|output| output.attributes))
     }
@@ -276,9 +319,9 @@ impl LeaseTable {
             failed(RequestError::<CreateTableError>::construction_failure(error).into())
         };
         let attribute = AttributeDefinition::builder()
-            .attribute_name(LEASE_KEY)
+            .attribute_name(self.key)
             .attribute_type(ScalarAttributeType::S);
-        let key = KeySchemaElement::builder().attribute_name(LEASE_KEY).key_type(KeyType::Hash);
+        let key = KeySchemaElement::builder().attribute_name(self.key).key_type(KeyType::Hash);
         let create = self.client.create_table().table_name(&*self.name);
         let create = create.attribute_definitions(attribute.build().map_err(invalid)?);
         let create = create.key_schema(key.build().map_err(invalid)?);

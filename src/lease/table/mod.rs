@@ -5,6 +5,7 @@
 //! fleet. Every change is one conditional write to one row. [`LeaseTables::send`] carries it out;
 //! DynamoDB does, and so does a model for tests.
 
+pub(crate) mod dynamodb;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod model;
 
@@ -14,46 +15,8 @@ use std::fmt;
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange};
 use futures::future::BoxFuture;
 
+pub(crate) use crate::checkpoint::dynamodb::row::{LeaseRow, Writer};
 use crate::checkpoint::value::Checkpoint;
-
-/// A row of the lease table: the lease of one shard, and its checkpoint.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct LeaseRow {
-    pub(crate) shard_id: String,
-    /// Every write adds 1. The counter at the grant is the fencing token of the lease.
-    pub(crate) counter: u64,
-    pub(crate) owner: Option<String>,
-    /// The former owner, while a leader of KCL 3 asks it to hand the lease over.
-    pub(crate) checkpoint_owner: Option<String>,
-    pub(crate) checkpoint: Checkpoint,
-    /// The parents, in ascending order. The table keeps a set.
-    pub(crate) parents: Vec<String>,
-    /// The children that the end of the shard named, in ascending order.
-    pub(crate) children: Vec<String>,
-    pub(crate) hash_range: Option<HashKeyRange>,
-    /// The last writer of this crate, and the counter that it wrote.
-    pub(crate) writer: Option<Writer>,
-}
-
-impl LeaseRow {
-    /// Returns whether every record of the shard was processed.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.checkpoint == Checkpoint::End
-    }
-
-    /// Returns whether the last write was this one. It counts only with the counter of the row.
-    pub(crate) fn was_written_by(&self, writer: &Writer) -> bool {
-        self.counter == writer.counter && self.writer.as_ref() == Some(writer)
-    }
-}
-
-/// A write of this crate: the attribute `kinesisShardsWriter`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Writer {
-    /// The run of the worker, as text; the random text of a `DynamoDbStore`.
-    pub(crate) run: String,
-    pub(crate) counter: u64,
-}
 
 /// The state that a worker gives itself, or that another has given it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +55,7 @@ pub(crate) const ALL: &str = "*";
 
 /// The new values of a beat.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the number has the name of its attribute")]
 pub(crate) struct Beat {
     pub(crate) worker: String,
     pub(crate) run: u64,
@@ -159,6 +123,16 @@ impl LeaseWrite {
     /// Returns the writer that this write leaves in the row.
     pub(crate) fn writer(&self) -> Writer {
         Writer { run: self.run.to_string(), counter: self.next_counter() }
+    }
+
+    /// Returns the row that this write creates.
+    fn new_row(&self, lease: &NewLease) -> LeaseRow {
+        let parents = lease.parents.iter().map(String::as_str);
+        let (range, checkpoint) = (lease.hash_range.clone(), lease.checkpoint.clone());
+        LeaseRow {
+            owner: lease.owner.clone(),
+            ..LeaseRow::new(&self.shard_id, parents, range, checkpoint, self.writer())
+        }
     }
 
     /// Returns whether this write claims the lease of another owner, as far as its condition says.

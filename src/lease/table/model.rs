@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::checkpoint::dynamodb::row::sorted;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::table::{
-    Beat, Change, Condition, LeaseRow, LeaseWrite, NewLease, Request, Response, WorkerRow,
-    WorkerState, Writer,
+    Beat, Change, Condition, LeaseRow, LeaseWrite, Request, Response, WorkerRow, WorkerState,
 };
 
 /// A model of both tables. It responds to each request as DynamoDB does, without any fault:
@@ -43,8 +43,9 @@ impl ModelTables {
             Request::Reserve { worker, run, seen, shards } => self.update_worker(
                 worker,
                 |row| {
-                    let is_as_seen =
-                        seen.is_none_or(|(held, coming)| (row.held, row.coming.len()) == (held, coming));
+                    let is_as_seen = seen.is_none_or(|(held, coming)| {
+                        (row.held, row.coming.len()) == (held, coming)
+                    });
                     row.state == WorkerState::Up && row.run == *run && is_as_seen
                 },
                 |row| row.coming.extend(shards.iter().cloned()),
@@ -98,8 +99,7 @@ impl ModelTables {
 
     /// Writes a lease on no condition, as another application may.
     pub(crate) fn put_row(&mut self, row: LeaseRow) {
-        let owner_switches = self.owner_switches(&row.shard_id).unwrap_or(0);
-        self.leases.insert(row.shard_id.clone(), ModelLease { row, owner_switches });
+        self.leases.insert(row.shard_id.clone(), ModelLease { row, owner_switches: 0 });
     }
 
     /// Deletes a lease on no condition, as somebody may by hand.
@@ -120,9 +120,7 @@ impl ModelTables {
     fn beat(&mut self, beat: &Beat) -> Response {
         self.update_worker(
             &beat.worker,
-            |row| {
-                row.run == beat.run && row.beat < beat.beat && row.state != WorkerState::Dead
-            },
+            |row| row.run == beat.run && row.beat < beat.beat && row.state != WorkerState::Dead,
             |row| {
                 row.beat = beat.beat;
                 row.state = beat.state;
@@ -156,7 +154,9 @@ impl ModelTables {
             return Response::RefusedLease(old.map(|lease| lease.row.clone()));
         }
         let new = match (old, &write.change) {
-            (_, Change::Create(lease)) => ModelLease::new(write, lease),
+            (_, Change::Create(lease)) => {
+                ModelLease { row: write.new_row(lease), owner_switches: 0 }
+            }
             (Some(old), Change::Delete) => {
                 let shard_id = old.row.shard_id.clone();
                 self.leases.remove(&shard_id);
@@ -191,21 +191,6 @@ impl Condition {
 }
 
 impl ModelLease {
-    fn new(write: &LeaseWrite, lease: &NewLease) -> Self {
-        let row = LeaseRow {
-            shard_id: write.shard_id.clone(),
-            counter: write.next_counter(),
-            owner: lease.owner.clone(),
-            checkpoint_owner: None,
-            checkpoint: lease.checkpoint.clone(),
-            parents: as_set(&lease.parents),
-            children: Vec::new(),
-            hash_range: lease.hash_range.clone(),
-            writer: Some(write.writer()),
-        };
-        Self { row, owner_switches: 0 }
-    }
-
     /// Returns the lease after a write.
     fn after(&self, write: &LeaseWrite) -> Self {
         let mut new = self.clone();
@@ -227,7 +212,7 @@ impl ModelLease {
             Change::End { children } => {
                 new.save(&Checkpoint::End);
                 if !children.is_empty() {
-                    new.row.children = as_set(children);
+                    new.row.children = sorted(children.iter().map(String::as_str));
                 }
             }
             Change::HandOver { checkpoint } => {
@@ -243,9 +228,4 @@ impl ModelLease {
         self.row.checkpoint = checkpoint.clone();
         self.owner_switches = 0;
     }
-}
-
-/// Returns ids as DynamoDB keeps a set of them, in the order in which rows are read.
-fn as_set(ids: &[String]) -> Vec<String> {
-    BTreeSet::from_iter(ids).into_iter().cloned().collect()
 }
