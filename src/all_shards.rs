@@ -61,6 +61,12 @@ pub(crate) mod sealed {
         /// Returns a result as an item, or the error to be logged.
         fn item<T>(result: Result<T, ListError>) -> Result<Self::Item<T>, ListError>;
 
+        /// Returns a shard as an item.
+        fn shard<T>(shard: T) -> Self::Item<T>;
+
+        /// Splits an item into its shard, or its error as an item.
+        fn split<T, U>(item: Self::Item<T>) -> Result<T, Self::Item<U>>;
+
         /// Applies `f` to a shard in an item.
         fn map<T, U>(item: Self::Item<T>, f: impl FnOnce(T) -> U) -> Self::Item<U>;
     }
@@ -70,6 +76,14 @@ pub(crate) mod sealed {
 
         fn item<T>(result: Result<T, ListError>) -> Result<T, ListError> {
             result
+        }
+
+        fn shard<T>(shard: T) -> T {
+            shard
+        }
+
+        fn split<T, U>(item: T) -> Result<T, U> {
+            Ok(item)
         }
 
         fn map<T, U>(item: T, f: impl FnOnce(T) -> U) -> U {
@@ -82,6 +96,14 @@ pub(crate) mod sealed {
 
         fn item<T>(result: Result<T, ListError>) -> Result<Result<T, ListError>, ListError> {
             Ok(result)
+        }
+
+        fn shard<T>(shard: T) -> Result<T, ListError> {
+            Ok(shard)
+        }
+
+        fn split<T, U>(item: Result<T, ListError>) -> Result<T, Result<U, ListError>> {
+            item.map_err(Err)
         }
 
         fn map<T, U>(item: Result<T, ListError>, f: impl FnOnce(T) -> U) -> Result<U, ListError> {
@@ -154,13 +176,18 @@ impl<E> AllShards<E> {
     #[must_use = "a setter returns the stream that it has set"]
     #[track_caller]
     pub fn start_at(mut self, start: StartAt) -> Self {
+        self.set_start_at(start);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn set_start_at(&mut self, start: StartAt) {
         self.shards.set_start_at(start);
         let from = match start {
             StartAt::Timestamp(from) => Some(from),
             _ => None,
         };
         self.shards.lists_mut().set_from(from);
-        self
     }
 
     /// Continues an earlier run from its progress in each shard, by shard id.

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use crate::checkpoint::ack_window::{AckWindow, RecordRange};
 use crate::checkpoint::event::CheckpointEventKind;
+use crate::checkpoint::lease::Lease;
+use crate::checkpoint::page::PageContents;
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
 use crate::checkpoint::shared::Shared;
@@ -24,6 +26,8 @@ pub(crate) struct ReadSession {
     window: Arc<Mutex<AckWindow>>,
     /// Whether the reader has ended.
     has_ended: AtomicBool,
+    /// The rest of a page whose delivery was interrupted: the lease may not deliver now.
+    undelivered: Mutex<Option<PageContents>>,
 }
 
 impl ReadSession {
@@ -34,7 +38,8 @@ impl ReadSession {
     ) -> Self {
         let (window, has_ended) = (Arc::default(), AtomicBool::new(false));
         state.track_window(&window);
-        Self { shared, state, incarnation, window, has_ended }
+        let undelivered = Mutex::default();
+        Self { shared, state, incarnation, window, has_ended, undelivered }
     }
 
     fn window(&self) -> MutexGuard<'_, AckWindow> {
@@ -56,20 +61,49 @@ impl ReadSession {
         self.window().is_all_acknowledged()
     }
 
-    /// Delivers a record. Returns `None` after a shutdown: the next run reads the record again.
-    pub(crate) fn deliver(self: &Arc<Self>, record: Record) -> Option<UnackedRecord> {
-        let token = self.take_token(1)?;
-        Some(UnackedRecord { record, token })
+    /// Returns whether records may be delivered now, as far as the lease is concerned.
+    #[inline]
+    pub(crate) fn may_deliver(&self) -> bool {
+        self.state.lease.as_ref().is_none_or(Lease::may_deliver)
     }
 
-    /// Counts `records` as delivered. Returns `None` after a shutdown.
+    /// Delivers a record. Returns the record after a shutdown, and if the lease may not deliver.
+    pub(crate) fn deliver(self: &Arc<Self>, record: Record) -> Result<UnackedRecord, Record> {
+        match self.take_token(1) {
+            Some(token) => Ok(UnackedRecord { record, token }),
+            None => Err(record),
+        }
+    }
+
+    /// Counts `records` as delivered. Returns `None` after a shutdown, and if the lease may not
+    /// deliver.
     pub(crate) fn take_token(self: &Arc<Self>, records: u64) -> Option<AckToken> {
         if !self.shared.in_flight.add(records) {
             return None;
         }
-        let range = self.window().deliver(records);
+        let mut window = self.window();
+        // Under the lock: a lease that drains counts the records in flight under it, too.
+        if self.state.lease.as_ref().is_some_and(|lease| !lease.is_delivering()) {
+            drop(window);
+            self.shared.in_flight.remove(records);
+            return None;
+        }
+        let range = window.deliver(records);
+        drop(window);
         self.incarnation.note_delivered(range.end());
         Some(AckToken { session: Arc::clone(self), range, is_used: false })
+    }
+
+    /// Keeps the rest of a page until the lease may deliver again.
+    pub(crate) fn keep_undelivered(&self, page: PageContents) {
+        if self.state.lease.is_some() {
+            *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner) = Some(page);
+        }
+    }
+
+    /// Takes the rest of a page that was kept.
+    pub(crate) fn take_undelivered(&self) -> Option<PageContents> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Ends the session. Records that are dropped after this are expected, and not reported.
@@ -122,6 +156,9 @@ impl ReadSession {
         self.shared.in_flight.remove(range.len);
         if is_settled {
             self.state.reader_waker.wake();
+            if let Some(lease) = &self.state.lease {
+                lease.settled();
+            }
         }
     }
 }
@@ -211,6 +248,31 @@ impl UnackedRecord {
         record
     }
 
+    /// Acknowledges the record as [`ack`](Self::ack) does, if this worker still holds the lease of
+    /// its shard.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`] with the record, if the lease has ended: the acknowledgement has no effect,
+    /// and the record comes again at the new owner.
+    #[cfg(feature = "dynamodb")]
+    pub fn try_ack(self) -> Result<Record, LeaseLost> {
+        let lease = self.lease().cloned();
+        let record = self.ack();
+        match lease.filter(|lease| lease.end_reason().is_some()) {
+            Some(lease) => Err(LeaseLost { record: Box::new(record), lease }),
+            None => Ok(record),
+        }
+    }
+
+    /// Returns the lease of the record's shard, where many workers share the stream
+    /// ([`AllShards::leased`](crate::AllShards::leased)).
+    #[cfg(feature = "dynamodb")]
+    #[must_use]
+    pub fn lease(&self) -> Option<&Lease> {
+        self.token.session.state.lease.as_ref()
+    }
+
     pub(crate) fn into_token(self) -> (Record, AckToken) {
         (self.record, self.token)
     }
@@ -258,6 +320,42 @@ impl Acker {
         self.token.acknowledge(self.position);
     }
 }
+
+/// The error of [`UnackedRecord::try_ack`]: this worker no longer holds the lease of the shard, so
+/// that the acknowledgement has no effect.
+#[cfg(feature = "dynamodb")]
+#[derive(Debug)]
+pub struct LeaseLost {
+    record: Box<Record>,
+    lease: Lease,
+}
+
+#[cfg(feature = "dynamodb")]
+impl LeaseLost {
+    /// Returns the record.
+    #[must_use]
+    pub fn into_record(self) -> Record {
+        *self.record
+    }
+
+    /// Returns the lease, which has ended.
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+}
+
+#[cfg(feature = "dynamodb")]
+impl fmt::Display for LeaseLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shard = self.lease.shard_id();
+        write!(f, "the acknowledgement of a record of shard {shard} has no effect")?;
+        self.lease.end_reason().map_or(Ok(()), |end| write!(f, ": {end}"))
+    }
+}
+
+#[cfg(feature = "dynamodb")]
+impl std::error::Error for LeaseLost {}
 
 impl fmt::Debug for Acker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

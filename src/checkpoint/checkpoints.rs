@@ -94,6 +94,35 @@ impl Checkpoints {
         Ok(Self { consumer: Consumer::new(Shared::new(stream, store, options, loaded)) })
     }
 
+    /// Returns the checkpoints of a consumer.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn of(consumer: Consumer) -> Self {
+        Self { consumer }
+    }
+
+    /// Reports a worker that has given its leases away: these shards with their checkpoints, and
+    /// all of them if `has_left`. Ends all reading.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn report_leases(
+        &self,
+        given: BTreeMap<String, Checkpoint>,
+        has_left: bool,
+    ) -> ShutdownReport {
+        let shared = self.shared();
+        let unacknowledged = shared.in_flight.count();
+        let left = shared.shards.all();
+        let is_kept = |shard: &&Arc<ShardState>| !has_left && !given.contains_key(&shard.id);
+        let unsaved = left.iter().filter(is_kept).map(|shard| shard.id.clone()).collect();
+        shared.shut_down();
+        ShutdownReport {
+            stream: shared.stream.clone(),
+            checkpoints: given.into_iter().collect(),
+            unsaved,
+            held: Vec::new(),
+            unacknowledged,
+        }
+    }
+
     #[track_caller]
     pub(crate) fn assert_same_stream(&self, stream: &StreamId) {
         let loaded = self.shared().stream_with_arn_from(stream);

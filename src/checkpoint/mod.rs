@@ -136,8 +136,11 @@ pub(crate) mod event;
 #[cfg(feature = "file")]
 pub(crate) mod file;
 pub(crate) mod in_flight;
+#[cfg_attr(not(feature = "dynamodb"), allow(dead_code, reason = "leases need DynamoDB"))]
+pub(crate) mod lease;
 pub(crate) mod memory;
 pub(crate) mod options;
+pub(crate) mod page;
 pub(crate) mod reader;
 pub(crate) mod records;
 pub(crate) mod registry;

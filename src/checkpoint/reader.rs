@@ -1,10 +1,8 @@
 //! Reads one shard from its checkpoint, and ends it when its end is durable.
 
-use std::iter::FusedIterator;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ChildShard;
@@ -13,23 +11,23 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FusedStream;
 use tokio::time::Duration;
 
-use crate::checkpoint::acker::{ReadSession, UnackedRecord};
+use crate::checkpoint::acker::ReadSession;
 use crate::checkpoint::children::children_of;
 use crate::checkpoint::claims::Claim;
 use crate::checkpoint::consumer::Consumer;
 use crate::checkpoint::event::CheckpointEventKind;
+use crate::checkpoint::lease::{Lease, LeaseEnd};
+use crate::checkpoint::page::{PageContents, UnackedPage};
 use crate::checkpoint::resume::ResumePoint;
 use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::shard_state::Incarnation;
 use crate::checkpoint::start_barrier::{BarrierWait, StartBarrier};
 use crate::checkpoint::value::Checkpoint;
-use crate::records::batch::BatchRecords;
 use crate::records::error::ReadError;
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::read_shard::sealed::Read;
-use crate::records::record::Record;
 use crate::records::shard_reader::{ShardReader, Step};
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::StartPosition;
@@ -65,8 +63,8 @@ const MAX_REFUSALS: u32 = 2;
 const REFUSAL_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 enum State {
-    /// Another reader has the shard.
-    InUse,
+    /// The shard cannot be read: another reader has it, or the worker has stopped.
+    Failed(Option<ReadError>),
     /// The start of the shard is not durable yet; or the shard starts at a time, as others do whose
     /// start is not durable yet.
     Starting {
@@ -94,27 +92,6 @@ enum ReadEnd {
     Expired,
 }
 
-/// A page of records that are not delivered yet.
-pub struct UnackedPage {
-    pub(crate) lag: Option<Duration>,
-    pub(crate) received_at: SystemTime,
-    records: BatchRecords,
-    session: Arc<ReadSession>,
-    resume: Arc<ResumePoint>,
-}
-
-impl UnackedPage {
-    pub(crate) fn session(&self) -> &Arc<ReadSession> {
-        &self.session
-    }
-
-    /// Returns the records that were not acknowledged before.
-    pub(crate) fn remaining(&mut self) -> impl Iterator<Item = Record> {
-        let Self { records, session, resume, .. } = self;
-        records.filter(|record| !resume.skips(record, session))
-    }
-}
-
 impl Reader {
     pub(crate) fn new(
         shard: CheckpointedShard,
@@ -130,10 +107,12 @@ impl Reader {
             incarnation,
             read_from,
             resume,
+            failure,
             ..
         } = shard;
         let reader_state = if claim.is_none() {
-            State::InUse
+            let stream = &consumer.shared.stream;
+            State::Failed(failure.or_else(|| Some(ReadError::in_use(stream, handle.id()))))
         } else if shard.is_finished {
             // The end may not be durable yet if another reader reached it.
             State::Finishing(Vec::new())
@@ -169,11 +148,13 @@ impl Reader {
     fn end(&mut self, end: EndReason) {
         let Some(handle) = self.handle.take() else { return };
         self.session.end();
+        self.session.take_undelivered();
         self.claim = None;
         self.pages.options().emit_end(&handle, &end);
         match &end {
             EndReason::EndOfShard { children } => handle.complete_with(children.clone()),
             EndReason::Expired => handle.expire(),
+            EndReason::LeaseMoved | EndReason::LeaseLost => handle.give_back(),
             _ => handle.abandon(),
         }
         self.ended = Some(end);
@@ -258,6 +239,14 @@ impl Reader {
             self.consumer.watch_save_task(&mut self.save_task_watch, cx);
             return Poll::Pending;
         }
+        if !self.session.may_deliver() {
+            // The waker is registered: the lease continues or ends.
+            self.pages.poll_in_flight(cx);
+            return Poll::Pending;
+        }
+        if let Some(contents) = self.session.take_undelivered() {
+            return Poll::Ready(Some(Ok(UnackedPage::new(contents, Arc::clone(&self.session)))));
+        }
         let next = self.pages.poll_next(cx);
         if let Some(start) = self.pages.take_earlier_start() {
             self.read_from = start.clone();
@@ -267,13 +256,10 @@ impl Reader {
         match ready!(next) {
             Step::Batch(batch) => {
                 self.session.receive_page();
-                return Poll::Ready(Some(Ok(UnackedPage {
-                    lag: batch.lag(),
-                    received_at: batch.received_at(),
-                    records: batch.into_iter(),
-                    session: Arc::clone(&self.session),
-                    resume: Arc::clone(&self.resume),
-                })));
+                let (lag, received_at) = (batch.lag(), batch.received_at());
+                let resume = Arc::clone(&self.resume);
+                let contents = PageContents::new(lag, received_at, batch.into_iter(), resume);
+                return Poll::Ready(Some(Ok(UnackedPage::new(contents, Arc::clone(&self.session)))));
             }
             Step::End(children) => {
                 self.resume.report_gap_at_end(&self.session);
@@ -311,16 +297,29 @@ impl Reader {
                 return Poll::Ready(None);
             }
             state.reader_waker.register(cx.waker());
+            if let Some(end) = state.lease.as_ref().and_then(Lease::end_reason) {
+                match end {
+                    LeaseEnd::Finished => {}
+                    LeaseEnd::Moved { .. } => self.end(EndReason::LeaseMoved),
+                    LeaseEnd::Lost { .. } => self.end(EndReason::LeaseLost),
+                }
+                if self.handle.is_none() {
+                    return Poll::Ready(None);
+                }
+            }
             // If the stream was created again, the new shard with this id has its own reader.
-            if shared.is_shut_down() || !state.is_current(&session.incarnation) {
+            let is_over = shared.is_shut_down() || !state.is_current(&session.incarnation);
+            let is_stopped =
+                matches!(&self.state, State::Failed(Some(error)) if error.is_worker_stopped());
+            if is_over && !is_stopped {
                 self.end(EndReason::Dropped);
                 return Poll::Ready(None);
             }
             match &mut self.state {
-                State::InUse => {
-                    let error = ReadError::in_use(&shared.stream, &state.id);
+                State::Failed(error) => {
+                    let error = error.take();
                     self.end(EndReason::Failed);
-                    return Poll::Ready(Some(Err(error)));
+                    return Poll::Ready(error.map(Err));
                 }
                 State::Starting { barrier } => {
                     ready!(state.poll_durable(cx));
@@ -431,18 +430,3 @@ impl std::fmt::Debug for Reader {
             .finish_non_exhaustive()
     }
 }
-
-impl Iterator for UnackedPage {
-    type Item = UnackedRecord;
-
-    fn next(&mut self) -> Option<UnackedRecord> {
-        let record = self.remaining().next()?;
-        self.session.deliver(record)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, self.records.size_hint().1)
-    }
-}
-
-impl FusedIterator for UnackedPage {}

@@ -7,7 +7,8 @@ use futures::Stream;
 
 use crate::checkpoint::acker::UnackedRecord;
 use crate::checkpoint::auto_ack::AutoAck;
-use crate::checkpoint::reader::{Reader, UnackedPage};
+use crate::checkpoint::page::UnackedPage;
+use crate::checkpoint::reader::Reader;
 use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::unacked_batch::UnackedBatch;
 use crate::records::all::AllRecords;

@@ -41,6 +41,16 @@ impl Registry {
         (state, incarnation, checkpoint)
     }
 
+    /// Puts in the state of a shard whose lease was granted.
+    pub(crate) fn insert(&self, shard: Arc<ShardState>) {
+        self.lock().insert(shard.id.clone(), shard);
+    }
+
+    /// Removes a shard whose lease has ended.
+    pub(crate) fn remove(&self, id: &str) -> Option<Arc<ShardState>> {
+        self.lock().remove(id)
+    }
+
     pub(crate) fn get(&self, id: &str) -> Option<Arc<ShardState>> {
         self.lock().get(id).cloned()
     }

@@ -67,7 +67,12 @@ impl SaveTask {
         let Saved { state, change, result } = saved;
         let shared = &*self.shared;
         if let Err(error) = result {
-            self.retry(&state, &error);
+            if state.lease.as_ref().is_some_and(|lease| lease.end_reason().is_some()) {
+                // Another worker saves the shard now.
+                state.abandon_save();
+            } else {
+                self.retry(&state, &error);
+            }
             return;
         }
         shared.schedule(&state, state.confirm_save(&change));

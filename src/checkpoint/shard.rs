@@ -7,10 +7,13 @@ use aws_sdk_kinesis::Client;
 
 use crate::checkpoint::claims::Claim;
 use crate::checkpoint::consumer::Consumer;
+#[cfg(feature = "dynamodb")]
+use crate::checkpoint::lease::Lease;
 use crate::checkpoint::resume::ResumePoint;
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
 use crate::checkpoint::value::Checkpoint;
 use crate::records::batches::Batches;
+use crate::records::error::ReadError;
 use crate::records::flatten::Records;
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::{Progress, StartPosition};
@@ -42,6 +45,8 @@ pub struct CheckpointedShard {
     pub(crate) is_estimate: bool,
     /// Whether no record was acknowledged yet. The start must be durable before the shard is read.
     pub(crate) is_at_start: bool,
+    /// The error that its reader yields instead of records.
+    pub(crate) failure: Option<ReadError>,
 }
 
 impl CheckpointedShard {
@@ -85,6 +90,25 @@ impl CheckpointedShard {
             resume: checkpoint.as_ref().map(ResumePoint::from).unwrap_or_default(),
             is_finished: checkpoint == Some(Checkpoint::End),
             is_at_start: !matches!(checkpoint, Some(Checkpoint::After { .. })),
+            failure: None,
+        }
+    }
+
+    /// Creates a shard whose reader fails with this error.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn failed(handle: ShardHandle, consumer: &Consumer, failure: ReadError) -> Self {
+        Self {
+            claim: None,
+            read_from: handle.start().clone(),
+            state: Arc::new(ShardState::new(handle.id().to_owned(), None)),
+            handle,
+            consumer: consumer.clone(),
+            incarnation: Incarnation::default(),
+            resume: ResumePoint::default(),
+            is_finished: false,
+            is_estimate: false,
+            is_at_start: false,
+            failure: Some(failure),
         }
     }
 
@@ -108,6 +132,14 @@ impl CheckpointedShard {
     #[must_use]
     pub fn start(&self) -> &StartPosition {
         self.handle.start()
+    }
+
+    /// Returns the lease of the shard, where many workers share the stream
+    /// ([`AllShards::leased`](crate::AllShards::leased)).
+    #[cfg(feature = "dynamodb")]
+    #[must_use]
+    pub fn lease(&self) -> Option<&Lease> {
+        self.state.lease.as_ref()
     }
 
     /// Returns the shard's records from its start to its end, each with an acknowledgement.

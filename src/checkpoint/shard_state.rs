@@ -10,6 +10,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::checkpoint::ack_window::AckWindow;
 use crate::checkpoint::deadline::deadline_in;
+use crate::checkpoint::lease::Lease;
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::start_barrier::PendingStart;
 use crate::checkpoint::value::Checkpoint;
@@ -32,6 +33,8 @@ pub(crate) struct ShardState {
     pub(crate) reader_waker: AtomicWaker,
     /// The records of the last reader, for [`Checkpoints::status`](super::Checkpoints::status).
     window: Mutex<Weak<Mutex<AckWindow>>>,
+    /// The lease of the shard, where many workers share the stream.
+    pub(crate) lease: Option<Lease>,
 }
 
 #[derive(Debug, Default)]
@@ -128,7 +131,25 @@ pub(crate) struct SaveFailure {
 impl ShardState {
     pub(crate) fn new(id: String, checkpoint: Option<Checkpoint>) -> Self {
         let state = Mutex::new(State { checkpoint, ..State::default() });
-        Self { id, state, reader_waker: AtomicWaker::new(), window: Mutex::default() }
+        let (reader_waker, window) = (AtomicWaker::new(), Mutex::default());
+        Self { id, state, reader_waker, window, lease: None }
+    }
+
+    /// Creates the state of a shard whose lease was granted.
+    pub(crate) fn leased(id: String, checkpoint: Checkpoint, lease: Lease) -> Self {
+        Self { lease: Some(lease), ..Self::new(id, Some(checkpoint)) }
+    }
+
+    /// Ends the state of a shard whose lease has ended: nothing of it is saved any longer.
+    pub(crate) fn retire(&self) {
+        let mut state = self.lock();
+        state.incarnation = Incarnation::default();
+        state.durable_revision = state.revision;
+        state.refused = None;
+        let pending = state.pending_start.take();
+        drop(state);
+        drop(pending);
+        self.reader_waker.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

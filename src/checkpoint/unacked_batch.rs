@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use tokio::time::Duration;
 
 use crate::checkpoint::acker::{AckToken, Acker};
-use crate::checkpoint::reader::UnackedPage;
+use crate::checkpoint::page::UnackedPage;
 use crate::records::record::Record;
 use crate::shard::stream_id::StreamId;
 
@@ -58,14 +58,14 @@ pub struct UnackedBatch {
 impl UnackedBatch {
     /// Delivers a page. Returns `None` if all its records were acknowledged before, and after a
     /// shutdown.
-    pub(crate) fn deliver(mut page: UnackedPage) -> Option<Self> {
-        let (lag, received_at) = (page.lag, page.received_at);
-        let records: Vec<_> = page.remaining().collect();
-        if records.is_empty() {
-            return None;
-        }
-        let token = page.session().take_token(records.len() as u64)?;
-        Some(Self { records, lag, received_at, token })
+    pub(crate) fn deliver(page: UnackedPage) -> Option<Self> {
+        page.take_all(|records, page, session| match session.take_token(records.len() as u64) {
+            Some(token) => {
+                let (lag, received_at) = (page.lag, page.received_at);
+                Ok(Self { records, lag, received_at, token })
+            }
+            None => Err(records),
+        })
     }
 
     /// Returns the id of the shard.

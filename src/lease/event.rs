@@ -1,7 +1,6 @@
 //! Events of the leases of one worker.
 
-use std::fmt;
-
+use crate::checkpoint::lease::LeaseEnd;
 use crate::shard::stream_id::StreamId;
 
 /// An event of the leases of one worker: see
@@ -62,36 +61,4 @@ pub enum LeaseEventKind {
         /// The number of shards without an owner.
         shards: usize,
     },
-}
-
-/// The reason why a lease ended: see [`Lease::ended`](super::Lease::ended).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LeaseEnd {
-    /// All records of the shard were processed, and its end is stored.
-    Finished,
-    /// This worker has given the lease away, to this worker or, without one, to whichever worker
-    /// takes it.
-    Moved {
-        /// The id of the new owner.
-        to: Option<String>,
-    },
-    /// Another worker has taken the lease, or the row was deleted. Acknowledgements have no effect
-    /// any longer.
-    Lost {
-        /// The id of the new owner, if it is known.
-        to: Option<String>,
-    },
-}
-
-impl fmt::Display for LeaseEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Finished => f.write_str("the shard has ended"),
-            Self::Moved { to: Some(to) } => write!(f, "the lease was given to worker {to}"),
-            Self::Moved { to: None } => f.write_str("the lease was released"),
-            Self::Lost { to: Some(to) } => write!(f, "the lease was taken by worker {to}"),
-            Self::Lost { to: None } => f.write_str("the lease was lost"),
-        }
-    }
 }

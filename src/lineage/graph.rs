@@ -2,7 +2,7 @@
 //! is pure: no async, no I/O, no clock.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::iter::Flatten;
 use std::sync::Arc;
 use std::vec::IntoIter;
@@ -549,6 +549,101 @@ impl ShardGraph {
     /// Returns how many shards are remembered.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
+    }
+}
+
+/// Shards that another worker has read.
+impl ShardGraph {
+    /// Closes all ancestors of a shard that another worker hands over, and inserts the shard if no
+    /// list has named it. Returns the ids of the ancestors, or `None` before the first list.
+    pub(crate) fn take_over(&mut self, shard: ChildShard) -> Option<Vec<String>> {
+        self.context.as_ref()?;
+        self.drain_list();
+        let key = ShardKey::from(shard.shard_id());
+        if self.nodes.contains_key(&key) {
+            return Some(self.close_above([key], &BTreeSet::new()));
+        }
+        let parents: Vec<_> =
+            shard.parent_shards.iter().map(|id| ShardKey::from(id.as_str())).collect();
+        let mut closed = self.close_above(parents.clone(), &BTreeSet::new());
+        closed.extend(self.close_open(parents, &BTreeSet::new()));
+        let mut parents = shard.parent_shards.into_iter();
+        let shard = Shard::builder()
+            .shard_id(shard.shard_id)
+            .set_parent_shard_id(parents.next())
+            .set_adjacent_parent_shard_id(parents.next())
+            .set_hash_key_range(shard.hash_key_range)
+            .build();
+        if let Ok(shard) = shard {
+            let first_sequence = FirstSequence::of(&shard);
+            self.insert_shard(key, shard, first_sequence);
+        }
+        Some(closed)
+    }
+
+    /// Closes the ancestors of shards that have a processed record, except those of `unfinished`
+    /// and what lies between. Returns the ids of the closed ones.
+    pub(crate) fn close_ancestors(
+        &mut self,
+        started: &[String],
+        unfinished: &BTreeSet<String>,
+    ) -> Vec<String> {
+        self.drain_list();
+        let started = started.iter().map(|id| ShardKey::from(id.as_str()));
+        self.close_above(started, unfinished)
+    }
+
+    fn close_above(
+        &mut self,
+        shards: impl IntoIterator<Item = ShardKey>,
+        unfinished: &BTreeSet<String>,
+    ) -> Vec<String> {
+        let mut ancestors = BTreeSet::new();
+        let mut below: Vec<_> = shards.into_iter().collect();
+        while let Some(key) = below.pop() {
+            // A shard that waits for no parent has only closed ancestors.
+            let Some(State::Waiting(waiting)) = self.nodes.get(&key).map(|node| &node.state) else {
+                continue;
+            };
+            for parent in waiting.open_parents() {
+                if ancestors.insert(parent.to_string()) {
+                    below.push(parent.clone());
+                }
+            }
+        }
+        let keys: Vec<_> = ancestors.iter().map(|id| ShardKey::from(id.as_str())).collect();
+        self.close_open(keys, unfinished)
+    }
+
+    /// Closes those of these shards that wait for no parent, and then those of their children that
+    /// are among them.
+    fn close_open(&mut self, shards: Vec<ShardKey>, unfinished: &BTreeSet<String>) -> Vec<String> {
+        let among: HashSet<_> = shards
+            .iter()
+            .filter(|key| !unfinished.contains(&key.to_string()))
+            .cloned()
+            .collect();
+        let mut next: Vec<_> = shards;
+        let mut closed = Vec::new();
+        while let Some(key) = next.pop() {
+            let Some(node) = self.nodes.get(&key) else { continue };
+            let State::Open(children) = &node.state else { continue };
+            if !among.contains(&key) {
+                continue;
+            }
+            let children = children.clone();
+            let id = NodeId { key: key.clone(), generation: node.generation };
+            self.end(&id, ParentOutcome::EarlierRun);
+            closed.push(key.to_string());
+            next.extend(children);
+        }
+        if !closed.is_empty() {
+            let Self { ready, nodes, .. } = self;
+            ready.retain(|(id, _)| {
+                nodes.get(&id.key).is_some_and(|node| matches!(node.state, State::Open(_)))
+            });
+        }
+        closed
     }
 }
 

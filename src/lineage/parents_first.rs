@@ -1,11 +1,13 @@
 //! The combinator that orders shards.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use aws_sdk_kinesis::types::ChildShard;
 use futures::stream::{FusedStream, FuturesUnordered};
 use futures::{Stream, StreamExt};
 
@@ -187,6 +189,23 @@ impl<S> ParentsFirst<S> {
     /// ancestors count as finished, also those without progress.
     pub(crate) fn resume_started(&mut self, started: impl IntoIterator<Item = String>) {
         self.graph.start_policy.resume_started(started);
+    }
+
+    /// Closes all ancestors of a shard that another worker hands over, and inserts the shard if no
+    /// list has named it. Returns the ids of the ancestors, whose handles may be out, or `None`
+    /// before the first list.
+    pub(crate) fn take_over(&mut self, shard: ChildShard) -> Option<Vec<String>> {
+        self.graph.take_over(shard)
+    }
+
+    /// Closes the ancestors of shards that have a processed record, except those of `unfinished`
+    /// and what lies between. Returns their ids, whose handles may be out.
+    pub(crate) fn close_ancestors(
+        &mut self,
+        started: &[String],
+        unfinished: &BTreeSet<String>,
+    ) -> Vec<String> {
+        self.graph.close_ancestors(started, unfinished)
     }
 
     #[track_caller]

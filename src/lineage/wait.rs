@@ -65,6 +65,9 @@ impl Future for Wait {
                 Poll::Ready(HandleOutcome::Abandoned) => {
                     Event::Abandoned(id.clone(), Arc::clone(offer))
                 }
+                Poll::Ready(HandleOutcome::Returned) => {
+                    Event::Reoffered(id.clone(), Arc::clone(offer))
+                }
                 Poll::Ready(HandleOutcome::Expired) => {
                     Event::Expired(id.clone(), Arc::clone(offer))
                 }

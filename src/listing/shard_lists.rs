@@ -12,7 +12,7 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::future::BoxFuture;
 use futures::stream::FusedStream;
 use futures::{FutureExt, Stream};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, sleep};
 use tokio_stream::wrappers::IntervalStream;
 
 use crate::listing::error::ListError;
@@ -27,6 +27,7 @@ use crate::util::runtime::LastRuntime;
 
 const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
+const MAX_CLOCK_RETRY_DELAY: Duration = Duration::from_secs(10);
 /// About 30 years, the limit of tokio's timers.
 const MAX_INTERVAL: Duration = Duration::from_hours(24 * 365 * 30);
 
@@ -385,6 +386,26 @@ pub(crate) async fn is_listed_as_closed(
     let pages = list(client, context, &Query::Everything).await?;
     let shard = pages.into_shards().find(|shard| shard.shard_id() == shard_id);
     Ok(shard.map(|shard| is_closed(&shard)))
+}
+
+/// Returns the time by Kinesis's clock, or up to a second or so earlier. A failed request is
+/// retried without a limit.
+pub(crate) async fn server_time(client: &Client, context: &StreamContext) -> SystemTime {
+    let mut failures = 0;
+    // No shard has a greater id, so the list is empty.
+    let query = Query::After("shardId-999999999999".to_owned());
+    loop {
+        match list(client, context, &query).await {
+            Ok(_) => return context.clock.to_server_time(now(client)),
+            Err(error) => {
+                let wait = backoff(MIN_RETRY_DELAY, MAX_CLOCK_RETRY_DELAY, failures);
+                let stream = context.id.name();
+                tracing::warn!(stream, %error, ?wait, "cannot read Kinesis's clock; retrying");
+                failures += 1;
+                sleep(wait).await;
+            }
+        }
+    }
 }
 
 /// Lists the children of a shard. Children are newer than their parents, and have greater ids.

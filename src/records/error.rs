@@ -77,6 +77,8 @@ enum Cause {
     ListShards(Box<ListError>),
     /// Another reader has the shard, with the same checkpoints. No request was sent.
     InUse,
+    /// The worker has stopped for good, and has no lease any longer. No request was sent.
+    Stopped(Box<dyn StdError + Send + Sync>),
 }
 
 impl Cause {
@@ -85,6 +87,7 @@ impl Cause {
             Self::GetShardIterator(source) => Some(&**source),
             Self::GetRecords(source) => Some(&**source),
             Self::ListShards(source) => Some(&**source),
+            Self::Stopped(source) => Some(&**source),
             Self::NoIterator | Self::UnconfirmedEnd | Self::InUse => None,
         }
     }
@@ -100,6 +103,7 @@ impl Cause {
                                      and the end of the shard is not confirmed"
                 .into(),
             Self::InUse => "another reader has the shard".into(),
+            Self::Stopped(source) => source.to_string().into(),
         }
     }
 
@@ -108,7 +112,11 @@ impl Cause {
         match self {
             Self::GetShardIterator(source) => is_network_failure(source),
             Self::GetRecords(source) => is_network_failure(source),
-            Self::NoIterator | Self::UnconfirmedEnd | Self::ListShards(_) | Self::InUse => false,
+            Self::NoIterator
+            | Self::UnconfirmedEnd
+            | Self::ListShards(_)
+            | Self::InUse
+            | Self::Stopped(_) => false,
         }
     }
 }
@@ -157,6 +165,25 @@ impl ReadError {
         Self { stream: stream.clone(), shard_id: shard_id.to_owned(), cause: Cause::InUse }
     }
 
+    /// The id is empty: the worker has stopped, not the reader of one shard.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn stopped(
+        stream: &StreamId,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        let cause = Cause::Stopped(source.into());
+        Self { stream: stream.clone(), shard_id: String::new(), cause }
+    }
+
+    /// Returns whether the worker has stopped for good: another has its id, or it may not use its
+    /// tables. The cause is the [`source`](std::error::Error::source), a
+    /// `LeaseError`. The stream ends after this error, and the
+    /// [id of the shard](Self::shard_id) is empty.
+    #[must_use]
+    pub fn is_worker_stopped(&self) -> bool {
+        matches!(self.cause, Cause::Stopped(_))
+    }
+
     /// Returns whether another reader has the shard, with the same
     /// [`Checkpoints`](crate::Checkpoints) or with others of the same store. No request was sent.
     /// The shard is abandoned, and is offered again after a delay.
@@ -182,7 +209,9 @@ impl ReadError {
     #[must_use]
     pub fn operation(&self) -> &'static str {
         match self.cause {
-            Cause::GetShardIterator(_) | Cause::NoIterator | Cause::InUse => "GetShardIterator",
+            Cause::GetShardIterator(_) | Cause::NoIterator | Cause::InUse | Cause::Stopped(_) => {
+                "GetShardIterator"
+            }
             Cause::GetRecords(_) | Cause::UnconfirmedEnd => "GetRecords",
             Cause::ListShards(_) => "ListShards",
         }
@@ -194,7 +223,7 @@ impl ReadError {
         match &self.cause {
             Cause::GetShardIterator(source) => source.code(),
             Cause::GetRecords(source) => source.code(),
-            Cause::ListShards(_) | Cause::NoIterator | Cause::UnconfirmedEnd | Cause::InUse => None,
+            _ => None,
         }
     }
 
@@ -204,7 +233,7 @@ impl ReadError {
         match &self.cause {
             Cause::GetShardIterator(source) => source.message(),
             Cause::GetRecords(source) => source.message(),
-            Cause::ListShards(_) | Cause::NoIterator | Cause::UnconfirmedEnd | Cause::InUse => None,
+            _ => None,
         }
     }
 
@@ -226,7 +255,7 @@ impl ReadError {
             Cause::GetRecords(source) => is_retryable(source),
             Cause::ListShards(source) => source.is_retryable(),
             Cause::NoIterator | Cause::UnconfirmedEnd => true,
-            Cause::InUse => false,
+            Cause::InUse | Cause::Stopped(_) => false,
         }
     }
 
@@ -302,6 +331,9 @@ impl fmt::Display for ReadError {
         let Self { stream, shard_id, .. } = self;
         if let Cause::ListShards(source) = &self.cause {
             return write!(f, "cannot confirm the end of shard {shard_id}: {source}");
+        }
+        if let Cause::Stopped(source) = &self.cause {
+            return write!(f, "stream {stream} is not read any longer: {source}");
         }
         if self.is_in_use() {
             return write!(

@@ -31,12 +31,14 @@ const COMPLETED_WITH_CHILDREN: u8 = 3;
 const DROPPED: u8 = 4;
 const ABANDONED: u8 = 5;
 const EXPIRED: u8 = 6;
+const RETURNED: u8 = 7;
 
 impl Completion {
     /// Ends the handle. It is called once per handle.
     pub(crate) fn end(&self, outcome: HandleOutcome) {
         let state = match outcome {
             HandleOutcome::Abandoned => ABANDONED,
+            HandleOutcome::Returned => RETURNED,
             HandleOutcome::Closed(ParentOutcome::Completed, children) if children.is_empty() => {
                 COMPLETED
             }
@@ -81,6 +83,7 @@ impl Completion {
                 HandleOutcome::Closed(ParentOutcome::Completed, std::mem::take(&mut children))
             }
             ABANDONED => HandleOutcome::Abandoned,
+            RETURNED => HandleOutcome::Returned,
             EXPIRED => HandleOutcome::Expired,
             _ => HandleOutcome::Closed(ParentOutcome::Dropped, Vec::new()),
         })
@@ -108,6 +111,7 @@ mod tests {
             HandleOutcome::Closed(ParentOutcome::Completed, vec![child]),
             HandleOutcome::Closed(ParentOutcome::Dropped, vec![]),
             HandleOutcome::Abandoned,
+            HandleOutcome::Returned,
             HandleOutcome::Expired,
         ]
     }

@@ -159,6 +159,11 @@ impl ShardHandle {
         Arc::clone(&self.offer)
     }
 
+    /// Gives the shard back: another worker reads it. It is re-offered at once.
+    pub(crate) fn give_back(self) {
+        self.end(HandleOutcome::Returned);
+    }
+
     /// Reports that Kinesis knows no such shard: it is closed if the next complete listing omits
     /// it, and re-offered otherwise.
     pub(crate) fn expire(self) {

@@ -41,6 +41,8 @@ pub enum ParentOutcome {
 pub(crate) enum HandleOutcome {
     Closed(ParentOutcome, Vec<ChildShard>),
     Abandoned,
+    /// The shard is given back as it is: it is re-offered at once.
+    Returned,
     /// The reader got `ResourceNotFoundException`.
     Expired,
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::Duration;
 
+use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
-use crate::lease::event::{LeaseEnd, LeaseEventKind};
+use crate::lease::event::LeaseEventKind;
 use crate::lease::machine::membership::Phase;
 use crate::lease::machine::plan::fill;
 use crate::lease::machine::{

@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange};
 use tokio::time::Duration;
 
+use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
-use crate::lease::event::{LeaseEnd, LeaseEventKind};
+use crate::lease::event::LeaseEventKind;
 use crate::lease::machine::holding::Held;
 use crate::lease::machine::membership::{OwnBeat, Phase, Reading};
 use crate::lease::machine::placing::Audit;

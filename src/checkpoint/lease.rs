@@ -1,0 +1,213 @@
+//! The lease of a shard: the right of one worker to deliver its records, for as long as it proves
+//! that it lives.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+
+use futures::task::AtomicWaker;
+use tokio::time::{Duration, Instant};
+
+use crate::checkpoint::waiters::Waiters;
+
+/// The time until which a worker may deliver records. Clones share it.
+///
+/// A worker that could not prove that it lives stops delivering before another one may take its
+/// leases. The clock is read for each record, since a process that was stopped wakes up late.
+#[derive(Clone, Debug)]
+pub(crate) struct DeliveryDeadline(Arc<Deadline>);
+
+#[derive(Debug)]
+struct Deadline {
+    origin: Instant,
+    /// In microseconds from the origin.
+    until: AtomicU64,
+}
+
+impl DeliveryDeadline {
+    pub(crate) fn new(origin: Instant) -> Self {
+        Self(Arc::new(Deadline { origin, until: AtomicU64::new(0) }))
+    }
+
+    /// Sets the deadline, as a time since the origin.
+    pub(crate) fn set(&self, until: Duration) {
+        let micros = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
+        self.0.until.store(micros, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_passed(&self) -> bool {
+        let until = Duration::from_micros(self.0.until.load(Ordering::Relaxed));
+        self.0.origin.elapsed() >= until
+    }
+}
+
+/// The lease of a shard: see
+/// [`CheckpointedShard::lease`](crate::checkpoint::CheckpointedShard::lease).
+///
+/// A worker that holds the lease of a shard is the only one to deliver its records and to save its
+/// checkpoint. Clones are of the same lease.
+///
+/// See the example of [`lease`](crate::lease).
+#[derive(Clone)]
+pub struct Lease(Arc<Inner>);
+
+struct Inner {
+    shard_id: String,
+    token: u64,
+    /// One of the constants below.
+    stage: AtomicU8,
+    end: OnceLock<LeaseEnd>,
+    deadline: DeliveryDeadline,
+    waiting: Waiters,
+    /// The task that gives the lease away, once no record is in flight.
+    driver: Arc<AtomicWaker>,
+}
+
+const DELIVERING: u8 = 0;
+const DRAINING: u8 = 1;
+const ENDED: u8 = 2;
+
+/// The reason why a lease ended: see [`Lease::ended`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaseEnd {
+    /// All records of the shard were processed, and its end is stored.
+    Finished,
+    /// This worker has given the lease away, to this worker or, without one, to any that takes it.
+    Moved {
+        /// The id of the new owner.
+        to: Option<String>,
+    },
+    /// Another worker has taken the lease, or its row was deleted. Acknowledgements have no effect
+    /// any longer.
+    Lost {
+        /// The id of the new owner, if it is known.
+        to: Option<String>,
+    },
+}
+
+impl Lease {
+    pub(crate) fn new(
+        shard_id: String,
+        token: u64,
+        deadline: DeliveryDeadline,
+        driver: Arc<AtomicWaker>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            shard_id,
+            token,
+            stage: AtomicU8::new(DELIVERING),
+            end: OnceLock::new(),
+            deadline,
+            waiting: Waiters::default(),
+            driver,
+        }))
+    }
+
+    /// Returns the id of the shard.
+    #[must_use]
+    pub fn shard_id(&self) -> &str {
+        &self.0.shard_id
+    }
+
+    /// Returns the fencing token. Of two workers that held the lease of a shard one after the
+    /// other, the later has the greater token.
+    ///
+    /// Write it with each effect of a record, and let the destination refuse a smaller one: then a
+    /// worker that was stopped for longer than the failover time, and wakes up with a record in
+    /// hand, changes nothing.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.0.token
+    }
+
+    /// Returns whether this worker holds the lease, as far as it knows now: the lease has not
+    /// ended, and the worker has proved lately that it lives.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.0.stage.load(Ordering::SeqCst) != ENDED && !self.0.deadline.has_passed()
+    }
+
+    /// Waits until the lease has ended, and returns why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn ended(&self) -> LeaseEnd {
+        let waker = self.0.waiting.subscribe();
+        poll_fn(|cx| {
+            waker.register(cx.waker());
+            self.0.end.get().map_or(Poll::Pending, |end| Poll::Ready(end.clone()))
+        })
+        .await
+    }
+
+    /// Returns why the lease has ended, once it has.
+    pub(crate) fn end_reason(&self) -> Option<&LeaseEnd> {
+        self.0.end.get()
+    }
+
+    /// Returns whether a record may be delivered now.
+    #[inline]
+    pub(crate) fn may_deliver(&self) -> bool {
+        self.is_delivering() && !self.0.deadline.has_passed()
+    }
+
+    /// Returns whether the lease is neither being given away nor over.
+    pub(crate) fn is_delivering(&self) -> bool {
+        self.0.stage.load(Ordering::SeqCst) == DELIVERING
+    }
+
+    /// Ends the delivery of records, so that the lease can be given away.
+    pub(crate) fn drain(&self) {
+        self.advance(DELIVERING, DRAINING);
+    }
+
+    /// Continues the delivery: the lease is not given away.
+    pub(crate) fn resume(&self) {
+        self.advance(DRAINING, DELIVERING);
+    }
+
+    fn advance(&self, from: u8, to: u8) {
+        let _ = self.0.stage.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Ends the lease.
+    pub(crate) fn end(&self, end: LeaseEnd) {
+        // The reason is there before the stage is seen.
+        let _ = self.0.end.set(end);
+        self.0.stage.store(ENDED, Ordering::SeqCst);
+        self.0.waiting.wake();
+    }
+
+    /// Wakes the task that gives the lease away, if it waits for the records in flight.
+    pub(crate) fn settled(&self) {
+        if self.0.stage.load(Ordering::SeqCst) == DRAINING {
+            self.0.driver.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("shard_id", &self.0.shard_id)
+            .field("token", &self.0.token)
+            .field("is_held", &self.is_held())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for LeaseEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("the shard has ended"),
+            Self::Moved { to: Some(to) } => write!(f, "the lease was given to worker {to}"),
+            Self::Moved { to: None } => f.write_str("the lease was released"),
+            Self::Lost { to: Some(to) } => write!(f, "the lease was taken by worker {to}"),
+            Self::Lost { to: None } => f.write_str("the lease was lost"),
+        }
+    }
+}

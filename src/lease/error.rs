@@ -1,0 +1,53 @@
+//! Errors of leases.
+
+use std::fmt;
+
+use crate::lease::machine::Death;
+
+/// The reason why a worker cannot join, or has stopped for good: see
+/// [`Leases::join`](super::Leases::join).
+#[derive(Clone, Debug)]
+pub struct LeaseError {
+    worker: String,
+    tables: String,
+    death: Death,
+}
+
+impl LeaseError {
+    pub(crate) fn new(worker: &str, tables: String, death: Death) -> Self {
+        Self { worker: worker.to_owned(), tables, death }
+    }
+
+    /// Returns whether another worker is running under the same id. Give each its own id
+    /// ([`LeaseOptions::worker`](super::LeaseOptions::worker)).
+    #[must_use]
+    pub fn is_worker_id_taken(&self) -> bool {
+        matches!(self.death, Death::TwinIsAlive | Death::Superseded)
+    }
+}
+
+impl fmt::Display for LeaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { worker, tables, death } = self;
+        match death {
+            Death::TwinIsAlive => write!(
+                f,
+                "worker {worker} cannot join {tables}: a worker with this id is running; give each \
+                 worker its own id"
+            ),
+            Death::Superseded => write!(
+                f,
+                "worker {worker} of {tables} has stopped: another has joined with its id; give \
+                 each worker its own id"
+            ),
+            Death::OtherStream(stream) => write!(
+                f,
+                "worker {worker} cannot use {tables}: they are of stream {stream}; each \
+                 application and stream needs its own tables"
+            ),
+            Death::Failed(text) => write!(f, "worker {worker} has stopped: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for LeaseError {}

@@ -1,0 +1,237 @@
+//! Options of leases.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Duration;
+
+use crate::checkpoint::options::CheckpointOptions;
+use crate::lease::event::LeaseEvent;
+
+/// Options of [`Leases::join_with`](super::Leases::join_with): the id of the worker, times and
+/// limits.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use kinesis_shards::lease::LeaseOptions;
+///
+/// let options = LeaseOptions::new()
+///     .worker("orders-7d9f-x2k4") // such as the name of the pod
+///     .max_leases(50)
+///     .failover_time(Duration::from_secs(20));
+/// ```
+#[derive(Clone)]
+#[must_use = "options do nothing until they are given to Leases::join_with"]
+pub struct LeaseOptions {
+    pub(crate) worker: Option<String>,
+    pub(crate) failover: Duration,
+    pub(crate) max_leases: Option<u64>,
+    pub(crate) settle: Duration,
+    pub(crate) rest: Duration,
+    pub(crate) move_timeout: Duration,
+    pub(crate) beside_kcl: bool,
+    pub(crate) checkpoints: CheckpointOptions,
+    pub(crate) tables: Option<(String, String)>,
+    pub(crate) on_event: Vec<Arc<OnEvent>>,
+}
+
+type OnEvent = dyn Fn(&LeaseEvent<'_>) + Send + Sync;
+
+const MIN_FAILOVER: Duration = Duration::from_secs(3);
+const MAX_FAILOVER: Duration = Duration::from_mins(5);
+
+impl LeaseOptions {
+    /// Creates options with the default of each setter.
+    pub fn new() -> Self {
+        Self {
+            worker: None,
+            failover: Duration::from_secs(10),
+            max_leases: None,
+            settle: Duration::from_secs(30),
+            rest: Duration::from_mins(1),
+            move_timeout: Duration::from_secs(30),
+            beside_kcl: false,
+            checkpoints: CheckpointOptions::new()
+                .save_interval(Duration::from_secs(30))
+                .save_records(u32::MAX),
+            tables: None,
+            on_event: Vec::new(),
+        }
+    }
+
+    /// Sets the id of the worker. It must differ from those of all other workers of the application
+    /// that run at the same time, those of the Kinesis Client Library included.
+    ///
+    /// A worker that restarts under the same id takes its leases up again within three seconds,
+    /// instead of after the [failover time](Self::failover_time).
+    ///
+    /// # Default
+    ///
+    /// The name of the host (`HOSTNAME`), or `worker`, and eight random hexadecimal digits
+    ///
+    /// # Panics
+    ///
+    /// If it is empty, or begins with `#`.
+    #[track_caller]
+    pub fn worker(self, id: impl Into<String>) -> Self {
+        let id = id.into();
+        assert!(!id.is_empty() && !id.starts_with('#'), "{id:?} cannot be the id of a worker");
+        Self { worker: Some(id), ..self }
+    }
+
+    /// Sets the time after which a worker that does not prove that it lives loses its leases.
+    ///
+    /// A worker proves it every fifth of this time with one write to its own row, and stops
+    /// delivering records after four fifths of it without a proof. All workers of an application
+    /// need the same time. Less than 5 s is for tables that respond fast at all times.
+    ///
+    /// # Default
+    ///
+    /// 10 s
+    ///
+    /// # Panics
+    ///
+    /// If it is less than 3 s or more than 5 minutes.
+    #[track_caller]
+    pub fn failover_time(self, time: Duration) -> Self {
+        assert!(
+            (MIN_FAILOVER..=MAX_FAILOVER).contains(&time),
+            "a failover time of {time:?} is not between 3 s and 5 min"
+        );
+        Self { failover: time, ..self }
+    }
+
+    /// Sets the greatest number of leases that this worker takes. Shards that no worker has room
+    /// for are not read ([`NoRoom`](super::LeaseEventKind::NoRoom)).
+    ///
+    /// # Default
+    ///
+    /// No limit
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
+    pub fn max_leases(self, leases: u64) -> Self {
+        assert!(leases > 0, "max_leases is 0: this worker would never read a shard");
+        Self { max_leases: Some(leases), ..self }
+    }
+
+    /// Sets how long the workers must stay the same before leases are moved to balance them.
+    ///
+    /// In a rolling deploy, a new worker joins shortly before an old one leaves. If both happen
+    /// within this time, each shard moves once.
+    ///
+    /// # Default
+    ///
+    /// 30 s
+    pub fn settle(self, time: Duration) -> Self {
+        Self { settle: time, ..self }
+    }
+
+    /// Sets how long a lease stays with a worker before it is moved for balance again.
+    ///
+    /// # Default
+    ///
+    /// 60 s
+    pub fn rest(self, time: Duration) -> Self {
+        Self { rest: time, ..self }
+    }
+
+    /// Sets how long a move for balance waits for the acknowledgement of the records in flight. The
+    /// move is called off after that, and tried again later.
+    ///
+    /// # Default
+    ///
+    /// 30 s
+    pub fn move_timeout(self, time: Duration) -> Self {
+        Self { move_timeout: time, ..self }
+    }
+
+    /// Moves the counter of each lease every third of the failover time, as workers of the Kinesis
+    /// Client Library (KCL) do, so that live ones in the same table leave these leases alone.
+    ///
+    /// This is for the days of a migration: it costs one write for each lease and each third of the
+    /// failover time, as the KCL does. Workers of KCL 2.x may still take leases to balance theirs.
+    ///
+    /// # Default
+    ///
+    /// Off
+    pub fn beside_kcl(self) -> Self {
+        Self { beside_kcl: true, ..self }
+    }
+
+    /// Sets the options of the checkpoints. A move and a shutdown save exactly; after a crash, the
+    /// records since the last save come again.
+    ///
+    /// # Default
+    ///
+    /// A save every 30 s, whatever the number of records: each save is a write to DynamoDB.
+    pub fn checkpoints(self, options: CheckpointOptions) -> Self {
+        Self { checkpoints: options, ..self }
+    }
+
+    /// Sets the names of the lease table and of the workers table.
+    ///
+    /// # Default
+    ///
+    /// The name of the application, and that with `-workers`
+    pub fn tables(self, leases: impl Into<String>, workers: impl Into<String>) -> Self {
+        Self { tables: Some((leases.into(), workers.into())), ..self }
+    }
+
+    /// Calls `on_event` with each [`LeaseEvent`]. A second call adds a listener. `on_event` should
+    /// return quickly. A panic in it is logged, and has no other effect.
+    ///
+    /// # Default
+    ///
+    /// None
+    ///
+    /// ```
+    /// use kinesis_shards::lease::{LeaseEventKind, LeaseOptions};
+    ///
+    /// let options = LeaseOptions::new().on_event(|event| {
+    ///     if let LeaseEventKind::Granted { shard_id, token } = &event.kind {
+    ///         println!("{} reads {shard_id} under token {token}", event.worker);
+    ///     }
+    /// });
+    /// ```
+    pub fn on_event(
+        mut self,
+        on_event: impl Fn(&LeaseEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_event.push(Arc::new(on_event));
+        self
+    }
+
+    /// Returns the id of the worker, or a new one.
+    pub(crate) fn worker_id(&self) -> String {
+        self.worker.clone().unwrap_or_else(|| {
+            let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
+            format!("{}-{:08x}", host.as_deref().unwrap_or("worker"), fastrand::u32(..))
+        })
+    }
+}
+
+impl Default for LeaseOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for LeaseOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeaseOptions")
+            .field("worker", &self.worker)
+            .field("failover_time", &self.failover)
+            .field("max_leases", &self.max_leases)
+            .field("settle", &self.settle)
+            .field("rest", &self.rest)
+            .field("move_timeout", &self.move_timeout)
+            .field("beside_kcl", &self.beside_kcl)
+            .field("checkpoints", &self.checkpoints)
+            .field("tables", &self.tables)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,361 @@
+//! The stream of the shards that this worker has the lease of.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::types::{ChildShard, Shard};
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::FusedStream;
+use futures::task::AtomicWaker;
+use futures::{Stream, StreamExt};
+
+use crate::all_shards::sealed::ErrorPolicy;
+use crate::all_shards::{AllShards, LogErrors};
+use crate::checkpoint::shard::CheckpointedShard;
+use crate::checkpoint::value::Checkpoint;
+use crate::lease::leases::Leases;
+use crate::lease::machine::{Event, Offered};
+use crate::lease::table::LeaseRow;
+use crate::listing::error::ListError;
+use crate::listing::shard_lists::server_time;
+use crate::records::error::ReadError;
+use crate::shard::handle::ShardHandle;
+use crate::shard::offer::Offer;
+use crate::shard::outcome::OnDrop;
+use crate::shard::position::{Progress, StartAt, StartPosition};
+use crate::shard::sdk_shard::parent_ids;
+use crate::shard::stream_context::StreamContext;
+
+/// A stream of the shards that this worker has the lease of: see [`AllShards::leased`].
+///
+/// A shard is yielded each time that its lease is granted. The stream ends when the worker has
+/// [left](Leases::shutdown). If the worker stops for good, since another has its id or it may not
+/// use the tables any longer, the stream yields one last shard, whose reader fails with the reason,
+/// and ends.
+///
+/// # Cancel safety
+///
+/// Dropping `next()` loses no shard.
+///
+/// See the example of [`lease`](super).
+#[must_use = "streams do nothing unless polled"]
+pub struct LeasedShards<E: ErrorPolicy = LogErrors> {
+    shards: AllShards<E>,
+    client: Client,
+    leases: Leases,
+    start: Start,
+    /// The shards that the lineage offers, and that this worker has no lease of or has not yielded.
+    parked: BTreeMap<String, ShardHandle>,
+    /// The shards whose ancestors are to be closed once the first list has come.
+    take_over: BTreeMap<String, LeaseRow>,
+    ready: VecDeque<E::Item<CheckpointedShard>>,
+    waker: Arc<AtomicWaker>,
+    from_latest: bool,
+    has_ended: bool,
+}
+
+/// Where the fleet starts to read.
+enum Start {
+    /// The time of Kinesis is requested, for a run from `Latest`.
+    Clock(BoxFuture<'static, SystemTime>),
+    /// The workers table is asked for the start of the fleet.
+    Requested,
+    Known,
+}
+
+impl<E: ErrorPolicy> AllShards<E> {
+    /// Yields the shards that this worker has the lease of, each from its checkpoint in the lease
+    /// table.
+    ///
+    /// [`start_at`](Self::start_at) applies to the first worker that ever reads with these tables;
+    /// all others start where it did. A shard with a lease is read from its checkpoint.
+    ///
+    /// See the example of [`lease`](crate::lease).
+    ///
+    /// # Panics
+    ///
+    /// If the stream was polled already, and if the leases are those of another stream.
+    #[track_caller]
+    pub fn leased(self, leases: &Leases) -> LeasedShards<E> {
+        LeasedShards::new(self, leases)
+    }
+}
+
+impl<E: ErrorPolicy> LeasedShards<E> {
+    #[track_caller]
+    fn new(shards: AllShards<E>, leases: &Leases) -> Self {
+        leases.checkpoints().assert_same_stream(shards.shards().get_ref().stream());
+        let mut shards = shards.on_drop(OnDrop::Reoffer);
+        shards.shards_mut().track_forgotten();
+        let client = shards.shards().get_ref().client().clone();
+        let start = shards.shards().start();
+        let mut stream = Self {
+            client: client.clone(),
+            leases: leases.clone(),
+            start: Start::Requested,
+            parked: BTreeMap::new(),
+            take_over: BTreeMap::new(),
+            ready: VecDeque::new(),
+            waker: leases.worker.waiting.subscribe(),
+            from_latest: start == StartAt::Latest,
+            has_ended: false,
+            shards,
+        };
+        match start {
+            StartAt::Latest => {
+                let context = StreamContext::new(leases.stream().clone());
+                let time = async move { server_time(&client, &context).await };
+                stream.start = Start::Clock(time.boxed());
+            }
+            StartAt::TrimHorizon => stream.request_start(StartPosition::TrimHorizon),
+            StartAt::Timestamp(at) => stream.request_start(StartPosition::Timestamp(at)),
+        }
+        stream
+    }
+
+    fn request_start(&mut self, start: StartPosition) {
+        self.start = Start::Requested;
+        self.leases.worker.step(Event::Start(Checkpoint::Start(start)));
+    }
+
+    /// Waits until it is known where the fleet starts.
+    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.start {
+                Start::Clock(time) => {
+                    let Poll::Ready(now) = time.as_mut().poll(cx) else { return Poll::Pending };
+                    self.request_start(StartPosition::Timestamp(now.into()));
+                }
+                Start::Requested => {
+                    let Some(start) = self.leases.worker.inbox().started.take() else {
+                        return Poll::Pending;
+                    };
+                    let start = match start {
+                        Checkpoint::Start(StartPosition::Timestamp(at)) => StartAt::Timestamp(at),
+                        _ => StartAt::TrimHorizon,
+                    };
+                    self.shards.set_start_at(start);
+                    self.start = Start::Known;
+                }
+                Start::Known => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Waits until the shards have been listed once, and returns the stream: see
+    /// [`AllShards::ready`].
+    ///
+    /// # Errors
+    ///
+    /// A [`ListError`] that is not [retryable](ListError::is_retryable).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its time driver enabled.
+    pub async fn ready(mut self) -> Result<Self, ListError> {
+        std::future::poll_fn(|cx| {
+            self.waker.register(cx.waker());
+            self.poll_start(cx)
+        })
+        .await;
+        Ok(Self { shards: self.shards.ready().await?, ..self })
+    }
+
+    fn open(&self, handle: ShardHandle) -> CheckpointedShard {
+        let consumer = self.leases.checkpoints().consumer();
+        CheckpointedShard::new(handle, consumer, &self.client, self.from_latest)
+    }
+
+    /// Parks a shard that the lineage offers, or yields it if this worker has its lease.
+    fn offer(&mut self, handle: ShardHandle) -> Option<CheckpointedShard> {
+        let shared = &self.leases.checkpoints().consumer().shared;
+        let id = handle.id().to_owned();
+        if let Some(state) = shared.shards.get(&id)
+            && state.progress() == Some(Progress::Finished)
+        {
+            handle.complete();
+            return None;
+        }
+        if self.leases.worker.holds(&id) {
+            self.leases.worker.inbox().grants.remove(&id);
+            self.take_over.remove(&id);
+            return Some(self.open(handle));
+        }
+        let parents = parent_ids(handle.shard()).into_iter().flatten().map(str::to_owned);
+        let offered = Offered {
+            shard_id: id.clone(),
+            start: Checkpoint::Start(handle.start().clone()),
+            parents: parents.collect(),
+            hash_range: handle.shard().hash_key_range().cloned(),
+        };
+        self.parked.insert(id, handle);
+        self.leases.worker.step(Event::Offered(offered));
+        None
+    }
+
+    /// Takes what the worker has decided: grants, shards that were finished elsewhere.
+    fn take_inbox(&mut self) -> Vec<CheckpointedShard> {
+        let worker = Arc::clone(&self.leases.worker);
+        let (grants, finished, ancestors) = {
+            let mut inbox = worker.inbox();
+            (
+                std::mem::take(&mut inbox.grants),
+                std::mem::take(&mut inbox.finished),
+                inbox.close_ancestors.take(),
+            )
+        };
+        for id in finished {
+            if let Some(handle) = self.parked.remove(&id) {
+                handle.complete();
+            }
+        }
+        if let Some((started, unfinished)) = ancestors {
+            let closed = self.shards.shards_mut().close_ancestors(&started, &unfinished);
+            self.close(closed);
+            worker.step(Event::AncestorsClosed);
+        }
+        let mut granted = Vec::new();
+        for (id, row) in grants {
+            match self.parked.remove(&id) {
+                Some(handle) => granted.push(self.open(handle)),
+                None => {
+                    self.take_over.insert(id, row);
+                }
+            }
+        }
+        granted
+    }
+
+    /// Ends the handles of shards that the lineage has closed.
+    fn close(&mut self, closed: Vec<String>) {
+        for id in closed {
+            if let Some(handle) = self.parked.remove(&id) {
+                handle.complete();
+            }
+        }
+    }
+
+    /// Has the lineage offer the shards that were granted before it offers them by itself: all
+    /// their ancestors were read elsewhere.
+    fn take_over(&mut self) {
+        let rows: Vec<_> = self.take_over.values().cloned().collect();
+        for row in rows {
+            let child = ChildShard::builder()
+                .shard_id(&row.shard_id)
+                .set_parent_shards(Some(row.parents.clone()))
+                .set_hash_key_range(row.hash_range.clone())
+                .build();
+            let Ok(child) = child else { continue };
+            if let Some(closed) = self.shards.shards_mut().take_over(child) {
+                self.take_over.remove(&row.shard_id);
+                self.close(closed);
+            }
+        }
+    }
+
+    /// Returns a shard whose reader fails, since the worker has stopped for good.
+    fn failed(&self, error: crate::lease::error::LeaseError) -> Option<CheckpointedShard> {
+        let shard = Shard::builder().shard_id("").build().ok()?;
+        let stream = self.leases.stream().clone();
+        let context = Arc::new(StreamContext::new(stream.clone()));
+        let offer = Offer::new(shard, context, StartPosition::TrimHorizon, [None, None]);
+        let handle = ShardHandle::new(Arc::new(offer), OnDrop::Close);
+        let consumer = self.leases.checkpoints().consumer();
+        let failure = ReadError::stopped(&stream, error);
+        Some(CheckpointedShard::failed(handle, consumer, failure))
+    }
+}
+
+impl<E: ErrorPolicy> Stream for LeasedShards<E> {
+    type Item = E::Item<CheckpointedShard>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.waker.register(cx.waker());
+        if this.has_ended {
+            return Poll::Ready(None);
+        }
+        let (death, has_left) = {
+            let inbox = this.leases.worker.inbox();
+            (inbox.death.clone(), inbox.has_left)
+        };
+        let consumer = this.leases.checkpoints().consumer().clone();
+        if death.is_some() || has_left || consumer.shared.is_shut_down() {
+            this.has_ended = true;
+            this.parked.clear();
+            this.ready.clear();
+            let failed = death.and_then(|error| this.failed(error));
+            return Poll::Ready(failed.map(E::shard));
+        }
+        consumer.ensure_save_task();
+        if this.poll_start(cx).is_pending() {
+            return Poll::Pending;
+        }
+        loop {
+            for shard in this.take_inbox() {
+                this.ready.push_back(E::shard(shard));
+            }
+            if !this.take_over.is_empty() {
+                this.take_over();
+            }
+            if let Some(item) = this.ready.pop_front() {
+                return Poll::Ready(Some(item));
+            }
+            let item = this.shards.poll_next_unpin(cx);
+            for id in this.shards.shards_mut().take_forgotten() {
+                this.parked.remove(&id);
+                this.take_over.remove(&id);
+                if consumer.shared.shards.get(&id).is_some() {
+                    consumer.shared.expire(&id);
+                } else {
+                    this.leases.worker.step(Event::Unlisted(id));
+                }
+            }
+            match item {
+                Poll::Ready(Some(item)) => {
+                    let shard = match E::split(item) {
+                        Ok(handle) => this.offer(handle).map(E::shard),
+                        Err(error) => Some(error),
+                    };
+                    this.ready.extend(shard);
+                }
+                Poll::Ready(None) => {
+                    this.has_ended = true;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {
+                    let inbox = this.leases.worker.inbox();
+                    let is_idle = inbox.grants.is_empty()
+                        && inbox.finished.is_empty()
+                        && inbox.close_ancestors.is_none();
+                    drop(inbox);
+                    if is_idle {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+}
+
+// Neither the shards nor the items are pinned in place.
+impl<E: ErrorPolicy> Unpin for LeasedShards<E> {}
+
+impl<E: ErrorPolicy> FusedStream for LeasedShards<E> {
+    fn is_terminated(&self) -> bool {
+        self.has_ended
+    }
+}
+
+impl<E: ErrorPolicy> std::fmt::Debug for LeasedShards<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LeasedShards")
+            .field("leases", &self.leases)
+            .field("parked", &self.parked.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,360 @@
+//! One worker: the machine, and the actions that are carried out at once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use futures::channel::oneshot;
+use futures::task::AtomicWaker;
+use tokio::time::{Duration, Instant};
+
+use crate::checkpoint::lease::{DeliveryDeadline, Lease, LeaseEnd};
+use crate::checkpoint::shard_state::ShardState;
+use crate::checkpoint::shared::Shared;
+use crate::checkpoint::value::Checkpoint;
+use crate::checkpoint::waiters::Waiters;
+use crate::lease::error::LeaseError;
+use crate::lease::event::{LeaseEvent, LeaseEventKind};
+use crate::lease::machine::{Action, Config, Death, Event, Machine, SaveError, SaveId, Ticket, Time};
+use crate::lease::options::LeaseOptions;
+use crate::lease::status::WorkerStatus;
+use crate::lease::table::{LeaseRow, LeaseTables, Request};
+use crate::shard::stream_id::StreamId;
+
+/// One worker, as its driver, its store and its stream of shards share it.
+pub(crate) struct Worker {
+    pub(crate) id: String,
+    pub(crate) stream: StreamId,
+    pub(crate) tables: Arc<dyn LeaseTables>,
+    pub(crate) options: LeaseOptions,
+    origin: Instant,
+    machine: Mutex<Machine>,
+    /// The checkpoints of the leased shards.
+    shared: OnceLock<Arc<Shared>>,
+    deadline: DeliveryDeadline,
+    /// The task that sends requests and keeps the time.
+    pub(crate) driver: Arc<AtomicWaker>,
+    work: Mutex<Work>,
+    saves: Mutex<Saves>,
+    inbox: Mutex<Inbox>,
+    /// The streams of shards, and those who wait for this worker to join or leave.
+    pub(crate) waiting: Waiters,
+}
+
+/// What the driver is to do.
+#[derive(Default)]
+pub(crate) struct Work {
+    pub(crate) requests: VecDeque<(Ticket, Request)>,
+    /// The shards whose records in flight are waited for.
+    draining: BTreeSet<String>,
+    /// The shards that are given away as they are.
+    cut: Vec<String>,
+}
+
+#[derive(Default)]
+struct Saves {
+    next: u64,
+    waiting: BTreeMap<SaveId, oneshot::Sender<Result<(), SaveError>>>,
+}
+
+/// What the stream of shards is to do.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    pub(crate) started: Option<Checkpoint>,
+    /// The rows of leases that were granted, by shard.
+    pub(crate) grants: BTreeMap<String, LeaseRow>,
+    /// The shards that were processed elsewhere.
+    pub(crate) finished: Vec<String>,
+    pub(crate) close_ancestors: Option<(Vec<String>, BTreeSet<String>)>,
+    pub(crate) has_joined: bool,
+    pub(crate) has_left: bool,
+    pub(crate) death: Option<LeaseError>,
+    /// The shards that were given away, with their checkpoints.
+    pub(crate) given: BTreeMap<String, Checkpoint>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Worker {
+    pub(crate) fn new(
+        tables: Arc<dyn LeaseTables>,
+        stream: StreamId,
+        options: LeaseOptions,
+    ) -> Self {
+        let id = options.worker_id();
+        let origin = Instant::now();
+        let config = Config {
+            worker: id.clone(),
+            stream: stream.as_str().to_owned(),
+            failover: options.failover,
+            settle: options.settle,
+            rest: options.rest,
+            move_timeout: options.move_timeout,
+            max_leases: options.max_leases,
+            beside_kcl: options.beside_kcl,
+        };
+        Self {
+            id,
+            stream,
+            tables,
+            options,
+            origin,
+            machine: Mutex::new(Machine::new(config, fastrand::u64(..))),
+            shared: OnceLock::new(),
+            deadline: DeliveryDeadline::new(origin),
+            driver: Arc::default(),
+            work: Mutex::default(),
+            saves: Mutex::default(),
+            inbox: Mutex::default(),
+            waiting: Waiters::default(),
+        }
+    }
+
+    pub(crate) fn set_shared(&self, shared: Arc<Shared>) {
+        let _ = self.shared.set(shared);
+    }
+
+    fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.get()
+    }
+
+    fn now(&self) -> Time {
+        self.origin.elapsed()
+    }
+
+    /// Returns the time of a time of the machine.
+    fn instant(&self, time: Time) -> Instant {
+        self.origin.checked_add(time).unwrap_or_else(|| self.origin + Duration::from_hours(24))
+    }
+
+    pub(crate) fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        lock(&self.inbox)
+    }
+
+    pub(crate) fn work(&self) -> MutexGuard<'_, Work> {
+        lock(&self.work)
+    }
+
+    pub(crate) fn expect_save(&self, sender: oneshot::Sender<Result<(), SaveError>>) -> SaveId {
+        let mut saves = lock(&self.saves);
+        let id = SaveId(saves.next);
+        saves.next += 1;
+        saves.waiting.insert(id, sender);
+        id
+    }
+
+    pub(crate) fn holds(&self, shard_id: &str) -> bool {
+        lock(&self.machine).holds(shard_id)
+    }
+
+    /// Returns the workers, as this one has read them last.
+    pub(crate) fn workers(&self) -> Vec<WorkerStatus> {
+        let machine = lock(&self.machine);
+        machine.workers().map(|seen| WorkerStatus::of(&seen.row)).collect()
+    }
+
+    /// Takes the next time at which the machine is due.
+    pub(crate) fn next_wake(&self) -> Instant {
+        let wake = lock(&self.machine).next_wake();
+        self.instant(wake)
+    }
+
+    /// Takes in an event, and carries out what follows.
+    pub(crate) fn step(&self, event: Event) {
+        let mut reports = Vec::new();
+        let mut machine = lock(&self.machine);
+        machine.on(self.now(), event);
+        // Under the lock, so that actions are carried out in their order.
+        while let Some(action) = machine.next_action() {
+            if let Action::Report(event) = action {
+                reports.push(event);
+            } else {
+                self.carry_out(action);
+            }
+        }
+        let resumes = self.deadline.has_passed();
+        self.deadline.set(machine.delivery_deadline());
+        let resumes = resumes && !self.deadline.has_passed();
+        drop(machine);
+        if let (true, Some(shared)) = (resumes, self.shared()) {
+            shared.shards.wake_readers();
+        }
+        self.driver.wake();
+        for event in reports {
+            self.report(event);
+        }
+    }
+
+    fn carry_out(&self, action: Action) {
+        match action {
+            Action::Send(ticket, request) => self.work().requests.push_back((ticket, request)),
+            Action::Joined => self.tell(|inbox| inbox.has_joined = true),
+            Action::Started(start) => self.tell(|inbox| inbox.started = Some(start)),
+            Action::Grant(row) => self.grant(row),
+            Action::Drain { shard_id, cut } => self.drain(shard_id, cut),
+            Action::Resume { shard_id } => {
+                self.work().draining.remove(&shard_id);
+                if let Some((state, lease)) = self.leased(&shard_id) {
+                    lease.resume();
+                    state.reader_waker.wake();
+                }
+            }
+            Action::Revoke { shard_id, end } => self.revoke(&shard_id, end),
+            Action::Finished { shard_id } => self.tell(|inbox| inbox.finished.push(shard_id)),
+            Action::CloseAncestors { started, unfinished } => {
+                self.tell(|inbox| inbox.close_ancestors = Some((started, unfinished)));
+            }
+            Action::Saved { id, result } => {
+                if let Some(sender) = lock(&self.saves).waiting.remove(&id) {
+                    let _ = sender.send(result);
+                }
+            }
+            Action::Left => self.tell(|inbox| inbox.has_left = true),
+            Action::Die(death) => self.die(death),
+            Action::Report(_) => {}
+        }
+    }
+
+    fn tell(&self, tell: impl FnOnce(&mut Inbox)) {
+        tell(&mut self.inbox());
+        self.waiting.wake();
+    }
+
+    fn die(&self, death: Death) {
+        let error = LeaseError::new(&self.id, self.tables.names(), death);
+        tracing::error!(stream = self.stream.name(), worker = self.id, %error, "the worker stops");
+        self.tell(|inbox| inbox.death = Some(error));
+    }
+
+    fn leased(&self, shard_id: &str) -> Option<(Arc<ShardState>, Lease)> {
+        let state = self.shared()?.shards.get(shard_id)?;
+        let lease = state.lease.clone()?;
+        Some((state, lease))
+    }
+
+    /// Opens the state of a shard whose lease was granted: it is read from the row's checkpoint.
+    fn grant(&self, row: LeaseRow) {
+        let Some(shared) = self.shared() else { return };
+        let id = row.shard_id.clone();
+        let driver = Arc::clone(&self.driver);
+        let lease = Lease::new(id.clone(), row.counter, self.deadline.clone(), driver);
+        let state = ShardState::leased(id.clone(), row.checkpoint.clone(), lease);
+        shared.claims.revoke(&id);
+        shared.shards.insert(Arc::new(state));
+        self.tell(|inbox| {
+            inbox.given.remove(&id);
+            inbox.grants.insert(id, row);
+        });
+    }
+
+    fn drain(&self, shard_id: String, cut: bool) {
+        let Some((state, lease)) = self.leased(&shard_id) else { return };
+        lease.drain();
+        state.reader_waker.wake();
+        let mut work = self.work();
+        if cut {
+            work.cut.push(shard_id);
+        } else {
+            work.draining.insert(shard_id);
+        }
+    }
+
+    /// Takes the shards of which no record is in flight any longer, with their checkpoints.
+    pub(crate) fn take_drained(&self) -> Vec<(String, Checkpoint)> {
+        let mut work = self.work();
+        let cut = std::mem::take(&mut work.cut);
+        let mut drained = Vec::new();
+        work.draining.retain(|shard_id| {
+            let Some((state, _)) = self.leased(shard_id) else { return false };
+            let is_settled = state.unacknowledged().0 == 0;
+            if is_settled {
+                drained.extend(state.stored().map(|checkpoint| (shard_id.clone(), checkpoint)));
+            }
+            !is_settled
+        });
+        for shard_id in cut {
+            work.draining.remove(&shard_id);
+            let checkpoint = self.leased(&shard_id).and_then(|(state, _)| state.stored());
+            drained.extend(checkpoint.map(|checkpoint| (shard_id, checkpoint)));
+        }
+        drained
+    }
+
+    fn revoke(&self, shard_id: &str, end: LeaseEnd) {
+        let Some(shared) = self.shared() else { return };
+        self.work().draining.remove(shard_id);
+        let Some((state, lease)) = self.leased(shard_id) else { return };
+        let is_finished = end == LeaseEnd::Finished;
+        if let (Some(checkpoint), LeaseEnd::Moved { .. } | LeaseEnd::Finished) =
+            (state.stored(), &end)
+        {
+            self.inbox().given.insert(shard_id.to_owned(), checkpoint);
+        }
+        lease.end(end);
+        if !is_finished {
+            // A finished shard stays, so that its reader ends with its children.
+            shared.shards.remove(shard_id);
+            shared.claims.revoke(shard_id);
+            state.retire();
+        }
+        self.tell(|inbox| {
+            inbox.grants.remove(shard_id);
+        });
+    }
+
+    fn report(&self, kind: LeaseEventKind) {
+        let (stream, worker) = (self.stream.name(), self.id.as_str());
+        match &kind {
+            LeaseEventKind::Granted { shard_id, token } => {
+                tracing::debug!(stream, worker, shard = shard_id, token, "lease granted");
+            }
+            LeaseEventKind::Ended { shard_id, end: end @ LeaseEnd::Lost { .. } } => {
+                tracing::warn!(stream, worker, shard = shard_id, %end, "lease lost");
+            }
+            LeaseEventKind::Ended { shard_id, end } => {
+                tracing::debug!(stream, worker, shard = shard_id, %end, "lease ended");
+            }
+            LeaseEventKind::Fenced { worker: other } => {
+                tracing::warn!(stream, worker, other, "declared a worker dead: it did not beat");
+            }
+            LeaseEventKind::Paused => tracing::error!(
+                stream,
+                worker,
+                "delivery is paused: the workers table did not confirm that this worker lives"
+            ),
+            LeaseEventKind::Resumed => tracing::warn!(stream, worker, "delivery continues"),
+            LeaseEventKind::WasFenced => tracing::error!(
+                stream,
+                worker,
+                "another worker has declared this one dead; all leases are lost, and it joins again"
+            ),
+            LeaseEventKind::Stalled { shard_id } => tracing::warn!(
+                stream,
+                worker,
+                shard = shard_id,
+                "the reader of a leased shard was not polled for a minute; the lease stays"
+            ),
+            LeaseEventKind::ForeignWorker { worker: other } => tracing::warn!(
+                stream,
+                worker,
+                other,
+                "another application moves leases in this table: a worker of the KCL needs \
+                 `beside_kcl`, and any other consumer must be stopped"
+            ),
+            LeaseEventKind::NoRoom { shards } => tracing::warn!(
+                stream,
+                worker,
+                shards,
+                "shards are not read: all workers hold as many leases as they take"
+            ),
+        }
+        let event = LeaseEvent { stream: &self.stream, worker: &self.id, kind };
+        for on_event in &self.options.on_event {
+            if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
+                tracing::error!(stream, worker, kind = ?event.kind, "on_event panicked");
+            }
+        }
+    }
+}

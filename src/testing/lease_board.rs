@@ -1,0 +1,142 @@
+//! The tables of a fleet of workers, in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::future::{BoxFuture, FutureExt, ready};
+use tokio::time::{Duration, sleep};
+
+use crate::checkpoint::value::Checkpoint;
+use crate::lease::sealed::{IntoTables, Tables};
+use crate::lease::table::model::ModelTables;
+use crate::lease::table::{LeaseTables, Request, Response, TableError};
+use crate::shard::stream_id::StreamId;
+
+/// The tables of a fleet of workers, in memory: give it to
+/// [`Leases::join`](crate::lease::Leases::join) in place of a DynamoDB client. Clones share the
+/// tables.
+///
+/// On a paused clock, a test runs several workers in one process, drops one, and sees the others
+/// take its leases, without waiting for time to pass: see the example of
+/// [`lease`](crate::lease#testing).
+#[derive(Clone, Debug, Default)]
+pub struct LeaseBoard {
+    board: Arc<Mutex<Board>>,
+}
+
+#[derive(Debug)]
+struct Board {
+    /// The tables, by the names of both.
+    tables: BTreeMap<(String, String), ModelTables>,
+    latency: Duration,
+    is_down: bool,
+    requests: usize,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        let latency = Duration::from_millis(5);
+        Self { tables: BTreeMap::new(), latency, is_down: false, requests: 0 }
+    }
+}
+
+/// The lease of one shard on a [`LeaseBoard`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct BoardLease {
+    /// The id of the shard.
+    pub shard_id: String,
+    /// The id of the worker that holds it.
+    pub owner: Option<String>,
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The counter: the fencing token of a lease that is granted now is at least this.
+    pub counter: u64,
+}
+
+impl LeaseBoard {
+    /// Creates a board without tables. Each response takes 5 ms of tokio's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the time that each response takes.
+    pub fn set_latency(&self, latency: Duration) {
+        self.lock().latency = latency;
+    }
+
+    /// Makes all requests fail, or ends that.
+    pub fn set_down(&self, is_down: bool) {
+        self.lock().is_down = is_down;
+    }
+
+    /// Returns the number of requests so far.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.lock().requests
+    }
+
+    /// Returns the leases of an application, in the order of their shards.
+    #[must_use]
+    pub fn leases(&self, application: &str) -> Vec<BoardLease> {
+        let board = self.lock();
+        let tables = board.tables.iter().find(|((leases, _), _)| leases == application);
+        let rows = tables.into_iter().flat_map(|(_, tables)| tables.rows());
+        rows.map(|row| BoardLease {
+            shard_id: row.shard_id.clone(),
+            owner: row.owner.clone(),
+            checkpoint: row.checkpoint.clone(),
+            counter: row.counter,
+        })
+        .collect()
+    }
+}
+
+/// The two tables of one application on a board.
+struct BoardTables {
+    board: LeaseBoard,
+    names: (String, String),
+}
+
+impl LeaseTables for BoardTables {
+    fn create_missing(&self) -> BoxFuture<'_, Result<(), TableError>> {
+        self.board.lock().tables.entry(self.names.clone()).or_default();
+        ready(Ok(())).boxed()
+    }
+
+    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, TableError>> {
+        let (board, names) = (self.board.clone(), self.names.clone());
+        async move {
+            let latency = board.lock().latency;
+            sleep(latency / 2).await;
+            let response = {
+                let mut board = board.lock();
+                board.requests += 1;
+                let is_down = board.is_down;
+                let tables = board.tables.get_mut(&names).filter(|_| !is_down);
+                tables.map(|tables| tables.apply(&request))
+            };
+            sleep(latency / 2).await;
+            response.ok_or_else(|| TableError {
+                is_permanent: false,
+                source: "the lease board is down".into(),
+            })
+        }
+        .boxed()
+    }
+
+    fn names(&self) -> String {
+        format!("the tables {} and {} of a lease board", self.names.0, self.names.1)
+    }
+}
+
+impl IntoTables for &LeaseBoard {
+    fn into_tables(self, leases: String, workers: String, _: &StreamId) -> Tables {
+        Tables(Arc::new(BoardTables { board: self.clone(), names: (leases, workers) }))
+    }
+}
