@@ -87,6 +87,8 @@ pub(crate) mod clock;
 pub(crate) mod fake;
 pub(crate) mod fault;
 pub(crate) mod http;
+#[cfg(feature = "dynamodb")]
+pub(crate) mod lease_tables;
 pub(crate) mod model;
 pub(crate) mod random;
 pub(crate) mod request;
@@ -98,6 +100,9 @@ pub(crate) mod wire;
 pub use fake::stream::FakeStream;
 pub use fake::{FakeKinesis, FakeKinesisBuilder};
 pub use fault::Fault;
+#[cfg(feature = "dynamodb")]
+#[doc(hidden)]
+pub use lease_tables::compare_lease_tables;
 pub use model::Limits;
 pub use random::RandomFaults;
 pub use request::Request;

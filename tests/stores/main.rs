@@ -5,6 +5,8 @@
 //! * `crashes`: a consumer process is killed (SIGKILL) at random points, again and again, across
 //!   splits and merges of a stream on kinesalite. No record is lost, only processed records are
 //!   saved, only unsaved records are repeated, and the records of each key are in order.
+//! * `lease_tables`: the tables of a fleet respond as the model of them does, with which the
+//!   simulation of leases runs.
 //! * `postgres`: the example of that name is killed, loses its connections, and writes each record
 //!   to PostgreSQL once, and those that PostgreSQL rejects to its dead letters.
 //!
@@ -26,6 +28,7 @@ mod figures;
 mod install;
 #[path = "../servers/kind.rs"]
 mod kind;
+mod lease_tables;
 mod life;
 mod location;
 mod postgres;
@@ -66,6 +69,9 @@ fn main() -> ExitCode {
         if matches!(backend, Backend::Ministack | Backend::Moto) {
             trials.push(trial("takeover", backend, move |runtime| {
                 runtime.block_on(takeover::run(backend))
+            }));
+            trials.push(trial("lease_tables", backend, move |runtime| {
+                runtime.block_on(lease_tables::run(backend))
             }));
         }
         trials.push(trial("crashes", backend, move |runtime| {

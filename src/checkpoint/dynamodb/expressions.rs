@@ -61,14 +61,14 @@ impl Expressions {
         self
     }
 
-    /// Adds the condition that a set has this number of elements. An empty set does not exist.
+    /// Adds the condition that a set has this number of elements. An empty set does not exist, and
+    /// moto fails at its size.
     pub(crate) fn if_size(mut self, name: &str, size: usize) -> Self {
         if size == 0 {
             return self.if_absent(name);
         }
-        let value = AttributeValue::N(size.to_string());
-        let condition = format!("size({}) = {}", self.name(name), self.value(value));
-        self.conditions.push(condition);
+        let (name, value) = (self.name(name), self.value(AttributeValue::N(size.to_string())));
+        self.conditions.push(format!("attribute_exists({name}) AND size({name}) = {value}"));
         self
     }
 

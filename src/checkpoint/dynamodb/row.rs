@@ -313,9 +313,10 @@ pub(crate) fn n(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// Returns an attribute of type `SS`, a set of strings. DynamoDB refuses an empty one.
+/// Returns an attribute of type `SS`, a set of strings. DynamoDB refuses an empty one, and an
+/// element that is named twice.
 pub(crate) fn set<'a>(texts: impl IntoIterator<Item = &'a String>) -> Option<AttributeValue> {
-    let texts: Vec<_> = texts.into_iter().cloned().collect();
+    let texts = sorted(texts.into_iter().map(String::as_str));
     (!texts.is_empty()).then_some(AttributeValue::Ss(texts))
 }
 

@@ -1,6 +1,8 @@
 //! The two tables of a fleet in DynamoDB.
 
 mod lease_rows;
+#[cfg(test)]
+mod tests;
 mod worker_rows;
 
 use aws_sdk_dynamodb::Client;
