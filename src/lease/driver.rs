@@ -52,7 +52,7 @@ impl Driver {
     /// their place.
     fn send(&mut self, ticket: Ticket, request: Request) {
         let limit = match request {
-            Request::Beat(_) | Request::Workers => Some(self.worker.options.failover / 2),
+            Request::Beat(_) | Request::Workers { .. } => Some(self.worker.options.failover / 2),
             _ => None,
         };
         if limit.is_none() && self.in_flight >= MAX_REQUESTS {
@@ -86,7 +86,8 @@ impl Driver {
         if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
             self.timer = Some((at, Box::pin(sleep_until(at))));
         }
-        let is_due = self.timer.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready());
+        let is_due =
+            self.timer.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready());
         if is_due {
             self.timer = None;
         }

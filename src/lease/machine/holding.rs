@@ -14,8 +14,8 @@ use crate::lease::machine::{
     Action, Failure, Machine, Offered, Purpose, RETRY_DELAY, SaveError, SaveId, Time,
 };
 use crate::lease::table::{
-    Change, Condition, LeaseRow, LeaseWrite, NewLease, Request, Response, WorkerRow,
-    WorkerState, Writer,
+    Change, Condition, LeaseRow, LeaseWrite, NewLease, Request, Response, WorkerRow, WorkerState,
+    Writer,
 };
 
 /// A lease of this worker.
@@ -36,6 +36,8 @@ pub(crate) struct Held {
     retry_at: Option<Time>,
     /// When the row was written last.
     written_at: Time,
+    /// Kinesis no longer lists the shard: the row is to be deleted.
+    is_unlisted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +51,7 @@ enum Write {
 }
 
 /// The end of a shard: first the rows of its children, then the end itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Ending {
     id: SaveId,
     children: Vec<ChildShard>,
@@ -61,6 +63,10 @@ struct Ending {
     has_read_parents: bool,
     /// Requests in flight.
     open: usize,
+    /// The rows of the children exist.
+    is_ready: bool,
+    /// A request has failed: the end is saved again later.
+    has_failed: bool,
 }
 
 /// A lease that is being given away.
@@ -107,6 +113,7 @@ impl Machine {
             moving: None,
             retry_at: None,
             written_at: self.now,
+            is_unlisted: false,
         };
         self.held.insert(shard_id.clone(), held);
         let token = row.counter;
@@ -174,9 +181,9 @@ impl Machine {
         let owner = owner.to_owned();
         Some(match row {
             None => {
-                let Offered { start, parents, hash_range, .. } = self.offered.get(shard_id)?.clone();
-                let new =
-                    NewLease { owner: Some(owner), checkpoint: start, parents, hash_range };
+                let Offered { start, parents, hash_range, .. } =
+                    self.offered.get(shard_id)?.clone();
+                let new = NewLease { owner: Some(owner), checkpoint: start, parents, hash_range };
                 self.lease_write(shard_id, Condition::Absent, Change::Create(new))
             }
             Some(row) => {
@@ -271,13 +278,16 @@ impl Machine {
             }
             if row.has_ended() {
                 self.arrive(&shard_id);
-            } else if row.owner.as_deref() == Some(&*me) && row.checkpoint_owner.is_none() {
-                self.hold(row);
-            } else if self.is_free(&row)
-                && matches!(self.phase, Phase::Up { .. })
+                continue;
+            }
+            let is_mine = row.owner.as_deref() == Some(&*me) && row.checkpoint_owner.is_none();
+            // The worker that was to give it has left.
+            let is_unowned = row.holder().is_none() && matches!(self.phase, Phase::Up { .. });
+            // Even its own lease is claimed: the row names a worker but not its run, so that a
+            // placer may take it for that of an earlier run. The claim moves the counter.
+            if (is_mine || is_unowned)
                 && let Some(claim) = self.claim_of(&shard_id, Some(&row), &me)
             {
-                // Whoever meant to give it has died or left.
                 self.claim(claim);
             }
         }
@@ -329,8 +339,7 @@ impl Machine {
         let Some(held) = self.held.get_mut(shard_id) else { return };
         let known = held.ending.take().map(|ending| (ending.done, ending.known));
         let (done, known) = known.unwrap_or_default();
-        held.ending =
-            Some(Ending { id, children, done, known, has_read_parents: false, open: 0 });
+        held.ending = Some(Ending { id, children, done, known, ..Ending::default() });
         self.continue_end(shard_id);
     }
 
@@ -340,7 +349,7 @@ impl Machine {
         let Some(ending) = self.held.get_mut(shard_id).and_then(|held| held.ending.as_mut()) else {
             return;
         };
-        if ending.open > 0 {
+        if ending.open > 0 || ending.has_failed {
             return;
         }
         let others: BTreeSet<String> = ending
@@ -380,6 +389,9 @@ impl Machine {
             }
             return;
         }
+        if let Some(ending) = self.held.get_mut(shard_id).and_then(|held| held.ending.as_mut()) {
+            ending.is_ready = true;
+        }
         self.pump(shard_id);
     }
 
@@ -404,8 +416,10 @@ impl Machine {
         let ending = self.held.get_mut(shard_id).and_then(|held| held.ending.as_mut());
         let Some(ending) = ending else { return };
         ending.open = ending.open.saturating_sub(1);
-        let id = ending.id;
-        self.fail_save(id, failure);
+        if !std::mem::replace(&mut ending.has_failed, true) {
+            let id = ending.id;
+            self.fail_save(id, failure);
+        }
     }
 
     /// Sends the next write of a lease, if none is in flight.
@@ -415,8 +429,10 @@ impl Machine {
             return;
         }
         let counter = held.counter;
-        let (write, change) = if let Some(ending) = &held.ending {
-            if ending.open > 0 {
+        let (write, change) = if held.is_unlisted {
+            (Write::Delete, Change::Delete)
+        } else if let Some(ending) = &held.ending {
+            if !ending.is_ready || ending.has_failed {
                 return;
             }
             let children = ending.children.iter().map(|child| child.shard_id().to_owned());
@@ -504,7 +520,7 @@ impl Machine {
         })
     }
 
-    pub(crate) fn opening_read(&mut self, children: &[ChildShard], rows: Vec<LeaseRow>) {
+    pub(crate) fn opening_read(&mut self, children: &[ChildShard], rows: &[LeaseRow]) {
         let me = self.config.worker.clone();
         let is_up = matches!(self.phase, Phase::Up { .. });
         let find = |id: &str| rows.iter().find(|row| row.shard_id == id);
@@ -562,14 +578,9 @@ impl Machine {
             self.lose(shard_id, row.owner);
             return;
         }
-        match held.write.take() {
+        if let Some(Write::Save(id, checkpoint)) = held.write.take() {
             // The earlier write may have been an older save.
-            Some(Write::Save(id, checkpoint)) => held.save = Some((id, checkpoint)),
-            Some(Write::Delete) => {
-                self.unlist(shard_id);
-                return;
-            }
-            _ => {}
+            held.save = Some((id, checkpoint));
         }
         self.pump(shard_id);
     }
@@ -583,26 +594,30 @@ impl Machine {
                 self.fail_save(id, failure);
                 self.pump(shard_id);
             }
-            Some(Write::End(id)) => self.fail_save(id, failure),
+            Some(Write::End(id)) => {
+                if let Some(ending) = &mut held.ending {
+                    ending.has_failed = true;
+                }
+                self.fail_save(id, failure);
+            }
             // Until it is decided, the shard is neither read here nor given to another worker.
-            Some(Write::Give) => {
+            Some(Write::Give | Write::Delete) => {
                 held.retry_at = Some(self.now + RETRY_DELAY.mul_f64(0.5 + self.rng.f64()));
             }
-            Some(Write::Delete | Write::Renew) | None => {}
+            Some(Write::Renew) | None => {}
         }
     }
 
     /// Kinesis no longer lists a shard: its row is deleted.
     pub(crate) fn unlist(&mut self, shard_id: &str) {
         self.offered.remove(shard_id);
-        if let Some(held) = self.held.get(shard_id) {
-            if held.write.is_none() {
-                let counter = held.counter;
-                self.write(shard_id, Write::Delete, Change::Delete, counter);
+        match self.held.get_mut(shard_id) {
+            Some(held) => {
+                held.is_unlisted = true;
+                self.pump(shard_id);
             }
-            return;
+            None => self.delete_unlisted(shard_id),
         }
-        self.delete_unlisted(shard_id);
     }
 
     fn hand_over(&mut self, shard_id: &str) {
@@ -778,10 +793,7 @@ impl Machine {
         let Some(Move::Draining { to, .. }) = &held.moving else { return };
         let mut to = to.clone();
         let is_up = |worker: &String| {
-            self.view
-                .workers
-                .get(worker)
-                .is_some_and(|seen| seen.row.state == WorkerState::Up)
+            self.view.workers.get(worker).is_some_and(|seen| seen.row.state == WorkerState::Up)
         };
         if to.as_ref().is_some_and(|to| !is_up(to)) {
             if matches!(self.phase, Phase::Leaving { .. }) {
@@ -803,7 +815,9 @@ impl Machine {
                 Some(Move::Draining { until, .. }) if *until > self.now => Some(*until),
                 _ => None,
             };
-            let renew = self.config.beside_kcl.then(|| held.written_at + self.renew_interval());
+            let is_idle = held.write.is_none() && held.retry_at.is_none();
+            let renew = (self.config.beside_kcl && is_idle)
+                .then(|| held.written_at + self.renew_interval());
             [moving, held.retry_at, renew]
         });
         wakes.flatten().min()

@@ -14,13 +14,25 @@ use crate::lease::table::{Beat, Request, Response, WorkerRow, WorkerState};
 pub(crate) enum Phase {
     /// The worker requests its run.
     Joining,
-    /// A worker with this id may be running: its beat is compared at `until`.
-    Looking { until: Time, beat: Option<(u64, u64)> },
+    /// A worker with this id may be running: its beat is read at `until`, and compared.
+    Looking {
+        until: Time,
+        beat: Option<(u64, u64)>,
+        is_reading: bool,
+    },
     /// The worker writes its row. With `has_past`, an earlier run may have left leases.
-    Registering { sent_at: Time, has_past: bool },
-    Up { since: Time },
+    Registering {
+        sent_at: Time,
+        has_past: bool,
+    },
+    Up {
+        since: Time,
+    },
     /// The worker gives its leases away.
-    Leaving { cut_at: Time, is_removing: bool },
+    Leaving {
+        cut_at: Time,
+        is_removing: bool,
+    },
     /// The worker stops for good.
     Dead,
 }
@@ -59,6 +71,8 @@ pub(crate) struct Reading {
 /// Several workers may fence, each this much later than the one before it in age.
 const FENCE_STEP: Duration = Duration::from_secs(1);
 const MAX_FENCERS: usize = 5;
+/// With more workers than this, most read the workers table less often.
+const MANY_WORKERS: u32 = 40;
 /// The workers that read the workers table most often.
 const WATCHERS: usize = 3;
 /// A worker beats fast for this long after it has joined.
@@ -89,18 +103,18 @@ impl Machine {
     }
 
     fn next_read_in(&self) -> Duration {
-        let workers = self.view.live().count();
+        let workers = u32::try_from(self.view.live().count()).unwrap_or(u32::MAX);
         let interval = self.beat_interval();
-        if workers <= 40 {
+        if workers <= MANY_WORKERS {
             return interval;
         }
         let older = self.view.live().filter(|seen| seen.row.run < self.run).count();
-        if older < WATCHERS { interval } else { interval.mul_f64(workers as f64 / 40.0) }
+        if older < WATCHERS { interval } else { interval * workers / MANY_WORKERS }
     }
 
     pub(crate) fn membership_wake(&self) -> Option<Time> {
         match self.phase {
-            Phase::Looking { until, .. } => Some(until),
+            Phase::Looking { until, is_reading: false, .. } => Some(until),
             Phase::Up { .. } | Phase::Leaving { .. } => {
                 let mut wake = self.beat.next_at;
                 if !self.reading.is_in_flight {
@@ -116,25 +130,24 @@ impl Machine {
                 }
                 Some(wake)
             }
-            Phase::Joining | Phase::Registering { .. } | Phase::Dead => None,
+            Phase::Joining | Phase::Looking { .. } | Phase::Registering { .. } | Phase::Dead => {
+                None
+            }
         }
     }
 
     pub(crate) fn tick_membership(&mut self) {
-        match self.phase {
-            Phase::Looking { until, .. } if self.now >= until => {
-                let is_looking =
-                    self.pending.values().any(|(purpose, _)| matches!(purpose, Purpose::Look));
-                if !is_looking && !self.retries.iter().any(|(_, p, _)| matches!(p, Purpose::Look)) {
-                    self.send(Purpose::Look, Request::Workers);
-                }
+        match &mut self.phase {
+            Phase::Looking { until, is_reading, .. } if self.now >= *until && !*is_reading => {
+                *is_reading = true;
+                self.send(Purpose::Look, Request::Workers { is_consistent: true });
             }
             Phase::Up { .. } | Phase::Leaving { .. } => {
                 self.tick_beat();
                 if self.now >= self.reading.next_at && !self.reading.is_in_flight {
                     self.reading.is_in_flight = true;
                     self.reading.next_at = self.now + self.next_read_in();
-                    self.send(Purpose::Workers, Request::Workers);
+                    self.send(Purpose::Workers, Request::Workers { is_consistent: false });
                 }
             }
             _ => {}
@@ -180,9 +193,14 @@ impl Machine {
         }
     }
 
+    pub(crate) fn join(&mut self) {
+        self.phase = Phase::Joining;
+        self.send(Purpose::Join, Request::Join);
+    }
+
     pub(crate) fn has_run(&mut self, run: u64) {
         self.run = run;
-        self.phase = Phase::Looking { until: self.now, beat: None };
+        self.phase = Phase::Looking { until: self.now, beat: None, is_reading: false };
     }
 
     /// Takes in the workers while joining: a live one of the same id is not disturbed.
@@ -196,7 +214,8 @@ impl Machine {
             }
             (Some(row), None) => {
                 let until = self.now + self.beat_interval() + Duration::from_millis(500);
-                self.phase = Phase::Looking { until, beat: Some((row.run, row.beat)) };
+                let beat = Some((row.run, row.beat));
+                self.phase = Phase::Looking { until, beat, is_reading: false };
             }
             _ => {
                 let has_past = rows.iter().any(|row| row.id == self.config.worker);
@@ -216,12 +235,18 @@ impl Machine {
         self.send(Purpose::Register, Request::Register(row));
     }
 
+    /// Returns whether the row may be written once more. An earlier attempt may have been applied
+    /// long ago: then others have seen the row stand still, and may fence it at once.
+    pub(crate) fn may_register_again(&self) -> bool {
+        let Phase::Registering { sent_at, .. } = self.phase else { return true };
+        self.now.saturating_sub(sent_at) < self.config.failover / 2
+    }
+
     pub(crate) fn registered(&mut self, row: WorkerRow) {
         let Phase::Registering { sent_at, has_past } = self.phase else { return };
         let now = self.now;
         self.phase = Phase::Up { since: now };
-        self.beat =
-            OwnBeat { last: row.beat, next_at: now, confirmed: sent_at, is_paused: false };
+        self.beat = OwnBeat { last: row.beat, next_at: now, confirmed: sent_at, is_paused: false };
         self.reading = Reading { next_at: now, ..Reading::default() };
         self.healthy_since = Some(now);
         self.view.note(row, now);
@@ -252,14 +277,14 @@ impl Machine {
                 self.die(Death::Superseded);
             }
             Response::RefusedWorker(Some(row))
-                if row.run == self.run && row.state != WorkerState::Dead =>
+                if row.run == self.run && row.state != WorkerState::Dead && row.beat >= beat =>
             {
                 // A later beat has been applied before this one, or this one was, and its response
                 // was lost. `sent_at` was before either, so it proves no more than this beat.
-                if row.beat >= beat {
-                    self.confirm_beat(sent_at);
-                }
+                self.confirm_beat(sent_at);
             }
+            Response::RefusedWorker(Some(row))
+                if row.run == self.run && row.state != WorkerState::Dead => {}
             Response::RefusedWorker(_) => self.was_fenced(),
             _ => {}
         }
@@ -280,18 +305,18 @@ impl Machine {
     fn was_fenced(&mut self) {
         let is_leaving = matches!(self.phase, Phase::Leaving { .. });
         self.lose_all();
-        self.pending.clear();
-        self.retries.clear();
+        let is_start = |purpose: &Purpose| matches!(purpose, Purpose::Start(_));
+        self.pending.retain(|_, (purpose, _)| is_start(purpose));
+        self.retries.retain(|(_, purpose, _)| is_start(purpose));
         if is_leaving {
             self.phase = Phase::Dead;
             self.act(Action::Left);
             return;
         }
         self.report(LeaseEventKind::WasFenced);
-        self.phase = Phase::Joining;
         self.healthy_since = None;
         self.audit.reset();
-        self.send(Purpose::Join, Request::Join);
+        self.join();
     }
 
     /// Drops all leases. Their saves in flight may or may not take effect.
@@ -360,8 +385,7 @@ impl Machine {
     }
 
     pub(crate) fn request_start(&mut self, start: Checkpoint) {
-        let request =
-            Request::Start { start: start.clone(), stream: self.config.stream.clone() };
+        let request = Request::Start { start: start.clone(), stream: self.config.stream.clone() };
         self.send(Purpose::Start(start), request);
     }
 
@@ -387,7 +411,8 @@ impl Machine {
         }
         let now = self.now;
         let last_writes = limit.mul_f64(LAST_WRITES).min(MAX_LAST_WRITES);
-        self.phase = Phase::Leaving { cut_at: now + (limit - last_writes), is_removing: false };
+        self.phase =
+            Phase::Leaving { cut_at: now + limit.saturating_sub(last_writes), is_removing: false };
         self.beat.next_at = now;
         self.give_all_away();
     }
@@ -399,10 +424,7 @@ impl Machine {
         if self.held.is_empty() && self.claiming.is_empty() && !is_removing {
             self.phase = Phase::Leaving { cut_at, is_removing: true };
             let (worker, run) = (self.config.worker.clone(), self.run);
-            self.send(
-                Purpose::RemoveWorker,
-                Request::RemoveWorker { worker, run, is_own: true },
-            );
+            self.send(Purpose::RemoveWorker, Request::RemoveWorker { worker, run, is_own: true });
         }
     }
 

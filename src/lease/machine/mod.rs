@@ -55,7 +55,7 @@ pub(crate) struct Config {
 pub(crate) struct Ticket(pub(crate) u64);
 
 /// The number of a save, by which its result is returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SaveId(pub(crate) u64);
 
 /// The failure of a request.
@@ -81,12 +81,22 @@ pub(crate) enum Event {
     /// Kinesis no longer lists a shard.
     Unlisted(String),
     /// A checkpoint is to be saved. At most one save of a shard is in flight.
-    Save { shard_id: String, id: SaveId, checkpoint: Checkpoint, children: Vec<ChildShard> },
+    Save {
+        shard_id: String,
+        id: SaveId,
+        checkpoint: Checkpoint,
+        children: Vec<ChildShard>,
+    },
     /// No record of the shard is in flight, and none is delivered any longer: the reply to
     /// [`Action::Drain`].
-    Drained { shard_id: String, checkpoint: Checkpoint },
+    Drained {
+        shard_id: String,
+        checkpoint: Checkpoint,
+    },
     /// All leases are given away, within this time.
-    Shutdown { limit: Duration },
+    Shutdown {
+        limit: Duration,
+    },
 }
 
 /// A shard that the lineage offers: all its parents are closed, as far as this worker knows.
@@ -110,18 +120,34 @@ pub(crate) enum Action {
     Grant(LeaseRow),
     /// The delivery of the shard's records ends. The reply is [`Event::Drained`], once no record is
     /// in flight, or at once with `cut`.
-    Drain { shard_id: String, cut: bool },
+    Drain {
+        shard_id: String,
+        cut: bool,
+    },
     /// The delivery of the shard's records continues.
-    Resume { shard_id: String },
+    Resume {
+        shard_id: String,
+    },
     /// The lease has ended: nothing of the shard is delivered or saved from now on.
-    Revoke { shard_id: String, end: LeaseEnd },
+    Revoke {
+        shard_id: String,
+        end: LeaseEnd,
+    },
     /// All records of an offered shard were processed: its children may be offered.
-    Finished { shard_id: String },
+    Finished {
+        shard_id: String,
+    },
     /// These shards were read: their ancestors are closed, except those of `unfinished` and what
     /// lies between. The reply is [`Event::AncestorsClosed`].
-    CloseAncestors { started: Vec<String>, unfinished: BTreeSet<String> },
+    CloseAncestors {
+        started: Vec<String>,
+        unfinished: BTreeSet<String>,
+    },
     /// The result of a save.
-    Saved { id: SaveId, result: Result<(), SaveError> },
+    Saved {
+        id: SaveId,
+        result: Result<(), SaveError>,
+    },
     Report(LeaseEventKind),
     /// All leases were given away, and the worker's row was removed.
     Left,
@@ -157,31 +183,55 @@ enum Purpose {
     Look,
     Register,
     Start(Checkpoint),
-    Beat { beat: u64, sent_at: Time, arrived: BTreeSet<String> },
+    Beat {
+        beat: u64,
+        sent_at: Time,
+        arrived: BTreeSet<String>,
+    },
     Workers,
-    Fence { worker: String, run: u64 },
+    Fence {
+        worker: String,
+        run: u64,
+    },
     RemoveWorker,
     /// The audit of the placer.
     Audit,
+    /// The owners of the leases of an audit.
+    Owners,
     /// The leases of an earlier run of this worker.
     OwnRows,
     /// The leases that are coming to this worker.
     Coming,
     /// The children of a shard that has ended here, and their other parents.
-    Opening { children: Vec<ChildShard> },
+    Opening {
+        children: Vec<ChildShard>,
+    },
     /// Shards for another worker are announced to it, and then claimed for it.
-    Place { claims: Vec<LeaseWrite> },
+    Place {
+        claims: Vec<LeaseWrite>,
+    },
     /// A claim in the name of another worker.
     ClaimForOther,
     /// A claim for this worker.
-    Claim { shard_id: String },
+    Claim {
+        shard_id: String,
+    },
     /// The receiver of a move is told.
-    Reserve { shards: BTreeSet<String> },
+    Reserve {
+        shards: BTreeSet<String>,
+    },
     /// The other parents of the children that a shard has at its end.
-    OtherParents { shard_id: String },
-    CreateChild { shard_id: String, child: String },
+    OtherParents {
+        shard_id: String,
+    },
+    CreateChild {
+        shard_id: String,
+        child: String,
+    },
     /// A write to a lease of this worker.
-    Held { shard_id: String },
+    Held {
+        shard_id: String,
+    },
     DeleteLease,
 }
 
@@ -252,7 +302,7 @@ impl Machine {
             actions: VecDeque::new(),
             rng: fastrand::Rng::with_seed(seed),
         };
-        machine.send(Purpose::Join, Request::Join);
+        machine.join();
         machine
     }
 
@@ -380,7 +430,7 @@ impl Machine {
         match result {
             Ok(response) => {
                 self.permanent_failures = 0;
-                self.succeeded(purpose, request, response);
+                self.succeeded(purpose, &request, response);
             }
             Err(failure) => {
                 if failure.is_permanent {
@@ -397,11 +447,15 @@ impl Machine {
         }
     }
 
-    fn succeeded(&mut self, purpose: Purpose, request: Request, response: Response) {
+    fn succeeded(&mut self, purpose: Purpose, request: &Request, response: Response) {
         match (purpose, response) {
             (Purpose::Join, Response::Joined { run }) => self.has_run(run),
             (Purpose::Look, Response::Workers(rows)) => self.looked(&rows),
             (Purpose::Register, Response::Worker(row)) => self.registered(row),
+            // It was applied before, and its response was lost.
+            (Purpose::Register, Response::RefusedWorker(Some(row))) if row.run == self.run => {
+                self.registered(row);
+            }
             (Purpose::Register, _) => self.die(Death::Superseded),
             (Purpose::Start(_), Response::Started { start, stream }) => self.started(start, stream),
             (Purpose::Beat { beat, sent_at, arrived }, response) => {
@@ -413,10 +467,11 @@ impl Machine {
                 self.view.note(row, self.now);
             }
             (Purpose::Audit, Response::Leases(rows)) => self.audited(rows),
+            (Purpose::Owners, Response::Workers(rows)) => self.owners_read(rows),
             (Purpose::OwnRows, Response::Leases(rows)) => self.own_rows_read(rows),
             (Purpose::Coming, Response::Leases(rows)) => self.coming_read(rows),
             (Purpose::Opening { children }, Response::Leases(rows)) => {
-                self.opening_read(&children, rows);
+                self.opening_read(&children, &rows);
             }
             (Purpose::Place { claims }, response) => self.place_reserved(claims, &response),
             (Purpose::ClaimForOther, _) => self.claim_for_other_decided(),
@@ -425,7 +480,7 @@ impl Machine {
                 self.hold(row);
             }
             (Purpose::Claim { shard_id }, Response::RefusedLease(row)) => {
-                self.claim_refused(&shard_id, row, &request);
+                self.claim_refused(&shard_id, row, request);
             }
             (Purpose::Reserve { shards }, response) => self.reserved(&shards, &response),
             (Purpose::OtherParents { shard_id }, Response::Leases(rows)) => {
@@ -439,7 +494,7 @@ impl Machine {
             (Purpose::Held { shard_id }, Response::RefusedLease(row)) => {
                 self.write_refused(&shard_id, row);
             }
-            (Purpose::RemoveWorker, response) => self.worker_removed(&request, &response),
+            (Purpose::RemoveWorker, response) => self.worker_removed(request, &response),
             // A response of another kind cannot come.
             _ => {}
         }
@@ -447,18 +502,20 @@ impl Machine {
 
     fn failed(&mut self, purpose: Purpose, request: Request, failure: Failure) {
         match purpose {
-            Purpose::Beat { .. } | Purpose::Fence { .. } => {}
+            Purpose::Beat { .. } | Purpose::Fence { .. } | Purpose::DeleteLease => {}
             Purpose::Workers => self.reading.is_in_flight = false,
-            Purpose::Audit => self.audit_failed(),
+            Purpose::Audit | Purpose::Owners => self.audit_failed(),
             Purpose::Coming => self.reading.is_reading_coming = false,
             Purpose::ClaimForOther => self.claim_for_other_decided(),
-            Purpose::Place { claims } => self.place_reserved(claims, &Response::RefusedWorker(None)),
+            Purpose::Place { claims } => {
+                self.place_reserved(claims, &Response::RefusedWorker(None));
+            }
             Purpose::Reserve { shards } => self.reserve_failed(&shards),
             Purpose::Held { shard_id } => self.write_failed(&shard_id, failure),
             Purpose::OtherParents { shard_id } | Purpose::CreateChild { shard_id, .. } => {
                 self.end_failed(&shard_id, failure);
             }
-            Purpose::DeleteLease => {}
+            Purpose::Register if !self.may_register_again() => self.join(),
             Purpose::Join
             | Purpose::Look
             | Purpose::Register

@@ -14,7 +14,7 @@ use crate::lease::machine::membership::Phase;
 use crate::lease::machine::plan::{Load, fill, flows};
 use crate::lease::machine::{Action, Machine, Offered, Purpose, Time};
 use crate::lease::table::{
-    Change, Condition, LeaseRow, LeaseWrite, Request, Response, WorkerState,
+    Change, Condition, LeaseRow, LeaseWrite, Request, Response, WorkerRow, WorkerState,
 };
 
 /// The audits of the placer: scans of the lease table.
@@ -22,6 +22,8 @@ use crate::lease::table::{
 pub(crate) struct Audit {
     next_at: Time,
     is_in_flight: bool,
+    /// The stream of shards closes the ancestors of the started ones.
+    is_closing: bool,
     /// An audit was asked for while one was in flight.
     is_wanted: bool,
     pub(crate) completed: u64,
@@ -47,7 +49,7 @@ impl Audit {
 }
 
 /// The interval of audits.
-const AUDIT_INTERVAL: Duration = Duration::from_secs(60);
+const AUDIT_INTERVAL: Duration = Duration::from_mins(1);
 const AUDIT_RETRY: Duration = Duration::from_secs(2);
 /// At a cold start the placer waits until no worker has joined for this long, if there are more
 /// than [`FEW_SHARDS`].
@@ -107,14 +109,14 @@ impl Machine {
         }
         if self.offered.is_empty() {
             // No list of shards has come yet.
-            return Some(COLD_START_LIMIT - up_for);
+            return Some(COLD_START_LIMIT.saturating_sub(up_for));
         }
         if self.offered.len() <= FEW_SHARDS {
             return None;
         }
         let has_older = self.view.live().any(|seen| seen.row.run < self.run);
         let quiet = self.now.saturating_sub(self.view.members_since);
-        (!has_older && quiet < COLD_START_QUIET).then(|| COLD_START_QUIET - quiet)
+        (!has_older && quiet < COLD_START_QUIET).then(|| COLD_START_QUIET.saturating_sub(quiet))
     }
 
     pub(crate) fn offer(&mut self, offered: Offered) {
@@ -163,7 +165,7 @@ impl Machine {
             .filter(|shard_id| !self.audit.closed_ancestors_of.contains(shard_id))
             .collect();
         if started.is_empty() {
-            self.place();
+            self.judge();
             return;
         }
         // Their ancestors have no rows: they were processed, and the KCL has deleted the rows.
@@ -175,14 +177,37 @@ impl Machine {
             .filter(|row| !row.has_ended())
             .map(|row| row.shard_id.clone())
             .collect();
-        self.audit.is_in_flight = true;
+        (self.audit.is_in_flight, self.audit.is_closing) = (true, true);
         self.act(Action::CloseAncestors { started, unfinished });
     }
 
     pub(crate) fn ancestors_closed(&mut self) {
-        if std::mem::take(&mut self.audit.is_in_flight) {
+        if std::mem::take(&mut self.audit.is_closing) {
+            self.audit.is_in_flight = false;
+            self.judge();
+        }
+    }
+
+    /// Places the free shards, once it is known which owners live. A dead worker may have joined
+    /// again under its id since its row was read last: only if its row is read after the leases
+    /// were, and consistently, each lease that it has got since has a greater counter.
+    fn judge(&mut self) {
+        let is_doubtful = |row: &LeaseRow| {
+            let owner = row.holder().map(|owner| self.view.workers.get(owner));
+            owner.is_some_and(|seen| seen.is_none_or(|seen| seen.row.state == WorkerState::Dead))
+        };
+        if self.audit.rows.values().any(|row| !row.has_ended() && is_doubtful(row)) {
+            self.audit.is_in_flight = true;
+            self.send(Purpose::Owners, Request::Workers { is_consistent: true });
+        } else {
             self.place();
         }
+    }
+
+    pub(crate) fn owners_read(&mut self, rows: Vec<WorkerRow>) {
+        self.audit.is_in_flight = false;
+        self.view.update(rows, self.now);
+        self.place();
     }
 
     /// Returns the workers that take leases, with this worker's own numbers as they are now.
@@ -234,7 +259,7 @@ impl Machine {
             self.offered.remove(&shard_id);
             self.act(Action::Finished { shard_id });
         }
-        self.assign(free, &rows);
+        self.assign(&free, &rows);
         self.remind_owners(&rows);
         self.remove_dead_workers(&rows);
         self.audit.rows = rows;
@@ -259,9 +284,8 @@ impl Machine {
                 continue;
             }
             let known = self.audit.foreign.get(&row.shard_id).copied();
-            let (counter, since) = known
-                .filter(|(counter, _)| *counter == row.counter)
-                .unwrap_or((row.counter, now));
+            let (counter, since) =
+                known.filter(|(counter, _)| *counter == row.counter).unwrap_or((row.counter, now));
             if known.is_some_and(|(counter, _)| counter != row.counter)
                 && self.audit.told_foreign.insert(owner.clone())
             {
@@ -289,7 +313,7 @@ impl Machine {
 
     /// Assigns free shards to workers. This worker claims its own at once; those of others are
     /// announced to them first.
-    fn assign(&mut self, free: Vec<String>, rows: &BTreeMap<String, LeaseRow>) {
+    fn assign(&mut self, free: &[String], rows: &BTreeMap<String, LeaseRow>) {
         let loads = self.loads();
         let receivers = fill(&loads, free.len());
         if receivers.len() < free.len() {
@@ -396,7 +420,7 @@ impl Machine {
                 continue;
             }
             // What it is giving away is not counted as held.
-            if self.now.saturating_sub(seen.first_seen) < self.config.move_timeout {
+            if self.now.saturating_sub(seen.appeared_at) < self.config.move_timeout {
                 continue;
             }
             let shards: BTreeSet<_> =
@@ -425,10 +449,7 @@ impl Machine {
             .map(|seen| (seen.row.id.clone(), seen.row.run))
             .collect();
         for (worker, run) in dead {
-            self.send(
-                Purpose::RemoveWorker,
-                Request::RemoveWorker { worker, run, is_own: false },
-            );
+            self.send(Purpose::RemoveWorker, Request::RemoveWorker { worker, run, is_own: false });
         }
     }
 

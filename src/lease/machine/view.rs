@@ -23,7 +23,7 @@ pub(crate) struct View {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) row: WorkerRow,
-    pub(crate) first_seen: Time,
+    pub(crate) appeared_at: Time,
     /// When this beat was first read.
     beat_since: Time,
     /// How many reads have shown this beat.
@@ -34,7 +34,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     fn new(row: WorkerRow, now: Time) -> Self {
-        Self { row, first_seen: now, beat_since: now, reads: 1, audits_since: now }
+        Self { row, appeared_at: now, beat_since: now, reads: 1, audits_since: now }
     }
 
     /// Takes in a row of the same run. An eventually consistent read may show an older one.

@@ -91,8 +91,8 @@ pub(crate) enum Request {
     /// Deletes the row of a worker with this run, if it is dead or the worker's own:
     /// [`Response::Worker`] with the deleted row.
     RemoveWorker { worker: String, run: u64, is_own: bool },
-    /// Reads all workers, eventually consistently: [`Response::Workers`].
-    Workers,
+    /// Reads all workers: [`Response::Workers`].
+    Workers { is_consistent: bool },
     /// Reads all leases, consistently: [`Response::Leases`].
     Scan,
     /// Reads these leases, consistently: [`Response::Leases`]. Rows that do not exist are left out.
@@ -226,8 +226,13 @@ impl NewLease {
 /// The response to a [`Request`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Response {
-    Joined { run: u64 },
-    Started { start: Checkpoint, stream: String },
+    Joined {
+        run: u64,
+    },
+    Started {
+        start: Checkpoint,
+        stream: String,
+    },
     /// The worker's row after the write; before it, if the write deleted it.
     Worker(WorkerRow),
     Workers(Vec<WorkerRow>),

@@ -66,7 +66,7 @@ impl ModelTables {
                 }
                 row => Response::RefusedWorker(row.cloned()),
             },
-            Request::Workers => Response::Workers(self.workers().cloned().collect()),
+            Request::Workers { .. } => Response::Workers(self.workers().cloned().collect()),
             Request::Scan => Response::Leases(self.rows().cloned().collect()),
             Request::Get(shards) => {
                 let shards: BTreeSet<_> = shards.iter().collect();

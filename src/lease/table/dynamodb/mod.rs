@@ -50,7 +50,7 @@ impl DynamoDbTables {
             Request::RemoveWorker { worker, run, is_own } => {
                 self.workers.remove(&worker, run, is_own).await
             }
-            Request::Workers => self.workers.scan().await,
+            Request::Workers { is_consistent } => self.workers.scan(is_consistent).await,
             Request::Scan => self.leases.scan().await,
             Request::Get(shards) => self.leases.get(&shards).await,
             Request::Write(write) => self.leases.write(&write).await,

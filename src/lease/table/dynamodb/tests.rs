@@ -206,7 +206,7 @@ async fn the_row_of_the_fleet_is_no_worker() {
         "placed": {"N": "0"},
     });
     let server = Server::new([(200, page(&[fleet, worker.clone()]))]);
-    let response = server.send(Request::Workers).await.unwrap();
+    let response = server.send(Request::Workers { is_consistent: false }).await.unwrap();
     let Response::Workers(workers) = response else { panic!("{response:?}") };
     assert_eq!(
         workers.iter().map(|row| (row.id.as_str(), row.run)).collect::<Vec<_>>(),
@@ -215,7 +215,8 @@ async fn the_row_of_the_fleet_is_no_worker() {
     assert_eq!(server.requests()[0]["ConsistentRead"], false);
 
     let later = with(worker, "state", json!({"S": "resting"}));
-    let (is_permanent, text) = Server::error(200, page(&[later]), Request::Workers).await;
+    let (is_permanent, text) =
+        Server::error(200, page(&[later]), Request::Workers { is_consistent: false }).await;
     assert!(is_permanent && text.contains("app-workers") && text.contains("resting"), "{text}");
 }
 
@@ -265,7 +266,7 @@ async fn an_empty_response_is_neither_a_write_nor_an_empty_table() {
         let (is_permanent, text) = Server::error(200, json!({}), request).await;
         assert!(!is_permanent && text.contains("empty response"), "{text}");
     }
-    for request in [Request::Scan, Request::Workers] {
+    for request in [Request::Scan, Request::Workers { is_consistent: false }] {
         let server = Server::new(vec![(200, json!({})); 4]);
         let error = server.send(request).await.unwrap_err();
         assert!(error.source.to_string().contains("empty response"), "{error:?}");

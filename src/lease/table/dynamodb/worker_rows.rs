@@ -152,7 +152,7 @@ impl WorkerRows {
         self.response(self.table.delete(worker, condition).await?)
     }
 
-    pub(crate) async fn scan(&self) -> Result<Response, DynamoDbStoreError> {
+    pub(crate) async fn scan(&self, is_consistent: bool) -> Result<Response, DynamoDbStoreError> {
         let mut workers = Vec::new();
         let read = |row: &Item| {
             if get(row, WORKER) != Some(FLEET) {
@@ -160,7 +160,7 @@ impl WorkerRows {
             }
             Ok(())
         };
-        self.table.scan(false, read).await?;
+        self.table.scan(is_consistent, read).await?;
         Ok(Response::Workers(workers))
     }
 
