@@ -1,5 +1,5 @@
 //! Many workers share the shards of one stream, by leases in DynamoDB.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 pub(crate) mod driver;
 pub(crate) mod error;
@@ -7,6 +7,9 @@ pub(crate) mod event;
 pub(crate) mod leases;
 pub(crate) mod machine;
 pub(crate) mod options;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod simulation;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod stream;

@@ -1,0 +1,99 @@
+//! A simulation of many workers: the same machine as in production, against a model of the tables,
+//! on virtual time. One seed determines a run, and an oracle checks it.
+//!
+//! `tests/lease_simulation` runs it.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "virtual times are small and positive"
+)]
+
+mod clock;
+mod lineage;
+mod oracle;
+mod process;
+mod setup;
+mod stream;
+mod tables;
+mod world;
+
+use std::fmt;
+
+use setup::Setup;
+use world::World;
+
+/// Virtual time, in microseconds.
+type At = u64;
+
+const MILLISECOND: At = 1_000;
+const SECOND: At = 1_000_000;
+
+fn seconds(seconds: f64) -> At {
+    (seconds * SECOND as f64) as At
+}
+
+/// Counts of what happened in one run or in many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub seeds: u64,
+    pub virtual_seconds: u64,
+    pub events: u64,
+    pub requests: u64,
+    pub delivered: u64,
+    pub repeats: u64,
+    pub grants: u64,
+    pub moves: u64,
+    pub losses: u64,
+    pub fences: u64,
+    pub ends: u64,
+}
+
+impl Figures {
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.seeds += other.seeds;
+        self.virtual_seconds += other.virtual_seconds;
+        self.events += other.events;
+        self.requests += other.requests;
+        self.delivered += other.delivered;
+        self.repeats += other.repeats;
+        self.grants += other.grants;
+        self.moves += other.moves;
+        self.losses += other.losses;
+        self.fences += other.fences;
+        self.ends += other.ends;
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} seeds, {} virtual hours, {} events, {} requests; {} records delivered, {} of them \
+             again; {} grants, {} moves, {} losses, {} fences, {} ends",
+            self.seeds,
+            self.virtual_seconds / 3_600,
+            self.events,
+            self.requests,
+            self.delivered,
+            self.repeats,
+            self.grants,
+            self.moves,
+            self.losses,
+            self.fences,
+            self.ends
+        )
+    }
+}
+
+/// Plays one seed. The error says which invariant does not hold.
+///
+/// # Errors
+///
+/// The first violation of an invariant.
+pub fn run_lease_simulation(seed: u64, trace: bool) -> Result<Figures, String> {
+    let mut world = World::new(Setup::of_seed(seed), trace);
+    world.play().map_err(|violation| format!("seed {seed}: {violation}"))
+}

@@ -1,0 +1,231 @@
+//! What must hold in every run. The numbers are those of the invariants:
+//!
+//! * I1: when the faults have ended, every record is processed and every shard has an owner.
+//! * I2: a checkpoint never goes back, and never passes a record that no owner acknowledged.
+//! * I3: a record is never delivered under a token after one was under a greater token.
+//! * I4: no record of a child is delivered before its parents are processed and their ends stored.
+//! * I5: the records of a shard are delivered without a gap.
+//! * I6: a complete move repeats nothing.
+//! * I7: workers get balanced, and moves for balance leave a lease alone for a while.
+//! * I8: no shard that is ready stays without a live owner.
+//! * I9: no worker is fenced whose beat has moved within the failover time.
+//! * I11: rows of children are created as the Kinesis Client Library expects them.
+
+use std::collections::BTreeMap;
+
+use crate::lease::simulation::At;
+use crate::lease::simulation::stream::{Stream, index_of};
+use crate::lease::table::{Change, LeaseRow, LeaseWrite};
+
+/// What the oracle knows of a shard.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// The greatest token under which a record was delivered.
+    token: u64,
+    /// How many records were delivered, by anyone.
+    pub(super) delivered: usize,
+    /// How many records were delivered under each token: up to which.
+    by_token: BTreeMap<u64, usize>,
+    pub(super) acked: Vec<bool>,
+    /// How many records were acknowledged without a gap.
+    pub(super) prefix: usize,
+    pub(super) ended: Option<At>,
+    pub(super) had_row: bool,
+    /// The row was deleted by hand, here or at an ancestor.
+    pub(super) is_tainted: bool,
+    /// Kinesis stopped to list the shard before it was processed.
+    pub(super) is_lost: bool,
+    granted: BTreeMap<u64, usize>,
+    pub(super) bad_since: Option<At>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Oracle {
+    pub(super) shards: Vec<Known>,
+    pub(super) repeats: u64,
+    pub(super) delivered: u64,
+}
+
+pub(super) type Check = Result<(), String>;
+
+impl Oracle {
+    pub(super) fn new(stream: &Stream) -> Self {
+        let known = |shard: &super::stream::Shard| Known {
+            acked: vec![false; shard.records.len()],
+            ..Known::default()
+        };
+        Self { shards: stream.shards.iter().map(known).collect(), ..Self::default() }
+    }
+
+    pub(super) fn taint(&mut self, stream: &Stream, shard: usize) {
+        self.shards[shard].is_tainted = true;
+        for child in &stream.shards[shard].children {
+            self.taint(stream, *child);
+        }
+    }
+
+    pub(super) fn granted(
+        &mut self,
+        stream: &Stream,
+        now: At,
+        shard: usize,
+        token: u64,
+        process: usize,
+    ) -> Check {
+        if !stream.is_listed(shard, now) {
+            // Its row was deleted, and a worker that has not listed the shards since made another.
+            return Ok(());
+        }
+        let known = &mut self.shards[shard];
+        match known.granted.insert(token, process) {
+            Some(other) if other != process && !known.is_tainted => Err(format!(
+                "I3: the lease of shard {shard} with token {token} was granted to process \
+                 {process} and to {other}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A record is delivered. `is_excused` if the clock of the process stood still just before, or
+    /// another process has taken its id.
+    pub(super) fn deliver(
+        &mut self,
+        stream: &Stream,
+        shard: usize,
+        record: usize,
+        token: u64,
+        is_excused: bool,
+    ) -> Check {
+        for parent in &stream.shards[shard].parents {
+            let parent_known = &self.shards[*parent];
+            let is_processed = parent_known.prefix == parent_known.acked.len();
+            if parent_known.is_tainted || parent_known.is_lost {
+                continue;
+            }
+            if !is_processed || parent_known.ended.is_none() {
+                return Err(format!(
+                    "I4: record {record} of shard {shard} is delivered, but its parent {parent} is \
+                     acknowledged up to {} of {}, and its end is {}stored",
+                    parent_known.prefix,
+                    parent_known.acked.len(),
+                    if parent_known.ended.is_some() { "" } else { "not " }
+                ));
+            }
+        }
+        let known = &mut self.shards[shard];
+        self.delivered += 1;
+        if record < known.delivered {
+            self.repeats += 1;
+        }
+        if token < known.token && !is_excused && !known.is_tainted {
+            return Err(format!(
+                "I3: record {record} of shard {shard} is delivered under token {token} after one \
+                 was under {}",
+                known.token
+            ));
+        }
+        if record > known.delivered {
+            return Err(format!(
+                "I5: record {record} of shard {shard} is delivered, but only {} were before",
+                known.delivered
+            ));
+        }
+        known.token = known.token.max(token);
+        known.delivered = known.delivered.max(record + 1);
+        let upto = known.by_token.entry(token).or_default();
+        *upto = (*upto).max(record + 1);
+        Ok(())
+    }
+
+    pub(super) fn ack(&mut self, shard: usize, record: usize) {
+        let known = &mut self.shards[shard];
+        known.acked[record] = true;
+        while known.acked.get(known.prefix) == Some(&true) {
+            known.prefix += 1;
+        }
+    }
+
+    /// A write to a lease was applied. `token` is that of the writer's lease, unless the lease was
+    /// cut off.
+    pub(super) fn written(
+        &mut self,
+        stream: &Stream,
+        now: At,
+        write: &LeaseWrite,
+        before: Option<&LeaseRow>,
+        row: &LeaseRow,
+        token: Option<u64>,
+    ) -> Check {
+        let Some(shard) = index_of(&write.shard_id) else {
+            return Err(format!("I11: a row {} is no shard", write.shard_id));
+        };
+        let after = stream.records_before(shard, &row.checkpoint);
+        let (acked, is_tainted) = {
+            let known = &mut self.shards[shard];
+            known.had_row = true;
+            (known.prefix, known.is_tainted)
+        };
+        if let Some(before) = before {
+            let from = stream.records_before(shard, &before.checkpoint);
+            if after < from || (before.has_ended() && !row.has_ended()) {
+                return Err(format!(
+                    "I2: the checkpoint of shard {shard} goes back from {} to {}: {write:?}",
+                    before.checkpoint, row.checkpoint
+                ));
+            }
+        }
+        if after > acked {
+            return Err(format!(
+                "I2: the checkpoint of shard {shard} goes to {after}, but only {acked} records were \
+                 acknowledged: {write:?}"
+            ));
+        }
+        match &write.change {
+            Change::Create(new) => {
+                for parent in &stream.shards[shard].parents {
+                    let is_listed = stream.is_listed(*parent, now);
+                    if !self.shards[*parent].had_row && is_listed {
+                        return Err(format!(
+                            "I11: a row of shard {shard} is created for {:?} before its parent \
+                             {parent} has one",
+                            new.owner
+                        ));
+                    }
+                }
+                if before.is_some() && !is_tainted {
+                    return Err(format!("I2: the row of shard {shard} is written over"));
+                }
+            }
+            Change::Give { .. } => {
+                let delivered =
+                    token.and_then(|token| self.shards[shard].by_token.get(&token).copied());
+                if delivered.is_some_and(|delivered| delivered > after) {
+                    return Err(format!(
+                        "I6: shard {shard} is given away at record {after}, but {} were delivered",
+                        delivered.unwrap_or_default()
+                    ));
+                }
+            }
+            Change::End { children } => {
+                self.shards[shard].ended = Some(now);
+                for child in children {
+                    let Some(child) = index_of(child) else { continue };
+                    let mut parents = stream.shards[child].parents.iter();
+                    if parents.clone().any(|parent| !stream.is_listed(*parent, now)) {
+                        continue;
+                    }
+                    if !self.shards[child].had_row
+                        && parents.all(|parent| self.shards[*parent].ended.is_some())
+                        && !is_tainted
+                    {
+                        return Err(format!(
+                            "I11: shard {shard} ends before its child {child} has a row"
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

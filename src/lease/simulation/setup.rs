@@ -1,0 +1,289 @@
+//! What happens in one run, as its seed determines it.
+
+use tokio::time::Duration;
+
+use crate::lease::simulation::stream::{NEVER, Stream};
+use crate::lease::simulation::{At, SECOND, seconds};
+
+/// The world of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) seed: u64,
+    pub(super) workers: usize,
+    pub(super) stream: Stream,
+    pub(super) failover: Duration,
+    pub(super) settle: Duration,
+    pub(super) rest: Duration,
+    pub(super) move_timeout: Duration,
+    pub(super) max_leases: Option<u64>,
+    /// When the faults end.
+    pub(super) chaos: At,
+    /// When the run ends.
+    pub(super) end: At,
+    /// The share of the requests that fail, until the faults end.
+    pub(super) fault_rate: f64,
+    /// Whether some requests take seconds.
+    pub(super) has_slow_requests: bool,
+    /// Clocks run up to this much faster or slower.
+    pub(super) skew: f64,
+    /// The share of the records that a consumer holds for long.
+    pub(super) slow_records: f64,
+    /// The greatest interval at which checkpoints are saved, in seconds.
+    pub(super) save_interval: f64,
+    pub(super) list_interval: At,
+    pub(super) steps: Vec<(At, Step)>,
+    /// Shards that Kinesis stops to list, and from when on it may.
+    pub(super) expiries: Vec<(At, usize)>,
+}
+
+/// What happens at one time. A worker is drawn when it happens.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    /// A worker starts, unless it runs.
+    Start(usize),
+    /// A worker that runs shuts down, and starts again later if there is a time.
+    Shutdown {
+        worker: Option<usize>,
+        limit: At,
+        back_after: Option<At>,
+    },
+    Kill {
+        worker: Option<usize>,
+        back_after: Option<At>,
+    },
+    /// A second process runs under the id of a worker.
+    Twin,
+    Pause {
+        length: At,
+        is_standing: bool,
+    },
+    /// No request of a worker comes to the tables.
+    CutRequests {
+        length: At,
+    },
+    /// No response comes to a worker.
+    CutResponses {
+        length: At,
+    },
+    /// No request to the tables is applied. With `hangs`, no response comes either.
+    Outage {
+        length: At,
+        hangs: bool,
+    },
+    DeleteRow,
+    /// The faults end.
+    Calm,
+}
+
+/// The kinds of runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Workers come and go.
+    Calm,
+    /// The tables are away for some time.
+    Outages,
+    /// Processes stop and are cut off.
+    Pauses,
+    /// Moves under faults: many shutdowns and joins.
+    Deploys,
+    /// Everything.
+    Chaos,
+}
+
+pub(super) struct Draw(pub(super) fastrand::Rng);
+
+impl Draw {
+    pub(super) fn chance(&mut self, share: f64) -> bool {
+        self.0.f64() < share
+    }
+
+    /// Draws a length in seconds.
+    pub(super) fn secs(&mut self, from: f64, to: f64) -> At {
+        seconds(from + (to - from) * self.0.f64())
+    }
+
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.0.usize(..from.len())]
+    }
+}
+
+impl Setup {
+    pub(super) fn of_seed(seed: u64) -> Self {
+        let mut draw = Draw(fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1));
+        let kind = draw.pick(&[
+            Kind::Calm,
+            Kind::Outages,
+            Kind::Pauses,
+            Kind::Pauses,
+            Kind::Deploys,
+            Kind::Deploys,
+            Kind::Chaos,
+            Kind::Chaos,
+        ]);
+        let workers = if draw.chance(0.03) { 30 } else { 1 + draw.0.usize(..12) };
+        let shards = match draw.0.u32(..40) {
+            0 => 1 + draw.0.usize(..300),
+            1..=8 => 1 + draw.0.usize(..60),
+            _ => 1 + draw.0.usize(..20),
+        };
+        let chaos = match draw.0.u32(..4) {
+            0 => draw.secs(60.0, 300.0),
+            _ => draw.secs(60.0, 120.0),
+        };
+        let failover = Duration::from_secs(draw.pick(&[10, 10, 10, 3, 5, 20]));
+        let settle = Duration::from_secs(draw.pick(&[3, 10, 30]));
+        let rest = Duration::from_secs(draw.pick(&[2, 10, 60]));
+        let move_timeout = Duration::from_secs(draw.pick(&[3, 10, 30]));
+        let fault_rate = match kind {
+            Kind::Calm | Kind::Outages => 0.0,
+            _ => draw.pick(&[0.0, 0.01, 0.05, 0.2]),
+        };
+        let (stream, expiries) = stream(&mut draw, shards, chaos);
+        let mut setup = Self {
+            seed,
+            workers,
+            stream,
+            failover,
+            settle,
+            rest,
+            move_timeout,
+            max_leases: None,
+            chaos,
+            end: 0,
+            fault_rate,
+            has_slow_requests: fault_rate > 0.0,
+            skew: draw.pick(&[0.0, 0.0, 0.1]),
+            slow_records: draw.pick(&[0.0, 0.0, 0.01, 0.1]),
+            save_interval: draw.pick(&[30.0, 30.0, 10.0, 3.0]),
+            list_interval: seconds(30.0),
+            steps: Vec::new(),
+            expiries,
+        };
+        if draw.chance(0.1) {
+            let shards = setup.stream.shards.len();
+            setup.max_leases = Some((shards.div_ceil(workers) + draw.0.usize(..3)) as u64);
+        }
+        setup.steps = steps(&mut draw, kind, workers, chaos);
+        setup.end = chaos + setup.quiet();
+        setup
+    }
+
+    /// Returns for how long the fleet has time to balance after the faults.
+    fn quiet(&self) -> At {
+        let rounds = (self.stream.shards.len() as f64).ln() / (4.0_f64 / 3.0).ln();
+        let failover = self.failover.as_secs_f64();
+        let round = failover * 0.4 + 5.0;
+        let fixed = 2.5 * failover + 60.0 + 60.0;
+        let moves = self.settle + self.rest + self.move_timeout * 2;
+        seconds(fixed + (moves.as_secs_f64() + rounds * round) * 1.15)
+    }
+}
+
+fn stream(draw: &mut Draw, shards: usize, chaos: At) -> (Stream, Vec<(At, usize)>) {
+    let mut stream = Stream::default();
+    let mut open: Vec<usize> = (0..shards).map(|_| stream.add(Vec::new(), 0)).collect();
+    let mut expiries = Vec::new();
+    let changes = draw.pick(&[0, 1, 2, 4, 8]);
+    let mut times: Vec<At> = (0..changes)
+        .map(|_| {
+            // Some before the fleet starts.
+            if draw.chance(0.1) { 0 } else { (draw.0.f64() * 1.1 * chaos as f64) as At }
+        })
+        .collect();
+    times.sort_unstable();
+    for at in times {
+        let mut close = |stream: &mut Stream, draw: &mut Draw, shard: usize| {
+            stream.shards[shard].closed = at;
+            if draw.chance(0.3) {
+                expiries.push((at + draw.secs(10.0, 100.0), shard));
+            }
+        };
+        if open.len() > 1 && draw.chance(0.5) {
+            let first = open.swap_remove(draw.0.usize(..open.len()));
+            let second = open.swap_remove(draw.0.usize(..open.len()));
+            close(&mut stream, draw, first);
+            close(&mut stream, draw, second);
+            let parents = vec![first.min(second), first.max(second)];
+            open.push(stream.add(parents, at));
+        } else {
+            let parent = open.swap_remove(draw.0.usize(..open.len()));
+            close(&mut stream, draw, parent);
+            open.push(stream.add(vec![parent], at));
+            open.push(stream.add(vec![parent], at));
+        }
+    }
+    let last = chaos + 10 * SECOND;
+    let most = if shards > 60 { 10 } else { 40 };
+    for shard in &mut stream.shards {
+        let records = match draw.0.u32(..3) {
+            0 => draw.0.usize(..4),
+            _ => draw.0.usize(..most),
+        };
+        let until = if shard.closed == NEVER { last } else { shard.closed };
+        let length = until.saturating_sub(shard.created);
+        let mut times: Vec<At> =
+            (0..records).map(|_| shard.created + (draw.0.f64() * length as f64) as At).collect();
+        times.sort_unstable();
+        shard.records = times;
+    }
+    (stream, expiries)
+}
+
+fn steps(draw: &mut Draw, kind: Kind, workers: usize, chaos: At) -> Vec<(At, Step)> {
+    let mut steps = Vec::new();
+    // They start together, or over some time.
+    let spread = draw.pick(&[0.0, 2.0, 30.0]);
+    for worker in 0..workers {
+        let at = if worker == 0 { 0 } else { draw.secs(0.0, spread) };
+        steps.push((at, Step::Start(worker)));
+    }
+    let gap = draw.pick(&[4.0, 10.0, 25.0]);
+    let mut at = draw.secs(0.0, 2.0 * gap);
+    while at < chaos {
+        let back = |draw: &mut Draw| draw.chance(0.8).then(|| draw.secs(0.0, 30.0));
+        let roll = draw.0.u32(..100);
+        let step = match (kind, roll) {
+            (Kind::Calm, 0..30) | (Kind::Deploys, 0..60) | (Kind::Chaos, 0..15) => Step::Shutdown {
+                worker: None,
+                limit: if draw.chance(0.7) { seconds(25.0) } else { draw.secs(0.0, 10.0) },
+                back_after: back(draw),
+            },
+            (Kind::Calm, 30..50)
+            | (Kind::Deploys, 60..70)
+            | (Kind::Chaos, 15..30 | 78..86)
+            | (Kind::Pauses, 90..) => Step::Kill { worker: None, back_after: back(draw) },
+            (Kind::Outages, 0..80) | (Kind::Chaos, 30..34) => Step::Outage {
+                length: match draw.0.u32(..3) {
+                    0 => draw.secs(0.5, 5.0),
+                    1 => draw.secs(5.0, 30.0),
+                    _ => draw.secs(5.0, 60.0),
+                },
+                hangs: draw.chance(0.5),
+            },
+            (Kind::Pauses, 0..45) | (Kind::Chaos, 34..55) => {
+                Step::Pause { length: pause(draw), is_standing: false }
+            }
+            (Kind::Pauses, 45..60) | (Kind::Chaos, 55..62) => {
+                Step::Pause { length: pause(draw), is_standing: true }
+            }
+            (Kind::Pauses, 60..75) | (Kind::Chaos, 62..70) => {
+                Step::CutRequests { length: pause(draw) }
+            }
+            (Kind::Pauses, 75..90) | (Kind::Chaos, 70..78) => {
+                Step::CutResponses { length: pause(draw) }
+            }
+            (Kind::Chaos, 86..91) => Step::Twin,
+            (Kind::Chaos, 91..93) => Step::DeleteRow,
+            _ => Step::Start(draw.0.usize(..workers)),
+        };
+        steps.push((at, step));
+        at += draw.secs(0.0, 2.0 * gap);
+    }
+    steps.push((chaos, Step::Calm));
+    steps.sort_by_key(|(at, _)| *at);
+    steps
+}
+
+fn pause(draw: &mut Draw) -> At {
+    if draw.chance(0.5) { draw.secs(0.0, 15.0) } else { draw.secs(0.0, 60.0) }
+}

@@ -1,0 +1,61 @@
+//! The tables, with eventually consistent reads of the workers.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::lease::simulation::{At, SECOND};
+use crate::lease::table::model::ModelTables;
+use crate::lease::table::{LeaseRow, Request, Response, WorkerRow};
+
+/// How old an eventually consistent read may be.
+const MAX_AGE: At = SECOND;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables {
+    pub(super) model: ModelTables,
+    /// The versions of the rows of workers within [`MAX_AGE`], and the one before.
+    pub(super) history: BTreeMap<String, VecDeque<(At, Option<WorkerRow>)>>,
+    pub(super) is_stale: bool,
+}
+
+impl Tables {
+    pub(super) fn apply(
+        &mut self,
+        now: At,
+        request: &Request,
+        rng: &mut fastrand::Rng,
+    ) -> Response {
+        if matches!(request, Request::Workers { is_consistent: false }) {
+            return Response::Workers(self.workers(now, rng));
+        }
+        let response = self.model.apply(request);
+        let changed = match (request, &response) {
+            (Request::RemoveWorker { worker, .. }, Response::Worker(_)) => Some((worker, None)),
+            (_, Response::Worker(row)) => Some((&row.id, Some(row.clone()))),
+            _ => None,
+        };
+        if let Some((id, row)) = changed {
+            let versions = self.history.entry(id.clone()).or_default();
+            if versions.is_empty() {
+                versions.push_back((0, None));
+            }
+            versions.push_back((now, row));
+            while versions.len() > 1 && versions[1].0 + MAX_AGE <= now {
+                versions.pop_front();
+            }
+        }
+        response
+    }
+
+    fn workers(&self, now: At, rng: &mut fastrand::Rng) -> Vec<WorkerRow> {
+        let version = |versions: &VecDeque<(At, Option<WorkerRow>)>| {
+            let age = if self.is_stale && rng.u8(..4) == 0 { rng.u64(..MAX_AGE) } else { 0 };
+            let at = now.saturating_sub(age);
+            versions.iter().rev().find(|(since, _)| *since <= at)?.1.clone()
+        };
+        self.history.values().filter_map(version).collect()
+    }
+
+    pub(super) fn row(&self, shard_id: &str) -> Option<&LeaseRow> {
+        self.model.row(shard_id)
+    }
+}
