@@ -88,6 +88,8 @@ pub(crate) mod fake;
 pub(crate) mod fault;
 pub(crate) mod http;
 #[cfg(feature = "dynamodb")]
+pub(crate) mod lease_board;
+#[cfg(feature = "dynamodb")]
 pub(crate) mod lease_tables;
 pub(crate) mod model;
 pub(crate) mod random;
@@ -100,6 +102,8 @@ pub(crate) mod wire;
 pub use fake::stream::FakeStream;
 pub use fake::{FakeKinesis, FakeKinesisBuilder};
 pub use fault::Fault;
+#[cfg(feature = "dynamodb")]
+pub use lease_board::{BoardLease, LeaseBoard};
 #[cfg(feature = "dynamodb")]
 #[doc(hidden)]
 pub use lease_tables::compare_lease_tables;

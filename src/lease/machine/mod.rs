@@ -273,6 +273,7 @@ pub(crate) struct Machine {
 
 /// A request whose result is open is sent again after this time.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
+const MIN_WAKE: Duration = Duration::from_millis(1);
 /// Consecutive failures that no retry mends, before the worker stops for good.
 const MAX_PERMANENT_FAILURES: u32 = 3;
 
@@ -394,7 +395,8 @@ impl Machine {
         let retries = self.retries.iter().map(|(at, ..)| *at);
         let wakes = [self.membership_wake(), self.moves_wake(), self.placing_wake()];
         let wake = wakes.into_iter().flatten().chain(retries).min();
-        wake.unwrap_or(self.now + self.config.failover).max(self.now)
+        // All that is due now was done.
+        wake.unwrap_or(self.now + self.config.failover).max(self.now + MIN_WAKE)
     }
 
     fn act(&mut self, action: Action) {

@@ -99,7 +99,7 @@ mod tests {
         }
         let counts: Vec<_> = many.iter().map(|load| load.leases).collect();
         assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1);
-        // Each move takes one from above the mean to below it.
-        assert_eq!(moves.len(), (1_000 - 502) + (1_000 - 502) - 1);
+        // The two fullest have 996 more than 502, and no move is needed beyond those.
+        assert_eq!(moves.len(), 996);
     }
 }

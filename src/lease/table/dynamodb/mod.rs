@@ -5,10 +5,13 @@ mod lease_rows;
 mod tests;
 mod worker_rows;
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::Client;
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::checkpoint::dynamodb::error::DynamoDbStoreError;
+use crate::lease::sealed::{IntoTables, Tables};
 use crate::lease::table::dynamodb::lease_rows::LeaseRows;
 use crate::lease::table::dynamodb::worker_rows::WorkerRows;
 use crate::lease::table::{LeaseTables, Request, Response, TableError};
@@ -81,5 +84,11 @@ impl LeaseTables for DynamoDbTables {
 impl From<DynamoDbStoreError> for TableError {
     fn from(error: DynamoDbStoreError) -> Self {
         Self { is_permanent: error.is_permanent(), source: Box::new(error) }
+    }
+}
+
+impl IntoTables for &Client {
+    fn into_tables(self, leases: String, workers: String, stream: &StreamId) -> Tables {
+        Tables(Arc::new(DynamoDbTables::new(self, leases, workers, stream.clone())))
     }
 }
