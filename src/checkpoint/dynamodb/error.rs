@@ -18,14 +18,37 @@ pub struct DynamoDbStoreError {
 #[derive(Debug)]
 pub(crate) enum Kind {
     MissingTable,
+    /// A table that the worker has created does not exist.
+    DeletedTable,
     NotActive,
-    Row { key: String, reason: String },
-    ShardId { shard_id: String },
-    Held { shard_id: String, owner: Option<String> },
-    Request { operation: &'static str, source: Box<SdkError> },
-    NoResponse { operation: &'static str },
-    EmptyResponse { operation: &'static str },
-    Unprocessed { operation: &'static str },
+    Row {
+        key: String,
+        reason: String,
+    },
+    ShardId {
+        shard_id: String,
+    },
+    Held {
+        shard_id: String,
+        owner: Option<String>,
+    },
+    Request {
+        operation: &'static str,
+        source: Box<SdkError>,
+    },
+    Misconfigured {
+        operation: &'static str,
+        reason: String,
+    },
+    NoResponse {
+        operation: &'static str,
+    },
+    EmptyResponse {
+        operation: &'static str,
+    },
+    Unprocessed {
+        operation: &'static str,
+    },
 }
 
 impl DynamoDbStoreError {
@@ -51,13 +74,25 @@ impl DynamoDbStoreError {
     /// [`create_table_if_missing`](super::DynamoDbStore::create_table_if_missing).
     #[must_use]
     pub fn is_missing_table(&self) -> bool {
-        matches!(self.kind, Kind::MissingTable)
+        matches!(self.kind, Kind::MissingTable | Kind::DeletedTable)
+    }
+
+    /// Returns this error for a table that is created at the start, and then not again.
+    pub(crate) fn after_creation(self) -> Self {
+        match self.kind {
+            Kind::MissingTable => Self { kind: Kind::DeletedTable, ..self },
+            _ => self,
+        }
     }
 
     /// Returns whether no retry mends it: no permission, no such table, a table of another kind.
     pub(crate) fn is_permanent(&self) -> bool {
         match &self.kind {
-            Kind::MissingTable | Kind::Row { .. } | Kind::ShardId { .. } => true,
+            Kind::MissingTable
+            | Kind::DeletedTable
+            | Kind::Row { .. }
+            | Kind::ShardId { .. }
+            | Kind::Misconfigured { .. } => true,
             Kind::Request { source, .. } => source
                 .code()
                 .is_some_and(|code| DENIED.contains(&code) || PERMANENT.contains(&code)),
@@ -79,6 +114,10 @@ impl fmt::Display for DynamoDbStoreError {
                 "DynamoDB table {table} does not exist in this account and region: check its name, \
                  or create it with `create_table_if_missing`"
             ),
+            Kind::DeletedTable => write!(
+                f,
+                "DynamoDB table {table} was deleted: restart the workers, which creates it again"
+            ),
             Kind::NotActive => write!(f, "DynamoDB table {table} did not become ACTIVE in time"),
             Kind::Row { key, reason } => {
                 write!(f, "cannot use row {key} of DynamoDB table {table}: {reason}")
@@ -95,6 +134,9 @@ impl fmt::Display for DynamoDbStoreError {
                     "the lease of shard {shard_id} in DynamoDB table {table} was moved by {owner}: \
                      stop one of the two consumers"
                 )
+            }
+            Kind::Misconfigured { operation, reason } => {
+                write!(f, "{operation} on DynamoDB table {table} failed: {reason}")
             }
             Kind::NoResponse { operation } => {
                 write!(f, "{operation} on DynamoDB table {table} failed: {NoResponse}")

@@ -5,10 +5,11 @@
 //! proxy, a gateway or an emulator responds with `200` and an empty body, that must count neither
 //! as an empty table nor as a write.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{BuildError, SdkError as RequestError};
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError as RequestError};
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::scan::ScanOutput;
@@ -25,6 +26,7 @@ use crate::checkpoint::dynamodb::expressions::Expressions;
 use crate::checkpoint::dynamodb::row::{self, Item, s};
 use crate::util::backoff::backoff;
 use crate::util::request_timeout::{NoResponse, request_timeout};
+use crate::util::sdk_error::{is_misconfigured, reason};
 
 /// How often a page or a batch is requested while the responses bring nothing.
 const READ_ATTEMPTS: u32 = 4;
@@ -82,10 +84,11 @@ impl Table {
         }
     }
 
-    /// Sends a request. The outer error says that no response came in time.
+    /// Sends a request. The outer error says that no response came in time, or that the client's
+    /// configuration lacks what every request needs.
     ///
     /// The request is boxed, since the SDK's futures have thousands of bytes and few are in flight.
-    fn respond<'a, T, E: Send + 'a>(
+    fn respond<'a, T, E: ProvideErrorMetadata + Error + Send + 'static>(
         &'a self,
         operation: &'static str,
         request: impl Future<Output = Result<T, RequestError<E, HttpResponse>>> + Send + 'a,
@@ -98,13 +101,18 @@ impl Table {
             let response = request_timeout(request).await;
             let response =
                 response.map_err(|NoResponse| self.error(Kind::NoResponse { operation }))?;
+            if let Err(error) = &response
+                && is_misconfigured(error)
+            {
+                return Err(self.error(Kind::Misconfigured { operation, reason: reason(error) }));
+            }
             Ok(response.map_err(SdkError::from))
         };
         response.boxed()
     }
 
     /// Sends a request, and returns its successful response.
-    fn send<'a, T, E: Send + 'a>(
+    fn send<'a, T, E: ProvideErrorMetadata + Error + Send + 'static>(
         &'a self,
         operation: &'static str,
         request: impl Future<Output = Result<T, RequestError<E, HttpResponse>>> + Send + 'a,

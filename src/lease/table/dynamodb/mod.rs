@@ -73,7 +73,11 @@ impl LeaseTables for DynamoDbTables {
 
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, TableError>> {
         let tables = self.clone();
-        async move { Ok(tables.respond(request).await?) }.boxed()
+        async move {
+            let response = tables.respond(request).await;
+            Ok(response.map_err(DynamoDbStoreError::after_creation)?)
+        }
+        .boxed()
     }
 
     fn names(&self) -> String {

@@ -244,7 +244,7 @@ async fn a_table_that_is_not_of_this_stream_or_fleet_is_a_permanent_error() {
 async fn an_error_says_whether_a_retry_may_mend_it_and_names_the_table() {
     for (status, code, is_permanent, advice) in [
         (400, "AccessDeniedException", true, "must allow dynamodb:UpdateItem"),
-        (400, "ResourceNotFoundException", true, "does not exist"),
+        (400, "ResourceNotFoundException", true, "was deleted"),
         (400, "ValidationException", true, "ValidationException"),
         (400, "ProvisionedThroughputExceededException", false, "Throughput"),
         (400, "ThrottlingException", false, "Throttling"),
@@ -257,6 +257,19 @@ async fn an_error_says_whether_a_retry_may_mend_it_and_names_the_table() {
             assert!(text.contains(table) && text.contains(advice), "{text}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_without_credentials_is_a_permanent_error() {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .http_client(Server::new([]));
+    let client = Client::from_conf(config.build());
+    let tables = DynamoDbTables::new(&client, "a".to_owned(), "b".to_owned(), "orders".into());
+    let error = tables.create_missing().await.unwrap_err();
+    let text = error.source.to_string();
+    assert!(error.is_permanent && text.contains("no credentials provider"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
