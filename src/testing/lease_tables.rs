@@ -315,13 +315,15 @@ impl Comparison {
                 Condition::HandoverFrom { counter, checkpoint_owner }
             }
             (0..7, None, _) | (0, ..) => Condition::Unowned { counter },
-            (1..7, Some(owner), checkpoint_owner) => {
+            (1..7, Some(owner), mut checkpoint_owner) => {
+                if self.rng.u8(0..5) == 0 {
+                    let is_handed_over = checkpoint_owner.is_none();
+                    checkpoint_owner = is_handed_over.then(|| self.any_owner());
+                }
                 Condition::Owned { counter, owner, checkpoint_owner }
             }
             (7, ..) => Condition::HandoverFrom { counter, checkpoint_owner: self.any_owner() },
-            (8, ..) => {
-                let is_handed_over = self.rng.bool();
-                let checkpoint_owner = is_handed_over.then(|| self.any_owner());
+            (8, _, checkpoint_owner) => {
                 Condition::Owned { counter, owner: self.any_owner(), checkpoint_owner }
             }
             _ => Condition::Ended { counter },
