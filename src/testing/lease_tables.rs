@@ -426,7 +426,7 @@ fn kind(request: &Request) -> &'static str {
         Request::Reserve { .. } => "reserve",
         Request::Fence { .. } => "fence",
         Request::RemoveWorker { .. } => "remove worker",
-        Request::Workers => "workers",
+        Request::Workers { .. } => "workers",
         Request::Scan => "scan",
         Request::Get(_) => "get",
         Request::Write(write) => match write.change {
