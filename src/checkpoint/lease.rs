@@ -59,6 +59,8 @@ struct Inner {
     /// One of the constants below.
     stage: AtomicU8,
     end: OnceLock<LeaseEnd>,
+    /// How often the reader was polled, to notice one that is not.
+    polls: AtomicU64,
     deadline: DeliveryDeadline,
     waiting: Waiters,
     /// The task that gives the lease away, once no record is in flight.
@@ -100,6 +102,7 @@ impl Lease {
             token,
             stage: AtomicU8::new(DELIVERING),
             end: OnceLock::new(),
+            polls: AtomicU64::new(0),
             deadline,
             waiting: Waiters::default(),
             driver,
@@ -142,6 +145,15 @@ impl Lease {
             self.0.end.get().map_or(Poll::Pending, |end| Poll::Ready(end.clone()))
         })
         .await
+    }
+
+    /// Notes that the reader of the shard was polled.
+    pub(crate) fn note_poll(&self) {
+        self.0.polls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn polls(&self) -> u64 {
+        self.0.polls.load(Ordering::Relaxed)
     }
 
     /// Returns why the lease has ended, once it has.

@@ -292,6 +292,9 @@ impl Reader {
         }
         let session = Arc::clone(&self.session);
         let ReadSession { shared, state, .. } = &*session;
+        if let Some(lease) = &state.lease {
+            lease.note_poll();
+        }
         loop {
             if self.handle.is_none() {
                 return Poll::Ready(None);

@@ -345,6 +345,11 @@ impl ShardState {
         Some(Instant::now().saturating_duration_since(self.lock().overdue_since?))
     }
 
+    /// Returns how many records were delivered, of those that this lease or run has read.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.lock().incarnation.delivered.load(Ordering::Relaxed)
+    }
+
     /// Returns whether delivered records come again: the checkpoint is before a record that was
     /// dropped or is in flight.
     pub(crate) fn is_held(&self) -> bool {

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::lease::machine::{Event, Failure, Ticket};
+use crate::lease::stalls::STALL_CHECK_INTERVAL;
 use crate::lease::table::{Request, Response, TableError};
 use crate::lease::worker::Worker;
 use crate::util::abort_on_drop::AbortOnDrop;
@@ -27,6 +28,8 @@ pub(crate) struct Driver {
     /// Requests in flight that count.
     in_flight: usize,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// When the readers are looked at again.
+    stall_check_at: Instant,
 }
 
 struct Responded {
@@ -44,6 +47,7 @@ impl Driver {
             waiting: VecDeque::new(),
             in_flight: 0,
             timer: None,
+            stall_check_at: Instant::now() + STALL_CHECK_INTERVAL,
         };
         AbortOnDrop::spawn(&Handle::current(), driver)
     }
@@ -82,7 +86,7 @@ impl Driver {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let at = self.worker.next_wake();
+        let at = self.worker.next_wake().min(self.stall_check_at);
         if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
             self.timer = Some((at, Box::pin(sleep_until(at))));
         }
@@ -128,6 +132,10 @@ impl Future for Driver {
                 continue;
             }
             if self.poll_timer(cx) {
+                if Instant::now() >= self.stall_check_at {
+                    self.stall_check_at = Instant::now() + STALL_CHECK_INTERVAL;
+                    worker.check_for_stalls();
+                }
                 worker.step(Event::Tick);
                 continue;
             }

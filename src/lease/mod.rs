@@ -10,6 +10,7 @@ pub(crate) mod options;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod simulation;
+pub(crate) mod stalls;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod stream;

@@ -17,6 +17,7 @@ use crate::lease::error::LeaseError;
 use crate::lease::event::{LeaseEvent, LeaseEventKind};
 use crate::lease::machine::{Action, Config, Death, Event, Machine, SaveError, SaveId, Ticket, Time};
 use crate::lease::options::LeaseOptions;
+use crate::lease::stalls::Stalls;
 use crate::lease::status::WorkerStatus;
 use crate::lease::table::{LeaseRow, LeaseTables, Request};
 use crate::shard::stream_id::StreamId;
@@ -37,6 +38,7 @@ pub(crate) struct Worker {
     work: Mutex<Work>,
     saves: Mutex<Saves>,
     inbox: Mutex<Inbox>,
+    stalls: Mutex<Stalls>,
     /// The streams of shards, and those who wait for this worker to join or leave.
     pub(crate) waiting: Waiters,
 }
@@ -108,6 +110,7 @@ impl Worker {
             work: Mutex::default(),
             saves: Mutex::default(),
             inbox: Mutex::default(),
+            stalls: Mutex::default(),
             waiting: Waiters::default(),
         }
     }
@@ -302,6 +305,14 @@ impl Worker {
         self.tell(|inbox| {
             inbox.grants.remove(shard_id);
         });
+    }
+
+    /// Reports the leased shards whose reader nobody polls.
+    pub(crate) fn check_for_stalls(&self) {
+        let Some(shared) = self.shared() else { return };
+        for shard_id in lock(&self.stalls).check(&shared.shards) {
+            self.report(LeaseEventKind::Stalled { shard_id });
+        }
     }
 
     fn report(&self, kind: LeaseEventKind) {

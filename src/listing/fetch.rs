@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::operation::list_shards::builders::ListShardsFluentBuilder;
 use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType};
@@ -140,6 +141,24 @@ async fn page(
             }
         };
     }
+    respond(request, context).await
+}
+
+/// Reads Kinesis's clock into the context, by a request for one shard.
+pub(crate) async fn read_clock(client: &Client, context: &StreamContext) -> Result<(), ListError> {
+    let (name, arn) = context.id.name_or_arn();
+    let request = client.list_shards().set_stream_name(name).set_stream_arn(arn).max_results(1);
+    match respond(request, context).await {
+        Ok(_) => Ok(()),
+        Err(PageError::TokenExpired(error) | PageError::Other(error)) => Err(error),
+    }
+}
+
+async fn respond(
+    request: ListShardsFluentBuilder,
+    context: &StreamContext,
+) -> Result<ListShardsOutput, PageError> {
+    let stream = &context.id;
     let request = request.customize().interceptor(context.clock.clone());
     let response = match request_timeout(request.send()).await {
         Ok(response) => response,

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep};
 use tokio_stream::wrappers::IntervalStream;
 
 use crate::listing::error::ListError;
-use crate::listing::fetch::{NO_SHARDS, Query, list};
+use crate::listing::fetch::{NO_SHARDS, Query, list, read_clock};
 use crate::listing::shard_list::{Extent, ShardList};
 use crate::shard::sdk_shard::{is_closed, parent_ids};
 use crate::shard::stream_context::StreamContext;
@@ -390,13 +390,12 @@ pub(crate) async fn is_listed_as_closed(
 
 /// Returns the time by Kinesis's clock, or up to a second or so earlier. A failed request is
 /// retried without a limit.
+#[cfg_attr(not(feature = "dynamodb"), allow(dead_code, reason = "leases need DynamoDB"))]
 pub(crate) async fn server_time(client: &Client, context: &StreamContext) -> SystemTime {
     let mut failures = 0;
-    // No shard has a greater id, so the list is empty.
-    let query = Query::After("shardId-999999999999".to_owned());
     loop {
-        match list(client, context, &query).await {
-            Ok(_) => return context.clock.to_server_time(now(client)),
+        match read_clock(client, context).await {
+            Ok(()) => return context.clock.to_server_time(now(client)),
             Err(error) => {
                 let wait = backoff(MIN_RETRY_DELAY, MAX_CLOCK_RETRY_DELAY, failures);
                 let stream = context.id.name();

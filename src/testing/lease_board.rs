@@ -30,13 +30,15 @@ struct Board {
     tables: BTreeMap<(String, String), ModelTables>,
     latency: Duration,
     is_down: bool,
+    is_denied: bool,
     requests: usize,
 }
 
 impl Default for Board {
     fn default() -> Self {
         let latency = Duration::from_millis(5);
-        Self { tables: BTreeMap::new(), latency, is_down: false, requests: 0 }
+        let tables = BTreeMap::new();
+        Self { tables, latency, is_down: false, is_denied: false, requests: 0 }
     }
 }
 
@@ -73,6 +75,24 @@ impl LeaseBoard {
     /// Makes all requests fail, or ends that.
     pub fn set_down(&self, is_down: bool) {
         self.lock().is_down = is_down;
+    }
+
+    /// Makes all requests fail as without a permission, which no retry mends, or ends that.
+    pub fn set_denied(&self, is_denied: bool) {
+        self.lock().is_denied = is_denied;
+    }
+
+    /// Deletes the row of a shard, as a person might.
+    ///
+    /// # Panics
+    ///
+    /// If the application has no such row.
+    #[track_caller]
+    pub fn delete_lease(&self, application: &str, shard_id: &str) {
+        let mut board = self.lock();
+        let tables = board.tables.iter_mut().find(|((leases, _), _)| leases == application);
+        let deleted = tables.and_then(|(_, tables)| tables.delete_row(shard_id));
+        assert!(deleted.is_some(), "application {application} has no lease of {shard_id}");
     }
 
     /// Returns the number of requests so far.
@@ -117,15 +137,21 @@ impl LeaseTables for BoardTables {
             let response = {
                 let mut board = board.lock();
                 board.requests += 1;
-                let is_down = board.is_down;
-                let tables = board.tables.get_mut(&names).filter(|_| !is_down);
-                tables.map(|tables| tables.apply(&request))
+                let failure = match (board.is_denied, board.is_down) {
+                    (true, _) => Some((true, "the lease board denies every request")),
+                    (_, true) => Some((false, "the lease board is down")),
+                    _ => None,
+                };
+                match (failure, board.tables.get_mut(&names)) {
+                    (None, Some(tables)) => Ok(tables.apply(&request)),
+                    (failure, _) => {
+                        let (is_permanent, text) = failure.unwrap_or((true, "there is no table"));
+                        Err(TableError { is_permanent, source: text.into() })
+                    }
+                }
             };
             sleep(latency / 2).await;
-            response.ok_or_else(|| TableError {
-                is_permanent: false,
-                source: "the lease board is down".into(),
-            })
+            response
         }
         .boxed()
     }

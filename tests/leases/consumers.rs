@@ -1,4 +1,9 @@
-//! What the consumer of a leased shard sees.
+//! What the consumer of leased shards sees.
+
+use futures::future::join;
+use kinesis_shards::lease::LeaseEnd;
+use kinesis_shards::records::{EndReason, ReadEventKind};
+use kinesis_shards::{ReadOptions, StartAt};
 
 use super::*;
 
@@ -18,4 +23,172 @@ async fn the_records_of_a_worker_whose_tables_are_down_pause_and_continue() {
     assert_eq!(world.repeated(), 0);
     let events = a.events();
     assert!(events.ends_with(&[LeaseEventKind::Paused, LeaseEventKind::Resumed]), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_in_hand_is_interrupted_at_the_deadline_and_continues_where_it_was() {
+    let world = World::new(1);
+    world.put(10);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let records = all_shards(&world.client, "orders").leased(&leases);
+    let mut records = records.records(&world.client);
+    let mut numbers = Vec::new();
+    for _ in 0..4 {
+        let record = records.next().await.unwrap().unwrap().ack();
+        numbers.push(String::from_utf8_lossy(record.data()).into_owned());
+    }
+    world.board.set_down(true);
+    sleep(SECOND * 12).await;
+    assert!(futures::poll!(records.next()).is_pending(), "the page has six records left");
+    world.board.set_down(false);
+    for _ in 0..6 {
+        let record = records.next().await.unwrap().unwrap().ack();
+        numbers.push(String::from_utf8_lossy(record.data()).into_owned());
+    }
+    assert_eq!(numbers, (0..10).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_waits_for_the_records_in_flight_before_it_is_given_away() {
+    let world = World::new(1);
+    world.put(3);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let ends = Arc::<Mutex<Vec<EndReason>>>::default();
+    let options = ReadOptions::new().on_event({
+        let ends = Arc::clone(&ends);
+        move |event| {
+            if let ReadEventKind::Ended(end) = &event.kind {
+                ends.lock().unwrap().push((*end).clone());
+            }
+        }
+    });
+    let records = all_shards(&world.client, "orders").leased(&leases);
+    let mut records = records.records(&world.client).with_options(options);
+    let first = records.next().await.unwrap().unwrap();
+    let lease = first.lease().unwrap().clone();
+    assert!(lease.is_held());
+    let shutdown = leases.shutdown(SECOND * 25);
+    let acknowledge = async {
+        // No further record is delivered meanwhile.
+        assert!(tokio::time::timeout(SECOND * 5, records.next()).await.is_err());
+        assert!(lease.is_held());
+        first.ack();
+        assert!(records.next().await.is_none());
+    };
+    let (report, ()) = join(shutdown, acknowledge).await;
+    assert!(report.is_complete(), "{report}");
+    assert_eq!(lease.ended().await, LeaseEnd::Moved { to: None });
+    assert!(!lease.is_held());
+    let _b = world.join("b").await;
+    world.put(1);
+    sleep(SECOND * 30).await;
+    let numbers: Vec<_> = world.deliveries().iter().map(|delivery| delivery.number).collect();
+    assert_eq!(numbers, [1, 2, 3], "the next worker begins after the acknowledged record");
+    assert!(*ends.lock().unwrap() == [EndReason::LeaseMoved], "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_limit_of_a_shutdown_the_records_in_flight_come_again() {
+    let world = World::new(1);
+    world.put(3);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let records = all_shards(&world.client, "orders").leased(&leases);
+    let mut records = records.records(&world.client);
+    let first = records.next().await.unwrap().unwrap();
+    let report = leases.shutdown(SECOND * 10).await;
+    assert!(!report.is_complete());
+    assert_eq!(report.unacknowledged(), 1, "{report}");
+    let error = first.try_ack().unwrap_err();
+    assert!(error.to_string().contains("has no effect"), "{error}");
+    assert_eq!(error.lease().token(), 1);
+    let _b = world.join("b").await;
+    world.wait_for_all().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_deleted_by_hand_is_made_again_and_read_from_its_start() {
+    let world = World::new(1);
+    world.put(5);
+    let options = LeaseOptions::new().worker("a").checkpoints(save_at_once());
+    let a = world.join_with(options).await;
+    world.wait_for_all().await;
+    world.board.delete_lease("application", "shardId-000000000000");
+    world.put(5);
+    sleep(SECOND * 90).await;
+    world.wait_for_all().await;
+    assert_eq!(world.board.leases("application").len(), 1);
+    let lost = |event: &LeaseEventKind| {
+        matches!(event, LeaseEventKind::Ended { end: LeaseEnd::Lost { to: None }, .. })
+    };
+    assert!(a.events().iter().any(lost), "{:?}", a.events());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_loses_its_permissions_ends_with_one_error() {
+    let world = World::new(1);
+    world.put(5);
+    let a = world.join("a").await;
+    world.wait_for_all().await;
+    world.board.set_denied(true);
+    let error = a.task.await.unwrap().expect("an error");
+    assert!(error.contains("stream orders is not read any longer"), "{error}");
+    assert!(error.contains("denies every request"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_nobody_polls_is_reported_once_and_keeps_its_lease() {
+    let world = World::new(1);
+    let events = Arc::<Mutex<Vec<_>>>::default();
+    let options = LeaseOptions::new().on_event({
+        let events = Arc::clone(&events);
+        move |event| events.lock().unwrap().push(event.kind.clone())
+    });
+    let leases = Leases::join_with(&world.board, "application", "orders", options).await.unwrap();
+    let mut shards = all_shards(&world.client, "orders").leased(&leases);
+    let shard = shards.next().await.unwrap();
+    sleep(SECOND * 300).await;
+    let stalled = LeaseEventKind::Stalled { shard_id: shard.id().to_owned() };
+    assert_eq!(events.lock().unwrap().iter().filter(|event| **event == stalled).count(), 1);
+    assert!(shard.lease().unwrap().is_held());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_are_delivered_and_acknowledged_under_leases_too() {
+    let world = World::new(1);
+    world.put(10);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let batches = all_shards(&world.client, "orders").leased(&leases);
+    let mut batches = batches.batches(&world.client);
+    let batch = batches.next().await.unwrap().unwrap();
+    assert_eq!(batch.ack().len(), 10);
+    let report = leases.shutdown(SECOND * 10).await;
+    assert!(report.is_complete(), "{report}");
+    assert!(batches.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_that_starts_at_latest_skips_nothing_after_its_first_worker() {
+    let world = World::new(2);
+    world.put(20);
+    sleep(SECOND * 2).await;
+    let start = |leases: &Leases| {
+        let shards = all_shards(&world.client, "orders").start_at(StartAt::Latest).leased(leases);
+        shards.records(&world.client).auto_ack()
+    };
+    let a = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let mut records = start(&a);
+    assert!(tokio::time::timeout(SECOND * 5, records.next()).await.is_err(), "nothing is new");
+    drop((records, a));
+    // Nobody reads this, and the next worker does.
+    world.put(20);
+    let b = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let mut records = start(&b);
+    let mut numbers = BTreeSet::new();
+    while numbers.len() < 20 {
+        let record = tokio::time::timeout(SECOND * 60, records.next()).await;
+        let record = record.unwrap_or_else(|_| panic!("{:#?}", world.board.leases("application")));
+        let data = record.unwrap().unwrap().data().to_vec();
+        numbers.insert(String::from_utf8_lossy(&data).parse::<usize>().unwrap());
+    }
+    assert_eq!(numbers, (20..40).collect());
 }
