@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 mod consumers;
 mod members;
 mod moves;
+mod random;
 mod takeover;
 
 /// One stream with the workers of one application, and what they were delivered.
