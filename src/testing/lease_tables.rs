@@ -252,7 +252,7 @@ impl Comparison {
                 Request::Fence { worker, run, beat, by: self.rng.u64(1..9) }
             }
             40..44 => Request::RemoveWorker { worker, run, is_own: self.rng.bool() },
-            44..47 => Request::Workers { is_consistent: false },
+            44..47 => Request::Workers { is_consistent: self.rng.bool() },
             47..50 => Request::Scan,
             50..54 => {
                 let mut shards: Vec<_> = self.shards(4).into_iter().collect();

@@ -6,7 +6,7 @@ use crate::backend::{self, Backend};
 use crate::location::StoreLocation;
 
 const SEEDS: u64 = 4;
-const STEPS: usize = 1_000;
+const STEPS: usize = 600;
 
 pub(crate) async fn run(backend: Backend) -> Result<(), String> {
     let location = StoreLocation::new(backend).await?;
