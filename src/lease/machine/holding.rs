@@ -40,6 +40,22 @@ pub(crate) struct Held {
     is_unlisted: bool,
 }
 
+impl Held {
+    pub(crate) fn is_moving(&self) -> bool {
+        self.moving.is_some()
+    }
+
+    /// Returns when the next step of a move or a retry is due.
+    fn due(&self) -> Option<Time> {
+        let moving = match &self.moving {
+            Some(Move::Announced { until, .. }) => Some(*until),
+            Some(Move::Draining { until, .. }) if *until > Time::ZERO => Some(*until),
+            _ => None,
+        };
+        moving.into_iter().chain(self.retry_at).min()
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Write {
     Save(SaveId, Checkpoint),
@@ -514,8 +530,8 @@ impl Machine {
 
     /// Returns whether this worker is about to claim a child.
     pub(crate) fn is_opening(&self, child: &str) -> bool {
-        self.pending.values().any(|(purpose, _)| {
-            matches!(purpose, Purpose::Opening { children }
+        self.pending.values().any(|pending| {
+            matches!(&pending.0, Purpose::Opening { children }
                 if children.iter().any(|opening| opening.shard_id() == child))
         })
     }
@@ -603,6 +619,7 @@ impl Machine {
             // Until it is decided, the shard is neither read here nor given to another worker.
             Some(Write::Give | Write::Delete) => {
                 held.retry_at = Some(self.now + RETRY_DELAY.mul_f64(0.5 + self.rng.f64()));
+                self.timed.insert(shard_id.to_owned());
             }
             Some(Write::Renew) | None => {}
         }
@@ -648,10 +665,6 @@ impl Machine {
         );
     }
 
-    pub(crate) fn is_moving(&self, shard_id: &str) -> bool {
-        self.held.get(shard_id).is_some_and(|held| held.moving.is_some())
-    }
-
     pub(crate) fn is_busy(&self, shard_id: &str) -> bool {
         self.held.get(shard_id).is_some_and(|held| held.ending.is_some() || held.moving.is_some())
     }
@@ -669,6 +682,7 @@ impl Machine {
             let Some(Move::Reserving { to }) = &held.moving else { continue };
             if is_accepted {
                 held.moving = Some(Move::Announced { to: Some(to.clone()), until });
+                self.timed.insert(shard_id.clone());
             } else {
                 held.moving = None;
                 refused.insert(shard_id.clone());
@@ -758,6 +772,7 @@ impl Machine {
         for shard_id in shards {
             if let Some(held) = self.held.get_mut(&shard_id) {
                 held.moving = Some(Move::Announced { to: None, until: self.now });
+                self.timed.insert(shard_id);
             }
         }
     }
@@ -809,18 +824,8 @@ impl Machine {
     }
 
     pub(crate) fn moves_wake(&self) -> Option<Time> {
-        let wakes = self.held.values().flat_map(|held| {
-            let moving = match &held.moving {
-                Some(Move::Announced { until, .. }) => Some(*until),
-                Some(Move::Draining { until, .. }) if *until > self.now => Some(*until),
-                _ => None,
-            };
-            let is_idle = held.write.is_none() && held.retry_at.is_none();
-            let renew = (self.config.beside_kcl && is_idle)
-                .then(|| held.written_at + self.renew_interval());
-            [moving, held.retry_at, renew]
-        });
-        wakes.flatten().min()
+        let wakes = self.timed.iter().filter_map(|shard_id| self.held.get(shard_id)?.due());
+        wakes.chain(self.config.beside_kcl.then_some(self.renew_at)).min()
     }
 
     fn renew_interval(&self) -> Duration {
@@ -830,31 +835,10 @@ impl Machine {
     pub(crate) fn tick_moves(&mut self) {
         let now = self.now;
         let is_leaving = matches!(self.phase, Phase::Leaving { .. });
-        let mut due = Vec::new();
-        for (shard_id, held) in &mut self.held {
-            if held.retry_at.take_if(|at| *at <= now).is_some() {
-                due.push((shard_id.clone(), None));
-            }
-            match &held.moving {
-                Some(Move::Announced { to, until }) if *until <= now => {
-                    let limit = if is_leaving { Duration::MAX } else { self.config.move_timeout };
-                    let until = now.saturating_add(limit);
-                    held.moving = Some(Move::Draining { to: to.clone(), until });
-                    let drain = Action::Drain { shard_id: shard_id.clone(), cut: false };
-                    due.push((shard_id.clone(), Some(drain)));
-                }
-                Some(Move::Draining { until, .. }) if *until <= now && *until > Time::ZERO => {
-                    held.moving = None;
-                    let resume = Action::Resume { shard_id: shard_id.clone() };
-                    due.push((shard_id.clone(), Some(resume)));
-                }
-                _ => {}
-            }
-        }
-        for (shard_id, action) in due {
-            match action {
-                Some(action) => self.act(action),
-                None => self.pump(&shard_id),
+        for shard_id in std::mem::take(&mut self.timed) {
+            self.tick_move(&shard_id, is_leaving);
+            if self.held.get(&shard_id).is_some_and(|held| held.due().is_some()) {
+                self.timed.insert(shard_id);
             }
         }
         if is_leaving {
@@ -868,14 +852,41 @@ impl Machine {
                 self.give_away(idle);
             }
         }
-        if self.config.beside_kcl {
+        if self.config.beside_kcl && now >= self.renew_at {
             self.renew_all();
+        }
+    }
+
+    /// Takes the next step of a move or a retry, if it is due.
+    fn tick_move(&mut self, shard_id: &str, is_leaving: bool) {
+        let now = self.now;
+        let Some(held) = self.held.get_mut(shard_id) else { return };
+        match &held.moving {
+            Some(Move::Announced { to, until }) if *until <= now => {
+                let limit = if is_leaving { Duration::MAX } else { self.config.move_timeout };
+                let until = now.saturating_add(limit);
+                held.moving = Some(Move::Draining { to: to.clone(), until });
+                self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: false });
+            }
+            Some(Move::Draining { until, .. }) if *until <= now && *until > Time::ZERO => {
+                held.moving = None;
+                self.act(Action::Resume { shard_id: shard_id.to_owned() });
+            }
+            _ => {}
+        }
+        if let Some(held) = self.held.get_mut(shard_id)
+            && held.retry_at.take_if(|at| *at <= now).is_some()
+        {
+            self.pump(shard_id);
         }
     }
 
     /// Moves the counters of leases that were not written lately, as the KCL expects it.
     fn renew_all(&mut self) {
         let (now, interval) = (self.now, self.renew_interval());
+        let idle = self.held.values().filter(|held| held.write.is_none());
+        let next = idle.map(|held| held.written_at + interval).filter(|at| *at > now).min();
+        self.renew_at = next.unwrap_or(now + interval);
         let due: Vec<_> = self
             .held
             .iter()

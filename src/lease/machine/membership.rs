@@ -306,7 +306,7 @@ impl Machine {
         let is_leaving = matches!(self.phase, Phase::Leaving { .. });
         self.lose_all();
         let is_start = |purpose: &Purpose| matches!(purpose, Purpose::Start(_));
-        self.pending.retain(|_, (purpose, _)| is_start(purpose));
+        self.pending.retain(|_, pending| is_start(&pending.0));
         self.retries.retain(|(_, purpose, _)| is_start(purpose));
         if is_leaving {
             self.phase = Phase::Dead;
@@ -333,9 +333,9 @@ impl Machine {
     pub(crate) fn workers_read(&mut self, rows: Vec<WorkerRow>) {
         self.reading.is_in_flight = false;
         let placer_before = self.is_placer();
-        let owners_before = self.live_ids();
+        let owners_before = self.live_runs();
         self.view.update(rows, self.now);
-        if owners_before.difference(&self.live_ids()).next().is_some()
+        if owners_before.difference(&self.live_runs()).next().is_some()
             || (self.is_placer() && !placer_before)
         {
             self.audit_soon();
@@ -344,8 +344,8 @@ impl Machine {
         self.balance();
     }
 
-    fn live_ids(&self) -> BTreeSet<(String, u64)> {
-        self.view.live().map(|seen| (seen.row.id.clone(), seen.row.run)).collect()
+    fn live_runs(&self) -> BTreeSet<u64> {
+        self.view.live().map(|seen| seen.row.run).collect()
     }
 
     /// Fences the workers whose beat does not move. The oldest worker fences first.
@@ -368,9 +368,9 @@ impl Machine {
             .map(|seen| (seen.row.id.clone(), seen.row.run, seen.row.beat))
             .collect();
         for (worker, run, beat) in still {
-            let is_fencing = self.pending.values().any(|(purpose, _)| {
-                matches!(purpose, Purpose::Fence { run: other, .. } if *other == run)
-            });
+            let is_fencing = self.pending.values().any(
+                |pending| matches!(pending.0, Purpose::Fence { run: other, .. } if other == run),
+            );
             if !is_fencing {
                 let purpose = Purpose::Fence { worker: worker.clone(), run };
                 self.send(purpose, Request::Fence { worker, run, beat, by: self.run });

@@ -252,6 +252,10 @@ pub(crate) struct Machine {
     /// The shards that the lineage offers here and that this worker has no lease of.
     offered: BTreeMap<String, Offered>,
     held: BTreeMap<String, Held>,
+    /// The leases of which a move or a retry waits for its time.
+    timed: BTreeSet<String>,
+    /// When the counters of leases are moved next, beside a KCL.
+    renew_at: Time,
     /// The shards whose claim for this worker is not decided yet.
     claiming: BTreeSet<String>,
     /// The shards that others are giving to this worker, and since when.
@@ -261,7 +265,7 @@ pub(crate) struct Machine {
     audit: Audit,
     /// Since when the leases are out of balance.
     unbalanced_since: Option<Time>,
-    pending: BTreeMap<Ticket, (Purpose, Request)>,
+    pending: BTreeMap<Ticket, Box<(Purpose, Request)>>,
     /// The requests to be sent again.
     retries: Vec<(Time, Purpose, Request)>,
     /// Consecutive failures that no retry mends.
@@ -291,6 +295,8 @@ impl Machine {
             healthy_since: None,
             offered: BTreeMap::new(),
             held: BTreeMap::new(),
+            timed: BTreeSet::new(),
+            renew_at: Time::ZERO,
             claiming: BTreeSet::new(),
             coming: BTreeMap::new(),
             arrived: BTreeSet::new(),
@@ -410,7 +416,7 @@ impl Machine {
     fn send(&mut self, purpose: Purpose, request: Request) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.pending.insert(ticket, (purpose, request.clone()));
+        self.pending.insert(ticket, Box::new((purpose, request.clone())));
         self.act(Action::Send(ticket, request));
     }
 
@@ -428,7 +434,8 @@ impl Machine {
     }
 
     fn responded(&mut self, ticket: Ticket, result: Result<Response, Failure>) {
-        let Some((purpose, request)) = self.pending.remove(&ticket) else { return };
+        let Some(pending) = self.pending.remove(&ticket) else { return };
+        let (purpose, request) = *pending;
         match result {
             Ok(response) => {
                 self.permanent_failures = 0;

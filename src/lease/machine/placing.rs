@@ -78,7 +78,7 @@ impl Machine {
     }
 
     pub(crate) fn placing_wake(&self) -> Option<Time> {
-        (self.is_placer() && !self.audit.is_in_flight && self.audit.placing == 0)
+        (!self.audit.is_in_flight && self.audit.placing == 0 && self.is_placer())
             .then_some(self.audit.next_at)
     }
 
@@ -483,7 +483,11 @@ impl Machine {
         let Phase::Up { .. } = self.phase else { return };
         let now = self.now;
         let loads = self.loads();
-        let moves = flows(&loads);
+        let leases = || loads.iter().map(|load| load.leases);
+        let moves = match (leases().min(), leases().max()) {
+            (Some(least), Some(most)) if most >= least + 2 => flows(&loads),
+            _ => Vec::new(),
+        };
         if moves.is_empty() {
             self.unbalanced_since = None;
             return;
@@ -498,7 +502,7 @@ impl Machine {
         }
         let mine = moves.iter().filter(|(from, _)| loads[*from].run == self.run);
         let receivers: Vec<_> = mine.map(|(_, to)| *to).collect();
-        let moving = self.held.keys().filter(|shard_id| self.is_moving(shard_id)).count();
+        let moving = self.held.values().filter(|held| held.is_moving()).count();
         let limit = self.held.len().div_ceil(4).max(1).saturating_sub(moving);
         let mut movable: Vec<_> = self
             .held

@@ -1,6 +1,6 @@
 //! The workers, as one of them sees them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tokio::time::Duration;
 
@@ -17,6 +17,8 @@ pub(crate) struct View {
     pub(crate) members_since: Time,
     /// Since when this worker is the oldest.
     oldest: Option<(u64, Time)>,
+    /// How often the rows were read.
+    updates: u64,
 }
 
 /// The row of a worker, and when it moved.
@@ -30,11 +32,13 @@ pub(crate) struct Seen {
     reads: u32,
     /// When this number of audits was first read.
     audits_since: Time,
+    /// The last read that showed the row.
+    updates: u64,
 }
 
 impl Seen {
     fn new(row: WorkerRow, now: Time) -> Self {
-        Self { row, appeared_at: now, beat_since: now, reads: 1, audits_since: now }
+        Self { row, appeared_at: now, beat_since: now, reads: 1, audits_since: now, updates: 0 }
     }
 
     /// Takes in a row of the same run. An eventually consistent read may show an older one.
@@ -57,19 +61,25 @@ impl View {
     /// Takes in the rows of a read.
     pub(crate) fn update(&mut self, rows: Vec<WorkerRow>, now: Time) {
         let before = self.members();
-        let mut seen = std::mem::take(&mut self.workers);
+        self.updates += 1;
+        let updates = self.updates;
         for row in rows {
-            let id = row.id.clone();
-            let worker = match seen.remove(&id) {
-                Some(known) if known.row.run > row.run => known,
-                Some(mut known) if known.row.run == row.run => {
-                    known.update(row, now);
-                    known
+            match self.workers.get_mut(&row.id) {
+                Some(known) => {
+                    if known.row.run == row.run {
+                        known.update(row, now);
+                    } else if known.row.run < row.run {
+                        *known = Seen::new(row, now);
+                    }
+                    known.updates = updates;
                 }
-                _ => Seen::new(row, now),
-            };
-            self.workers.insert(id, worker);
+                None => {
+                    let seen = Seen { updates, ..Seen::new(row, now) };
+                    self.workers.insert(seen.row.id.clone(), seen);
+                }
+            }
         }
+        self.workers.retain(|_, seen| seen.updates == updates);
         self.read_at = Some(now);
         if self.members() != before {
             self.members_since = now;
@@ -101,10 +111,10 @@ impl View {
         }
     }
 
-    /// The workers that take leases, by id and run.
-    fn members(&self) -> BTreeSet<(String, u64)> {
+    /// The runs of the workers that take leases.
+    fn members(&self) -> Vec<u64> {
         let up = self.workers.values().filter(|seen| seen.row.state == WorkerState::Up);
-        up.map(|seen| (seen.row.id.clone(), seen.row.run)).collect()
+        up.map(|seen| seen.row.run).collect()
     }
 
     /// Returns for how long the beat of a worker had not moved at the last read.

@@ -120,7 +120,8 @@ impl Setup {
             Kind::Chaos,
             Kind::Chaos,
         ]);
-        let workers = if draw.chance(0.03) { 30 } else { 1 + draw.0.usize(..12) };
+        let draw_workers = draw.pick(&[5, 5, 12]);
+        let workers = if draw.chance(0.03) { 30 } else { 1 + draw.0.usize(..draw_workers) };
         let shards = match draw.0.u32(..40) {
             0 => 1 + draw.0.usize(..300),
             1..=8 => 1 + draw.0.usize(..60),
@@ -128,7 +129,7 @@ impl Setup {
         };
         let chaos = match draw.0.u32(..4) {
             0 => draw.secs(60.0, 300.0),
-            _ => draw.secs(60.0, 120.0),
+            _ => draw.secs(60.0, 90.0),
         };
         let failover = Duration::from_secs(draw.pick(&[10, 10, 10, 3, 5, 20]));
         let settle = Duration::from_secs(draw.pick(&[3, 10, 30]));
@@ -170,10 +171,11 @@ impl Setup {
 
     /// Returns for how long the fleet has time to balance after the faults.
     fn quiet(&self) -> At {
-        let rounds = (self.stream.shards.len() as f64).ln() / (4.0_f64 / 3.0).ln();
+        let leases = 1.0 + self.stream.shards.len() as f64 / self.workers as f64;
+        let rounds = 2.0 + leases.ln() / (4.0_f64 / 3.0).ln();
         let failover = self.failover.as_secs_f64();
         let round = failover * 0.4 + 5.0;
-        let fixed = 2.5 * failover + 60.0 + 60.0;
+        let fixed = 2.5 * failover + 90.0;
         let moves = self.settle + self.rest + self.move_timeout * 2;
         seconds(fixed + (moves.as_secs_f64() + rounds * round) * 1.15)
     }

@@ -32,13 +32,13 @@ pub(super) enum Event {
     Apply {
         process: usize,
         ticket: Ticket,
-        request: Request,
+        request: Box<Request>,
         reply: Reply,
     },
     Respond {
         process: usize,
         ticket: Ticket,
-        result: Result<Response, Failure>,
+        result: Box<Result<Response, Failure>>,
     },
     Read {
         process: usize,
@@ -93,26 +93,30 @@ pub(super) enum Reply {
     None,
 }
 
-/// An event in the queue, ordered by time and number.
-struct Queued(At, u64, Event);
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
+/// The events to come. The heap moves their times and numbers, not the events.
+#[derive(Debug, Default)]
+struct Queue {
+    heap: BinaryHeap<Reverse<(At, u64, usize)>>,
+    events: Vec<Option<Event>>,
+    free: Vec<usize>,
+    next: u64,
 }
 
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+impl Queue {
+    fn push(&mut self, at: At, event: Event) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            self.events.len() - 1
+        });
+        self.events[slot] = Some(event);
+        self.heap.push(Reverse((at, self.next, slot)));
+        self.next += 1;
     }
-}
 
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
+    fn pop(&mut self) -> Option<(At, Event)> {
+        let Reverse((at, _, slot)) = self.heap.pop()?;
+        self.free.push(slot);
+        Some((at, self.events[slot].take()?))
     }
 }
 
@@ -120,8 +124,7 @@ pub(super) struct World {
     setup: Setup,
     trace: bool,
     now: At,
-    queue: BinaryHeap<Reverse<Queued>>,
-    next_event: u64,
+    queue: Queue,
     draw: Draw,
     stream: Stream,
     tables: Tables,
@@ -147,8 +150,7 @@ impl World {
         let mut world = Self {
             trace,
             now: 0,
-            queue: BinaryHeap::new(),
-            next_event: 0,
+            queue: Queue::default(),
             draw,
             stream: setup.stream.clone(),
             tables: Tables { is_stale: setup.fault_rate > 0.0, ..Tables::default() },
@@ -173,8 +175,7 @@ impl World {
     }
 
     fn at(&mut self, at: At, event: Event) {
-        self.queue.push(Reverse(Queued(at.max(self.now), self.next_event, event)));
-        self.next_event += 1;
+        self.queue.push(at.max(self.now), event);
     }
 
     fn after(&mut self, length: At, event: Event) {
@@ -182,7 +183,7 @@ impl World {
     }
 
     pub(super) fn play(&mut self) -> Result<Figures, String> {
-        while let Some(Reverse(Queued(at, _, event))) = self.queue.pop() {
+        while let Some((at, event)) = self.queue.pop() {
             if at > self.setup.end {
                 break;
             }
@@ -229,7 +230,7 @@ impl World {
             }
             Event::Respond { process, ticket, result } => {
                 self.log(|| format!("p{process} <- {} {result:?}", ticket.0));
-                self.tell(process, MachineEvent::Responded(ticket, result));
+                self.tell(process, MachineEvent::Responded(ticket, *result));
             }
             Event::Read { process, shard, life } => self.read(process, shard, life)?,
             Event::Acked { process, shard, life, record } => {
@@ -289,14 +290,16 @@ impl World {
 
     /// Lets the machines handle their events, and carries out their actions.
     fn run_machines(&mut self) -> Check {
-        let mut touched = BTreeSet::new();
+        let mut touched = Vec::new();
         while let Some((index, event)) = self.pending.pop_front() {
             let local = self.local(index);
             let process = &mut self.processes[index];
             if process.is_gone() {
                 continue;
             }
-            touched.insert(index);
+            if !touched.contains(&index) {
+                touched.push(index);
+            }
             process.machine.on(local, event);
             let limit = 3 * self.stream.shards.len() + 3 * self.processes.len() + 50;
             let mut count = 0;
@@ -357,7 +360,7 @@ impl World {
     fn act(&mut self, index: usize, action: Action) -> Check {
         self.log(|| format!("p{index} {action:?}"));
         match action {
-            Action::Send(ticket, request) => self.send(index, ticket, request),
+            Action::Send(ticket, request) => self.send(index, ticket, Box::new(request)),
             Action::Started(_) => {
                 if !std::mem::replace(&mut self.processes[index].has_listed, true) {
                     let delay = self.draw.secs(0.01, 0.06);
@@ -450,7 +453,7 @@ impl World {
 
     // Requests.
 
-    fn send(&mut self, index: usize, ticket: Ticket, request: Request) {
+    fn send(&mut self, index: usize, ticket: Ticket, request: Box<Request>) {
         self.figures.requests += 1;
         let mut latency = self.draw.secs(0.002, 0.04);
         let has_faults = !self.is_calm && self.setup.fault_rate > 0.0;
@@ -485,10 +488,16 @@ impl World {
 
     fn give_up(&mut self, process: usize, ticket: Ticket) {
         let limit = if self.draw.chance(0.8) { 5 * SECOND } else { 60 * SECOND };
-        self.after(limit, Event::Respond { process, ticket, result: Err(no_response()) });
+        self.after(limit, Event::Respond { process, ticket, result: Box::new(Err(no_response())) });
     }
 
-    fn apply(&mut self, index: usize, ticket: Ticket, request: Request, reply: Reply) -> Check {
+    fn apply(
+        &mut self,
+        index: usize,
+        ticket: Ticket,
+        request: Box<Request>,
+        reply: Reply,
+    ) -> Check {
         let process = &self.processes[index];
         let now = self.now;
         if now < process.requests_cut_until {
@@ -504,13 +513,13 @@ impl World {
             } else if hangs {
                 self.give_up(index, ticket);
             } else {
-                let result = Err(unavailable());
+                let result = Box::new(Err(unavailable()));
                 self.after(5 * MILLISECOND, Event::Respond { process: index, ticket, result });
             }
             return Ok(());
         }
         if let Reply::RefusedAfter(back) = reply {
-            let result = Err(unavailable());
+            let result = Box::new(Err(unavailable()));
             self.after(back, Event::Respond { process: index, ticket, result });
             return Ok(());
         }
@@ -528,6 +537,7 @@ impl World {
         if now < self.processes[index].responses_cut_until {
             self.give_up(index, ticket);
         } else {
+            let result = Box::new(result);
             self.after(back, Event::Respond { process: index, ticket, result });
         }
         Ok(())
