@@ -368,6 +368,7 @@ impl Machine {
         if ending.open > 0 || ending.has_failed {
             return;
         }
+        let id = ending.id;
         let others: BTreeSet<String> = ending
             .children
             .iter()
@@ -378,7 +379,7 @@ impl Machine {
         if !others.is_empty() && !ending.has_read_parents {
             ending.open = 1;
             self.send(
-                Purpose::OtherParents { shard_id: shard_id.to_owned() },
+                Purpose::OtherParents { shard_id: shard_id.to_owned(), id },
                 Request::Get(others.into_iter().collect()),
             );
             return;
@@ -399,41 +400,43 @@ impl Machine {
             for (child, new) in missing {
                 let write = self.lease_write(&child, Condition::Absent, Change::Create(new));
                 self.send(
-                    Purpose::CreateChild { shard_id: shard_id.to_owned(), child },
+                    Purpose::CreateChild { shard_id: shard_id.to_owned(), id, child },
                     Request::Write(write),
                 );
             }
             return;
         }
-        if let Some(ending) = self.held.get_mut(shard_id).and_then(|held| held.ending.as_mut()) {
-            ending.is_ready = true;
-        }
+        ending.is_ready = true;
         self.pump(shard_id);
     }
 
-    pub(crate) fn other_parents_read(&mut self, shard_id: &str, rows: &[LeaseRow]) {
-        if let Some(ending) = self.held.get_mut(shard_id).and_then(|held| held.ending.as_mut()) {
+    fn ending(&mut self, shard_id: &str) -> Option<&mut Ending> {
+        self.held.get_mut(shard_id)?.ending.as_mut()
+    }
+
+    pub(crate) fn other_parents_read(&mut self, shard_id: &str, id: SaveId, rows: &[LeaseRow]) {
+        let Some(ending) = self.ending(shard_id) else { return };
+        ending.known.extend(rows.iter().map(|row| row.shard_id.clone()));
+        if ending.id == id {
             ending.open = 0;
             ending.has_read_parents = true;
-            ending.known.extend(rows.iter().map(|row| row.shard_id.clone()));
             self.continue_end(shard_id);
         }
     }
 
-    pub(crate) fn child_created(&mut self, shard_id: &str, child: String) {
-        if let Some(ending) = self.held.get_mut(shard_id).and_then(|held| held.ending.as_mut()) {
-            ending.open = ending.open.saturating_sub(1);
-            ending.done.insert(child);
+    pub(crate) fn child_created(&mut self, shard_id: &str, id: SaveId, child: String) {
+        let Some(ending) = self.ending(shard_id) else { return };
+        ending.done.insert(child);
+        if ending.id == id {
+            ending.open -= 1;
             self.continue_end(shard_id);
         }
     }
 
-    pub(crate) fn end_failed(&mut self, shard_id: &str, failure: Failure) {
-        let ending = self.held.get_mut(shard_id).and_then(|held| held.ending.as_mut());
-        let Some(ending) = ending else { return };
-        ending.open = ending.open.saturating_sub(1);
-        if !std::mem::replace(&mut ending.has_failed, true) {
-            let id = ending.id;
+    pub(crate) fn end_failed(&mut self, shard_id: &str, id: SaveId, failure: Failure) {
+        let ending = self.ending(shard_id).filter(|ending| ending.id == id);
+        // Others of its requests may have failed before.
+        if ending.is_some_and(|ending| !std::mem::replace(&mut ending.has_failed, true)) {
             self.fail_save(id, failure);
         }
     }
@@ -611,10 +614,11 @@ impl Machine {
                 self.pump(shard_id);
             }
             Some(Write::End(id)) => {
-                if let Some(ending) = &mut held.ending {
+                if let Some(ending) = held.ending.as_mut().filter(|ending| ending.id == id) {
                     ending.has_failed = true;
                 }
                 self.fail_save(id, failure);
+                self.pump(shard_id);
             }
             // Until it is decided, the shard is neither read here nor given to another worker.
             Some(Write::Give | Write::Delete) => {

@@ -223,9 +223,11 @@ enum Purpose {
     /// The other parents of the children that a shard has at its end.
     OtherParents {
         shard_id: String,
+        id: SaveId,
     },
     CreateChild {
         shard_id: String,
+        id: SaveId,
         child: String,
     },
     /// A write to a lease of this worker.
@@ -347,6 +349,18 @@ impl Machine {
     /// Returns the workers as they were read last: id, number of leases, and whether they take any.
     pub(crate) fn workers(&self) -> impl Iterator<Item = &view::Seen> {
         self.view.live()
+    }
+
+    /// Judges other workers although this one may have been cut off: a fault for the simulation.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn assume_health(&mut self) {
+        self.healthy_since = Some(Time::ZERO);
+    }
+
+    /// Returns the rows of the workers, as this one has read them last.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn workers_seen(&self) -> Vec<crate::lease::table::WorkerRow> {
+        self.view.workers.values().map(|seen| seen.row.clone()).collect()
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -492,10 +506,12 @@ impl Machine {
                 self.claim_refused(&shard_id, row, request);
             }
             (Purpose::Reserve { shards }, response) => self.reserved(&shards, &response),
-            (Purpose::OtherParents { shard_id }, Response::Leases(rows)) => {
-                self.other_parents_read(&shard_id, &rows);
+            (Purpose::OtherParents { shard_id, id }, Response::Leases(rows)) => {
+                self.other_parents_read(&shard_id, id, &rows);
             }
-            (Purpose::CreateChild { shard_id, child }, _) => self.child_created(&shard_id, child),
+            (Purpose::CreateChild { shard_id, id, child }, _) => {
+                self.child_created(&shard_id, id, child);
+            }
             (Purpose::Held { shard_id }, Response::Lease(row)) => {
                 self.written(&shard_id, Some(row));
             }
@@ -521,8 +537,8 @@ impl Machine {
             }
             Purpose::Reserve { shards } => self.reserve_failed(&shards),
             Purpose::Held { shard_id } => self.write_failed(&shard_id, failure),
-            Purpose::OtherParents { shard_id } | Purpose::CreateChild { shard_id, .. } => {
-                self.end_failed(&shard_id, failure);
+            Purpose::OtherParents { shard_id, id } | Purpose::CreateChild { shard_id, id, .. } => {
+                self.end_failed(&shard_id, id, failure);
             }
             Purpose::Register if !self.may_register_again() => self.join(),
             Purpose::Join

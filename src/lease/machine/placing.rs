@@ -64,9 +64,11 @@ impl Machine {
     pub(crate) fn is_placer(&self) -> bool {
         let Phase::Up { .. } = self.phase else { return false };
         let suspect = self.config.failover.mul_f64(0.7);
-        let placer = self.view.placer(suspect, AUDIT_INTERVAL * 3);
-        // Before the first read, nobody else is known.
-        placer.is_some_and(|seen| seen.row.run == self.run)
+        let is_self = |run: Option<u64>| run == Some(self.run);
+        // The oldest is the placer in its own eyes even if it has completed no audit for long: else
+        // it would never complete one again.
+        is_self(self.view.oldest_up(suspect))
+            || is_self(self.view.placer(suspect, AUDIT_INTERVAL * 3))
     }
 
     pub(crate) fn audit_soon(&mut self) {
@@ -423,9 +425,10 @@ impl Machine {
             if self.now.saturating_sub(seen.appeared_at) < self.config.move_timeout {
                 continue;
             }
-            let shards: BTreeSet<_> =
-                leases.iter().take(MAX_RESERVED).map(|row| row.shard_id.clone()).collect();
-            reminders.push((row.id.clone(), row.run, shards));
+            for leases in leases.chunks(MAX_RESERVED) {
+                let shards: BTreeSet<_> = leases.iter().map(|row| row.shard_id.clone()).collect();
+                reminders.push((row.id.clone(), row.run, shards));
+            }
         }
         for (worker, run, shards) in reminders {
             let request = Request::Reserve { worker, run, seen: None, shards };

@@ -145,18 +145,25 @@ impl View {
         seen.reads >= 3 && read_at.saturating_sub(since) >= limit
     }
 
-    /// Returns the placer: the oldest worker that takes leases, unless it has completed no audit
-    /// for `hung` while it was the oldest.
-    pub(crate) fn placer(&self, suspect: Duration, hung: Duration) -> Option<&Seen> {
+    fn up(&self, suspect: Duration) -> impl Iterator<Item = &Seen> {
+        self.beating(suspect).filter(|seen| seen.row.state == WorkerState::Up)
+    }
+
+    /// Returns the run of the oldest worker that takes leases.
+    pub(crate) fn oldest_up(&self, suspect: Duration) -> Option<u64> {
+        self.up(suspect).map(|seen| seen.row.run).min()
+    }
+
+    /// Returns the run of the placer: the oldest worker that takes leases, unless it has completed
+    /// no audit for `hung` while it was the oldest.
+    pub(crate) fn placer(&self, suspect: Duration, hung: Duration) -> Option<u64> {
         let now = self.read_at?;
         let is_hung = |seen: &Seen| {
             self.oldest.is_some_and(|(run, since)| {
                 run == seen.row.run && now.saturating_sub(seen.audits_since.max(since)) > hung
             })
         };
-        let up = || self.beating(suspect).filter(|seen| seen.row.state == WorkerState::Up);
-        up().filter(|seen| !is_hung(seen))
-            .min_by_key(|seen| seen.row.run)
-            .or_else(|| up().min_by_key(|seen| seen.row.run))
+        let unhung = self.up(suspect).filter(|seen| !is_hung(seen)).map(|seen| seen.row.run).min();
+        unhung.or_else(|| self.oldest_up(suspect))
     }
 }
