@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use kinesis_shards::lease::simulation::{Figures, run_lease_simulation};
+use kinesis_shards::lease::simulation::{Figures, Mutation, run_lease_simulation};
 
 const SEEDS: u64 = 2_000;
 /// The number of failed seeds after which the run stops.
@@ -30,8 +30,9 @@ fn number_from(variable: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-fn play(seed: u64, trace: bool) -> Result<Figures, String> {
-    catch_unwind(AssertUnwindSafe(|| run_lease_simulation(seed, trace))).unwrap_or_else(|panic| {
+fn play(seed: u64, mutation: Option<Mutation>, trace: bool) -> Result<Figures, String> {
+    let play = || run_lease_simulation(seed, mutation, trace);
+    catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         Err(format!("seed {seed}: panicked: {}", text.unwrap_or_default()))
@@ -56,8 +57,8 @@ fn many(first: u64, seeds: u64, max_failures: usize) -> bool {
                     if seed >= first + seeds || lock().1.len() >= max_failures {
                         return;
                     }
-                    let mut result = play(seed, false);
-                    if seed.is_multiple_of(REPEAT_INTERVAL) && play(seed, false) != result {
+                    let mut result = play(seed, None, false);
+                    if seed.is_multiple_of(REPEAT_INTERVAL) && play(seed, None, false) != result {
                         result = Err(format!("seed {seed}: its outcome differs each time"));
                     }
                     match result {
@@ -78,6 +79,34 @@ fn many(first: u64, seeds: u64, max_failures: usize) -> bool {
     failures.is_empty()
 }
 
+/// Returns the mutation that the environment names.
+fn mutation() -> Option<Mutation> {
+    let name = std::env::var("LEASE_SIMULATION_MUTATION").ok()?;
+    let found = Mutation::ALL.iter().find(|(mutation, _)| mutation.to_string() == name);
+    Some(found.unwrap_or_else(|| panic!("no mutation is called {name}")).0)
+}
+
+/// Plays each mutation with the seed that catches it. With `search`, finds that seed among so many.
+/// Returns whether all are caught.
+fn mutations(search: Option<u64>) -> bool {
+    let mut is_ok = true;
+    for (mutation, seed) in Mutation::ALL {
+        if std::env::var("LEASE_SIMULATION_MUTATION").is_ok_and(|name| name != mutation.to_string())
+        {
+            continue;
+        }
+        let mut seeds = match search {
+            Some(seeds) => 0..seeds,
+            None => *seed..*seed + 1,
+        };
+        let caught = seeds.find_map(|seed| play(seed, Some(*mutation), false).err());
+        is_ok &= caught.is_some();
+        let what = caught.unwrap_or_else(|| "NOT CAUGHT".to_owned());
+        println!("{:24} {what}", mutation.to_string());
+    }
+    is_ok
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
@@ -93,15 +122,19 @@ fn main() -> ExitCode {
     let begun = Instant::now();
     let mut tests: Vec<(String, bool)> = Vec::new();
     if let Some(seed) = number_from("LEASE_SIMULATION_SEED") {
-        let result = play(seed, true);
+        let result = play(seed, mutation(), true);
         println!("{result:?}");
         tests.push((format!("seed_{seed}"), result.is_ok()));
-    } else if is_wanted("lease_simulation") {
+    } else if is_wanted("lease_simulation") && number_from("LEASE_SIMULATION_SEARCH").is_none() {
         let first = number_from("LEASE_SIMULATION_FIRST").unwrap_or(0);
         let seeds = number_from("LEASE_SIMULATION_SEEDS").unwrap_or(SEEDS);
         let failures = number_from("LEASE_SIMULATION_FAILURES").unwrap_or(MAX_FAILURES as u64);
         let is_ok = many(first, seeds, usize::try_from(failures).unwrap_or(usize::MAX));
         tests.push((format!("lease_simulation ({seeds} seeds)"), is_ok));
+    }
+    let search = number_from("LEASE_SIMULATION_SEARCH");
+    if search.is_some() || (is_wanted("mutations") && mutation().is_none()) {
+        tests.push(("mutations".to_owned(), mutations(search)));
     }
     println!();
     for (name, is_ok) in &tests {

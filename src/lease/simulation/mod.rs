@@ -12,6 +12,7 @@
 
 mod clock;
 mod lineage;
+mod mutation;
 mod oracle;
 mod process;
 mod setup;
@@ -21,6 +22,7 @@ mod world;
 
 use std::fmt;
 
+pub use mutation::Mutation;
 use setup::Setup;
 use world::World;
 
@@ -93,7 +95,11 @@ impl fmt::Display for Figures {
 /// # Errors
 ///
 /// The first violation of an invariant.
-pub fn run_lease_simulation(seed: u64, trace: bool) -> Result<Figures, String> {
-    let mut world = World::new(Setup::of_seed(seed), trace);
+pub fn run_lease_simulation(
+    seed: u64,
+    mutation: Option<Mutation>,
+    trace: bool,
+) -> Result<Figures, String> {
+    let mut world = World::new(Setup::of_seed(seed), mutation, trace);
     world.play().map_err(|violation| format!("seed {seed}: {violation}"))
 }

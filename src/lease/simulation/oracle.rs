@@ -30,6 +30,8 @@ pub(super) struct Known {
     /// How many records were acknowledged without a gap.
     pub(super) prefix: usize,
     pub(super) ended: Option<At>,
+    /// The process that has written the end.
+    pub(super) ended_by: Option<usize>,
     pub(super) had_row: bool,
     /// The row was deleted by hand, here or at an ancestor.
     pub(super) is_tainted: bool,
@@ -165,6 +167,10 @@ impl Oracle {
             known.had_row = true;
             (known.prefix, known.is_tainted)
         };
+        if !stream.is_listed(shard, now) {
+            // Its row was deleted, and a worker that has not listed the shards since made another.
+            return Ok(());
+        }
         if let Some(before) = before {
             let from = stream.records_before(shard, &before.checkpoint);
             if after < from || (before.has_ended() && !row.has_ended()) {

@@ -9,6 +9,7 @@ use crate::lease::simulation::clock::Clock;
 use crate::lease::simulation::lineage::Lineage;
 use crate::lease::simulation::stream::Stream;
 use crate::lease::simulation::world::Event;
+use crate::lease::table::LeaseRow;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -48,6 +49,8 @@ pub(super) struct Process {
     pub(super) back_after: Option<At>,
     pub(super) consumer: Consumer,
     pub(super) started_at: At,
+    /// With a mutation, what the ends of shards read before they were written.
+    pub(super) read_early: BTreeMap<String, Vec<LeaseRow>>,
 }
 
 /// The consumer of all shards of a process.
@@ -154,6 +157,7 @@ impl Process {
             back_after: None,
             consumer,
             started_at: now,
+            read_early: BTreeMap::new(),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::{At, SECOND};
 use crate::lease::table::model::ModelTables;
-use crate::lease::table::{LeaseRow, Request, Response, WorkerRow};
+use crate::lease::table::{Change, LeaseRow, LeaseWrite, Request, Response, WorkerRow};
 
 /// How old an eventually consistent read may be.
 const MAX_AGE: At = SECOND;
@@ -15,6 +16,7 @@ pub(super) struct Tables {
     /// The versions of the rows of workers within [`MAX_AGE`], and the one before.
     pub(super) history: BTreeMap<String, VecDeque<(At, Option<WorkerRow>)>>,
     pub(super) is_stale: bool,
+    pub(super) mutation: Option<Mutation>,
 }
 
 impl Tables {
@@ -27,7 +29,7 @@ impl Tables {
         if matches!(request, Request::Workers { is_consistent: false }) {
             return Response::Workers(self.workers(now, rng));
         }
-        let response = self.model.apply(request);
+        let response = self.respond(request);
         let changed = match (request, &response) {
             (Request::RemoveWorker { worker, .. }, Response::Worker(_)) => Some((worker, None)),
             (_, Response::Worker(row)) => Some((&row.id, Some(row.clone()))),
@@ -44,6 +46,28 @@ impl Tables {
             }
         }
         response
+    }
+
+    fn respond(&mut self, request: &Request) -> Response {
+        let Some(mutation) = self.mutation else { return self.model.apply(request) };
+        if let Some(response) = mutation.response(self, request) {
+            return response;
+        }
+        let mut request = request.clone();
+        if let Some(row) = mutation.apply(self, &mut request) {
+            self.model.put_worker(row.clone());
+            return Response::Worker(row);
+        }
+        if let Request::Write(LeaseWrite { shard_id, change: Change::Create(_), .. }) = &request
+            && mutation == Mutation::CreateOver
+        {
+            self.model.delete_row(shard_id);
+        }
+        self.model.apply(&request)
+    }
+
+    pub(super) fn worker(&self, id: &str) -> Option<&WorkerRow> {
+        self.model.workers().find(|row| row.id == id)
     }
 
     fn workers(&self, now: At, rng: &mut fastrand::Rng) -> Vec<WorkerRow> {

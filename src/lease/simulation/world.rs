@@ -10,13 +10,14 @@ use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{
     Action, Config, Death, Event as MachineEvent, Failure, Offered, SaveError, SaveId, Ticket,
 };
+use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::oracle::{Check, Oracle};
 use crate::lease::simulation::process::{Consumer, Process, Reader, Saving, State};
 use crate::lease::simulation::setup::{Draw, Setup, Step};
 use crate::lease::simulation::stream::{NEVER, Stream, index_of};
 use crate::lease::simulation::tables::Tables;
 use crate::lease::simulation::{At, Figures, MILLISECOND, SECOND, seconds};
-use crate::lease::table::{Change, LeaseRow, Request, Response};
+use crate::lease::table::{Change, LeaseRow, LeaseWrite, Request, Response};
 use crate::shard::position::StartPosition;
 
 /// What happens at one time.
@@ -145,7 +146,7 @@ pub(super) struct World {
 const INSPECT_INTERVAL: At = 2 * SECOND;
 
 impl World {
-    pub(super) fn new(setup: Setup, trace: bool) -> Self {
+    pub(super) fn new(setup: Setup, mutation: Option<Mutation>, trace: bool) -> Self {
         let draw = Draw(fastrand::Rng::with_seed(setup.seed ^ 0x5EED));
         let mut world = Self {
             trace,
@@ -153,7 +154,7 @@ impl World {
             queue: Queue::default(),
             draw,
             stream: setup.stream.clone(),
-            tables: Tables { is_stale: setup.fault_rate > 0.0, ..Tables::default() },
+            tables: Tables { is_stale: setup.fault_rate > 0.0, mutation, ..Tables::default() },
             processes: Vec::new(),
             oracle: Oracle::new(&setup.stream),
             figures: Figures { seeds: 1, ..Figures::default() },
@@ -299,6 +300,9 @@ impl World {
             }
             if !touched.contains(&index) {
                 touched.push(index);
+            }
+            if self.tables.mutation == Some(Mutation::NoEvidence) {
+                process.machine.assume_health();
             }
             process.machine.on(local, event);
             let limit = 3 * self.stream.shards.len() + 3 * self.processes.len() + 50;
@@ -457,6 +461,13 @@ impl World {
         self.figures.requests += 1;
         let mut latency = self.draw.secs(0.002, 0.04);
         let has_faults = !self.is_calm && self.setup.fault_rate > 0.0;
+        if self.tables.mutation == Some(Mutation::ParentsBeforeEnd)
+            && let Request::Write(LeaseWrite { shard_id, change: Change::End { .. }, .. }) =
+                &*request
+        {
+            let rows = self.tables.model.rows().cloned().collect();
+            self.processes[index].read_early.insert(shard_id.clone(), rows);
+        }
         if has_faults && self.setup.has_slow_requests && self.draw.chance(0.02) {
             latency = self.draw.secs(0.04, 5.0);
         }
@@ -550,7 +561,10 @@ impl World {
             Request::Write(write) => self.tables.row(&write.shard_id).cloned(),
             _ => None,
         };
-        let response = self.tables.apply(now, request, &mut self.draw.0);
+        let response = match self.mutated_read(index, request) {
+            Some(response) => response,
+            None => self.tables.apply(now, request, &mut self.draw.0),
+        };
         match (request, &response) {
             (Request::Write(write), Response::Lease(row)) => {
                 let shard = index_of(&write.shard_id);
@@ -575,7 +589,12 @@ impl World {
                             }
                         }
                     }
-                    Change::End { .. } => self.figures.ends += 1,
+                    Change::End { .. } => {
+                        self.figures.ends += 1;
+                        if let Some(shard) = shard {
+                            self.oracle.shards[shard].ended_by = Some(index);
+                        }
+                    }
                     _ => {}
                 }
             }
@@ -596,6 +615,29 @@ impl World {
             _ => {}
         }
         Ok(response)
+    }
+
+    /// Returns the response to a read that a mutation does too early.
+    fn mutated_read(&mut self, index: usize, request: &Request) -> Option<Response> {
+        let process = &mut self.processes[index];
+        match (self.tables.mutation?, request) {
+            (Mutation::OldOwners, Request::Workers { is_consistent: true }) => {
+                let rows = process.machine.workers_seen();
+                (!rows.is_empty()).then_some(Response::Workers(rows))
+            }
+            (Mutation::ParentsBeforeEnd, Request::Get(ids)) => {
+                let ended = ids.iter().find(|id| process.read_early.contains_key(*id))?;
+                let mut rows = process.read_early.remove(ended)?;
+                for row in &mut rows {
+                    if row.shard_id == *ended {
+                        row.checkpoint = Checkpoint::End;
+                    }
+                }
+                rows.retain(|row| ids.contains(&row.shard_id));
+                Some(Response::Leases(rows))
+            }
+            _ => None,
+        }
     }
 
     fn check_fence(&self, worker: &str, run: u64) -> Check {
@@ -694,7 +736,11 @@ impl World {
                 self.schedule_read(index, shard, arrival - now);
                 return Ok(());
             }
-            if local >= process.machine.delivery_deadline() {
+            let mut deadline = process.machine.delivery_deadline();
+            if self.tables.mutation == Some(Mutation::LateDeadline) {
+                deadline += self.setup.failover.mul_f64(0.4);
+            }
+            if local >= deadline {
                 self.schedule_read(index, shard, 250 * MILLISECOND);
                 return Ok(());
             }
@@ -991,9 +1037,10 @@ impl World {
 
     fn is_ready(&self, shard: usize) -> bool {
         let known = &self.oracle.shards[shard];
-        if known.is_tainted && known.ended.is_some() {
-            // Its row was deleted by hand after the end, or may have been.
-            return false;
+        let id = &self.stream.shards[shard].id;
+        if known.is_tainted && self.tables.row(id).is_none() {
+            // Its row was deleted by hand. The owner reads on, and learns it when it saves.
+            return known.ended.is_none() && !self.processes.iter().any(|it| it.machine.holds(id));
         }
         self.stream.is_listed(shard, self.now)
             && !self.tables.row(&self.stream.shards[shard].id).is_some_and(LeaseRow::has_ended)
@@ -1004,6 +1051,26 @@ impl World {
                         .row(&self.stream.shards[*parent].id)
                         .is_some_and(LeaseRow::has_ended)
             })
+    }
+
+    /// Returns whether a child waits for an audit, though the worker that ended the last of its
+    /// parents should have opened it.
+    fn is_left_unopened(&self, shard: usize) -> bool {
+        let row = self.tables.row(&self.stream.shards[shard].id);
+        let parents = &self.stream.shards[shard].parents;
+        let last = parents.iter().filter_map(|parent| self.oracle.shards[*parent].ended).max();
+        let Some(last) = last else { return false };
+        let lives = |parent: &usize| {
+            self.oracle.shards[*parent].ended_by.is_some_and(|index| {
+                let process = &self.processes[index];
+                process.is_running() && !process.is_leaving && process.impaired_at < last
+            }) && self.tables.row(&self.stream.shards[*parent].id).is_some()
+        };
+        row.is_some_and(|row| row.counter == 0 && row.owner.is_none())
+            && self.setup.max_leases.is_none()
+            && last > self.setup.chaos + 30 * SECOND
+            && self.now > last + 5 * SECOND
+            && parents.iter().all(lives)
     }
 
     fn inspect(&mut self) -> Check {
@@ -1020,6 +1087,11 @@ impl World {
                 continue;
             }
             let since = *self.oracle.shards[shard].bad_since.get_or_insert(self.now);
+            if self.is_left_unopened(shard) {
+                return Err(format!(
+                    "I8: shard {shard} was not opened when the last of its parents had ended"
+                ));
+            }
             if self.now - since > bound {
                 let row = self.tables.row(&self.stream.shards[shard].id);
                 return Err(format!(

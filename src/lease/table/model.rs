@@ -102,6 +102,11 @@ impl ModelTables {
         self.leases.insert(row.shard_id.clone(), ModelLease { row, owner_switches: 0 });
     }
 
+    /// Writes the row of a worker on no condition.
+    pub(crate) fn put_worker(&mut self, row: WorkerRow) {
+        self.workers.insert(row.id.clone(), row);
+    }
+
     /// Deletes a lease on no condition, as somebody may by hand.
     pub(crate) fn delete_row(&mut self, shard_id: &str) -> Option<LeaseRow> {
         self.leases.remove(shard_id).map(|lease| lease.row)

@@ -1,0 +1,192 @@
+//! Faults that are built in on purpose: some seed must catch each.
+
+use std::fmt;
+
+use crate::checkpoint::value::Checkpoint;
+use crate::lease::simulation::tables::Tables;
+use crate::lease::table::{
+    Change, Condition, LeaseWrite, Request, Response, WorkerRow, WorkerState,
+};
+
+/// A clause of a condition that is left out, or a rule that is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    RegisterOlderRun,
+    BeatOfOtherRun,
+    BeatOutOfOrder,
+    BeatOfDead,
+    ReserveOfOtherRun,
+    ReserveOfLeaving,
+    ReserveUnseen,
+    FenceOfOtherRun,
+    FenceOfOtherBeat,
+    RemoveLivingWorker,
+    RemoveOtherRun,
+    CreateOver,
+    ClaimUnownedByCounter,
+    ClaimUnownedByOwner,
+    ClaimOwnedByCounter,
+    SaveByCounter,
+    GiveByCounter,
+    EndByCounter,
+    DeleteByCounter,
+    DeleteUnended,
+    /// A worker judges others although it was cut off itself.
+    NoEvidence,
+    /// Records are delivered for 1.2 times the failover time after a beat, not 0.8 times.
+    LateDeadline,
+    /// The other parents of children are read before the end is written, not after.
+    ParentsBeforeEnd,
+    /// A worker takes up leases that its row names it as the owner of, without a claim.
+    GrantWithoutClaim,
+    /// The placer does not read whether dead owners have joined again.
+    OldOwners,
+}
+
+impl Mutation {
+    /// Each mutation, with the first seed that catches it.
+    pub const ALL: &[(Self, u64)] = &[
+        (Self::RegisterOlderRun, 0),
+        (Self::BeatOfOtherRun, 0),
+        (Self::BeatOutOfOrder, 0),
+        (Self::BeatOfDead, 0),
+        (Self::ReserveOfOtherRun, 0),
+        (Self::ReserveOfLeaving, 0),
+        (Self::ReserveUnseen, 0),
+        (Self::FenceOfOtherRun, 0),
+        (Self::FenceOfOtherBeat, 0),
+        (Self::RemoveLivingWorker, 0),
+        (Self::RemoveOtherRun, 0),
+        (Self::CreateOver, 0),
+        (Self::ClaimUnownedByCounter, 0),
+        (Self::ClaimUnownedByOwner, 0),
+        (Self::ClaimOwnedByCounter, 0),
+        (Self::SaveByCounter, 0),
+        (Self::GiveByCounter, 0),
+        (Self::EndByCounter, 0),
+        (Self::DeleteByCounter, 0),
+        (Self::DeleteUnended, 0),
+        (Self::NoEvidence, 0),
+        (Self::LateDeadline, 0),
+        (Self::ParentsBeforeEnd, 0),
+        (Self::GrantWithoutClaim, 0),
+        (Self::OldOwners, 0),
+    ];
+
+    /// Returns the response to a request that this mutation leaves out.
+    pub(super) fn response(self, tables: &Tables, request: &Request) -> Option<Response> {
+        if self == Self::GrantWithoutClaim
+            && let Request::Write(LeaseWrite { shard_id, condition, change, .. }) = request
+            && let (Condition::Owned { counter, owner, .. }, Change::Claim { owner: to }) =
+                (condition, change)
+        {
+            let row = tables.row(shard_id)?;
+            let is_own = owner == to && row.owner.as_ref() == Some(to) && row.counter == *counter;
+            return is_own.then(|| Response::Lease(row.clone()));
+        }
+        None
+    }
+
+    /// Changes a request as if a clause of its condition were left out: the clause then holds for
+    /// the row as it is. Returns a row of a worker to be written instead, on no condition.
+    pub(super) fn apply(self, tables: &Tables, request: &mut Request) -> Option<WorkerRow> {
+        match request {
+            Request::Register(row) if self == Self::RegisterOlderRun => return Some(row.clone()),
+            Request::Beat(beat) => {
+                let mut row = tables.worker(&beat.worker)?.clone();
+                let is_left_out = match self {
+                    Self::BeatOfOtherRun => row.run != beat.run && row.beat < beat.beat,
+                    Self::BeatOutOfOrder => row.run == beat.run && row.beat >= beat.beat,
+                    Self::BeatOfDead => row.run == beat.run && row.state == WorkerState::Dead,
+                    _ => false,
+                };
+                if is_left_out && (row.state != WorkerState::Dead || self == Self::BeatOfDead) {
+                    (row.beat, row.state, row.held) = (beat.beat, beat.state, beat.held);
+                    row.coming.retain(|shard| !beat.arrived.contains(shard));
+                    return Some(row);
+                }
+            }
+            Request::Reserve { worker, run, seen, shards } => {
+                let mut row = tables.worker(worker)?.clone();
+                match self {
+                    Self::ReserveOfOtherRun => *run = row.run,
+                    Self::ReserveUnseen => *seen = None,
+                    Self::ReserveOfLeaving if row.run == *run => {
+                        row.coming.extend(shards.iter().cloned());
+                        return Some(row);
+                    }
+                    _ => {}
+                }
+            }
+            Request::Fence { worker, run, beat, .. } => {
+                let row = tables.worker(worker)?;
+                match self {
+                    Self::FenceOfOtherRun => *run = row.run,
+                    Self::FenceOfOtherBeat => *beat = row.beat,
+                    _ => {}
+                }
+            }
+            Request::RemoveWorker { worker, run, is_own } => match self {
+                Self::RemoveLivingWorker => *is_own = true,
+                Self::RemoveOtherRun => *run = tables.worker(worker)?.run,
+                _ => {}
+            },
+            Request::Write(write) => {
+                let row = tables.row(&write.shard_id)?;
+                let is_left_out = match (&write.change, &write.condition) {
+                    (Change::Claim { .. }, Condition::Unowned { .. }) => {
+                        self == Self::ClaimUnownedByCounter
+                    }
+                    (Change::Claim { .. }, _) => self == Self::ClaimOwnedByCounter,
+                    (Change::Save { .. }, _) => self == Self::SaveByCounter,
+                    (Change::Give { .. }, _) => self == Self::GiveByCounter,
+                    (Change::End { .. }, _) => self == Self::EndByCounter,
+                    (Change::Delete, _) => self == Self::DeleteByCounter,
+                    _ => false,
+                };
+                match &mut write.condition {
+                    Condition::Unowned { counter }
+                    | Condition::Owned { counter, .. }
+                    | Condition::Ended { counter }
+                        if is_left_out =>
+                    {
+                        *counter = row.counter;
+                    }
+                    Condition::Unowned { counter } if self == Self::ClaimUnownedByOwner => {
+                        if let (Some(owner), true) = (&row.owner, row.counter == *counter) {
+                            write.condition = Condition::Owned {
+                                counter: *counter,
+                                owner: owner.clone(),
+                                checkpoint_owner: row.checkpoint_owner.clone(),
+                            };
+                        }
+                    }
+                    Condition::Ended { counter }
+                        if self == Self::DeleteUnended
+                            && row.checkpoint != Checkpoint::End
+                            && row.counter == *counter =>
+                    {
+                        let counter = *counter;
+                        write.condition = match &row.owner {
+                            None => Condition::Unowned { counter },
+                            Some(owner) => Condition::Owned {
+                                counter,
+                                owner: owner.clone(),
+                                checkpoint_owner: row.checkpoint_owner.clone(),
+                            },
+                        };
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+impl fmt::Display for Mutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
