@@ -1,5 +1,6 @@
 //! The workers, as one of them sees them.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use tokio::time::Duration;
@@ -64,20 +65,17 @@ impl View {
         self.updates += 1;
         let updates = self.updates;
         for row in rows {
-            match self.workers.get_mut(&row.id) {
-                Some(known) => {
-                    if known.row.run == row.run {
-                        known.update(row, now);
-                    } else if known.row.run < row.run {
-                        *known = Seen::new(row, now);
-                    }
-                    known.updates = updates;
-                }
-                None => {
-                    let seen = Seen { updates, ..Seen::new(row, now) };
-                    self.workers.insert(seen.row.id.clone(), seen);
-                }
+            let Some(known) = self.workers.get_mut(&row.id) else {
+                let seen = Seen { updates, ..Seen::new(row, now) };
+                self.workers.insert(seen.row.id.clone(), seen);
+                continue;
+            };
+            match known.row.run.cmp(&row.run) {
+                Ordering::Less => *known = Seen::new(row, now),
+                Ordering::Equal => known.update(row, now),
+                Ordering::Greater => {}
             }
+            known.updates = updates;
         }
         self.workers.retain(|_, seen| seen.updates == updates);
         self.read_at = Some(now);

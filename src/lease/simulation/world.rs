@@ -1,7 +1,7 @@
 //! The event queue, the processes and the tables of one run.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use tokio::time::Duration;
 
