@@ -34,6 +34,7 @@
 //! | [`shard`] | [`ShardHandle`]: the right to read one shard, and where to read it from |
 //! | [`records`] | readers of one shard and of all shards, their options, errors and events |
 //! | [`checkpoint`] | [`Checkpoints`]: a consumer that restarts continues where it stopped |
+//! | `lease` | many workers: processes that share the shards of a stream (feature `dynamodb`) |
 //! | [`lineage`] | the combinator that orders the shards of any stream of shard lists; the rules in full |
 //! | [`listing`] | the interval stream of shard lists |
 //! | `testing` | an in-process Kinesis for tests (feature `testing`) |
@@ -64,9 +65,9 @@
 //! | feature | adds | depends on |
 //! |---|---|---|
 //! | `file` | `FileStore`: checkpoints in a file | `redb` |
-//! | `dynamodb` | `DynamoDbStore`: checkpoints in a table of the Kinesis Client Library | `aws-sdk-dynamodb` |
+//! | `dynamodb` | `lease`: many workers; `DynamoDbStore`: checkpoints in a table of the Kinesis Client Library | `aws-sdk-dynamodb` |
 //! | `kpl` | `ReadOptions::deaggregate`: splits records of the Kinesis Producer Library | `bytes`, `md-5` |
-//! | `testing` | `testing::FakeKinesis` | `serde_json`, `base64`, `md-5`, smithy crates, `tokio/test-util` |
+//! | `testing` | `testing::FakeKinesis`; with `dynamodb` also `testing::LeaseBoard` | `serde_json`, `base64`, `md-5`, smithy crates, `tokio/test-util` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod all_shards;

@@ -248,13 +248,25 @@ impl UnackedRecord {
         record
     }
 
-    /// Acknowledges the record as [`ack`](Self::ack) does, if this worker still holds the lease of
-    /// its shard.
+    /// Acknowledges the record as [`ack`](Self::ack) does, and reports if that has no effect. A
+    /// record of a shard without a lease is always acknowledged.
+    ///
+    /// `Ok` means that the lease had not ended as far as this worker knew. The checkpoint is saved
+    /// later, and a loss of the lease before that repeats the record.
+    ///
+    /// ```
+    /// # use kinesis_shards::checkpoint::UnackedRecord;
+    /// # fn example(record: UnackedRecord) {
+    /// if let Err(lost) = record.try_ack() {
+    ///     eprintln!("{lost}"); // ... has no effect: the lease was taken by worker worker-2
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`LeaseLost`] with the record, if the lease has ended: the acknowledgement has no effect,
-    /// and the record comes again at the new owner.
+    /// [`LeaseLost`] with the record, if the lease has ended: the record comes again at the new
+    /// owner.
     #[cfg(feature = "dynamodb")]
     pub fn try_ack(self) -> Result<Record, LeaseLost> {
         let lease = self.lease().cloned();
@@ -321,8 +333,8 @@ impl Acker {
     }
 }
 
-/// The error of [`UnackedRecord::try_ack`]: this worker no longer holds the lease of the shard, so
-/// that the acknowledgement has no effect.
+/// The error of [`UnackedRecord::try_ack`]: the lease of the shard has ended, so that the
+/// acknowledgement has no effect. See the example there.
 #[cfg(feature = "dynamodb")]
 #[derive(Debug)]
 pub struct LeaseLost {

@@ -39,7 +39,8 @@ use crate::util::runtime::Timer;
 /// One `Checkpoints` is for one consumer of the stream. A shard is read by one reader at a time,
 /// also where two `Checkpoints` share a store in one process: the second reader fails
 /// ([`ReadError::is_in_use`](crate::ReadError::is_in_use)). Two processes that share a store
-/// overwrite each other's checkpoints.
+/// overwrite each other's checkpoints. Processes that share a stream have leases (the module
+/// `lease`, feature `dynamodb`).
 ///
 /// See the example of [`checkpoint`](crate::checkpoint).
 #[derive(Clone)]

@@ -46,10 +46,11 @@ impl DeliveryDeadline {
 /// The lease of a shard: see
 /// [`CheckpointedShard::lease`](crate::checkpoint::CheckpointedShard::lease).
 ///
-/// A worker that holds the lease of a shard is the only one to deliver its records and to save its
-/// checkpoint. Clones are of the same lease.
+/// The worker that holds the lease of a shard is the only one that delivers its records and saves
+/// its checkpoint. Clones are of the same lease. A worker that gets the lease of a shard again gets
+/// another `Lease`.
 ///
-/// See the example of [`lease`](crate::lease).
+/// See the examples of [`lease`](crate::lease#fencing).
 #[derive(Clone)]
 pub struct Lease(Arc<Inner>);
 
@@ -77,13 +78,16 @@ const ENDED: u8 = 2;
 pub enum LeaseEnd {
     /// All records of the shard were processed, and its end is stored.
     Finished,
-    /// This worker has given the lease away, to this worker or, without one, to any that takes it.
+    /// This worker gave the lease away after the records in flight were acknowledged, or at the
+    /// limit of a shutdown.
     Moved {
-        /// The id of the new owner.
+        /// The id of the new owner. `None` if the lease was released, because no other worker was
+        /// there.
         to: Option<String>,
     },
-    /// Another worker has taken the lease, or its row was deleted. Acknowledgements have no effect
-    /// any longer.
+    /// Another worker took the lease, this one was declared dead, or the row of the lease was
+    /// deleted. Acknowledgements no longer have an effect, and the records since the last save come
+    /// again at the new owner.
     Lost {
         /// The id of the new owner, if it is known.
         to: Option<String>,
@@ -115,19 +119,20 @@ impl Lease {
         &self.0.shard_id
     }
 
-    /// Returns the fencing token. Of two workers that held the lease of a shard one after the
-    /// other, the later has the greater token.
+    /// Returns the fencing token: the counter of the lease when it was granted. Of two leases of a
+    /// shard, the later has the greater token. Tokens of different shards cannot be compared.
     ///
     /// Write it with each effect of a record, and let the destination refuse a smaller one: then a
     /// worker that was stopped for longer than the failover time, and wakes up with a record in
-    /// hand, changes nothing.
+    /// hand, changes nothing. See the example of [fencing](crate::lease#fencing).
     #[must_use]
     pub fn token(&self) -> u64 {
         self.0.token
     }
 
-    /// Returns whether this worker holds the lease, as far as it knows now: the lease has not
-    /// ended, and the worker has proved lately that it lives.
+    /// Returns whether this worker holds the lease, as far as it knows: the lease has not ended,
+    /// and the worker proved within 4/5 of the failover time that it lives. The next moment may
+    /// differ, so this does not replace [fencing](crate::lease#fencing).
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.0.stage.load(Ordering::SeqCst) != ENDED && !self.0.deadline.has_passed()

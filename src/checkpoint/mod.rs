@@ -100,7 +100,9 @@
 //! finished count as finished. Remove the checkpoints together with the stream.
 //!
 //! **One consumer.** Two consumers that share a store overwrite each other's checkpoints. A
-//! `FileStore` refuses a second process; a `DynamoDbStore` refuses the second writer of a shard.
+//! `FileStore` refuses a second process; a `DynamoDbStore` refuses the second writer of a shard. To
+//! share a stream among processes, use `lease` (feature `dynamodb`): each shard has one worker at a
+//! time, and its checkpoint moves with it.
 //!
 //! # Stores
 //!

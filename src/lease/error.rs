@@ -4,8 +4,30 @@ use std::fmt;
 
 use crate::lease::machine::Death;
 
-/// The reason why a worker cannot join, or has stopped for good: see
-/// [`Leases::join`](super::Leases::join).
+/// The error of a worker that cannot join, or that has stopped for good: another worker has its id,
+/// the tables are of another stream or of an unknown layout, or a request fails that no retry
+/// mends.
+///
+/// [`Leases::join`](super::Leases::join) returns it. After that, the stream of shards yields it:
+/// see [`ReadError::is_worker_stopped`](crate::ReadError::is_worker_stopped).
+///
+/// ```
+/// use kinesis_shards::lease::{LeaseOptions, Leases};
+/// use kinesis_shards::testing::LeaseBoard;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let board = LeaseBoard::new();
+/// let join = || {
+///     let options = LeaseOptions::new().worker("worker-1");
+///     Leases::join_with(&board, "orders-application", "orders", options)
+/// };
+/// let leases = join().await.unwrap();
+/// let error = join().await.unwrap_err();
+/// assert!(error.is_worker_id_taken());
+/// # drop(leases);
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct LeaseError {
     worker: String,

@@ -20,7 +20,7 @@ pub struct LeaseEvent<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeaseEventKind {
-    /// This worker has got the lease of a shard.
+    /// This worker got the lease of a shard.
     Granted {
         /// The id of the shard.
         shard_id: String,
@@ -34,29 +34,32 @@ pub enum LeaseEventKind {
         /// The reason.
         end: LeaseEnd,
     },
-    /// This worker has declared another dead: its leases are free.
+    /// This worker declared another one dead: the leases of that worker are free.
     Fenced {
         /// The id of that worker.
         worker: String,
     },
-    /// This worker could not prove that it lives for most of the failover time. It delivers no
+    /// This worker could not prove for 4/5 of the failover time that it lives. It delivers no
     /// record until a proof succeeds, since another worker may soon take its leases.
     Paused,
     /// This worker delivers records again.
     Resumed,
-    /// Another worker has declared this one dead. All its leases are lost, and it joins again.
+    /// Another worker declared this one dead. All its leases are lost, and it joins again.
     WasFenced,
     /// The consumer has not polled the reader of a shard for a minute. The lease stays.
     Stalled {
         /// The id of the shard.
         shard_id: String,
     },
-    /// A worker of the Kinesis Client Library moves leases in the same table.
+    /// An owner that is no worker of this fleet moves leases in the same table: one of the Kinesis
+    /// Client Library, a `DynamoDbStore`, or one of a fleet with another workers table. Reported
+    /// once for each.
     ForeignWorker {
         /// The id of that worker.
         worker: String,
     },
-    /// Some shards have no owner, because every worker holds as many leases as it takes.
+    /// Some shards have no owner, because every worker holds as many leases as it takes. Reported
+    /// once a minute.
     NoRoom {
         /// The number of shards without an owner.
         shards: usize,

@@ -1,4 +1,4 @@
-//! One worker's part of a stream's shards.
+//! The membership of one worker.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -22,14 +22,16 @@ use crate::lease::worker::Worker;
 use crate::shard::stream_id::StreamId;
 use crate::util::abort_on_drop::AbortOnDrop;
 
-/// How long a worker tries to join.
+/// The time within which each of the two steps of joining must succeed.
 const JOIN_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// One worker's membership in a fleet that shares the shards of a stream.
+/// The membership of one worker in the fleet that shares the shards of a stream. Clones are of the
+/// same worker.
 ///
-/// A task keeps the membership alive while a clone, or a stream made with one, lives. If all are
+/// A task proves that the worker lives while a clone, or a stream made with one, lives. If all are
 /// dropped without a [`shutdown`](Self::shutdown), the other workers take the leases after the
-/// failover time. The task runs in the runtime in which the worker has joined.
+/// [failover time](LeaseOptions::failover_time). The task runs in the runtime in which the worker
+/// joined. A runtime that makes no progress for most of the failover time loses the leases.
 ///
 /// See the example of [`lease`](super).
 #[derive(Clone)]
@@ -40,23 +42,37 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Joins the workers of an application that read a stream. Creates both tables if they are
-    /// missing, billed on demand.
+    /// Joins the workers of an application that read a stream. Creates the tables that are missing,
+    /// billed on demand, and waits until they are active.
     ///
-    /// `tables` is a `&aws_sdk_dynamodb::Client`, or a `testing::LeaseBoard` in tests. The lease
-    /// table has the name of the application, and is the one that an application of the Kinesis
+    /// `tables` is a `&aws_sdk_dynamodb::Client`, or a `&testing::LeaseBoard` in tests. The lease
+    /// table has the name of the application, and is the table that an application of the Kinesis
     /// Client Library with this name has. The workers table has that name with `-workers`. Each
-    /// application and stream needs its own.
+    /// application and stream needs its own tables.
+    ///
+    /// Joining takes a few requests; under the id of a worker that has not left, also a fifth of
+    /// the failover time and 500 ms.
+    ///
+    /// See the example of [`lease`](super).
     ///
     /// # Errors
     ///
-    /// If the tables cannot be created, read or written, if they are of another stream or of an
-    /// unknown layout, if a worker with the same id is running, and if joining takes longer than 2
-    /// minutes.
+    /// If a table cannot be created, read or written, if the tables are of an unknown layout, if a
+    /// worker with the same id is running ([`is_worker_id_taken`](LeaseError::is_worker_id_taken)),
+    /// and if the tables are not active, or the worker has not joined, within 2 minutes each.
+    /// Throttled requests and server errors are retried until then.
+    ///
+    /// Whether the tables are of another stream is seen later: the stream of shards then yields the
+    /// error.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime with its time driver enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt. A row that it has written to the workers table is
+    /// removed by the other workers.
     pub async fn join(
         tables: impl LeaseBackend,
         application: &str,
@@ -67,13 +83,19 @@ impl Leases {
 
     /// Joins as [`join`](Self::join) does, with other options.
     ///
+    /// See the example of [`LeaseOptions`].
+    ///
     /// # Errors
     ///
-    /// As of [`join`](Self::join).
+    /// The same as those of [`join`](Self::join).
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime with its time driver enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// The same as that of [`join`](Self::join).
     pub async fn join_with(
         tables: impl LeaseBackend,
         application: &str,
@@ -137,8 +159,20 @@ impl Leases {
         &self.worker.stream
     }
 
-    /// Returns the workers of the fleet that are not dead, as this one has read them last, in the
-    /// order of their ids. They are read every few seconds.
+    /// Returns the workers of the fleet, this one included, in the order of their ids. A worker
+    /// that has left or was declared dead is left out.
+    ///
+    /// The workers are those of the last read, which is up to a fifth of the failover time old, and
+    /// older with more than 40 workers.
+    ///
+    /// ```
+    /// # use kinesis_shards::lease::Leases;
+    /// # fn example(leases: &Leases) {
+    /// for worker in leases.workers() {
+    ///     println!("{} reads {} shards", worker.id, worker.leases);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerStatus> {
         self.worker.workers()
@@ -147,22 +181,28 @@ impl Leases {
     /// Returns the checkpoints of the shards that this worker reads, for their
     /// [`status`](Checkpoints::status) and to [`flush`](Checkpoints::flush) them.
     ///
-    /// A shutdown of these checkpoints would end the reading and keep the leases: call
+    /// A shutdown of these checkpoints ends the reading and keeps the leases: call
     /// [`Leases::shutdown`] instead.
     #[must_use]
     pub fn checkpoints(&self) -> &Checkpoints {
         &self.checkpoints
     }
 
-    /// Gives all leases away and leaves the fleet.
+    /// Gives all leases away and leaves the fleet, within `limit`.
     ///
-    /// The other workers learn at once which shards come to them. Then the delivery of records
-    /// ends, and each shard is given away as soon as its records in flight are acknowledged. The
-    /// streams of shards and of records end. The pipeline must be polled meanwhile, so call
-    /// `shutdown` from another task.
+    /// The other workers learn at once which shards come to them. A fifth of the failover time
+    /// later (at once if the limit is less than about 5 s) the delivery of records ends, and each
+    /// lease is given away when its records in flight are acknowledged. Without another worker, the
+    /// leases are released: the next worker that joins takes them. Then the streams of shards and
+    /// of records end with `None`. The pipeline must be polled meanwhile, so call `shutdown` from
+    /// another task.
     ///
-    /// At the limit, the leases that are left are given away with their checkpoints as they are:
-    /// the records in flight come again at the new owner, and the [`ShutdownReport`] says so.
+    /// Shortly before the limit (2 s, or a fifth of it), the leases that are left are given away
+    /// with their checkpoints as they are: the records in flight come again at the new owner, and
+    /// the [`ShutdownReport`] says so. If the tables do not respond, this worker keeps leases, and
+    /// the others take them after the failover time.
+    ///
+    /// See the example of [`lease`](super).
     ///
     /// # Cancel safety
     ///
@@ -193,7 +233,7 @@ impl fmt::Debug for Leases {
     }
 }
 
-/// The place of the tables of a fleet: a `&aws_sdk_dynamodb::Client`, or a `testing::LeaseBoard` in
+/// The place of a fleet's tables: a `&aws_sdk_dynamodb::Client`, or a `&testing::LeaseBoard` in
 /// tests. The trait is sealed.
 ///
 /// See the example of [`lease`](super).

@@ -60,15 +60,16 @@ impl LeaseOptions {
         }
     }
 
-    /// Sets the id of the worker. It must differ from those of all other workers of the application
-    /// that run at the same time, those of the Kinesis Client Library included.
+    /// Sets the id of the worker. It must differ from the ids of all workers of the application
+    /// that run at the same time, including those of the Kinesis Client Library.
     ///
-    /// A worker that restarts under the same id takes its leases up again within three seconds,
-    /// instead of after the [failover time](Self::failover_time).
+    /// A worker that crashes and restarts under the same id takes up its leases a fifth of the
+    /// [failover time](Self::failover_time) and 500 ms after its start: 2.5 s by default.
     ///
     /// # Default
     ///
-    /// The name of the host (`HOSTNAME`), or `worker`, and eight random hexadecimal digits
+    /// The environment variable `HOSTNAME`, or `worker` without it, and eight random hexadecimal
+    /// digits
     ///
     /// # Panics
     ///
@@ -84,7 +85,8 @@ impl LeaseOptions {
     ///
     /// A worker proves it every fifth of this time with one write to its own row, and stops
     /// delivering records after four fifths of it without a proof. All workers of an application
-    /// need the same time. Less than 5 s is for tables that respond fast at all times.
+    /// need the same time: stop them all to change it. Less than 5 s is for tables that respond
+    /// fast at all times.
     ///
     /// # Default
     ///
@@ -103,7 +105,8 @@ impl LeaseOptions {
     }
 
     /// Sets the greatest number of leases that this worker takes. Shards that no worker has room
-    /// for are not read ([`NoRoom`](super::LeaseEventKind::NoRoom)).
+    /// for are not read, and reported ([`NoRoom`](super::LeaseEventKind::NoRoom)). The number does
+    /// not bound the leases that a restarted worker takes up under its own id.
     ///
     /// # Default
     ///
@@ -118,7 +121,8 @@ impl LeaseOptions {
         Self { max_leases: Some(leases), ..self }
     }
 
-    /// Sets how long the workers must stay the same before leases are moved to balance them.
+    /// Sets how long the workers must stay the same before leases are moved for balance. If workers
+    /// come and go all the time, leases are moved after 5 minutes out of balance.
     ///
     /// In a rolling deploy, a new worker joins shortly before an old one leaves. If both happen
     /// within this time, each shard moves once.
@@ -130,7 +134,7 @@ impl LeaseOptions {
         Self { settle: time, ..self }
     }
 
-    /// Sets how long a lease stays with a worker before it is moved for balance again.
+    /// Sets how long a lease stays with a worker at least before it is moved for balance.
     ///
     /// # Default
     ///
@@ -139,8 +143,9 @@ impl LeaseOptions {
         Self { rest: time, ..self }
     }
 
-    /// Sets how long a move for balance waits for the acknowledgement of the records in flight. The
-    /// move is called off after that, and tried again later.
+    /// Sets how long a move for balance waits for the acknowledgement of the records in flight,
+    /// while no record of the shard is delivered. After that, the move is called off, and tried
+    /// again later.
     ///
     /// # Default
     ///
@@ -150,10 +155,10 @@ impl LeaseOptions {
     }
 
     /// Moves the counter of each lease every third of the failover time, as workers of the Kinesis
-    /// Client Library (KCL) do, so that live ones in the same table leave these leases alone.
+    /// Client Library (KCL) do, so that KCL workers in the same table see that its owner lives.
     ///
-    /// This is for the days of a migration: it costs one write for each lease and each third of the
-    /// failover time, as the KCL does. Workers of KCL 2.x may still take leases to balance theirs.
+    /// This is for the days of a migration: each move is a write, as with the KCL. Workers of KCL
+    /// 2.x may still take leases for balance. See [the page](super) on coming from the KCL.
     ///
     /// # Default
     ///
@@ -163,26 +168,30 @@ impl LeaseOptions {
     }
 
     /// Sets the options of the checkpoints. A move and a shutdown save exactly; after a crash, the
-    /// records since the last save come again.
+    /// records since the last save come again. Each save is one write: see [the
+    /// costs](super#requests-and-costs).
     ///
     /// # Default
     ///
-    /// A save every 30 s, whatever the number of records: each save is a write to DynamoDB.
+    /// [`CheckpointOptions::new`] with a [`save_interval`](CheckpointOptions::save_interval) of
+    /// 30 s, and no limit on the records between saves
     pub fn checkpoints(self, options: CheckpointOptions) -> Self {
         Self { checkpoints: options, ..self }
     }
 
-    /// Sets the names of the lease table and of the workers table.
+    /// Sets the names of the lease table and of the workers table. The name of the application is
+    /// not used then.
     ///
     /// # Default
     ///
-    /// The name of the application, and that with `-workers`
+    /// The name of the application, and that name with `-workers`
     pub fn tables(self, leases: impl Into<String>, workers: impl Into<String>) -> Self {
         Self { tables: Some((leases.into(), workers.into())), ..self }
     }
 
-    /// Calls `on_event` with each [`LeaseEvent`]. A second call adds a listener. `on_event` should
-    /// return quickly. A panic in it is logged, and has no other effect.
+    /// Calls `on_event` with each [`LeaseEvent`], in tasks that also prove that the worker lives:
+    /// it should return quickly. A second call adds a listener. A panic in it is logged, and has no
+    /// other effect.
     ///
     /// # Default
     ///

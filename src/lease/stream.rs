@@ -30,12 +30,15 @@ use crate::shard::position::{Progress, StartAt, StartPosition};
 use crate::shard::sdk_shard::parent_ids;
 use crate::shard::stream_context::StreamContext;
 
-/// A stream of the shards that this worker has the lease of: see [`AllShards::leased`].
+/// A stream of the shards whose lease this worker holds: see [`AllShards::leased`].
 ///
-/// A shard is yielded each time that its lease is granted. The stream ends when the worker has
-/// [left](Leases::shutdown). If the worker stops for good, since another has its id or it may not
-/// use the tables any longer, the stream yields one last shard, whose reader fails with the reason,
-/// and ends.
+/// A shard is yielded each time that its lease is granted, and again if it is dropped or abandoned,
+/// or its reader fails, while the lease lasts. The stream ends when the worker has
+/// [left](Leases::shutdown). If the worker stops for good, because another has its id or it may no
+/// longer use the tables, the stream yields one last shard with an empty id, whose reader fails
+/// with the reason ([`ReadError::is_worker_stopped`]), and ends.
+///
+/// Poll only one such stream for each [`Leases`].
 ///
 /// # Cancel safety
 ///
@@ -68,17 +71,18 @@ enum Start {
 }
 
 impl<E: ErrorPolicy> AllShards<E> {
-    /// Yields the shards that this worker has the lease of, each from its checkpoint in the lease
-    /// table.
+    /// Yields the shards whose lease this worker holds, each from its checkpoint.
     ///
-    /// [`start_at`](Self::start_at) applies to the first worker that ever reads with these tables;
-    /// all others start where it did. A shard with a lease is read from its checkpoint.
+    /// [`start_at`](Self::start_at) applies to the first worker that ever reads with these tables:
+    /// all later ones start where it did, so that no record is skipped while no worker runs. Delete
+    /// both tables to start over. [`on_drop`](Self::on_drop) has no effect: a shard that is dropped
+    /// is offered again by this worker, which keeps its lease.
     ///
     /// See the example of [`lease`](crate::lease).
     ///
     /// # Panics
     ///
-    /// If the stream was polled already, and if the leases are those of another stream.
+    /// If the stream was polled before, and if the leases are those of another stream.
     #[track_caller]
     pub fn leased(self, leases: &Leases) -> LeasedShards<E> {
         LeasedShards::new(self, leases)
@@ -147,7 +151,7 @@ impl<E: ErrorPolicy> LeasedShards<E> {
     }
 
     /// Waits until the shards have been listed once, and returns the stream: see
-    /// [`AllShards::ready`].
+    /// [`AllShards::ready`], which has an example.
     ///
     /// # Errors
     ///
@@ -156,6 +160,10 @@ impl<E: ErrorPolicy> LeasedShards<E> {
     /// # Panics
     ///
     /// Outside a tokio runtime with its time driver enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream. The worker and its leases stay.
     pub async fn ready(mut self) -> Result<Self, ListError> {
         std::future::poll_fn(|cx| {
             self.waker.register(cx.waker());

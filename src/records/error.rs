@@ -176,9 +176,8 @@ impl ReadError {
     }
 
     /// Returns whether the worker has stopped for good: another has its id, or it may not use its
-    /// tables. The cause is the [`source`](std::error::Error::source), a
-    /// `LeaseError`. The stream ends after this error, and the
-    /// [id of the shard](Self::shard_id) is empty.
+    /// tables. The [`source`](std::error::Error::source) is a `lease::LeaseError`. The stream ends
+    /// after this error, and the [id of the shard](Self::shard_id) is empty.
     #[must_use]
     pub fn is_worker_stopped(&self) -> bool {
         matches!(self.cause, Cause::Stopped(_))

@@ -69,11 +69,11 @@ pub enum EndReason {
     /// The last record was taken, but a record was dropped without acknowledgement. The handle was
     /// abandoned, and the shard is read again from its checkpoint.
     Unacknowledged,
-    /// This worker has given the lease of the shard away, and another reads it from here on. The
-    /// readers of the other shards continue.
+    /// This worker has given the [lease](crate::checkpoint::CheckpointedShard) of the shard away,
+    /// and another worker reads it from here on. The readers of the other shards continue.
     LeaseMoved,
     /// Another worker has taken the lease of the shard. Its records come again there from the last
-    /// saved checkpoint, and acknowledgements have no effect any longer.
+    /// saved checkpoint, and acknowledgements no longer have an effect.
     LeaseLost,
     /// An error that is not retryable occurred. It was the last item, and the handle was abandoned.
     Failed,

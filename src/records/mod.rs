@@ -3,7 +3,8 @@
 //! [`ShardHandle::records`] and [`ShardHandle::batches`] read one shard to its end.
 //! [`ShardStreamExt::records`] and [`ShardStreamExt::batches`] read all shards that a stream of
 //! shards offers, concurrently, each after its parents. A shard with a
-//! [checkpoint](crate::checkpoint) is read in the same way, and its records are acknowledged.
+//! [checkpoint](crate::checkpoint) or a lease (module `lease`) is read in the same way, and its
+//! records are acknowledged.
 //!
 //! ```
 //! use std::time::Duration;
