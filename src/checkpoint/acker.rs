@@ -68,6 +68,7 @@ impl ReadSession {
     }
 
     /// Delivers a record. Returns the record after a shutdown, and if the lease may not deliver.
+    #[expect(clippy::result_large_err, reason = "the record goes back into its page")]
     pub(crate) fn deliver(self: &Arc<Self>, record: Record) -> Result<UnackedRecord, Record> {
         match self.take_token(1) {
             Some(token) => Ok(UnackedRecord { record, token }),

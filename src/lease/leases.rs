@@ -109,7 +109,8 @@ impl Leases {
             .unwrap_or_else(|| (application.to_owned(), format!("{application}-workers")));
         let tables = tables.into_tables(leases, workers, &stream).0;
         let worker = Arc::new(Worker::new(Arc::clone(&tables), stream.clone(), options));
-        let failed = |text: String| LeaseError::new(&worker.id, tables.names(), Death::Failed(text));
+        let (id, names) = (worker.id.clone(), tables.names());
+        let failed = |text: String| LeaseError::new(&id, names.clone(), Death::Failed(text));
         match timeout(JOIN_TIMEOUT, tables.create_missing()).await {
             Ok(created) => created.map_err(|error| failed(error.source.to_string()))?,
             Err(_) => return Err(failed(format!("no table within {JOIN_TIMEOUT:?}"))),
@@ -123,14 +124,10 @@ impl Leases {
         // The machine has sent its first request when it was created.
         worker.step(Event::Tick);
         let joined = Self { worker, checkpoints: Checkpoints::of(consumer), _driver: driver };
-        match timeout(JOIN_TIMEOUT, joined.wait_until_joined()).await {
-            Ok(result) => result.map(|()| joined),
-            Err(_) => {
-                let (worker, tables) = (&joined.worker, joined.worker.tables.names());
-                let text = format!("it could not join within {JOIN_TIMEOUT:?}");
-                Err(LeaseError::new(&worker.id, tables, Death::Failed(text)))
-            }
-        }
+        let Ok(result) = timeout(JOIN_TIMEOUT, joined.wait_until_joined()).await else {
+            return Err(failed(format!("it could not join within {JOIN_TIMEOUT:?}")));
+        };
+        result.map(|()| joined)
     }
 
     async fn wait_until_joined(&self) -> Result<(), LeaseError> {
