@@ -60,14 +60,38 @@ impl CannedRecords {
         Self(Arc::new(vec![Bytes::from_static(page.as_bytes())]))
     }
 
-    pub(crate) fn client(&self) -> Client {
+    /// Creates a client that lists this many closed shards.
+    pub(crate) fn client_with_list(&self, shards: usize) -> Client {
+        let shard = |n: usize| {
+            format!(
+                concat!(
+                    r#"{{"ShardId":"shardId-{n:012}","#,
+                    r#""HashKeyRange":{{"StartingHashKey":"{n}","EndingHashKey":"{n}"}},"#,
+                    r#""SequenceNumberRange":{{"StartingSequenceNumber":"1{n}","#,
+                    r#""EndingSequenceNumber":"2{n}"}}}}"#
+                ),
+                n = n
+            )
+        };
+        let shards: Vec<String> = (0..shards).map(shard).collect();
+        let list = Bytes::from(format!(r#"{{"Shards":[{}]}}"#, shards.join(",")));
         let pages = Arc::clone(&self.0);
         client(move |body| {
-            if body.contains("ShardIteratorType") {
-                return Bytes::from_static(br#"{"ShardIterator":"0"}"#);
-            }
-            let iterator = string_field(body, "ShardIterator").expect("an iterator");
-            pages[iterator.parse::<usize>().expect("the number of a page")].clone()
+            if body.contains("ShardIterator") { records(&pages, body) } else { list.clone() }
         })
     }
+
+    pub(crate) fn client(&self) -> Client {
+        let pages = Arc::clone(&self.0);
+        client(move |body| records(&pages, body))
+    }
+}
+
+/// Returns the response to `GetShardIterator` or `GetRecords`.
+fn records(pages: &[Bytes], body: &str) -> Bytes {
+    if body.contains("ShardIteratorType") {
+        return Bytes::from_static(br#"{"ShardIterator":"0"}"#);
+    }
+    let iterator = string_field(body, "ShardIterator").expect("an iterator");
+    pages[iterator.parse::<usize>().expect("the number of a page")].clone()
 }

@@ -6,6 +6,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::Shard;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt, future, stream};
+use kinesis_shards::checkpoint::CheckpointedShard;
 use kinesis_shards::lineage::parents_first;
 use kinesis_shards::listing::ShardList;
 use kinesis_shards::{ListError, ReadOptions, ShardHandle, ShardStreamExt};
@@ -74,6 +75,22 @@ pub(crate) async fn read_batches(client: &Client, workload: Workload) {
             records += 1;
             bytes += record.data().len();
         }
+    }
+    workload.assert_was_read(records, bytes);
+}
+
+/// Reads the workload with acknowledgements, from shards with checkpoints.
+pub(crate) async fn read_acknowledged<S>(client: &Client, workload: Workload, shards: S)
+where
+    S: Stream<Item = CheckpointedShard>,
+{
+    let options = without_pauses(ReadOptions::new());
+    let all = shards.records(client).with_options(options).auto_ack();
+    let mut all = Box::pin(all.take(workload.total_records()));
+    let (mut records, mut bytes) = (0, 0);
+    while let Some(record) = all.next().await {
+        records += 1;
+        bytes += record.expect("a record").data().len();
     }
     workload.assert_was_read(records, bytes);
 }

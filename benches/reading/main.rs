@@ -14,17 +14,22 @@ mod common;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use futures::{StreamExt, future, stream};
-use kinesis_shards::testing::FakeKinesis;
-use kinesis_shards::{ReadOptions, ShardHandle, ShardStreamExt, all_shards};
+use futures::{Stream, StreamExt, future, stream};
+use kinesis_shards::checkpoint::{CheckpointOptions, CheckpointedShard};
+use kinesis_shards::lease::Leases;
+use kinesis_shards::testing::{FakeKinesis, LeaseBoard};
+use kinesis_shards::{Checkpoints, MemoryStore, ReadOptions, ShardHandle, ShardStreamExt, all_shards};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::sleep;
 
 use crate::common::canned_records::CannedRecords;
 use crate::common::measure::{ratio, seconds_per_item, to_f64};
 use crate::common::table::Table;
-use crate::common::workload::{Workload, handles, read_bare, read_batches, read_records};
+use crate::common::workload::{
+    Workload, handles, read_acknowledged, read_bare, read_batches, read_records,
+};
 
 fn main() -> ExitCode {
     let mut table = Table::new();
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
         measure_throughput(&mut table, workload);
     }
     measure_spawn_on(&mut table, small(8, 8));
+    measure_leases(&mut table, small(8, 8));
     measure_idle_shards(&mut table);
     measure_latency(&mut table);
 
@@ -119,6 +125,55 @@ fn measure_spawn_on(table: &mut Table, workload: Workload) {
     // 1.8 times the records per second.
     table.row("8 shards on two cores, `spawn_on` / without it: wall time", 1.0 / 1.8, wall);
 }
+
+/// Compares reading under leases with reading with checkpoints, both with `auto_ack`.
+fn measure_leases(table: &mut Table, workload: Workload) {
+    let Workload { shards, pages, records, bytes } = workload;
+    let client = CannedRecords::new(pages, records, bytes).client_with_list(shards);
+    let total = workload.total_records();
+    let runtime = runtime();
+    let checkpoints = || {
+        let read = async {
+            let options = CheckpointOptions::new().save_interval(SAVE_INTERVAL);
+            let options = options.save_records(u32::MAX);
+            let store = MemoryStore::new();
+            let checkpoints = Checkpoints::load_with(store, "orders", options).await.expect("none");
+            let shards = all_shards(&client, "orders").checkpoints(&checkpoints);
+            seconds_after_opening(&client, workload, shards).await
+        };
+        runtime.block_on(read) / to_f64(total)
+    };
+    let leases = || {
+        let read = async {
+            let board = LeaseBoard::new();
+            board.set_latency(Duration::ZERO);
+            let leases = Leases::join(&board, "bench", "orders").await.expect("a worker");
+            let shards = all_shards(&client, "orders").leased(&leases);
+            seconds_after_opening(&client, workload, shards).await
+        };
+        runtime.block_on(read) / to_f64(total)
+    };
+    let what = "8 shards with `auto_ack`, under leases / with checkpoints: wall time";
+    table.row(what, 1.02, ratio(15, leases, checkpoints));
+}
+
+/// Returns the seconds in which the workload is read. The time until its shards are offered does
+/// not count.
+async fn seconds_after_opening<S>(client: &Client, workload: Workload, mut shards: S) -> f64
+where
+    S: Stream<Item = CheckpointedShard> + Unpin,
+{
+    let mut opened = Vec::new();
+    while opened.len() < workload.shards {
+        opened.push(shards.next().await.expect("a shard"));
+    }
+    let start = Instant::now();
+    read_acknowledged(client, workload, stream::iter(opened).chain(shards)).await;
+    start.elapsed().as_secs_f64()
+}
+
+/// The interval at which leases save by default.
+const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Reads many shards without records, on a paused clock.
 fn measure_idle_shards(table: &mut Table) {
