@@ -3,14 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig,
-};
 use kinesis_shards::checkpoint::{CheckpointStore, StoreError};
 use kinesis_shards::{DynamoDbStore, FileStore};
 
-use crate::client::CONNECT_TIMEOUT;
+use crate::dynamodb::dynamodb;
 use crate::kind::Kind;
 
 #[path = "../../examples/redis/store.rs"]
@@ -55,18 +51,6 @@ impl Backend {
             }
         })
     }
-}
-
-/// Returns a client that waits for the DynamoDB at this port, however slow it is.
-pub(crate) fn dynamodb(port: &str) -> aws_sdk_dynamodb::Client {
-    let config = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("x", "x", None, None, "stores"))
-        .endpoint_url(format!("http://127.0.0.1:{port}"))
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
 impl fmt::Display for Backend {

@@ -8,14 +8,15 @@ use kinesis_shards::testing::check_store_reopened;
 use kinesis_shards::{DynamoDbStore, StreamId};
 use tokio::sync::Mutex;
 
-use crate::backend::{self, Backend};
+use crate::backend::Backend;
+use crate::dynamodb::dynamodb;
 use crate::location::StoreLocation;
 
 pub(crate) async fn run(backend: Backend) -> Result<(), String> {
     let location = StoreLocation::new(backend).await?;
     match backend {
         Backend::Ministack | Backend::Moto => {
-            let client = backend::dynamodb(location.address());
+            let client = dynamodb(location.address());
             check_store_reopened(async || Tables {
                 client: client.clone(),
                 stores: Mutex::default(),

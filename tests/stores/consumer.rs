@@ -11,6 +11,7 @@ use kinesis_shards::{Checkpoints, ReadOptions, ShardStreamExt, all_shards};
 
 use crate::backend::Backend;
 use crate::client::local_client;
+use crate::consumer_process::ConsumerProcess;
 
 /// Longer than any request takes on a busy machine.
 const TIMEOUT: Duration = Duration::from_mins(10);
@@ -28,7 +29,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) const VARIABLE: &str = "CRASHES_CONSUMER";
+    const VARIABLE: &str = "CRASHES_CONSUMER";
 
     pub(crate) fn from_env() -> Option<Self> {
         let order = std::env::var(Self::VARIABLE).ok()?;
@@ -43,9 +44,11 @@ impl Order {
         })
     }
 
-    pub(crate) fn to_env(&self) -> String {
+    /// Starts this program as the consumer of this order.
+    pub(crate) fn start(&self) -> Result<ConsumerProcess, String> {
         let Self { kinesis, stream, backend, address, concurrency } = self;
-        format!("{kinesis}\t{stream}\t{backend}\t{address}\t{concurrency}")
+        let order = format!("{kinesis}\t{stream}\t{backend}\t{address}\t{concurrency}");
+        ConsumerProcess::start(|this| this.env(Self::VARIABLE, order))
     }
 }
 

@@ -6,8 +6,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use crate::consumer::Order;
-
 /// The limit for a consumer that hangs. It prints a line every second or so.
 const LINE_TIMEOUT: Duration = Duration::from_mins(10);
 
@@ -18,15 +16,8 @@ pub(crate) struct ConsumerProcess {
 }
 
 impl ConsumerProcess {
-    /// Starts this program as the consumer of an order.
-    pub(crate) fn start(order: &Order) -> Result<Self, String> {
-        Self::start_with(|this| this.env(Order::VARIABLE, order.to_env()))
-    }
-
     /// Starts this program with the environment and the arguments that say what to consume.
-    pub(crate) fn start_with(
-        set: impl FnOnce(&mut Command) -> &mut Command,
-    ) -> Result<Self, String> {
+    pub(crate) fn start(set: impl FnOnce(&mut Command) -> &mut Command) -> Result<Self, String> {
         let this = std::env::current_exe().map_err(|error| error.to_string())?;
         let child =
             set(&mut Command::new(this)).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
@@ -66,6 +57,23 @@ impl ConsumerProcess {
             lines.push(line.ok_or_else(|| format!("no line {prefix}"))?);
         }
         Ok(lines)
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    #[allow(dead_code, reason = "the consumers of stores are only killed")]
+    pub(crate) fn signal(&self, signal: &str) -> Result<(), String> {
+        let mut kill = Command::new("kill");
+        let status = kill.arg(format!("-{signal}")).arg(self.id().to_string()).status();
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            failed => Err(format!("kill -{signal} {}: {failed:?}", self.id())),
+        }
+    }
+
+    /// Returns whether it has ended.
+    #[allow(dead_code, reason = "the consumers of stores print their end")]
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Closes its stdin.

@@ -2,7 +2,8 @@
 
 use kinesis_shards::testing::compare_lease_tables;
 
-use crate::backend::{self, Backend};
+use crate::backend::Backend;
+use crate::dynamodb::dynamodb;
 use crate::location::StoreLocation;
 
 const SEEDS: u64 = 4;
@@ -10,7 +11,7 @@ const STEPS: usize = 600;
 
 pub(crate) async fn run(backend: Backend) -> Result<(), String> {
     let location = StoreLocation::new(backend).await?;
-    let client = backend::dynamodb(location.address());
+    let client = dynamodb(location.address());
     for seed in 0..SEEDS {
         let figures = compare_lease_tables(&client, "lease-tables", seed, STEPS).await?;
         println!("{backend}, seed {seed}: {figures}");

@@ -9,21 +9,16 @@ use fastrand::Rng;
 use crate::backend::Backend;
 use crate::client::local_client;
 use crate::consumer::Order;
-use crate::consumer_process::ConsumerProcess;
 use crate::figures::{Figures, Seen};
 use crate::kind::Kind;
 use crate::location::StoreLocation;
 use crate::process::Process;
-use crate::producer::{Producer, Written, create, one_to_each};
+use crate::producer::{Load, Producer, Written, create, one_to_each};
+use crate::trial::number_from;
 
 const KILLS: u64 = 25;
 /// The number of processes killed while they create the file.
 const FIRST_OPENS: usize = 20;
-
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-}
 
 pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
     let kills = number_from("CRASHES").unwrap_or(KILLS);
@@ -45,9 +40,9 @@ pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
         first_opens(&location, &order, &mut rng)?;
     }
     let mut seen = Seen::default();
-    let producer = Producer::start(&client, "crashes", random);
+    let producer = Producer::start(&client, "crashes", Load { seed: random, ..Load::default() });
     for _ in 0..kills {
-        let consumer = ConsumerProcess::start(&order([0, 1, 8][rng.usize(..3)]))?;
+        let consumer = order([0, 1, 8][rng.usize(..3)]).start()?;
         // Killed during its start, soon after it, or while it reads, however long the start takes.
         let (mut lines, after) = match rng.u32(..5) {
             0 => (Vec::new(), rng.u64(..120)),
@@ -64,7 +59,7 @@ pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
     }
     let written = producer.stop().await?;
     to_the_end(&mut seen, &written, &order(8))?;
-    let last = one_to_each(&client, "crashes").await?;
+    let last = one_to_each(&client, "crashes", written.by_key.len()).await?;
     only_these_are_left(&mut seen, &order(0), last)?;
     seen.figures.written = written.by_key.iter().sum();
     (seen.figures.splits, seen.figures.merges) = (written.splits, written.merges);
@@ -74,7 +69,7 @@ pub(crate) async fn many(backend: Backend) -> Result<Figures, String> {
 /// Runs the last life, which reads the rest and is stopped while its last records are in flight.
 fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), String> {
     let total: usize = written.by_key.iter().sum();
-    let mut consumer = ConsumerProcess::start(order)?;
+    let mut consumer = order.start()?;
     seen.begin_life();
     let mut has_started = false;
     while !has_started || seen.delivered() < total || seen.due_again() > 0 {
@@ -106,7 +101,7 @@ fn to_the_end(seen: &mut Seen, written: &Written, order: &Order) -> Result<(), S
 /// Runs one more life, which must deliver only the records written since, one for each open shard.
 /// A repeated record of a shard or of its ancestors would come before that.
 fn only_these_are_left(seen: &mut Seen, order: &Order, records: Vec<String>) -> Result<(), String> {
-    let consumer = ConsumerProcess::start(order)?;
+    let consumer = order.start()?;
     let mut left: BTreeSet<String> = records.into_iter().collect();
     seen.begin_life();
     while !left.is_empty() {
@@ -131,10 +126,10 @@ fn first_opens(
 ) -> Result<(), String> {
     for n in 0..FIRST_OPENS {
         let order = Order { address: format!("{}-{n}", location.address()), ..order(0) };
-        let consumer = ConsumerProcess::start(&order)?;
+        let consumer = order.start()?;
         thread::sleep(Duration::from_micros(rng.u64(..60_000)));
         consumer.kill();
-        ConsumerProcess::start(&order)?.started()?;
+        order.start()?.started()?;
     }
     Ok(())
 }

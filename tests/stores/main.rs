@@ -23,6 +23,7 @@ mod client;
 mod conformance;
 mod consumer;
 mod consumer_process;
+mod dynamodb;
 mod figures;
 #[path = "../servers/install.rs"]
 mod install;
@@ -38,10 +39,12 @@ mod process;
 mod producer;
 mod proxy;
 mod takeover;
+#[path = "../servers/trial.rs"]
+mod trial;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 
 use crate::backend::Backend;
@@ -62,52 +65,35 @@ fn main() -> ExitCode {
         // moto checks a condition and writes in two steps, so a write whose condition no longer
         // holds may land. The checks would find that.
         if backend != Backend::Moto {
-            trials.push(trial("conformance", backend, move |runtime| {
+            trials.push(on_backend("conformance", backend, move |runtime| {
                 runtime.block_on(conformance::run(backend))
             }));
         }
         if matches!(backend, Backend::Ministack | Backend::Moto) {
-            trials.push(trial("takeover", backend, move |runtime| {
+            trials.push(on_backend("takeover", backend, move |runtime| {
                 runtime.block_on(takeover::run(backend))
             }));
-            trials.push(trial("lease_tables", backend, move |runtime| {
+            trials.push(on_backend("lease_tables", backend, move |runtime| {
                 runtime.block_on(lease_tables::run(backend))
             }));
         }
-        trials.push(trial("crashes", backend, move |runtime| {
+        trials.push(on_backend("crashes", backend, move |runtime| {
             runtime.block_on(life::many(backend)).map(|figures| println!("{backend}: {figures}"))
         }));
     }
     let servers = [kind::Kind::Kinesalite, kind::Kind::Postgres];
-    trials.push(trial_with("postgres".to_owned(), &servers, |runtime| {
+    trials.push(trial::trial("postgres".to_owned(), &servers, |runtime| {
         runtime.block_on(postgres::run())
     }));
     libtest_mimic::run(&args, trials).exit_code()
 }
 
-fn trial(
+fn on_backend(
     what: &str,
     backend: Backend,
     run: impl FnOnce(&Runtime) -> Result<(), String> + Send + 'static,
 ) -> Trial {
     let servers: Vec<_> =
         [Some(kind::Kind::Kinesalite), backend.server()].into_iter().flatten().collect();
-    trial_with(format!("{what}::{backend}"), &servers, run)
-}
-
-/// Creates a test that is ignored, or fails, if its servers cannot be installed.
-fn trial_with(
-    name: String,
-    servers: &[kind::Kind],
-    run: impl FnOnce(&Runtime) -> Result<(), String> + Send + 'static,
-) -> Trial {
-    let missing =
-        servers.iter().filter_map(|server| server.source()).find_map(install::Source::missing);
-    match missing {
-        Some(missing) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
-            Trial::test(name, move || Err(Failed::from(format!("{missing}, and CI=true"))))
-        }
-        Some(missing) => Trial::ignorable_test(name, move || Ok(Completion::ignored_with(missing))),
-        None => Trial::test(name, move || Ok(run(&Runtime::new()?)?)),
-    }
+    trial::trial(format!("{what}::{backend}"), &servers, run)
 }

@@ -38,7 +38,7 @@ pub(crate) fn consumer() -> Option<ExitCode> {
 }
 
 fn start(kinesis: &Process, postgres: &Process, file: &Path) -> Result<ConsumerProcess, String> {
-    ConsumerProcess::start_with(|this| {
+    ConsumerProcess::start(|this| {
         this.env(VARIABLE, "1")
             .env("AWS_ACCESS_KEY_ID", "x")
             .env("AWS_SECRET_ACCESS_KEY", "x")

@@ -13,12 +13,28 @@ use tokio::task::JoinHandle;
 
 use crate::client::unthrottled;
 
-const KEYS: usize = 12;
-/// The maximum number of open shards.
-const MAX_OPEN: usize = 6;
-
 /// The pause between two descriptions of a stream that is changing.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// What a producer does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) seed: u64,
+    pub(crate) keys: usize,
+    /// The longest pause after some 10 records.
+    pub(crate) max_pause: Duration,
+    /// The number of pauses for each split or merge. Zero: the shards stay.
+    pub(crate) pauses_per_reshard: u32,
+    /// The maximum number of open shards.
+    pub(crate) max_open: usize,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        let max_pause = Duration::from_millis(60);
+        Self { seed: 0, keys: 12, max_pause, pauses_per_reshard: 12, max_open: 6 }
+    }
+}
 
 pub(crate) struct Producer {
     stop: Arc<AtomicBool>,
@@ -35,20 +51,20 @@ pub(crate) struct Written {
 }
 
 impl Producer {
-    pub(crate) fn start(client: &Client, stream: &str, seed: u64) -> Self {
+    pub(crate) fn start(client: &Client, stream: &str, load: Load) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let (client, stream, stopped) = (client.clone(), stream.to_owned(), Arc::clone(&stop));
         let task = tokio::spawn(async move {
-            let mut writer = Writer { client, stream, rng: Rng::with_seed(seed) };
-            let mut written = Written { by_key: vec![0; KEYS], ..Written::default() };
+            let mut writer = Writer { client, stream, load, rng: Rng::with_seed(load.seed) };
+            let mut written = Written { by_key: vec![0; load.keys], ..Written::default() };
             while !stopped.load(Ordering::SeqCst) {
                 for _ in 0..writer.rng.usize(1..20) {
-                    let key = writer.rng.usize(..KEYS);
+                    let key = writer.rng.usize(..load.keys);
                     writer.put(key, written.by_key[key]).await?;
                     written.by_key[key] += 1;
                 }
-                tokio::time::sleep(Duration::from_millis(writer.rng.u64(..60))).await;
-                if writer.rng.u32(..12) == 0 {
+                tokio::time::sleep(load.max_pause.mul_f64(writer.rng.f64())).await;
+                if load.pauses_per_reshard > 0 && writer.rng.u32(..load.pauses_per_reshard) == 0 {
                     writer.reshard(&mut written).await?;
                 }
             }
@@ -86,12 +102,17 @@ async fn active(client: &Client, stream: &str) -> Result<(), String> {
     }
 }
 
-/// Writes a record with a key of its own to each open shard, and returns the data.
-pub(crate) async fn one_to_each(client: &Client, stream: &str) -> Result<Vec<String>, String> {
+/// Writes a record with a key of its own to each open shard, and returns the data. The keys follow
+/// those of the producer.
+pub(crate) async fn one_to_each(
+    client: &Client,
+    stream: &str,
+    keys: usize,
+) -> Result<Vec<String>, String> {
     let listed = listed(client, stream).await?;
     let mut records = Vec::new();
     for shard in listed.iter().filter(|shard| is_open(shard)) {
-        let record = format!("{}:0", KEYS + records.len());
+        let record = format!("{}:0", keys + records.len());
         let put = client.put_record().stream_name(stream).partition_key("last");
         let put = put.explicit_hash_key(range(shard).0.to_string()).data(Blob::new(record.clone()));
         unthrottled(|| put.clone().send())
@@ -105,6 +126,7 @@ pub(crate) async fn one_to_each(client: &Client, stream: &str) -> Result<Vec<Str
 struct Writer {
     client: Client,
     stream: String,
+    load: Load,
     rng: Rng,
 }
 
@@ -123,7 +145,7 @@ impl Writer {
         let listed = listed(&self.client, &self.stream).await?;
         let mut open: Vec<_> = listed.iter().filter(|shard| is_open(shard)).collect();
         open.sort_by_key(|shard| range(shard));
-        if open.len() >= MAX_OPEN || open.len() > 2 && self.rng.bool() {
+        if open.len() >= self.load.max_open || open.len() > 2 && self.rng.bool() {
             let at = self.rng.usize(..open.len() - 1);
             let merge = self.client.merge_shards().stream_name(&self.stream);
             let merge = merge.shard_to_merge(open[at].shard_id());

@@ -19,7 +19,8 @@ use kinesis_shards::{
     Checkpoints, DynamoDbStore, ReadOptions, ShardStreamExt, StartAt, StreamId, all_shards,
 };
 
-use crate::backend::{Backend, dynamodb};
+use crate::backend::Backend;
+use crate::dynamodb::dynamodb;
 use crate::location::StoreLocation;
 use crate::proxy::Proxy;
 

@@ -1,0 +1,57 @@
+//! Workers that share a stream as processes, over the DynamoDB of ministack.
+
+#[path = "../servers/client.rs"]
+#[allow(dead_code, reason = "the tests of the servers use the rest")]
+mod client;
+#[path = "../stores/consumer_process.rs"]
+#[allow(dead_code, reason = "the tests of the stores use the rest")]
+mod consumer_process;
+mod deploys;
+#[path = "../stores/dynamodb.rs"]
+mod dynamodb;
+mod faults;
+mod figures;
+mod fleet;
+#[path = "../servers/install.rs"]
+mod install;
+#[path = "../servers/kind.rs"]
+mod kind;
+mod log;
+#[path = "../servers/process.rs"]
+#[allow(dead_code, reason = "the tests of the servers use the rest")]
+mod process;
+#[path = "../stores/producer.rs"]
+mod producer;
+#[path = "../stores/proxy.rs"]
+mod proxy;
+#[path = "../servers/trial.rs"]
+mod trial;
+mod worker;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+use crate::kind::Kind;
+use crate::trial::trial;
+
+fn main() -> ExitCode {
+    // The workers run this program too.
+    if let Some(order) = worker::Order::from_env() {
+        return worker::main(&order);
+    }
+    let args = Arguments::from_args();
+    let mut trials = Vec::new();
+    for kinesis in [Kind::Kinesalite, Kind::KinesisLocal] {
+        let servers = [kinesis, Kind::Ministack];
+        trials.push(trial(format!("deploys::{kinesis}"), &servers, move |runtime| {
+            runtime.block_on(deploys::run(kinesis))
+        }));
+        trials.push(trial(format!("faults::{kinesis}"), &servers, move |runtime| {
+            runtime.block_on(faults::run(kinesis, 0))
+        }));
+    }
+    let servers = [Kind::Kinesalite, Kind::Ministack];
+    trials.push(trial("figures".to_owned(), &servers, |runtime| runtime.block_on(figures::run())));
+    libtest_mimic::run(&args, trials).exit_code()
+}
