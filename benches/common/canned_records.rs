@@ -76,9 +76,11 @@ impl CannedRecords {
         let shards: Vec<String> = (0..shards).map(shard).collect();
         let list = Bytes::from(format!(r#"{{"Shards":[{}]}}"#, shards.join(",")));
         let pages = Arc::clone(&self.0);
-        client(move |body| {
-            if body.contains("ShardIterator") { records(&pages, body) } else { list.clone() }
-        })
+        client(
+            move |body| {
+                if body.contains("ShardIterator") { records(&pages, body) } else { list.clone() }
+            },
+        )
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -20,7 +20,9 @@ use futures::{Stream, StreamExt, future, stream};
 use kinesis_shards::checkpoint::{CheckpointOptions, CheckpointedShard};
 use kinesis_shards::lease::Leases;
 use kinesis_shards::testing::{FakeKinesis, LeaseBoard};
-use kinesis_shards::{Checkpoints, MemoryStore, ReadOptions, ShardHandle, ShardStreamExt, all_shards};
+use kinesis_shards::{
+    Checkpoints, MemoryStore, ReadOptions, ShardHandle, ShardStreamExt, all_shards,
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::sleep;
 

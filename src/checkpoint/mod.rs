@@ -138,7 +138,10 @@ pub(crate) mod event;
 #[cfg(feature = "file")]
 pub(crate) mod file;
 pub(crate) mod in_flight;
-#[cfg_attr(not(feature = "dynamodb"), allow(dead_code, reason = "leases need DynamoDB"))]
+#[cfg_attr(
+    not(feature = "dynamodb"),
+    allow(dead_code, unreachable_pub, reason = "leases need DynamoDB")
+)]
 pub(crate) mod lease;
 pub(crate) mod memory;
 pub(crate) mod options;

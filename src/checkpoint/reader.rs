@@ -259,7 +259,10 @@ impl Reader {
                 let (lag, received_at) = (batch.lag(), batch.received_at());
                 let resume = Arc::clone(&self.resume);
                 let contents = PageContents::new(lag, received_at, batch.into_iter(), resume);
-                return Poll::Ready(Some(Ok(UnackedPage::new(contents, Arc::clone(&self.session)))));
+                return Poll::Ready(Some(Ok(UnackedPage::new(
+                    contents,
+                    Arc::clone(&self.session),
+                ))));
             }
             Step::End(children) => {
                 self.resume.report_gap_at_end(&self.session);

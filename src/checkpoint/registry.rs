@@ -42,11 +42,13 @@ impl Registry {
     }
 
     /// Puts in the state of a shard whose lease was granted.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn insert(&self, shard: Arc<ShardState>) {
         self.lock().insert(shard.id.clone(), shard);
     }
 
     /// Removes a shard whose lease has ended.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn remove(&self, id: &str) -> Option<Arc<ShardState>> {
         self.lock().remove(id)
     }

@@ -136,11 +136,13 @@ impl ShardState {
     }
 
     /// Creates the state of a shard whose lease was granted.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn leased(id: String, checkpoint: Checkpoint, lease: Lease) -> Self {
         Self { lease: Some(lease), ..Self::new(id, Some(checkpoint)) }
     }
 
     /// Ends the state of a shard whose lease has ended: nothing of it is saved any longer.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn retire(&self) {
         let mut state = self.lock();
         state.incarnation = Incarnation::default();
@@ -346,6 +348,7 @@ impl ShardState {
     }
 
     /// Returns how many records were delivered, of those that this lease or run has read.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn delivered(&self) -> u64 {
         self.lock().incarnation.delivered.load(Ordering::Relaxed)
     }

@@ -128,12 +128,7 @@ pub(crate) mod sealed {
 
     /// A place of the tables of a fleet.
     pub trait IntoTables {
-        fn into_tables(
-            self,
-            leases: String,
-            workers: String,
-            stream: &StreamId,
-        ) -> Tables;
+        fn into_tables(self, leases: String, workers: String, stream: &StreamId) -> Tables;
     }
 
     /// The tables of a fleet.

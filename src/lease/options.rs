@@ -206,10 +206,7 @@ impl LeaseOptions {
     ///     }
     /// });
     /// ```
-    pub fn on_event(
-        mut self,
-        on_event: impl Fn(&LeaseEvent<'_>) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn on_event(mut self, on_event: impl Fn(&LeaseEvent<'_>) + Send + Sync + 'static) -> Self {
         self.on_event.push(Arc::new(on_event));
         self
     }

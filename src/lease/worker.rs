@@ -15,7 +15,9 @@ use crate::checkpoint::value::Checkpoint;
 use crate::checkpoint::waiters::Waiters;
 use crate::lease::error::LeaseError;
 use crate::lease::event::{LeaseEvent, LeaseEventKind};
-use crate::lease::machine::{Action, Config, Death, Event, Machine, SaveError, SaveId, Ticket, Time};
+use crate::lease::machine::{
+    Action, Config, Death, Event, Machine, SaveError, SaveId, Ticket, Time,
+};
 use crate::lease::options::LeaseOptions;
 use crate::lease::stalls::Stalls;
 use crate::lease::status::WorkerStatus;

@@ -2,7 +2,9 @@
 //! is pure: no async, no I/O, no clock.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+#[cfg(feature = "dynamodb")]
+use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::iter::Flatten;
 use std::sync::Arc;
 use std::vec::IntoIter;
@@ -553,6 +555,7 @@ impl ShardGraph {
 }
 
 /// Shards that another worker has read.
+#[cfg(feature = "dynamodb")]
 impl ShardGraph {
     /// Closes all ancestors of a shard that another worker hands over, and inserts the shard if no
     /// list has named it. Returns the ids of the ancestors, or `None` before the first list.
@@ -618,11 +621,8 @@ impl ShardGraph {
     /// Closes those of these shards that wait for no parent, and then those of their children that
     /// are among them.
     fn close_open(&mut self, shards: Vec<ShardKey>, unfinished: &BTreeSet<String>) -> Vec<String> {
-        let among: HashSet<_> = shards
-            .iter()
-            .filter(|key| !unfinished.contains(&key.to_string()))
-            .cloned()
-            .collect();
+        let among: HashSet<_> =
+            shards.iter().filter(|key| !unfinished.contains(&key.to_string())).cloned().collect();
         let mut next: Vec<_> = shards;
         let mut closed = Vec::new();
         while let Some(key) = next.pop() {

@@ -1,5 +1,6 @@
 //! The combinator that orders shards.
 
+#[cfg(feature = "dynamodb")]
 use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+#[cfg(feature = "dynamodb")]
 use aws_sdk_kinesis::types::ChildShard;
 use futures::stream::{FusedStream, FuturesUnordered};
 use futures::{Stream, StreamExt};
@@ -194,12 +196,14 @@ impl<S> ParentsFirst<S> {
     /// Closes all ancestors of a shard that another worker hands over, and inserts the shard if no
     /// list has named it. Returns the ids of the ancestors, whose handles may be out, or `None`
     /// before the first list.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn take_over(&mut self, shard: ChildShard) -> Option<Vec<String>> {
         self.graph.take_over(shard)
     }
 
     /// Closes the ancestors of shards that have a processed record, except those of `unfinished`
     /// and what lies between. Returns their ids, whose handles may be out.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn close_ancestors(
         &mut self,
         started: &[String],

@@ -145,6 +145,7 @@ async fn page(
 }
 
 /// Reads Kinesis's clock into the context, by a request for one shard.
+#[cfg(feature = "dynamodb")]
 pub(crate) async fn read_clock(client: &Client, context: &StreamContext) -> Result<(), ListError> {
     let (name, arn) = context.id.name_or_arn();
     let request = client.list_shards().set_stream_name(name).set_stream_arn(arn).max_results(1);

@@ -12,11 +12,15 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::future::BoxFuture;
 use futures::stream::FusedStream;
 use futures::{FutureExt, Stream};
-use tokio::time::{Instant, MissedTickBehavior, sleep};
+#[cfg(feature = "dynamodb")]
+use tokio::time::sleep;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::IntervalStream;
 
 use crate::listing::error::ListError;
-use crate::listing::fetch::{NO_SHARDS, Query, list, read_clock};
+#[cfg(feature = "dynamodb")]
+use crate::listing::fetch::read_clock;
+use crate::listing::fetch::{NO_SHARDS, Query, list};
 use crate::listing::shard_list::{Extent, ShardList};
 use crate::shard::sdk_shard::{is_closed, parent_ids};
 use crate::shard::stream_context::StreamContext;
@@ -27,6 +31,7 @@ use crate::util::runtime::LastRuntime;
 
 const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(500);
+#[cfg(feature = "dynamodb")]
 const MAX_CLOCK_RETRY_DELAY: Duration = Duration::from_secs(10);
 /// About 30 years, the limit of tokio's timers.
 const MAX_INTERVAL: Duration = Duration::from_hours(24 * 365 * 30);
@@ -390,7 +395,7 @@ pub(crate) async fn is_listed_as_closed(
 
 /// Returns the time by Kinesis's clock, or up to a second or so earlier. A failed request is
 /// retried without a limit.
-#[cfg_attr(not(feature = "dynamodb"), allow(dead_code, reason = "leases need DynamoDB"))]
+#[cfg(feature = "dynamodb")]
 pub(crate) async fn server_time(client: &Client, context: &StreamContext) -> SystemTime {
     let mut failures = 0;
     loop {

@@ -78,6 +78,7 @@ enum Cause {
     /// Another reader has the shard, with the same checkpoints. No request was sent.
     InUse,
     /// The worker has stopped for good, and has no lease any longer. No request was sent.
+    #[cfg_attr(not(feature = "dynamodb"), allow(dead_code, reason = "leases need DynamoDB"))]
     Stopped(Box<dyn StdError + Send + Sync>),
 }
 

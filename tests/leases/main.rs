@@ -23,7 +23,6 @@ mod takeover;
 /// One stream with the workers of one application, and what they were delivered.
 #[derive(Clone)]
 struct World {
-    kinesis: FakeKinesis,
     orders: FakeStream,
     client: Client,
     board: LeaseBoard,
@@ -57,7 +56,7 @@ impl World {
         let orders = kinesis.create_stream("orders", shards);
         let client = kinesis.client();
         let (log, put) = (Arc::default(), Arc::default());
-        Self { kinesis, orders, client, board: LeaseBoard::new(), log, put }
+        Self { orders, client, board: LeaseBoard::new(), log, put }
     }
 
     /// Puts records with numbers that grow from 0, over all shards.

@@ -12,7 +12,10 @@ async fn workers_share_the_shards_evenly_and_read_every_record_once() {
     }
     world.wait_for_all().await;
     sleep(SECOND * 120).await;
-    assert_eq!(world.owners(), [("a", 2), ("b", 2), ("c", 2)].map(|(w, n)| (w.to_owned(), n)).into());
+    assert_eq!(
+        world.owners(),
+        [("a", 2), ("b", 2), ("c", 2)].map(|(w, n)| (w.to_owned(), n)).into()
+    );
     world.put(300);
     world.wait_for_all().await;
     assert_eq!(world.repeated(), 0);

@@ -16,10 +16,8 @@ use super::*;
 /// A consumer with up to 20 records in hand, which it acknowledges after up to three seconds.
 async fn consume(world: World, leases: Leases, seed: u64) -> Option<String> {
     let mut rng = Rng::with_seed(seed);
-    let mut records = all_shards(&world.client, "orders")
-        .leased(&leases)
-        .records(&world.client)
-        .fuse();
+    let mut records =
+        all_shards(&world.client, "orders").leased(&leases).records(&world.client).fuse();
     let mut in_hand = FuturesUnordered::new();
     let is_slow = rng.bool();
     loop {
@@ -70,8 +68,7 @@ impl Fleet {
             .rest(SECOND * self.rng.u32(1..60));
         let save = Duration::from_millis(self.rng.u64(..30_000));
         let options = options.checkpoints(CheckpointOptions::new().save_interval(save));
-        let leases =
-            Leases::join_with(&self.world.board, "application", "orders", options).await?;
+        let leases = Leases::join_with(&self.world.board, "application", "orders", options).await?;
         let task = tokio::spawn(consume(self.world.clone(), leases.clone(), self.rng.u64(..)));
         self.workers.push((leases, task));
         Ok(())
@@ -82,14 +79,14 @@ impl Fleet {
         (index < self.workers.len()).then(|| self.workers.swap_remove(index))
     }
 
-    async fn reshard(&mut self) {
+    fn reshard(&mut self) {
         let open = self.world.orders.shards();
         let open: Vec<_> = open
             .into_iter()
             .filter(|shard| {
-                shard.sequence_number_range().is_some_and(|range| {
-                    range.ending_sequence_number().is_none()
-                })
+                shard
+                    .sequence_number_range()
+                    .is_some_and(|range| range.ending_sequence_number().is_none())
             })
             .collect();
         let bound = |shard: &aws_sdk_kinesis::types::Shard, is_end: bool| -> u128 {
@@ -112,11 +109,7 @@ impl Fleet {
     async fn step(&mut self) {
         self.world.put(self.rng.usize(..30));
         match self.rng.u32(..20) {
-            0..5 => {
-                if self.workers.len() < 5 {
-                    self.join(None).await.expect("it can join");
-                }
-            }
+            0..5 if self.workers.len() < 5 => self.join(None).await.expect("it can join"),
             5..7 if !self.is_gentle => {
                 if let Some((leases, task)) = self.take_worker() {
                     task.abort();
@@ -136,7 +129,7 @@ impl Fleet {
                     assert_eq!(task.await.unwrap(), None, "its records end");
                 }
             }
-            11..14 => self.reshard().await,
+            11..14 => self.reshard(),
             14 if !self.is_gentle => {
                 self.world.board.set_down(true);
                 sleep(Duration::from_millis(self.rng.u64(..60_000))).await;
@@ -173,9 +166,9 @@ async fn run(seed: u64) {
         assert_eq!(world.repeated(), 0);
     }
     // First deliveries of each customer are in order.
-    let (mut last, mut seen) = (BTreeMap::new(), BTreeSet::new());
+    let (mut last, mut delivered) = (BTreeMap::new(), BTreeSet::new());
     for Delivery { number, worker, shard, at, .. } in world.deliveries() {
-        if seen.insert(number) {
+        if delivered.insert(number) {
             let last = last.entry(number % 50).or_insert(number);
             assert!(number >= *last, "{worker}, {shard}, {at:?}: {number} came after {last}");
             *last = number;
