@@ -69,6 +69,8 @@ async fn a_lease_waits_for_the_records_in_flight_before_it_is_given_away() {
     assert!(lease.is_held());
     let shutdown = leases.shutdown(SECOND * 25);
     let acknowledge = async {
+        // It reads first who is there to take the lease.
+        sleep(SECOND).await;
         // No further record is delivered meanwhile.
         assert!(tokio::time::timeout(SECOND * 5, records.next()).await.is_err());
         assert!(lease.is_held());

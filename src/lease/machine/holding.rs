@@ -845,7 +845,7 @@ impl Machine {
                 self.timed.insert(shard_id);
             }
         }
-        if is_leaving {
+        if is_leaving && !self.is_looking_for_receivers() {
             let idle: BTreeSet<_> = self
                 .held
                 .iter()

@@ -28,8 +28,10 @@ pub(crate) enum Phase {
     Up {
         since: Time,
     },
-    /// The worker gives its leases away.
+    /// The worker gives its leases away. It reads the workers first, until `give_at` at the latest:
+    /// in a rolling deploy, one may have joined just now.
     Leaving {
+        give_at: Time,
         cut_at: Time,
         is_removing: bool,
     },
@@ -123,10 +125,9 @@ impl Machine {
                 if !self.beat.is_paused {
                     wake = wake.min(self.beat.deadline(self.config.failover));
                 }
-                if let Phase::Leaving { cut_at, .. } = self.phase
-                    && cut_at > self.now
-                {
-                    wake = wake.min(cut_at);
+                if let Phase::Leaving { give_at, cut_at, .. } = self.phase {
+                    let ahead = [give_at, cut_at].into_iter().filter(|at| *at > self.now);
+                    wake = ahead.fold(wake, Time::min);
                 }
                 Some(wake)
             }
@@ -147,12 +148,13 @@ impl Machine {
                 if self.now >= self.reading.next_at && !self.reading.is_in_flight {
                     self.reading.is_in_flight = true;
                     self.reading.next_at = self.now + self.next_read_in();
-                    self.send(Purpose::Workers, Request::Workers { is_consistent: false });
+                    let is_consistent = self.is_looking_for_receivers();
+                    self.send(Purpose::Workers, Request::Workers { is_consistent });
                 }
             }
             _ => {}
         }
-        if let Phase::Leaving { cut_at, is_removing } = self.phase {
+        if let Phase::Leaving { cut_at, is_removing, .. } = self.phase {
             self.tick_leaving(cut_at, is_removing);
         }
     }
@@ -340,6 +342,12 @@ impl Machine {
         {
             self.audit_soon();
         }
+        if self.is_looking_for_receivers()
+            && let Phase::Leaving { give_at, .. } = &mut self.phase
+        {
+            *give_at = self.now;
+            self.give_all_away();
+        }
         self.fence_the_still();
         self.balance();
     }
@@ -411,10 +419,16 @@ impl Machine {
         }
         let now = self.now;
         let last_writes = limit.mul_f64(LAST_WRITES).min(MAX_LAST_WRITES);
-        self.phase =
-            Phase::Leaving { cut_at: now + limit.saturating_sub(last_writes), is_removing: false };
+        let cut_at = now + limit.saturating_sub(last_writes);
+        let give_at = cut_at.min(now + FAST_BEAT);
+        self.phase = Phase::Leaving { give_at, cut_at, is_removing: false };
         self.beat.next_at = now;
-        self.give_all_away();
+        self.reading.next_at = now;
+    }
+
+    /// Returns whether this worker is leaving, and has not read yet which others are there.
+    pub(crate) fn is_looking_for_receivers(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { give_at, .. } if self.now < give_at)
     }
 
     fn tick_leaving(&mut self, cut_at: Time, is_removing: bool) {
@@ -422,7 +436,9 @@ impl Machine {
             self.cut_all();
         }
         if self.held.is_empty() && self.claiming.is_empty() && !is_removing {
-            self.phase = Phase::Leaving { cut_at, is_removing: true };
+            if let Phase::Leaving { is_removing, .. } = &mut self.phase {
+                *is_removing = true;
+            }
             let (worker, run) = (self.config.worker.clone(), self.run);
             self.send(Purpose::RemoveWorker, Request::RemoveWorker { worker, run, is_own: true });
         }
