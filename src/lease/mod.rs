@@ -48,7 +48,8 @@
 //! # }
 //! ```
 //!
-//! Start this program as often as you like. [`leased`](crate::AllShards::leased) yields shards as
+//! Start this program as often as you like: `cargo run --example fleet` shows what happens.
+//! [`leased`](crate::AllShards::leased) yields shards as
 //! [`checkpoints`](crate::AllShards::checkpoints) does, so everything that
 //! [`checkpoint`](crate::checkpoint) says about records, batches and acknowledgements applies here,
 //! too.
@@ -86,9 +87,10 @@
 //!   process is still in the consumer's hands afterwards, and its effect may come after those of
 //!   the next owner. [Fencing](#fencing) prevents that.
 //! * **A consumer that hangs keeps its leases.** The proof of life comes from a task of
-//!   [`Leases`], not from the consumer: slow processing costs no lease. Watch the
-//!   [status](crate::Checkpoints::status) of [`Leases::checkpoints`], and restart a process that is
-//!   stuck.
+//!   [`Leases`], not from the consumer: slow processing costs no lease. A shard whose reader is not
+//!   polled for a minute is reported as [`Stalled`](LeaseEventKind::Stalled). Watch the
+//!   [status](crate::Checkpoints::status) of [`Leases::checkpoints`], too, and restart a process
+//!   that is stuck.
 //! * **[`OnDrop`](crate::OnDrop) has no effect.** A shard that is abandoned or dropped, or whose
 //!   reader fails, is offered again by the same worker, which keeps the lease.
 #![doc = include_str!("many_workers.md")]
