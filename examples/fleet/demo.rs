@@ -1,10 +1,9 @@
 //! The demonstration.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::board::{Board, number};
@@ -29,21 +28,14 @@ pub(crate) async fn run() -> Result<bool, String> {
     producer::create_stream(&client, SHARDS).await?;
     println!("A Kinesis and a DynamoDB run on this machine. The stream has {SHARDS} shards.");
     println!("Each worker is a process. The failover time is 4 s, the settle time 2 s.\n");
-    let written = Arc::<AtomicU64>::default();
-    let mut writing = tokio::spawn(producer::write(client.clone(), Arc::clone(&written)));
+    let (stop, stopped) = oneshot::channel();
+    let writing = tokio::spawn(producer::write(client.clone(), stopped));
     let fleet = Fleet::new(servers.kinesis.port, servers.dynamodb.port);
     let mut demo = Demo { fleet, board: Board::default(), since: Instant::now() };
-    let finished = tokio::select! {
-        steps = demo.steps(&client) => steps.map(|()| None),
-        failed = &mut writing => failed.map(Some).map_err(|error| error.to_string()),
-    };
-    if let Some(failure) = finished? {
-        return Err(format!("the producer failed: {failure}"));
-    }
+    demo.steps(&client).await?;
 
-    writing.abort();
-    let _ = writing.await;
-    let written = written.load(Ordering::SeqCst);
+    let _ = stop.send(());
+    let written = writing.await.map_err(|error| error.to_string())??;
     demo.wait_until("all records are read", |board| board.has_read(written)).await?;
     for worker in ["worker-3", "worker-4"] {
         demo.fleet.shut_down(worker)?;

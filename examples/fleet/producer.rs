@@ -1,13 +1,13 @@
 //! Writes numbered records to the stream, and splits a shard.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::error::DisplayErrorContext;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::StreamStatus;
+use tokio::sync::oneshot::Receiver;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::client::unthrottled;
 use crate::servers::STREAM;
@@ -35,21 +35,21 @@ async fn wait_until_active(client: &Client) -> Result<(), String> {
     }
 }
 
-/// Writes records with the numbers 0, 1, 2, ..., and counts them in `written`, until it is dropped.
-pub(crate) async fn write(client: Client, written: Arc<AtomicU64>) -> String {
-    loop {
-        let number = written.load(Ordering::SeqCst);
+/// Writes records with the numbers 0, 1, 2, ... until `stop` resolves. Returns how many.
+pub(crate) async fn write(client: Client, mut stop: Receiver<()>) -> Result<u64, String> {
+    let mut written = 0;
+    // The request in flight is not cancelled: it would be open whether its record was written.
+    while stop.try_recv() == Err(TryRecvError::Empty) {
         let put = || {
             let put = client.put_record().stream_name(STREAM);
-            let put = put.partition_key(format!("customer {}", number % KEYS));
-            put.data(Blob::new(number.to_string())).send()
+            let put = put.partition_key(format!("customer {}", written % KEYS));
+            put.data(Blob::new(written.to_string())).send()
         };
-        if let Err(error) = unthrottled(put).await {
-            return DisplayErrorContext(error).to_string();
-        }
-        written.fetch_add(1, Ordering::SeqCst);
+        unthrottled(put).await.map_err(|error| DisplayErrorContext(error).to_string())?;
+        written += 1;
         tokio::time::sleep(INTERVAL).await;
     }
+    Ok(written)
 }
 
 /// Splits a shard in the middle.
