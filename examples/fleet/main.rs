@@ -16,6 +16,8 @@ mod client;
 mod common;
 mod consume;
 mod demo;
+#[path = "../../tests/stores/dynamodb.rs"]
+mod dynamodb;
 mod fleet;
 #[path = "../../tests/servers/install.rs"]
 #[allow(dead_code, reason = "the tests of the servers use the rest")]

@@ -1,10 +1,5 @@
 //! The servers of the demonstration: a Kinesis and a DynamoDB on this machine.
 
-use aws_sdk_dynamodb::Client as DynamoDb;
-use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig,
-};
-
 use crate::install::Source;
 use crate::kind::Kind;
 use crate::process::Process;
@@ -31,15 +26,4 @@ impl Servers {
             tokio::try_join!(Process::start(kinds[0]), Process::start(kinds[1]))?;
         Ok(Self { kinesis, dynamodb })
     }
-}
-
-/// Returns a client of the DynamoDB at this port.
-pub(crate) fn dynamodb(port: u16) -> DynamoDb {
-    let config = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("x", "x", None, None, "fleet"))
-        .endpoint_url(format!("http://127.0.0.1:{port}"))
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    DynamoDb::from_conf(config.build())
 }

@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 use crate::client::local_client;
 use crate::common::error::with_cause;
 use crate::consume::consume;
+use crate::dynamodb::dynamodb;
 use crate::message::Message;
-use crate::servers::{APPLICATION, STREAM, dynamodb};
+use crate::servers::{APPLICATION, STREAM};
 
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -54,9 +55,10 @@ pub(crate) async fn run(order: &Order) -> Result<(), String> {
         .rest(Duration::from_secs(2))
         .checkpoints(CheckpointOptions::new().save_interval(Duration::from_secs(2)))
         .on_event(print_event);
-    let leases = Leases::join_with(&dynamodb(order.dynamodb), APPLICATION, STREAM, options)
-        .await
-        .map_err(|error| with_cause(&error))?;
+    let leases =
+        Leases::join_with(&dynamodb(&order.dynamodb.to_string()), APPLICATION, STREAM, options)
+            .await
+            .map_err(|error| with_cause(&error))?;
 
     // `leave` ends the stream of records below, once all leases are given away.
     let leave = tokio::spawn({

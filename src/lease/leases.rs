@@ -187,7 +187,7 @@ impl Leases {
 
     /// Gives all leases away and leaves the fleet, within `limit`.
     ///
-    /// The other workers learn at once which shards come to them. A fifth of the failover time
+    /// First the other workers learn which shards come to them. A fifth of the failover time
     /// later (at once if the limit is less than about 5 s) the delivery of records ends, and each
     /// lease is given away when its records in flight are acknowledged. Without another worker, the
     /// leases are released: the next worker that joins takes them. Then the streams of shards and

@@ -42,13 +42,13 @@ impl Default for Board {
     }
 }
 
-/// The lease of one shard on a [`LeaseBoard`].
+/// The lease of one shard on a [`LeaseBoard`]: see [`LeaseBoard::leases`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct BoardLease {
     /// The id of the shard.
     pub shard_id: String,
-    /// The id of the worker that holds it.
+    /// The id of the worker that holds it. `None` if it was released.
     pub owner: Option<String>,
     /// The checkpoint.
     pub checkpoint: Checkpoint,
@@ -67,12 +67,17 @@ impl LeaseBoard {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the time that each response takes.
+    /// Sets the time that each response takes, on tokio's clock. Half of it passes before the
+    /// request takes effect.
+    ///
+    /// # Default
+    ///
+    /// 5 ms
     pub fn set_latency(&self, latency: Duration) {
         self.lock().latency = latency;
     }
 
-    /// Makes all requests fail, or ends that.
+    /// Makes all requests fail as if the tables were down, or ends that. The requests are retried.
     pub fn set_down(&self, is_down: bool) {
         self.lock().is_down = is_down;
     }
@@ -101,7 +106,8 @@ impl LeaseBoard {
         self.lock().requests
     }
 
-    /// Returns the leases of an application, in the order of their shards.
+    /// Returns the leases of an application, in the order of their shards. Empty if no worker has
+    /// joined it. See the example of [`lease`](crate::lease#testing).
     #[must_use]
     pub fn leases(&self, application: &str) -> Vec<BoardLease> {
         let board = self.lock();

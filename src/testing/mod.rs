@@ -81,6 +81,11 @@
 //! [`check_store`] and [`check_store_reopened`] check that your own
 //! [`CheckpointStore`](crate::checkpoint::CheckpointStore) keeps the promises of the trait.
 //!
+//! # Many workers
+//!
+//! `LeaseBoard` (with the feature `dynamodb`) keeps the tables of leases in memory, so that a test
+//! runs several workers in one process: see the section on testing of `lease`.
+//!
 #![doc = include_str!("chapter.md")]
 
 pub(crate) mod clock;
