@@ -23,6 +23,7 @@ mod takeover;
 /// One stream with the workers of one application, and what they were delivered.
 #[derive(Clone)]
 struct World {
+    kinesis: FakeKinesis,
     orders: FakeStream,
     client: Client,
     board: LeaseBoard,
@@ -56,7 +57,7 @@ impl World {
         let orders = kinesis.create_stream("orders", shards);
         let client = kinesis.client();
         let (log, put) = (Arc::default(), Arc::default());
-        Self { orders, client, board: LeaseBoard::new(), log, put }
+        Self { kinesis, orders, client, board: LeaseBoard::new(), log, put }
     }
 
     /// Puts records with numbers that grow from 0, over all shards.
@@ -76,7 +77,7 @@ impl World {
         self.try_join(options).await.unwrap()
     }
 
-    /// Joins a worker that acknowledges each record when it takes the next.
+    /// Joins a worker that acknowledges each record. Its task returns the last error.
     async fn try_join(
         &self,
         options: LeaseOptions,
@@ -93,6 +94,7 @@ impl World {
             async move {
                 let mut records =
                     all_shards(&world.client, "orders").leased(&leases).records(&world.client);
+                let mut last_error = None;
                 while let Some(record) = records.next().await {
                     match record {
                         Ok(record) => {
@@ -106,10 +108,10 @@ impl World {
                             });
                             record.ack();
                         }
-                        Err(error) => return Some(error.to_string()),
+                        Err(error) => last_error = Some(error.to_string()),
                     }
                 }
-                None
+                last_error
             }
         });
         Ok(Worker { leases, task, events })

@@ -1,5 +1,7 @@
 //! Splits and merges across workers.
 
+use kinesis_shards::ReadOptions;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -26,4 +28,49 @@ async fn children_are_read_after_their_parents_on_whichever_worker() {
         *last = number;
     }
     assert_eq!(world.owners().values().sum::<usize>(), 2, "two shards are open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_created_again_is_read_from_its_beginning() {
+    let world = World::new(2);
+    world.put(20);
+    let _workers = [world.join("a").await, world.join("b").await];
+    world.wait_for_all().await;
+    world.kinesis.delete_stream("orders");
+    let orders = world.kinesis.create_stream("orders", 2);
+    let world = World { orders, ..world };
+    world.put(20);
+    world.wait_for_all().await;
+    sleep(SECOND * 1_500).await;
+    world.put(20);
+    world.wait_for_all().await;
+    assert_eq!(world.owners().values().sum::<usize>(), 2);
+}
+
+/// The rows of finished shards are deleted when Kinesis stops listing them, and no earlier.
+#[tokio::test(start_paused = true)]
+async fn the_rows_of_finished_shards_are_deleted_after_their_retention() {
+    let world = World::new(1);
+    world.put(20);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let options = ReadOptions::new().idle_interval(SECOND * 600);
+    let shards = all_shards(&world.client, "orders").leased(&leases);
+    let mut records = shards.records(&world.client).with_options(options).auto_ack();
+    let mut read = 0;
+    let mut read_for = async |time: Duration| {
+        let end = Instant::now() + time;
+        while let Ok(record) = tokio::time::timeout_at(end, records.next()).await {
+            record.unwrap().unwrap();
+            read += 1;
+        }
+        read
+    };
+    assert_eq!(read_for(SECOND * 60).await, 20);
+    world.orders.split("shardId-000000000000");
+    world.put(20);
+    assert_eq!(read_for(SECOND * 3_600 * 20).await, 40);
+    assert_eq!(world.board.leases("application").len(), 3);
+    assert_eq!(read_for(SECOND * 3_600 * 10).await, 40);
+    let open = world.board.leases("application");
+    assert_eq!(open.len(), 2, "{open:#?}");
 }

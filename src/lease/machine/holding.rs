@@ -98,6 +98,13 @@ enum Move {
     Settled { to: Option<String>, checkpoint: Checkpoint },
 }
 
+impl Held {
+    /// Returns whether Kinesis lists the shard, as far as this worker knows.
+    pub(crate) fn is_listed(&self) -> bool {
+        !self.is_unlisted
+    }
+}
+
 /// The number of shards that one request announces.
 pub(crate) const MAX_RESERVED: usize = 100;
 
@@ -494,7 +501,10 @@ impl Machine {
                 let to = row.and_then(|row| row.owner);
                 self.drop_lease(shard_id, LeaseEnd::Moved { to });
             }
-            Some(Write::Delete) => self.drop_lease(shard_id, LeaseEnd::Finished),
+            Some(Write::Delete) => {
+                self.drop_lease(shard_id, LeaseEnd::Finished);
+                self.deleted(shard_id);
+            }
             Some(Write::Renew) | None => self.pump(shard_id),
         }
     }

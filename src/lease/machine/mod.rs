@@ -341,9 +341,9 @@ impl Machine {
         self.run
     }
 
-    /// Returns whether this worker has the lease of a shard.
+    /// Returns whether this worker has the lease of a shard that Kinesis lists.
     pub(crate) fn holds(&self, shard_id: &str) -> bool {
-        self.held.contains_key(shard_id)
+        self.held.get(shard_id).is_some_and(Held::is_listed)
     }
 
     /// Returns the workers as they were read last: id, number of leases, and whether they take any.

@@ -123,9 +123,11 @@ impl Machine {
 
     pub(crate) fn offer(&mut self, offered: Offered) {
         let shard_id = offered.shard_id.clone();
-        if self.held.contains_key(&shard_id) {
+        if self.holds(&shard_id) {
             return;
         }
+        // A lease that is left is of a shard of the same id that Kinesis no longer lists: the
+        // stream was created again.
         self.offered.insert(shard_id.clone(), offered);
         if !self.is_placer() || self.claiming.contains(&shard_id) || self.is_opening(&shard_id) {
             return;
@@ -138,6 +140,15 @@ impl Machine {
             // A worker that lives has it.
             Some(row) if !self.is_free(row) && row.owner.as_ref() != Some(&self.config.worker) => {}
             _ => self.audit_soon(),
+        }
+    }
+
+    /// Notes that the row of a shard was deleted. If the stream was created again, the new shard
+    /// with this id is placed.
+    pub(crate) fn deleted(&mut self, shard_id: &str) {
+        self.audit.rows.remove(shard_id);
+        if self.offered.contains_key(shard_id) {
+            self.audit_soon();
         }
     }
 
