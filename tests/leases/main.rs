@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 mod consumers;
+mod costs;
 mod members;
 mod moves;
 mod random;
