@@ -67,6 +67,11 @@ impl fmt::Display for LeaseError {
                 "worker {worker} cannot use {tables}: they are of stream {stream}; each \
                  application and stream needs its own tables"
             ),
+            Death::StreamInUse => write!(
+                f,
+                "the leases of worker {worker} are in use by another stream of shards: call \
+                 `leased` once for each `Leases`"
+            ),
             Death::Failed(text) => write!(f, "worker {worker} has stopped: {text}"),
         }
     }

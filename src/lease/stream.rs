@@ -20,6 +20,7 @@ use crate::checkpoint::value::Checkpoint;
 use crate::lease::leases::Leases;
 use crate::lease::machine::{Event, Offered};
 use crate::lease::table::LeaseRow;
+use crate::lease::worker::StreamClaim;
 use crate::listing::error::ListError;
 use crate::listing::shard_lists::server_time;
 use crate::records::error::ReadError;
@@ -58,6 +59,8 @@ pub struct LeasedShards<E: ErrorPolicy = LogErrors> {
     ready: VecDeque<E::Item<CheckpointedShard>>,
     waker: Arc<AtomicWaker>,
     from_latest: bool,
+    /// `None` if these leases have another stream.
+    claim: Option<StreamClaim>,
     has_ended: bool,
 }
 
@@ -79,6 +82,9 @@ impl<E: ErrorPolicy> AllShards<E> {
     /// is offered again by this worker, which keeps its lease.
     ///
     /// See the example of [`lease`](crate::lease).
+    ///
+    /// One [`Leases`] has one such stream at a time: a second one yields a single shard, whose
+    /// reader fails.
     ///
     /// # Panics
     ///
@@ -106,9 +112,13 @@ impl<E: ErrorPolicy> LeasedShards<E> {
             ready: VecDeque::new(),
             waker: leases.worker.waiting.subscribe(),
             from_latest: start == StartAt::Latest,
+            claim: leases.worker.claim_stream(),
             has_ended: false,
             shards,
         };
+        if stream.claim.is_none() {
+            return stream;
+        }
         match start {
             StartAt::Latest => {
                 let context = StreamContext::new(leases.stream().clone());
@@ -287,10 +297,13 @@ impl<E: ErrorPolicy> Stream for LeasedShards<E> {
         if this.has_ended {
             return Poll::Ready(None);
         }
-        let (death, has_left) = {
+        let (mut death, has_left) = {
             let inbox = this.leases.worker.inbox();
             (inbox.death.clone(), inbox.has_left)
         };
+        if this.claim.is_none() {
+            death = Some(this.leases.worker.stream_in_use());
+        }
         let consumer = this.leases.checkpoints().consumer().clone();
         if death.is_some() || has_left || consumer.shared.is_shut_down() {
             this.has_ended = true;

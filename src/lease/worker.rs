@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::channel::oneshot;
@@ -41,6 +42,8 @@ pub(crate) struct Worker {
     saves: Mutex<Saves>,
     inbox: Mutex<Inbox>,
     stalls: Mutex<Stalls>,
+    /// Whether a stream of shards takes the grants.
+    has_stream: AtomicBool,
     /// The streams of shards, and those who wait for this worker to join or leave.
     pub(crate) waiting: Waiters,
 }
@@ -75,6 +78,15 @@ pub(crate) struct Inbox {
     pub(crate) death: Option<LeaseError>,
     /// The shards that were given away, with their checkpoints.
     pub(crate) given: BTreeMap<String, Checkpoint>,
+}
+
+/// The right of one stream of shards to take the grants, until it is dropped.
+pub(crate) struct StreamClaim(Arc<Worker>);
+
+impl Drop for StreamClaim {
+    fn drop(&mut self) {
+        self.0.has_stream.store(false, Ordering::SeqCst);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,6 +125,7 @@ impl Worker {
             saves: Mutex::default(),
             inbox: Mutex::default(),
             stalls: Mutex::default(),
+            has_stream: AtomicBool::new(false),
             waiting: Waiters::default(),
         }
     }
@@ -132,6 +145,17 @@ impl Worker {
     /// Returns the time of a time of the machine.
     fn instant(&self, time: Time) -> Instant {
         self.origin.checked_add(time).unwrap_or_else(|| self.origin + Duration::from_hours(24))
+    }
+
+    /// Claims the grants for one stream of shards. Returns `None` while another stream has them.
+    pub(crate) fn claim_stream(self: &Arc<Self>) -> Option<StreamClaim> {
+        let is_free = !self.has_stream.swap(true, Ordering::SeqCst);
+        is_free.then(|| StreamClaim(Arc::clone(self)))
+    }
+
+    /// Returns the error of a second stream of shards.
+    pub(crate) fn stream_in_use(&self) -> LeaseError {
+        LeaseError::new(&self.id, self.tables.names(), Death::StreamInUse)
     }
 
     pub(crate) fn inbox(&self) -> MutexGuard<'_, Inbox> {

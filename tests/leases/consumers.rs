@@ -194,3 +194,43 @@ async fn a_fleet_that_starts_at_latest_skips_nothing_after_its_first_worker() {
     }
     assert_eq!(numbers, (20..40).collect());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_second_stream_of_the_same_leases_fails_and_the_first_continues() {
+    let world = World::new(1);
+    world.put(5);
+    let a = world.join("a").await;
+    world.wait_for_all().await;
+    let second = all_shards(&world.client, "orders").leased(&a.leases);
+    let mut second = second.records(&world.client);
+    let error = second.next().await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("in use by another stream of shards"), "{error}");
+    assert!(error.is_worker_stopped());
+    assert!(second.next().await.is_none());
+    drop(second);
+    world.put(5);
+    world.wait_for_all().await;
+    assert_eq!(world.repeated(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_dropped_is_replaced_by_the_next_of_the_same_leases() {
+    let world = World::new(2);
+    world.put(10);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let stream = || all_shards(&world.client, "orders").leased(&leases).records(&world.client);
+    let mut records = stream();
+    let mut numbers = BTreeSet::new();
+    for _ in 0..3 {
+        let record = records.next().await.unwrap().unwrap().ack();
+        numbers.insert(record.data().to_vec());
+    }
+    drop(records);
+    let mut records = stream();
+    for _ in 0..7 {
+        let record = records.next().await.unwrap().unwrap().ack();
+        assert!(numbers.insert(record.data().to_vec()), "it came twice");
+    }
+    let report = leases.shutdown(SECOND * 10).await;
+    assert!(report.is_complete(), "{report}");
+}

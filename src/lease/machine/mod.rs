@@ -172,6 +172,8 @@ pub(crate) enum Death {
     Superseded,
     /// The tables are of this other stream.
     OtherStream(String),
+    /// The leases have another stream of shards already. Only that stream ends.
+    StreamInUse,
     /// A request fails, and no retry mends it.
     Failed(String),
 }
