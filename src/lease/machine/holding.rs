@@ -9,7 +9,7 @@ use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::event::LeaseEventKind;
 use crate::lease::machine::membership::Phase;
-use crate::lease::machine::plan::fill;
+use crate::lease::machine::plan::{Load, fill};
 use crate::lease::machine::{
     Action, Failure, Machine, Offered, Purpose, RETRY_DELAY, SaveError, SaveId, Time,
 };
@@ -89,13 +89,13 @@ struct Ending {
 #[derive(Clone, Debug)]
 enum Move {
     /// The receiver is being told.
-    Reserving { to: String },
+    Reserving { to: Receiver },
     /// The receiver was told, and reads it in the response to its next beat.
-    Announced { to: Option<String>, until: Time },
+    Announced { to: Option<Receiver>, until: Time },
     /// The records in flight are waited for.
-    Draining { to: Option<String>, until: Time },
+    Draining { to: Option<Receiver>, until: Time },
     /// No record is in flight: the lease may be given.
-    Settled { to: Option<String>, checkpoint: Checkpoint },
+    Settled { to: Option<Receiver>, checkpoint: Checkpoint },
 }
 
 impl Held {
@@ -104,6 +104,17 @@ impl Held {
         !self.is_unlisted
     }
 }
+
+/// The worker that a lease is given to. Another run of it would not know of the lease.
+#[derive(Clone, Debug)]
+struct Receiver {
+    worker: String,
+    run: u64,
+}
+
+/// How long a lease is looked for that was announced and has not come. After that, an audit finds
+/// it.
+const MAX_OVERDUE: Duration = Duration::from_mins(1);
 
 /// The number of shards that one request announces.
 pub(crate) const MAX_RESERVED: usize = 100;
@@ -150,6 +161,7 @@ impl Machine {
 
     /// Notes that a shard has come to this worker, or will not.
     pub(crate) fn arrive(&mut self, shard_id: &str) {
+        self.overdue.remove(shard_id);
         if self.coming.remove(shard_id).is_some() {
             self.arrived.insert(shard_id.to_owned());
         }
@@ -282,13 +294,22 @@ impl Machine {
         self.read_coming();
     }
 
+    /// Reads the leases that are coming, and now and then those that are overdue.
     fn read_coming(&mut self) {
-        if self.coming.is_empty() || self.reading.is_reading_coming {
+        let (now, interval) = (self.now, self.beat_interval());
+        self.overdue.retain(|_, since| now.saturating_sub(*since) < MAX_OVERDUE);
+        let is_due = now.saturating_sub(self.reading.overdue_at) >= interval;
+        let with_overdue = is_due && !self.overdue.is_empty();
+        if (self.coming.is_empty() && !with_overdue) || self.reading.is_reading_coming {
             return;
         }
         self.reading.is_reading_coming = true;
-        let ids = self.coming.keys().cloned().collect();
-        self.send(Purpose::Coming, Request::Get(ids));
+        let mut ids: BTreeSet<_> = self.coming.keys().cloned().collect();
+        if with_overdue {
+            self.reading.overdue_at = now;
+            ids.extend(self.overdue.keys().cloned());
+        }
+        self.send(Purpose::Coming, Request::Get(ids.into_iter().collect()));
     }
 
     pub(crate) fn coming_read(&mut self, rows: Vec<LeaseRow>) {
@@ -296,7 +317,9 @@ impl Machine {
         let me = self.config.worker.clone();
         for row in rows {
             let shard_id = row.shard_id.clone();
-            if !self.coming.contains_key(&shard_id) || self.claiming.contains(&shard_id) {
+            let is_coming = self.coming.contains_key(&shard_id);
+            let is_expected = is_coming || self.overdue.contains_key(&shard_id);
+            if !is_expected || self.claiming.contains(&shard_id) || self.holds(&shard_id) {
                 continue;
             }
             if row.has_ended() {
@@ -305,7 +328,8 @@ impl Machine {
             }
             let is_mine = row.owner.as_deref() == Some(&*me) && row.checkpoint_owner.is_none();
             // The worker that was to give it has left.
-            let is_unowned = row.holder().is_none() && matches!(self.phase, Phase::Up { .. });
+            let is_unowned =
+                is_coming && row.holder().is_none() && matches!(self.phase, Phase::Up { .. });
             // Even its own lease is claimed: the row names a worker but not its run, so that a
             // placer may take it for that of an earlier run. The claim moves the counter.
             if (is_mine || is_unowned)
@@ -325,6 +349,7 @@ impl Machine {
             .collect();
         for shard_id in late {
             self.arrive(&shard_id);
+            self.overdue.insert(shard_id, now);
         }
     }
 
@@ -465,7 +490,8 @@ impl Machine {
             (Write::End(ending.id), Change::End { children: children.collect() })
         } else if let Some(Move::Settled { to, checkpoint }) = &held.moving {
             // A save that waits is part of it.
-            (Write::Give, Change::Give { checkpoint: checkpoint.clone(), to: to.clone() })
+            let to = to.as_ref().map(|to| to.worker.clone());
+            (Write::Give, Change::Give { checkpoint: checkpoint.clone(), to })
         } else if let Some((id, checkpoint)) = held.save.take() {
             (Write::Save(id, checkpoint.clone()), Change::Save { checkpoint })
         } else {
@@ -499,7 +525,11 @@ impl Machine {
             Some(Write::End(id)) => self.ended(shard_id, id),
             Some(Write::Give) => {
                 let to = row.and_then(|row| row.owner);
+                if to.is_none() {
+                    self.released.insert(shard_id.to_owned());
+                }
                 self.drop_lease(shard_id, LeaseEnd::Moved { to });
+                self.announce_released();
             }
             Some(Write::Delete) => {
                 self.drop_lease(shard_id, LeaseEnd::Finished);
@@ -669,7 +699,8 @@ impl Machine {
     ) {
         for shard_id in &shards {
             if let Some(held) = self.held.get_mut(shard_id) {
-                held.moving = Some(Move::Reserving { to: to.to_owned() });
+                let to = Receiver { worker: to.to_owned(), run };
+                held.moving = Some(Move::Reserving { to });
             }
         }
         let worker = to.to_owned();
@@ -753,7 +784,8 @@ impl Machine {
             match receivers.get(index) {
                 Some(receiver) => {
                     if let Some(held) = self.held.get_mut(&shard_id) {
-                        let to = loads[*receiver].worker.clone();
+                        let Load { worker, run, .. } = &loads[*receiver];
+                        let to = Receiver { worker: worker.clone(), run: *run };
                         held.moving = Some(Move::Reserving { to });
                     }
                     given[*receiver].insert(shard_id);
@@ -791,6 +823,35 @@ impl Machine {
         }
     }
 
+    /// Tells other workers of leases that this one has released while none was there. They claim
+    /// them.
+    pub(crate) fn announce_released(&mut self) {
+        let loads = self.receivers();
+        let receivers = fill(&loads, self.released.len());
+        let mut announced = vec![BTreeSet::new(); loads.len()];
+        for receiver in receivers {
+            announced[receiver].extend(self.released.pop_first());
+        }
+        for (load, shards) in loads.into_iter().zip(announced) {
+            if !shards.is_empty() {
+                self.announcing += 1;
+                let (worker, run) = (load.worker, load.run);
+                let purpose = Purpose::Released { shards: shards.clone() };
+                self.send(purpose, Request::Reserve { worker, run, seen: None, shards });
+            }
+        }
+    }
+
+    pub(crate) fn released_announced(&mut self, shards: BTreeSet<String>, response: &Response) {
+        self.announcing -= 1;
+        if let Response::Worker(row) | Response::RefusedWorker(Some(row)) = response {
+            self.view.note(row.clone(), self.now);
+        }
+        if !matches!(response, Response::Worker(_)) {
+            self.released.extend(shards);
+        }
+    }
+
     /// Ends all moves of a worker that leaves with the checkpoints as they are.
     pub(crate) fn cut_all(&mut self) {
         let mut cut = Vec::new();
@@ -821,8 +882,9 @@ impl Machine {
         let Some(held) = self.held.get_mut(shard_id) else { return };
         let Some(Move::Draining { to, .. }) = &held.moving else { return };
         let mut to = to.clone();
-        let is_up = |worker: &String| {
-            self.view.workers.get(worker).is_some_and(|seen| seen.row.state == WorkerState::Up)
+        let is_up = |to: &Receiver| {
+            let row = self.view.workers.get(&to.worker).map(|seen| &seen.row);
+            row.is_some_and(|row| row.run == to.run && row.state == WorkerState::Up)
         };
         if to.as_ref().is_some_and(|to| !is_up(to)) {
             if matches!(self.phase, Phase::Leaving { .. }) {

@@ -47,6 +47,8 @@ pub(crate) struct OwnBeat {
     /// When the last confirmed beat was sent.
     confirmed: Time,
     is_paused: bool,
+    /// Since when the row says that this worker is leaving.
+    leaving_since: Option<Time>,
 }
 
 impl OwnBeat {
@@ -68,6 +70,8 @@ pub(crate) struct Reading {
     next_at: Time,
     pub(crate) is_in_flight: bool,
     pub(crate) is_reading_coming: bool,
+    /// When the leases that are overdue were read last.
+    pub(crate) overdue_at: Time,
 }
 
 /// Several workers may fence, each this much later than the one before it in age.
@@ -248,7 +252,8 @@ impl Machine {
         let Phase::Registering { sent_at, has_past } = self.phase else { return };
         let now = self.now;
         self.phase = Phase::Up { since: now };
-        self.beat = OwnBeat { last: row.beat, next_at: now, confirmed: sent_at, is_paused: false };
+        self.beat =
+            OwnBeat { last: row.beat, next_at: now, confirmed: sent_at, ..OwnBeat::default() };
         self.reading = Reading { next_at: now, ..Reading::default() };
         self.healthy_since = Some(now);
         self.view.note(row, now);
@@ -273,6 +278,9 @@ impl Machine {
                     }
                 }
                 self.confirm_beat(sent_at);
+                if row.state == WorkerState::Leaving {
+                    self.beat.leaving_since.get_or_insert(self.now);
+                }
                 self.take_coming(row);
             }
             Response::RefusedWorker(Some(row)) if row.run > self.run => {
@@ -329,24 +337,33 @@ impl Machine {
         }
         self.claiming.clear();
         self.coming.clear();
+        self.overdue.clear();
         self.arrived.clear();
+        self.released.clear();
+        self.announcing = 0;
     }
 
     pub(crate) fn workers_read(&mut self, rows: Vec<WorkerRow>) {
         self.reading.is_in_flight = false;
         let placer_before = self.is_placer();
         let owners_before = self.live_runs();
+        let departures_before = self.view.departures;
         self.view.update(rows, self.now);
         if owners_before.difference(&self.live_runs()).next().is_some()
             || (self.is_placer() && !placer_before)
         {
             self.audit_soon();
         }
+        if self.view.departures > departures_before {
+            self.audit_again();
+        }
         if self.is_looking_for_receivers()
             && let Phase::Leaving { give_at, .. } = &mut self.phase
         {
             *give_at = self.now;
             self.give_all_away();
+        } else if matches!(self.phase, Phase::Leaving { .. }) {
+            self.announce_released();
         }
         self.fence_the_still();
         self.balance();
@@ -431,11 +448,20 @@ impl Machine {
         matches!(self.phase, Phase::Leaving { give_at, .. } if self.now < give_at)
     }
 
+    /// Returns whether no other worker gives a lease to this one, which is leaving. They may until
+    /// they have read so; after that, only reservations that were called off are left.
+    fn gets_no_lease(&self) -> bool {
+        let wait =
+            if self.coming.is_empty() { Duration::ZERO } else { self.beat_interval() * 5 / 2 };
+        self.beat.leaving_since.is_some_and(|since| self.now >= since + wait)
+    }
+
     fn tick_leaving(&mut self, cut_at: Time, is_removing: bool) {
         if self.now >= cut_at {
             self.cut_all();
         }
-        if self.held.is_empty() && self.claiming.is_empty() && !is_removing {
+        let is_empty = self.held.is_empty() && self.claiming.is_empty() && self.announcing == 0;
+        if is_empty && !is_removing && (self.gets_no_lease() || self.now >= cut_at) {
             if let Phase::Leaving { is_removing, .. } = &mut self.phase {
                 *is_removing = true;
             }

@@ -222,6 +222,10 @@ enum Purpose {
     Reserve {
         shards: BTreeSet<String>,
     },
+    /// A worker is told of leases that were released.
+    Released {
+        shards: BTreeSet<String>,
+    },
     /// The other parents of the children that a shard has at its end.
     OtherParents {
         shard_id: String,
@@ -258,12 +262,18 @@ pub(crate) struct Machine {
     held: BTreeMap<String, Held>,
     /// The leases of which a move or a retry waits for its time.
     timed: BTreeSet<String>,
+    /// The leases that this worker has released, and that no other was told of.
+    released: BTreeSet<String>,
+    /// Requests in flight that tell others of released leases.
+    announcing: usize,
     /// When the counters of leases are moved next, beside a KCL.
     renew_at: Time,
     /// The shards whose claim for this worker is not decided yet.
     claiming: BTreeSet<String>,
     /// The shards that others are giving to this worker, and since when.
     coming: BTreeMap<String, Time>,
+    /// The shards that others were to give, and that have not come in time: since when.
+    overdue: BTreeMap<String, Time>,
     /// The shards to be removed from what is coming.
     arrived: BTreeSet<String>,
     audit: Audit,
@@ -300,9 +310,12 @@ impl Machine {
             offered: BTreeMap::new(),
             held: BTreeMap::new(),
             timed: BTreeSet::new(),
+            released: BTreeSet::new(),
+            announcing: 0,
             renew_at: Time::ZERO,
             claiming: BTreeSet::new(),
             coming: BTreeMap::new(),
+            overdue: BTreeMap::new(),
             arrived: BTreeSet::new(),
             audit: Audit::default(),
             unbalanced_since: None,
@@ -357,6 +370,12 @@ impl Machine {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn assume_health(&mut self) {
         self.healthy_since = Some(Time::ZERO);
+    }
+
+    /// Returns the number of leases that this worker has and expects.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn load(&self) -> u64 {
+        self.staying() + (self.coming.len() + self.claiming.len()) as u64
     }
 
     /// Returns the rows of the workers, as this one has read them last.
@@ -508,6 +527,7 @@ impl Machine {
                 self.claim_refused(&shard_id, row, request);
             }
             (Purpose::Reserve { shards }, response) => self.reserved(&shards, &response),
+            (Purpose::Released { shards }, response) => self.released_announced(shards, &response),
             (Purpose::OtherParents { shard_id, id }, Response::Leases(rows)) => {
                 self.other_parents_read(&shard_id, id, &rows);
             }
@@ -538,6 +558,9 @@ impl Machine {
                 self.place_reserved(claims, &Response::RefusedWorker(None));
             }
             Purpose::Reserve { shards } => self.reserve_failed(&shards),
+            Purpose::Released { shards } => {
+                self.released_announced(shards, &Response::RefusedWorker(None));
+            }
             Purpose::Held { shard_id } => self.write_failed(&shard_id, failure),
             Purpose::OtherParents { shard_id, id } | Purpose::CreateChild { shard_id, id, .. } => {
                 self.end_failed(&shard_id, id, failure);

@@ -24,6 +24,8 @@ pub(crate) struct Audit {
     is_in_flight: bool,
     /// The stream of shards closes the ancestors of the started ones.
     is_closing: bool,
+    /// When one more audit follows the next one.
+    again_at: Option<Time>,
     /// An audit was asked for while one was in flight.
     is_wanted: bool,
     pub(crate) completed: u64,
@@ -77,6 +79,12 @@ impl Machine {
         } else {
             self.audit.next_at = self.audit.next_at.min(self.now);
         }
+    }
+
+    /// Audits the leases twice: a worker that has just left may still be given one by another that
+    /// has not read so.
+    pub(crate) fn audit_again(&mut self) {
+        self.audit.again_at = Some(self.now + self.beat_interval() * 2);
     }
 
     pub(crate) fn placing_wake(&self) -> Option<Time> {
@@ -280,6 +288,9 @@ impl Machine {
         if std::mem::take(&mut self.audit.is_wanted) {
             self.audit.next_at = self.now;
         }
+        if let Some(at) = self.audit.again_at.take() {
+            self.audit.next_at = self.audit.next_at.min(at.max(self.now));
+        }
     }
 
     /// Returns the offered shards whose owner is no worker of the fleet, and whose counter has not
@@ -306,7 +317,7 @@ impl Machine {
                     worker: owner.clone(),
                 }));
             }
-            if now.saturating_sub(since) >= failover {
+            if self.view.has_departed(owner) || now.saturating_sub(since) >= failover {
                 if self.offered.contains_key(&row.shard_id)
                     && !self.claiming.contains(&row.shard_id)
                 {
@@ -432,8 +443,8 @@ impl Machine {
             if row.run == self.run || row.state != WorkerState::Up || !is_short {
                 continue;
             }
-            // What it is giving away is not counted as held.
-            if self.now.saturating_sub(seen.appeared_at) < self.config.move_timeout {
+            // A worker that has just joined may be about to take up its leases.
+            if self.now.saturating_sub(seen.appeared_at) < self.beat_interval() {
                 continue;
             }
             for leases in leases.chunks(MAX_RESERVED) {

@@ -20,6 +20,9 @@ pub(crate) struct View {
     oldest: Option<(u64, Time)>,
     /// How often the rows were read.
     updates: u64,
+    /// The workers that have left or were removed lately, and when that was read.
+    departed: BTreeMap<String, Time>,
+    pub(crate) departures: u64,
 }
 
 /// The row of a worker, and when it moved.
@@ -36,6 +39,9 @@ pub(crate) struct Seen {
     /// The last read that showed the row.
     updates: u64,
 }
+
+/// How long a worker is remembered after it has left.
+const REMEMBERED: Duration = Duration::from_mins(5);
 
 impl Seen {
     fn new(row: WorkerRow, now: Time) -> Self {
@@ -77,7 +83,15 @@ impl View {
             }
             known.updates = updates;
         }
-        self.workers.retain(|_, seen| seen.updates == updates);
+        self.departed.retain(|_, at| now.saturating_sub(*at) < REMEMBERED);
+        self.workers.retain(|id, seen| {
+            let is_there = seen.updates == updates;
+            if !is_there && seen.row.state != WorkerState::Up {
+                self.departed.insert(id.clone(), now);
+                self.departures += 1;
+            }
+            is_there
+        });
         self.read_at = Some(now);
         if self.members() != before {
             self.members_since = now;
@@ -86,6 +100,11 @@ impl View {
         if oldest != self.oldest.map(|(run, _)| run) {
             self.oldest = oldest.map(|run| (run, now));
         }
+    }
+
+    /// Returns whether a worker without a row was a worker of the fleet, and has left or was removed.
+    pub(crate) fn has_departed(&self, worker: &str) -> bool {
+        !self.workers.contains_key(worker) && self.departed.contains_key(worker)
     }
 
     /// Takes in the row of a write's response.
