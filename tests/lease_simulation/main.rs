@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use kinesis_shards::lease::simulation::{Figures, Mutation, run_lease_simulation};
+use kinesis_shards::lease::simulation::{Figures, Mutation, lease_figures, run_lease_simulation};
 
 const SEEDS: u64 = 2_000;
 /// The number of failed seeds after which the run stops.
@@ -135,6 +135,11 @@ fn main() -> ExitCode {
     let search = number_from("LEASE_SIMULATION_SEARCH");
     if search.is_some() || (is_wanted("mutations") && mutation().is_none()) {
         tests.push(("mutations".to_owned(), mutations(search)));
+    }
+    if filters.iter().any(|filter| *filter == "figures") {
+        let figures = lease_figures();
+        println!("{}", figures.as_ref().unwrap_or_else(|violation| violation));
+        tests.push(("figures".to_owned(), figures.is_ok()));
     }
     println!();
     for (name, is_ok) in &tests {

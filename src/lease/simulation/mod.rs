@@ -11,6 +11,7 @@
 )]
 
 mod clock;
+mod figures;
 mod lineage;
 mod mutation;
 mod oracle;
@@ -22,6 +23,7 @@ mod world;
 
 use std::fmt;
 
+pub use figures::lease_figures;
 pub use mutation::Mutation;
 use setup::Setup;
 use world::World;

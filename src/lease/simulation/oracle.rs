@@ -59,6 +59,10 @@ impl Oracle {
         Self { shards: stream.shards.iter().map(known).collect(), ..Self::default() }
     }
 
+    pub(super) fn was_granted(&self, shard: usize) -> bool {
+        !self.shards[shard].granted.is_empty()
+    }
+
     pub(super) fn taint(&mut self, stream: &Stream, shard: usize) {
         self.shards[shard].is_tainted = true;
         for child in &stream.shards[shard].children {

@@ -44,6 +44,8 @@ pub(super) struct Process {
     /// When another process registered under its id.
     pub(super) superseded_at: Option<At>,
     pub(super) is_leaving: bool,
+    /// A lease was given away with records in flight.
+    pub(super) was_cut: bool,
     pub(super) has_listed: bool,
     /// When it is started again after it has left.
     pub(super) back_after: Option<At>,
@@ -153,6 +155,7 @@ impl Process {
             stood_until: None,
             superseded_at: None,
             is_leaving: false,
+            was_cut: false,
             has_listed: false,
             back_after: None,
             consumer,

@@ -34,6 +34,10 @@ pub(super) struct Setup {
     pub(super) steps: Vec<(At, Step)>,
     /// Shards that Kinesis stops to list, and from when on it may.
     pub(super) expiries: Vec<(At, usize)>,
+    /// Nothing fails but what a fleet does by itself.
+    pub(super) is_smooth: bool,
+    /// Only the first process lists the shards: a fleet of thousands of leases needs no more.
+    pub(super) only_first_lists: bool,
 }
 
 /// What happens at one time. A worker is drawn when it happens.
@@ -80,6 +84,8 @@ pub(super) enum Step {
 enum Kind {
     /// Workers come and go.
     Calm,
+    /// Workers join and shut down, and nothing fails.
+    Smooth,
     /// The tables are away for some time.
     Outages,
     /// Processes stop and are cut off.
@@ -112,6 +118,7 @@ impl Setup {
         let mut draw = Draw(fastrand::Rng::with_seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1));
         let kind = draw.pick(&[
             Kind::Calm,
+            Kind::Smooth,
             Kind::Outages,
             Kind::Pauses,
             Kind::Pauses,
@@ -136,7 +143,7 @@ impl Setup {
         let rest = Duration::from_secs(draw.pick(&[2, 10, 60]));
         let move_timeout = Duration::from_secs(draw.pick(&[3, 10, 30]));
         let fault_rate = match kind {
-            Kind::Calm | Kind::Outages => 0.0,
+            Kind::Calm | Kind::Smooth | Kind::Outages => 0.0,
             _ => draw.pick(&[0.0, 0.01, 0.05, 0.2]),
         };
         let (stream, expiries) = stream(&mut draw, shards, chaos);
@@ -159,8 +166,10 @@ impl Setup {
             list_interval: seconds(30.0),
             steps: Vec::new(),
             expiries,
+            is_smooth: kind == Kind::Smooth,
+            only_first_lists: false,
         };
-        if draw.chance(0.1) {
+        if !setup.is_smooth && draw.chance(0.1) {
             let shards = setup.stream.shards.len();
             setup.max_leases = Some((shards.div_ceil(workers) + draw.0.usize(..3)) as u64);
         }
@@ -245,11 +254,17 @@ fn steps(draw: &mut Draw, kind: Kind, workers: usize, chaos: At) -> Vec<(At, Ste
         let back = |draw: &mut Draw| draw.chance(0.8).then(|| draw.secs(0.0, 30.0));
         let roll = draw.0.u32(..100);
         let step = match (kind, roll) {
-            (Kind::Calm, 0..30) | (Kind::Deploys, 0..60) | (Kind::Chaos, 0..15) => Step::Shutdown {
-                worker: None,
-                limit: if draw.chance(0.7) { seconds(25.0) } else { draw.secs(0.0, 10.0) },
-                back_after: back(draw),
-            },
+            (Kind::Calm, 0..30) | (Kind::Smooth | Kind::Deploys, 0..60) | (Kind::Chaos, 0..15) => {
+                Step::Shutdown {
+                    worker: None,
+                    limit: if kind == Kind::Smooth || draw.chance(0.7) {
+                        seconds(25.0)
+                    } else {
+                        draw.secs(0.0, 10.0)
+                    },
+                    back_after: back(draw),
+                }
+            }
             (Kind::Calm, 30..50)
             | (Kind::Deploys, 60..70)
             | (Kind::Chaos, 15..30 | 78..86)

@@ -10,6 +10,7 @@ use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{
     Action, Config, Death, Event as MachineEvent, Failure, Offered, SaveError, SaveId, Ticket,
 };
+use crate::lease::simulation::figures::{Happened, Units};
 use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::oracle::{Check, Oracle};
 use crate::lease::simulation::process::{Consumer, Process, Reader, Saving, State};
@@ -114,6 +115,10 @@ impl Queue {
         self.next += 1;
     }
 
+    fn next_at(&self) -> Option<At> {
+        self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+
     fn pop(&mut self) -> Option<(At, Event)> {
         let Reverse((at, _, slot)) = self.heap.pop()?;
         self.free.push(slot);
@@ -140,7 +145,8 @@ pub(super) struct World {
     beats: BTreeMap<String, At>,
     /// What the machines are told next.
     pending: VecDeque<(usize, MachineEvent)>,
-    moves_in_calm: Vec<(At, usize)>,
+    happened: Vec<(At, Happened)>,
+    units: Units,
 }
 
 const INSPECT_INTERVAL: At = 2 * SECOND;
@@ -163,11 +169,15 @@ impl World {
             outage: None,
             beats: BTreeMap::new(),
             pending: VecDeque::new(),
-            moves_in_calm: Vec::new(),
+            happened: Vec::new(),
+            units: Units::default(),
             setup,
         };
         for (at, step) in world.setup.steps.clone() {
             world.at(at, Event::Step(step));
+        }
+        if world.setup.is_smooth {
+            world.at(INSPECT_INTERVAL, Event::Inspect);
         }
         for (at, shard) in world.setup.expiries.clone() {
             world.at(at, Event::Expire(shard));
@@ -181,6 +191,36 @@ impl World {
 
     fn after(&mut self, length: At, event: Event) {
         self.at(self.now + length, event);
+    }
+
+    pub(super) fn happened(&self) -> &[(At, Happened)] {
+        &self.happened
+    }
+
+    /// Plays up to a time, and returns the units that were consumed so far.
+    pub(super) fn play_until(&mut self, end: At) -> Result<Units, String> {
+        while self.queue.next_at().is_some_and(|at| at <= end) {
+            let Some((at, event)) = self.queue.pop() else { break };
+            self.now = at;
+            self.happen(event).map_err(|violation| self.located(&violation))?;
+        }
+        Ok(self.units)
+    }
+
+    /// Counts the units of a request, with rows of usual sizes.
+    fn count_units(&mut self, request: &Request, response: &Response) {
+        let pages = |rows: usize, kilobytes: f64| (rows as f64 * kilobytes / 4.0).ceil();
+        match (request, response) {
+            (Request::Workers { is_consistent }, Response::Workers(rows)) => {
+                let reads = pages(rows.len() + 1, 0.25);
+                self.units.reads += if *is_consistent { reads } else { reads / 2.0 };
+            }
+            (Request::Scan, Response::Leases(rows)) => {
+                self.units.reads += pages(rows.len(), 0.6);
+            }
+            (Request::Get(ids), _) => self.units.reads += ids.len() as f64,
+            _ => self.units.writes += 1.0,
+        }
     }
 
     pub(super) fn play(&mut self) -> Result<Figures, String> {
@@ -383,11 +423,15 @@ impl World {
                 if process.readers.insert(shard, reader).is_some() {
                     return Err(format!("shard {shard} is granted twice to process {index}"));
                 }
-                process.lineage.granted(&self.stream, shard);
-                self.offer_ready(index);
+                if !self.setup.only_first_lists {
+                    process.lineage.granted(&self.stream, shard);
+                    self.offer_ready(index);
+                }
                 let interval = self.processes[index].consumer.save_interval;
                 self.after(interval, Event::Save { process: index, shard, life });
                 let delay = self.draw.secs(0.005, 0.05);
+                let reads = Happened::Reads { shard, process: index };
+                self.happened.push((self.now + delay, reads));
                 self.schedule_read(index, shard, delay);
             }
             Action::Drain { shard_id, cut } => {
@@ -395,8 +439,13 @@ impl World {
                 let Some(reader) = self.processes[index].readers.get_mut(&shard) else {
                     return Err(format!("process {index} is to drain shard {shard}, not held"));
                 };
+                self.happened.push((self.now, Happened::Drains { shard, process: index }));
                 reader.is_draining = true;
                 reader.is_cut |= cut;
+                self.processes[index].was_cut |= cut;
+                let Some(reader) = self.processes[index].readers.get_mut(&shard) else {
+                    return Ok(());
+                };
                 if cut || reader.in_flight.is_empty() {
                     self.drained(index, shard);
                 }
@@ -561,10 +610,16 @@ impl World {
             Request::Write(write) => self.tables.row(&write.shard_id).cloned(),
             _ => None,
         };
+        let worker_before = match request {
+            Request::Register(row) => self.tables.worker(&row.id).cloned(),
+            Request::Beat(beat) => self.tables.worker(&beat.worker).cloned(),
+            _ => None,
+        };
         let response = match self.mutated_read(index, request) {
             Some(response) => response,
             None => self.tables.apply(now, request, &mut self.draw.0),
         };
+        self.count_units(request, &response);
         match (request, &response) {
             (Request::Write(write), Response::Lease(row)) => {
                 let shard = index_of(&write.shard_id);
@@ -584,9 +639,6 @@ impl World {
                                     write.shard_id
                                 ));
                             }
-                            if self.is_calm {
-                                self.moves_in_calm.push((now, shard.unwrap_or_default()));
-                            }
                         }
                     }
                     Change::End { .. } => {
@@ -600,12 +652,31 @@ impl World {
             }
             (Request::Beat(_) | Request::Register(_), Response::Worker(row)) => {
                 self.beats.insert(row.id.clone(), now);
+                if let Some(before) = worker_before
+                    && (row.run, row.beat) <= (before.run, before.beat)
+                {
+                    return Err(format!(
+                        "I9: {} goes back from run {}, beat {} to run {}, beat {}",
+                        row.id, before.run, before.beat, row.run, row.beat
+                    ));
+                }
                 if let Request::Register(row) = request {
                     for process in &mut self.processes {
                         if process.name == row.id && process.machine.run() < row.run {
                             process.superseded_at.get_or_insert(now);
                         }
                     }
+                }
+            }
+            (Request::Reserve { seen: Some(_), run, .. }, Response::Worker(row)) => {
+                let process = &self.processes[index];
+                let (from, to) = (process.machine.load(), row.held + row.coming.len() as u64);
+                if self.is_calm && row.run == *run && to > from + 2 {
+                    return Err(format!(
+                        "I7: process {index} has {from} leases, and moves some to {}, which then \
+                         has {to}",
+                        row.id
+                    ));
                 }
             }
             (Request::Fence { worker, run, .. }, Response::Worker(_)) => {
@@ -689,7 +760,9 @@ impl World {
             let shard_id = self.stream.shards[shard].id.clone();
             self.tell(index, MachineEvent::Unlisted(shard_id));
         }
-        self.offer_ready(index);
+        if !self.setup.only_first_lists || index == 0 {
+            self.offer_ready(index);
+        }
         let interval = self.setup.list_interval;
         self.after(interval, Event::List { process: index });
     }
@@ -908,6 +981,7 @@ impl World {
             Step::Shutdown { worker, limit, back_after } => {
                 if let Some(index) = of_worker(worker) {
                     let process = &mut self.processes[index];
+                    self.happened.push((self.now, Happened::Stopped { process: index }));
                     process.is_leaving = true;
                     process.back_after = back_after;
                     let limit = Duration::from_micros(limit);
@@ -917,6 +991,7 @@ impl World {
             Step::Kill { worker, back_after } => {
                 if let Some(index) = of_worker(worker) {
                     let process = &mut self.processes[index];
+                    self.happened.push((self.now, Happened::Stopped { process: index }));
                     process.state = State::Gone;
                     let worker = process.worker;
                     if let Some(back) = back_after {
@@ -991,7 +1066,9 @@ impl World {
         for worker in 0..workers {
             self.after(0, Event::Start(worker));
         }
-        self.after(INSPECT_INTERVAL, Event::Inspect);
+        if !self.setup.is_smooth {
+            self.after(INSPECT_INTERVAL, Event::Inspect);
+        }
         Ok(())
     }
 
@@ -1038,9 +1115,13 @@ impl World {
     fn is_ready(&self, shard: usize) -> bool {
         let known = &self.oracle.shards[shard];
         let id = &self.stream.shards[shard].id;
+        if known.is_tainted && known.ended.is_some() {
+            // Its row was deleted by hand after its end: workers that read its children ignore it.
+            return false;
+        }
         if known.is_tainted && self.tables.row(id).is_none() {
-            // Its row was deleted by hand. The owner reads on, and learns it when it saves.
-            return known.ended.is_none() && !self.processes.iter().any(|it| it.machine.holds(id));
+            // The owner reads on, and learns it when it saves.
+            return !self.processes.iter().any(|it| it.machine.holds(id));
         }
         self.stream.is_listed(shard, self.now)
             && !self.tables.row(&self.stream.shards[shard].id).is_some_and(LeaseRow::has_ended)
@@ -1051,6 +1132,18 @@ impl World {
                         .row(&self.stream.shards[*parent].id)
                         .is_some_and(LeaseRow::has_ended)
             })
+    }
+
+    /// Returns whether a shard that had an owner waits for another, though nothing has failed.
+    fn is_left_behind(&self, shard: usize, since: At) -> bool {
+        let is_settled = |process: &Process| {
+            process.is_running()
+                && !process.is_leaving
+                && process.started_at + INSPECT_INTERVAL < since
+        };
+        self.now > since + 8 * SECOND
+            && self.oracle.was_granted(shard)
+            && self.processes.iter().any(is_settled)
     }
 
     /// Returns whether a child waits for an audit, though the worker that ended the last of its
@@ -1087,6 +1180,10 @@ impl World {
                 continue;
             }
             let since = *self.oracle.shards[shard].bad_since.get_or_insert(self.now);
+            if self.setup.is_smooth && self.is_left_behind(shard, since) {
+                let row = self.tables.row(&self.stream.shards[shard].id);
+                return Err(format!("I8: shard {shard} was given to nobody: {row:?}"));
+            }
             if self.is_left_unopened(shard) {
                 return Err(format!(
                     "I8: shard {shard} was not opened when the last of its parents had ended"
@@ -1105,6 +1202,13 @@ impl World {
     }
 
     fn check_end(&self) -> Check {
+        let was_cut = self.processes.iter().any(|process| process.was_cut);
+        if self.setup.is_smooth && self.oracle.repeats > 0 && !was_cut {
+            return Err(format!(
+                "I6: {} records were delivered again, though nothing has failed",
+                self.oracle.repeats
+            ));
+        }
         for (shard, known) in self.oracle.shards.iter().enumerate() {
             if known.is_lost {
                 continue;
