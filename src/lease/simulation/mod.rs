@@ -10,13 +10,17 @@
     reason = "virtual times are small and positive"
 )]
 
+mod checks;
 mod clock;
 mod figures;
 mod lineage;
 mod mutation;
 mod oracle;
 mod process;
+mod reading;
+mod requests;
 mod setup;
+mod steps;
 mod stream;
 mod tables;
 mod world;

@@ -21,7 +21,6 @@ pub enum Mutation {
     FenceOfOtherRun,
     FenceOfOtherBeat,
     RemoveLivingWorker,
-    RemoveOtherRun,
     CreateOver,
     ClaimUnownedByCounter,
     ClaimUnownedByOwner,
@@ -56,7 +55,6 @@ impl Mutation {
         (Self::FenceOfOtherRun, 0),
         (Self::FenceOfOtherBeat, 0),
         (Self::RemoveLivingWorker, 0),
-        (Self::RemoveOtherRun, 0),
         (Self::CreateOver, 0),
         (Self::ClaimUnownedByCounter, 0),
         (Self::ClaimUnownedByOwner, 0),
@@ -126,11 +124,10 @@ impl Mutation {
                     _ => {}
                 }
             }
-            Request::RemoveWorker { worker, run, is_own } => match self {
-                Self::RemoveLivingWorker => *is_own = true,
-                Self::RemoveOtherRun => *run = tables.worker(worker)?.run,
-                _ => {}
-            },
+            // Each of the two clauses covers for the other.
+            Request::RemoveWorker { worker, run, is_own } if self == Self::RemoveLivingWorker => {
+                (*run, *is_own) = (tables.worker(worker)?.run, true);
+            }
             Request::Write(write) => {
                 let row = tables.row(&write.shard_id)?;
                 let is_left_out = match (&write.change, &write.condition) {

@@ -1,0 +1,182 @@
+//! Checks of the whole fleet.
+
+use crate::lease::simulation::oracle::Check;
+use crate::lease::simulation::process::Process;
+use crate::lease::simulation::{At, SECOND, seconds};
+use crate::lease::table::LeaseRow;
+
+use crate::lease::simulation::world::{Event, INSPECT_INTERVAL, World};
+
+impl World {
+    /// Returns whether a process holds a shard by its own lights and by the row.
+    pub(super) fn has_owner(&self, shard: usize) -> bool {
+        let id = &self.stream.shards[shard].id;
+        let Some(row) = self.tables.row(id) else { return false };
+        self.processes.iter().any(|process| {
+            process.is_running()
+                && row.owner.as_ref() == Some(&process.name)
+                && process.machine.holds(id)
+        })
+    }
+
+    pub(super) fn is_ready(&self, shard: usize) -> bool {
+        let known = &self.oracle.shards[shard];
+        let id = &self.stream.shards[shard].id;
+        if known.is_tainted && known.ended.is_some() {
+            // Its row was deleted by hand after its end: workers that read its children ignore it.
+            return false;
+        }
+        if known.is_tainted && self.tables.row(id).is_none() {
+            // The owner reads on, and learns it when it saves.
+            return !self.processes.iter().any(|it| it.machine.holds(id));
+        }
+        self.stream.is_listed(shard, self.now)
+            && !self.tables.row(&self.stream.shards[shard].id).is_some_and(LeaseRow::has_ended)
+            && self.stream.shards[shard].parents.iter().all(|parent| {
+                !self.stream.is_listed(*parent, self.now)
+                    || self
+                        .tables
+                        .row(&self.stream.shards[*parent].id)
+                        .is_some_and(LeaseRow::has_ended)
+            })
+    }
+
+    /// Returns whether a shard that had an owner waits for another, though nothing has failed.
+    pub(super) fn is_left_behind(&self, shard: usize, since: At) -> bool {
+        let is_settled = |process: &Process| {
+            process.is_running()
+                && !process.is_leaving
+                && process.started_at + INSPECT_INTERVAL < since
+        };
+        self.now > since + 8 * SECOND
+            && self.oracle.was_granted(shard)
+            && self.processes.iter().any(is_settled)
+    }
+
+    /// Returns whether a child waits for an audit, though the worker that ended the last of its
+    /// parents should have opened it.
+    pub(super) fn is_left_unopened(&self, shard: usize) -> bool {
+        let row = self.tables.row(&self.stream.shards[shard].id);
+        let parents = &self.stream.shards[shard].parents;
+        let last = parents.iter().filter_map(|parent| self.oracle.shards[*parent].ended).max();
+        let Some(last) = last else { return false };
+        let lives = |parent: &usize| {
+            self.oracle.shards[*parent].ended_by.is_some_and(|index| {
+                let process = &self.processes[index];
+                process.is_running() && !process.is_leaving && process.impaired_at < last
+            }) && self.tables.row(&self.stream.shards[*parent].id).is_some()
+        };
+        row.is_some_and(|row| row.counter == 0 && row.owner.is_none())
+            && self.setup.max_leases.is_none()
+            && last > self.setup.chaos + 30 * SECOND
+            && self.now > last + 5 * SECOND
+            && parents.iter().all(lives)
+    }
+
+    pub(super) fn inspect(&mut self) -> Check {
+        let bound = seconds(1.2 * (self.setup.failover.as_secs_f64() * 1.8 + 60.0) + 35.0);
+        let mut is_full = false;
+        if let Some(max) = self.setup.max_leases {
+            let room =
+                self.processes.iter().filter(|process| process.is_running()).count() as u64 * max;
+            is_full = room < self.stream.shards.len() as u64;
+        }
+        for shard in 0..self.stream.shards.len() {
+            if !self.is_ready(shard) || self.has_owner(shard) || is_full {
+                self.oracle.shards[shard].bad_since = None;
+                continue;
+            }
+            let since = *self.oracle.shards[shard].bad_since.get_or_insert(self.now);
+            if self.setup.is_smooth && self.is_left_behind(shard, since) {
+                let row = self.tables.row(&self.stream.shards[shard].id);
+                return Err(format!("I8: shard {shard} was given to nobody: {row:?}"));
+            }
+            if self.is_left_unopened(shard) {
+                return Err(format!(
+                    "I8: shard {shard} was not opened when the last of its parents had ended"
+                ));
+            }
+            if self.now - since > bound {
+                let row = self.tables.row(&self.stream.shards[shard].id);
+                return Err(format!(
+                    "I8: shard {shard} is ready and has no live owner since {} s: {row:?}",
+                    since / SECOND
+                ));
+            }
+        }
+        self.after(INSPECT_INTERVAL, Event::Inspect);
+        Ok(())
+    }
+
+    pub(super) fn check_end(&self) -> Check {
+        let was_cut = self.processes.iter().any(|process| process.was_cut);
+        if self.setup.is_smooth && self.oracle.repeats > 0 && !was_cut {
+            return Err(format!(
+                "I6: {} records were delivered again, though nothing has failed",
+                self.oracle.repeats
+            ));
+        }
+        for (shard, known) in self.oracle.shards.iter().enumerate() {
+            if known.is_lost {
+                continue;
+            }
+            if known.prefix < known.acked.len() {
+                return Err(format!(
+                    "I1: of the {} records of shard {shard}, only {} were acknowledged; its row is \
+                     {:?}",
+                    known.acked.len(),
+                    known.prefix,
+                    self.tables.row(&self.stream.shards[shard].id)
+                ));
+            }
+        }
+        self.check_balance()
+    }
+
+    pub(super) fn check_balance(&self) -> Check {
+        let counts: Vec<(usize, usize)> = self
+            .processes
+            .iter()
+            .enumerate()
+            .filter(|(_, process)| process.is_running() && !process.is_leaving)
+            .map(|(index, process)| (process.readers.len(), index))
+            .collect();
+        let max = self.setup.max_leases.map_or(usize::MAX, |max| max as usize);
+        let (Some(least), Some(most)) =
+            (counts.iter().filter(|(count, _)| *count < max).min(), counts.iter().max())
+        else {
+            return Ok(());
+        };
+        if most.0 > least.0 + 1 {
+            return Err(format!(
+                "I7: process {} has {} leases, and process {} has {}",
+                most.1, most.0, least.1, least.0
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_fence(&self, worker: &str, run: u64) -> Check {
+        let failover = self.setup.failover.as_micros() as At * 9 / 10;
+        let beat = self.beats.get(worker).copied().unwrap_or_default();
+        if self.now - beat < failover {
+            return Err(format!(
+                "I9: {worker} is fenced {} µs after its beat has moved",
+                self.now - beat
+            ));
+        }
+        let Some((from, until, _)) = self.outage else { return Ok(()) };
+        let target = self
+            .processes
+            .iter()
+            .find(|process| process.name == worker && process.machine.run() == run);
+        let Some(target) = target else { return Ok(()) };
+        let was_well = target.is_running()
+            && target.impaired_at + 3 * SECOND < from
+            && beat + seconds(self.setup.failover.as_secs_f64() * 0.25) > from;
+        if was_well && self.setup.fault_rate == 0.0 && self.now < until + failover {
+            return Err(format!("I9: {worker} is fenced after an outage, during which it lived"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Shards and records: lists, readers, consumers and saves.
+
+use crate::checkpoint::lease::LeaseEnd;
+use crate::checkpoint::value::Checkpoint;
+use crate::lease::machine::{Event as MachineEvent, Offered, SaveError, SaveId};
+use crate::lease::simulation::mutation::Mutation;
+use crate::lease::simulation::oracle::Check;
+use crate::lease::simulation::process::{Reader, Saving};
+use crate::lease::simulation::stream::NEVER;
+use crate::lease::simulation::{At, MILLISECOND, SECOND};
+use crate::shard::position::StartPosition;
+
+use crate::lease::simulation::world::{Event, World};
+
+impl World {
+    /// Offers the shards that are ready to the machine.
+    pub(super) fn offer_ready(&mut self, index: usize) {
+        for shard in self.processes[index].lineage.take_ready(&self.stream) {
+            self.offer(index, shard);
+        }
+    }
+
+    pub(super) fn offer(&mut self, index: usize, shard: usize) {
+        let offered = Offered {
+            shard_id: self.stream.shards[shard].id.clone(),
+            start: Checkpoint::Start(StartPosition::TrimHorizon),
+            parents: self.stream.ids(&self.stream.shards[shard].parents),
+            hash_range: None,
+        };
+        self.tell(index, MachineEvent::Offered(offered));
+    }
+
+    pub(super) fn list(&mut self, index: usize) {
+        let unlisted = self.processes[index].lineage.list(&self.stream, self.now);
+        for shard in unlisted {
+            let shard_id = self.stream.shards[shard].id.clone();
+            self.tell(index, MachineEvent::Unlisted(shard_id));
+        }
+        if !self.setup.only_first_lists || index == 0 {
+            self.offer_ready(index);
+        }
+        let interval = self.setup.list_interval;
+        self.after(interval, Event::List { process: index });
+    }
+
+    pub(super) fn schedule_read(&mut self, process: usize, shard: usize, delay: At) {
+        let now = self.now;
+        let Some(reader) = self.processes[process].readers.get_mut(&shard) else { return };
+        if !reader.is_scheduled {
+            reader.is_scheduled = true;
+            let life = reader.life;
+            self.at(now + delay, Event::Read { process, shard, life });
+        }
+    }
+
+    pub(super) fn reader(
+        &mut self,
+        process: usize,
+        shard: usize,
+        life: u64,
+    ) -> Option<&mut Reader> {
+        let reader = self.processes[process].readers.get_mut(&shard);
+        reader.filter(|reader| reader.life == life)
+    }
+
+    pub(super) fn read(&mut self, index: usize, shard: usize, life: u64) -> Check {
+        let now = self.now;
+        let local = self.local(index);
+        let Some(reader) = self.reader(index, shard, life) else { return Ok(()) };
+        reader.is_scheduled = false;
+        loop {
+            let process = &mut self.processes[index];
+            let consumer = process.consumer;
+            let Some(reader) = process.readers.get_mut(&shard) else { return Ok(()) };
+            let known = &self.stream.shards[shard];
+            let is_full = reader.in_flight.len() >= consumer.limit;
+            if reader.is_draining || reader.is_ending || is_full || now >= known.expired {
+                return Ok(());
+            }
+            let Some(arrival) = known.records.get(reader.position).copied() else {
+                if now >= known.closed {
+                    self.end_if_processed(index, shard);
+                } else if known.closed != NEVER {
+                    let delay = known.closed - now;
+                    self.schedule_read(index, shard, delay);
+                }
+                return Ok(());
+            };
+            if arrival > now {
+                self.schedule_read(index, shard, arrival - now);
+                return Ok(());
+            }
+            let mut deadline = process.machine.delivery_deadline();
+            if self.tables.mutation == Some(Mutation::LateDeadline) {
+                deadline += self.setup.failover.mul_f64(0.4);
+            }
+            if local >= deadline {
+                self.schedule_read(index, shard, 250 * MILLISECOND);
+                return Ok(());
+            }
+            let record = reader.position;
+            let token = reader.token;
+            reader.position += 1;
+            reader.in_flight.insert(record);
+            let grace = (self.setup.failover.as_micros() as At) * 9 / 10;
+            let is_recent = |at: Option<At>| at.is_some_and(|at| now < at + grace);
+            let is_excused = is_recent(process.stood_until) || is_recent(process.superseded_at);
+            self.oracle
+                .deliver(&self.stream, shard, record, token, is_excused)
+                .map_err(|violation| format!("process {index}: {violation}"))?;
+            let delay = if !self.is_calm && self.draw.chance(self.setup.slow_records) {
+                self.draw.secs(1.0, 40.0)
+            } else {
+                self.draw.0.u64(..=consumer.delay)
+            };
+            self.after(delay, Event::Acked { process: index, shard, life, record });
+        }
+    }
+
+    pub(super) fn acked(&mut self, index: usize, shard: usize, life: u64, record: usize) {
+        let Some(reader) = self.reader(index, shard, life) else { return };
+        if reader.is_cut || !reader.in_flight.remove(&record) {
+            return;
+        }
+        let (is_idle, is_draining) = (reader.in_flight.is_empty(), reader.is_draining);
+        self.oracle.ack(shard, record);
+        if is_draining {
+            if is_idle {
+                self.drained(index, shard);
+            }
+        } else {
+            self.schedule_read(index, shard, MILLISECOND);
+        }
+    }
+
+    pub(super) fn drained(&mut self, index: usize, shard: usize) {
+        let Some(reader) = self.processes[index].readers.get_mut(&shard) else { return };
+        if reader.is_drained || reader.is_ending {
+            return;
+        }
+        reader.is_drained = true;
+        let checkpoint = reader.checkpoint(shard);
+        let shard_id = self.stream.shards[shard].id.clone();
+        self.tell(index, MachineEvent::Drained { shard_id, checkpoint });
+    }
+
+    /// Saves the end of a shard once all its records are acknowledged.
+    pub(super) fn end_if_processed(&mut self, index: usize, shard: usize) {
+        let Some(reader) = self.processes[index].readers.get_mut(&shard) else { return };
+        if !reader.in_flight.is_empty() || reader.is_ending || reader.is_drained {
+            return;
+        }
+        reader.is_ending = true;
+        let life = reader.life;
+        self.save(index, shard, life);
+    }
+
+    /// The save task of a shard comes round.
+    pub(super) fn save(&mut self, index: usize, shard: usize, life: u64) {
+        let interval = self.processes[index].consumer.save_interval;
+        let Some(reader) = self.reader(index, shard, life) else { return };
+        let is_ending = reader.is_ending;
+        if reader.saving.is_some() || (reader.is_cut && !is_ending) {
+            return;
+        }
+        let (saving, checkpoint) = if is_ending {
+            (Saving::End, Checkpoint::End)
+        } else if reader.prefix() > reader.saved {
+            (Saving::Records(reader.prefix()), reader.checkpoint(shard))
+        } else {
+            self.after(interval, Event::Save { process: index, shard, life });
+            return;
+        };
+        let process = &mut self.processes[index];
+        let id = SaveId(process.next_save);
+        process.next_save += 1;
+        process.saves.insert(id, (shard, life, saving));
+        if let Some(reader) = process.readers.get_mut(&shard) {
+            reader.saving = Some(id);
+        }
+        let children = if is_ending { self.stream.child_shards(shard) } else { Vec::new() };
+        let shard_id = self.stream.shards[shard].id.clone();
+        self.tell(index, MachineEvent::Save { shard_id, id, checkpoint, children });
+    }
+
+    pub(super) fn saved(&mut self, index: usize, id: SaveId, result: &Result<(), SaveError>) {
+        let Some((shard, life, saving)) = self.processes[index].saves.remove(&id) else { return };
+        let interval = self.processes[index].consumer.save_interval;
+        let backoff = self.draw.secs(0.5, 3.0);
+        let Some(reader) = self.reader(index, shard, life) else { return };
+        if reader.saving == Some(id) {
+            reader.saving = None;
+        }
+        let is_ending = reader.is_ending;
+        match (result, saving) {
+            (Ok(()), Saving::Records(upto)) => {
+                reader.saved = reader.saved.max(upto);
+                let delay = if is_ending { 0 } else { interval };
+                self.after(delay, Event::Save { process: index, shard, life });
+            }
+            (Err(SaveError::Failed(_)), _) => {
+                self.after(backoff, Event::Save { process: index, shard, life });
+            }
+            (Ok(()), Saving::End) | (Err(SaveError::NoLease), _) => {}
+        }
+    }
+
+    pub(super) fn revoked(&mut self, index: usize, shard: usize, end: &LeaseEnd) {
+        let process = &mut self.processes[index];
+        if process.readers.remove(&shard).is_none() {
+            return;
+        }
+        match end {
+            LeaseEnd::Finished => {
+                let children = self.stream.shards[shard].children.clone();
+                process.lineage.close(shard, &children);
+                self.offer_ready(index);
+            }
+            LeaseEnd::Moved { .. } | LeaseEnd::Lost { .. } => {
+                self.figures.losses += u64::from(matches!(end, LeaseEnd::Lost { .. }));
+                // The handle is parked again.
+                if process.lineage.nodes.contains_key(&shard) {
+                    self.offer(index, shard);
+                }
+            }
+        }
+    }
+
+    pub(super) fn expire(&mut self, shard: usize) {
+        let is_processed =
+            self.oracle.shards[shard].ended.is_some_and(|at| at + 20 * SECOND < self.now);
+        // Most shards are processed before they expire.
+        let is_early = self.setup.seed.is_multiple_of(7);
+        let has_parent = self.stream.shards[shard]
+            .parents
+            .iter()
+            .any(|parent| self.stream.is_listed(*parent, self.now));
+        if has_parent || (!is_processed && !is_early) {
+            self.after(20 * SECOND, Event::Expire(shard));
+            return;
+        }
+        self.log(|| format!("shard {shard} expires"));
+        self.stream.shards[shard].expired = self.now;
+        self.oracle.shards[shard].is_lost |= !is_processed;
+    }
+}

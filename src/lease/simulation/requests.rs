@@ -1,0 +1,248 @@
+//! Requests of the processes to the tables, and their faults.
+
+use crate::checkpoint::value::Checkpoint;
+use crate::lease::machine::{Failure, Ticket};
+use crate::lease::simulation::mutation::Mutation;
+use crate::lease::simulation::oracle::Check;
+use crate::lease::simulation::stream::index_of;
+use crate::lease::simulation::{At, MILLISECOND, SECOND};
+use crate::lease::table::{Change, LeaseWrite, Request, Response};
+
+use crate::lease::simulation::world::{Event, Reply, World};
+
+impl World {
+    pub(super) fn send(&mut self, index: usize, ticket: Ticket, request: Box<Request>) {
+        self.figures.requests += 1;
+        let mut latency = self.draw.secs(0.002, 0.04);
+        let has_faults = !self.is_calm && self.setup.fault_rate > 0.0;
+        if self.tables.mutation == Some(Mutation::ParentsBeforeEnd)
+            && let Request::Write(LeaseWrite { shard_id, change: Change::End { .. }, .. }) =
+                &*request
+        {
+            let rows = self.tables.model.rows().cloned().collect();
+            self.processes[index].read_early.insert(shard_id.clone(), rows);
+        }
+        if has_faults && self.setup.has_slow_requests && self.draw.chance(0.02) {
+            latency = self.draw.secs(0.04, 5.0);
+        }
+        let there = latency / 2;
+        let back = latency - there;
+        let process = index;
+        let reply = if has_faults && self.draw.chance(self.setup.fault_rate) {
+            match self.draw.0.u32(..8) {
+                0..3 => Reply::RefusedAfter(back),
+                3..5 => Reply::ErrorAfter(back),
+                5 => Reply::AgainAfter(back),
+                _ => {
+                    // It comes late or never, after the client has given up or before.
+                    if self.draw.chance(0.7) {
+                        let late = self.draw.secs(0.0, 10.0);
+                        let reply = Reply::None;
+                        let request = request.clone();
+                        self.after(late, Event::Apply { process, ticket, request, reply });
+                    }
+                    self.give_up(process, ticket);
+                    return;
+                }
+            }
+        } else {
+            Reply::After(back)
+        };
+        self.after(there, Event::Apply { process, ticket, request, reply });
+    }
+
+    pub(super) fn give_up(&mut self, process: usize, ticket: Ticket) {
+        let limit = if self.draw.chance(0.8) { 5 * SECOND } else { 60 * SECOND };
+        self.after(limit, Event::Respond { process, ticket, result: Box::new(Err(no_response())) });
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        index: usize,
+        ticket: Ticket,
+        request: Box<Request>,
+        reply: Reply,
+    ) -> Check {
+        let process = &self.processes[index];
+        let now = self.now;
+        if now < process.requests_cut_until {
+            if !matches!(reply, Reply::None) {
+                self.give_up(index, ticket);
+            }
+            return Ok(());
+        }
+        if let Some((_, until, hangs)) = self.outage
+            && now < until
+        {
+            if matches!(reply, Reply::None) {
+            } else if hangs {
+                self.give_up(index, ticket);
+            } else {
+                let result = Box::new(Err(unavailable()));
+                self.after(5 * MILLISECOND, Event::Respond { process: index, ticket, result });
+            }
+            return Ok(());
+        }
+        if let Reply::RefusedAfter(back) = reply {
+            let result = Box::new(Err(unavailable()));
+            self.after(back, Event::Respond { process: index, ticket, result });
+            return Ok(());
+        }
+        let response = self.change(index, &request)?;
+        let (back, result) = match reply {
+            Reply::None | Reply::RefusedAfter(_) => return Ok(()),
+            Reply::After(back) => (back, Ok(response)),
+            Reply::ErrorAfter(back) => (back, Err(unavailable())),
+            Reply::AgainAfter(back) => {
+                let reply = Reply::After(back);
+                self.after(back, Event::Apply { process: index, ticket, request, reply });
+                return Ok(());
+            }
+        };
+        if now < self.processes[index].responses_cut_until {
+            self.give_up(index, ticket);
+        } else {
+            let result = Box::new(result);
+            self.after(back, Event::Respond { process: index, ticket, result });
+        }
+        Ok(())
+    }
+
+    /// Applies a request to the tables, and checks what it does.
+    pub(super) fn change(&mut self, index: usize, request: &Request) -> Result<Response, String> {
+        let now = self.now;
+        let before = match request {
+            Request::Write(write) => self.tables.row(&write.shard_id).cloned(),
+            _ => None,
+        };
+        let worker_before = match request {
+            Request::Register(row) => self.tables.worker(&row.id).cloned(),
+            Request::Beat(beat) => self.tables.worker(&beat.worker).cloned(),
+            _ => None,
+        };
+        let response = match self.mutated_read(index, request) {
+            Some(response) => response,
+            None => self.tables.apply(now, request, &mut self.draw.0),
+        };
+        self.count_units(request, &response);
+        match (request, &response) {
+            (Request::Write(write), Response::Lease(row)) => {
+                let shard = index_of(&write.shard_id);
+                let reader = shard.and_then(|shard| self.processes[index].readers.get(&shard));
+                let token = reader.filter(|reader| !reader.is_cut).map(|reader| reader.token);
+                self.oracle.written(&self.stream, now, write, before.as_ref(), row, token)?;
+                match &write.change {
+                    Change::Give { .. } => {
+                        self.figures.moves += 1;
+                        let process = &self.processes[index];
+                        if let (Some(reader), false) = (reader, process.is_leaving) {
+                            let rest = self.setup.rest.as_micros() as At;
+                            let held_for = now - reader.granted_at;
+                            if held_for * 112 / 100 < rest {
+                                return Err(format!(
+                                    "I7: {} is moved for balance {held_for} µs after its grant",
+                                    write.shard_id
+                                ));
+                            }
+                        }
+                    }
+                    Change::End { .. } => {
+                        self.figures.ends += 1;
+                        if let Some(shard) = shard {
+                            self.oracle.shards[shard].ended_by = Some(index);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            (Request::Beat(_) | Request::Register(_), Response::Worker(row)) => {
+                self.beats.insert(row.id.clone(), now);
+                if let Some(before) = worker_before
+                    && (row.run, row.beat) <= (before.run, before.beat)
+                {
+                    return Err(format!(
+                        "I9: {} goes back from run {}, beat {} to run {}, beat {}",
+                        row.id, before.run, before.beat, row.run, row.beat
+                    ));
+                }
+                if let Request::Register(row) = request {
+                    for process in &mut self.processes {
+                        if process.name == row.id && process.machine.run() < row.run {
+                            process.superseded_at.get_or_insert(now);
+                        }
+                    }
+                }
+            }
+            (Request::Reserve { seen: Some(_), run, .. }, Response::Worker(row)) => {
+                let process = &self.processes[index];
+                let (from, to) = (process.machine.load(), row.held + row.coming.len() as u64);
+                if self.is_calm && row.run == *run && to > from + 2 {
+                    return Err(format!(
+                        "I7: process {index} has {from} leases, and moves some to {}, which then \
+                         has {to}",
+                        row.id
+                    ));
+                }
+            }
+            (Request::RemoveWorker { worker, is_own: false, .. }, Response::Worker(_)) => {
+                let age = now - self.beats.get(worker).copied().unwrap_or_default();
+                if age < self.setup.failover.as_micros() as At * 9 / 10 {
+                    return Err(format!("I9: {worker} is removed {age} µs after its beat"));
+                }
+            }
+            (Request::Fence { worker, run, .. }, Response::Worker(_)) => {
+                self.figures.fences += 1;
+                self.check_fence(worker, *run)?;
+            }
+            _ => {}
+        }
+        Ok(response)
+    }
+
+    /// Returns the response to a read that a mutation does too early.
+    pub(super) fn mutated_read(&mut self, index: usize, request: &Request) -> Option<Response> {
+        let process = &mut self.processes[index];
+        match (self.tables.mutation?, request) {
+            (Mutation::OldOwners, Request::Workers { is_consistent: true }) => {
+                let rows = process.machine.workers_seen();
+                (!rows.is_empty()).then_some(Response::Workers(rows))
+            }
+            (Mutation::ParentsBeforeEnd, Request::Get(ids)) => {
+                let ended = ids.iter().find(|id| process.read_early.contains_key(*id))?;
+                let mut rows = process.read_early.remove(ended)?;
+                for row in &mut rows {
+                    if row.shard_id == *ended {
+                        row.checkpoint = Checkpoint::End;
+                    }
+                }
+                rows.retain(|row| ids.contains(&row.shard_id));
+                Some(Response::Leases(rows))
+            }
+            _ => None,
+        }
+    }
+
+    /// Counts the units of a request, with rows of usual sizes.
+    pub(super) fn count_units(&mut self, request: &Request, response: &Response) {
+        let pages = |rows: usize, kilobytes: f64| (rows as f64 * kilobytes / 4.0).ceil();
+        match (request, response) {
+            (Request::Workers { is_consistent }, Response::Workers(rows)) => {
+                let reads = pages(rows.len() + 1, 0.25);
+                self.units.reads += if *is_consistent { reads } else { reads / 2.0 };
+            }
+            (Request::Scan, Response::Leases(rows)) => {
+                self.units.reads += pages(rows.len(), 0.6);
+            }
+            (Request::Get(ids), _) => self.units.reads += ids.len() as f64,
+            _ => self.units.writes += 1.0,
+        }
+    }
+}
+
+fn no_response() -> Failure {
+    Failure { is_permanent: false, text: "no response".to_owned() }
+}
+
+fn unavailable() -> Failure {
+    Failure { is_permanent: false, text: "unavailable".to_owned() }
+}
