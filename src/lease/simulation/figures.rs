@@ -132,7 +132,7 @@ fn read_again(is_kill: bool, from_drain: bool) -> Result<String, String> {
                         lengths.push(when - at);
                     }
                 }
-                _ => {}
+                Happened::Drains { .. } => {}
             }
         }
     }

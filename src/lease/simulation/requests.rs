@@ -208,7 +208,12 @@ impl World {
                 (!rows.is_empty()).then_some(Response::Workers(rows))
             }
             (Mutation::ParentsBeforeEnd, Request::Get(ids)) => {
-                let ended = ids.iter().find(|id| process.read_early.contains_key(*id))?;
+                let has_ended = |id: &String| {
+                    let shard = index_of(id).map(|shard| &self.oracle.shards[shard]);
+                    shard.is_some_and(|known| known.ended_by == Some(index))
+                };
+                let ended =
+                    ids.iter().find(|id| process.read_early.contains_key(*id) && has_ended(id))?;
                 let mut rows = process.read_early.remove(ended)?;
                 for row in &mut rows {
                     if row.shard_id == *ended {
