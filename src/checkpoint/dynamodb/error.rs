@@ -21,6 +21,12 @@ pub(crate) enum Kind {
     /// A table that the worker has created does not exist.
     DeletedTable,
     NotActive,
+    Deleting,
+    /// The table is one of another kind.
+    OtherKey {
+        found: String,
+        expected: &'static str,
+    },
     Row {
         key: String,
         reason: String,
@@ -90,6 +96,8 @@ impl DynamoDbStoreError {
         match &self.kind {
             Kind::MissingTable
             | Kind::DeletedTable
+            | Kind::Deleting
+            | Kind::OtherKey { .. }
             | Kind::Row { .. }
             | Kind::ShardId { .. }
             | Kind::Misconfigured { .. } => true,
@@ -119,6 +127,16 @@ impl fmt::Display for DynamoDbStoreError {
                 "DynamoDB table {table} was deleted: restart the workers, which creates it again"
             ),
             Kind::NotActive => write!(f, "DynamoDB table {table} did not become ACTIVE in time"),
+            Kind::Deleting => write!(
+                f,
+                "DynamoDB table {table} is being deleted: start again once it is gone, which \
+                 creates it again"
+            ),
+            Kind::OtherKey { found, expected } => write!(
+                f,
+                "DynamoDB table {table} has the key {found} instead of {expected}: it is of \
+                 another application; use another name"
+            ),
             Kind::Row { key, reason } => {
                 write!(f, "cannot use row {key} of DynamoDB table {table}: {reason}")
             }

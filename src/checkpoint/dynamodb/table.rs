@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::scan::ScanOutput;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, ReturnValue,
-    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TableStatus,
+    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TableDescription, TableStatus,
 };
 use aws_sdk_dynamodb::{Client, Error as SdkError};
 use futures::future::{BoxFuture, FutureExt};
@@ -300,7 +300,9 @@ impl Table {
             let mut late = Kind::NotActive;
             match self.send("DescribeTable", describe.send()).await {
                 Ok(described) => match described.table().and_then(|table| table.table_status()) {
-                    Some(TableStatus::Active) => return Ok(()),
+                    Some(TableStatus::Active) => return self.check_key(described.table()),
+                    // A table that is created again under the name would lack the checkpoints.
+                    Some(TableStatus::Deleting) => return Err(self.error(Kind::Deleting)),
                     Some(_) => {}
                     None => late = Kind::EmptyResponse { operation: "DescribeTable" },
                 },
@@ -317,6 +319,16 @@ impl Table {
             }
             sleep(DESCRIBE_INTERVAL).await;
         }
+    }
+
+    /// Checks that the table has the key of this kind of table, as far as the response shows it.
+    fn check_key(&self, table: Option<&TableDescription>) -> Result<(), DynamoDbStoreError> {
+        let keys = table.map(TableDescription::key_schema).unwrap_or_default();
+        let names: Vec<_> = keys.iter().map(KeySchemaElement::attribute_name).collect();
+        if names.is_empty() || names == [self.key] {
+            return Ok(());
+        }
+        Err(self.error(Kind::OtherKey { found: names.join(" and "), expected: self.key }))
     }
 
     async fn request_creation(&self) -> Result<(), DynamoDbStoreError> {
