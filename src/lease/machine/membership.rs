@@ -204,7 +204,11 @@ impl Machine {
         self.send(Purpose::Join, Request::Join);
     }
 
-    pub(crate) fn has_run(&mut self, run: u64) {
+    pub(crate) fn has_run(&mut self, run: u64, stream: Option<String>) {
+        if let Some(stream) = stream.filter(|stream| *stream != self.config.stream) {
+            self.die(Death::OtherStream(stream));
+            return;
+        }
         self.run = run;
         self.phase = Phase::Looking { until: self.now, beat: None, is_reading: false };
     }

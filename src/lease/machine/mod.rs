@@ -27,7 +27,7 @@ use crate::lease::machine::holding::Held;
 use crate::lease::machine::membership::{OwnBeat, Phase, Reading};
 use crate::lease::machine::placing::Audit;
 use crate::lease::machine::view::View;
-use crate::lease::table::{LeaseRow, LeaseWrite, Request, Response};
+use crate::lease::table::{LeaseRow, LeaseWrite, Permission, Request, Response};
 
 /// The time since the machine was created, by a monotonic clock.
 pub(crate) type Time = Duration;
@@ -282,8 +282,8 @@ pub(crate) struct Machine {
     pending: BTreeMap<Ticket, Box<(Purpose, Request)>>,
     /// The requests to be sent again.
     retries: Vec<(Time, Purpose, Request)>,
-    /// Consecutive failures that no retry mends.
-    permanent_failures: u32,
+    /// Consecutive failures that no retry mends. The other permissions of the worker may be good.
+    permanent_failures: BTreeMap<Permission, u32>,
     next_ticket: u64,
     actions: VecDeque<Action>,
     rng: fastrand::Rng,
@@ -321,7 +321,7 @@ impl Machine {
             unbalanced_since: None,
             pending: BTreeMap::new(),
             retries: Vec::new(),
-            permanent_failures: 0,
+            permanent_failures: BTreeMap::new(),
             next_ticket: 0,
             actions: VecDeque::new(),
             rng: fastrand::Rng::with_seed(seed),
@@ -473,15 +473,16 @@ impl Machine {
         let (purpose, request) = *pending;
         match result {
             Ok(response) => {
-                self.permanent_failures = 0;
+                self.permanent_failures.remove(&request.permission());
                 self.succeeded(purpose, &request, response);
             }
             Err(failure) => {
                 if failure.is_permanent {
-                    self.permanent_failures += 1;
+                    let failures = self.permanent_failures.entry(request.permission()).or_default();
+                    *failures += 1;
                     let is_joining =
                         !matches!(self.phase, Phase::Up { .. } | Phase::Leaving { .. });
-                    if is_joining || self.permanent_failures >= MAX_PERMANENT_FAILURES {
+                    if is_joining || *failures >= MAX_PERMANENT_FAILURES {
                         self.die(Death::Failed(failure.text));
                         return;
                     }
@@ -493,7 +494,7 @@ impl Machine {
 
     fn succeeded(&mut self, purpose: Purpose, request: &Request, response: Response) {
         match (purpose, response) {
-            (Purpose::Join, Response::Joined { run }) => self.has_run(run),
+            (Purpose::Join, Response::Joined { run, stream }) => self.has_run(run, stream),
             (Purpose::Look, Response::Workers(rows)) => self.looked(&rows),
             (Purpose::Register, Response::Worker(row)) => self.registered(row),
             // It was applied before, and its response was lost.

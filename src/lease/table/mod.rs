@@ -101,6 +101,37 @@ pub(crate) enum Request {
     Write(LeaseWrite),
 }
 
+/// A permission that a request needs: an operation on the table of the leases or of the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Permission {
+    ReadLeases,
+    ScanLeases,
+    WriteLeases,
+    DeleteLeases,
+    ScanWorkers,
+    WriteWorkers,
+    DeleteWorkers,
+}
+
+impl Request {
+    pub(crate) fn permission(&self) -> Permission {
+        match self {
+            Self::Join
+            | Self::Start { .. }
+            | Self::Register(_)
+            | Self::Beat(_)
+            | Self::Reserve { .. }
+            | Self::Fence { .. } => Permission::WriteWorkers,
+            Self::RemoveWorker { .. } => Permission::DeleteWorkers,
+            Self::Workers { .. } => Permission::ScanWorkers,
+            Self::Scan => Permission::ScanLeases,
+            Self::Get(_) => Permission::ReadLeases,
+            Self::Write(LeaseWrite { change: Change::Delete, .. }) => Permission::DeleteLeases,
+            Self::Write(_) => Permission::WriteLeases,
+        }
+    }
+}
+
 /// A conditional write to a lease. [`Condition::Absent`] and [`Change::Create`] go together.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LeaseWrite {
@@ -226,8 +257,10 @@ impl NewLease {
 /// The response to a [`Request`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Response {
+    /// `stream` is that of the fleet, once it is set.
     Joined {
         run: u64,
+        stream: Option<String>,
     },
     Started {
         start: Checkpoint,

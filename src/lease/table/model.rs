@@ -32,7 +32,7 @@ impl ModelTables {
         match request {
             Request::Join => {
                 self.joins += 1;
-                Response::Joined { run: self.joins }
+                Response::Joined { run: self.joins, stream: self.stream.clone() }
             }
             Request::Start { start, stream } => Response::Started {
                 start: self.start.get_or_insert_with(|| start.clone()).clone(),

@@ -54,8 +54,14 @@ impl WorkerRows {
 
     pub(crate) async fn join(&self) -> Result<Response, DynamoDbStoreError> {
         let row = self.update_fleet(Expressions::default().add(JOINS, n(1))).await?;
-        let run = number(&row, JOINS).map_err(|reason| self.table.unusable(&row, reason))?;
-        Ok(Response::Joined { run })
+        let joined = |row: &Item| {
+            if row.contains_key(PROTOCOL) {
+                check_protocol(row)?;
+            }
+            let stream = get(row, STREAM).map(str::to_owned);
+            Ok(Response::Joined { run: number(row, JOINS)?, stream })
+        };
+        joined(&row).map_err(|reason| self.table.unusable(&row, reason))
     }
 
     pub(crate) async fn start(
@@ -211,14 +217,20 @@ fn read(row: &Item) -> Result<WorkerRow, String> {
     })
 }
 
-fn read_start(row: &Item) -> Result<Response, String> {
+/// Checks that the workers of the fleet share leases by the rules of this one.
+fn check_protocol(row: &Item) -> Result<(), String> {
     let protocol = number(row, PROTOCOL)?;
-    if protocol != THIS_PROTOCOL {
-        return Err(format!(
-            "its workers follow version {protocol} of the protocol, and this one version \
-             {THIS_PROTOCOL}: use one version of kinesis-shards"
-        ));
+    if protocol == THIS_PROTOCOL {
+        return Ok(());
     }
+    Err(format!(
+        "its workers follow version {protocol} of the protocol, and this one version \
+         {THIS_PROTOCOL}: use one version of kinesis-shards"
+    ))
+}
+
+fn read_start(row: &Item) -> Result<Response, String> {
+    check_protocol(row)?;
     let start = get(row, START).unwrap_or_default();
     let start = start.parse().map_err(|_| format!("its start is {start:?}"))?;
     let stream = get(row, STREAM).ok_or("it has no stream")?.to_owned();
