@@ -41,6 +41,10 @@ impl Servers {
         local_client(self.kinesis.port)
     }
 
+    pub(crate) fn dynamodb_port(&self) -> u16 {
+        self.dynamodb.port
+    }
+
     /// Removes the files. If a test fails, they stay for whoever looks into it.
     pub(crate) fn remove_files(&self) {
         let _ = fs::remove_dir_all(&self.dir);
@@ -162,6 +166,13 @@ impl Fleet {
         running.process.wait().map(drop)
     }
 
+    /// Waits until a process has ended with an error.
+    pub(crate) async fn failed(&mut self, process: usize) -> Result<(), String> {
+        let running = self.running.remove(&process).expect("a process that runs");
+        self.wait_until("it has failed", |fleet| fleet.log.has(process, "error")).await?;
+        running.process.wait().map(drop)
+    }
+
     /// Stops a worker, and returns when it got the signal.
     pub(crate) async fn stop(&mut self, process: usize) -> Result<u64, String> {
         let at = now();
@@ -230,15 +241,21 @@ impl Fleet {
         .await
     }
 
+    /// Waits until every record was delivered.
+    pub(crate) async fn all_delivered(&mut self, by_key: &[usize]) -> Result<(), String> {
+        let total: usize = by_key.iter().sum();
+        let all = self
+            .wait_until("all records were delivered", |fleet| fleet.log.records() >= total)
+            .await;
+        all.map_err(|error| {
+            let lost = self.log.lost(by_key);
+            format!("{} of {total} records are lost: {lost:?}\n{error}", lost.len())
+        })
+    }
+
     /// Waits until every record was delivered, and checks all deliveries.
     pub(crate) async fn delivered(&mut self, by_key: &[usize]) -> Result<(), String> {
-        let total: usize = by_key.iter().sum();
-        let all =
-            self.wait_until("all records were delivered", |fleet| fleet.log.records() >= total);
-        if let Err(error) = all.await {
-            let lost = self.log.lost(by_key);
-            return Err(format!("{} of {total} records are lost: {lost:?}\n{error}", lost.len()));
-        }
+        self.all_delivered(by_key).await?;
         self.check()
     }
 

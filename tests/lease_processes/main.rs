@@ -1,5 +1,6 @@
 //! Workers that share a stream as processes, over the DynamoDB of ministack.
 
+mod bad_input;
 #[path = "../servers/client.rs"]
 #[allow(dead_code, reason = "the tests of the servers use the rest")]
 mod client;
@@ -24,6 +25,7 @@ mod process;
 mod producer;
 #[path = "../stores/proxy.rs"]
 mod proxy;
+mod takeover;
 #[path = "../servers/trial.rs"]
 mod trial;
 mod worker;
@@ -53,5 +55,23 @@ fn main() -> ExitCode {
     }
     let servers = [Kind::Kinesalite, Kind::Ministack];
     trials.push(trial("figures".to_owned(), &servers, |runtime| runtime.block_on(figures::run())));
+    trials.push(trial("bad_input::table_of_another_application".to_owned(), &servers, |runtime| {
+        runtime.block_on(bad_input::table_of_another_application())
+    }));
+    trials.push(trial("bad_input::workers_that_do_not_fit".to_owned(), &servers, |runtime| {
+        runtime.block_on(bad_input::workers_that_do_not_fit())
+    }));
+    trials.push(trial("bad_input::tables_out_of_reach".to_owned(), &servers, |runtime| {
+        runtime.block_on(bad_input::tables_out_of_reach())
+    }));
+    trials.push(trial("bad_input::tables_that_are_deleted".to_owned(), &servers, |runtime| {
+        runtime.block_on(bad_input::tables_that_are_deleted())
+    }));
+    for dynamodb in [Kind::Ministack, Kind::Moto] {
+        let servers = [Kind::Kinesalite, dynamodb];
+        trials.push(trial(format!("takeover::{dynamodb}"), &servers, move |runtime| {
+            runtime.block_on(takeover::run(dynamodb))
+        }));
+    }
     libtest_mimic::run(&args, trials).exit_code()
 }
