@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use crate::checkpoint::ack_window::{AckWindow, RecordRange};
 use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::lease::Lease;
+#[cfg(feature = "dynamodb")]
+use crate::checkpoint::lease_lost::LeaseLost;
 use crate::checkpoint::page::PageContents;
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
@@ -178,6 +180,12 @@ impl AckToken {
         self.session.acknowledge(self.range, position);
     }
 
+    /// Returns the lease of the shard, where many workers share the stream.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        self.session.state.lease.as_ref()
+    }
+
     /// Drops the range without a report.
     pub(crate) fn drop_silently(self) {
         self.session.end();
@@ -269,13 +277,9 @@ impl UnackedRecord {
     /// [`LeaseLost`] with the record, if the lease has ended: the record comes again at the new
     /// owner.
     #[cfg(feature = "dynamodb")]
-    pub fn try_ack(self) -> Result<Record, LeaseLost> {
+    pub fn try_ack(self) -> Result<Record, LeaseLost<Record>> {
         let lease = self.lease().cloned();
-        let record = self.ack();
-        match lease.filter(|lease| lease.end_reason().is_some()) {
-            Some(lease) => Err(LeaseLost { record: Box::new(record), lease }),
-            None => Ok(record),
-        }
+        LeaseLost::check(lease, self.ack())
     }
 
     /// Returns the lease of the record's shard, where many workers share the stream
@@ -283,7 +287,7 @@ impl UnackedRecord {
     #[cfg(feature = "dynamodb")]
     #[must_use]
     pub fn lease(&self) -> Option<&Lease> {
-        self.token.session.state.lease.as_ref()
+        self.token.lease()
     }
 
     pub(crate) fn into_token(self) -> (Record, AckToken) {
@@ -332,43 +336,28 @@ impl Acker {
     pub fn ack(self) {
         self.token.acknowledge(self.position);
     }
-}
 
-/// The error of [`UnackedRecord::try_ack`]: the lease of the shard has ended, so that the
-/// acknowledgement has no effect. See the example there.
-#[cfg(feature = "dynamodb")]
-#[derive(Debug)]
-pub struct LeaseLost {
-    record: Box<Record>,
-    lease: Lease,
-}
+    /// Acknowledges the record or the page as [`ack`](Self::ack) does, and reports if that has no
+    /// effect: see [`UnackedRecord::try_ack`].
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`], if the lease of the shard has ended.
+    #[cfg(feature = "dynamodb")]
+    pub fn try_ack(self) -> Result<(), LeaseLost<()>> {
+        let lease = self.lease().cloned();
+        self.ack();
+        LeaseLost::check(lease, ())
+    }
 
-#[cfg(feature = "dynamodb")]
-impl LeaseLost {
-    /// Returns the record.
+    /// Returns the lease of the shard, where many workers share the stream: see
+    /// [`UnackedRecord::lease`].
+    #[cfg(feature = "dynamodb")]
     #[must_use]
-    pub fn into_record(self) -> Record {
-        *self.record
-    }
-
-    /// Returns the lease, which has ended.
-    #[must_use]
-    pub fn lease(&self) -> &Lease {
-        &self.lease
+    pub fn lease(&self) -> Option<&Lease> {
+        self.token.lease()
     }
 }
-
-#[cfg(feature = "dynamodb")]
-impl fmt::Display for LeaseLost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shard = self.lease.shard_id();
-        write!(f, "the acknowledgement of a record of shard {shard} has no effect")?;
-        self.lease.end_reason().map_or(Ok(()), |end| write!(f, ": {end}"))
-    }
-}
-
-#[cfg(feature = "dynamodb")]
-impl std::error::Error for LeaseLost {}
 
 impl fmt::Debug for Acker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

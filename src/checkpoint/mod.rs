@@ -143,6 +143,8 @@ pub(crate) mod in_flight;
     allow(dead_code, unreachable_pub, reason = "leases need DynamoDB")
 )]
 pub(crate) mod lease;
+#[cfg(feature = "dynamodb")]
+pub(crate) mod lease_lost;
 pub(crate) mod memory;
 pub(crate) mod options;
 pub(crate) mod page;

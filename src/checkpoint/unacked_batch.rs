@@ -6,6 +6,10 @@ use std::time::SystemTime;
 use tokio::time::Duration;
 
 use crate::checkpoint::acker::{AckToken, Acker};
+#[cfg(feature = "dynamodb")]
+use crate::checkpoint::lease::Lease;
+#[cfg(feature = "dynamodb")]
+use crate::checkpoint::lease_lost::LeaseLost;
 use crate::checkpoint::page::UnackedPage;
 use crate::records::record::Record;
 use crate::shard::stream_id::StreamId;
@@ -109,6 +113,26 @@ impl UnackedBatch {
         let (records, acker) = self.into_parts();
         acker.ack();
         records
+    }
+
+    /// Acknowledges all records of the page as [`ack`](Self::ack) does, and reports if that has no
+    /// effect: see [`UnackedRecord::try_ack`](super::UnackedRecord::try_ack).
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseLost`] with the records, if the lease of the shard has ended.
+    #[cfg(feature = "dynamodb")]
+    pub fn try_ack(self) -> Result<Vec<Record>, LeaseLost<Vec<Record>>> {
+        let lease = self.lease().cloned();
+        LeaseLost::check(lease, self.ack())
+    }
+
+    /// Returns the lease of the shard, where many workers share the stream: see
+    /// [`UnackedRecord::lease`](super::UnackedRecord::lease).
+    #[cfg(feature = "dynamodb")]
+    #[must_use]
+    pub fn lease(&self) -> Option<&Lease> {
+        self.token.lease()
     }
 
     /// Splits the page into its records and their acknowledgement, which may go to different tasks.

@@ -119,8 +119,8 @@ pub use options::LeaseOptions;
 pub use status::WorkerStatus;
 pub use stream::LeasedShards;
 
-pub use crate::checkpoint::acker::LeaseLost;
 pub use crate::checkpoint::lease::{Lease, LeaseEnd};
+pub use crate::checkpoint::lease_lost::LeaseLost;
 
 pub(crate) mod sealed {
     use std::sync::Arc;

@@ -100,7 +100,9 @@ async fn at_the_limit_of_a_shutdown_the_records_in_flight_come_again() {
     let report = leases.shutdown(SECOND * 10).await;
     assert!(!report.is_complete());
     assert_eq!(report.unacknowledged(), 1, "{report}");
-    let error = first.try_ack().unwrap_err();
+    let (record, acker) = first.into_parts();
+    assert_eq!(record.shard_id(), acker.lease().unwrap().shard_id());
+    let error = acker.try_ack().unwrap_err();
     assert!(error.to_string().contains("has no effect"), "{error}");
     assert_eq!(error.lease().token(), 1);
     let _b = world.join("b").await;
@@ -162,7 +164,8 @@ async fn pages_are_delivered_and_acknowledged_under_leases_too() {
     let batches = all_shards(&world.client, "orders").leased(&leases);
     let mut batches = batches.batches(&world.client);
     let batch = batches.next().await.unwrap().unwrap();
-    assert_eq!(batch.ack().len(), 10);
+    assert!(batch.lease().unwrap().is_held());
+    assert_eq!(batch.try_ack().unwrap().len(), 10);
     let report = leases.shutdown(SECOND * 10).await;
     assert!(report.is_complete(), "{report}");
     assert!(batches.next().await.is_none());
