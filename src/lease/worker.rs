@@ -373,6 +373,9 @@ impl Worker {
                 shard = shard_id,
                 "the reader of a leased shard was not polled for a minute; the lease stays"
             ),
+            LeaseEventKind::ForeignWorker { worker: other } if self.options.beside_kcl => {
+                tracing::info!(stream, worker, other, "a worker of the KCL moves leases");
+            }
             LeaseEventKind::ForeignWorker { worker: other } => tracing::warn!(
                 stream,
                 worker,

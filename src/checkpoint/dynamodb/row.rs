@@ -94,6 +94,11 @@ impl LeaseRow {
         self.checkpoint_owner.as_deref().or(self.owner.as_deref())
     }
 
+    /// Returns whether a worker has the lease, and nobody else still works on the shard for it.
+    pub(crate) fn is_owned_by(&self, worker: &str) -> bool {
+        self.owner.as_deref() == Some(worker) && self.checkpoint_owner.is_none()
+    }
+
     /// Returns the store of this crate that wrote the row last, if nobody holds it and nobody has
     /// moved it since.
     pub(crate) fn last_store(&self) -> Option<&str> {

@@ -32,6 +32,8 @@ pub(crate) struct Held {
     ending: Option<Ending>,
     /// The move under way.
     moving: Option<Move>,
+    /// A leader of KCL 3 has given the lease to another worker, for which this one drains it.
+    is_handed_over: bool,
     /// When a write whose result is open is sent again.
     retry_at: Option<Time>,
     /// When the row was written last.
@@ -118,6 +120,9 @@ const MAX_OVERDUE: Duration = Duration::from_mins(1);
 
 /// The number of shards that one request announces.
 pub(crate) const MAX_RESERVED: usize = 100;
+/// How long a hand-over of KCL 3 waits for the records in flight. Its leader takes the lease after
+/// that.
+pub(crate) const HAND_OVER_LIMIT: Duration = Duration::from_secs(30);
 
 impl Machine {
     /// Returns the number of leases that are not about to be given away.
@@ -145,6 +150,7 @@ impl Machine {
             save: None,
             ending: None,
             moving: None,
+            is_handed_over: false,
             retry_at: None,
             written_at: self.now,
             is_unlisted: false,
@@ -190,8 +196,14 @@ impl Machine {
         self.report(LeaseEventKind::Ended { shard_id: shard_id.to_owned(), end });
     }
 
-    fn owned(&self, counter: u64) -> Condition {
-        Condition::Owned { counter, owner: self.config.worker.clone(), checkpoint_owner: None }
+    /// Returns the condition that this worker has the lease.
+    fn owned(&self, held: &Held) -> Condition {
+        let (counter, me) = (held.counter, self.config.worker.clone());
+        if held.is_handed_over {
+            Condition::HandoverFrom { counter, checkpoint_owner: me }
+        } else {
+            Condition::Owned { counter, owner: me, checkpoint_owner: None }
+        }
     }
 
     fn lease_write(&self, shard_id: &str, condition: Condition, change: Change) -> LeaseWrite {
@@ -479,7 +491,6 @@ impl Machine {
         if held.write.is_some() || held.retry_at.is_some() {
             return;
         }
-        let counter = held.counter;
         let (write, change) = if held.is_unlisted {
             (Write::Delete, Change::Delete)
         } else if let Some(ending) = &held.ending {
@@ -490,20 +501,27 @@ impl Machine {
             (Write::End(ending.id), Change::End { children: children.collect() })
         } else if let Some(Move::Settled { to, checkpoint }) = &held.moving {
             // A save that waits is part of it.
-            let to = to.as_ref().map(|to| to.worker.clone());
-            (Write::Give, Change::Give { checkpoint: checkpoint.clone(), to })
+            let checkpoint = checkpoint.clone();
+            let change = if held.is_handed_over {
+                Change::HandOver { checkpoint }
+            } else {
+                let to = to.as_ref().map(|to| to.worker.clone());
+                Change::Give { checkpoint, to }
+            };
+            (Write::Give, change)
         } else if let Some((id, checkpoint)) = held.save.take() {
             (Write::Save(id, checkpoint.clone()), Change::Save { checkpoint })
         } else {
             return;
         };
-        self.write(shard_id, write, change, counter);
+        self.write(shard_id, write, change);
     }
 
-    fn write(&mut self, shard_id: &str, write: Write, change: Change, counter: u64) {
-        if let Some(held) = self.held.get_mut(shard_id) {
+    fn write(&mut self, shard_id: &str, write: Write, change: Change) {
+        let condition = self.held.get(shard_id).map(|held| self.owned(held));
+        if let (Some(held), Some(condition)) = (self.held.get_mut(shard_id), condition) {
             held.write = Some(write);
-            let request = self.lease_write(shard_id, self.owned(counter), change);
+            let request = self.lease_write(shard_id, condition, change);
             let purpose = Purpose::Held { shard_id: shard_id.to_owned() };
             self.send(purpose, Request::Write(request));
         }
@@ -609,37 +627,32 @@ impl Machine {
             return;
         };
         let mine = Writer { run, counter: held.counter + 1 };
-        if !row.was_written_by(&mine) {
-            if let Some(from) = &row.checkpoint_owner
-                && *from == me
-                && row.counter == held.counter
-            {
-                // A leader of KCL 3 asks for a hand-over.
-                self.hand_over(shard_id);
+        if row.was_written_by(&mine) {
+            // A write of this worker was applied before, and its response was lost.
+            held.counter = row.counter;
+            let is_applied = match &held.write {
+                Some(Write::Give) => row.holder() != Some(&*me),
+                Some(Write::End(_)) => row.has_ended(),
+                _ => false,
+            };
+            if is_applied {
+                self.written(shard_id, Some(row));
                 return;
             }
-            let to = row.owner.filter(|owner| *owner != me);
-            self.lose(shard_id, to);
+        } else if row.counter != held.counter || row.checkpoint_owner.as_ref() != Some(&me) {
+            self.lose(shard_id, row.owner.filter(|owner| *owner != me));
             return;
         }
-        // A write of this worker was applied before, and its response was lost.
-        held.counter = row.counter;
-        let is_applied = match &held.write {
-            Some(Write::Give) => row.owner.as_deref() != Some(&*me),
-            Some(Write::End(_)) => row.has_ended(),
-            _ => false,
-        };
-        if is_applied {
-            self.written(shard_id, Some(row));
-            return;
-        }
-        if row.owner.as_deref() != Some(&*me) {
+        if row.holder() != Some(&*me) {
             self.lose(shard_id, row.owner);
             return;
         }
         if let Some(Write::Save(id, checkpoint)) = held.write.take() {
             // The earlier write may have been an older save.
             held.save = Some((id, checkpoint));
+        }
+        if row.checkpoint_owner.is_some() {
+            self.hand_over(shard_id);
         }
         self.pump(shard_id);
     }
@@ -681,9 +694,23 @@ impl Machine {
         }
     }
 
+    /// Begins to hand a lease over, as a leader of KCL 3 asks for it. It stays with this worker,
+    /// under another condition, until its records in flight are acknowledged.
     fn hand_over(&mut self, shard_id: &str) {
-        // The KCL's leader has taken the lease for one of its workers.
-        self.lose(shard_id, None);
+        let until = self.now + HAND_OVER_LIMIT;
+        let Some(held) = self.held.get_mut(shard_id) else { return };
+        if std::mem::replace(&mut held.is_handed_over, true) || held.ending.is_some() {
+            return;
+        }
+        match &mut held.moving {
+            Some(Move::Settled { .. }) => {}
+            Some(Move::Draining { until: limit, .. }) => *limit = until.min(*limit),
+            moving => {
+                *moving = Some(Move::Draining { to: None, until });
+                self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: false });
+            }
+        }
+        self.timed.insert(shard_id.to_owned());
     }
 }
 
@@ -886,7 +913,7 @@ impl Machine {
             let row = self.view.workers.get(&to.worker).map(|seen| &seen.row);
             row.is_some_and(|row| row.run == to.run && row.state == WorkerState::Up)
         };
-        if to.as_ref().is_some_and(|to| !is_up(to)) {
+        if !held.is_handed_over && to.as_ref().is_some_and(|to| !is_up(to)) {
             if matches!(self.phase, Phase::Leaving { .. }) {
                 to = None;
             } else {
@@ -944,9 +971,15 @@ impl Machine {
                 held.moving = Some(Move::Draining { to: to.clone(), until });
                 self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: false });
             }
-            Some(Move::Draining { until, .. }) if *until <= now && *until > Time::ZERO => {
-                held.moving = None;
-                self.act(Action::Resume { shard_id: shard_id.to_owned() });
+            Some(Move::Draining { to, until }) if *until <= now && *until > Time::ZERO => {
+                let shard_id = shard_id.to_owned();
+                if held.is_handed_over {
+                    held.moving = Some(Move::Draining { to: to.clone(), until: Time::ZERO });
+                    self.act(Action::Drain { shard_id, cut: true });
+                } else {
+                    held.moving = None;
+                    self.act(Action::Resume { shard_id });
+                }
             }
             _ => {}
         }
@@ -971,10 +1004,10 @@ impl Machine {
                     && held.retry_at.is_none()
                     && now.saturating_sub(held.written_at) >= interval
             })
-            .map(|(shard_id, held)| (shard_id.clone(), held.counter))
+            .map(|(shard_id, _)| shard_id.clone())
             .collect();
-        for (shard_id, counter) in due {
-            self.write(&shard_id, Write::Renew, Change::Renew, counter);
+        for shard_id in due {
+            self.write(&shard_id, Write::Renew, Change::Renew);
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Duration;
 
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::event::LeaseEventKind;
-use crate::lease::machine::holding::MAX_RESERVED;
+use crate::lease::machine::holding::{HAND_OVER_LIMIT, MAX_RESERVED};
 use crate::lease::machine::membership::Phase;
 use crate::lease::machine::plan::{Load, fill, flows};
 use crate::lease::machine::{Action, Machine, Offered, Purpose, Time};
@@ -146,7 +146,7 @@ impl Machine {
                 self.act(Action::Finished { shard_id });
             }
             // A worker that lives has it.
-            Some(row) if !self.is_free(row) && row.owner.as_ref() != Some(&self.config.worker) => {}
+            Some(row) if !self.is_free(row) && !row.is_owned_by(&self.config.worker) => {}
             _ => self.audit_soon(),
         }
     }
@@ -269,9 +269,7 @@ impl Machine {
                 None => free.push(shard_id.clone()),
                 Some(row) if self.is_free(row) => free.push(shard_id.clone()),
                 // A claim of an earlier run, or one whose response was lost.
-                Some(row) if row.owner.as_ref() == Some(&self.config.worker) => {
-                    free.push(shard_id.clone());
-                }
+                Some(row) if row.is_owned_by(&self.config.worker) => free.push(shard_id.clone()),
                 Some(_) => {}
             }
         }
@@ -294,7 +292,11 @@ impl Machine {
     }
 
     /// Returns the offered shards whose owner is no worker of the fleet, and whose counter has not
-    /// moved for the failover time: a worker of the KCL that has died, or of another fleet.
+    /// moved for the failover time: a worker of the KCL that has died, or of another fleet. A
+    /// hand-over to a KCL that a worker of the fleet does not complete is one of them, too.
+    ///
+    /// While the counters of others move, the placer scans once in each failover time, which is
+    /// twice as often as a KCL does.
     fn still_foreign(&mut self, rows: &BTreeMap<String, LeaseRow>) -> Vec<String> {
         let (now, failover) = (self.now, self.config.failover);
         let mut still = Vec::new();
@@ -304,27 +306,30 @@ impl Machine {
             let Some(owner) = row.checkpoint_owner.as_ref().or(row.owner.as_ref()) else {
                 continue;
             };
-            if self.view.workers.contains_key(owner) || *owner == self.config.worker {
+            let is_ours = self.view.workers.contains_key(owner) || *owner == self.config.worker;
+            if is_ours && row.checkpoint_owner.is_none() {
                 continue;
             }
+            let limit = if is_ours { failover + HAND_OVER_LIMIT } else { failover };
             let known = self.audit.foreign.get(&row.shard_id).copied();
             let (counter, since) =
                 known.filter(|(counter, _)| *counter == row.counter).unwrap_or((row.counter, now));
             if known.is_some_and(|(counter, _)| counter != row.counter)
+                && !is_ours
                 && self.audit.told_foreign.insert(owner.clone())
             {
                 self.actions.push_back(Action::Report(LeaseEventKind::ForeignWorker {
                     worker: owner.clone(),
                 }));
             }
-            if self.view.has_departed(owner) || now.saturating_sub(since) >= failover {
+            if self.view.has_departed(owner) || now.saturating_sub(since) >= limit {
                 if self.offered.contains_key(&row.shard_id)
                     && !self.claiming.contains(&row.shard_id)
                 {
                     still.push(row.shard_id.clone());
                 }
-            } else {
-                look_again_at = look_again_at.max(Some(since + failover));
+            } else if !is_ours {
+                look_again_at = look_again_at.max(Some(since + limit));
             }
             foreign.insert(row.shard_id.clone(), (counter, since));
         }

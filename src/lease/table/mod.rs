@@ -223,7 +223,7 @@ pub(crate) enum Change {
     /// Saves a checkpoint, and gives the lease to `to`, or to nobody.
     Give { checkpoint: Checkpoint, to: Option<String> },
     /// Ends the shard: all its records were processed. The owner stays, and so do children that are
-    /// named already if there are none here.
+    /// named already if there are none here. Completes a hand-over that a KCL 3 leader asked for.
     End { children: Vec<String> },
     /// Saves a checkpoint, and completes the hand-over that a KCL 3 leader asked for.
     HandOver { checkpoint: Checkpoint },

@@ -216,6 +216,7 @@ impl ModelLease {
             }
             Change::End { children } => {
                 new.save(&Checkpoint::End);
+                new.row.checkpoint_owner = None;
                 if !children.is_empty() {
                     new.row.children = sorted(children.iter().map(String::as_str));
                 }

@@ -93,7 +93,8 @@ impl LeaseRows {
                 row::save(update, checkpoint).set_or_remove(LEASE_OWNER, to.as_deref().map(s))
             }
             Change::End { children } => {
-                let end = row::save(update, &Checkpoint::End);
+                // The end also completes a hand-over that was asked for.
+                let end = row::save(update, &Checkpoint::End).remove(CHECKPOINT_OWNER);
                 match row::set(children) {
                     Some(children) => end.set(CHILD_SHARD_IDS, children),
                     None => end,

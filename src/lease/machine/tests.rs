@@ -1,0 +1,222 @@
+//! Tests of one worker in a table that a Kinesis Client Library uses, too.
+
+use super::*;
+use crate::lease::table::Writer;
+use crate::lease::table::model::ModelTables;
+use crate::shard::position::StartPosition;
+
+const SHARD: &str = "shardId-000000000000";
+const STEP: Duration = Duration::from_millis(100);
+
+/// A worker with its tables, without faults: each request is responded to at once.
+struct World {
+    machine: Machine,
+    tables: ModelTables,
+    now: Time,
+    grants: usize,
+    /// The drains that were asked for: whether each is a cut.
+    drains: Vec<bool>,
+    saved: Vec<Result<(), SaveError>>,
+    ends: Vec<LeaseEnd>,
+}
+
+impl World {
+    /// Starts a worker, with the lease of a shard that nobody has.
+    fn new(beside_kcl: bool) -> Self {
+        let mut world = Self::with_tables(beside_kcl, ModelTables::default());
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.grants, 1);
+        world
+    }
+
+    fn with_tables(beside_kcl: bool, tables: ModelTables) -> Self {
+        let config = Config {
+            worker: "rust".to_owned(),
+            stream: "orders".to_owned(),
+            failover: Duration::from_secs(10),
+            settle: Duration::from_secs(30),
+            rest: Duration::from_mins(1),
+            move_timeout: Duration::from_secs(30),
+            max_leases: None,
+            beside_kcl,
+        };
+        let mut world = Self {
+            machine: Machine::new(config, 0),
+            tables,
+            now: Time::ZERO,
+            grants: 0,
+            drains: Vec::new(),
+            saved: Vec::new(),
+            ends: Vec::new(),
+        };
+        world.event(Event::Offered(Offered {
+            shard_id: SHARD.to_owned(),
+            start: Checkpoint::Start(StartPosition::TrimHorizon),
+            parents: Vec::new(),
+            hash_range: None,
+        }));
+        world
+    }
+
+    fn event(&mut self, event: Event) {
+        self.machine.on(self.now, event);
+        while let Some(action) = self.machine.next_action() {
+            match action {
+                Action::Send(ticket, request) => {
+                    let response = self.tables.apply(&request);
+                    self.machine.on(self.now, Event::Responded(ticket, Ok(response)));
+                }
+                Action::Grant(_) => self.grants += 1,
+                Action::Drain { cut, .. } => self.drains.push(cut),
+                Action::Saved { result, .. } => self.saved.push(result),
+                Action::Revoke { end, .. } => self.ends.push(end),
+                _ => {}
+            }
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now += STEP;
+            if self.machine.next_wake() <= self.now {
+                self.event(Event::Tick);
+            }
+        }
+    }
+
+    fn row(&self) -> LeaseRow {
+        self.tables.row(SHARD).expect("a row").clone()
+    }
+
+    fn save(&mut self, sequence_number: &str) {
+        self.event(Event::Save {
+            shard_id: SHARD.to_owned(),
+            id: SaveId(self.saved.len() as u64),
+            checkpoint: after(sequence_number),
+            children: Vec::new(),
+        });
+    }
+
+    fn drained(&mut self, sequence_number: &str) {
+        let checkpoint = after(sequence_number);
+        self.event(Event::Drained { shard_id: SHARD.to_owned(), checkpoint });
+    }
+
+    /// Asks for a hand-over as the leader of a KCL 3 does: the counter stays.
+    fn ask_for_hand_over(&mut self) {
+        let (from, to) = (Some("rust".to_owned()), Some("java".to_owned()));
+        let row = self.row();
+        self.tables.put_row(LeaseRow { owner: to, checkpoint_owner: from, ..row });
+    }
+
+    /// Moves the counter, as a KCL does.
+    fn renew_by_kcl(&mut self) {
+        let row = self.row();
+        self.tables.put_row(LeaseRow { counter: row.counter + 1, ..row });
+    }
+}
+
+fn after(sequence_number: &str) -> Checkpoint {
+    Checkpoint::After { sequence_number: sequence_number.to_owned(), sub_sequence_number: None }
+}
+
+fn moved() -> LeaseEnd {
+    LeaseEnd::Moved { to: Some("java".to_owned()) }
+}
+
+#[test]
+fn a_hand_over_that_a_kcl_asks_for_waits_for_the_records_in_flight() {
+    let mut world = World::new(true);
+    world.ask_for_hand_over();
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.drains, [false], "the renewal has noticed it");
+
+    // A KCL takes a lease whose counter does not move.
+    let before = world.row();
+    world.save("7");
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.saved, [Ok(())]);
+    let row = world.row();
+    assert!(row.counter > before.counter + 1, "{row:?}");
+    assert_eq!(row.checkpoint_owner.as_deref(), Some("rust"));
+    assert_eq!(world.ends, []);
+
+    world.drained("8");
+    let row = world.row();
+    assert_eq!((row.owner.as_deref(), row.checkpoint_owner), (Some("java"), None));
+    assert_eq!(row.checkpoint, after("8"));
+    assert_eq!(world.ends, [moved()]);
+}
+
+#[test]
+fn a_save_notices_a_hand_over_and_takes_effect() {
+    let mut world = World::new(false);
+    world.ask_for_hand_over();
+    world.save("7");
+    assert_eq!((world.saved.as_slice(), world.drains.as_slice()), (&[Ok(())][..], &[false][..]));
+    assert_eq!(world.row().checkpoint, after("7"));
+    world.drained("7");
+    assert_eq!(world.ends, [moved()]);
+}
+
+#[test]
+fn a_hand_over_takes_place_with_records_in_flight_after_half_a_minute() {
+    let mut world = World::new(true);
+    world.ask_for_hand_over();
+    world.run(Duration::from_secs(29));
+    assert_eq!(world.drains, [false]);
+    world.run(Duration::from_secs(6));
+    assert_eq!(world.drains, [false, true]);
+    world.drained("7");
+    assert_eq!(world.ends, [moved()]);
+}
+
+#[test]
+fn a_lease_that_the_leader_takes_meanwhile_is_lost() {
+    let mut world = World::new(true);
+    world.ask_for_hand_over();
+    world.run(Duration::from_secs(4));
+    let row = world.row();
+    let counter = row.counter + 1;
+    world.tables.put_row(LeaseRow { counter, checkpoint_owner: None, ..row });
+    world.drained("8");
+    assert_eq!(world.ends, [LeaseEnd::Lost { to: Some("java".to_owned()) }]);
+    assert_ne!(world.row().checkpoint, after("8"));
+}
+
+#[test]
+fn a_shard_that_ends_during_a_hand_over_ends_here() {
+    let mut world = World::new(true);
+    world.ask_for_hand_over();
+    world.run(Duration::from_secs(4));
+    world.event(Event::Save {
+        shard_id: SHARD.to_owned(),
+        id: SaveId(1),
+        checkpoint: Checkpoint::End,
+        children: Vec::new(),
+    });
+    assert_eq!(world.ends, [LeaseEnd::Finished]);
+    let row = world.row();
+    assert!(row.has_ended() && row.checkpoint_owner.is_none(), "{row:?}");
+}
+
+#[test]
+fn a_hand_over_to_this_worker_is_taken_only_once_the_counter_is_still() {
+    let writer = Writer { run: String::new(), counter: 1 };
+    let mut tables = ModelTables::default();
+    tables.put_row(LeaseRow {
+        owner: Some("rust".to_owned()),
+        checkpoint_owner: Some("java".to_owned()),
+        ..LeaseRow::new(SHARD, std::iter::empty(), None, after("3"), writer)
+    });
+    let mut world = World::with_tables(true, tables);
+    for _ in 0..30 {
+        world.run(Duration::from_secs(3));
+        world.renew_by_kcl();
+    }
+    assert_eq!(world.grants, 0, "its former owner still works on the shard");
+    world.run(Duration::from_secs(25));
+    assert_eq!(world.grants, 1);
+    assert_eq!(world.row().owner.as_deref(), Some("rust"));
+}
