@@ -20,7 +20,7 @@ use crate::proxy::{Proxy, Treatment};
 use crate::worker::Times;
 
 /// The failover time is long, so that no worker loses its leases on a machine that is busy.
-const TIMES: Times = Times { failover: 60_000, settle: 1_000, rest: 500, save_interval: 300 };
+const TIMES: Times = Times { failover: 20_000, settle: 1_000, rest: 500, save_interval: 300 };
 
 const DENIED: &str = r#"{"__type": "com.amazon.coral.service#AccessDeniedException", "message":
     "User: u is not authorized to perform: dynamodb:UpdateItem on resource: table/t"}"#;
@@ -92,7 +92,7 @@ pub(crate) async fn workers_that_do_not_fit() -> Result<(), String> {
     written += one_to_each(&servers.kinesis(), "orders", written).await?.len();
     fleet.delivered(&vec![1; written]).await?;
     fleet.stop_all().await?;
-    let grants = fleet.log.notes(0).iter().filter(|note| note.text.starts_with("granted")).count();
+    let grants = fleet.log.notes(0).iter().filter(|note| note.starts_with("granted")).count();
     if grants != 2 || fleet.log.repeats() > 0 {
         return Err(fleet.failure("the worker was disturbed"));
     }
@@ -138,8 +138,8 @@ pub(crate) async fn tables_that_are_deleted() -> Result<(), String> {
         // The worker has something to save.
         written += one_to_each(&servers.kinesis(), "orders", written).await?.len();
         fleet.failed(worker).await?;
-        let error = fleet.log.notes(worker).iter().find(|note| note.text.starts_with("error"));
-        let error = error.map(|note| note.text.clone()).unwrap_or_default();
+        let error = fleet.log.notes(worker).iter().find(|note| note.starts_with("error"));
+        let error = error.cloned().unwrap_or_default();
         println!("{error}");
         if !error.contains(&format!("{table} was deleted")) {
             return Err(fleet.failure(&error));

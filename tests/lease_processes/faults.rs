@@ -17,7 +17,7 @@ use crate::worker::Times;
 
 const FAILOVER: Duration = Duration::from_secs(3);
 const TIMES: Times = Times { failover: 3_000, settle: 2_000, rest: 1_000, save_interval: 400 };
-const SECONDS: u64 = 35;
+const SECONDS: u64 = 30;
 const MIN_WORKERS: usize = 3;
 const MAX_WORKERS: usize = 6;
 const TICK: Duration = Duration::from_millis(50);

@@ -164,7 +164,7 @@ impl Fleet {
     fn granted(&self) -> usize {
         let processes = 0..self.log.processes();
         let notes = processes.flat_map(|process| self.log.notes(process));
-        notes.filter(|note| note.text.starts_with("granted")).count()
+        notes.filter(|note| note.starts_with("granted")).count()
     }
 
     /// Returns the requests of all running workers, by operation.

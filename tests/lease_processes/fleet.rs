@@ -196,8 +196,8 @@ impl Fleet {
         self.log.read()?;
         for (process, running) in &mut self.running {
             let notes = self.log.notes(*process);
-            if let Some(error) = notes.iter().find(|note| note.text.starts_with("error")) {
-                return Err(format!("{}: {}", running.id, error.text));
+            if let Some(error) = notes.iter().find(|note| note.starts_with("error")) {
+                return Err(format!("{}: {error}", running.id));
             }
             if running.process.has_ended() && !self.log.has(*process, "stopped") {
                 self.log.read()?;

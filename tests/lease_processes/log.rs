@@ -20,7 +20,8 @@ struct LogFile {
     path: PathBuf,
     /// The number of bytes read.
     read: u64,
-    notes: Vec<Note>,
+    /// The other lines, without their times.
+    notes: Vec<String>,
     /// The shards that it has the lease of.
     leases: BTreeSet<String>,
 }
@@ -38,13 +39,6 @@ pub(crate) struct Delivery {
     sequence_number: String,
     pub(crate) shard: String,
     token: u64,
-}
-
-/// Another line.
-#[derive(Clone, Debug)]
-pub(crate) struct Note {
-    pub(crate) at: u64,
-    pub(crate) text: String,
 }
 
 impl Log {
@@ -105,17 +99,18 @@ impl Log {
             ["ended", shard, ..] => drop(file.leases.remove(shard)),
             _ => {}
         }
-        file.notes.push(Note { at: at.parse().ok()?, text: text.to_owned() });
+        let _: u64 = at.parse().ok()?;
+        file.notes.push(text.to_owned());
         Some(())
     }
 
-    pub(crate) fn notes(&self, process: usize) -> &[Note] {
+    pub(crate) fn notes(&self, process: usize) -> &[String] {
         &self.files[process].notes
     }
 
     /// Returns whether a process has written a line that begins with this text.
     pub(crate) fn has(&self, process: usize, text: &str) -> bool {
-        self.notes(process).iter().any(|note| note.text.starts_with(text))
+        self.notes(process).iter().any(|note| note.starts_with(text))
     }
 
     /// Returns the shards that a process has the lease of, by its own lines.

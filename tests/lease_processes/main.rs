@@ -1,4 +1,19 @@
-//! Workers that share a stream as processes, over the DynamoDB of ministack.
+//! Workers that share a stream as processes, over the DynamoDB of ministack and of moto. Each worker
+//! writes a line to its file for each record. By these lines, no record is lost, the records of each
+//! key are in order, and no shard is delivered under a token after it was under a greater one.
+//!
+//! * `deploys`: workers come and go in peace. Nothing is repeated.
+//! * `faults`: workers are killed, stopped, restarted and cut off from their tables at random.
+//! * `takeover`: workers are killed, over each DynamoDB.
+//! * `bad_input`: workers that cannot join, and tables that are deleted.
+//! * `figures`: how long workers take, and how many requests they send.
+//!
+//! ```text
+//! LEASE_SEED=7 cargo test --test lease_processes faults        other random faults
+//! LEASE_SECONDS=600 cargo test --test lease_processes faults   for ten minutes
+//! LEASE_RUNS=20 cargo test --test lease_processes figures -- --nocapture
+//!                                     20 runs with the defaults of the crate, in 10 minutes
+//! ```
 
 mod bad_input;
 #[path = "../servers/client.rs"]
@@ -37,12 +52,16 @@ use libtest_mimic::Arguments;
 use crate::kind::Kind;
 use crate::trial::trial;
 
+/// Workers mostly wait, so there are more threads than processors.
+const TEST_THREADS: usize = 4;
+
 fn main() -> ExitCode {
     // The workers run this program too.
     if let Some(order) = worker::Order::from_env() {
         return worker::main(&order);
     }
-    let args = Arguments::from_args();
+    let mut args = Arguments::from_args();
+    args.test_threads = args.test_threads.or(Some(TEST_THREADS));
     let mut trials = Vec::new();
     for kinesis in [Kind::Kinesalite, Kind::KinesisLocal] {
         let servers = [kinesis, Kind::Ministack];
