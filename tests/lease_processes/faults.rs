@@ -105,7 +105,7 @@ impl Faults {
         let mut next = Instant::now() + Duration::from_secs(2);
         loop {
             self.fleet.read()?;
-            self.fleet.check()?;
+            self.fleet.log.check()?;
             self.end_due(Instant::now()).await?;
             self.replace_stopped()?;
             if Instant::now() > end {

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
             runtime.block_on(deploys::run(kinesis))
         }));
         trials.push(trial(format!("faults::{kinesis}"), &servers, move |runtime| {
-            runtime.block_on(faults::run(kinesis, 0))
+            runtime.block_on(faults::run(kinesis, 1))
         }));
     }
     let servers = [Kind::Kinesalite, Kind::Ministack];
