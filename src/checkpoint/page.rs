@@ -65,10 +65,10 @@ impl UnackedPage {
 
     /// Takes all records for one acknowledgement, with the lag and the time of arrival. Returns
     /// `None` if none is left, after a shutdown, and if the lease may not deliver.
-    pub(crate) fn take_all<T>(
-        mut self,
-        deliver: impl FnOnce(Vec<Record>, &PageContents, &Arc<ReadSession>) -> Result<T, Vec<Record>>,
-    ) -> Option<T> {
+    pub(crate) fn take_all<T, F>(mut self, deliver: F) -> Option<T>
+    where
+        F: FnOnce(Vec<Record>, &PageContents, &Arc<ReadSession>) -> Result<T, Vec<Record>>,
+    {
         let mut contents = self.contents.take()?;
         if !self.session.may_deliver() {
             self.session.keep_undelivered(contents);

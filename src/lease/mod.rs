@@ -94,7 +94,6 @@
 //! * **[`OnDrop`](crate::OnDrop) has no effect.** A shard that is abandoned or dropped, or whose
 //!   reader fails, is offered again by the same worker, which keeps the lease.
 #![doc = include_str!("many_workers.md")]
-#![allow(dead_code, unreachable_pub)]
 
 pub(crate) mod driver;
 pub(crate) mod error;

@@ -1,4 +1,4 @@
-//! A proxy in front of a DynamoDB: it loses responses, refuses and delays requests, and counts them.
+//! A proxy of a DynamoDB: it loses responses, refuses and delays requests, and counts them.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
