@@ -304,6 +304,7 @@ impl Machine {
         }
         self.view.note(row, now);
         self.read_coming();
+        self.hurry();
     }
 
     /// Reads the leases that are coming, and now and then those that are overdue.

@@ -43,6 +43,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Default)]
 pub(crate) struct OwnBeat {
     last: u64,
+    sent_at: Time,
     next_at: Time,
     /// When the last confirmed beat was sent.
     confirmed: Time,
@@ -108,6 +109,12 @@ impl Machine {
         if is_hurried { interval.min(FAST_BEAT) } else { interval }
     }
 
+    /// Beats sooner if this worker must be fast from now on.
+    pub(crate) fn hurry(&mut self) {
+        let next_at = self.beat.sent_at + self.next_beat_in();
+        self.beat.next_at = self.beat.next_at.min(next_at);
+    }
+
     fn next_read_in(&self) -> Duration {
         let workers = u32::try_from(self.view.live().count()).unwrap_or(u32::MAX);
         let interval = self.beat_interval();
@@ -166,6 +173,7 @@ impl Machine {
     fn tick_beat(&mut self) {
         if self.now >= self.beat.next_at {
             self.beat.last += 1;
+            self.beat.sent_at = self.now;
             self.beat.next_at = self.now + self.next_beat_in();
             let state = if matches!(self.phase, Phase::Leaving { .. }) {
                 WorkerState::Leaving
@@ -371,6 +379,7 @@ impl Machine {
         }
         self.fence_the_still();
         self.balance();
+        self.hurry();
     }
 
     fn live_runs(&self) -> BTreeSet<u64> {

@@ -67,6 +67,10 @@ pub(crate) fn flows(loads: &[Load]) -> Vec<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn loads(leases: &[(u64, Option<u64>)]) -> Vec<Load> {
@@ -101,5 +105,79 @@ mod tests {
         assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1);
         // The two fullest have 996 more than 502, and no move is needed beyond those.
         assert_eq!(moves.len(), 996);
+    }
+
+    /// Workers with a number of leases and, some of them, a greatest one.
+    fn any_loads() -> impl Strategy<Value = Vec<Load>> {
+        let load = (0_u64..60, proptest::option::of(0_u64..60));
+        proptest::collection::vec(load, 1..12).prop_map(|leases| loads(&leases))
+    }
+
+    /// Returns who has how many leases, by run.
+    fn by_run(loads: &[Load]) -> BTreeMap<u64, u64> {
+        loads.iter().map(|load| (load.run, load.leases)).collect()
+    }
+
+    fn after_flows(loads: &[Load]) -> Vec<Load> {
+        let mut after = loads.to_vec();
+        for (from, to) in flows(loads) {
+            after[from].leases -= 1;
+            after[to].leases += 1;
+        }
+        after
+    }
+
+    proptest! {
+        #[test]
+        fn free_shards_are_assigned_evenly_and_within_bounds(
+            before in any_loads(),
+            shards in 0_usize..200,
+        ) {
+            let receivers = fill(&before, shards);
+            let mut after = before.clone();
+            for receiver in &receivers {
+                prop_assert!(after[*receiver].has_room(after[*receiver].leases));
+                after[*receiver].leases += 1;
+            }
+            let has_room = |load: &Load| load.has_room(load.leases);
+            prop_assert!(receivers.len() == shards || !after.iter().any(has_room));
+            for receiver in receivers {
+                let others = after.iter().filter(|load| has_room(load));
+                prop_assert!(others.min_by_key(|load| load.leases).is_none_or(|least| {
+                    after[receiver].leases <= least.leases + 1
+                }));
+            }
+        }
+
+        #[test]
+        fn flows_balance_whatever_the_order_of_the_workers(
+            before in any_loads(),
+            seed in any::<u64>(),
+        ) {
+            let after = after_flows(&before);
+            let most = after.iter().map(|load| load.leases).max();
+            let with_room = after.iter().filter(|load| load.has_room(load.leases));
+            let least = with_room.map(|load| load.leases).min();
+            prop_assert!(least.is_none_or(|least| most <= Some(least + 1)));
+            for (from, to) in flows(&before) {
+                prop_assert!(after[from].leases < before[from].leases, "{from} only gives");
+                prop_assert!(after[to].leases > before[to].leases, "{to} only receives");
+                prop_assert!(after[to].max.is_none_or(|max| after[to].leases <= max));
+            }
+            let mut shuffled = before.clone();
+            fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
+            prop_assert_eq!(by_run(&after_flows(&shuffled)), by_run(&after));
+        }
+
+        #[test]
+        fn flows_are_the_fewest(leases in proptest::collection::vec(0_u64..60, 1..12)) {
+            let leases: Vec<_> = leases.into_iter().map(|leases| (leases, None)).collect();
+            let mut most_first: Vec<u64> = leases.iter().map(|(leases, _)| *leases).collect();
+            most_first.sort_unstable_by(|a, b| b.cmp(a));
+            let (total, workers) = (most_first.iter().sum::<u64>(), most_first.len() as u64);
+            let target = |index: u64| total / workers + u64::from(index < total % workers);
+            let surplus = (0..).zip(&most_first).map(|(index, has)| has.saturating_sub(target(index)));
+            prop_assert_eq!(flows(&loads(&leases)).len() as u64, surplus.sum::<u64>());
+        }
     }
 }

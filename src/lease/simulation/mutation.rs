@@ -109,7 +109,11 @@ impl Mutation {
                 match self {
                     Self::ReserveOfOtherRun => *run = row.run,
                     Self::ReserveUnseen => *seen = None,
-                    Self::ReserveOfLeaving if row.run == *run => {
+                    Self::ReserveOfLeaving
+                        if row.run == *run
+                            && row.state != WorkerState::Dead
+                            && seen.is_none_or(|seen| seen == (row.held, row.coming.len())) =>
+                    {
                         row.coming.extend(shards.iter().cloned());
                         return Some(row);
                     }
