@@ -86,8 +86,9 @@ fn mutation() -> Option<Mutation> {
     Some(found.unwrap_or_else(|| panic!("no mutation is called {name}")).0)
 }
 
-/// Plays each mutation with the seed that catches it. With `search`, finds that seed among so many.
-/// Returns whether all are caught.
+/// Plays each mutation with the seed that catches it, and with others if that one does not: after a
+/// change of the machine, another may. With `search`, finds the first seed among so many. Returns
+/// whether all are caught.
 fn mutations(search: Option<u64>) -> bool {
     let mut is_ok = true;
     for (mutation, seed) in Mutation::ALL {
@@ -95,10 +96,9 @@ fn mutations(search: Option<u64>) -> bool {
         {
             continue;
         }
-        let mut seeds = match search {
-            Some(seeds) => 0..seeds,
-            None => *seed..*seed + 1,
-        };
+        let Some(seed) = search.map(|_| 0).or(*seed) else { continue };
+        let others = 0..search.unwrap_or(SEEDS);
+        let mut seeds = std::iter::once(seed).chain(others);
         let caught = seeds.find_map(|seed| play(seed, Some(*mutation), false).err());
         is_ok &= caught.is_some();
         let what = caught.unwrap_or_else(|| "NOT CAUGHT".to_owned());

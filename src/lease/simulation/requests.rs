@@ -157,8 +157,10 @@ impl World {
             }
             (Request::Beat(_) | Request::Register(_), Response::Worker(row)) => {
                 self.beats.insert(row.id.clone(), now);
+                let is_register = matches!(request, Request::Register(_));
                 if let Some(before) = worker_before
-                    && (row.run, row.beat) <= (before.run, before.beat)
+                    && ((row.run, row.beat) < (before.run, before.beat)
+                        || (!is_register && row.beat == before.beat))
                 {
                     return Err(format!(
                         "I9: {} goes back from run {}, beat {} to run {}, beat {}",
