@@ -141,8 +141,8 @@ impl Log {
         self.check_tokens()
     }
 
-    /// Checks that no record of a key is first delivered after a later one. The records of a key are
-    /// in a shard, and then in its children: so this is the order of parents and children, too.
+    /// Checks that no record of a key is first delivered after a later one. The records of a key
+    /// are in a shard, and then in its children: so this is the order of parents and children, too.
     fn check_order(&self) -> Result<(), String> {
         let mut first: BTreeMap<(usize, usize), &Delivery> = BTreeMap::new();
         let mut places = HashMap::new();

@@ -1,6 +1,8 @@
-//! Workers that share a stream as processes, over the DynamoDB of ministack and of moto. Each worker
-//! writes a line to its file for each record. By these lines, no record is lost, the records of each
-//! key are in order, and no shard is delivered under a token after it was under a greater one.
+//! Workers that share a stream as processes, over the DynamoDB of ministack and of moto.
+//!
+//! Each worker writes a line to its file for each record. By these lines, no record is lost, the
+//! records of each key are in order, and no shard is delivered under a token after it was under a
+//! greater one.
 //!
 //! * `deploys`: workers come and go in peace. Nothing is repeated.
 //! * `faults`: workers are killed, stopped, restarted and cut off from their tables at random.
