@@ -225,10 +225,15 @@ impl<E> AllShards<E> {
     #[must_use = "a setter returns the stream that it has set"]
     #[track_caller]
     pub fn resume(mut self, progress: impl IntoIterator<Item = (String, Progress)>) -> Self {
+        self.set_resume(progress);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn set_resume(&mut self, progress: impl IntoIterator<Item = (String, Progress)>) {
         self.shards.set_resume(progress);
         let include_closed = self.shards.is_resumed();
         self.shards.lists_mut().set_include_closed(include_closed);
-        self
     }
 
     /// Sets the effect of dropping an unfinished handle.

@@ -1,6 +1,8 @@
 //! The checkpoints of one stream.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "dynamodb")]
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use tokio::time::{Duration, timeout, timeout_at};
 
 use crate::checkpoint::consumer::Consumer;
 use crate::checkpoint::deadline::deadline_in;
+#[cfg(feature = "dynamodb")]
+use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::options::CheckpointOptions;
 use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::shard_state::ShardState;
@@ -101,25 +105,29 @@ impl Checkpoints {
         Self { consumer }
     }
 
-    /// Reports a worker that has given its leases away: these shards with their checkpoints, and
-    /// all of them if `has_left`. Ends all reading.
+    /// Reports a worker that shuts down, and ends all reading. If it has left, no lease is held any
+    /// longer.
     #[cfg(feature = "dynamodb")]
-    pub(crate) fn report_leases(
-        &self,
-        given: BTreeMap<String, Checkpoint>,
-        has_left: bool,
-    ) -> ShutdownReport {
+    pub(crate) fn report_leases(&self, shutdown: LeaseShutdown, has_left: bool) -> ShutdownReport {
         let shared = self.shared();
         let unacknowledged = shared.in_flight.count();
-        let left = shared.shards.all();
-        let is_kept = |shard: &&Arc<ShardState>| !has_left && !given.contains_key(&shard.id);
-        let unsaved = left.iter().filter(is_kept).map(|shard| shard.id.clone()).collect();
+        let LeaseShutdown { given, mut held, lost } = shutdown;
+        let mut unsaved: BTreeSet<_> = lost;
+        for state in shared.shards.all() {
+            let is_leased = state.lease.as_ref().is_some_and(|lease| lease.end_reason().is_none());
+            if is_leased && !has_left {
+                unsaved.insert(state.id.clone());
+                if state.is_held() {
+                    held.insert(state.id.clone());
+                }
+            }
+        }
         shared.shut_down();
         ShutdownReport {
             stream: shared.stream.clone(),
             checkpoints: given.into_iter().collect(),
-            unsaved,
-            held: Vec::new(),
+            unsaved: unsaved.into_iter().collect(),
+            held: held.into_iter().collect(),
             unacknowledged,
         }
     }
@@ -354,6 +362,40 @@ impl Checkpoints {
             _ => None,
         });
         starts.min_by_key(|start| (start.secs(), start.subsec_nanos()))
+    }
+}
+
+/// What became of the leases of a worker that shuts down.
+#[cfg(feature = "dynamodb")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeaseShutdown {
+    /// The shards that were given away or finished, with their checkpoints.
+    given: BTreeMap<String, Checkpoint>,
+    /// The shards whose checkpoint stays before a record that was delivered.
+    held: BTreeSet<String>,
+    /// The shards whose lease was lost.
+    lost: BTreeSet<String>,
+}
+
+#[cfg(feature = "dynamodb")]
+impl LeaseShutdown {
+    /// Notes the end of a lease. `is_held` says that its delivered records come again.
+    pub(crate) fn note(
+        &mut self,
+        shard_id: &str,
+        checkpoint: Option<Checkpoint>,
+        is_held: bool,
+        end: &LeaseEnd,
+    ) {
+        let id = shard_id.to_owned();
+        if matches!(end, LeaseEnd::Lost { .. }) {
+            self.lost.insert(id.clone());
+        } else {
+            self.given.extend(checkpoint.map(|checkpoint| (id.clone(), checkpoint)));
+        }
+        if is_held {
+            self.held.insert(id);
+        }
     }
 }
 

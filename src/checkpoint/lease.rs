@@ -31,9 +31,13 @@ impl DeliveryDeadline {
         Self(Arc::new(Deadline { origin, until: AtomicU64::new(0) }))
     }
 
-    /// Sets the deadline, as a time since the origin.
-    pub(crate) fn set(&self, until: Duration) {
-        self.0.until.store(micros(until), Ordering::SeqCst);
+    /// Sets the deadline, as a time since the origin. Returns whether the last one had passed, and
+    /// this one has not: who waits for it must be woken.
+    #[must_use]
+    pub(crate) fn set(&self, until: Duration) -> bool {
+        let last = self.0.until.swap(micros(until), Ordering::SeqCst);
+        let now = micros(self.0.origin.elapsed());
+        last <= now && now < micros(until)
     }
 
     #[inline]

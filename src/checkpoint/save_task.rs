@@ -126,6 +126,10 @@ impl SaveTask {
 }
 
 async fn apply(consumer: &Shared, state: &ShardState, change: &Change) -> Result<(), StoreError> {
+    if state.lease.as_ref().is_some_and(|lease| lease.end_reason().is_some()) {
+        // The lease of the next grant is another, and its checkpoint may be further on.
+        return Err("the lease has ended".into());
+    }
     let (store, stream) = (&consumer.store, &consumer.stream);
     match (&change.checkpoint, &change.shard) {
         (Some(checkpoint), Some(shard)) => {

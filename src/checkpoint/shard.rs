@@ -58,9 +58,35 @@ impl CheckpointedShard {
         client: &Client,
         from_latest: bool,
     ) -> Self {
+        let claim = consumer.shared.claims.claim(handle.id());
+        let opened = consumer.shared.shards.open(handle.shard());
+        Self::opened(handle, consumer, client, from_latest, claim, opened)
+    }
+
+    /// Opens a shard whose lease was granted, with the state of that lease.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn leased(
+        handle: ShardHandle,
+        consumer: &Consumer,
+        client: &Client,
+        from_latest: bool,
+        state: Arc<ShardState>,
+    ) -> Self {
+        let claim = consumer.shared.claims.claim(handle.id());
+        let (incarnation, checkpoint) = state.open(handle.shard());
+        let opened = (state, incarnation, checkpoint);
+        Self::opened(handle, consumer, client, from_latest, claim, opened)
+    }
+
+    fn opened(
+        handle: ShardHandle,
+        consumer: &Consumer,
+        client: &Client,
+        from_latest: bool,
+        claim: Option<Claim>,
+        (state, incarnation, checkpoint): (Arc<ShardState>, Incarnation, Option<Checkpoint>),
+    ) -> Self {
         let shared = &consumer.shared;
-        let claim = shared.claims.claim(handle.id());
-        let (state, incarnation, checkpoint) = shared.shards.open(handle.shard());
         let mut start = match checkpoint.clone().map(Progress::from) {
             Some(Progress::At(position)) => position,
             None | Some(Progress::Finished) => handle.start().clone(),

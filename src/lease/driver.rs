@@ -99,6 +99,12 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.worker.abandon();
+    }
+}
+
 impl Future for Driver {
     type Output = ();
 

@@ -22,6 +22,8 @@ use crate::lease::worker::Worker;
 use crate::shard::stream_id::StreamId;
 use crate::util::abort_on_drop::AbortOnDrop;
 
+/// A longer limit of a shutdown counts as this.
+const MAX_LIMIT: Duration = Duration::from_hours(24 * 365);
 /// The time within which each of the two steps of joining must succeed.
 const JOIN_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -206,17 +208,22 @@ impl Leases {
     /// Dropping the future loses nothing: the leases are given away all the same, while a clone
     /// lives.
     pub async fn shutdown(&self, limit: Duration) -> ShutdownReport {
+        let limit = limit.min(MAX_LIMIT);
         let deadline = deadline_in(limit);
         let waker = self.worker.waiting.subscribe();
+        self.worker.inbox().shutdown.get_or_insert_default();
         self.worker.step(Event::Shutdown { limit });
         let left = poll_fn(|cx| {
             waker.register(cx.waker());
             let inbox = self.worker.inbox();
             if inbox.has_left || inbox.death.is_some() { Poll::Ready(()) } else { Poll::Pending }
         });
-        let has_left = timeout_at(deadline, left).await.is_ok();
-        let given = std::mem::take(&mut self.worker.inbox().given);
-        self.checkpoints.report_leases(given, has_left)
+        let is_over = timeout_at(deadline, left).await.is_ok();
+        let (shutdown, has_died) = {
+            let inbox = self.worker.inbox();
+            (inbox.shutdown.clone().unwrap_or_default(), inbox.death.is_some())
+        };
+        self.checkpoints.report_leases(shutdown, is_over && !has_died)
     }
 }
 

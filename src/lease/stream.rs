@@ -1,9 +1,9 @@
 //! The stream of the shards that this worker has the lease of.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
@@ -12,15 +12,17 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::FusedStream;
 use futures::task::AtomicWaker;
 use futures::{Stream, StreamExt};
+use tokio::time::{Duration, sleep};
 
 use crate::all_shards::sealed::ErrorPolicy;
 use crate::all_shards::{AllShards, LogErrors};
 use crate::checkpoint::shard::CheckpointedShard;
+use crate::checkpoint::shard_state::ShardState;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::leases::Leases;
 use crate::lease::machine::{Event, Offered};
-use crate::lease::table::LeaseRow;
-use crate::lease::worker::StreamClaim;
+use crate::lease::table::{LeaseRow, Request, Response};
+use crate::lease::worker::{StreamClaim, Worker};
 use crate::listing::error::ListError;
 use crate::listing::shard_lists::server_time;
 use crate::records::error::ReadError;
@@ -30,6 +32,7 @@ use crate::shard::outcome::OnDrop;
 use crate::shard::position::{Progress, StartAt, StartPosition};
 use crate::shard::sdk_shard::parent_ids;
 use crate::shard::stream_context::StreamContext;
+use crate::util::backoff::backoff;
 
 /// A stream of the shards whose lease this worker holds: see [`AllShards::leased`].
 ///
@@ -40,6 +43,11 @@ use crate::shard::stream_context::StreamContext;
 /// with the reason ([`ReadError::is_worker_stopped`]), and ends.
 ///
 /// Poll only one such stream for each [`Leases`].
+///
+/// # Filtering shards
+///
+/// A shard that `filter` drops keeps its lease: it is yielded again for ever, no worker reads it,
+/// and its children wait. A `WARN` says so. Leases split the work of a stream.
 ///
 /// # Cancel safety
 ///
@@ -56,6 +64,8 @@ pub struct LeasedShards<E: ErrorPolicy = LogErrors> {
     parked: BTreeMap<String, ShardHandle>,
     /// The shards whose ancestors are to be closed once the first list has come.
     take_over: BTreeMap<String, LeaseRow>,
+    /// The ancestors that are to be closed once the first list has come.
+    close_ancestors: Option<(Vec<String>, BTreeSet<String>)>,
     ready: VecDeque<E::Item<CheckpointedShard>>,
     waker: Arc<AtomicWaker>,
     from_latest: bool,
@@ -67,10 +77,52 @@ pub struct LeasedShards<E: ErrorPolicy = LogErrors> {
 /// Where the fleet starts to read.
 enum Start {
     /// The time of Kinesis is requested, for a run from `Latest`.
-    Clock(BoxFuture<'static, SystemTime>),
+    Clock(BoxFuture<'static, Result<SystemTime, ListError>>),
     /// The workers table is asked for the start of the fleet.
     Requested,
+    /// The lease table is read: what the fleet, or a KCL before it, has processed.
+    Rows(BoxFuture<'static, Vec<LeaseRow>>),
     Known,
+}
+
+/// How long to wait before Kinesis's clock is requested again after an error that is not retryable.
+const CLOCK_RETRY_DELAY: Duration = Duration::from_secs(30);
+const MIN_SCAN_RETRY_DELAY: Duration = Duration::from_millis(200);
+const MAX_SCAN_RETRY_DELAY: Duration = Duration::from_secs(10);
+
+/// Returns the time of Kinesis, for a fleet that starts at `Latest`.
+fn clock(
+    client: &Client,
+    leases: &Leases,
+    wait: Duration,
+) -> BoxFuture<'static, Result<SystemTime, ListError>> {
+    let (client, context) = (client.clone(), StreamContext::new(leases.stream().clone()));
+    async move {
+        sleep(wait).await;
+        server_time(&client, &context).await
+    }
+    .boxed()
+}
+
+/// Reads the lease table. A failed request is retried without a limit.
+fn rows(worker: &Arc<Worker>) -> BoxFuture<'static, Vec<LeaseRow>> {
+    let (tables, stream) = (Arc::clone(&worker.tables), worker.stream.clone());
+    async move {
+        let mut failures = 0;
+        loop {
+            match tables.send(Request::Scan).await {
+                Ok(Response::Leases(rows)) => return rows,
+                Ok(_) => {}
+                Err(error) => {
+                    let (stream, error) = (stream.name(), &error.source);
+                    tracing::warn!(stream, %error, "cannot read the leases; retrying");
+                }
+            }
+            sleep(backoff(MIN_SCAN_RETRY_DELAY, MAX_SCAN_RETRY_DELAY, failures)).await;
+            failures += 1;
+        }
+    }
+    .boxed()
 }
 
 impl<E: ErrorPolicy> AllShards<E> {
@@ -108,7 +160,9 @@ impl<E: ErrorPolicy> LeasedShards<E> {
             leases: leases.clone(),
             start: Start::Requested,
             parked: BTreeMap::new(),
-            take_over: BTreeMap::new(),
+            // An earlier stream of these leases may have been dropped.
+            take_over: leases.worker.inbox().held.clone(),
+            close_ancestors: None,
             ready: VecDeque::new(),
             waker: leases.worker.waiting.subscribe(),
             from_latest: start == StartAt::Latest,
@@ -121,9 +175,7 @@ impl<E: ErrorPolicy> LeasedShards<E> {
         }
         match start {
             StartAt::Latest => {
-                let context = StreamContext::new(leases.stream().clone());
-                let time = async move { server_time(&client, &context).await };
-                stream.start = Start::Clock(time.boxed());
+                stream.start = Start::Clock(clock(&client, leases, Duration::ZERO));
             }
             StartAt::TrimHorizon => stream.request_start(StartPosition::TrimHorizon),
             StartAt::Timestamp(at) => stream.request_start(StartPosition::Timestamp(at)),
@@ -136,14 +188,18 @@ impl<E: ErrorPolicy> LeasedShards<E> {
         self.leases.worker.step(Event::Start(Checkpoint::Start(start)));
     }
 
-    /// Waits until it is known where the fleet starts.
-    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits until it is known where the fleet starts, and what it has processed.
+    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ListError>> {
         loop {
             match &mut self.start {
-                Start::Clock(time) => {
-                    let Poll::Ready(now) = time.as_mut().poll(cx) else { return Poll::Pending };
-                    self.request_start(StartPosition::Timestamp(now.into()));
-                }
+                Start::Clock(time) => match ready!(time.as_mut().poll(cx)) {
+                    Ok(now) => self.request_start(StartPosition::Timestamp(now.into())),
+                    Err(error) => {
+                        let time = clock(&self.client, &self.leases, CLOCK_RETRY_DELAY);
+                        self.start = Start::Clock(time);
+                        return Poll::Ready(Err(error));
+                    }
+                },
                 Start::Requested => {
                     let Some(start) = self.leases.worker.inbox().started.take() else {
                         return Poll::Pending;
@@ -153,9 +209,20 @@ impl<E: ErrorPolicy> LeasedShards<E> {
                         _ => StartAt::TrimHorizon,
                     };
                     self.shards.set_start_at(start);
+                    self.start = Start::Rows(rows(&self.leases.worker));
+                }
+                Start::Rows(rows) => {
+                    let rows = ready!(rows.as_mut().poll(cx));
+                    let is_started =
+                        |row: &&LeaseRow| !matches!(row.checkpoint, Checkpoint::Start(_));
+                    let started = rows.iter().filter(is_started).map(|row| row.shard_id.clone());
+                    self.shards.shards_mut().resume_started(started);
+                    let progress =
+                        rows.into_iter().map(|row| (row.shard_id, Progress::from(row.checkpoint)));
+                    self.shards.set_resume(progress);
                     self.start = Start::Known;
                 }
-                Start::Known => return Poll::Ready(()),
+                Start::Known => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -175,17 +242,41 @@ impl<E: ErrorPolicy> LeasedShards<E> {
     ///
     /// Dropping the future drops the stream. The worker and its leases stay.
     pub async fn ready(mut self) -> Result<Self, ListError> {
-        std::future::poll_fn(|cx| {
+        let is_over = std::future::poll_fn(|cx| {
             self.waker.register(cx.waker());
-            self.poll_start(cx)
-        })
-        .await;
+            self.leases.worker.note_stream_poll();
+            if self.is_over() {
+                return Poll::Ready(Ok(true));
+            }
+            match self.poll_start(cx) {
+                Poll::Ready(Err(error)) if error.is_retryable() => Poll::Pending,
+                started => started.map_ok(|()| false),
+            }
+        });
+        // The next poll of a stream that is over says why.
+        if is_over.await? {
+            return Ok(self);
+        }
         Ok(Self { shards: self.shards.ready().await?, ..self })
     }
 
-    fn open(&self, handle: ShardHandle) -> CheckpointedShard {
+    /// Returns whether the worker has left or stopped, or these leases have another stream.
+    fn is_over(&self) -> bool {
+        let inbox = self.leases.worker.inbox();
+        inbox.death.is_some() || inbox.has_left || self.claim.is_none()
+    }
+
+    /// Opens a shard under its lease, or returns the handle if the lease has ended meanwhile.
+    fn open(&self, handle: ShardHandle) -> Result<CheckpointedShard, ShardHandle> {
         let consumer = self.leases.checkpoints().consumer();
-        CheckpointedShard::new(handle, consumer, &self.client, self.from_latest)
+        let is_held = |state: &Arc<ShardState>| {
+            state.lease.as_ref().is_some_and(|lease| lease.end_reason().is_none())
+        };
+        let Some(state) = consumer.shared.shards.get(handle.id()).filter(is_held) else {
+            return Err(handle);
+        };
+        let (client, from_latest) = (&self.client, self.from_latest);
+        Ok(CheckpointedShard::leased(handle, consumer, client, from_latest, state))
     }
 
     /// Parks a shard that the lineage offers, or yields it if this worker has its lease.
@@ -198,10 +289,16 @@ impl<E: ErrorPolicy> LeasedShards<E> {
             handle.complete();
             return None;
         }
+        let mut handle = handle;
         if self.leases.worker.holds(&id) {
-            self.leases.worker.inbox().grants.remove(&id);
-            self.take_over.remove(&id);
-            return Some(self.open(handle));
+            match self.open(handle) {
+                Ok(shard) => {
+                    self.leases.worker.inbox().grants.remove(&id);
+                    self.take_over.remove(&id);
+                    return Some(shard);
+                }
+                Err(returned) => handle = returned,
+            }
         }
         let parents = parent_ids(handle.shard()).into_iter().flatten().map(str::to_owned);
         let offered = Offered {
@@ -231,15 +328,19 @@ impl<E: ErrorPolicy> LeasedShards<E> {
                 handle.complete();
             }
         }
-        if let Some((started, unfinished)) = ancestors {
-            let closed = self.shards.shards_mut().close_ancestors(&started, &unfinished);
+        self.close_ancestors = ancestors.or(self.close_ancestors.take());
+        if let Some((started, unfinished)) = &self.close_ancestors
+            && let Some(closed) = self.shards.shards_mut().close_ancestors(started, unfinished)
+        {
+            self.close_ancestors = None;
             self.close(closed);
             worker.step(Event::AncestorsClosed);
         }
         let mut granted = Vec::new();
         for (id, row) in grants {
-            match self.parked.remove(&id) {
-                Some(handle) => granted.push(self.open(handle)),
+            match self.parked.remove(&id).map(|handle| self.open(handle)) {
+                Some(Ok(shard)) => granted.push(shard),
+                Some(Err(handle)) => granted.extend(self.offer(handle)),
                 None => {
                     self.take_over.insert(id, row);
                 }
@@ -260,6 +361,8 @@ impl<E: ErrorPolicy> LeasedShards<E> {
     /// Has the lineage offer the shards that were granted before it offers them by itself: all
     /// their ancestors were read elsewhere.
     fn take_over(&mut self) {
+        let worker = &self.leases.worker;
+        self.take_over.retain(|id, _| worker.holds(id));
         let rows: Vec<_> = self.take_over.values().cloned().collect();
         for row in rows {
             let child = ChildShard::builder()
@@ -294,6 +397,7 @@ impl<E: ErrorPolicy> Stream for LeasedShards<E> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.waker.register(cx.waker());
+        this.leases.worker.note_stream_poll();
         if this.has_ended {
             return Poll::Ready(None);
         }
@@ -313,8 +417,17 @@ impl<E: ErrorPolicy> Stream for LeasedShards<E> {
             return Poll::Ready(failed.map(E::shard));
         }
         consumer.ensure_save_task();
-        if this.poll_start(cx).is_pending() {
-            return Poll::Pending;
+        loop {
+            match ready!(this.poll_start(cx)) {
+                Ok(()) => break,
+                Err(error) => match E::item(Err(error)) {
+                    Ok(item) => return Poll::Ready(Some(item)),
+                    Err(error) => {
+                        let stream = this.leases.stream().name();
+                        tracing::error!(stream, %error, "no shard is read yet; retrying");
+                    }
+                },
+            }
         }
         loop {
             for shard in this.take_inbox() {
@@ -330,9 +443,10 @@ impl<E: ErrorPolicy> Stream for LeasedShards<E> {
             for id in this.shards.shards_mut().take_forgotten() {
                 this.parked.remove(&id);
                 this.take_over.remove(&id);
-                if consumer.shared.shards.get(&id).is_some() {
+                if this.leases.worker.holds(&id) {
                     consumer.shared.expire(&id);
                 } else {
+                    consumer.shared.shards.remove(&id);
                     this.leases.worker.step(Event::Unlisted(id));
                 }
             }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::channel::oneshot;
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
+use crate::checkpoint::checkpoints::LeaseShutdown;
 use crate::checkpoint::lease::{DeliveryDeadline, Lease, LeaseEnd};
 use crate::checkpoint::shard_state::ShardState;
 use crate::checkpoint::shared::Shared;
@@ -42,6 +43,9 @@ pub(crate) struct Worker {
     saves: Mutex<Saves>,
     inbox: Mutex<Inbox>,
     stalls: Mutex<Stalls>,
+    /// When the stream of shards was polled last, in seconds from the origin and rounded up; 0 for
+    /// never.
+    stream_polled_at: AtomicU64,
     /// Whether a stream of shards takes the grants.
     has_stream: AtomicBool,
     /// The streams of shards, and those who wait for this worker to join or leave.
@@ -76,9 +80,19 @@ pub(crate) struct Inbox {
     pub(crate) has_joined: bool,
     pub(crate) has_left: bool,
     pub(crate) death: Option<LeaseError>,
-    /// The shards that were given away, with their checkpoints.
-    pub(crate) given: BTreeMap<String, Checkpoint>,
+    /// The rows of the leases that are held, as they were granted.
+    pub(crate) held: BTreeMap<String, LeaseRow>,
+    /// What became of the leases since the shutdown began.
+    pub(crate) shutdown: Option<LeaseShutdown>,
 }
+
+/// A stream of shards that is not polled for this long does not offer shards. While it is read, it
+/// is polled at least once in each interval of its listings.
+const STREAM_POLL_LIMIT: Duration = Duration::from_mins(3);
+/// The leases that are given away before the driver sends its next requests.
+const MAX_DRAINED: usize = 64;
+/// Longer times of the options count as this.
+const MAX_TIME: Duration = Duration::from_hours(24 * 365);
 
 /// The right of one stream of shards to take the grants, until it is dropped.
 pub(crate) struct StreamClaim(Arc<Worker>);
@@ -105,9 +119,9 @@ impl Worker {
             worker: id.clone(),
             stream: stream.as_str().to_owned(),
             failover: options.failover,
-            settle: options.settle,
-            rest: options.rest,
-            move_timeout: options.move_timeout,
+            settle: options.settle.min(MAX_TIME),
+            rest: options.rest.min(MAX_TIME),
+            move_timeout: options.move_timeout.min(MAX_TIME),
             max_leases: options.max_leases,
             beside_kcl: options.beside_kcl,
         };
@@ -125,6 +139,7 @@ impl Worker {
             saves: Mutex::default(),
             inbox: Mutex::default(),
             stalls: Mutex::default(),
+            stream_polled_at: AtomicU64::new(0),
             has_stream: AtomicBool::new(false),
             waiting: Waiters::default(),
         }
@@ -140,6 +155,17 @@ impl Worker {
 
     fn now(&self) -> Time {
         self.origin.elapsed()
+    }
+
+    /// Notes that the stream of shards was polled.
+    pub(crate) fn note_stream_poll(&self) {
+        let seconds = self.now().as_secs() + 1;
+        self.stream_polled_at.store(seconds, Ordering::Relaxed);
+    }
+
+    fn is_stream_polled(&self, now: Time) -> bool {
+        let at = self.stream_polled_at.load(Ordering::Relaxed);
+        at > 0 && now.saturating_sub(Duration::from_secs(at)) < STREAM_POLL_LIMIT
     }
 
     /// Returns the time of a time of the machine.
@@ -193,8 +219,10 @@ impl Worker {
     /// Takes in an event, and carries out what follows.
     pub(crate) fn step(&self, event: Event) {
         let mut reports = Vec::new();
+        let now = self.now();
         let mut machine = lock(&self.machine);
-        machine.on(self.now(), event);
+        machine.set_consumer_polling(self.is_stream_polled(now));
+        machine.on(now, event);
         // Under the lock, so that actions are carried out in their order.
         while let Some(action) = machine.next_action() {
             if let Action::Report(event) = action {
@@ -203,9 +231,7 @@ impl Worker {
                 self.carry_out(action);
             }
         }
-        let resumes = self.deadline.has_passed();
-        self.deadline.set(machine.delivery_deadline());
-        let resumes = resumes && !self.deadline.has_passed();
+        let resumes = self.deadline.set(machine.delivery_deadline());
         drop(machine);
         if let (true, Some(shared)) = (resumes, self.shared()) {
             shared.shards.wake_readers();
@@ -252,6 +278,9 @@ impl Worker {
     }
 
     fn die(&self, death: Death) {
+        if self.inbox().death.is_some() {
+            return;
+        }
         let error = LeaseError::new(&self.id, self.tables.names(), death);
         tracing::error!(stream = self.stream.name(), worker = self.id, %error, "the worker stops");
         self.tell(|inbox| inbox.death = Some(error));
@@ -273,7 +302,7 @@ impl Worker {
         shared.claims.revoke(&id);
         shared.shards.insert(Arc::new(state));
         self.tell(|inbox| {
-            inbox.given.remove(&id);
+            inbox.held.insert(id.clone(), row.clone());
             inbox.grants.insert(id, row);
         });
     }
@@ -291,11 +320,18 @@ impl Worker {
     }
 
     /// Takes the shards of which no record is in flight any longer, with their checkpoints.
+    ///
+    /// At most [`MAX_DRAINED`], so that a worker that gives thousands away beats meanwhile.
     pub(crate) fn take_drained(&self) -> Vec<(String, Checkpoint)> {
         let mut work = self.work();
-        let cut = std::mem::take(&mut work.cut);
+        let count = work.cut.len().min(MAX_DRAINED);
+        let rest = work.cut.split_off(count);
+        let cut = std::mem::replace(&mut work.cut, rest);
         let mut drained = Vec::new();
         work.draining.retain(|shard_id| {
+            if drained.len() >= MAX_DRAINED {
+                return true;
+            }
             let Some((state, _)) = self.leased(shard_id) else { return false };
             let is_settled = state.unacknowledged().0 == 0;
             if is_settled {
@@ -316,10 +352,8 @@ impl Worker {
         self.work().draining.remove(shard_id);
         let Some((state, lease)) = self.leased(shard_id) else { return };
         let is_finished = end == LeaseEnd::Finished;
-        if let (Some(checkpoint), LeaseEnd::Moved { .. } | LeaseEnd::Finished) =
-            (state.stored(), &end)
-        {
-            self.inbox().given.insert(shard_id.to_owned(), checkpoint);
+        if let Some(shutdown) = &mut self.inbox().shutdown {
+            shutdown.note(shard_id, state.stored(), state.is_held(), &end);
         }
         lease.end(end);
         if !is_finished {
@@ -330,13 +364,30 @@ impl Worker {
         }
         self.tell(|inbox| {
             inbox.grants.remove(shard_id);
+            inbox.held.remove(shard_id);
+        });
+    }
+
+    /// Ends all leases: the driver is gone, and proves no longer that this worker lives.
+    pub(crate) fn abandon(&self) {
+        let held: Vec<_> = self.inbox().held.keys().cloned().collect();
+        for shard_id in held {
+            self.revoke(&shard_id, LeaseEnd::Lost { to: None });
+        }
+        let death = Death::Failed("its task has ended".to_owned());
+        let error = LeaseError::new(&self.id, self.tables.names(), death);
+        self.tell(|inbox| {
+            if !inbox.has_left {
+                inbox.death.get_or_insert(error);
+            }
         });
     }
 
     /// Reports the leased shards whose reader nobody polls.
     pub(crate) fn check_for_stalls(&self) {
         let Some(shared) = self.shared() else { return };
-        for shard_id in lock(&self.stalls).check(&shared.shards) {
+        let stalled = lock(&self.stalls).check(&shared.shards);
+        for shard_id in stalled {
             self.report(LeaseEventKind::Stalled { shard_id });
         }
     }

@@ -585,15 +585,17 @@ impl ShardGraph {
     }
 
     /// Closes the ancestors of shards that have a processed record, except those of `unfinished`
-    /// and what lies between. Returns the ids of the closed ones.
+    /// and what lies between. Returns the ids of the closed ones, or `None` before the
+    /// first list.
     pub(crate) fn close_ancestors(
         &mut self,
         started: &[String],
         unfinished: &BTreeSet<String>,
-    ) -> Vec<String> {
+    ) -> Option<Vec<String>> {
+        self.context.as_ref()?;
         self.drain_list();
         let started = started.iter().map(|id| ShardKey::from(id.as_str()));
-        self.close_above(started, unfinished)
+        Some(self.close_above(started, unfinished))
     }
 
     fn close_above(

@@ -202,13 +202,14 @@ impl<S> ParentsFirst<S> {
     }
 
     /// Closes the ancestors of shards that have a processed record, except those of `unfinished`
-    /// and what lies between. Returns their ids, whose handles may be out.
+    /// and what lies between. Returns their ids, whose handles may be out, or `None`
+    /// before the first list.
     #[cfg(feature = "dynamodb")]
     pub(crate) fn close_ancestors(
         &mut self,
         started: &[String],
         unfinished: &BTreeSet<String>,
-    ) -> Vec<String> {
+    ) -> Option<Vec<String>> {
         self.graph.close_ancestors(started, unfinished)
     }
 

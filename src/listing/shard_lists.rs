@@ -394,13 +394,17 @@ pub(crate) async fn is_listed_as_closed(
 }
 
 /// Returns the time by Kinesis's clock, or up to a second or so earlier. A failed request is
-/// retried without a limit.
+/// retried without a limit, unless its error is not retryable.
 #[cfg(feature = "dynamodb")]
-pub(crate) async fn server_time(client: &Client, context: &StreamContext) -> SystemTime {
+pub(crate) async fn server_time(
+    client: &Client,
+    context: &StreamContext,
+) -> Result<SystemTime, ListError> {
     let mut failures = 0;
     loop {
         match read_clock(client, context).await {
-            Ok(()) => return context.clock.to_server_time(now(client)),
+            Ok(()) => return Ok(context.clock.to_server_time(now(client))),
+            Err(error) if !error.is_retryable() => return Err(error),
             Err(error) => {
                 let wait = backoff(MIN_RETRY_DELAY, MAX_CLOCK_RETRY_DELAY, failures);
                 let stream = context.id.name();

@@ -100,6 +100,24 @@ impl LeaseBoard {
         assert!(deleted.is_some(), "application {application} has no lease of {shard_id}");
     }
 
+    /// Gives the lease table of an application another workers table: that table is new, as if the
+    /// application had run elsewhere before.
+    ///
+    /// # Panics
+    ///
+    /// If there are no such tables.
+    #[track_caller]
+    pub fn move_leases(&self, application: &str, from: &str, to: &str) {
+        let mut board = self.lock();
+        let names = |workers: &str| (application.to_owned(), workers.to_owned());
+        let tables = board.tables.remove(&names(from)).expect("there are such tables");
+        let mut moved = ModelTables::default();
+        for row in tables.rows() {
+            moved.put_row(row.clone());
+        }
+        board.tables.insert(names(to), moved);
+    }
+
     /// Returns the number of requests so far.
     #[must_use]
     pub fn requests(&self) -> usize {

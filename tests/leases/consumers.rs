@@ -237,3 +237,70 @@ async fn a_stream_that_is_dropped_is_replaced_by_the_next_of_the_same_leases() {
     let report = leases.shutdown(SECOND * 10).await;
     assert!(report.is_complete(), "{report}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn ready_returns_for_a_stream_that_is_over_and_for_one_that_does_not_exist() {
+    let world = World::new(1);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let _first = all_shards(&world.client, "orders").leased(&leases);
+    let second = all_shards(&world.client, "orders").leased(&leases).ready().await.unwrap();
+    let mut second = second.records(&world.client);
+    assert!(second.next().await.unwrap().is_err());
+
+    let leases = Leases::join(&world.board, "other", "ordres").await.unwrap();
+    let shards = all_shards(&world.client, "ordres").start_at(StartAt::Latest).leased(&leases);
+    let error = shards.ready().await.unwrap_err();
+    assert!(error.to_string().contains("stream ordres was not found"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_dropped_unacknowledged_is_in_the_report_of_a_shutdown() {
+    let world = World::new(1);
+    world.put(3);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let mut records = all_shards(&world.client, "orders").leased(&leases).records(&world.client);
+    drop(records.next().await.unwrap().unwrap());
+    let report = leases.shutdown(SECOND * 10).await;
+    assert!(!report.is_complete());
+    assert_eq!(report.held(), ["shardId-000000000000"]);
+    assert_eq!(leases.shutdown(SECOND).await.held(), report.held(), "it is the same later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leases_of_a_worker_whose_task_is_gone_have_ended() {
+    let world = World::new(1);
+    world.put(3);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let mut shards = all_shards(&world.client, "orders").leased(&leases);
+    let mut records = shards.next().await.unwrap().records(&world.client);
+    let record = records.next().await.unwrap().unwrap();
+    drop((shards, leases));
+    assert_eq!(record.lease().unwrap().ended().await, LeaseEnd::Lost { to: None });
+    record.ack();
+    assert!(records.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_oldest_worker_that_does_not_poll_does_not_keep_the_others_from_reading() {
+    let world = World::new(2);
+    world.put(10);
+    let _idle = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let _b = world.join("b").await;
+    sleep(SECOND * 300).await;
+    world.wait_for_all().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_times_do_not_overflow() {
+    let world = World::new(2);
+    world.put(10);
+    let options = LeaseOptions::new()
+        .worker("a")
+        .settle(Duration::MAX)
+        .rest(Duration::MAX)
+        .move_timeout(Duration::MAX);
+    let a = world.join_with(options).await;
+    let _b = world.join("b").await;
+    world.wait_for_all().await;
+    assert!(a.leases.shutdown(Duration::MAX).await.is_complete());
+}

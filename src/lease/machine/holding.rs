@@ -51,7 +51,10 @@ impl Held {
     fn due(&self) -> Option<Time> {
         let moving = match &self.moving {
             Some(Move::Announced { until, .. }) => Some(*until),
-            Some(Move::Draining { until, .. }) if *until > Time::ZERO => Some(*until),
+            // A worker that leaves waits without a limit of its own.
+            Some(Move::Draining { until, .. }) if *until > Time::ZERO && *until < Time::MAX => {
+                Some(*until)
+            }
             _ => None,
         };
         moving.into_iter().chain(self.retry_at).min()
@@ -132,7 +135,7 @@ impl Machine {
 
     pub(crate) fn has_room(&self) -> bool {
         let leases = self.held.len() + self.claiming.len();
-        self.config.max_leases.is_none_or(|max| (leases as u64) < max)
+        self.max_leases().is_none_or(|max| (leases as u64) < max)
     }
 
     /// Takes up a lease that this worker owns by the row.
@@ -561,13 +564,15 @@ impl Machine {
     /// The end of a shard is durable. Its children are opened here, unless another shard's end
     /// opens them.
     fn ended(&mut self, shard_id: &str, id: SaveId) {
-        let held = self.held.get_mut(shard_id);
-        let children = held.and_then(|held| held.ending.take()).map(|ending| ending.children);
-        let children = children.unwrap_or_default();
-        if let Some(held) = self.held.get_mut(shard_id) {
-            held.save = None;
+        let Some(held) = self.held.get_mut(shard_id) else { return };
+        let ending = held.ending.take();
+        held.save = None;
+        // The save task may have given the first save of the end up, and sent another.
+        let ids = ending.iter().map(|ending| ending.id).chain([id]);
+        for id in ids.collect::<BTreeSet<_>>() {
+            self.act(Action::Saved { id, result: Ok(()) });
         }
-        self.act(Action::Saved { id, result: Ok(()) });
+        let children = ending.map(|ending| ending.children).unwrap_or_default();
         self.drop_lease(shard_id, LeaseEnd::Finished);
         self.open_children(children);
     }
@@ -679,7 +684,7 @@ impl Machine {
                 held.retry_at = Some(self.now + RETRY_DELAY.mul_f64(0.5 + self.rng.f64()));
                 self.timed.insert(shard_id.to_owned());
             }
-            Some(Write::Renew) | None => {}
+            Some(Write::Renew) | None => self.pump(shard_id),
         }
     }
 

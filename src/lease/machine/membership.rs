@@ -186,7 +186,7 @@ impl Machine {
                 beat: self.beat.last,
                 state,
                 held: self.staying(),
-                max: self.config.max_leases,
+                max: self.max_leases(),
                 audits: self.audit.completed,
                 arrived: self.arrived.clone(),
             };
@@ -247,7 +247,7 @@ impl Machine {
         let row = WorkerRow {
             id: self.config.worker.clone(),
             run: self.run,
-            max: self.config.max_leases,
+            max: self.max_leases(),
             ..WorkerRow::default()
         };
         self.send(Purpose::Register, Request::Register(row));

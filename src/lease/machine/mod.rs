@@ -279,6 +279,9 @@ pub(crate) struct Machine {
     /// The shards to be removed from what is coming.
     arrived: BTreeSet<String>,
     audit: Audit,
+    /// Whether the stream of shards is polled. Without it, a placer would not see which shards are
+    /// offered, so another worker takes its place.
+    is_consumer_polling: bool,
     /// Since when the leases are out of balance.
     unbalanced_since: Option<Time>,
     pending: BTreeMap<Ticket, Box<(Purpose, Request)>>,
@@ -293,6 +296,8 @@ pub(crate) struct Machine {
 
 /// A request whose result is open is sent again after this time.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// A worker that has stopped has nothing to do.
+const DEAD_WAKE: Duration = Duration::from_hours(1);
 const MIN_WAKE: Duration = Duration::from_millis(1);
 /// Consecutive failures that no retry mends, before the worker stops for good.
 const MAX_PERMANENT_FAILURES: u32 = 3;
@@ -320,6 +325,7 @@ impl Machine {
             overdue: BTreeMap::new(),
             arrived: BTreeSet::new(),
             audit: Audit::default(),
+            is_consumer_polling: true,
             unbalanced_since: None,
             pending: BTreeMap::new(),
             retries: Vec::new(),
@@ -356,6 +362,17 @@ impl Machine {
 
     pub(crate) fn run(&self) -> u64 {
         self.run
+    }
+
+    /// Returns the greatest number of leases that this worker takes: none while nobody would read
+    /// them.
+    pub(crate) fn max_leases(&self) -> Option<u64> {
+        if self.is_consumer_polling { self.config.max_leases } else { Some(0) }
+    }
+
+    /// Sets whether the stream of shards is polled.
+    pub(crate) fn set_consumer_polling(&mut self, is_polling: bool) {
+        self.is_consumer_polling = is_polling;
     }
 
     /// Returns whether this worker has the lease of a shard that Kinesis lists.
@@ -435,6 +452,9 @@ impl Machine {
     }
 
     fn compute_wake(&self) -> Time {
+        if self.is_dead() {
+            return self.now + DEAD_WAKE;
+        }
         let retries = self.retries.iter().map(|(at, ..)| *at);
         let wakes = [self.membership_wake(), self.moves_wake(), self.placing_wake()];
         let wake = wakes.into_iter().flatten().chain(retries).min();

@@ -39,6 +39,8 @@ pub(crate) struct Audit {
     /// it has not moved.
     foreign: BTreeMap<String, (u64, Time)>,
     told_foreign: BTreeSet<String>,
+    /// The shards that Kinesis no longer lists and whose row may be left, and since when.
+    unlisted: BTreeMap<String, Time>,
     /// The shards that have a processed record and whose ancestors were closed.
     closed_ancestors_of: BTreeSet<String>,
     told_no_room_at: Option<Time>,
@@ -52,6 +54,8 @@ impl Audit {
 
 /// The interval of audits.
 const AUDIT_INTERVAL: Duration = Duration::from_mins(1);
+/// A row that is left of an unlisted shard for longer belongs to a new shard of its id.
+const UNLISTED_LIMIT: Duration = Duration::from_mins(15);
 const AUDIT_RETRY: Duration = Duration::from_secs(2);
 /// At a cold start the placer waits until no worker has joined for this long, if there are more
 /// than [`FEW_SHARDS`].
@@ -88,14 +92,15 @@ impl Machine {
     }
 
     pub(crate) fn placing_wake(&self) -> Option<Time> {
-        (!self.audit.is_in_flight && self.audit.placing == 0 && self.is_placer())
-            .then_some(self.audit.next_at)
+        let may_audit = !self.audit.is_in_flight && self.audit.placing == 0;
+        (may_audit && self.is_consumer_polling && self.is_placer()).then_some(self.audit.next_at)
     }
 
     pub(crate) fn tick_placing(&mut self) {
         if self.now < self.audit.next_at
             || self.audit.is_in_flight
             || self.audit.placing > 0
+            || !self.is_consumer_polling
             || !self.is_placer()
         {
             return;
@@ -138,6 +143,10 @@ impl Machine {
         // stream was created again.
         self.offered.insert(shard_id.clone(), offered);
         if !self.is_placer() || self.claiming.contains(&shard_id) || self.is_opening(&shard_id) {
+            return;
+        }
+        if self.audit.unlisted.contains_key(&shard_id) {
+            self.audit_soon();
             return;
         }
         match self.audit.rows.get(&shard_id) {
@@ -257,11 +266,16 @@ impl Machine {
         if !self.is_placer() {
             return;
         }
-        let rows = std::mem::take(&mut self.audit.rows);
+        let mut rows = std::mem::take(&mut self.audit.rows);
+        if self.delete_rows(&mut rows) {
+            self.audit.is_wanted = true;
+        }
         let mut free = Vec::new();
         let mut finished = Vec::new();
         for shard_id in self.offered.keys() {
-            if self.claiming.contains(shard_id) || self.coming.contains_key(shard_id) {
+            let is_old_row = self.audit.unlisted.contains_key(shard_id);
+            let is_decided = self.claiming.contains(shard_id) || self.coming.contains_key(shard_id);
+            if is_decided || is_old_row {
                 continue;
             }
             match rows.get(shard_id) {
@@ -284,7 +298,8 @@ impl Machine {
         self.audit.rows = rows;
         self.place_next();
         if std::mem::take(&mut self.audit.is_wanted) {
-            self.audit.next_at = self.now;
+            let wait = if self.audit.unlisted.is_empty() { Duration::ZERO } else { AUDIT_RETRY };
+            self.audit.next_at = self.now + wait;
         }
         if let Some(at) = self.audit.again_at.take() {
             self.audit.next_at = self.audit.next_at.min(at.max(self.now));
@@ -483,29 +498,44 @@ impl Machine {
         }
     }
 
-    /// Deletes the row of a shard that Kinesis no longer lists, if no live worker owns it.
+    /// Notes that Kinesis no longer lists a shard. If no live worker owns its row, the next audit
+    /// deletes the row. Until then, a shard of this id that is offered is another: the stream was
+    /// created again.
     pub(crate) fn delete_unlisted(&mut self, shard_id: &str) {
-        if !self.is_placer() {
-            return;
-        }
-        let Some(row) = self.audit.rows.remove(shard_id) else { return };
-        let counter = row.counter;
-        let condition = if row.has_ended() {
-            Condition::Ended { counter }
-        } else if !self.is_free(&row) {
-            return;
-        } else if let Some(owner) = row.owner {
-            Condition::Owned { counter, owner, checkpoint_owner: row.checkpoint_owner }
-        } else {
-            Condition::Unowned { counter }
-        };
-        let write = LeaseWrite {
-            shard_id: shard_id.to_owned(),
-            condition,
-            change: Change::Delete,
-            run: self.run(),
-        };
-        self.send(Purpose::DeleteLease, Request::Write(write));
+        self.audit.rows.remove(shard_id);
+        self.audit.unlisted.insert(shard_id.to_owned(), self.now);
+        self.audit_soon();
+    }
+
+    /// Deletes the rows of unlisted shards. Returns whether a deletion is under way.
+    fn delete_rows(&mut self, rows: &mut BTreeMap<String, LeaseRow>) -> bool {
+        let now = self.now;
+        let mut unlisted = std::mem::take(&mut self.audit.unlisted);
+        let mut is_deleting = false;
+        unlisted.retain(|shard_id, since| {
+            let Some(row) = rows.get(shard_id) else { return false };
+            let is_old = now.saturating_sub(*since) > UNLISTED_LIMIT;
+            if is_old || (!row.has_ended() && !self.is_free(row)) {
+                return false;
+            }
+            let counter = row.counter;
+            let condition = match &row.owner {
+                _ if row.has_ended() => Condition::Ended { counter },
+                Some(owner) => Condition::Owned {
+                    counter,
+                    owner: owner.clone(),
+                    checkpoint_owner: row.checkpoint_owner.clone(),
+                },
+                None => Condition::Unowned { counter },
+            };
+            let shard_id = shard_id.clone();
+            let write = LeaseWrite { shard_id, condition, change: Change::Delete, run: self.run() };
+            self.send(Purpose::DeleteLease, Request::Write(write));
+            is_deleting = true;
+            true
+        });
+        self.audit.unlisted = unlisted;
+        is_deleting
     }
 
     /// Moves leases away from this worker if it has more than its share.
