@@ -155,7 +155,8 @@ impl LeaseOptions {
     }
 
     /// Moves the counter of each lease every third of the failover time, as workers of the Kinesis
-    /// Client Library (KCL) do, so that KCL workers in the same table see that its owner lives.
+    /// Client Library (KCL) do, so that KCL workers in the same table see that its owner lives. The
+    /// delivery of a shard pauses when its counter could not be moved for four fifths of that time.
     ///
     /// This is for the days of a migration: each move is a write, as with the KCL. Workers of KCL
     /// 2.x may still take leases for balance. See [the page](super) on coming from the KCL.

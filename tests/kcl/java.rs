@@ -1,6 +1,6 @@
 //! The Java workers: an application of the Kinesis Client Library.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::install::servers_dir;
@@ -50,9 +50,21 @@ impl Library {
     }
 }
 
+/// The exception that a KCL logs when a shard ends and the other parent of its child has no row yet.
+/// The KCL tries again, until that parent has its row: a KCL without any other worker does the same.
+const WAITS_FOR_PARENT: &str = "BlockedOnParentShardException";
+
 /// Returns the lines of a Java log that tell of an exception or an error.
-pub(crate) fn exceptions(log: &PathBuf) -> Vec<String> {
+pub(crate) fn exceptions(log: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    let is_bad = |line: &&str| line.contains("Exception") || line.contains(" ERROR ");
-    text.lines().filter(is_bad).map(str::to_owned).collect()
+    let lines: Vec<_> = text.lines().collect();
+    let is_bad = |index: &usize| {
+        let line = lines[*index];
+        // The exception follows the line of the error.
+        let next = lines.get(index + 1).copied().unwrap_or_default();
+        (line.contains("Exception") || line.contains(" ERROR "))
+            && !line.contains(WAITS_FOR_PARENT)
+            && !(next.contains(WAITS_FOR_PARENT) && line.trim_end().ends_with("Caught exception:"))
+    };
+    (0..lines.len()).filter(is_bad).map(|index| lines[index].to_owned()).collect()
 }

@@ -1,5 +1,7 @@
 //! The leases of this worker: their writes, ends and moves.
 
+pub(crate) mod beside_kcl;
+
 use std::collections::BTreeSet;
 
 use aws_sdk_kinesis::types::ChildShard;
@@ -38,6 +40,12 @@ pub(crate) struct Held {
     retry_at: Option<Time>,
     /// When the row was written last.
     written_at: Time,
+    /// When the write in flight was sent.
+    sent_at: Time,
+    /// When the last write that was applied was sent.
+    confirmed: Time,
+    /// The delivery is paused: a KCL may soon take the lease.
+    is_paused: bool,
     /// Kinesis no longer lists the shard: the row is to be deleted.
     is_unlisted: bool,
 }
@@ -123,9 +131,6 @@ const MAX_OVERDUE: Duration = Duration::from_mins(1);
 
 /// The number of shards that one request announces.
 pub(crate) const MAX_RESERVED: usize = 100;
-/// How long a hand-over of KCL 3 waits for the records in flight. Its leader takes the lease after
-/// that.
-pub(crate) const HAND_OVER_LIMIT: Duration = Duration::from_secs(30);
 
 impl Machine {
     /// Returns the number of leases that are not about to be given away.
@@ -156,6 +161,9 @@ impl Machine {
             is_handed_over: false,
             retry_at: None,
             written_at: self.now,
+            sent_at: self.now,
+            confirmed: self.now,
+            is_paused: false,
             is_unlisted: false,
         };
         self.held.insert(shard_id.clone(), held);
@@ -398,7 +406,7 @@ impl Machine {
         }
         if held.moving.take().is_some() {
             // A shard that ends is not moved: its children are opened here.
-            self.act(Action::Resume { shard_id: shard_id.to_owned() });
+            self.resume(shard_id);
         }
         let Some(held) = self.held.get_mut(shard_id) else { return };
         let known = held.ending.take().map(|ending| (ending.done, ending.known));
@@ -525,6 +533,7 @@ impl Machine {
         let condition = self.held.get(shard_id).map(|held| self.owned(held));
         if let (Some(held), Some(condition)) = (self.held.get_mut(shard_id), condition) {
             held.write = Some(write);
+            held.sent_at = self.now;
             let request = self.lease_write(shard_id, condition, change);
             let purpose = Purpose::Held { shard_id: shard_id.to_owned() };
             self.send(purpose, Request::Write(request));
@@ -539,6 +548,9 @@ impl Machine {
             held.counter = row.counter;
         }
         held.written_at = now;
+        held.confirmed = held.sent_at;
+        self.unpause(shard_id);
+        let Some(held) = self.held.get_mut(shard_id) else { return };
         match held.write.take() {
             Some(Write::Save(id, _)) => {
                 self.act(Action::Saved { id, result: Ok(()) });
@@ -698,25 +710,6 @@ impl Machine {
             }
             None => self.delete_unlisted(shard_id),
         }
-    }
-
-    /// Begins to hand a lease over, as a leader of KCL 3 asks for it. It stays with this worker,
-    /// under another condition, until its records in flight are acknowledged.
-    fn hand_over(&mut self, shard_id: &str) {
-        let until = self.now + HAND_OVER_LIMIT;
-        let Some(held) = self.held.get_mut(shard_id) else { return };
-        if std::mem::replace(&mut held.is_handed_over, true) || held.ending.is_some() {
-            return;
-        }
-        match &mut held.moving {
-            Some(Move::Settled { .. }) => {}
-            Some(Move::Draining { until: limit, .. }) => *limit = until.min(*limit),
-            moving => {
-                *moving = Some(Move::Draining { to: None, until });
-                self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: false });
-            }
-        }
-        self.timed.insert(shard_id.to_owned());
     }
 }
 
@@ -924,7 +917,7 @@ impl Machine {
                 to = None;
             } else {
                 held.moving = None;
-                self.act(Action::Resume { shard_id: shard_id.to_owned() });
+                self.resume(shard_id);
                 return;
             }
         }
@@ -935,10 +928,6 @@ impl Machine {
     pub(crate) fn moves_wake(&self) -> Option<Time> {
         let wakes = self.timed.iter().filter_map(|shard_id| self.held.get(shard_id)?.due());
         wakes.chain(self.config.beside_kcl.then_some(self.renew_at)).min()
-    }
-
-    fn renew_interval(&self) -> Duration {
-        self.config.failover / 3
     }
 
     pub(crate) fn tick_moves(&mut self) {
@@ -978,13 +967,12 @@ impl Machine {
                 self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: false });
             }
             Some(Move::Draining { to, until }) if *until <= now && *until > Time::ZERO => {
-                let shard_id = shard_id.to_owned();
                 if held.is_handed_over {
                     held.moving = Some(Move::Draining { to: to.clone(), until: Time::ZERO });
-                    self.act(Action::Drain { shard_id, cut: true });
+                    self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: true });
                 } else {
                     held.moving = None;
-                    self.act(Action::Resume { shard_id });
+                    self.resume(shard_id);
                 }
             }
             _ => {}
@@ -996,24 +984,14 @@ impl Machine {
         }
     }
 
-    /// Moves the counters of leases that were not written lately, as the KCL expects it.
-    fn renew_all(&mut self) {
-        let (now, interval) = (self.now, self.renew_interval());
-        let idle = self.held.values().filter(|held| held.write.is_none());
-        let next = idle.map(|held| held.written_at + interval).filter(|at| *at > now).min();
-        self.renew_at = next.unwrap_or(now + interval);
-        let due: Vec<_> = self
-            .held
-            .iter()
-            .filter(|(_, held)| {
-                held.write.is_none()
-                    && held.retry_at.is_none()
-                    && now.saturating_sub(held.written_at) >= interval
-            })
-            .map(|(shard_id, _)| shard_id.clone())
-            .collect();
-        for shard_id in due {
-            self.write(&shard_id, Write::Renew, Change::Renew);
+    /// Continues the delivery of a shard, unless something else still stops it.
+    fn resume(&mut self, shard_id: &str) {
+        let is_stopped = self.held.get(shard_id).is_some_and(|held| {
+            held.is_paused
+                || matches!(held.moving, Some(Move::Draining { .. } | Move::Settled { .. }))
+        });
+        if !is_stopped {
+            self.act(Action::Resume { shard_id: shard_id.to_owned() });
         }
     }
 }

@@ -13,8 +13,6 @@ mod holding;
 mod membership;
 mod placing;
 mod plan;
-#[cfg(test)]
-mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -9,7 +9,8 @@ use tokio::time::Duration;
 
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::event::LeaseEventKind;
-use crate::lease::machine::holding::{HAND_OVER_LIMIT, MAX_RESERVED};
+use crate::lease::machine::holding::MAX_RESERVED;
+use crate::lease::machine::holding::beside_kcl::HAND_OVER_LIMIT;
 use crate::lease::machine::membership::Phase;
 use crate::lease::machine::plan::{Load, fill, flows};
 use crate::lease::machine::{Action, Machine, Offered, Purpose, Time};

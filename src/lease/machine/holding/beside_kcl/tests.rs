@@ -1,8 +1,14 @@
 //! Tests of one worker in a table that a Kinesis Client Library uses, too.
 
-use super::*;
-use crate::lease::table::Writer;
+use tokio::time::Duration;
+
+use crate::checkpoint::lease::LeaseEnd;
+use crate::checkpoint::value::Checkpoint;
+use crate::lease::machine::{
+    Action, Config, Event, Failure, Machine, Offered, SaveError, SaveId, Time,
+};
 use crate::lease::table::model::ModelTables;
+use crate::lease::table::{LeaseRow, Request, Writer};
 use crate::shard::position::StartPosition;
 
 const SHARD: &str = "shardId-000000000000";
@@ -13,9 +19,12 @@ struct World {
     machine: Machine,
     tables: ModelTables,
     now: Time,
+    /// The lease table rejects all writes.
+    is_throttled: bool,
     grants: usize,
     /// The drains that were asked for: whether each is a cut.
     drains: Vec<bool>,
+    resumes: usize,
     saved: Vec<Result<(), SaveError>>,
     ends: Vec<LeaseEnd>,
 }
@@ -44,8 +53,10 @@ impl World {
             machine: Machine::new(config, 0),
             tables,
             now: Time::ZERO,
+            is_throttled: false,
             grants: 0,
             drains: Vec::new(),
+            resumes: 0,
             saved: Vec::new(),
             ends: Vec::new(),
         };
@@ -63,11 +74,16 @@ impl World {
         while let Some(action) = self.machine.next_action() {
             match action {
                 Action::Send(ticket, request) => {
-                    let response = self.tables.apply(&request);
-                    self.machine.on(self.now, Event::Responded(ticket, Ok(response)));
+                    let result = if self.is_throttled && matches!(request, Request::Write(_)) {
+                        Err(Failure { is_permanent: false, text: "throttled".to_owned() })
+                    } else {
+                        Ok(self.tables.apply(&request))
+                    };
+                    self.machine.on(self.now, Event::Responded(ticket, result));
                 }
                 Action::Grant(_) => self.grants += 1,
                 Action::Drain { cut, .. } => self.drains.push(cut),
+                Action::Resume { .. } => self.resumes += 1,
                 Action::Saved { result, .. } => self.saved.push(result),
                 Action::Revoke { end, .. } => self.ends.push(end),
                 _ => {}
@@ -219,4 +235,18 @@ fn a_hand_over_to_this_worker_is_taken_only_once_the_counter_is_still() {
     world.run(Duration::from_secs(25));
     assert_eq!(world.grants, 1);
     assert_eq!(world.row().owner.as_deref(), Some("rust"));
+}
+
+#[test]
+fn delivery_pauses_before_a_kcl_may_take_a_lease_whose_counter_does_not_move() {
+    let mut world = World::new(true);
+    world.is_throttled = true;
+    world.run(Duration::from_millis(4_500));
+    assert!(world.drains.is_empty(), "the last write is not older than 0.8 of the failover time");
+    world.run(Duration::from_secs(4));
+    assert_eq!((world.drains.as_slice(), world.resumes), (&[false][..], 0));
+    world.is_throttled = false;
+    world.run(Duration::from_secs(4));
+    assert_eq!((world.drains.as_slice(), world.resumes), (&[false][..], 1));
+    assert_eq!(world.ends, []);
 }

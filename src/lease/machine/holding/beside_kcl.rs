@@ -1,0 +1,95 @@
+//! Leases in a table that workers of the Kinesis Client Library (KCL) use at the same time.
+
+#[cfg(test)]
+mod tests;
+
+use tokio::time::Duration;
+
+use crate::lease::machine::holding::{Held, Move, Write};
+use crate::lease::machine::{Action, Machine, Time};
+use crate::lease::table::Change;
+
+/// How long a hand-over of KCL 3 waits for the records in flight. Its leader takes the lease after
+/// that.
+pub(crate) const HAND_OVER_LIMIT: Duration = Duration::from_secs(30);
+
+impl Machine {
+    /// Begins to hand a lease over, as a leader of KCL 3 asks for it. It stays with this worker,
+    /// under another condition, until its records in flight are acknowledged.
+    pub(crate) fn hand_over(&mut self, shard_id: &str) {
+        let until = self.now + HAND_OVER_LIMIT;
+        let Some(held) = self.held.get_mut(shard_id) else { return };
+        if std::mem::replace(&mut held.is_handed_over, true) || held.ending.is_some() {
+            return;
+        }
+        match &mut held.moving {
+            Some(Move::Settled { .. }) => {}
+            Some(Move::Draining { until: limit, .. }) => *limit = until.min(*limit),
+            moving => {
+                *moving = Some(Move::Draining { to: None, until });
+                self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: false });
+            }
+        }
+        self.timed.insert(shard_id.to_owned());
+    }
+
+    fn renew_interval(&self) -> Duration {
+        self.config.failover / 3
+    }
+
+    /// Moves the counters of leases that were not written lately, as the KCL expects it.
+    pub(crate) fn renew_all(&mut self) {
+        self.pause_unconfirmed();
+        let (now, interval) = (self.now, self.renew_interval());
+        let idle = self.held.values().filter(|held| held.write.is_none());
+        let next = idle.map(|held| held.written_at + interval).filter(|at| *at > now).min();
+        let unpaused = self.held.values().filter(|held| !held.is_paused);
+        let pause = unpaused.map(|held| self.pause_at(held)).min();
+        let next = next.unwrap_or(now + interval);
+        self.renew_at = pause.map_or(next, |pause| next.min(pause));
+        let due: Vec<_> = self
+            .held
+            .iter()
+            .filter(|(_, held)| {
+                held.write.is_none()
+                    && held.retry_at.is_none()
+                    && now.saturating_sub(held.written_at) >= interval
+            })
+            .map(|(shard_id, _)| shard_id.clone())
+            .collect();
+        for shard_id in due {
+            self.write(&shard_id, Write::Renew, Change::Renew);
+        }
+    }
+
+    /// Returns when the delivery of a shard pauses if its counter is not seen to move. The rule is
+    /// that of the beats: see [`delivery_deadline`](Self::delivery_deadline).
+    fn pause_at(&self, held: &Held) -> Time {
+        held.confirmed + self.config.failover.mul_f64(0.8)
+    }
+
+    /// Pauses the delivery of the shards whose counter was not seen to move.
+    fn pause_unconfirmed(&mut self) {
+        let is_late = |held: &Held| !held.is_paused && self.pause_at(held) <= self.now;
+        let late = self.held.iter().filter(|(_, held)| is_late(held));
+        let late: Vec<_> = late.map(|(shard_id, _)| shard_id.clone()).collect();
+        for shard_id in late {
+            if let Some(held) = self.held.get_mut(&shard_id) {
+                held.is_paused = true;
+                self.act(Action::Drain { shard_id, cut: false });
+            }
+        }
+    }
+
+    /// Continues the delivery of a shard that was paused, if its counter was moved in time.
+    pub(crate) fn unpause(&mut self, shard_id: &str) {
+        let Some(held) = self.held.get(shard_id).filter(|held| held.is_paused) else { return };
+        if self.pause_at(held) <= self.now {
+            return;
+        }
+        if let Some(held) = self.held.get_mut(shard_id) {
+            held.is_paused = false;
+        }
+        self.resume(shard_id);
+    }
+}
