@@ -351,11 +351,12 @@ impl<E: ErrorPolicy> LeasedShards<E> {
 
     /// Ends the handles of shards that the lineage has closed.
     fn close(&mut self, closed: Vec<String>) {
-        for id in closed {
-            if let Some(handle) = self.parked.remove(&id) {
+        for id in &closed {
+            if let Some(handle) = self.parked.remove(id) {
                 handle.complete();
             }
         }
+        self.leases.worker.step(Event::Closed(closed));
     }
 
     /// Has the lineage offer the shards that were granted before it offers them by itself: all

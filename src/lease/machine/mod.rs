@@ -76,6 +76,9 @@ pub(crate) enum Event {
     Start(Checkpoint),
     /// The lineage offers a shard to this worker, which has no lease of it.
     Offered(Offered),
+    /// The lineage has closed shards that it may have offered: descendants of theirs were read, so
+    /// that all their records were processed.
+    Closed(Vec<String>),
     /// The ancestors of [`Action::CloseAncestors`] are closed.
     AncestorsClosed,
     /// Kinesis no longer lists a shard.
@@ -423,6 +426,10 @@ impl Machine {
             Event::Responded(ticket, result) => self.responded(ticket, result),
             Event::Start(start) => self.request_start(start),
             Event::Offered(offered) => self.offer(offered),
+            // A KCL may have deleted their rows. New ones would be read from their starts.
+            Event::Closed(shards) => {
+                self.offered.retain(|shard_id, _| !shards.contains(shard_id));
+            }
             Event::AncestorsClosed => self.ancestors_closed(),
             Event::Unlisted(shard_id) => self.unlist(&shard_id),
             Event::Save { shard_id, id, checkpoint, children } => {

@@ -82,6 +82,10 @@ impl World {
                     self.machine.on(self.now, Event::Responded(ticket, result));
                 }
                 Action::Grant(_) => self.grants += 1,
+                Action::CloseAncestors { .. } => {
+                    self.machine.on(self.now, Event::Closed(vec![SHARD.to_owned()]));
+                    self.machine.on(self.now, Event::AncestorsClosed);
+                }
                 Action::Drain { cut, .. } => self.drains.push(cut),
                 Action::Resume { .. } => self.resumes += 1,
                 Action::Saved { result, .. } => self.saved.push(result),
@@ -249,4 +253,18 @@ fn delivery_pauses_before_a_kcl_may_take_a_lease_whose_counter_does_not_move() {
     world.run(Duration::from_secs(4));
     assert_eq!((world.drains.as_slice(), world.resumes), (&[false][..], 1));
     assert_eq!(world.ends, []);
+}
+
+#[test]
+fn a_row_that_a_kcl_has_deleted_after_the_end_of_its_shard_is_not_created_again() {
+    let writer = Writer { run: String::new(), counter: 1 };
+    let mut tables = ModelTables::default();
+    tables.put_row(LeaseRow {
+        owner: Some("java".to_owned()),
+        ..LeaseRow::new("shardId-000000000001", [SHARD].into_iter(), None, after("3"), writer)
+    });
+    let mut world = World::with_tables(true, tables);
+    world.run(Duration::from_mins(3));
+    assert_eq!(world.tables.row(SHARD), None);
+    assert_eq!(world.grants, 0);
 }
