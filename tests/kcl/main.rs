@@ -9,7 +9,8 @@
 //!
 //! * `turns`: Java workers stop and Rust workers start, and back.
 //! * `together`: two Java workers and two Rust workers at the same time, while shards split and
-//!   merge; then the Java workers leave one by one.
+//!   merge and the KCL deletes the rows of ended ones; then the Java workers leave one by one, and
+//!   then a Rust worker.
 //! * `crash`: Rust workers are killed (SIGKILL), and a Java worker takes their leases.
 //! * `hand_over`: a KCL 3.x hands a lease over to a Rust worker, and back. The request is written
 //!   by hand, as a leader does.

@@ -33,6 +33,8 @@ pub(crate) async fn together(application: &mut Application) -> Result<(), String
     let other_java = application.start_java("java-2")?;
     application.produce(true);
     let rust = application.start_rust("rust-1", true)?;
+    // The older one places the shards.
+    application.wait_until("it has started", |this| this.log.has(rust, "started")).await?;
     let other_rust = application.start_rust("rust-2", true)?;
     let seconds = number_from("KCL_SECONDS").unwrap_or(60);
     application.work_for(Duration::from_secs(seconds)).await?;
@@ -45,7 +47,11 @@ pub(crate) async fn together(application: &mut Application) -> Result<(), String
     application.stop(java).await?;
     application.all_are_read().await?;
     application.stop(other_java).await?;
-    application.all_are_read().await
+    application.all_are_read().await?;
+    // From now on the other one places them. By now the KCL has deleted rows of ended shards.
+    application.stop(rust).await?;
+    application.all_are_read().await?;
+    application.work_for(Duration::from_secs(10)).await
 }
 
 pub(crate) async fn crash(application: &mut Application) -> Result<(), String> {

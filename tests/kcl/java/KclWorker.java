@@ -1,6 +1,7 @@
 import java.io.FileWriter;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.reflect.Field;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.TimeUnit;
@@ -16,6 +17,7 @@ import software.amazon.awssdk.services.kinesis.KinesisAsyncClient;
 import software.amazon.kinesis.common.ConfigsBuilder;
 import software.amazon.kinesis.common.InitialPositionInStream;
 import software.amazon.kinesis.common.InitialPositionInStreamExtended;
+import software.amazon.kinesis.common.LeaseCleanupConfig;
 import software.amazon.kinesis.common.StreamIdentifier;
 import software.amazon.kinesis.coordinator.CoordinatorConfig;
 import software.amazon.kinesis.coordinator.Scheduler;
@@ -47,6 +49,8 @@ public class KclWorker {
     private static final int RECORDS_PER_CHECKPOINT = 10;
     // 2.7.2 waits without end if it holds leases of finished shards.
     private static final long STOP_LIMIT_SECONDS = 8;
+
+    private static final long CLEANUP_MILLIS = 10_000;
 
     private static FileWriter file;
 
@@ -117,6 +121,16 @@ public class KclWorker {
         }
     }
 
+    /** Has the rows of ended shards deleted early. The default is 5 minutes, without a setter. */
+    private static void cleanUpEarly(LeaseManagementConfig leases) throws Exception {
+        Field field = LeaseManagementConfig.class.getDeclaredField("leaseCleanupConfig");
+        field.setAccessible(true);
+        field.set(leases, LeaseCleanupConfig.builder()
+            .leaseCleanupIntervalMillis(CLEANUP_MILLIS)
+            .completedLeaseCleanupIntervalMillis(CLEANUP_MILLIS)
+            .garbageLeaseCleanupIntervalMillis(30 * 60_000L).build());
+    }
+
     /** Sets what only KCL 3.x has. */
     private static void set3x(LeaseManagementConfig leases) throws Exception {
         try {
@@ -154,6 +168,7 @@ public class KclWorker {
             configs.leaseManagementConfig().failoverTimeMillis(failover);
         CoordinatorConfig coordinator =
             configs.coordinatorConfig().parentShardPollIntervalMillis(1000);
+        cleanUpEarly(leases);
         set3x(leases);
         MetricsConfig metrics = configs.metricsConfig().metricsFactory(new NullMetricsFactory())
             .metricsLevel(MetricsLevel.NONE);
