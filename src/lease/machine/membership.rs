@@ -31,6 +31,7 @@ pub(crate) enum Phase {
     /// The worker gives its leases away. It reads the workers first, until `give_at` at the latest:
     /// in a rolling deploy, one may have joined just now.
     Leaving {
+        since: Time,
         give_at: Time,
         cut_at: Time,
         is_removing: bool,
@@ -69,6 +70,8 @@ impl OwnBeat {
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     next_at: Time,
+    /// When the last one was sent.
+    sent_at: Time,
     pub(crate) is_in_flight: bool,
     pub(crate) is_reading_coming: bool,
     /// When the leases that are overdue were read last.
@@ -158,6 +161,7 @@ impl Machine {
                 self.tick_beat();
                 if self.now >= self.reading.next_at && !self.reading.is_in_flight {
                     self.reading.is_in_flight = true;
+                    self.reading.sent_at = self.now;
                     self.reading.next_at = self.now + self.next_read_in();
                     let is_consistent = self.is_looking_for_receivers();
                     self.send(Purpose::Workers, Request::Workers { is_consistent });
@@ -370,7 +374,8 @@ impl Machine {
             self.audit_again();
         }
         if self.is_looking_for_receivers()
-            && let Phase::Leaving { give_at, .. } = &mut self.phase
+            && let Phase::Leaving { since, give_at, .. } = &mut self.phase
+            && self.reading.sent_at >= *since
         {
             *give_at = self.now;
             self.give_all_away();
@@ -450,8 +455,8 @@ impl Machine {
         let now = self.now;
         let last_writes = limit.mul_f64(LAST_WRITES).min(MAX_LAST_WRITES);
         let cut_at = now + limit.saturating_sub(last_writes);
-        let give_at = cut_at.min(now + FAST_BEAT);
-        self.phase = Phase::Leaving { give_at, cut_at, is_removing: false };
+        let give_at = cut_at.min(now + self.beat_interval() / 2);
+        self.phase = Phase::Leaving { since: now, give_at, cut_at, is_removing: false };
         self.beat.next_at = now;
         self.reading.next_at = now;
     }
