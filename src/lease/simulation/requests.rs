@@ -178,7 +178,7 @@ impl World {
             (Request::Reserve { seen: Some(_), run, .. }, Response::Worker(row)) => {
                 let process = &self.processes[index];
                 let (from, to) = (process.machine.load(), row.held + row.coming.len() as u64);
-                if self.is_calm && row.run == *run && to > from + 2 {
+                if self.is_calm && row.run == *run && to > from + 2 + from / 20 {
                     return Err(format!(
                         "I7: process {index} has {from} leases, and moves some to {}, which then \
                          has {to}",

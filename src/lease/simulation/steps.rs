@@ -82,7 +82,16 @@ impl World {
                 }
             }
             Step::Outage { length, hangs } => {
-                self.outage = Some((self.now, self.now + length, hangs));
+                let until = self.now + length;
+                self.outage = Some((self.now, until, hangs));
+                if self.setup.fault_rate == 0.0 {
+                    // Some reach the tables again later than others.
+                    let most = self.setup.failover.as_secs_f64() * 0.7;
+                    for index in running {
+                        self.processes[index].requests_cut_until =
+                            until + self.draw.secs(0.0, most);
+                    }
+                }
             }
             Step::DeleteRow => {
                 let rows: Vec<_> =
