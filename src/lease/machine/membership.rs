@@ -93,6 +93,11 @@ const LAST_WRITES: f64 = 0.2;
 const MAX_LAST_WRITES: Duration = Duration::from_secs(2);
 
 impl Machine {
+    /// Beats at once: others need to know what has changed.
+    pub(crate) fn beat_now(&mut self) {
+        self.beat.next_at = self.beat.next_at.min(self.now);
+    }
+
     /// Returns the interval of beats.
     pub(crate) fn beat_interval(&self) -> Duration {
         self.config.failover / 5
@@ -331,7 +336,7 @@ impl Machine {
     fn was_fenced(&mut self) {
         let is_leaving = matches!(self.phase, Phase::Leaving { .. });
         self.lose_all();
-        let is_start = |purpose: &Purpose| matches!(purpose, Purpose::Start(_));
+        let is_start = |purpose: &Purpose| matches!(purpose, Purpose::Start);
         self.pending.retain(|_, pending| is_start(&pending.0));
         self.retries.retain(|(_, purpose, _)| is_start(purpose));
         if is_leaving {
@@ -382,6 +387,7 @@ impl Machine {
         } else if matches!(self.phase, Phase::Leaving { .. }) {
             self.announce_released();
         }
+        self.place_left();
         self.fence_the_still();
         self.balance();
         self.hurry();
@@ -429,7 +435,7 @@ impl Machine {
 
     pub(crate) fn request_start(&mut self, start: Checkpoint) {
         let request = Request::Start { start: start.clone(), stream: self.config.stream.clone() };
-        self.send(Purpose::Start(start), request);
+        self.send(Purpose::Start, request);
     }
 
     pub(crate) fn started(&mut self, start: Checkpoint, stream: String) {

@@ -187,7 +187,7 @@ enum Purpose {
     Join,
     Look,
     Register,
-    Start(Checkpoint),
+    Start,
     Beat {
         beat: u64,
         sent_at: Time,
@@ -357,10 +357,6 @@ impl Machine {
         }
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
     pub(crate) fn run(&self) -> u64 {
         self.run
     }
@@ -373,7 +369,11 @@ impl Machine {
 
     /// Sets whether the stream of shards is polled.
     pub(crate) fn set_consumer_polling(&mut self, is_polling: bool) {
-        self.is_consumer_polling = is_polling;
+        if std::mem::replace(&mut self.is_consumer_polling, is_polling) != is_polling {
+            // The number of leases that this worker takes is another.
+            self.beat_now();
+            self.place_left();
+        }
     }
 
     /// Returns whether this worker has the lease of a shard that Kinesis lists.
@@ -529,7 +529,7 @@ impl Machine {
                 self.registered(row);
             }
             (Purpose::Register, _) => self.die(Death::Superseded),
-            (Purpose::Start(_), Response::Started { start, stream }) => self.started(start, stream),
+            (Purpose::Start, Response::Started { start, stream }) => self.started(start, stream),
             (Purpose::Beat { beat, sent_at, arrived }, response) => {
                 self.beat_responded(beat, sent_at, &arrived, response);
             }
@@ -597,7 +597,7 @@ impl Machine {
             Purpose::Join
             | Purpose::Look
             | Purpose::Register
-            | Purpose::Start(_)
+            | Purpose::Start
             | Purpose::RemoveWorker
             | Purpose::OwnRows
             | Purpose::Opening { .. }

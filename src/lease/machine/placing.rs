@@ -45,6 +45,8 @@ pub(crate) struct Audit {
     /// The shards that have a processed record and whose ancestors were closed.
     closed_ancestors_of: BTreeSet<String>,
     told_no_room_at: Option<Time>,
+    /// Whether shards are left for which no worker had room.
+    has_unplaced: bool,
 }
 
 impl Audit {
@@ -247,14 +249,24 @@ impl Machine {
         let up = self.view.beating(suspect).filter(|seen| seen.row.state == WorkerState::Up);
         up.map(|seen| {
             let row = &seen.row;
+            let max = if row.run == self.run { self.max_leases() } else { row.max };
             let leases = if row.run == self.run {
                 self.staying() + (self.coming.len() + self.claiming.len()) as u64
             } else {
                 row.held + row.coming.len() as u64
             };
-            Load { worker: row.id.clone(), run: row.run, leases, max: row.max }
+            Load { worker: row.id.clone(), run: row.run, leases, max }
         })
         .collect()
+    }
+
+    /// Places again once a worker has room for the shards that are left.
+    pub(crate) fn place_left(&mut self) {
+        if self.audit.has_unplaced && self.is_placer() && self.loads().iter().any(Load::takes_more)
+        {
+            self.audit.has_unplaced = false;
+            self.audit_soon();
+        }
     }
 
     /// Returns the other workers that take leases.
@@ -361,7 +373,8 @@ impl Machine {
     fn assign(&mut self, free: &[String], rows: &BTreeMap<String, LeaseRow>) {
         let loads = self.loads();
         let receivers = fill(&loads, free.len());
-        if receivers.len() < free.len() {
+        self.audit.has_unplaced = receivers.len() < free.len();
+        if self.audit.has_unplaced {
             let is_due = self
                 .audit
                 .told_no_room_at

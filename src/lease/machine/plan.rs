@@ -13,6 +13,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// Returns whether the worker takes one more lease.
+    pub(crate) fn takes_more(&self) -> bool {
+        self.has_room(self.leases)
+    }
+
     fn has_room(&self, leases: u64) -> bool {
         self.max.is_none_or(|max| leases < max)
     }

@@ -44,14 +44,11 @@ pub(crate) struct WorkerRow {
     pub(crate) held: u64,
     /// The greatest number of leases that it takes.
     pub(crate) max: Option<u64>,
-    /// The shards that others are about to give it. [`ALL`] stands for too many to name.
+    /// The shards that others are about to give it.
     pub(crate) coming: BTreeSet<String>,
     /// The number of audits that it has completed as the placer.
     pub(crate) audits: u64,
 }
-
-/// The entry of [`WorkerRow::coming`] that asks the worker to scan the lease table for its name.
-pub(crate) const ALL: &str = "*";
 
 /// The new values of a beat.
 #[derive(Clone, Debug, PartialEq, Eq)]
