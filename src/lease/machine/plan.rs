@@ -148,9 +148,8 @@ mod tests {
             prop_assert!(receivers.len() == shards || !after.iter().any(has_room));
             for receiver in receivers {
                 let others = after.iter().filter(|load| has_room(load));
-                prop_assert!(others.min_by_key(|load| load.leases).is_none_or(|least| {
-                    after[receiver].leases <= least.leases + 1
-                }));
+                let least = others.map(|load| load.leases).min();
+                prop_assert!(least.is_none_or(|least| after[receiver].leases <= least + 1));
             }
         }
 
