@@ -15,7 +15,6 @@ pub enum Mutation {
     BeatOfOtherRun,
     BeatOutOfOrder,
     BeatOfDead,
-    ReserveOfLeaving,
     ReserveUnseen,
     FenceOfOtherBeat,
     /// The two clauses of the removal cover for each other: both are left out.
@@ -34,6 +33,8 @@ pub enum Mutation {
     GrantWithoutClaim,
     /// The placer does not read whether dead owners have joined again.
     OldOwners,
+    /// A worker that leaves stays for what is coming, and gives it away again.
+    ReserveOfLeaving,
     /// Nothing is lost: the giver names the worker, whichever run of it was told.
     ReserveOfOtherRun,
     /// The beat of the fence would have to be that of the other run, too.
@@ -56,7 +57,6 @@ impl Mutation {
         (Self::BeatOfOtherRun, Some(570)),
         (Self::BeatOutOfOrder, Some(1)),
         (Self::BeatOfDead, Some(5)),
-        (Self::ReserveOfLeaving, Some(0)),
         (Self::ReserveUnseen, Some(1235)),
         (Self::FenceOfOtherBeat, Some(1)),
         (Self::RemoveLivingWorker, Some(9)),
@@ -69,6 +69,7 @@ impl Mutation {
         (Self::ParentsBeforeEnd, Some(1918)),
         (Self::GrantWithoutClaim, Some(0)),
         (Self::OldOwners, Some(134)),
+        (Self::ReserveOfLeaving, None),
         (Self::ReserveOfOtherRun, None),
         (Self::FenceOfOtherRun, None),
         (Self::ClaimUnownedByCounter, None),
