@@ -281,9 +281,9 @@ impl<E: ErrorPolicy> LeasedShards<E> {
 
     /// Parks a shard that the lineage offers, or yields it if this worker has its lease.
     fn offer(&mut self, handle: ShardHandle) -> Option<CheckpointedShard> {
-        let shared = &self.leases.checkpoints().consumer().shared;
+        let consumer = self.leases.checkpoints().consumer();
         let id = handle.id().to_owned();
-        if let Some(state) = shared.shards.get(&id)
+        if let Some(state) = consumer.shared.shards.get(&id)
             && state.progress() == Some(Progress::Finished)
         {
             handle.complete();

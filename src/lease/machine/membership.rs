@@ -434,7 +434,7 @@ impl Machine {
     }
 
     pub(crate) fn request_start(&mut self, start: Checkpoint) {
-        let request = Request::Start { start: start.clone(), stream: self.config.stream.clone() };
+        let request = Request::Start { start, stream: self.config.stream.clone() };
         self.send(Purpose::Start, request);
     }
 

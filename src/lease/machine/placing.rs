@@ -45,8 +45,8 @@ pub(crate) struct Audit {
     /// The shards that have a processed record and whose ancestors were closed.
     closed_ancestors_of: BTreeSet<String>,
     told_no_room_at: Option<Time>,
-    /// Whether shards are left for which no worker had room.
-    has_unplaced: bool,
+    /// The number of shards for which no worker had room.
+    unplaced: usize,
 }
 
 impl Audit {
@@ -262,9 +262,9 @@ impl Machine {
 
     /// Places again once a worker has room for the shards that are left.
     pub(crate) fn place_left(&mut self) {
-        if self.audit.has_unplaced && self.is_placer() && self.loads().iter().any(Load::takes_more)
+        if self.audit.unplaced > 0 && self.is_placer() && self.loads().iter().any(Load::takes_more)
         {
-            self.audit.has_unplaced = false;
+            self.audit.unplaced = 0;
             self.audit_soon();
         }
     }
@@ -373,15 +373,15 @@ impl Machine {
     fn assign(&mut self, free: &[String], rows: &BTreeMap<String, LeaseRow>) {
         let loads = self.loads();
         let receivers = fill(&loads, free.len());
-        self.audit.has_unplaced = receivers.len() < free.len();
-        if self.audit.has_unplaced {
+        self.audit.unplaced = free.len() - receivers.len();
+        if self.audit.unplaced > 0 {
             let is_due = self
                 .audit
                 .told_no_room_at
                 .is_none_or(|at| self.now.saturating_sub(at) >= NO_ROOM_INTERVAL);
             if is_due {
                 self.audit.told_no_room_at = Some(self.now);
-                self.report(LeaseEventKind::NoRoom { shards: free.len() - receivers.len() });
+                self.report(LeaseEventKind::NoRoom { shards: self.audit.unplaced });
             }
         }
         let mut claims: Vec<Vec<LeaseWrite>> = vec![Vec::new(); loads.len()];
