@@ -50,8 +50,8 @@ impl Library {
     }
 }
 
-/// The exception that a KCL logs when a shard ends and the other parent of its child has no row yet.
-/// The KCL tries again, until that parent has its row: a KCL without any other worker does the same.
+/// The exception that a KCL logs when a shard ends and the other parent of its child has no row
+/// yet. The KCL tries again until that parent has its row: a KCL alone in its table does the same.
 const WAITS_FOR_PARENT: &str = "BlockedOnParentShardException";
 
 /// Returns the lines of a Java log that tell of an exception or an error.

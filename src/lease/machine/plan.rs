@@ -180,7 +180,9 @@ mod tests {
             most_first.sort_unstable_by(|a, b| b.cmp(a));
             let (total, workers) = (most_first.iter().sum::<u64>(), most_first.len() as u64);
             let target = |index: u64| total / workers + u64::from(index < total % workers);
-            let surplus = (0..).zip(&most_first).map(|(index, has)| has.saturating_sub(target(index)));
+            let surplus = (0..)
+                .zip(&most_first)
+                .map(|(index, has): (u64, &u64)| has.saturating_sub(target(index)));
             prop_assert_eq!(flows(&loads(&leases)).len() as u64, surplus.sum::<u64>());
         }
     }

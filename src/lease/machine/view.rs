@@ -102,7 +102,7 @@ impl View {
         }
     }
 
-    /// Returns whether a worker without a row was a worker of the fleet, and has left or was removed.
+    /// Returns whether a worker without a row was one of the fleet, and has left or was removed.
     pub(crate) fn has_departed(&self, worker: &str) -> bool {
         !self.workers.contains_key(worker) && self.departed.contains_key(worker)
     }

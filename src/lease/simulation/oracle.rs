@@ -186,7 +186,7 @@ impl Oracle {
         }
         if after > acked {
             return Err(format!(
-                "I2: the checkpoint of shard {shard} goes to {after}, but only {acked} records were \
+                "I2: the checkpoint of shard {shard} goes to {after}, but only {acked} records are \
                  acknowledged: {write:?}"
             ));
         }
