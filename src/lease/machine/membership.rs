@@ -369,6 +369,10 @@ impl Machine {
         let placer_before = self.is_placer();
         let owners_before = self.live_runs();
         let departures_before = self.view.departures;
+        // An eventually consistent read may not show the row of this worker yet.
+        let own = self.view.workers.get(&self.config.worker).map(|seen| seen.row.clone());
+        let own = own.filter(|own| own.run == self.run && rows.iter().all(|row| row.id != own.id));
+        let rows = rows.into_iter().chain(own).collect();
         self.view.update(rows, self.now);
         if owners_before.difference(&self.live_runs()).next().is_some()
             || (self.is_placer() && !placer_before)

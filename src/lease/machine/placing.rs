@@ -251,7 +251,10 @@ impl Machine {
             let row = &seen.row;
             let max = if row.run == self.run { self.max_leases() } else { row.max };
             let leases = if row.run == self.run {
-                self.staying() + (self.coming.len() + self.claiming.len()) as u64
+                // A lease that is coming is claimed, too.
+                let is_new = |shard_id: &&String| !self.coming.contains_key(*shard_id);
+                let claiming = self.claiming.iter().filter(is_new).count();
+                self.staying() + (self.coming.len() + claiming) as u64
             } else {
                 row.held + row.coming.len() as u64
             };
@@ -277,6 +280,7 @@ impl Machine {
     /// Places the free shards that the last audit shows.
     fn place(&mut self) {
         if !self.is_placer() {
+            self.audit.next_at = self.now + AUDIT_RETRY;
             return;
         }
         let mut rows = std::mem::take(&mut self.audit.rows);
