@@ -169,8 +169,11 @@ impl Checkpoints {
     /// ids.
     ///
     /// The status is available at any time and from any thread, also while nothing polls the
-    /// pipeline, for health checks and alarms. A shard whose end is stored stays until Kinesis does
-    /// no longer lists it.
+    /// pipeline, for health checks and alarms. A shard whose end is stored stays until Kinesis no
+    /// longer lists it.
+    ///
+    /// The list is empty until the first shard is read. A consumer that cannot list its shards has
+    /// no status, so a health check should also demand a shard some time after the start.
     ///
     /// ```
     /// use std::time::Duration;

@@ -121,7 +121,8 @@ impl ListError {
     ///
     /// The result is false for a mistyped name, a missing permission, a client without a region or
     /// a credentials provider, or a request that Kinesis rejects as invalid. The stream of shards
-    /// retries these too, but a person must resolve their cause.
+    /// retries these too, but a person must resolve their cause. A provider that finds no
+    /// credentials is retried, since a role or a file may appear later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

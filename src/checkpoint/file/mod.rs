@@ -75,7 +75,9 @@ impl FileStore {
     /// The call blocks while the whole file is read and verified, a few milliseconds for each MiB,
     /// and for up to half a second if the file is in use, since its process may be about to end. A
     /// store that was given to [`Checkpoints`](crate::Checkpoints) is closed when their save task
-    /// has ended, shortly after their last clone is dropped.
+    /// has ended, shortly after their last clone is dropped. To open the file again in the same
+    /// process, let the runtime make progress first, as by `tokio::time::sleep`: this call blocks a
+    /// current-thread runtime, so that the task cannot end meanwhile.
     ///
     /// # Errors
     ///
