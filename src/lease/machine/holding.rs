@@ -1,24 +1,22 @@
-//! The leases of this worker: their writes, ends and moves.
+//! The leases of this worker: their claims, writes and ends.
 
 pub(crate) mod beside_kcl;
+mod coming;
+pub(crate) mod moves;
 
 use std::collections::BTreeSet;
 
 use aws_sdk_kinesis::types::ChildShard;
-use tokio::time::Duration;
 
 use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::event::LeaseEventKind;
+use crate::lease::machine::holding::moves::Move;
 use crate::lease::machine::membership::Phase;
-use crate::lease::machine::plan::{Load, fill};
 use crate::lease::machine::{
-    Action, Failure, Machine, Offered, Purpose, RETRY_DELAY, SaveError, SaveId, Time,
+    Action, Failure, Machine, Offered, Purpose, SaveError, SaveId, Time, retry_delay,
 };
-use crate::lease::table::{
-    Change, Condition, LeaseRow, LeaseWrite, NewLease, Request, Response, WorkerRow, WorkerState,
-    Writer,
-};
+use crate::lease::table::{Change, Condition, LeaseRow, LeaseWrite, NewLease, Request, Writer};
 
 /// A lease of this worker.
 #[derive(Debug)]
@@ -53,6 +51,16 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn is_moving(&self) -> bool {
         self.moving.is_some()
+    }
+
+    /// Returns whether the lease is being given away, or its end is being saved.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.moving.is_some() || self.ending.is_some()
+    }
+
+    /// Returns whether Kinesis lists the shard, as far as this worker knows.
+    pub(crate) fn is_listed(&self) -> bool {
+        !self.is_unlisted
     }
 
     /// Returns when the next step of a move or a retry is due.
@@ -97,40 +105,6 @@ struct Ending {
     /// A request has failed: the end is saved again later.
     has_failed: bool,
 }
-
-/// A lease that is being given away.
-#[derive(Clone, Debug)]
-enum Move {
-    /// The receiver is being told.
-    Reserving { to: Receiver },
-    /// The receiver was told, and reads it in the response to its next beat.
-    Announced { to: Option<Receiver>, until: Time },
-    /// The records in flight are waited for.
-    Draining { to: Option<Receiver>, until: Time },
-    /// No record is in flight: the lease may be given.
-    Settled { to: Option<Receiver>, checkpoint: Checkpoint },
-}
-
-impl Held {
-    /// Returns whether Kinesis lists the shard, as far as this worker knows.
-    pub(crate) fn is_listed(&self) -> bool {
-        !self.is_unlisted
-    }
-}
-
-/// The worker that a lease is given to. Another run of it would not know of the lease.
-#[derive(Clone, Debug)]
-struct Receiver {
-    worker: String,
-    run: u64,
-}
-
-/// How long a lease is looked for that was announced and has not come. After that, an audit finds
-/// it.
-const MAX_OVERDUE: Duration = Duration::from_mins(1);
-
-/// The number of shards that one request announces.
-pub(crate) const MAX_RESERVED: usize = 100;
 
 impl Machine {
     /// Returns the number of leases that are not about to be given away.
@@ -217,7 +191,12 @@ impl Machine {
         }
     }
 
-    fn lease_write(&self, shard_id: &str, condition: Condition, change: Change) -> LeaseWrite {
+    pub(crate) fn lease_write(
+        &self,
+        shard_id: &str,
+        condition: Condition,
+        change: Change,
+    ) -> LeaseWrite {
         LeaseWrite { shard_id: shard_id.to_owned(), condition, change, run: self.run }
     }
 
@@ -245,16 +224,7 @@ impl Machine {
                 self.lease_write(shard_id, Condition::Absent, Change::Create(new))
             }
             Some(row) => {
-                let counter = row.counter;
-                let condition = match &row.owner {
-                    None => Condition::Unowned { counter },
-                    Some(from) => Condition::Owned {
-                        counter,
-                        owner: from.clone(),
-                        checkpoint_owner: row.checkpoint_owner.clone(),
-                    },
-                };
-                self.lease_write(shard_id, condition, Change::Claim { owner })
+                self.lease_write(shard_id, Condition::as_read(row), Change::Claim { owner })
             }
         })
     }
@@ -267,17 +237,10 @@ impl Machine {
     ) {
         self.claiming.remove(shard_id);
         let Request::Write(write) = request else { return };
-        let counter = match &write.condition {
-            Condition::Absent => 1,
-            Condition::Unowned { counter } | Condition::Owned { counter, .. } => counter + 1,
-            _ => return,
-        };
-        let mine = Writer { run: self.run.to_string(), counter };
         match row {
             // The claim was applied before, and its response was lost.
             Some(row)
-                if row.was_written_by(&mine)
-                    && row.owner.as_deref() == Some(&*self.config.worker) =>
+                if row.was_written_by(&write.writer()) && row.is_owned_by(&self.config.worker) =>
             {
                 self.hold(row);
             }
@@ -288,101 +251,13 @@ impl Machine {
     pub(crate) fn own_rows_read(&mut self, rows: Vec<LeaseRow>) {
         let me = self.config.worker.clone();
         for row in rows {
-            let is_mine = row.owner.as_deref() == Some(&*me) && row.checkpoint_owner.is_none();
-            if is_mine && !row.has_ended() && !self.holds(&row.shard_id) {
+            if row.is_owned_by(&me) && !row.has_ended() && !self.holds(&row.shard_id) {
                 // The counter moves, so that a write of the earlier run is refused.
                 if let Some(claim) = self.claim_of(&row.shard_id, Some(&row), &me) {
                     self.claim(claim);
                 }
             }
         }
-    }
-}
-
-/// Shards that are coming to this worker.
-impl Machine {
-    pub(crate) fn take_coming(&mut self, row: WorkerRow) {
-        let now = self.now;
-        for shard_id in &row.coming {
-            if self.arrived.contains(shard_id) {
-                continue;
-            }
-            if self.held.contains_key(shard_id) {
-                self.arrived.insert(shard_id.clone());
-            } else {
-                self.coming.entry(shard_id.clone()).or_insert(now);
-            }
-        }
-        self.view.note(row, now);
-        self.read_coming();
-        self.hurry();
-    }
-
-    /// Reads the leases that are coming, and now and then those that are overdue.
-    fn read_coming(&mut self) {
-        let (now, interval) = (self.now, self.beat_interval());
-        self.overdue.retain(|_, since| now.saturating_sub(*since) < MAX_OVERDUE);
-        let is_due = now.saturating_sub(self.reading.overdue_at) >= interval;
-        let with_overdue = is_due && !self.overdue.is_empty();
-        if (self.coming.is_empty() && !with_overdue) || self.reading.is_reading_coming {
-            return;
-        }
-        self.reading.is_reading_coming = true;
-        let mut ids: BTreeSet<_> = self.coming.keys().cloned().collect();
-        if with_overdue {
-            self.reading.overdue_at = now;
-            ids.extend(self.overdue.keys().cloned());
-        }
-        self.send(Purpose::Coming, Request::Get(ids.into_iter().collect()));
-    }
-
-    pub(crate) fn coming_read(&mut self, rows: Vec<LeaseRow>) {
-        self.reading.is_reading_coming = false;
-        let me = self.config.worker.clone();
-        for row in rows {
-            let shard_id = row.shard_id.clone();
-            let is_coming = self.coming.contains_key(&shard_id);
-            let is_expected = is_coming || self.overdue.contains_key(&shard_id);
-            if !is_expected || self.claiming.contains(&shard_id) || self.holds(&shard_id) {
-                continue;
-            }
-            if row.has_ended() {
-                self.arrive(&shard_id);
-                continue;
-            }
-            let is_mine = row.owner.as_deref() == Some(&*me) && row.checkpoint_owner.is_none();
-            // The worker that was to give it has left.
-            let is_unowned =
-                is_coming && row.holder().is_none() && matches!(self.phase, Phase::Up { .. });
-            // Even its own lease is claimed: the row names a worker but not its run, so that a
-            // placer may take it for that of an earlier run. The claim moves the counter.
-            if (is_mine || is_unowned)
-                && let Some(claim) = self.claim_of(&shard_id, Some(&row), &me)
-            {
-                self.claim(claim);
-            }
-        }
-        // A move that was called off, or a giver that died before its write.
-        let limit = self.config.move_timeout + self.config.failover * 2;
-        let now = self.now;
-        let late: Vec<_> = self
-            .coming
-            .iter()
-            .filter(|(_, since)| now.saturating_sub(**since) > limit)
-            .map(|(shard_id, _)| shard_id.clone())
-            .collect();
-        for shard_id in late {
-            self.arrive(&shard_id);
-            self.overdue.insert(shard_id, now);
-        }
-    }
-
-    /// Returns whether no live worker owns a lease. The owner of a lease without a row of its own
-    /// may be a worker of the KCL.
-    pub(crate) fn is_free(&self, row: &LeaseRow) -> bool {
-        let Some(owner) = row.checkpoint_owner.as_ref().or(row.owner.as_ref()) else { return true };
-        let owner = self.view.workers.get(owner);
-        owner.is_some_and(|seen| seen.row.state == WorkerState::Dead)
     }
 }
 
@@ -693,7 +568,8 @@ impl Machine {
             }
             // Until it is decided, the shard is neither read here nor given to another worker.
             Some(Write::Give | Write::Delete) => {
-                held.retry_at = Some(self.now + RETRY_DELAY.mul_f64(0.5 + self.rng.f64()));
+                let at = self.now + retry_delay(&mut self.rng);
+                held.retry_at = Some(at);
                 self.timed.insert(shard_id.to_owned());
             }
             Some(Write::Renew) | None => self.pump(shard_id),
@@ -709,289 +585,6 @@ impl Machine {
                 self.pump(shard_id);
             }
             None => self.delete_unlisted(shard_id),
-        }
-    }
-}
-
-/// Moves.
-impl Machine {
-    /// Begins to move leases for balance. `seen` is how many leases the receiver holds and expects.
-    pub(crate) fn begin_moves(
-        &mut self,
-        shards: BTreeSet<String>,
-        to: &str,
-        run: u64,
-        seen: (u64, usize),
-    ) {
-        for shard_id in &shards {
-            if let Some(held) = self.held.get_mut(shard_id) {
-                let to = Receiver { worker: to.to_owned(), run };
-                held.moving = Some(Move::Reserving { to });
-            }
-        }
-        let worker = to.to_owned();
-        self.send(
-            Purpose::Reserve { shards: shards.clone() },
-            Request::Reserve { worker, run, seen: Some(seen), shards },
-        );
-    }
-
-    pub(crate) fn is_busy(&self, shard_id: &str) -> bool {
-        self.held.get(shard_id).is_some_and(|held| held.ending.is_some() || held.moving.is_some())
-    }
-
-    pub(crate) fn reserved(&mut self, shards: &BTreeSet<String>, response: &Response) {
-        let is_accepted = matches!(response, Response::Worker(_));
-        if let Response::Worker(row) | Response::RefusedWorker(Some(row)) = response {
-            self.view.note(row.clone(), self.now);
-        }
-        let is_leaving = matches!(self.phase, Phase::Leaving { .. });
-        let until = self.now + self.announcement();
-        let mut refused = BTreeSet::new();
-        for shard_id in shards {
-            let Some(held) = self.held.get_mut(shard_id) else { continue };
-            let Some(Move::Reserving { to }) = &held.moving else { continue };
-            if is_accepted {
-                held.moving = Some(Move::Announced { to: Some(to.clone()), until });
-                self.timed.insert(shard_id.clone());
-            } else {
-                held.moving = None;
-                refused.insert(shard_id.clone());
-            }
-        }
-        if is_leaving && !refused.is_empty() {
-            // The receiver does not take leases any longer: without one, they are released.
-            self.release(refused);
-        }
-    }
-
-    pub(crate) fn reserve_failed(&mut self, shards: &BTreeSet<String>) {
-        self.reserved(shards, &Response::RefusedWorker(None));
-    }
-
-    /// Returns for how long a receiver is told of a lease before its delivery ends here.
-    fn announcement(&self) -> Duration {
-        match self.phase {
-            // The limit is short.
-            Phase::Leaving { cut_at, .. } if cut_at < self.now + Duration::from_secs(4) => {
-                Duration::ZERO
-            }
-            _ => self.beat_interval(),
-        }
-    }
-
-    /// Gives all leases away: this worker is leaving.
-    pub(crate) fn give_all_away(&mut self) {
-        let shards: BTreeSet<_> = self.held.keys().cloned().collect();
-        for held in self.held.values_mut() {
-            if matches!(held.moving, Some(Move::Reserving { .. })) {
-                // Its response decides nothing any longer.
-                held.moving = None;
-            }
-        }
-        self.give_away(shards);
-    }
-
-    /// Gives leases to the workers with the fewest, or releases them if there is no other worker.
-    fn give_away(&mut self, shards: BTreeSet<String>) {
-        let shards: Vec<_> = shards
-            .into_iter()
-            .filter(|shard_id| {
-                self.held
-                    .get(shard_id)
-                    .is_some_and(|held| held.moving.is_none() && held.ending.is_none())
-            })
-            .collect();
-        let loads = self.receivers();
-        let receivers = fill(&loads, shards.len());
-        let mut given: Vec<BTreeSet<String>> = vec![BTreeSet::new(); loads.len()];
-        let mut released = BTreeSet::new();
-        for (index, shard_id) in shards.into_iter().enumerate() {
-            match receivers.get(index) {
-                Some(receiver) => {
-                    if let Some(held) = self.held.get_mut(&shard_id) {
-                        let Load { worker, run, .. } = &loads[*receiver];
-                        let to = Receiver { worker: worker.clone(), run: *run };
-                        held.moving = Some(Move::Reserving { to });
-                    }
-                    given[*receiver].insert(shard_id);
-                }
-                None => {
-                    released.insert(shard_id);
-                }
-            }
-        }
-        for (load, shards) in loads.into_iter().zip(given) {
-            let shards: Vec<_> = shards.into_iter().collect();
-            for shards in shards.chunks(MAX_RESERVED) {
-                let shards: BTreeSet<_> = shards.iter().cloned().collect();
-                self.send(
-                    Purpose::Reserve { shards: shards.clone() },
-                    Request::Reserve {
-                        worker: load.worker.clone(),
-                        run: load.run,
-                        seen: None,
-                        shards,
-                    },
-                );
-            }
-        }
-        self.release(released);
-    }
-
-    /// Begins to release leases: no worker is there to take them.
-    fn release(&mut self, shards: BTreeSet<String>) {
-        for shard_id in shards {
-            if let Some(held) = self.held.get_mut(&shard_id) {
-                held.moving = Some(Move::Announced { to: None, until: self.now });
-                self.timed.insert(shard_id);
-            }
-        }
-    }
-
-    /// Tells other workers of leases that this one has released while none was there. They claim
-    /// them.
-    pub(crate) fn announce_released(&mut self) {
-        let loads = self.receivers();
-        let receivers = fill(&loads, self.released.len());
-        let mut announced = vec![BTreeSet::new(); loads.len()];
-        for receiver in receivers {
-            announced[receiver].extend(self.released.pop_first());
-        }
-        for (load, shards) in loads.into_iter().zip(announced) {
-            if !shards.is_empty() {
-                self.announcing += 1;
-                let (worker, run) = (load.worker, load.run);
-                let purpose = Purpose::Released { shards: shards.clone() };
-                self.send(purpose, Request::Reserve { worker, run, seen: None, shards });
-            }
-        }
-    }
-
-    pub(crate) fn released_announced(&mut self, shards: BTreeSet<String>, response: &Response) {
-        self.announcing -= 1;
-        if let Response::Worker(row) | Response::RefusedWorker(Some(row)) = response {
-            self.view.note(row.clone(), self.now);
-        }
-        if !matches!(response, Response::Worker(_)) {
-            self.released.extend(shards);
-        }
-    }
-
-    /// Ends all moves of a worker that leaves with the checkpoints as they are.
-    pub(crate) fn cut_all(&mut self) {
-        let mut cut = Vec::new();
-        for (shard_id, held) in &mut self.held {
-            let to = match &held.moving {
-                Some(Move::Settled { .. }) => continue,
-                Some(Move::Draining { to, until }) if *until == Time::ZERO => {
-                    // It was cut already.
-                    let _ = to;
-                    continue;
-                }
-                Some(Move::Draining { to, .. } | Move::Announced { to, .. }) => to.clone(),
-                Some(Move::Reserving { to }) => Some(to.clone()),
-                None => None,
-            };
-            if held.ending.is_some() {
-                continue;
-            }
-            held.moving = Some(Move::Draining { to, until: Time::ZERO });
-            cut.push(shard_id.clone());
-        }
-        for shard_id in cut {
-            self.act(Action::Drain { shard_id, cut: true });
-        }
-    }
-
-    pub(crate) fn drained(&mut self, shard_id: &str, checkpoint: Checkpoint) {
-        let Some(held) = self.held.get_mut(shard_id) else { return };
-        let Some(Move::Draining { to, .. }) = &held.moving else { return };
-        let mut to = to.clone();
-        let is_up = |to: &Receiver| {
-            let row = self.view.workers.get(&to.worker).map(|seen| &seen.row);
-            row.is_some_and(|row| row.run == to.run && row.state == WorkerState::Up)
-        };
-        if !held.is_handed_over && to.as_ref().is_some_and(|to| !is_up(to)) {
-            if matches!(self.phase, Phase::Leaving { .. }) {
-                to = None;
-            } else {
-                held.moving = None;
-                self.resume(shard_id);
-                return;
-            }
-        }
-        held.moving = Some(Move::Settled { to, checkpoint });
-        self.pump(shard_id);
-    }
-
-    pub(crate) fn moves_wake(&self) -> Option<Time> {
-        let wakes = self.timed.iter().filter_map(|shard_id| self.held.get(shard_id)?.due());
-        wakes.chain(self.config.beside_kcl.then_some(self.renew_at)).min()
-    }
-
-    pub(crate) fn tick_moves(&mut self) {
-        let now = self.now;
-        let is_leaving = matches!(self.phase, Phase::Leaving { .. });
-        for shard_id in std::mem::take(&mut self.timed) {
-            self.tick_move(&shard_id, is_leaving);
-            if self.held.get(&shard_id).is_some_and(|held| held.due().is_some()) {
-                self.timed.insert(shard_id);
-            }
-        }
-        if is_leaving && !self.is_looking_for_receivers() {
-            let idle: BTreeSet<_> = self
-                .held
-                .iter()
-                .filter(|(_, held)| held.moving.is_none() && held.ending.is_none())
-                .map(|(shard_id, _)| shard_id.clone())
-                .collect();
-            if !idle.is_empty() {
-                self.give_away(idle);
-            }
-        }
-        if self.config.beside_kcl && now >= self.renew_at {
-            self.renew_all();
-        }
-    }
-
-    /// Takes the next step of a move or a retry, if it is due.
-    fn tick_move(&mut self, shard_id: &str, is_leaving: bool) {
-        let now = self.now;
-        let Some(held) = self.held.get_mut(shard_id) else { return };
-        match &held.moving {
-            Some(Move::Announced { to, until }) if *until <= now => {
-                let limit = if is_leaving { Duration::MAX } else { self.config.move_timeout };
-                let until = now.saturating_add(limit);
-                held.moving = Some(Move::Draining { to: to.clone(), until });
-                self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: false });
-            }
-            Some(Move::Draining { to, until }) if *until <= now && *until > Time::ZERO => {
-                if held.is_handed_over {
-                    held.moving = Some(Move::Draining { to: to.clone(), until: Time::ZERO });
-                    self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: true });
-                } else {
-                    held.moving = None;
-                    self.resume(shard_id);
-                }
-            }
-            _ => {}
-        }
-        if let Some(held) = self.held.get_mut(shard_id)
-            && held.retry_at.take_if(|at| *at <= now).is_some()
-        {
-            self.pump(shard_id);
-        }
-    }
-
-    /// Continues the delivery of a shard, unless something else still stops it.
-    fn resume(&mut self, shard_id: &str) {
-        let is_stopped = self.held.get(shard_id).is_some_and(|held| {
-            held.is_paused
-                || matches!(held.moving, Some(Move::Draining { .. } | Move::Settled { .. }))
-        });
-        if !is_stopped {
-            self.act(Action::Resume { shard_id: shard_id.to_owned() });
         }
     }
 }

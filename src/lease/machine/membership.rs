@@ -53,12 +53,17 @@ pub(crate) struct OwnBeat {
     leaving_since: Option<Time>,
 }
 
+/// Returns for how long records may be delivered after the last proof was sent.
+pub(crate) fn delivery_limit(failover: Duration) -> Duration {
+    failover.mul_f64(0.8)
+}
+
 impl OwnBeat {
     /// Returns the time until which records may be delivered: no other worker can have seen the
     /// last confirmed beat before it was sent, and none fences this one before a full failover time
     /// after that. A fifth of it is left for clocks that run at other speeds.
     pub(crate) fn deadline(&self, failover: Duration) -> Time {
-        self.confirmed + failover.mul_f64(0.8)
+        self.confirmed + delivery_limit(failover)
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -93,6 +98,18 @@ const LAST_WRITES: f64 = 0.2;
 const MAX_LAST_WRITES: Duration = Duration::from_secs(2);
 
 impl Machine {
+    /// Returns for how long the beat of a worker may stand still before it is suspect.
+    pub(crate) fn suspect_after(&self) -> Duration {
+        self.config.failover.mul_f64(0.7)
+    }
+
+    /// Takes in the row of another worker that a write's response shows.
+    pub(crate) fn note_worker(&mut self, response: &Response) {
+        if let Response::Worker(row) | Response::RefusedWorker(Some(row)) = response {
+            self.view.note(row.clone(), self.now);
+        }
+    }
+
     /// Beats at once: others need to know what has changed.
     pub(crate) fn beat_now(&mut self) {
         self.beat.next_at = self.beat.next_at.min(self.now);
@@ -105,7 +122,7 @@ impl Machine {
 
     fn next_beat_in(&self) -> Duration {
         let now = self.now;
-        let suspect = self.config.failover.mul_f64(0.7);
+        let suspect = self.suspect_after();
         let is_new = matches!(self.phase, Phase::Up { since } if now < since + HURRY_AFTER_JOIN);
         let is_hurried = is_new
             || !self.coming.is_empty()
@@ -407,7 +424,7 @@ impl Machine {
             return;
         }
         let failover = self.config.failover;
-        let suspect = failover.mul_f64(0.7);
+        let suspect = self.suspect_after();
         let older = self.view.beating(suspect).filter(|seen| seen.row.run < self.run).count();
         if older >= MAX_FENCERS {
             return;

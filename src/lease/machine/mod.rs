@@ -303,6 +303,11 @@ const MIN_WAKE: Duration = Duration::from_millis(1);
 /// Consecutive failures that no retry mends, before the worker stops for good.
 const MAX_PERMANENT_FAILURES: u32 = 3;
 
+/// Returns how long to wait before a request whose result is open is sent again.
+fn retry_delay(rng: &mut fastrand::Rng) -> Duration {
+    RETRY_DELAY.mul_f64(0.5 + rng.f64())
+}
+
 impl Machine {
     pub(crate) fn new(config: Config, seed: u64) -> Self {
         let mut machine = Self {
@@ -483,7 +488,7 @@ impl Machine {
     }
 
     fn retry(&mut self, purpose: Purpose, request: Request) {
-        let wait = RETRY_DELAY.mul_f64(0.5 + self.rng.f64());
+        let wait = retry_delay(&mut self.rng);
         self.retries.push((self.now + wait, purpose, request));
     }
 

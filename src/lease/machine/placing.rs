@@ -9,8 +9,8 @@ use tokio::time::Duration;
 
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::event::LeaseEventKind;
-use crate::lease::machine::holding::MAX_RESERVED;
 use crate::lease::machine::holding::beside_kcl::HAND_OVER_LIMIT;
+use crate::lease::machine::holding::moves::MAX_RESERVED;
 use crate::lease::machine::membership::Phase;
 use crate::lease::machine::plan::{Load, fill, flows};
 use crate::lease::machine::{Action, Machine, Offered, Purpose, Time};
@@ -72,7 +72,7 @@ const NO_ROOM_INTERVAL: Duration = Duration::from_mins(1);
 impl Machine {
     pub(crate) fn is_placer(&self) -> bool {
         let Phase::Up { .. } = self.phase else { return false };
-        let suspect = self.config.failover.mul_f64(0.7);
+        let suspect = self.suspect_after();
         let is_self = |run: Option<u64>| run == Some(self.run);
         // The oldest is the placer in its own eyes even if it has completed no audit for long: else
         // it would never complete one again.
@@ -95,17 +95,16 @@ impl Machine {
     }
 
     pub(crate) fn placing_wake(&self) -> Option<Time> {
-        let may_audit = !self.audit.is_in_flight && self.audit.placing == 0;
-        (may_audit && self.is_consumer_polling && self.is_placer()).then_some(self.audit.next_at)
+        self.may_audit().then_some(self.audit.next_at)
+    }
+
+    fn may_audit(&self) -> bool {
+        let is_idle = !self.audit.is_in_flight && self.audit.placing == 0;
+        is_idle && self.is_consumer_polling && self.is_placer()
     }
 
     pub(crate) fn tick_placing(&mut self) {
-        if self.now < self.audit.next_at
-            || self.audit.is_in_flight
-            || self.audit.placing > 0
-            || !self.is_consumer_polling
-            || !self.is_placer()
-        {
+        if self.now < self.audit.next_at || !self.may_audit() {
             return;
         }
         if let Some(wait) = self.cold_start_wait() {
@@ -243,9 +242,17 @@ impl Machine {
         self.place();
     }
 
+    /// Returns whether no live worker owns a lease. The owner of a lease without a row of its own
+    /// may be a worker of the KCL.
+    pub(crate) fn is_free(&self, row: &LeaseRow) -> bool {
+        let Some(owner) = row.holder() else { return true };
+        let owner = self.view.workers.get(owner);
+        owner.is_some_and(|seen| seen.row.state == WorkerState::Dead)
+    }
+
     /// Returns the workers that take leases, with this worker's own numbers as they are now.
     fn loads(&self) -> Vec<Load> {
-        let suspect = self.config.failover.mul_f64(0.7);
+        let suspect = self.suspect_after();
         let up = self.view.beating(suspect).filter(|seen| seen.row.state == WorkerState::Up);
         up.map(|seen| {
             let row = &seen.row;
@@ -283,8 +290,8 @@ impl Machine {
             self.audit.next_at = self.now + AUDIT_RETRY;
             return;
         }
-        let mut rows = std::mem::take(&mut self.audit.rows);
-        if self.delete_rows(&mut rows) {
+        let rows = std::mem::take(&mut self.audit.rows);
+        if self.delete_rows(&rows) {
             self.audit.is_wanted = true;
         }
         let mut free = Vec::new();
@@ -335,10 +342,8 @@ impl Machine {
         let mut foreign = BTreeMap::new();
         let mut look_again_at = None;
         for row in rows.values().filter(|row| !row.has_ended()) {
-            let Some(owner) = row.checkpoint_owner.as_ref().or(row.owner.as_ref()) else {
-                continue;
-            };
-            let is_ours = self.view.workers.contains_key(owner) || *owner == self.config.worker;
+            let Some(owner) = row.holder() else { continue };
+            let is_ours = self.view.workers.contains_key(owner) || owner == self.config.worker;
             if is_ours && row.checkpoint_owner.is_none() {
                 continue;
             }
@@ -348,10 +353,10 @@ impl Machine {
                 known.filter(|(counter, _)| *counter == row.counter).unwrap_or((row.counter, now));
             if known.is_some_and(|(counter, _)| counter != row.counter)
                 && !is_ours
-                && self.audit.told_foreign.insert(owner.clone())
+                && self.audit.told_foreign.insert(owner.to_owned())
             {
                 self.actions.push_back(Action::Report(LeaseEventKind::ForeignWorker {
-                    worker: owner.clone(),
+                    worker: owner.to_owned(),
                 }));
             }
             if self.view.has_departed(owner) || now.saturating_sub(since) >= limit {
@@ -428,21 +433,15 @@ impl Machine {
     }
 
     pub(crate) fn place_reserved(&mut self, claims: Vec<LeaseWrite>, response: &Response) {
-        match response {
-            Response::Worker(row) => {
-                self.view.note(row.clone(), self.now);
-                for claim in claims {
-                    self.send(Purpose::ClaimForOther, Request::Write(claim));
-                }
+        self.note_worker(response);
+        if matches!(response, Response::Worker(_)) {
+            for claim in claims {
+                self.send(Purpose::ClaimForOther, Request::Write(claim));
             }
-            response => {
-                if let Response::RefusedWorker(Some(row)) = response {
-                    self.view.note(row.clone(), self.now);
-                }
-                self.audit.placing -= claims.len();
-                self.audit.is_wanted = true;
-                self.placed();
-            }
+        } else {
+            self.audit.placing -= claims.len();
+            self.audit.is_wanted = true;
+            self.placed();
         }
     }
 
@@ -526,7 +525,7 @@ impl Machine {
     }
 
     /// Deletes the rows of unlisted shards. Returns whether a deletion is under way.
-    fn delete_rows(&mut self, rows: &mut BTreeMap<String, LeaseRow>) -> bool {
+    fn delete_rows(&mut self, rows: &BTreeMap<String, LeaseRow>) -> bool {
         let now = self.now;
         let mut unlisted = std::mem::take(&mut self.audit.unlisted);
         let mut is_deleting = false;
@@ -536,18 +535,12 @@ impl Machine {
             if is_old || (!row.has_ended() && !self.is_free(row)) {
                 return false;
             }
-            let counter = row.counter;
-            let condition = match &row.owner {
-                _ if row.has_ended() => Condition::Ended { counter },
-                Some(owner) => Condition::Owned {
-                    counter,
-                    owner: owner.clone(),
-                    checkpoint_owner: row.checkpoint_owner.clone(),
-                },
-                None => Condition::Unowned { counter },
+            let condition = if row.has_ended() {
+                Condition::Ended { counter: row.counter }
+            } else {
+                Condition::as_read(row)
             };
-            let shard_id = shard_id.clone();
-            let write = LeaseWrite { shard_id, condition, change: Change::Delete, run: self.run() };
+            let write = self.lease_write(shard_id, condition, Change::Delete);
             self.send(Purpose::DeleteLease, Request::Write(write));
             is_deleting = true;
             true
@@ -585,8 +578,8 @@ impl Machine {
         let mut movable: Vec<_> = self
             .held
             .iter()
-            .filter(|(shard_id, held)| {
-                !self.is_busy(shard_id) && now.saturating_sub(held.since) >= self.config.rest
+            .filter(|(_, held)| {
+                !held.is_busy() && now.saturating_sub(held.since) >= self.config.rest
             })
             .map(|(shard_id, held)| (held.since, shard_id.clone()))
             .collect();

@@ -193,6 +193,19 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
+    /// Returns the condition that a row is as it was read.
+    pub(crate) fn as_read(row: &LeaseRow) -> Self {
+        let counter = row.counter;
+        match &row.owner {
+            None => Self::Unowned { counter },
+            Some(owner) => Self::Owned {
+                counter,
+                owner: owner.clone(),
+                checkpoint_owner: row.checkpoint_owner.clone(),
+            },
+        }
+    }
+
     /// Returns the counter of the row for which the condition holds.
     pub(crate) fn counter(&self) -> Option<u64> {
         match self {

@@ -5,7 +5,9 @@ mod tests;
 
 use tokio::time::Duration;
 
-use crate::lease::machine::holding::{Held, Move, Write};
+use crate::lease::machine::holding::moves::Move;
+use crate::lease::machine::holding::{Held, Write};
+use crate::lease::machine::membership::delivery_limit;
 use crate::lease::machine::{Action, Machine, Time};
 use crate::lease::table::Change;
 
@@ -65,7 +67,7 @@ impl Machine {
     /// Returns when the delivery of a shard pauses if its counter is not seen to move. The rule is
     /// that of the beats: see [`delivery_deadline`](Self::delivery_deadline).
     fn pause_at(&self, held: &Held) -> Time {
-        held.confirmed + self.config.failover.mul_f64(0.8)
+        held.confirmed + delivery_limit(self.config.failover)
     }
 
     /// Pauses the delivery of the shards whose counter was not seen to move.
