@@ -368,7 +368,7 @@ impl Checkpoints {
     }
 }
 
-/// What became of the leases of a worker that shuts down.
+/// The leases of a worker that shuts down, by how they ended.
 #[cfg(feature = "dynamodb")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LeaseShutdown {

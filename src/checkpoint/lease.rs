@@ -22,7 +22,7 @@ pub(crate) struct DeliveryDeadline(Arc<Deadline>);
 #[derive(Debug)]
 struct Deadline {
     origin: Instant,
-    /// In microseconds from the origin.
+    /// The deadline in microseconds from the origin.
     until: AtomicU64,
 }
 

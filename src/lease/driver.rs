@@ -28,7 +28,7 @@ pub(crate) struct Driver {
     /// Requests in flight that count.
     in_flight: usize,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
-    /// When the readers are looked at again.
+    /// The time of the next check for readers that are not polled.
     stall_check_at: Instant,
 }
 

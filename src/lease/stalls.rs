@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::checkpoint::registry::Registry;
 
-/// What was seen of the readers of leased shards, and since when.
+/// The progress of the readers of leased shards, and the time since which it is the same.
 #[derive(Debug, Default)]
 pub(crate) struct Stalls {
     seen: BTreeMap<String, Seen>,

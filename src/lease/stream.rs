@@ -74,7 +74,7 @@ pub struct LeasedShards<E: ErrorPolicy = LogErrors> {
     has_ended: bool,
 }
 
-/// Where the fleet starts to read.
+/// The start of the fleet, as far as it is known.
 enum Start {
     /// The time of Kinesis is requested, for a run from `Latest`.
     Clock(BoxFuture<'static, Result<SystemTime, ListError>>),

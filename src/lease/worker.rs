@@ -43,8 +43,8 @@ pub(crate) struct Worker {
     saves: Mutex<Saves>,
     inbox: Mutex<Inbox>,
     stalls: Mutex<Stalls>,
-    /// When the stream of shards was polled last, in seconds from the origin and rounded up; 0 for
-    /// never.
+    /// The time of the last poll of the stream of shards, in seconds from the origin and rounded
+    /// up; 0 for never.
     stream_polled_at: AtomicU64,
     /// Whether a stream of shards takes the grants.
     has_stream: AtomicBool,
@@ -52,7 +52,7 @@ pub(crate) struct Worker {
     pub(crate) waiting: Waiters,
 }
 
-/// What the driver is to do.
+/// The work of the driver.
 #[derive(Default)]
 pub(crate) struct Work {
     pub(crate) requests: VecDeque<(Ticket, Request)>,
@@ -68,7 +68,7 @@ struct Saves {
     waiting: BTreeMap<SaveId, oneshot::Sender<Result<(), SaveError>>>,
 }
 
-/// What the stream of shards is to do.
+/// The decisions that the stream of shards carries out.
 #[derive(Default)]
 pub(crate) struct Inbox {
     pub(crate) started: Option<Checkpoint>,
@@ -82,7 +82,7 @@ pub(crate) struct Inbox {
     pub(crate) death: Option<LeaseError>,
     /// The rows of the leases that are held, as they were granted.
     pub(crate) held: BTreeMap<String, LeaseRow>,
-    /// What became of the leases since the shutdown began.
+    /// The leases that have ended since the shutdown began.
     pub(crate) shutdown: Option<LeaseShutdown>,
 }
 
@@ -321,7 +321,8 @@ impl Worker {
 
     /// Takes the shards of which no record is in flight any longer, with their checkpoints.
     ///
-    /// At most [`MAX_DRAINED`], so that a worker that gives thousands away beats meanwhile.
+    /// The result has at most [`MAX_DRAINED`] shards, so that a worker that gives thousands away
+    /// beats in between.
     pub(crate) fn take_drained(&self) -> Vec<(String, Checkpoint)> {
         let mut work = self.work();
         let count = work.cut.len().min(MAX_DRAINED);

@@ -45,7 +45,7 @@ impl Servers {
         self.dynamodb.port
     }
 
-    /// Removes the files. If a test fails, they stay for whoever looks into it.
+    /// Removes the files. If a test fails, they stay.
     pub(crate) fn remove_files(&self) {
         let _ = fs::remove_dir_all(&self.dir);
     }

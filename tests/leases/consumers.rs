@@ -1,4 +1,4 @@
-//! What the consumer of leased shards sees.
+//! The consumers of leased shards.
 
 use futures::future::join;
 use kinesis_shards::lease::LeaseEnd;

@@ -34,13 +34,13 @@ pub(crate) struct Held {
     moving: Option<Move>,
     /// A leader of KCL 3 has given the lease to another worker, for which this one drains it.
     is_handed_over: bool,
-    /// When a write whose result is open is sent again.
+    /// The time at which a write whose result is open is sent again.
     retry_at: Option<Time>,
-    /// When the row was written last.
+    /// The time of the last write to the row.
     written_at: Time,
-    /// When the write in flight was sent.
+    /// The time at which the write in flight was sent.
     sent_at: Time,
-    /// When the last write that was applied was sent.
+    /// The time at which the last applied write was sent.
     confirmed: Time,
     /// The delivery is paused: a KCL may soon take the lease.
     is_paused: bool,

@@ -46,10 +46,10 @@ pub(crate) struct OwnBeat {
     last: u64,
     sent_at: Time,
     next_at: Time,
-    /// When the last confirmed beat was sent.
+    /// The time at which the last confirmed beat was sent.
     confirmed: Time,
     is_paused: bool,
-    /// Since when the row says that this worker is leaving.
+    /// The time since which the row says that this worker is leaving.
     leaving_since: Option<Time>,
 }
 
@@ -75,25 +75,25 @@ impl OwnBeat {
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     next_at: Time,
-    /// When the last one was sent.
+    /// The time at which the last one was sent.
     sent_at: Time,
     pub(crate) is_in_flight: bool,
     pub(crate) is_reading_coming: bool,
-    /// When the leases that are overdue were read last.
+    /// The time of the last read of overdue leases.
     pub(crate) overdue_at: Time,
 }
 
 /// Several workers may fence, each this much later than the one before it in age.
 const FENCE_STEP: Duration = Duration::from_secs(1);
 const MAX_FENCERS: usize = 5;
-/// With more workers than this, most read the workers table less often.
+/// The number of workers above which most read the workers table less often.
 const MANY_WORKERS: u32 = 40;
 /// The workers that read the workers table most often.
 const WATCHERS: usize = 3;
 /// A worker beats fast for this long after it has joined.
 const HURRY_AFTER_JOIN: Duration = Duration::from_secs(15);
 const FAST_BEAT: Duration = Duration::from_millis(250);
-/// Of the limit of a shutdown, what is left for the last writes; at most [`MAX_LAST_WRITES`].
+/// The share of a shutdown's limit that is left for the last writes, up to [`MAX_LAST_WRITES`].
 const LAST_WRITES: f64 = 0.2;
 const MAX_LAST_WRITES: Duration = Duration::from_secs(2);
 

@@ -32,7 +32,7 @@ use crate::lease::table::{LeaseRow, LeaseWrite, Permission, Request, Response};
 /// The time since the machine was created, by a monotonic clock.
 pub(crate) type Time = Duration;
 
-/// What a worker is configured with.
+/// The configuration of a worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) worker: String,
@@ -66,7 +66,7 @@ pub(crate) struct Failure {
     pub(crate) text: String,
 }
 
-/// What a machine is told.
+/// An event that a machine takes in.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// The time of [`Machine::next_wake`] has come.
@@ -111,7 +111,7 @@ pub(crate) struct Offered {
     pub(crate) hash_range: Option<HashKeyRange>,
 }
 
-/// What a machine asks for.
+/// An action that the driver carries out for a machine.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Send(Ticket, Request),
@@ -158,7 +158,7 @@ pub(crate) enum Action {
     Die(Death),
 }
 
-/// Why a checkpoint was not saved.
+/// The reason why a checkpoint was not saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SaveError {
     /// This worker has no lease of the shard.
@@ -166,7 +166,7 @@ pub(crate) enum SaveError {
     Failed(Failure),
 }
 
-/// Why a worker stops for good.
+/// The reason why a worker stops for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Death {
     /// A worker with the same id is running.
@@ -181,7 +181,7 @@ pub(crate) enum Death {
     Failed(String),
 }
 
-/// What a request in flight is for.
+/// The purpose of a request in flight.
 #[derive(Clone, Debug)]
 enum Purpose {
     Join,
@@ -221,11 +221,11 @@ enum Purpose {
     Claim {
         shard_id: String,
     },
-    /// The receiver of a move is told.
+    /// Announces a move to its receiver.
     Reserve {
         shards: BTreeSet<String>,
     },
-    /// A worker is told of leases that were released.
+    /// Announces leases that were released.
     Released {
         shards: BTreeSet<String>,
     },
@@ -251,14 +251,15 @@ enum Purpose {
 pub(crate) struct Machine {
     config: Config,
     now: Time,
-    /// When the machine expects its next tick.
+    /// The time at which the machine expects its next tick.
     due: Time,
     phase: Phase,
     run: u64,
     view: View,
     beat: OwnBeat,
     reading: Reading,
-    /// Since when this worker has beaten and ticked without a gap: before that, it judges nobody.
+    /// The time since which this worker has beaten and ticked without a gap. Before that it fences
+    /// no worker.
     healthy_since: Option<Time>,
     /// The shards that the lineage offers here and that this worker has no lease of.
     offered: BTreeMap<String, Offered>,
@@ -269,7 +270,7 @@ pub(crate) struct Machine {
     released: BTreeSet<String>,
     /// Requests in flight that tell others of released leases.
     announcing: usize,
-    /// When the counters of leases are moved next, beside a KCL.
+    /// The time of the next renewals, in a table that a KCL uses, too.
     renew_at: Time,
     /// The shards whose claim for this worker is not decided yet.
     claiming: BTreeSet<String>,
@@ -283,7 +284,7 @@ pub(crate) struct Machine {
     /// Whether the stream of shards is polled. Without it, a placer would not see which shards are
     /// offered, so another worker takes its place.
     is_consumer_polling: bool,
-    /// Since when the leases are out of balance.
+    /// The time since which the leases are out of balance.
     unbalanced_since: Option<Time>,
     pending: BTreeMap<Ticket, Box<(Purpose, Request)>>,
     /// The requests to be sent again.

@@ -1,4 +1,4 @@
-//! Which free shard goes to which worker, and balance.
+//! The placing of free shards, and the balance of the workers.
 //!
 //! One worker places: the oldest, by each one's own view. Two that both believe to be the oldest do
 //! no harm, since every claim is one conditional write.
@@ -25,16 +25,16 @@ pub(crate) struct Audit {
     is_in_flight: bool,
     /// The stream of shards closes the ancestors of the started ones.
     is_closing: bool,
-    /// When one more audit follows the next one.
+    /// The time of one more audit, after the next one.
     again_at: Option<Time>,
-    /// An audit was asked for while one was in flight.
+    /// An audit became due while one was in flight.
     is_wanted: bool,
     pub(crate) completed: u64,
     /// The rows of the last audit.
     rows: BTreeMap<String, LeaseRow>,
     /// Claims in the name of others that are in flight, or wait for their announcement.
     pub(crate) placing: usize,
-    /// What is to be announced and claimed after that.
+    /// The claims that are announced and sent after that.
     queue: Vec<(Load, Vec<LeaseWrite>)>,
     /// Owners that are no workers of the fleet: the counter of each of their leases, and since when
     /// it has not moved.
@@ -60,8 +60,8 @@ const AUDIT_INTERVAL: Duration = Duration::from_mins(1);
 /// A row that is left of an unlisted shard for longer belongs to a new shard of its id.
 const UNLISTED_LIMIT: Duration = Duration::from_mins(15);
 const AUDIT_RETRY: Duration = Duration::from_secs(2);
-/// At a cold start the placer waits until no worker has joined for this long, if there are more
-/// than [`FEW_SHARDS`].
+/// The time for which no worker may have joined before a placer of a new fleet with more than
+/// [`FEW_SHARDS`] shards places them.
 const COLD_START_QUIET: Duration = Duration::from_secs(3);
 const COLD_START_LIMIT: Duration = Duration::from_secs(15);
 const FEW_SHARDS: usize = 64;

@@ -1,4 +1,4 @@
-//! Which worker gets which shard. Pure functions.
+//! The assignment of shards to workers, as pure functions.
 
 use std::collections::BTreeSet;
 

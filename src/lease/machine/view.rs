@@ -12,11 +12,11 @@ use crate::lease::table::{WorkerRow, WorkerState};
 #[derive(Debug, Default)]
 pub(crate) struct View {
     pub(crate) workers: BTreeMap<String, Seen>,
-    /// When the rows were read last.
+    /// The time of the last read.
     pub(crate) read_at: Option<Time>,
-    /// Since when the workers that take leases are the same.
+    /// The time since which the workers that take leases are the same.
     pub(crate) members_since: Time,
-    /// Since when this worker is the oldest.
+    /// The oldest worker, and the time since which it is the oldest.
     oldest: Option<(u64, Time)>,
     /// How often the rows were read.
     updates: u64,
@@ -30,11 +30,11 @@ pub(crate) struct View {
 pub(crate) struct Seen {
     pub(crate) row: WorkerRow,
     pub(crate) appeared_at: Time,
-    /// When this beat was first read.
+    /// The time of the first read that showed this beat.
     beat_since: Time,
     /// How many reads have shown this beat.
     reads: u32,
-    /// When this number of audits was first read.
+    /// The time of the first read that showed this number of audits.
     audits_since: Time,
     /// The last read that showed the row.
     updates: u64,

@@ -82,7 +82,7 @@ impl Machine {
         self.reserved(shards, &Response::RefusedWorker(None));
     }
 
-    /// Returns for how long a receiver is told of a lease before its delivery ends here.
+    /// Returns for how long a lease is announced before its delivery ends here.
     fn announcement(&self) -> Duration {
         match self.phase {
             // The limit is short.
