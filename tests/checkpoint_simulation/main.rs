@@ -30,6 +30,8 @@
 
 mod consumer;
 mod oracle;
+#[path = "../simulation/program.rs"]
+mod program;
 mod refusals;
 mod script;
 mod store;
@@ -38,9 +40,9 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use program::{filters, is_wanted, number_from, panicked, play_all, summary, threads};
 use script::Script;
 use world::Outcome;
 
@@ -49,23 +51,10 @@ const MAX_FAILURES: usize = 3;
 /// One in this many seeds is played twice: the second time must not differ.
 const REPLAY_INTERVAL: u64 = 50;
 
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(
-        text.replace('_', "")
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
-    )
-}
-
 fn play(script: &Script) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| world::play(script))).unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().cloned();
-        let message = message.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        Outcome {
-            violation: Some(format!("panicked: {}", message.unwrap_or_default())),
-            ..Outcome::default()
-        }
+        let violation = Some(panicked(&*panic));
+        Outcome { violation, ..Outcome::default() }
     })
 }
 
@@ -82,37 +71,27 @@ fn report(script: &Script, outcome: &Outcome) {
 }
 
 fn many(first: u64, seeds: u64) -> (u64, usize) {
-    let (next, passed) = (AtomicU64::new(first), AtomicU64::new(0));
-    let (sum, failed) = (Mutex::new(Outcome::default()), Mutex::new(0));
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || *failed.lock().unwrap() >= MAX_FAILURES {
-                        return;
-                    }
-                    let script = Script::of_seed(seed);
-                    let mut outcome = play(&script);
-                    if outcome.violation.is_none() && seed % REPLAY_INTERVAL == 0 {
-                        let again = play(&script);
-                        if again.digest != outcome.digest {
-                            outcome.violation =
-                                Some("the second play of the seed differs".to_owned());
-                        }
-                    }
-                    if outcome.violation.is_some() {
-                        *failed.lock().unwrap() += 1;
-                        report(&script, &outcome);
-                    } else {
-                        passed.fetch_add(1, Ordering::Relaxed);
-                    }
-                    sum.lock().unwrap().add(&outcome);
-                }
-            });
+    let sum = Mutex::new((0, Outcome::default()));
+    let threads = threads("CHECKPOINT_SIMULATION_THREADS");
+    let failed = play_all(first..first + seeds, threads, MAX_FAILURES, |seed| {
+        let script = Script::of_seed(seed);
+        let mut outcome = play(&script);
+        if outcome.violation.is_none() && seed % REPLAY_INTERVAL == 0 {
+            let again = play(&script);
+            if again.digest != outcome.digest {
+                outcome.violation = Some("the second play of the seed differs".to_owned());
+            }
         }
+        let has_passed = outcome.violation.is_none();
+        if !has_passed {
+            report(&script, &outcome);
+        }
+        let mut sum = sum.lock().unwrap();
+        sum.0 += u64::from(has_passed);
+        sum.1.add(&outcome);
+        has_passed
     });
+    let (passed, sum) = sum.into_inner().unwrap();
     let Outcome {
         records,
         deliveries,
@@ -132,7 +111,7 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
         spawned_seeds,
         date_ahead_seeds,
         ..
-    } = sum.into_inner().unwrap();
+    } = sum;
     println!(
         "{lives} lives: {crashes} crashed, {shutdowns} shut down, {complete_shutdowns} of them \
          completely; {shards} shards"
@@ -143,7 +122,7 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
     println!("{refused_requests} positions were refused, {started_over} shards started over");
     println!("{records} records, {deliveries} deliveries, {redeliveries} of them again, none lost");
     println!("{saves} saves, {confirmed_saves} of them confirmed");
-    (passed.into_inner(), failed.into_inner().unwrap())
+    (passed, failed)
 }
 
 impl Outcome {
@@ -169,22 +148,13 @@ impl Outcome {
 }
 
 fn main() -> ExitCode {
-    // The arguments of a test runner, such as `--list`, or the name of another test.
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "--list") {
-        println!("checkpoint_simulation: test\n\n1 test, 0 benchmarks");
-        return ExitCode::SUCCESS;
-    }
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    if !filters.is_empty()
-        && !filters.iter().any(|filter| "checkpoint_simulation".contains(filter.as_str()))
-    {
-        println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out");
-        return ExitCode::SUCCESS;
+    let begun = Instant::now();
+    let Some(filters) = filters("checkpoint_simulation") else { return ExitCode::SUCCESS };
+    if !is_wanted(&filters, "checkpoint_simulation") {
+        return summary(0, 0, 1, begun);
     }
     // The panics of stores and of `on_event` are scripted.
     std::panic::set_hook(Box::new(|_| ()));
-    let begun = Instant::now();
     let (passed, failed) = if let Some(seed) = number_from("CHECKPOINT_SIMULATION_SEED") {
         let script = Script::of_seed(seed);
         println!("{script:#?}");
@@ -198,11 +168,6 @@ fn main() -> ExitCode {
     };
     println!("{passed} seeds passed, {failed} failed");
     // All seeds count as one test.
-    let (word, passed, failed_tests) = if failed == 0 { ("ok", 1, 0) } else { ("FAILED", 0, 1) };
-    println!(
-        "\ntest result: {word}. {passed} passed; {failed_tests} failed; 0 ignored; 0 measured; \
-         0 filtered out; finished in {:.2?}",
-        begun.elapsed()
-    );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let failed = usize::from(failed > 0);
+    summary(1 - failed, failed, 0, begun)
 }

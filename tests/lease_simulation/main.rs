@@ -10,13 +10,17 @@
 //! `LEASE_SIMULATION_FIRST` sets the first seed (default 0), and `LEASE_SIMULATION_THREADS` the
 //! number of threads (default: that of the processors).
 
+#[path = "../simulation/program.rs"]
+mod program;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use kinesis_shards::lease::simulation::{Figures, Mutation, lease_figures, run_lease_simulation};
+
+use crate::program::{filters, is_wanted, number_from, panicked, play_all, summary, threads};
 
 const SEEDS: u64 = 2_000;
 /// The number of failed seeds after which the run stops.
@@ -24,59 +28,33 @@ const MAX_FAILURES: usize = 3;
 /// One seed in this many is played twice, to check that a seed determines everything.
 const REPEAT_INTERVAL: u64 = 100;
 
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    let number = text.replace('_', "").parse();
-    Some(number.unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-}
-
 fn play(seed: u64, mutation: Option<Mutation>, trace: bool) -> Result<Figures, String> {
     let play = || run_lease_simulation(seed, mutation, trace);
-    catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        Err(format!("seed {seed}: panicked: {}", text.unwrap_or_default()))
-    })
+    catch_unwind(AssertUnwindSafe(play))
+        .unwrap_or_else(|panic| Err(format!("seed {seed}: {}", panicked(&*panic))))
 }
 
 /// Plays many seeds. Returns whether all pass.
 fn many(first: u64, seeds: u64, max_failures: usize) -> bool {
     let begun = Instant::now();
-    let next = AtomicU64::new(first);
-    let results = Mutex::new((Figures::default(), Vec::new()));
-    let lock = || -> MutexGuard<'_, (Figures, Vec<String>)> {
-        results.lock().unwrap_or_else(PoisonError::into_inner)
-    };
-    let processors = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
-    let threads = number_from("LEASE_SIMULATION_THREADS").unwrap_or(processors);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || lock().1.len() >= max_failures {
-                        return;
-                    }
-                    let mut result = play(seed, None, false);
-                    if seed.is_multiple_of(REPEAT_INTERVAL) && play(seed, None, false) != result {
-                        result = Err(format!("seed {seed}: its outcome differs each time"));
-                    }
-                    match result {
-                        Ok(figures) => lock().0.add(&figures),
-                        Err(violation) => {
-                            println!("{violation}");
-                            lock().1.push(violation);
-                        }
-                    }
-                }
-            });
+    let total = Mutex::new(Figures::default());
+    let threads = threads("LEASE_SIMULATION_THREADS");
+    let failed = play_all(first..first + seeds, threads, max_failures, |seed| {
+        let mut result = play(seed, None, false);
+        if seed.is_multiple_of(REPEAT_INTERVAL) && play(seed, None, false) != result {
+            result = Err(format!("seed {seed}: its outcome differs each time"));
         }
+        match &result {
+            Ok(figures) => total.lock().unwrap_or_else(PoisonError::into_inner).add(figures),
+            Err(violation) => println!("{violation}"),
+        }
+        result.is_ok()
     });
-    let (figures, failures) = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let figures = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     #[expect(clippy::cast_precision_loss, reason = "the figure is approximate")]
     let rate = figures.seeds as f64 / begun.elapsed().as_secs_f64();
     println!("{figures}\n{rate:.0} seeds a second, in {threads} threads");
-    failures.is_empty()
+    failed == 0
 }
 
 /// Returns the mutation that the environment names.
@@ -108,15 +86,7 @@ fn mutations(search: Option<u64>) -> bool {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "--list") {
-        println!("lease_simulation: test\n\n1 test, 0 benchmarks");
-        return ExitCode::SUCCESS;
-    }
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let is_wanted = |name: &str| {
-        filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
-    };
+    let Some(filters) = filters("lease_simulation") else { return ExitCode::SUCCESS };
     // A panic is part of the report of its seed.
     std::panic::set_hook(Box::new(|_| ()));
     let begun = Instant::now();
@@ -125,7 +95,9 @@ fn main() -> ExitCode {
         let result = play(seed, mutation(), true);
         println!("{result:?}");
         tests.push((format!("seed_{seed}"), result.is_ok()));
-    } else if is_wanted("lease_simulation") && number_from("LEASE_SIMULATION_SEARCH").is_none() {
+    } else if is_wanted(&filters, "lease_simulation")
+        && number_from("LEASE_SIMULATION_SEARCH").is_none()
+    {
         let first = number_from("LEASE_SIMULATION_FIRST").unwrap_or(0);
         let seeds = number_from("LEASE_SIMULATION_SEEDS").unwrap_or(SEEDS);
         let failures = number_from("LEASE_SIMULATION_FAILURES").unwrap_or(MAX_FAILURES as u64);
@@ -133,7 +105,7 @@ fn main() -> ExitCode {
         tests.push((format!("lease_simulation ({seeds} seeds)"), is_ok));
     }
     let search = number_from("LEASE_SIMULATION_SEARCH");
-    if search.is_some() || (is_wanted("mutations") && mutation().is_none()) {
+    if search.is_some() || (is_wanted(&filters, "mutations") && mutation().is_none()) {
         tests.push(("mutations".to_owned(), mutations(search)));
     }
     if filters.iter().any(|filter| *filter == "figures") {
@@ -146,11 +118,5 @@ fn main() -> ExitCode {
         println!("test {name} ... {}", if *is_ok { "ok" } else { "FAILED" });
     }
     let failed = tests.iter().filter(|(_, is_ok)| !is_ok).count();
-    let (word, passed) = (if failed == 0 { "ok" } else { "FAILED" }, tests.len() - failed);
-    println!(
-        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; \
-         0 filtered out; finished in {:.2?}",
-        begun.elapsed()
-    );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    summary(tests.len() - failed, failed, 0, begun)
 }

@@ -30,6 +30,7 @@ mod life;
 mod member;
 mod oracle;
 mod pipeline;
+mod program;
 mod rates;
 mod reader;
 mod requests;
@@ -43,11 +44,11 @@ mod writer;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use figures::Figures;
+use program::{filters, is_wanted, number_from, panicked, play_all, summary, threads};
 use script::{Reading, Script};
 use world::Outcome;
 
@@ -57,20 +58,9 @@ const MAX_FAILURES: usize = 3;
 /// One seed in this many is played twice, to check that a seed determines everything.
 const REPEAT_INTERVAL: u64 = 50;
 
-fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(
-        text.replace('_', "")
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
-    )
-}
-
 fn play(script: &Script) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| world::play(script))).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().cloned();
-        let what = what.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        let violation = Some(format!("panicked: {}", what.unwrap_or_default()));
+        let violation = Some(panicked(&*panic));
         Outcome { violation, ..Outcome::default() }
     })
 }
@@ -126,45 +116,32 @@ type Results = BTreeMap<Reading, (u64, Vec<u64>)>;
 
 fn many(first: u64, seeds: u64) -> Results {
     let begun = Instant::now();
-    let next = AtomicU64::new(first);
-    let (figures, failed) = (Mutex::new(Figures::default()), AtomicUsize::new(0));
-    let results = Mutex::new(Results::new());
-    let processors = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
-    let threads = number_from("SIMULATION_THREADS").unwrap_or(processors);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || failed.load(Ordering::Relaxed) >= MAX_FAILURES {
-                        return;
-                    }
-                    let script = Script::of_seed(seed);
-                    let mut outcome = play(&script);
-                    if outcome.violation.is_none()
-                        && seed.is_multiple_of(REPEAT_INTERVAL)
-                        && !is_same_each_time(&script, &outcome)
-                    {
-                        outcome.violation = Some("its outcome differs each time".to_owned());
-                    }
-                    let has_failed = outcome.violation.is_some();
-                    if has_failed {
-                        failed.fetch_add(1, Ordering::Relaxed);
-                        report(seed, &script, &outcome);
-                    }
-                    let mut results = lock(&results);
-                    let (played, failures) = results.entry(script.setup.reading).or_default();
-                    *played += 1;
-                    failures.extend(has_failed.then_some(seed));
-                    drop(results);
-                    let mut figures = lock(&figures);
-                    figures.add(&outcome);
-                    if figures.seeds % 5_000 == 0 {
-                        println!("{} seeds in {:.1?}", figures.seeds, begun.elapsed());
-                    }
-                }
-            });
+    let (figures, results) = (Mutex::new(Figures::default()), Mutex::new(Results::new()));
+    let threads = threads("SIMULATION_THREADS");
+    play_all(first..first + seeds, threads, MAX_FAILURES, |seed| {
+        let script = Script::of_seed(seed);
+        let mut outcome = play(&script);
+        if outcome.violation.is_none()
+            && seed.is_multiple_of(REPEAT_INTERVAL)
+            && !is_same_each_time(&script, &outcome)
+        {
+            outcome.violation = Some("its outcome differs each time".to_owned());
         }
+        let has_failed = outcome.violation.is_some();
+        if has_failed {
+            report(seed, &script, &outcome);
+        }
+        let mut results = lock(&results);
+        let (played, failures) = results.entry(script.setup.reading).or_default();
+        *played += 1;
+        failures.extend(has_failed.then_some(seed));
+        drop(results);
+        let mut figures = lock(&figures);
+        figures.add(&outcome);
+        if figures.seeds % 5_000 == 0 {
+            println!("{} seeds in {:.1?}", figures.seeds, begun.elapsed());
+        }
+        !has_failed
     });
     let figures = figures.into_inner().unwrap_or_else(PoisonError::into_inner);
     #[expect(clippy::cast_precision_loss, reason = "the figure is approximate")]
@@ -178,21 +155,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn main() -> ExitCode {
-    // Arguments of test runners: `--list`, and filters by name.
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "--list") {
-        println!("simulation: test\n\n1 test, 0 benchmarks");
-        return ExitCode::SUCCESS;
-    }
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    if !filters.is_empty() && !filters.iter().any(|filter| "simulation".contains(filter.as_str())) {
-        println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out");
-        return ExitCode::SUCCESS;
+    let begun = Instant::now();
+    let Some(filters) = filters("simulation") else { return ExitCode::SUCCESS };
+    if !is_wanted(&filters, "simulation") {
+        return summary(0, 0, 1, begun);
     }
     // A panic of a reader is part of its script, and that of a failed script is in the report.
     std::panic::set_hook(Box::new(|_| ()));
 
-    let begun = Instant::now();
     let mut tests = Vec::new();
     if let Some(seed) = number_from("SIMULATION_SEED") {
         tests.push((format!("seed_{seed}"), one(seed), String::new()));
@@ -216,11 +186,5 @@ fn main() -> ExitCode {
         println!("test simulation::{name} ... {} ({what})", if *is_ok { "ok" } else { "FAILED" });
     }
     let failed = tests.iter().filter(|(_, is_ok, _)| !is_ok).count();
-    let (word, passed) = (if failed == 0 { "ok" } else { "FAILED" }, tests.len() - failed);
-    println!(
-        "\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; \
-         0 filtered out; finished in {:.2?}",
-        begun.elapsed()
-    );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    summary(tests.len() - failed, failed, 0, begun)
 }
