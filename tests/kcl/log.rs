@@ -1,11 +1,11 @@
 //! The lines of all workers, and the checks of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use aws_sdk_kinesis::types::Shard;
+
+use crate::lines::LineFile;
 
 /// A record: its key, and its number among those of the key.
 pub(crate) type Record = (usize, usize);
@@ -21,9 +21,7 @@ pub(crate) struct Log {
 /// The lines of one process.
 #[derive(Debug)]
 struct LogFile {
-    path: PathBuf,
-    /// The number of bytes read.
-    read: u64,
+    lines: LineFile,
     /// The lines that are not of records.
     notes: Vec<String>,
     records: usize,
@@ -46,8 +44,7 @@ impl Log {
     /// Adds the file of the next process, and returns the number of the process.
     pub(crate) fn add(&mut self, path: PathBuf) -> usize {
         self.files.push(LogFile {
-            path,
-            read: 0,
+            lines: LineFile::new(path),
             notes: Vec::new(),
             records: 0,
             leases: BTreeSet::new(),
@@ -58,18 +55,8 @@ impl Log {
     /// Reads the lines that the workers have written since the last call.
     pub(crate) fn read(&mut self) -> Result<(), String> {
         for process in 0..self.files.len() {
-            let file = &mut self.files[process];
-            let Ok(mut lines) = File::open(&file.path) else { continue };
-            let mut text = String::new();
-            let read = lines
-                .seek(SeekFrom::Start(file.read))
-                .and_then(|_| lines.read_to_string(&mut text));
-            read.map_err(|error| format!("{}: {error}", file.path.display()))?;
-            // A line without its end is still being written, or was never finished.
-            let Some(end) = text.rfind('\n') else { continue };
-            file.read += end as u64 + 1;
-            for line in text[..end].lines() {
-                self.line(process, line).ok_or_else(|| format!("a worker wrote: {line}"))?;
+            for line in self.files[process].lines.new_lines()? {
+                self.line(process, &line).ok_or_else(|| format!("a worker wrote: {line}"))?;
             }
         }
         Ok(())
@@ -218,6 +205,6 @@ impl Log {
     }
 
     fn show(&self, delivery: &Delivery) -> String {
-        format!("{}: {delivery:?}", self.files[delivery.process].path.display())
+        format!("{}: {delivery:?}", self.files[delivery.process].lines.path().display())
     }
 }

@@ -30,6 +30,8 @@ mod install;
 mod java;
 #[path = "../servers/kind.rs"]
 mod kind;
+#[path = "../lease_processes/lines.rs"]
+mod lines;
 mod log;
 #[path = "../servers/process.rs"]
 #[allow(dead_code, reason = "the tests of the servers use the rest")]
@@ -41,6 +43,8 @@ mod table;
 #[path = "../servers/trial.rs"]
 mod trial;
 mod worker;
+#[path = "../lease_processes/worker_process.rs"]
+mod worker_process;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,6 @@
 //! The Rust worker process. It writes the same lines as the Java worker.
 
 use std::fs::File;
-use std::io::{Read, Write};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,10 +9,10 @@ use futures::StreamExt;
 use kinesis_shards::checkpoint::CheckpointOptions;
 use kinesis_shards::lease::{LeaseEventKind, LeaseOptions, Leases};
 use kinesis_shards::{ReadOptions, ShardStreamExt, all_shards};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::local_client;
 use crate::dynamodb::dynamodb;
+use crate::worker_process::{self, Terminate, write_line};
 
 /// Longer than any shutdown takes on a busy machine.
 const SHUTDOWN_LIMIT: Duration = Duration::from_mins(1);
@@ -69,28 +68,14 @@ impl Order {
 
 pub(crate) fn main(order: &Order) -> ExitCode {
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let file = Arc::new(File::options().create(true).append(true).open(&order.file).expect("file"));
-    let result = runtime.block_on(work(order, &file));
-    // The read of stdin may never end.
-    runtime.shutdown_background();
-    match result {
-        Ok(is_complete) => {
-            write(&file, &format!("stopped {is_complete}"));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            write(&file, &format!("error {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    worker_process::run(&order.file, note, async |file| work(order, file).await)
 }
 
-/// Writes a line at once. The file keeps it even if the process is killed right after.
-fn write(mut file: &File, line: &str) {
+/// Writes a line with the time in milliseconds, as the Java worker does.
+fn note(file: &File, text: &str) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_millis());
-    file.write_all(format!("{now} {line}\n").as_bytes()).expect("the file can be written");
+    write_line(file, &format!("{now} {text}"));
 }
 
 async fn work(order: &Order, file: &Arc<File>) -> Result<bool, Box<dyn std::error::Error>> {
@@ -104,32 +89,20 @@ async fn work(order: &Order, file: &Arc<File>) -> Result<bool, Box<dyn std::erro
         .checkpoints(checkpoints.save_records(u32::MAX))
         .on_event(move |event| match &event.kind {
             LeaseEventKind::Granted { shard_id, .. } => {
-                write(&events, &format!("granted {shard_id}"));
+                note(&events, &format!("granted {shard_id}"));
             }
             LeaseEventKind::Ended { shard_id, end } => {
-                write(&events, &format!("ended {shard_id} {end}"));
+                note(&events, &format!("ended {shard_id} {end}"));
             }
-            kind => write(&events, &format!("event {kind:?}")),
+            kind => note(&events, &format!("event {kind:?}")),
         });
     let options = if order.beside_kcl { options.beside_kcl() } else { options };
-    let mut terminate = signal(SignalKind::terminate())?;
+    let terminate = Terminate::listen()?;
     let dynamodb = dynamodb(&order.dynamodb.to_string());
     let stream = order.stream.as_str();
     let leases = Leases::join_with(&dynamodb, &order.application, stream, options).await?;
-    write(file, "started");
-    let stop = tokio::spawn({
-        let leases = leases.clone();
-        async move {
-            // The end of stdin stops the worker if the program that has started it ends.
-            let stdin =
-                tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = stdin => {}
-            }
-            leases.shutdown(SHUTDOWN_LIMIT).await
-        }
-    });
+    note(file, "started");
+    let stop = terminate.shut_down(&leases, SHUTDOWN_LIMIT);
     let client = local_client(order.kinesis);
     let mut records = all_shards(&client, stream)
         .poll_interval(Duration::from_secs(1))
@@ -140,7 +113,7 @@ async fn work(order: &Order, file: &Arc<File>) -> Result<bool, Box<dyn std::erro
         let record = record?;
         let (shard, sequence_number) = (record.shard_id(), record.sequence_number());
         let data = String::from_utf8_lossy(record.data());
-        write(file, &format!("record {shard} {sequence_number} {data}"));
+        note(file, &format!("record {shard} {sequence_number} {data}"));
         record.ack();
     }
     Ok(stop.await?.is_complete())

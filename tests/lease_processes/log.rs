@@ -1,9 +1,9 @@
 //! The lines of all workers, and the checks of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+
+use crate::lines::LineFile;
 
 /// The lines of all workers so far.
 #[derive(Debug, Default)]
@@ -17,9 +17,7 @@ pub(crate) struct Log {
 /// The lines of one process.
 #[derive(Debug)]
 struct LogFile {
-    path: PathBuf,
-    /// The number of bytes read.
-    read: u64,
+    lines: LineFile,
     /// The other lines, without their times.
     notes: Vec<String>,
     /// The shards that it has the lease of.
@@ -49,24 +47,18 @@ impl Log {
 
     /// Adds the file of the next process.
     pub(crate) fn add(&mut self, path: PathBuf) {
-        self.files.push(LogFile { path, read: 0, notes: Vec::new(), leases: BTreeSet::new() });
+        self.files.push(LogFile {
+            lines: LineFile::new(path),
+            notes: Vec::new(),
+            leases: BTreeSet::new(),
+        });
     }
 
     /// Reads the lines that the workers have written since the last call.
     pub(crate) fn read(&mut self) -> Result<(), String> {
         for process in 0..self.files.len() {
-            let file = &mut self.files[process];
-            let Ok(mut lines) = File::open(&file.path) else { continue };
-            let mut text = String::new();
-            let read = lines
-                .seek(SeekFrom::Start(file.read))
-                .and_then(|_| lines.read_to_string(&mut text));
-            read.map_err(|error| format!("{}: {error}", file.path.display()))?;
-            // A line without its end is still being written, or was never finished.
-            let Some(end) = text.rfind('\n') else { continue };
-            file.read += end as u64 + 1;
-            for line in text[..end].lines() {
-                self.line(process, line).ok_or_else(|| format!("a worker wrote: {line}"))?;
+            for line in self.files[process].lines.new_lines()? {
+                self.line(process, &line).ok_or_else(|| format!("a worker wrote: {line}"))?;
             }
         }
         Ok(())
@@ -214,7 +206,7 @@ impl Log {
     }
 
     fn show(&self, delivery: &Delivery) -> String {
-        let file = self.files[delivery.process].path.display();
+        let file = self.files[delivery.process].lines.path().display();
         format!("{file}: {delivery:?}")
     }
 }

@@ -34,6 +34,7 @@ mod fleet;
 mod install;
 #[path = "../servers/kind.rs"]
 mod kind;
+mod lines;
 mod log;
 #[path = "../servers/process.rs"]
 #[allow(dead_code, reason = "the tests of the servers use the rest")]
@@ -46,6 +47,7 @@ mod takeover;
 #[path = "../servers/trial.rs"]
 mod trial;
 mod worker;
+mod worker_process;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,6 @@
 //! each event of its leases.
 
 use std::fs::File;
-use std::io::{Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,11 +10,11 @@ use futures::{Stream, StreamExt};
 use kinesis_shards::checkpoint::CheckpointOptions;
 use kinesis_shards::lease::{LeaseEventKind, LeaseOptions, Leases};
 use kinesis_shards::{ReadOptions, ShardStreamExt, all_shards};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::local_client;
 use crate::consumer_process::ConsumerProcess;
 use crate::dynamodb::dynamodb;
+use crate::worker_process::{self, Terminate, write_line};
 
 /// Longer than any shutdown takes on a busy machine.
 const SHUTDOWN_LIMIT: Duration = Duration::from_mins(5);
@@ -90,26 +89,12 @@ pub(crate) fn now() -> u64 {
 }
 
 pub(crate) fn main(order: &Order) -> ExitCode {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let file = Arc::new(File::options().create(true).append(true).open(&order.file).expect("file"));
-    let result = runtime.block_on(work(order, &file));
-    // The read of stdin may never end.
-    runtime.shutdown_background();
-    match result {
-        Ok(is_complete) => {
-            write(&file, &format!("{} stopped {is_complete}", now()));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            write(&file, &format!("{} error {error}", now()));
-            ExitCode::FAILURE
-        }
-    }
+    worker_process::run(&order.file, note, async |file| work(order, file).await)
 }
 
-/// Writes a line at once. The file keeps it even if the process is killed right after.
-fn write(mut file: &File, line: &str) {
-    file.write_all(format!("{line}\n").as_bytes()).expect("the file can be written");
+/// Writes a line with the time.
+fn note(file: &File, text: &str) {
+    write_line(file, &format!("{} {text}", now()));
 }
 
 async fn work(order: &Order, file: &Arc<File>) -> Result<bool, Box<dyn std::error::Error>> {
@@ -127,31 +112,19 @@ async fn work(order: &Order, file: &Arc<File>) -> Result<bool, Box<dyn std::erro
         )
         .on_event(move |event| match &event.kind {
             LeaseEventKind::Granted { shard_id, token } => {
-                write(&events, &format!("{} granted {shard_id} {token}", now()));
+                note(&events, &format!("granted {shard_id} {token}"));
             }
             LeaseEventKind::Ended { shard_id, end } => {
-                write(&events, &format!("{} ended {shard_id} {end:?}", now()));
+                note(&events, &format!("ended {shard_id} {end:?}"));
             }
-            kind => write(&events, &format!("{} event {kind:?}", now())),
+            kind => note(&events, &format!("event {kind:?}")),
         });
-    let mut terminate = signal(SignalKind::terminate())?;
+    let terminate = Terminate::listen()?;
     let dynamodb = dynamodb(&order.dynamodb.to_string());
     let stream = order.stream.as_str();
     let leases = Leases::join_with(&dynamodb, &order.application, stream, options).await?;
-    write(file, &format!("{} joined", now()));
-    let stop = tokio::spawn({
-        let leases = leases.clone();
-        async move {
-            // The end of stdin stops the worker if the program that has started it ends.
-            let stdin =
-                tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = stdin => {}
-            }
-            leases.shutdown(SHUTDOWN_LIMIT).await
-        }
-    });
+    note(file, "joined");
+    let stop = terminate.shut_down(&leases, SHUTDOWN_LIMIT);
     let client = local_client(order.kinesis);
     let options = ReadOptions::new()
         .idle_interval(Duration::from_millis(60))
@@ -168,7 +141,7 @@ async fn work(order: &Order, file: &Arc<File>) -> Result<bool, Box<dyn std::erro
         let token = record.lease().map_or(0, kinesis_shards::lease::Lease::token);
         let (shard, sequence_number) = (record.shard_id(), record.sequence_number());
         let data = String::from_utf8_lossy(record.data());
-        write(file, &format!("{before} {after} {data} {sequence_number} {shard} {token}"));
+        write_line(file, &format!("{before} {after} {data} {sequence_number} {shard} {token}"));
         process().await;
         record.ack();
     }

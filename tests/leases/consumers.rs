@@ -35,7 +35,7 @@ async fn a_page_in_hand_is_interrupted_at_the_deadline_and_continues_where_it_wa
     let mut numbers = Vec::new();
     for _ in 0..4 {
         let record = records.next().await.unwrap().unwrap().ack();
-        numbers.push(String::from_utf8_lossy(record.data()).into_owned());
+        numbers.push(number(&record));
     }
     world.board.set_down(true);
     sleep(SECOND * 12).await;
@@ -43,9 +43,9 @@ async fn a_page_in_hand_is_interrupted_at_the_deadline_and_continues_where_it_wa
     world.board.set_down(false);
     for _ in 0..6 {
         let record = records.next().await.unwrap().unwrap().ack();
-        numbers.push(String::from_utf8_lossy(record.data()).into_owned());
+        numbers.push(number(&record));
     }
-    assert_eq!(numbers, (0..10).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..10).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,8 +192,7 @@ async fn a_fleet_that_starts_at_latest_skips_nothing_after_its_first_worker() {
     while numbers.len() < 20 {
         let record = tokio::time::timeout(SECOND * 60, records.next()).await;
         let record = record.unwrap_or_else(|_| panic!("{:#?}", world.board.leases("application")));
-        let data = record.unwrap().unwrap().data().to_vec();
-        numbers.insert(String::from_utf8_lossy(&data).parse::<usize>().unwrap());
+        numbers.insert(number(&record.unwrap().unwrap()));
     }
     assert_eq!(numbers, (20..40).collect());
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use futures::StreamExt;
-use kinesis_shards::checkpoint::{Checkpoint, CheckpointOptions};
+use kinesis_shards::checkpoint::{Checkpoint, CheckpointOptions, UnackedRecord};
 use kinesis_shards::lease::{LeaseEventKind, LeaseOptions, Leases};
 use kinesis_shards::testing::{FakeKinesis, FakeStream, LeaseBoard, Limits};
-use kinesis_shards::{ShardStreamExt, all_shards};
+use kinesis_shards::{Record, ShardStreamExt, all_shards};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -99,14 +99,7 @@ impl World {
                 while let Some(record) = records.next().await {
                     match record {
                         Ok(record) => {
-                            let lease = record.lease().expect("a lease");
-                            world.log.lock().unwrap().push(Delivery {
-                                at: Instant::now(),
-                                worker: leases.worker_id().to_owned(),
-                                shard: record.shard_id().to_owned(),
-                                token: lease.token(),
-                                number: String::from_utf8_lossy(record.data()).parse().unwrap(),
-                            });
+                            world.note(&leases, &record);
                             record.ack();
                         }
                         Err(error) => last_error = Some(error.to_string()),
@@ -116,6 +109,17 @@ impl World {
             }
         });
         Ok(Worker { leases, task, events })
+    }
+
+    /// Notes a record that was delivered to a worker.
+    fn note(&self, leases: &Leases, record: &UnackedRecord) {
+        self.log.lock().unwrap().push(Delivery {
+            at: Instant::now(),
+            worker: leases.worker_id().to_owned(),
+            shard: record.shard_id().to_owned(),
+            token: record.lease().expect("a lease").token(),
+            number: number(record),
+        });
     }
 
     fn deliveries(&self) -> Vec<Delivery> {
@@ -178,6 +182,11 @@ impl Worker {
     fn events(&self) -> Vec<LeaseEventKind> {
         self.events.lock().unwrap().clone()
     }
+}
+
+/// Returns the number that a record holds.
+fn number(record: &Record) -> usize {
+    String::from_utf8_lossy(record.data()).parse().unwrap()
 }
 
 fn save_at_once() -> CheckpointOptions {

@@ -24,14 +24,7 @@ async fn consume(world: World, leases: Leases, seed: u64) -> Option<String> {
         tokio::select! {
             record = records.next(), if in_hand.len() < 20 => match record {
                 Some(Ok(record)) => {
-                    let lease = record.lease().expect("a lease");
-                    world.log.lock().unwrap().push(Delivery {
-                        at: Instant::now(),
-                        worker: leases.worker_id().to_owned(),
-                        shard: record.shard_id().to_owned(),
-                        token: lease.token(),
-                        number: String::from_utf8_lossy(record.data()).parse().unwrap(),
-                    });
+                    world.note(&leases, &record);
                     let wait = Duration::from_millis(if is_slow { rng.u64(..3_000) } else { 1 });
                     in_hand.push(async move {
                         sleep(wait).await;

@@ -127,7 +127,7 @@ async fn a_new_stream_of_shards_reads_children_whose_parent_was_read_elsewhere()
     let end = Instant::now() + SECOND * 120;
     while let Ok(record) = tokio::time::timeout_at(end, records.next()).await {
         let record = record.unwrap().unwrap().ack();
-        numbers.insert(String::from_utf8_lossy(record.data()).parse::<usize>().unwrap());
+        numbers.insert(number(&record));
     }
     numbers.extend(world.deliveries().iter().map(|delivery| delivery.number));
     let missing: Vec<_> = (20..60).filter(|number| !numbers.contains(number)).collect();
@@ -159,7 +159,7 @@ async fn a_fleet_at_latest_finishes_what_an_earlier_application_has_begun() {
     let end = Instant::now() + SECOND * 120;
     while let Ok(record) = tokio::time::timeout_at(end, records.next()).await {
         let record = record.unwrap().unwrap();
-        numbers.insert(String::from_utf8_lossy(record.data()).parse::<usize>().unwrap());
+        numbers.insert(number(&record));
     }
     assert_eq!(numbers, (5..40).collect());
 }
