@@ -477,6 +477,11 @@ impl ShardGraph {
         if self.nodes.contains_key(&key) {
             return true;
         }
+        self.insert_child(key, child)
+    }
+
+    /// Inserts a shard that no list has named. Returns false if it is malformed.
+    fn insert_child(&mut self, key: ShardKey, child: ChildShard) -> bool {
         let mut parents = child.parent_shards.into_iter();
         let shard = Shard::builder()
             .shard_id(child.shard_id)
@@ -570,17 +575,7 @@ impl ShardGraph {
             shard.parent_shards.iter().map(|id| ShardKey::from(id.as_str())).collect();
         let mut closed = self.close_above(parents.clone(), &BTreeSet::new());
         closed.extend(self.close_open(parents, &BTreeSet::new()));
-        let mut parents = shard.parent_shards.into_iter();
-        let shard = Shard::builder()
-            .shard_id(shard.shard_id)
-            .set_parent_shard_id(parents.next())
-            .set_adjacent_parent_shard_id(parents.next())
-            .set_hash_key_range(shard.hash_key_range)
-            .build();
-        if let Ok(shard) = shard {
-            let first_sequence = FirstSequence::of(&shard);
-            self.insert_shard(key, shard, first_sequence);
-        }
+        self.insert_child(key, shard);
         Some(closed)
     }
 
