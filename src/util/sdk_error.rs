@@ -60,7 +60,7 @@ where
         return "the client has no credentials provider; aws_config brings the usual ones"
             .to_owned();
     }
-    if chain.iter().any(|text| text.contains(NO_REGION)) {
+    if chain.iter().any(|text| is_without_region(text)) {
         return "the client has no region; set AWS_REGION or the region of its configuration"
             .to_owned();
     }
@@ -77,7 +77,12 @@ where
 
 // The types of these errors are private, or in crates that this one does not depend on.
 const NO_PROVIDER: &str = "no identity resolver";
-const NO_REGION: &str = "Missing Region";
+/// The endpoint of AWS depends on the region, and so does the signature at any other endpoint.
+const NO_REGION: [&str; 2] = ["Missing Region", "missing signing region"];
+
+fn is_without_region(text: &str) -> bool {
+    NO_REGION.iter().any(|missing| text.contains(missing))
+}
 
 /// Returns whether the client's configuration lacks what every request needs.
 pub(crate) fn is_misconfigured<E>(error: &SdkError<E, HttpResponse>) -> bool
@@ -85,7 +90,7 @@ where
     E: Error + 'static,
 {
     is_before_connection(error)
-        && texts(error).iter().any(|text| text.contains(NO_PROVIDER) || text.contains(NO_REGION))
+        && texts(error).iter().any(|text| text.contains(NO_PROVIDER) || is_without_region(text))
 }
 
 /// Returns the texts of an error and its causes.

@@ -81,15 +81,18 @@ async fn the_list_of_credentials_providers_is_left_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_region_is_named_and_no_retry_mends_it() {
-    let credentials = Credentials::new("x", "x", None, None, "test");
-    let config = Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .credentials_provider(credentials);
-    let client = Client::from_conf(config.build());
-    let error = error(&client).await;
-    assert_says(&error, &["the client has no region", "AWS_REGION"]);
-    assert!(!error.is_retryable());
-    assert!(all_shards(&client, "orders").ready().await.is_err());
+    let config = || {
+        Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(Credentials::new("x", "x", None, None, "test"))
+    };
+    for config in [config(), config().endpoint_url("http://localhost:4567")] {
+        let client = Client::from_conf(config.build());
+        let error = error(&client).await;
+        assert_says(&error, &["the client has no region", "AWS_REGION"]);
+        assert!(!error.is_retryable());
+        assert!(all_shards(&client, "orders").ready().await.is_err());
+    }
 }
 
 #[tokio::test(start_paused = true)]
