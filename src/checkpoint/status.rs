@@ -32,6 +32,6 @@ impl CheckpointStatus {
     /// [`ShardStatus::lag`]. `None` if no reader is open.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
-        self.reader.as_ref()?.lag()
+        Some(self.reader.as_ref()?.lag())
     }
 }

@@ -39,12 +39,13 @@ use crate::util::clock::now;
 /// let options = ReadOptions::new().monitor(&monitor);
 /// let mut records = all_shards(&client, "orders").records(&client).with_options(options);
 ///
-/// // In a health check.
-/// let is_healthy = || monitor.max_lag().is_none_or(|lag| lag < Duration::from_mins(5));
-/// assert!(is_healthy());
+/// // In a health check. Without an open reader, there is no lag: nothing is read yet.
+/// let is_healthy = || monitor.max_lag().is_some_and(|lag| lag < Duration::from_mins(5));
+/// assert!(!is_healthy());
 ///
 /// let record = records.try_next().await?;
 /// # assert!(record.is_some());
+/// assert!(is_healthy());
 /// tokio::time::sleep(Duration::from_mins(6)).await; // the consumer is stuck
 /// assert!(!is_healthy());
 /// # Ok(())
@@ -66,6 +67,8 @@ pub struct ShardStatus {
     pub stream: StreamId,
     /// The id of the shard.
     pub shard_id: String,
+    /// The time since the reader was first polled.
+    pub open_for: Duration,
     /// `MillisBehindLatest` of the last response: the time from the end of its page to the newest
     /// record. `None` before the first response, or if the server reports none.
     pub response_lag: Option<Duration>,
@@ -81,20 +84,22 @@ pub struct ShardStatus {
 }
 
 impl ShardStatus {
-    /// Returns how far the consumer is behind the newest record of the shard, or `None` before the
-    /// first response.
+    /// Returns how far the consumer is behind the newest record of the shard.
     ///
     /// If the consumer has records left to take, the lag is the time since the arrival of the last
     /// record taken. Otherwise, it is the sum of the lag and the age of the last response, and
     /// grows while the reader is not polled: up to one
-    /// [`idle_interval`](super::ReadOptions::idle_interval) is normal at the tip.
+    /// [`idle_interval`](super::ReadOptions::idle_interval) is normal at the tip. Before the first
+    /// response, the lag is the time since the reader was first polled: an alarm notices a reader
+    /// that gets no response.
     #[must_use]
-    pub fn lag(&self) -> Option<Duration> {
+    pub fn lag(&self) -> Duration {
         let reached = self.last_arrival.max(self.page_arrival);
         if let (true, Some(reached)) = (self.has_records_in_hand, reached) {
-            return Some(self.now.duration_since(reached).unwrap_or_default());
+            return self.now.duration_since(reached).unwrap_or_default();
         }
-        Some(self.response_lag.unwrap_or_default() + self.response_age?)
+        let age = self.response_age.unwrap_or(self.open_for);
+        self.response_lag.unwrap_or_default() + age
     }
 }
 
@@ -118,10 +123,10 @@ impl Monitor {
         status
     }
 
-    /// Returns the largest [`lag`](ShardStatus::lag), or `None` if no shard has one.
+    /// Returns the largest [`lag`](ShardStatus::lag), or `None` if no reader is open.
     #[must_use]
     pub fn max_lag(&self) -> Option<Duration> {
-        self.progress().iter().filter_map(|reader| reader.status().lag()).max()
+        self.progress().iter().map(|reader| reader.status().lag()).max()
     }
 
     fn progress(&self) -> Vec<Arc<Progress>> {
@@ -151,6 +156,7 @@ impl fmt::Debug for Monitor {
 pub(crate) struct Progress {
     client: Client,
     offer: Arc<Offer>,
+    opened: Instant,
     /// The time and the lag of the last response.
     response: Mutex<Option<(Instant, Option<Duration>)>>,
     page_arrival: Time,
@@ -164,6 +170,7 @@ impl Progress {
         Self {
             client,
             offer,
+            opened: Instant::now(),
             response: Mutex::default(),
             page_arrival: Time::default(),
             last_arrival: Time::default(),
@@ -185,6 +192,7 @@ impl Progress {
         ShardStatus {
             stream: self.offer.stream().clone(),
             shard_id: self.offer.shard.shard_id().to_owned(),
+            open_for: self.opened.elapsed(),
             response_lag: response.and_then(|(_, lag)| lag),
             response_age: response.map(|(at, _)| at.elapsed()),
             last_arrival: self.last_arrival.get(),

@@ -55,6 +55,21 @@ async fn the_lag_grows_while_nothing_polls_the_reader() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_lag_of_a_reader_without_a_response_is_the_time_since_it_opened() {
+    let (fake, _, client) = fake(2);
+    fake.fail_always("GetRecords", Fault::ConnectionRefused);
+    let (monitor, options) = monitored();
+    let mut records = all_shards(&client, "orders").records(&client).with_options(options);
+    let attempts =
+        timeout(Duration::from_mins(10), async { while records.next().await.unwrap().is_err() {} });
+    assert!(attempts.await.is_err(), "a record came");
+    assert_eq!(seconds(monitor.max_lag()), 600);
+    let status = monitor.status();
+    assert_eq!(status.len(), 2);
+    assert!(status.iter().all(|status| status.response_age.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_has_records_left_until_it_is_dropped() {
     let (_, orders, client) = fake(1);
     put(&orders, 0..3);
