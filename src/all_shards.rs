@@ -321,21 +321,24 @@ impl<E> AllShards<E> {
     ///
     /// Outside a tokio runtime with its time driver enabled.
     pub async fn ready(mut self) -> Result<Self, ListError> {
+        std::future::poll_fn(|cx| self.poll_listed(cx)).await?;
+        Ok(self)
+    }
+
+    /// Polls until the shards have been listed once. Logs the errors that are retryable, and keeps
+    /// the first shard for the next poll of the stream.
+    pub(crate) fn poll_listed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ListError>> {
         loop {
-            let listed = std::future::poll_fn(|cx| match self.poll_shard(cx) {
-                Poll::Pending if self.shards.get_ref().has_listed() => Poll::Ready(None),
-                polled => polled,
-            });
-            match listed.await {
-                Some(Ok(shard)) => self.first = Some(shard),
-                Some(Err(error)) if error.is_retryable() => {
-                    self.log(&error);
-                    continue;
+            match self.poll_shard(cx) {
+                Poll::Ready(Some(Err(error))) if error.is_retryable() => self.log(&error),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(Some(Ok(shard))) => {
+                    self.first = Some(shard);
+                    return Poll::Ready(Ok(()));
                 }
-                Some(Err(error)) => return Err(error),
-                None => {}
+                Poll::Pending if !self.shards.get_ref().has_listed() => return Poll::Pending,
+                Poll::Ready(None) | Poll::Pending => return Poll::Ready(Ok(())),
             }
-            return Ok(self);
         }
     }
 

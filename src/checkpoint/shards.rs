@@ -127,7 +127,7 @@ impl<E: ErrorPolicy> CheckpointedShards<E> {
     }
 
     /// Waits until the shards have been listed once, and returns the stream: see
-    /// [`AllShards::ready`].
+    /// [`AllShards::ready`]. [`Checkpoints::shutdown`] ends the wait, and the stream.
     ///
     /// # Errors
     ///
@@ -136,8 +136,16 @@ impl<E: ErrorPolicy> CheckpointedShards<E> {
     /// # Panics
     ///
     /// Outside a tokio runtime with its time driver enabled.
-    pub async fn ready(self) -> Result<Self, ListError> {
-        Ok(Self { shards: self.shards.ready().await?, ..self })
+    pub async fn ready(mut self) -> Result<Self, ListError> {
+        let listed = std::future::poll_fn(|cx| {
+            self.shutdown.register(cx.waker());
+            if self.checkpoints.consumer().shared.is_shut_down() {
+                return Poll::Ready(Ok(()));
+            }
+            self.shards.poll_listed(cx)
+        });
+        listed.await?;
+        Ok(self)
     }
 }
 

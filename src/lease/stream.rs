@@ -228,7 +228,8 @@ impl<E: ErrorPolicy> LeasedShards<E> {
     }
 
     /// Waits until the shards have been listed once, and returns the stream: see
-    /// [`AllShards::ready`], which has an example.
+    /// [`AllShards::ready`], which has an example. [`Leases::shutdown`] ends the wait, and the
+    /// stream.
     ///
     /// # Errors
     ///
@@ -242,22 +243,28 @@ impl<E: ErrorPolicy> LeasedShards<E> {
     ///
     /// Dropping the future drops the stream. The worker and its leases stay.
     pub async fn ready(mut self) -> Result<Self, ListError> {
-        let is_over = std::future::poll_fn(|cx| {
+        let listed = std::future::poll_fn(|cx| {
             self.waker.register(cx.waker());
             self.leases.worker.note_stream_poll();
+            // The next poll of a stream that is over says why.
             if self.is_over() {
-                return Poll::Ready(Ok(true));
+                return Poll::Ready(Ok(()));
             }
-            match self.poll_start(cx) {
-                Poll::Ready(Err(error)) if error.is_retryable() => Poll::Pending,
-                started => started.map_ok(|()| false),
+            loop {
+                match ready!(self.poll_start(cx)) {
+                    Err(error) if error.is_retryable() => self.log(&error),
+                    Err(error) => return Poll::Ready(Err(error)),
+                    Ok(()) => return self.shards.poll_listed(cx),
+                }
             }
         });
-        // The next poll of a stream that is over says why.
-        if is_over.await? {
-            return Ok(self);
-        }
-        Ok(Self { shards: self.shards.ready().await?, ..self })
+        listed.await?;
+        Ok(self)
+    }
+
+    fn log(&self, error: &ListError) {
+        let stream = self.leases.stream().name();
+        tracing::error!(stream, %error, "no shard is read yet; retrying");
     }
 
     /// Returns whether the worker has left or stopped, or these leases have another stream.
@@ -423,10 +430,7 @@ impl<E: ErrorPolicy> Stream for LeasedShards<E> {
                 Ok(()) => break,
                 Err(error) => match E::item(Err(error)) {
                     Ok(item) => return Poll::Ready(Some(item)),
-                    Err(error) => {
-                        let stream = this.leases.stream().name();
-                        tracing::error!(stream, %error, "no shard is read yet; retrying");
-                    }
+                    Err(error) => this.log(&error),
                 },
             }
         }

@@ -245,3 +245,17 @@ async fn wakers_of_earlier_polls_are_not_kept() {
     let kept = wakers.iter().filter(|waker| Arc::strong_count(waker) > 1).count();
     assert_eq!(kept, 1, "only the last waker is kept");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_a_stream_that_waits_to_be_ready() {
+    let world = World::new(1);
+    world.kinesis.fail_always("ListShards", Fault::ConnectionRefused);
+    let checkpoints = world.load().await;
+    let shards = all_shards(&world.client, "orders").checkpoints(&checkpoints);
+    let ready = tokio::spawn(shards.ready());
+    sleep(Duration::from_mins(5)).await;
+    assert!(!ready.is_finished());
+    assert!(checkpoints.shutdown(Duration::from_secs(30)).await.is_complete());
+    let mut shards = ready.await.unwrap().unwrap();
+    assert!(shards.next().await.is_none());
+}

@@ -253,6 +253,29 @@ async fn ready_returns_for_a_stream_that_is_over_and_for_one_that_does_not_exist
 }
 
 #[tokio::test(start_paused = true)]
+async fn ready_retries_the_request_for_the_time_of_the_server() {
+    let world = World::new(1);
+    world.kinesis.fail_times("ListShards", 3, Fault::ConnectionRefused);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let shards = all_shards(&world.client, "orders").start_at(StartAt::Latest).leased(&leases);
+    let mut shards = shards.ready().await.unwrap();
+    assert_eq!(shards.next().await.unwrap().id(), "shardId-000000000000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_a_stream_of_leases_that_waits_to_be_ready() {
+    let world = World::new(1);
+    world.kinesis.fail_always("ListShards", Fault::ConnectionRefused);
+    let leases = Leases::join(&world.board, "application", "orders").await.unwrap();
+    let ready = tokio::spawn(all_shards(&world.client, "orders").leased(&leases).ready());
+    sleep(SECOND * 300).await;
+    assert!(!ready.is_finished());
+    assert!(leases.shutdown(SECOND * 30).await.is_complete());
+    let mut shards = ready.await.unwrap().unwrap();
+    assert!(shards.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_that_is_dropped_unacknowledged_is_in_the_report_of_a_shutdown() {
     let world = World::new(1);
     world.put(3);

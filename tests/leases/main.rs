@@ -9,7 +9,7 @@ use aws_sdk_kinesis::Client;
 use futures::StreamExt;
 use kinesis_shards::checkpoint::{Checkpoint, CheckpointOptions, UnackedRecord};
 use kinesis_shards::lease::{LeaseEventKind, LeaseOptions, Leases};
-use kinesis_shards::testing::{FakeKinesis, FakeStream, LeaseBoard, Limits};
+use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, LeaseBoard, Limits};
 use kinesis_shards::{Record, ShardStreamExt, all_shards};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
