@@ -33,11 +33,17 @@ pub struct LeaseError {
     worker: String,
     tables: String,
     death: Death,
+    has_joined: bool,
 }
 
 impl LeaseError {
     pub(crate) fn new(worker: &str, tables: String, death: Death) -> Self {
-        Self { worker: worker.to_owned(), tables, death }
+        Self { worker: worker.to_owned(), tables, death, has_joined: true }
+    }
+
+    /// Marks the error as that of a worker that has not joined.
+    pub(crate) fn of_join(self) -> Self {
+        Self { has_joined: false, ..self }
     }
 
     /// Returns whether another worker is running under the same id. Give each its own id
@@ -50,7 +56,7 @@ impl LeaseError {
 
 impl fmt::Display for LeaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { worker, tables, death } = self;
+        let Self { worker, tables, death, has_joined } = self;
         match death {
             Death::TwinIsAlive => write!(
                 f,
@@ -72,6 +78,9 @@ impl fmt::Display for LeaseError {
                 "the leases of worker {worker} are in use by another stream of shards: call \
                  `leased` once for each `Leases`"
             ),
+            Death::Failed(text) if !has_joined => {
+                write!(f, "worker {worker} cannot join {tables}: {text}")
+            }
             Death::Failed(text) => write!(f, "worker {worker} has stopped: {text}"),
         }
     }

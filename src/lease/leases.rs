@@ -112,10 +112,11 @@ impl Leases {
         let tables = tables.into_tables(leases, workers, &stream).0;
         let worker = Arc::new(Worker::new(Arc::clone(&tables), stream.clone(), options));
         let (id, names) = (worker.id.clone(), tables.names());
-        let failed = |text: String| LeaseError::new(&id, names.clone(), Death::Failed(text));
+        let failed =
+            |text: String| LeaseError::new(&id, names.clone(), Death::Failed(text)).of_join();
         match timeout(JOIN_TIMEOUT, tables.create_missing()).await {
             Ok(created) => created.map_err(|error| failed(error.source.to_string()))?,
-            Err(_) => return Err(failed(format!("no table within {JOIN_TIMEOUT:?}"))),
+            Err(_) => return Err(failed(format!("it got no table within {JOIN_TIMEOUT:?}"))),
         }
         let store = Arc::new(LeaseStore(Arc::downgrade(&worker)));
         let checkpoint_options = worker.options.checkpoints.clone();
@@ -127,9 +128,12 @@ impl Leases {
         worker.step(Event::Tick);
         let joined = Self { worker, checkpoints: Checkpoints::of(consumer), _driver: driver };
         let Ok(result) = timeout(JOIN_TIMEOUT, joined.wait_until_joined()).await else {
-            return Err(failed(format!("it could not join within {JOIN_TIMEOUT:?}")));
+            return Err(failed(format!(
+                "the tables gave no complete response within {JOIN_TIMEOUT:?}"
+            )));
         };
-        result.map(|()| joined)
+        result.map_err(LeaseError::of_join)?;
+        Ok(joined)
     }
 
     async fn wait_until_joined(&self) -> Result<(), LeaseError> {
