@@ -71,6 +71,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod all_shards;
+#[cfg(feature = "cbor")]
+pub mod cbor;
 pub mod checkpoint;
 #[cfg(feature = "dynamodb")]
 pub mod lease;

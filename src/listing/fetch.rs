@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::Config;
 use aws_sdk_kinesis::operation::list_shards::builders::ListShardsFluentBuilder;
 use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput};
 use aws_sdk_kinesis::primitives::DateTime;
@@ -141,7 +142,7 @@ async fn page(
             }
         };
     }
-    respond(request, context).await
+    respond(client, request, context).await
 }
 
 /// Reads Kinesis's clock into the context, by a request for one shard.
@@ -149,19 +150,24 @@ async fn page(
 pub(crate) async fn read_clock(client: &Client, context: &StreamContext) -> Result<(), ListError> {
     let (name, arn) = context.id.name_or_arn();
     let request = client.list_shards().set_stream_name(name).set_stream_arn(arn).max_results(1);
-    match respond(request, context).await {
+    match respond(client, request, context).await {
         Ok(_) => Ok(()),
         Err(PageError::TokenExpired(error) | PageError::Other(error)) => Err(error),
     }
 }
 
 async fn respond(
+    client: &Client,
     request: ListShardsFluentBuilder,
     context: &StreamContext,
 ) -> Result<ListShardsOutput, PageError> {
     let stream = &context.id;
-    let request = request.customize().interceptor(context.clock.clone());
-    let response = match request_timeout(request.send()).await {
+    let request = context.wire.send(client, |format| {
+        let config = format.configure(Config::builder());
+        let request = request.clone().customize().config_override(config);
+        request.interceptor(context.clock.clone()).send()
+    });
+    let response = match request_timeout(request).await {
         Ok(response) => response,
         Err(no_response) => Err(no_response.into()),
     };

@@ -2,8 +2,9 @@
 
 use crate::shard::stream_id::StreamId;
 use crate::util::clock::ServerClock;
+use crate::util::wire_format::WireFormat;
 
-/// A stream, and the clock of the server that lists it.
+/// A stream, and the clock and the wire format of the server that lists it.
 ///
 /// The source of the lists creates it, and each list and each handle carries it, so that the
 /// lineage in between knows no wall clock.
@@ -11,10 +12,11 @@ use crate::util::clock::ServerClock;
 pub(crate) struct StreamContext {
     pub(crate) id: StreamId,
     pub(crate) clock: ServerClock,
+    pub(crate) wire: WireFormat,
 }
 
 impl StreamContext {
     pub(crate) fn new(id: StreamId) -> Self {
-        Self { id, clock: ServerClock::default() }
+        Self { id, clock: ServerClock::default(), wire: WireFormat::default() }
     }
 }

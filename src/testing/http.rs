@@ -23,6 +23,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::testing::server::{Outcome, Response, Server};
 
+const CBOR: &str = "application/x-amz-cbor-1.1";
+const JSON: &str = "application/x-amz-json-1.1";
+
 #[derive(Clone)]
 pub(crate) struct Client(pub(crate) Arc<Server>);
 
@@ -84,7 +87,8 @@ impl Connector {
         let body = body.map_err(|error| ConnectorError::user(Box::new(error)))?.into_bytes();
         let operation =
             request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
-        match self.server.handle(operation.unwrap_or_default(), &body) {
+        let is_cbor = request.headers().get("content-type") == Some(CBOR);
+        match self.server.handle(operation.unwrap_or_default(), &body, is_cbor) {
             Outcome::Response { response, delay } => {
                 self.wait(delay).await;
                 http_response(response, self.server.date())
@@ -128,7 +132,7 @@ fn http_response(response: Response, date: Option<String>) -> Result<HttpRespons
     let status =
         response.status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
     let mut http = HttpResponse::new(status, SdkBody::from(response.body));
-    http.headers_mut().insert("content-type", "application/x-amz-json-1.1");
+    http.headers_mut().insert("content-type", if response.is_cbor { CBOR } else { JSON });
     if let Some(date) = date {
         http.headers_mut().insert("date", date);
     }

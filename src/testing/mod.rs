@@ -37,6 +37,9 @@
 //! `UpdateMaxRecordSize`, `PutRecord`, `PutRecords`, `GetShardIterator` and `GetRecords`. It
 //! rejects every other operation with `UnknownOperationException`.
 //!
+//! It speaks both formats of Kinesis, JSON and CBOR: a response has the format of its request.
+//! [`FakeKinesisBuilder::cbor`] makes a server that knows no CBOR.
+//!
 //! # Time
 //!
 //! The fake reads tokio's clock: [`FakeKinesis::now`] starts at a fixed time and advances with
@@ -88,6 +91,7 @@
 //!
 #![doc = include_str!("chapter.md")]
 
+pub(crate) mod cbor_support;
 pub(crate) mod clock;
 pub(crate) mod fake;
 pub(crate) mod fault;
@@ -104,6 +108,7 @@ pub(crate) mod server;
 pub(crate) mod store;
 pub(crate) mod wire;
 
+pub use cbor_support::CborSupport;
 pub use fake::stream::FakeStream;
 pub use fake::{FakeKinesis, FakeKinesisBuilder};
 pub use fault::Fault;
@@ -116,3 +121,5 @@ pub use model::Limits;
 pub use random::RandomFaults;
 pub use request::Request;
 pub use store::{check_store, check_store_reopened};
+#[doc(hidden)]
+pub use wire::cbor::json_of;

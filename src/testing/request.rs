@@ -33,6 +33,7 @@ pub struct Request {
     operation: String,
     body: Arc<Value>,
     at: Instant,
+    is_cbor: bool,
     stream: Option<String>,
     shard: Option<String>,
     pub(crate) error: Option<String>,
@@ -41,10 +42,11 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(operation: &str, body: Value, at: Instant) -> Self {
+    pub(crate) fn new(operation: &str, body: Value, is_cbor: bool, at: Instant) -> Self {
         let (stream, shard) = (stream_of(&body), shard_of(&body));
         let (operation, body) = (operation.to_owned(), Arc::new(body));
-        Self { operation, body, at, stream, shard, error: None, fault: None, read: None }
+        let (error, fault, read) = (None, None, None);
+        Self { operation, body, at, is_cbor, stream, shard, error, fault, read }
     }
 
     /// Returns the operation's name as in AWS's API reference, for example `ListShards`.
@@ -54,10 +56,16 @@ impl Request {
     }
 
     /// Returns the JSON body, for example `request.body()["StreamName"]`. It is `null` if the
-    /// client sent no JSON object.
+    /// client sent no JSON object. A body in CBOR is translated.
     #[must_use]
     pub fn body(&self) -> &Value {
         &self.body
+    }
+
+    /// Returns whether the request was in CBOR, by its `Content-Type`.
+    #[must_use]
+    pub fn is_cbor(&self) -> bool {
+        self.is_cbor
     }
 
     /// Returns when the request arrived, on tokio's clock.

@@ -9,6 +9,7 @@ use aws_smithy_types::date_time::Format;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::testing::cbor_support::CborSupport;
 use crate::testing::clock::Clock;
 use crate::testing::fault::{Damage, Effect};
 use crate::testing::model::api_error::{ApiError, Code};
@@ -16,6 +17,7 @@ use crate::testing::model::service::Service;
 use crate::testing::model::time::Millis;
 use crate::testing::request::Request;
 use crate::testing::script::Script;
+use crate::testing::wire::cbor;
 use crate::testing::wire::operations::respond;
 use crate::testing::wire::reply::Override;
 
@@ -35,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) date_header: bool,
     pub(crate) date_ahead: Duration,
     pub(crate) latency: Duration,
+    pub(crate) cbor: CborSupport,
 }
 
 #[derive(Debug)]
@@ -61,7 +64,8 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     /// The error code, for the header `x-amzn-errortype`.
     pub(crate) error: Option<String>,
-    pub(crate) body: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) is_cbor: bool,
 }
 
 impl Server {
@@ -94,13 +98,22 @@ impl Server {
         call(&mut self.state().service, self.clock.now())
     }
 
-    pub(crate) fn handle(&self, operation: &str, body: &[u8]) -> Outcome {
+    /// Carries out a request, whose body `is_cbor` or JSON.
+    pub(crate) fn handle(&self, operation: &str, body: &[u8], is_cbor: bool) -> Outcome {
         let at = Instant::now();
-        let (body, is_object) = match serde_json::from_slice(body) {
-            Ok(body @ Value::Object(_)) => (body, true),
+        let body = if is_cbor { cbor::to_json(body) } else { serde_json::from_slice(body).ok() };
+        let (body, is_object) = match body {
+            Some(body @ Value::Object(_)) => (body, true),
             _ => (Value::Null, false),
         };
-        let mut request = Request::new(operation, body, at);
+        let mut request = Request::new(operation, body, is_cbor, at);
+        if let Some(refusal) = Response::refusal(self.settings.cbor).filter(|_| is_cbor) {
+            if self.settings.keeps_log {
+                request.error.clone_from(&refusal.error);
+                self.state().log.push(request);
+            }
+            return Outcome::Response { response: refusal, delay: Duration::ZERO };
+        }
         // The hook runs without the lock, because it may call the fake.
         let hook = self.state().script.hook.clone();
         let hooked = hook.and_then(|hook| hook(&request));
@@ -115,6 +128,7 @@ impl Server {
         let now = self.clock.at(at);
         request.fault = state.script.next(operation, hooked);
         let effect = request.fault.as_ref().map(|fault| fault.effect(operation, now));
+        let is_truncated = matches!(effect, Some(Effect::Damage(Damage::Truncated)));
         let mut read = None;
         let mut carry_out = |overrides| {
             if !is_object {
@@ -127,7 +141,7 @@ impl Server {
                 reply.body
             }))
         };
-        let outcome = match effect {
+        let mut outcome = match effect {
             None => carry_out(Override::default()),
             Some(Effect::Override(overrides)) => carry_out(overrides),
             Some(Effect::Damage(damage)) => {
@@ -146,6 +160,12 @@ impl Server {
             Some(Effect::ConnectionRefused) => Outcome::ConnectionRefused,
             Some(Effect::NeverConnects) => Outcome::NeverConnects,
         };
+        if is_cbor && self.settings.cbor == CborSupport::Supported {
+            outcome.translate();
+        }
+        if let (Outcome::Response { response, .. }, true) = (&mut outcome, is_truncated) {
+            response.truncate();
+        }
         if self.settings.keeps_log {
             request.read = read;
             if let Outcome::Response { response, .. } = &outcome {
@@ -160,7 +180,7 @@ impl Server {
 impl Outcome {
     fn now(result: Result<String, ApiError>) -> Self {
         let response = match result {
-            Ok(body) => Response { status: 200, error: None, body },
+            Ok(body) => Response::json(200, None, body),
             Err(api_error) => Response::error(400, api_error.code.as_str(), &api_error.message),
         };
         Self::Response { response, delay: Duration::ZERO }
@@ -177,28 +197,59 @@ impl Outcome {
             }
             // An error response keeps its error.
             _ if response.error.is_some() => {}
-            Damage::Truncated => {
-                let half = &response.body.as_bytes()[..response.body.len() / 2];
-                response.body = String::from_utf8_lossy(half).into_owned();
-                if response.body.is_empty() {
-                    response.body.push('{');
-                }
-            }
-            Damage::NotJson => "<html><body>It works!</body></html>".clone_into(&mut response.body),
-            Damage::WrongTypes => WRONG_TYPES.clone_into(&mut response.body),
+            // After the translation, see `handle`.
+            Damage::Truncated => {}
+            Damage::NotJson => response.body = PAGE.into(),
+            Damage::WrongTypes => response.body = WRONG_TYPES.into(),
         }
         Self::Response { response, delay }
     }
+
+    /// Translates the body of the response into CBOR.
+    fn translate(&mut self) {
+        if let Self::Response { response, .. } = self {
+            response.body = cbor::from_json(&response.body);
+            response.is_cbor = true;
+        }
+    }
 }
 
+const PAGE: &str = "<html><body>It works!</body></html>";
 /// The members of every response, each with a wrong type.
 const WRONG_TYPES: &str = r#"{"Shards":"none","NextToken":[7],"Records":7,"NextShardIterator":{},
 "ShardIterator":[],"ShardId":{},"SequenceNumber":[],"StreamNames":7,"StreamDescription":7,
 "StreamDescriptionSummary":"none","CurrentShardCount":"four"}"#;
 
 impl Response {
+    fn json(status: u16, error: Option<String>, body: String) -> Self {
+        Self { status, error, body: body.into_bytes(), is_cbor: false }
+    }
+
     fn error(status: u16, code: &str, message: &str) -> Self {
         let body = serde_json::json!({ "__type": code, "message": message }).to_string();
-        Self { status, error: Some(code.to_owned()), body }
+        Self::json(status, Some(code.to_owned()), body)
+    }
+
+    /// Returns the response to each request in CBOR, if the server knows no CBOR.
+    fn refusal(support: CborSupport) -> Option<Self> {
+        match support {
+            CborSupport::Supported | CborSupport::JsonResponses => None,
+            CborSupport::SerializationException => {
+                let code = Code::Serialization.as_str();
+                Some(Self::error(400, code, "The body is not a JSON object."))
+            }
+            CborSupport::UnsupportedMediaType => Some(Self::json(415, None, String::new())),
+            CborSupport::InternalError => Some(Self::json(500, None, PAGE.to_owned())),
+        }
+    }
+
+    /// Keeps the first half of the body. An error response keeps its error.
+    fn truncate(&mut self) {
+        if self.error.is_none() {
+            self.body.truncate(self.body.len() / 2);
+            if self.body.is_empty() {
+                self.body.push(if self.is_cbor { 0xbf } else { b'{' });
+            }
+        }
     }
 }

@@ -6,3 +6,4 @@ pub(crate) mod clock;
 pub(crate) mod request_timeout;
 pub(crate) mod runtime;
 pub(crate) mod sdk_error;
+pub(crate) mod wire_format;

@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::ErrorKind;
 use futures::{Stream, StreamExt};
+use kinesis_shards::cbor::CborProtocol;
 use kinesis_shards::testing::FakeKinesis;
 use serde_json::Value;
 use tokio::time::Duration;
@@ -60,9 +61,10 @@ impl Reply {
 }
 
 impl Canned {
-    /// A client of a server that replies so, without the SDK's retries.
+    /// A client of a server that replies so, in JSON and without the SDK's retries.
     pub(crate) fn client(reply: impl FnMut(Value) -> Reply + Send + 'static) -> Client {
         let config = FakeKinesis::new().config().retry_config(RetryConfig::disabled());
+        let config = config.protocol(CborProtocol::disabled());
         Client::from_conf(config.http_client(Self(Arc::new(Mutex::new(reply)))).build())
     }
 }

@@ -35,6 +35,8 @@ mod program;
 mod refusals;
 mod script;
 mod store;
+#[path = "../simulation/wire_format.rs"]
+mod wire_format;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -110,6 +112,7 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
         limited_seeds,
         spawned_seeds,
         date_ahead_seeds,
+        cbor_seeds,
         ..
     } = sum;
     println!(
@@ -118,6 +121,7 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
     );
     println!("{limited_seeds} seeds limit concurrent reads, {spawned_seeds} read in tasks");
     println!("{date_ahead_seeds} seeds have a Date header that is ahead");
+    println!("{cbor_seeds} seeds read in CBOR");
     println!("{rebuilds} pipelines were rebuilt, {recreations} streams were created again");
     println!("{refused_requests} positions were refused, {started_over} shards started over");
     println!("{records} records, {deliveries} deliveries, {redeliveries} of them again, none lost");
@@ -144,6 +148,7 @@ impl Outcome {
         self.limited_seeds += other.limited_seeds;
         self.spawned_seeds += other.spawned_seeds;
         self.date_ahead_seeds += other.date_ahead_seeds;
+        self.cbor_seeds += other.cbor_seeds;
     }
 }
 

@@ -19,6 +19,7 @@ use crate::oracle::{ActualShard, Oracle};
 use crate::refusals::Refusals;
 use crate::script::{ConsumerMode, Script, Step};
 use crate::store::{Store, StoreFaults};
+use crate::wire_format::WireFormat;
 
 const PARTITION_KEYS: usize = 6;
 const MAX_SHARDS: usize = 24;
@@ -48,6 +49,8 @@ pub(crate) struct Outcome {
     pub(crate) spawned_seeds: u64,
     /// Whether the `Date` header is ahead.
     pub(crate) date_ahead_seeds: u64,
+    /// Whether the requests are in CBOR.
+    pub(crate) cbor_seeds: u64,
 }
 
 struct World {
@@ -76,6 +79,10 @@ struct Life {
     mode: ConsumerMode,
 }
 
+fn wire_format(seed: u64) -> WireFormat {
+    WireFormat::of_seed(seed, WireFormat::JsonResponses)
+}
+
 pub(crate) fn play(script: &Script) -> Outcome {
     fastrand::seed(script.seed);
     let runtime =
@@ -96,7 +103,9 @@ pub(crate) fn play(script: &Script) -> Outcome {
 impl World {
     fn new(script: Script) -> Self {
         let setup = &script.setup;
+        let format = wire_format(script.seed);
         let kinesis = FakeKinesis::builder()
+            .cbor(format.support())
             .end_with_last_records(setup.end_with_last_records)
             .child_shards(setup.child_shards)
             .kinesalite_ends(setup.kinesalite_ends)
@@ -107,6 +116,7 @@ impl World {
             TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
         let config =
             kinesis.config().timeout_config(timeouts).retry_config(RetryConfig::disabled());
+        let config = config.protocol(format.protocol());
         if setup.kinesis_faults > 0 {
             kinesis.fail_at_random(retryable_faults(
                 script.seed,
@@ -442,6 +452,7 @@ impl World {
             limited_seeds: u64::from(script.setup.concurrent_reads < usize::MAX),
             spawned_seeds: u64::from(script.setup.spawn),
             date_ahead_seeds: u64::from(script.setup.date_ahead_s > 0),
+            cbor_seeds: u64::from(wire_format(script.seed) == WireFormat::Cbor),
         }
     }
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::id::number;
 use crate::oracle::Oracle;
+use crate::wire_format::body_of;
 
 #[derive(Clone)]
 pub(crate) struct LatestTap {
@@ -71,11 +72,7 @@ impl HttpClient for LatestTap {
 
 impl HttpConnector for Line {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let body: Value = request
-            .body()
-            .bytes()
-            .and_then(|body| serde_json::from_slice(body).ok())
-            .unwrap_or_default();
+        let body = body_of(&request);
         let shard = body["ShardId"].as_str().and_then(number);
         let response = self.connector.call(request);
         let (Some(shard), Some(from)) = (shard, From::of(&body)) else { return response };

@@ -38,6 +38,7 @@ mod script;
 mod shrink;
 mod tap;
 mod truth;
+mod wire_format;
 mod world;
 mod writer;
 

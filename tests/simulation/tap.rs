@@ -8,12 +8,14 @@ use aws_sdk_kinesis::config::{HttpClient, RuntimeComponents};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
+use kinesis_shards::testing::json_of;
 use serde_json::Value;
 
 use crate::id::number;
 use crate::life::Extent;
 use crate::oracle::{Oracle, PageEntry};
 use crate::requests::ListResult;
+use crate::wire_format::body_of;
 
 #[derive(Clone)]
 pub(crate) struct Tap<C> {
@@ -59,11 +61,7 @@ impl<C: HttpClient + Clone + 'static> HttpClient for Tap<C> {
 
 impl HttpConnector for Line {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let request_body: Value = request
-            .body()
-            .bytes()
-            .and_then(|body| serde_json::from_slice(body).ok())
-            .unwrap_or_default();
+        let request_body = body_of(&request);
         let token = request_body["NextToken"].as_str().map(str::to_owned);
         let extent = if request_body["ExclusiveStartShardId"].is_string() {
             Extent::Additions
@@ -91,8 +89,7 @@ impl InFlight {
     }
 
     fn hear(&self, response: &HttpResponse, token: Option<&str>) -> ListResult {
-        let body =
-            response.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+        let body = response.body().bytes().and_then(json_of);
         let Some(body) = body else { return ListResult::Failed };
         if !response.status().is_success() {
             return match body["__type"].as_str() {

@@ -25,6 +25,7 @@ use crate::script::{
     Start, Step, kinds_of,
 };
 use crate::tap::Tap;
+use crate::wire_format::WireFormat;
 
 const KEYS: u64 = 8;
 const DAY: Duration = Duration::from_hours(24);
@@ -80,7 +81,9 @@ pub(crate) fn play(script: &Script) -> Outcome {
 impl World {
     fn new(script: Script) -> Self {
         let setup = &script.setup;
+        let format = WireFormat::of_seed(script.seed, WireFormat::Cbor);
         let kinesis = FakeKinesis::builder()
+            .cbor(format.support())
             .page_size(setup.page_size)
             .end_with_last_records(setup.end_with_last_records)
             .child_shards(setup.child_shards)
@@ -117,7 +120,9 @@ impl World {
         let oracle = Arc::new(Mutex::new(Oracle::new(setup.on_drop, rules, setup.sdk_retries)));
         let timeouts =
             TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
-        let config = || kinesis.config().timeout_config(timeouts.clone());
+        let protocol = format.protocol();
+        let config =
+            || kinesis.config().timeout_config(timeouts.clone()).protocol(protocol.clone());
         let tap = Tap { kinesis: kinesis.http_client(), oracle: Arc::clone(&oracle) };
         let mut listing = config().http_client(tap);
         if !setup.sdk_retries {

@@ -22,11 +22,11 @@ pub(crate) async fn get_shard_iterator(
     offer: Arc<Offer>,
     from: StartPosition,
 ) -> Result<Option<String>, SdkError<GetShardIteratorError>> {
-    let request = offer.get_shard_iterator(&client, &from);
-    Ok(request_timeout(request.customize().config_override(once()).send())
-        .await??
-        .shard_iterator
-        .filter(|token| !token.is_empty()))
+    let request = offer.context.wire.send(&client, |format| {
+        let request = offer.get_shard_iterator(&client, &from).customize();
+        request.config_override(format.configure(once())).send()
+    });
+    Ok(request_timeout(request).await??.shard_iterator.filter(|token| !token.is_empty()))
 }
 
 /// Sends a `GetRecords` request.
@@ -38,9 +38,11 @@ pub(crate) async fn get_records(
 ) -> Result<GetRecordsOutput, SdkError<GetRecordsError>> {
     let (_, arn) = offer.stream().name_or_arn();
     let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(records);
-    let response =
-        polled_timeout(seconds, request.customize().config_override(once()).send()).await;
-    match response {
+    let request = offer.context.wire.send(&client, |format| {
+        let config = format.configure(once());
+        request.clone().customize().config_override(config).send()
+    });
+    match polled_timeout(seconds, request).await {
         Ok(response) => response,
         Err(_) => Err(SdkError::timeout_error(format!("no response within {seconds} s"))),
     }

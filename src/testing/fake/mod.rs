@@ -13,6 +13,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_kinesis::config::{Builder, Credentials, HttpClient, Region};
 
+use crate::testing::cbor_support::CborSupport;
 use crate::testing::clock::{Clock, DEFAULT_START, TokioSleep};
 use crate::testing::fake::stream::FakeStream;
 use crate::testing::http::Client as Http;
@@ -243,6 +244,17 @@ impl FakeKinesisBuilder {
         self
     }
 
+    /// Sets how the fake treats requests in CBOR. Some servers that stand in for Kinesis know only
+    /// JSON.
+    ///
+    /// # Default
+    ///
+    /// [`CborSupport::Supported`], as at AWS.
+    pub fn cbor(mut self, support: CborSupport) -> Self {
+        self.settings.cbor = support;
+        self
+    }
+
     /// Builds the fake, without streams.
     #[must_use]
     pub fn build(self) -> FakeKinesis {
@@ -278,6 +290,7 @@ impl FakeKinesis {
             date_header: false,
             date_ahead: Duration::ZERO,
             latency: Duration::ZERO,
+            cbor: CborSupport::Supported,
         };
         let builder =
             FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), settings };

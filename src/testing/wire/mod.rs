@@ -1,5 +1,7 @@
-//! The protocol `awsJson1_1`: reads a JSON body, calls the model, and writes a JSON body.
+//! The protocol `awsJson1_1`: reads a JSON body, calls the model, and writes a JSON body. A body in
+//! CBOR is translated.
 
+pub(crate) mod cbor;
 pub(crate) mod input;
 pub(crate) mod operations;
 pub(crate) mod output;
