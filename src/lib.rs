@@ -35,6 +35,7 @@
 //! | [`records`] | readers of one shard and of all shards, their options, errors and events |
 //! | [`checkpoint`] | [`Checkpoints`]: a consumer that restarts continues where it stopped |
 //! | `lease` | many workers: processes that share the shards of a stream (feature `dynamodb`) |
+//! | `cbor` | Kinesis's CBOR instead of JSON (feature `cbor`) |
 //! | [`lineage`] | the combinator that orders the shards of any stream of shard lists; the rules in full |
 //! | [`listing`] | the interval stream of shard lists |
 //! | `testing` | an in-process Kinesis for tests (feature `testing`) |
@@ -64,6 +65,7 @@
 //!
 //! | feature | adds | depends on |
 //! |---|---|---|
+//! | `cbor` | this crate's requests in CBOR, which is read in half the time; `cbor::CborProtocol` for others | `aws-smithy-json` and other smithy crates of the SDK |
 //! | `file` | `FileStore`: checkpoints in a file | `redb` |
 //! | `dynamodb` | `lease`: many workers; `DynamoDbStore`: checkpoints in a table of the Kinesis Client Library | `aws-sdk-dynamodb` |
 //! | `kpl` | `ReadOptions::deaggregate`: splits records of the Kinesis Producer Library | `bytes`, `md-5` |
