@@ -31,6 +31,11 @@ impl Clock {
     pub(crate) fn at(&self, instant: Instant) -> Millis {
         self.start.plus(instant.saturating_duration_since(self.origin))
     }
+
+    /// Returns the instant at which this clock shows `time`.
+    pub(crate) fn instant(&self, time: Millis) -> Instant {
+        self.origin + time.since(self.start)
+    }
 }
 
 /// Gives the SDK the fake's time.

@@ -7,8 +7,10 @@ use crate::testing::model::listing_faults::ListingFault;
 use crate::testing::model::reading::ReadFaults;
 use crate::testing::model::time::Millis;
 use crate::testing::model::writing::FailedEntries;
+use crate::testing::wire::consumers::ShardEnd;
+use crate::testing::wire::event_stream::{FirstFrame, Interruption, SubscriptionFault};
 use crate::testing::wire::operations::{OPERATIONS, has_body};
-use crate::testing::wire::reply::Override;
+use crate::testing::wire::reply::{FAULT_MESSAGE, Override};
 
 /// A fault of one request.
 ///
@@ -137,7 +139,69 @@ pub enum Fault {
     /// `PutRecords` writes its records, except those at these indices, which fail with
     /// `InternalFailure`.
     FailEntries(Vec<usize>),
+    /// `SubscribeToShard` is carried out, and its response has a head, but no frame ever. The SDK's
+    /// `send` waits for the first frame, whatever its timeouts: put a timeout around it.
+    NoFirstFrame,
+    /// The first frame of a `SubscribeToShard` comes after this time, and the events after it.
+    LateFirstFrame(Duration),
+    /// The frames of a `SubscribeToShard` begin with an event, without an `initial-response`.
+    NoInitialResponse,
+    /// The first and only frame of a `SubscribeToShard` is an exception with this code, in place of
+    /// the `initial-response`. The SDK's `send` succeeds, and the first `recv` fails.
+    FirstFrameException(String),
+    /// A `SubscribeToShard` sends this many events and then nothing, not even its end.
+    ///
+    /// The number of events of this fault and the next ones includes the empty ones. It is reached
+    /// before the next event is due, so a fault after no event comes right after the
+    /// `initial-response`.
+    SilentAfter(u64),
+    /// A `SubscribeToShard` sends this many events and ends, as it does after five minutes.
+    EndsAfter(u64),
+    /// A `SubscribeToShard` sends this many events, then an exception with this code, and ends.
+    ///
+    /// ```
+    /// use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition};
+    /// use kinesis_shards::testing::{FakeKinesis, Fault};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fake = FakeKinesis::new();
+    /// let orders = fake.create_stream("orders", 1);
+    /// let consumer = orders.register_consumer("billing");
+    /// let fault = Fault::ExceptionAfter(1, "InternalFailureException".into());
+    /// fake.fail_next("SubscribeToShard", fault);
+    ///
+    /// let latest = StartingPosition::builder().r#type(ShardIteratorType::Latest).build()?;
+    /// let subscribe = fake.client().subscribe_to_shard().consumer_arn(consumer);
+    /// let subscribe = subscribe.shard_id("shardId-000000000000").starting_position(latest);
+    /// let mut events = subscribe.send().await?.event_stream;
+    /// assert!(events.recv().await?.is_some());
+    /// assert!(events.recv().await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ExceptionAfter(u64, String),
+    /// A `SubscribeToShard` sends this many events, then an event of a type that the SDK does not
+    /// know, and goes on.
+    UnknownEventAfter(u64),
+    /// A `SubscribeToShard` sends this many events. The next one, with its records, is lost to an
+    /// I/O error, and the events after it arrive.
+    IoErrorAfter(u64),
+    /// A `SubscribeToShard` sends this many events and half the frame of the next one. An I/O error
+    /// ends the response.
+    CutFrameAfter(u64),
+    /// A `SubscribeToShard` sends this many events. The next one, with its records, has a wrong
+    /// checksum, and the events after it are right.
+    BadChecksumAfter(u64),
+    /// The last event of a `SubscribeToShard` at the end of a shard names no child shards. Only the
+    /// missing continuation tells the end.
+    EndWithoutChildShards,
+    /// The last event of a `SubscribeToShard` at the end of a shard has a continuation. Only the
+    /// child shards tell the end.
+    EndWithContinuation,
 }
+
+const SUBSCRIBE: &str = "SubscribeToShard";
 
 /// The effect of a fault on its request.
 pub(crate) enum Effect {
@@ -181,7 +245,7 @@ impl Fault {
         let reject = |status, code: &str| Effect::Reject {
             status,
             code: code.to_owned(),
-            message: "A fault of FakeKinesis.",
+            message: FAULT_MESSAGE,
         };
         // The message is AWS's: `LimitExceededException` also stands for limits that waiting does
         // not change, and only the message tells them apart.
@@ -194,11 +258,19 @@ impl Fault {
             matches!(operation, "GetRecords" | "GetShardIterator" | "PutRecord" | "PutRecords");
         let list = |listing| Effect::Override(Override { listing, ..Override::default() });
         let read = |read| Effect::Override(Override { read, ..Override::default() });
+        let subscribe = |fault| {
+            let subscription = Some(fault);
+            Effect::Override(Override { subscription, ..Override::default() })
+        };
+        let first = |first| subscribe(SubscriptionFault::First(first));
+        let after = |events, what| subscribe(SubscriptionFault::After(events, what));
         let put = |entries| Effect::Override(Override { entries, ..Override::default() });
         match self {
             Self::Throttled if is_of_records => throttle(Code::ThroughputExceeded),
             Self::Throttled | Self::LimitExceeded => throttle(Code::LimitExceeded),
-            Self::InternalFailure if is_of_records => reject(500, "InternalFailureException"),
+            Self::InternalFailure if is_of_records || operation == SUBSCRIBE => {
+                reject(500, "InternalFailureException")
+            }
             Self::InternalFailure => reject(500, "InternalFailure"),
             Self::ServiceUnavailable => reject(503, "ServiceUnavailable"),
             Self::AccessDenied => reject(400, "AccessDeniedException"),
@@ -246,6 +318,25 @@ impl Fault {
             Self::ThrottleEntries(indices) => put(FailedEntries::Throttled(indices.clone())),
             Self::ThrottleSomeEntries(number) => put(FailedEntries::SomeThrottled(*number)),
             Self::FailEntries(indices) => put(FailedEntries::Failed(indices.clone())),
+            Self::NoFirstFrame => first(FirstFrame::Never),
+            Self::LateFirstFrame(by) => first(FirstFrame::Late(*by)),
+            Self::NoInitialResponse => first(FirstFrame::NoInitialResponse),
+            Self::FirstFrameException(code) => first(FirstFrame::Exception(code.clone())),
+            Self::SilentAfter(events) => after(*events, Interruption::Silence),
+            Self::EndsAfter(events) => after(*events, Interruption::End),
+            Self::ExceptionAfter(events, code) => {
+                after(*events, Interruption::Exception(code.clone()))
+            }
+            Self::UnknownEventAfter(events) => after(*events, Interruption::UnknownEvent),
+            Self::IoErrorAfter(events) => after(*events, Interruption::IoError),
+            Self::CutFrameAfter(events) => after(*events, Interruption::CutFrame),
+            Self::BadChecksumAfter(events) => after(*events, Interruption::BadChecksum),
+            Self::EndWithoutChildShards => {
+                subscribe(SubscriptionFault::End(ShardEnd::WithoutChildShards))
+            }
+            Self::EndWithContinuation => {
+                subscribe(SubscriptionFault::End(ShardEnd::WithContinuation))
+            }
         }
     }
 
@@ -260,7 +351,9 @@ impl Fault {
             | Self::NoChildrenYet(_)
             | Self::EmptyPage
             | Self::NoShards => operation == "ListShards",
-            Self::ExpiredNextToken => matches!(operation, "ListShards" | "ListStreams"),
+            Self::ExpiredNextToken => {
+                matches!(operation, "ListShards" | "ListStreamConsumers" | "ListStreams")
+            }
             Self::EmptyRead
             | Self::NoNextIterator
             | Self::EndWithLastRecords(_)
@@ -275,12 +368,26 @@ impl Fault {
             | Self::KmsInvalidState
             | Self::KmsNotFound
             | Self::KmsOptInRequired => {
-                matches!(operation, "GetRecords" | "PutRecord" | "PutRecords")
+                matches!(operation, "GetRecords" | "PutRecord" | "PutRecords" | SUBSCRIBE)
             }
             Self::ResourceNotFound => !matches!(operation, "CreateStream" | "ListStreams"),
-            Self::TruncatedBody | Self::NotJson | Self::WrongTypes | Self::Body(_) => {
-                has_body(operation)
-            }
+            Self::NoFirstFrame
+            | Self::LateFirstFrame(_)
+            | Self::NoInitialResponse
+            | Self::FirstFrameException(_)
+            | Self::SilentAfter(_)
+            | Self::EndsAfter(_)
+            | Self::ExceptionAfter(..)
+            | Self::UnknownEventAfter(_)
+            | Self::IoErrorAfter(_)
+            | Self::CutFrameAfter(_)
+            | Self::BadChecksumAfter(_)
+            | Self::EndWithoutChildShards
+            | Self::EndWithContinuation => operation == SUBSCRIBE,
+            Self::NotJson | Self::Body(_) => has_body(operation),
+            // The body of a subscription is no JSON, and has faults of its own.
+            Self::TruncatedBody | Self::WrongTypes => has_body(operation) && operation != SUBSCRIBE,
+            Self::SlowBody(_) => operation != SUBSCRIBE,
             Self::Throttled
             | Self::LimitExceeded
             | Self::InternalFailure
@@ -290,7 +397,6 @@ impl Fault {
             | Self::NeverResponds
             | Self::NeverConnects
             | Self::Late(_)
-            | Self::SlowBody(_)
             | Self::ConnectionRefused
             | Self::ConnectionReset => true,
         }

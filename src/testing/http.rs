@@ -22,9 +22,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::testing::server::{Outcome, Response, Server};
-
-const CBOR: &str = "application/x-amz-cbor-1.1";
-const JSON: &str = "application/x-amz-json-1.1";
+use crate::testing::wire::{CBOR, JSON, event_stream};
 
 #[derive(Clone)]
 pub(crate) struct Client(pub(crate) Arc<Server>);
@@ -93,6 +91,11 @@ impl Connector {
                 self.wait(delay).await;
                 http_response(response, self.server.date())
             }
+            Outcome::Subscribed { subscription, delay } => {
+                let body = event_stream::body(Arc::clone(&self.server), subscription);
+                self.wait(delay).await;
+                with_body(200, body, event_stream::CONTENT_TYPE, self.server.date())
+            }
             Outcome::NeverResponds => pending().await,
             Outcome::ConnectionRefused => {
                 self.wait(Duration::ZERO).await;
@@ -129,15 +132,26 @@ fn error(kind: ErrorKind) -> BoxError {
 }
 
 fn http_response(response: Response, date: Option<String>) -> Result<HttpResponse, ConnectorError> {
-    let status =
-        response.status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
-    let mut http = HttpResponse::new(status, SdkBody::from(response.body));
-    http.headers_mut().insert("content-type", if response.is_cbor { CBOR } else { JSON });
-    if let Some(date) = date {
-        http.headers_mut().insert("date", date);
-    }
+    let body = SdkBody::from(response.body);
+    let content_type = if response.is_cbor { CBOR } else { JSON };
+    let mut http = with_body(response.status, body, content_type, date)?;
     if let Some(code) = response.error {
         http.headers_mut().insert("x-amzn-errortype", code);
+    }
+    Ok(http)
+}
+
+fn with_body(
+    status: u16,
+    body: SdkBody,
+    content_type: &'static str,
+    date: Option<String>,
+) -> Result<HttpResponse, ConnectorError> {
+    let status = status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
+    let mut http = HttpResponse::new(status, body);
+    http.headers_mut().insert("content-type", content_type);
+    if let Some(date) = date {
+        http.headers_mut().insert("date", date);
     }
     Ok(http)
 }

@@ -34,8 +34,9 @@
 //! The fake implements `CreateStream`, `DeleteStream`, `DescribeStream`, `DescribeStreamSummary`,
 //! `ListStreams`, `IncreaseStreamRetentionPeriod`, `DecreaseStreamRetentionPeriod`, `ListShards`
 //! (pages, tokens, every filter), `SplitShard`, `MergeShards`, `UpdateShardCount`,
-//! `UpdateMaxRecordSize`, `PutRecord`, `PutRecords`, `GetShardIterator` and `GetRecords`. It
-//! rejects every other operation with `UnknownOperationException`.
+//! `UpdateMaxRecordSize`, `PutRecord`, `PutRecords`, `GetShardIterator` and `GetRecords`, and those
+//! of [enhanced fan-out](#enhanced-fan-out). It rejects every other operation with
+//! `UnknownOperationException`.
 //!
 //! It speaks both formats of Kinesis, JSON and CBOR: a response has the format of its request.
 //! [`FakeKinesisBuilder::cbor`] makes a server that knows no CBOR.
@@ -54,10 +55,27 @@
 //! therefore stops the clock, and a timeout around that pipeline never fires. A latency prevents
 //! this.
 //!
+//! # Enhanced fan-out
+//!
+//! The fake implements `RegisterStreamConsumer`, `DescribeStreamConsumer`, `ListStreamConsumers`,
+//! `DeregisterStreamConsumer`, and `SubscribeToShard` with its event stream:
+//!
+//! * A record arrives 70 ms after its write. An event has up to 10,000 records and 2 MiB.
+//! * A subscription without news sends an empty event every 5 seconds. The continuation advances
+//!   with it.
+//! * The last event of a closed shard has child shards and no continuation.
+//! * A subscription ends after 5 minutes, and when the client drops the response.
+//! * A `ResourceInUseException` ends it when another subscription takes over (see
+//!   [`Limits::subscriptions`]), and a `ResourceNotFoundException` when its stream, its consumer or
+//!   its shard is gone.
+//!
+//! An event is made when the client polls the response, so a slow client gets fewer and larger
+//! ones. Methods such as [`FakeStream::register_consumer`] make no request.
+//!
 //! # Limits
 //!
-//! AWS's limits on reads, iterators, listings and writes apply to requests. [`Limits`] switches
-//! each of them off.
+//! AWS's limits on reads, iterators, listings, writes, consumers and subscriptions apply to
+//! requests. [`Limits`] switches each of them off.
 //!
 //! # Faults
 //!

@@ -81,7 +81,8 @@ impl Request {
         self.stream.as_deref()
     }
 
-    /// Returns the id of the shard that a `GetShardIterator` or a `GetRecords` refers to.
+    /// Returns the id of the shard that a `GetShardIterator`, a `GetRecords` or a
+    /// `SubscribeToShard` refers to.
     #[must_use]
     pub fn shard_id(&self) -> Option<&str> {
         self.shard.as_deref()

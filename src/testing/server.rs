@@ -18,6 +18,7 @@ use crate::testing::model::time::Millis;
 use crate::testing::request::Request;
 use crate::testing::script::Script;
 use crate::testing::wire::cbor;
+use crate::testing::wire::event_stream::Subscribed;
 use crate::testing::wire::operations::respond;
 use crate::testing::wire::reply::Override;
 
@@ -52,7 +53,15 @@ static FAKES: AtomicU64 = AtomicU64::new(0);
 
 /// The outcome of a request, as its client sees it.
 pub(crate) enum Outcome {
-    Response { response: Response, delay: Duration },
+    Response {
+        response: Response,
+        delay: Duration,
+    },
+    /// The response is the events of a subscription.
+    Subscribed {
+        subscription: Subscribed,
+        delay: Duration,
+    },
     NeverResponds,
     ConnectionRefused,
     NeverConnects,
@@ -129,15 +138,16 @@ impl Server {
         request.fault = state.script.next(operation, hooked);
         let effect = request.fault.as_ref().map(|fault| fault.effect(operation, now));
         let is_truncated = matches!(effect, Some(Effect::Damage(Damage::Truncated)));
-        let mut read = None;
-        let mut carry_out = |overrides| {
+        let (mut read, mut subscriber, mut subscription_fault) = (None, None, None);
+        let mut carry_out = |mut overrides: Override| {
+            subscription_fault = overrides.subscription.take();
             if !is_object {
                 let error = ApiError::new(Code::Serialization, "The body is not a JSON object.");
                 return Outcome::now(Err(error));
             }
             let reply = respond(&mut state.service, operation, request.body(), now, overrides);
             Outcome::now(reply.map(|reply| {
-                read = reply.read;
+                (read, subscriber) = (reply.read, reply.subscriber);
                 reply.body
             }))
         };
@@ -147,7 +157,8 @@ impl Server {
             Some(Effect::Damage(damage)) => {
                 let outcome = carry_out(Override::default()).damaged(damage);
                 if !damage.is_only_delay() {
-                    read = None;
+                    // The service does not notice: a subscription stays until the next one.
+                    (read, subscriber) = (None, None);
                 }
                 outcome
             }
@@ -160,7 +171,8 @@ impl Server {
             Some(Effect::ConnectionRefused) => Outcome::ConnectionRefused,
             Some(Effect::NeverConnects) => Outcome::NeverConnects,
         };
-        if is_cbor && self.settings.cbor == CborSupport::Supported {
+        let is_cbor = is_cbor && self.settings.cbor == CborSupport::Supported;
+        if is_cbor {
             outcome.translate();
         }
         if let (Outcome::Response { response, .. }, true) = (&mut outcome, is_truncated) {
@@ -173,7 +185,13 @@ impl Server {
             }
             state.log.push(request);
         }
-        outcome
+        match (outcome, subscriber) {
+            (Outcome::Response { delay, .. }, Some(subscriber)) => {
+                let subscription = Subscribed { subscriber, fault: subscription_fault, is_cbor };
+                Outcome::Subscribed { subscription, delay }
+            }
+            (outcome, _) => outcome,
+        }
     }
 }
 

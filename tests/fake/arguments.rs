@@ -18,17 +18,17 @@ use crate::{FIRST, iterator, without_retries};
 
 const ACCEPTED: &str = "accepted";
 const IN_USE: &str = "ResourceInUseException";
-const INVALID: &str = "InvalidArgumentException";
+pub(crate) const INVALID: &str = "InvalidArgumentException";
 const LIMIT: &str = "LimitExceededException";
-const NOT_FOUND: &str = "ResourceNotFoundException";
-const VALIDATION: &str = "ValidationException";
+pub(crate) const NOT_FOUND: &str = "ResourceNotFoundException";
+pub(crate) const VALIDATION: &str = "ValidationException";
 
 /// The responses so far: the request, the error code it got, and the one expected.
 #[derive(Default)]
-struct Table(Vec<(String, String, &'static str)>);
+pub(crate) struct Table(Vec<(String, String, &'static str)>);
 
 impl Table {
-    fn row<T, E, R>(
+    pub(crate) fn row<T, E, R>(
         &mut self,
         request: impl fmt::Display,
         response: Result<T, SdkError<E, R>>,
@@ -43,7 +43,7 @@ impl Table {
         self.0.push((request.to_string(), got, expected));
     }
 
-    fn check(self) {
+    pub(crate) fn check(self) {
         let wrong: Vec<_> = self
             .0
             .iter()

@@ -2,6 +2,8 @@
 #![cfg(feature = "testing")]
 
 mod arguments;
+mod consumers;
+mod fan_out;
 mod faults;
 mod limits;
 mod log;

@@ -124,8 +124,9 @@ impl FakeKinesisBuilder {
     }
 
     /// Sets how long a stream stays `CREATING`, `UPDATING` (after a split, a merge, or a new shard
-    /// count) or `DELETING` after a request has created, changed or deleted it. A change by a
-    /// method of [`FakeKinesis`] or [`FakeStream`] is complete when the method returns.
+    /// count) or `DELETING` after a request has created, changed or deleted it, and how long a
+    /// consumer stays `CREATING` or `DELETING`. A change by a method of [`FakeKinesis`] or
+    /// [`FakeStream`] is complete when the method returns.
     ///
     /// The shards themselves change at once. A stream that is not `ACTIVE` rejects further changes
     /// with `ResourceInUseException`. One that is `CREATING` or `DELETING` is still described and
@@ -133,6 +134,9 @@ impl FakeKinesisBuilder {
     /// `ListShards` with `ResourceInUseException`, and iterators, reads and writes with
     /// `ResourceNotFoundException`. AWS says that a stream that is `DELETING` *might* still take
     /// reads and writes. The fake takes none, because a client has to expect that.
+    ///
+    /// A consumer that is not `ACTIVE` is described and listed, and rejects `SubscribeToShard` with
+    /// `ResourceInUseException`. The subscriptions of one that is `DELETING` have ended.
     ///
     /// # Default
     ///
@@ -151,7 +155,7 @@ impl FakeKinesisBuilder {
     ///
     /// `true`
     pub fn end_with_last_records(mut self, with_last_records: bool) -> Self {
-        self.service.end_with_last_records = with_last_records;
+        self.service.end_rules.with_last_records = with_last_records;
         self
     }
 
@@ -162,7 +166,7 @@ impl FakeKinesisBuilder {
     ///
     /// `true`
     pub fn child_shards(mut self, named: bool) -> Self {
-        self.service.child_shards = named;
+        self.service.end_rules.child_shards = named;
         self
     }
 
@@ -174,7 +178,7 @@ impl FakeKinesisBuilder {
     ///
     /// `false`
     pub fn kinesalite_ends(mut self, yes: bool) -> Self {
-        self.service.kinesalite_ends = yes;
+        self.service.end_rules.kinesalite = yes;
         self
     }
 

@@ -9,6 +9,7 @@ use aws_sdk_kinesis::types::{HashKeyRange, Record, SequenceNumberRange, Shard};
 
 use crate::testing::model;
 use crate::testing::model::api_error::{ApiError, unwrap_or_panic};
+use crate::testing::model::consumers::ConsumerRef;
 use crate::testing::model::service::{Service, StreamRef};
 use crate::testing::model::shard::shard_id;
 use crate::testing::model::time::Millis;
@@ -263,6 +264,55 @@ impl FakeStream {
             Some(Written::Stored { shard, sequence }) => (shard, sequence.to_string()),
             _ => unreachable!("a record outside of any request is never throttled"),
         }
+    }
+
+    /// Registers a consumer for enhanced fan-out and returns its ARN. It is `ACTIVE` at once.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the stream does not exist, or if it has a consumer of that name.
+    #[track_caller]
+    pub fn register_consumer(&self, name: &str) -> String {
+        self.call(|service, stream, now| {
+            service.register_active_consumer(stream, name, now).map(|consumer| consumer.arn.clone())
+        })
+    }
+
+    /// Deregisters a consumer. Its subscriptions end with a `ResourceNotFoundException`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the stream does not exist, or if it has no consumer of that name.
+    #[track_caller]
+    pub fn deregister_consumer(&self, name: &str) {
+        self.call(|service, stream, now| {
+            let stream_arn = service.stream(stream, now)?.arn.clone();
+            let consumer = ConsumerRef {
+                stream_arn: Some(&stream_arn),
+                name: Some(name),
+                ..ConsumerRef::default()
+            };
+            service.deregister_consumer_at_once(consumer, now)
+        });
+    }
+
+    /// Returns the names of the consumers that are subscribed to a shard.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the shard does not exist.
+    #[must_use]
+    #[track_caller]
+    pub fn subscribers(&self, shard_id: &str) -> Vec<String> {
+        self.call(|service, stream, now| {
+            let stream = service.stream(stream, now)?;
+            let index = stream.shard(shard_id)?.index;
+            let subscribed = stream
+                .consumers
+                .values()
+                .filter(|consumer| consumer.subscriptions.contains_key(&index));
+            Ok(subscribed.map(|consumer| consumer.name.clone()).collect())
+        })
     }
 
     /// Removes a closed shard from every listing, as if its retention period had passed. The trim

@@ -12,6 +12,10 @@ const READS: u64 = 5;
 const READ_BYTES: u64 = 2 * MIB;
 const ITERATORS: u64 = 5;
 const LISTINGS: u64 = 1000;
+const CONSUMER_CHANGES: u64 = 5;
+const CONSUMER_DESCRIPTIONS: u64 = 20;
+const CONSUMER_LISTINGS: u64 = 5;
+const SUBSCRIPTIONS: u64 = 1;
 const WRITES: u64 = 1000;
 const WRITE_BYTES: u64 = MIB;
 
@@ -43,13 +47,15 @@ const WRITE_BYTES: u64 = MIB;
 /// # drop((unlimited, no_byte_limit));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "five switches")]
+#[expect(clippy::struct_excessive_bools, reason = "seven switches")]
 pub struct Limits {
     reads: bool,
-    read_bytes: bool,
+    pub(crate) read_bytes: bool,
     iterators: bool,
     listings: bool,
     writes: bool,
+    pub(crate) consumers: bool,
+    pub(crate) subscriptions: bool,
 }
 
 impl Default for Limits {
@@ -62,13 +68,29 @@ impl Limits {
     /// Returns the limits with each of them enabled, which is the default.
     #[must_use]
     pub fn aws() -> Self {
-        Self { reads: true, read_bytes: true, iterators: true, listings: true, writes: true }
+        Self {
+            reads: true,
+            read_bytes: true,
+            iterators: true,
+            listings: true,
+            writes: true,
+            consumers: true,
+            subscriptions: true,
+        }
     }
 
     /// Returns the limits with each of them disabled.
     #[must_use]
     pub fn none() -> Self {
-        Self { reads: false, read_bytes: false, iterators: false, listings: false, writes: false }
+        Self {
+            reads: false,
+            read_bytes: false,
+            iterators: false,
+            listings: false,
+            writes: false,
+            consumers: false,
+            subscriptions: false,
+        }
     }
 
     /// Enables or disables the limit of 5 `GetRecords` a second per shard. A request beyond it is
@@ -84,6 +106,9 @@ impl Limits {
     ///
     /// One response may hold up to 10 MiB. The shard then rejects reads for as long as its bytes
     /// take at 2 MiB a second.
+    ///
+    /// It also enables or disables the limit of 2 MiB a second of each subscription: the next
+    /// records wait for as long as the bytes of an event take.
     #[must_use]
     pub fn read_bytes(mut self, on: bool) -> Self {
         self.read_bytes = on;
@@ -116,6 +141,32 @@ impl Limits {
     #[must_use]
     pub fn writes(mut self, on: bool) -> Self {
         self.writes = on;
+        self
+    }
+
+    /// Enables or disables the limits on the consumers of a stream. A request beyond one of them is
+    /// rejected with `LimitExceededException`:
+    ///
+    /// * 20 consumers, of which 5 may be `CREATING`
+    /// * 5 `RegisterStreamConsumer`, 5 `DeregisterStreamConsumer`, 5 `ListStreamConsumers` and 20
+    ///   `DescribeStreamConsumer` a second
+    #[must_use]
+    pub fn consumers(mut self, on: bool) -> Self {
+        self.consumers = on;
+        self
+    }
+
+    /// Enables or disables the limits on the `SubscribeToShard` of one consumer and shard:
+    ///
+    /// * One a second. A request beyond it is rejected with `LimitExceededException`. A request
+    ///   that a subscription rejects counts too.
+    /// * None in the first 5 seconds of a subscription: the request is rejected with
+    ///   `ResourceInUseException`. After them, or without this limit, the new subscription takes
+    ///   over, and the old one ends with a `ResourceInUseException` in its stream. A subscription
+    ///   whose response the client has dropped has ended and rejects nothing.
+    #[must_use]
+    pub fn subscriptions(mut self, on: bool) -> Self {
+        self.subscriptions = on;
         self
     }
 }
@@ -161,18 +212,48 @@ struct ShardMeter {
 /// A stream's id and the index of a shard in it.
 type ShardKey = (u64, u32);
 
+/// An operation on the consumers of a stream, with a limit of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ConsumerCall {
+    Register,
+    Deregister,
+    Describe,
+    List,
+}
+
+impl ConsumerCall {
+    fn limit(self) -> (&'static str, u64) {
+        match self {
+            Self::Register => ("RegisterStreamConsumer", CONSUMER_CHANGES),
+            Self::Deregister => ("DeregisterStreamConsumer", CONSUMER_CHANGES),
+            Self::Describe => ("DescribeStreamConsumer", CONSUMER_DESCRIPTIONS),
+            Self::List => ("ListStreamConsumers", CONSUMER_LISTINGS),
+        }
+    }
+}
+
 /// The amounts that every stream and shard has spent.
 #[derive(Clone, Debug)]
 pub(crate) struct Meters {
     pub(crate) limits: Limits,
     shards: HashMap<ShardKey, ShardMeter>,
     listings: HashMap<u64, Window>,
+    /// By the stream's id.
+    consumer_calls: HashMap<(u64, ConsumerCall), Window>,
+    /// By the consumer's id and the index of the shard.
+    subscriptions: HashMap<(u64, u32), Window>,
 }
 
 impl Default for Meters {
     /// Returns meters without limits, for tests of the model itself.
     fn default() -> Self {
-        Self { limits: Limits::none(), shards: HashMap::new(), listings: HashMap::new() }
+        Self {
+            limits: Limits::none(),
+            shards: HashMap::new(),
+            listings: HashMap::new(),
+            consumer_calls: HashMap::new(),
+            subscriptions: HashMap::new(),
+        }
     }
 }
 
@@ -235,6 +316,45 @@ impl Meters {
             return Err(ApiError::new(
                 Code::LimitExceeded,
                 "Rate exceeded for ListShards of the stream.",
+            ));
+        }
+        window.spend(now, 1);
+        Ok(())
+    }
+
+    pub(crate) fn admit_consumer_call(
+        &mut self,
+        stream: u64,
+        call: ConsumerCall,
+        now: Millis,
+    ) -> Result<(), ApiError> {
+        if !self.limits.consumers {
+            return Ok(());
+        }
+        let (operation, max) = call.limit();
+        let window = self.consumer_calls.entry((stream, call)).or_default();
+        if window.total(now) >= max {
+            let message = format!("Rate exceeded for {operation} of the stream.");
+            return Err(ApiError::new(Code::LimitExceeded, message));
+        }
+        window.spend(now, 1);
+        Ok(())
+    }
+
+    pub(crate) fn admit_subscription(
+        &mut self,
+        consumer: u64,
+        shard: u32,
+        now: Millis,
+    ) -> Result<(), ApiError> {
+        if !self.limits.subscriptions {
+            return Ok(());
+        }
+        let window = self.subscriptions.entry((consumer, shard)).or_default();
+        if window.total(now) >= SUBSCRIPTIONS {
+            return Err(ApiError::new(
+                Code::LimitExceeded,
+                "Rate exceeded for SubscribeToShard of the consumer and the shard.",
             ));
         }
         window.spend(now, 1);

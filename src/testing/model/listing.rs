@@ -89,7 +89,7 @@ impl Service {
     }
 }
 
-fn page_length(max_results: Option<i64>, page_size: usize) -> Result<usize, ApiError> {
+pub(crate) fn page_length(max_results: Option<i64>, page_size: usize) -> Result<usize, ApiError> {
     match max_results {
         None => Ok(page_size),
         Some(max @ 1..=10_000) => Ok(usize::try_from(max).unwrap_or(page_size).min(page_size)),

@@ -5,6 +5,7 @@
 //! AWS has been observed to do; where no observation is known, it takes the stricter rule.
 
 pub(crate) mod api_error;
+pub(crate) mod consumers;
 #[cfg(test)]
 pub(crate) mod filter_tests;
 pub(crate) mod hash_range;
@@ -23,6 +24,7 @@ pub(crate) mod service;
 pub(crate) mod shard;
 pub(crate) mod status;
 pub(crate) mod stream;
+pub(crate) mod subscription;
 pub(crate) mod time;
 pub(crate) mod token;
 pub(crate) mod writing;

@@ -218,7 +218,7 @@ proptest! {
         end_with_last_records: bool,
     ) {
         let service = &mut Service::default();
-        service.end_with_last_records = end_with_last_records;
+        service.end_rules.with_last_records = end_with_last_records;
         service.create_stream("orders", Mode::Provisioned, 1, START).expect("a stream");
         let (now, written) = take(service, &steps);
         let (mut seen, mut todo, mut read) = (BTreeSet::new(), vec![0], Vec::new());

@@ -12,7 +12,7 @@ use crate::testing::model::time::Millis;
 use crate::testing::model::token::{Cursor, LIFETIME};
 
 /// The maximum number of records in one response.
-const MAX_RECORDS: i64 = 10_000;
+pub(crate) const MAX_RECORDS: usize = 10_000;
 /// The maximum number of bytes in one response.
 pub(crate) const MAX_READ_BYTES: usize = 10 << 20;
 
@@ -38,7 +38,27 @@ pub(crate) struct ReadFaults {
     pub(crate) end_with_last_records: Option<bool>,
 }
 
-/// One response to `GetRecords`.
+/// The settings that decide how a shard ends for its readers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndRules {
+    /// Whether the end of a closed shard comes with its last records, or in one more response.
+    pub(crate) with_last_records: bool,
+    /// Whether the end of a closed shard names its children.
+    pub(crate) child_shards: bool,
+    pub(crate) kinesalite: bool,
+}
+
+/// Where a read begins, and how much it may return.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadRange {
+    pub(crate) offset: u64,
+    /// Whether nothing was read from this position yet.
+    pub(crate) is_new: bool,
+    pub(crate) max_records: usize,
+    pub(crate) max_bytes: usize,
+}
+
+/// One response to `GetRecords`, or one event of a subscription.
 #[derive(Debug)]
 pub(crate) struct ReadBatch<'a> {
     /// Distinguishes the streams that have had this name.
@@ -46,7 +66,9 @@ pub(crate) struct ReadBatch<'a> {
     pub(crate) shard: &'a Shard,
     pub(crate) records: Vec<&'a Record>,
     pub(crate) ended: bool,
-    /// `None` at the end of a closed shard.
+    /// The offset at which the next read begins. `None` at the end of a closed shard.
+    pub(crate) next: Option<u64>,
+    /// The iterator at `next`, which a subscription has no use for.
     pub(crate) next_iterator: Option<String>,
     pub(crate) behind: Duration,
     /// Empty, except at the end of a closed shard.
@@ -63,29 +85,7 @@ impl Service {
     ) -> Result<String, ApiError> {
         let stream = self.live_stream(stream, now)?;
         let shard = stream.shard(shard)?;
-        let offset = match start {
-            IteratorStart::TrimHorizon => shard.records.first(),
-            IteratorStart::Latest => shard.records.next(),
-            IteratorStart::AtTimestamp(time) if time > now => {
-                return Err(ApiError::invalid(format!(
-                    "The timestampInMillis parameter cannot be greater than the \
-                     currentTimestampInMillis. timestampInMillis: {}, currentTimestampInMillis: {}",
-                    time.0, now.0
-                )));
-            }
-            IteratorStart::AtTimestamp(time) => shard.records.at_time(time),
-            IteratorStart::AtSequence(text) => {
-                shard.records.at_sequence(own_sequence(stream, shard, text)?)
-            }
-            IteratorStart::AfterSequence(text) => {
-                let sequence = own_sequence(stream, shard, text)?;
-                shard.records.at_sequence(SequenceNumber {
-                    place: sequence.place.saturating_add(1),
-                    second: 0,
-                    ..sequence
-                })
-            }
-        };
+        let offset = start_offset(stream, shard, start, "GetShardIterator", now)?;
         let (key, iterator) =
             ((stream.id, shard.index), cursor(stream, shard.index, offset, now, true));
         self.meters.admit_iterator(key, now)?;
@@ -116,54 +116,113 @@ impl Service {
             .get(&at.stream)
             .ok_or_else(|| ApiError::not_found("The stream is gone."))?;
         let shard = stream.shard_at(at.shard)?;
-        let offset = at.offset.max(shard.records.first());
-        let records = take(shard.records.from(offset), if faults.no_records { 0 } else { limit });
-        self.meters.have_read(key, records.iter().map(|record| record.size()).sum(), now);
-        let next = offset + records.len() as u64;
-        let left = shard.records.from(next).next();
-        let with_last_records = faults.end_with_last_records.unwrap_or(self.end_with_last_records);
-        let may_end = if self.kinesalite_ends {
-            !at.is_new && !faults.no_records && records.is_empty()
-        } else {
-            !faults.no_records && (with_last_records || records.is_empty())
+        let range = ReadRange {
+            offset: at.offset,
+            is_new: at.is_new,
+            max_records: limit,
+            max_bytes: MAX_READ_BYTES,
         };
-        let ended = !shard.is_open() && left.is_none() && may_end;
-        let behind = match (left, shard.closed) {
-            (Some(left), _) => {
-                let reached = records.last().map_or(left.arrived, |last| last.arrived);
-                // Zero would mean that the batch reached the tip of the shard.
-                now.since(reached).max(Duration::from_millis(1))
-            }
-            (None, Some(closed)) if ended && self.kinesalite_ends => now.since(closed),
-            (None, _) => Duration::ZERO,
-        };
-        let names_children =
-            ended && self.child_shards && !self.kinesalite_ends && !faults.no_continuation;
-        let children = shard
-            .children
-            .iter()
-            .filter(|_| names_children)
-            .filter_map(|child| stream.shards.get(child));
-        Ok(ReadBatch {
-            stream_id: stream.id,
-            shard,
-            records,
-            ended,
-            next_iterator: (!ended && !faults.no_continuation)
-                .then(|| cursor(stream, shard.index, next, now, false)),
-            behind,
-            children: children.collect(),
-        })
+        let mut batch = read_batch(stream, shard, range, self.end_rules, faults, now);
+        self.meters.have_read(key, batch.bytes(), now);
+        batch.next_iterator = batch.next.map(|next| cursor(stream, shard.index, next, now, false));
+        Ok(batch)
+    }
+}
+
+impl ReadBatch<'_> {
+    pub(crate) fn bytes(&self) -> usize {
+        self.records.iter().map(|record| record.size()).sum()
+    }
+}
+
+/// Returns the offset of a position in the shard, for a request of `operation`.
+pub(crate) fn start_offset(
+    stream: &Stream,
+    shard: &Shard,
+    start: IteratorStart<'_>,
+    operation: &str,
+    now: Millis,
+) -> Result<u64, ApiError> {
+    match start {
+        IteratorStart::TrimHorizon => Ok(shard.records.first()),
+        IteratorStart::Latest => Ok(shard.records.next()),
+        IteratorStart::AtTimestamp(time) if time > now => Err(ApiError::invalid(format!(
+            "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. \
+             timestampInMillis: {}, currentTimestampInMillis: {}",
+            time.0, now.0
+        ))),
+        IteratorStart::AtTimestamp(time) => Ok(shard.records.at_time(time)),
+        IteratorStart::AtSequence(text) => {
+            Ok(shard.records.at_sequence(own_sequence(stream, shard, text, operation)?))
+        }
+        IteratorStart::AfterSequence(text) => {
+            let sequence = own_sequence(stream, shard, text, operation)?;
+            Ok(shard.records.at_sequence(SequenceNumber {
+                place: sequence.place.saturating_add(1),
+                second: 0,
+                ..sequence
+            }))
+        }
+    }
+}
+
+/// Reads one batch of a shard whose expired records are trimmed.
+pub(crate) fn read_batch<'a>(
+    stream: &'a Stream,
+    shard: &'a Shard,
+    range: ReadRange,
+    rules: EndRules,
+    faults: ReadFaults,
+    now: Millis,
+) -> ReadBatch<'a> {
+    let offset = range.offset.max(shard.records.first());
+    let max_records = if faults.no_records { 0 } else { range.max_records };
+    let records = take(shard.records.from(offset), max_records, range.max_bytes);
+    let next = offset + records.len() as u64;
+    let left = shard.records.from(next).next();
+    let with_last_records = faults.end_with_last_records.unwrap_or(rules.with_last_records);
+    let may_end = if rules.kinesalite {
+        !range.is_new && !faults.no_records && records.is_empty()
+    } else {
+        !faults.no_records && (with_last_records || records.is_empty())
+    };
+    let ended = !shard.is_open() && left.is_none() && may_end;
+    let behind = match (left, shard.closed) {
+        (Some(left), _) => {
+            let reached = records.last().map_or(left.arrived, |last| last.arrived);
+            // Zero would mean that the batch reached the tip of the shard.
+            now.since(reached).max(Duration::from_millis(1))
+        }
+        (None, Some(closed)) if ended && rules.kinesalite => now.since(closed),
+        (None, _) => Duration::ZERO,
+    };
+    let names_children =
+        ended && rules.child_shards && !rules.kinesalite && !faults.no_continuation;
+    let children = shard
+        .children
+        .iter()
+        .filter(|_| names_children)
+        .filter_map(|child| stream.shards.get(child));
+    ReadBatch {
+        stream_id: stream.id,
+        shard,
+        records,
+        ended,
+        next: (!ended && !faults.no_continuation).then_some(next),
+        next_iterator: None,
+        behind,
+        children: children.collect(),
     }
 }
 
 fn check_limit(limit: Option<i64>) -> Result<usize, ApiError> {
-    match limit.unwrap_or(MAX_RECORDS) {
-        limit @ 1..=MAX_RECORDS => Ok(usize::try_from(limit).unwrap_or(usize::MAX)),
-        limit @ ..=0 => {
+    let Some(limit) = limit else { return Ok(MAX_RECORDS) };
+    match usize::try_from(limit) {
+        Ok(limit @ 1..=MAX_RECORDS) => Ok(limit),
+        Err(_) | Ok(0) => {
             Err(ApiError::constraint(limit, "limit", "have value greater than or equal to 1"))
         }
-        limit => Err(ApiError::invalid(format!("Limit {limit} is greater than {MAX_RECORDS}."))),
+        Ok(_) => Err(ApiError::invalid(format!("Limit {limit} is greater than {MAX_RECORDS}."))),
     }
 }
 
@@ -191,23 +250,32 @@ fn cursor(stream: &Stream, shard: u32, offset: u64, now: Millis, is_new: bool) -
 }
 
 /// Returns as many records as one response can hold, and at least one if there is any.
-fn take<'a>(records: impl Iterator<Item = &'a Record>, limit: usize) -> Vec<&'a Record> {
+fn take<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    limit: usize,
+    max_bytes: usize,
+) -> Vec<&'a Record> {
     let mut bytes = 0;
     records
         .take(limit)
         .take_while(|record| {
             let first = bytes == 0;
             bytes += record.size();
-            first || bytes <= MAX_READ_BYTES
+            first || bytes <= max_bytes
         })
         .collect()
 }
 
 /// Parses a sequence number and checks that it is one of `shard`.
-fn own_sequence(stream: &Stream, shard: &Shard, text: &str) -> Result<SequenceNumber, ApiError> {
+fn own_sequence(
+    stream: &Stream,
+    shard: &Shard,
+    text: &str,
+    operation: &str,
+) -> Result<SequenceNumber, ApiError> {
     let invalid = |why: &str| {
         ApiError::invalid(format!(
-            "StartingSequenceNumber {text} used in GetShardIterator on shard {} in stream {} under \
+            "StartingSequenceNumber {text} used in {operation} on shard {} in stream {} under \
              account {} is invalid{why}.",
             shard.id, stream.name, stream.account
         ))

@@ -130,7 +130,7 @@ fn iterator_is_invalid_after_its_stream_is_deleted() {
 fn every_record_is_read_once_across_a_split_and_a_merge() {
     for end_with_last_records in [true, false] {
         let service = &mut service(1);
-        service.end_with_last_records = end_with_last_records;
+        service.end_rules.with_last_records = end_with_last_records;
         let keys = |service: &mut Service, from: u8| {
             for n in 0..8_u8 {
                 put(service, u128::from(n) << 125, &[from + n], NOW);

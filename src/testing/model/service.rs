@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::limits::Meters;
+use crate::testing::model::reading::EndRules;
 use crate::testing::model::stream::{
     Change, DEFAULT_RECORD_KIB, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Stream,
 };
@@ -46,7 +47,7 @@ impl<'a> StreamRef<'a> {
     }
 }
 
-fn name_in_arn<'a>(arn: &'a str, service: &Service) -> Result<&'a str, ApiError> {
+pub(crate) fn name_in_arn<'a>(arn: &'a str, service: &Service) -> Result<&'a str, ApiError> {
     let parts: Vec<_> = arn.splitn(6, ':').collect();
     match parts[..] {
         ["arn", partition, "kinesis", region, account, resource]
@@ -82,7 +83,6 @@ fn check_name(name: &str) -> Result<(), ApiError> {
 }
 
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(crate) struct Service {
     /// The region of every stream.
     pub(crate) region: String,
@@ -92,17 +92,15 @@ pub(crate) struct Service {
     /// The latest generation of shards of any stream. A generation is the second in which it
     /// begins, or the next second that no other generation has.
     last_generation: u64,
+    /// The last number of a consumer or a subscription.
+    last_number: u64,
     /// The generations of streams that a restart without data removed, by name.
     lost: BTreeMap<String, u64>,
     /// Whether the sequence number of a record contains the time.
     pub(crate) time_in_numbers: bool,
     /// How long a stream stays `CREATING`, `UPDATING` or `DELETING` after a request.
     pub(crate) transition: Duration,
-    /// Whether the end of a closed shard comes with its last records, or in one more response.
-    pub(crate) end_with_last_records: bool,
-    /// Whether the end of a closed shard names its children.
-    pub(crate) child_shards: bool,
-    pub(crate) kinesalite_ends: bool,
+    pub(crate) end_rules: EndRules,
     /// The maximum number of shards in one response to `ListShards`.
     pub(crate) page_size: usize,
     pub(crate) meters: Meters,
@@ -115,12 +113,11 @@ impl Default for Service {
             account: "123456789012".to_owned(),
             streams: BTreeMap::new(),
             last_generation: 0,
+            last_number: 0,
             lost: BTreeMap::new(),
             time_in_numbers: true,
             transition: Duration::ZERO,
-            end_with_last_records: true,
-            child_shards: true,
-            kinesalite_ends: false,
+            end_rules: EndRules { with_last_records: true, child_shards: true, kinesalite: false },
             page_size: 1000,
             meters: Meters::default(),
         }
@@ -131,6 +128,12 @@ impl Service {
     pub(crate) fn new_generation(&mut self, now: Millis) -> u64 {
         self.last_generation = (now.0 / 1000).max(self.last_generation + 1);
         self.last_generation
+    }
+
+    /// Returns a number that no consumer and no subscription has had.
+    pub(crate) fn new_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
     }
 
     pub(crate) fn create_stream(
@@ -172,6 +175,7 @@ impl Service {
         let stream = self.stream_mut(stream, now)?;
         if !matches!(stream.change, Change::Deleting(_)) {
             stream.change = Change::Deleting(until);
+            stream.end_subscriptions();
         }
         self.remove_deleted(now);
         Ok(())
@@ -196,8 +200,7 @@ impl Service {
 
     /// Removes the streams whose deletion is complete.
     fn remove_deleted(&mut self, now: Millis) {
-        self.streams
-            .retain(|_, stream| !matches!(stream.change, Change::Deleting(until) if until <= now));
+        self.streams.retain(|_, stream| !stream.change.is_deleted(now));
     }
 
     /// Returns the streams whose names follow `after`, or those that a token has left to list.
@@ -234,7 +237,7 @@ impl Service {
     ) -> Result<&mut Stream, ApiError> {
         let name = stream.resolve(self)?;
         match self.streams.get_mut(name) {
-            Some(stream) if !matches!(stream.change, Change::Deleting(until) if until <= now) => {
+            Some(stream) if !stream.change.is_deleted(now) => {
                 stream.expire(now);
                 Ok(stream)
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::testing::model::api_error::ApiError;
+use crate::testing::model::consumers::Consumer;
 use crate::testing::model::hash_range::HashRange;
 use crate::testing::model::records::Records;
 use crate::testing::model::shard::{Shard, shard_id, shard_index};
@@ -15,12 +16,28 @@ pub(crate) enum Mode {
     OnDemand,
 }
 
-/// The latest change of a stream, with the time at which it is complete.
+/// The latest change of a stream or a consumer, with the time at which it is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Creating(Millis),
     Updating(Millis),
     Deleting(Millis),
+}
+
+impl Change {
+    pub(crate) fn status(self, now: Millis) -> Status {
+        match self {
+            Self::Creating(until) if now < until => Status::Creating,
+            Self::Updating(until) if now < until => Status::Updating,
+            Self::Deleting(_) => Status::Deleting,
+            Self::Creating(_) | Self::Updating(_) => Status::Active,
+        }
+    }
+
+    /// Returns whether this is a deletion that is complete.
+    pub(crate) fn is_deleted(self, now: Millis) -> bool {
+        matches!(self, Self::Deleting(until) if until <= now)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +96,8 @@ pub(crate) struct Stream {
     /// The trim horizon never moves back before this time, even if the retention period grows.
     horizon: Millis,
     pub(crate) next_index: u32,
+    /// The registered consumers, by name.
+    pub(crate) consumers: BTreeMap<String, Consumer>,
 }
 
 impl Stream {
@@ -107,6 +126,7 @@ impl Stream {
             gone: VecDeque::new(),
             horizon: now,
             next_index: 0,
+            consumers: BTreeMap::new(),
         };
         for range in HashRange::uniform(shards) {
             stream.open_shard(id, range, (None, None), now);
@@ -115,12 +135,7 @@ impl Stream {
     }
 
     pub(crate) fn status(&self, now: Millis) -> Status {
-        match self.change {
-            Change::Creating(until) if now < until => Status::Creating,
-            Change::Updating(until) if now < until => Status::Updating,
-            Change::Deleting(_) => Status::Deleting,
-            Change::Creating(_) | Change::Updating(_) => Status::Active,
-        }
+        self.change.status(now)
     }
 
     /// Returns the shards that AWS lists, in the order of their ids.
@@ -186,6 +201,7 @@ impl Stream {
         if let Some(mut shard) = self.shards.remove(&index) {
             shard.records = Records::default();
             self.gone.push_back(GoneShard { shard, since });
+            self.wake_subscribers(index);
         }
     }
 
@@ -235,6 +251,7 @@ impl Stream {
             }
             shard.close(children, now);
             self.closed.push_back((now, index));
+            self.wake_subscribers(index);
         }
     }
 

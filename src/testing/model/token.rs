@@ -43,6 +43,15 @@ pub(crate) struct StreamsToken {
     pub(crate) after: String,
 }
 
+/// The state of a `ListStreamConsumers` token: the consumers that the pages so far have not listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConsumersToken {
+    pub(crate) issued: Millis,
+    pub(crate) stream_id: u64,
+    /// The last consumer that the pages so far have listed.
+    pub(crate) after: String,
+}
+
 /// The shards that a listing selects: its filter, resolved on the first page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
@@ -139,6 +148,26 @@ impl FromStr for StreamsToken {
     }
 }
 
+impl fmt::Display for ConsumersToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "consumers/{:014}/{}/{}", self.issued.0, self.stream_id, self.after)
+    }
+}
+
+impl FromStr for ConsumersToken {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let parts: Vec<_> = text.split('/').collect();
+        let ["consumers", issued, stream_id, after] = parts[..] else { return Err(()) };
+        Ok(Self {
+            issued: Millis(number(issued)?),
+            stream_id: number(stream_id)?,
+            after: after.to_owned(),
+        })
+    }
+}
+
 fn number<T: FromStr>(text: &str) -> Result<T, ()> {
     text.parse().map_err(|_| ())
 }
@@ -177,6 +206,9 @@ mod tests {
         let token = StreamsToken { issued: Millis(5), after: "or.ders_-1".into() };
         assert_eq!(token.to_string().parse(), Ok(token.clone()));
         assert_eq!(token.to_string().parse::<ListToken>(), Err(()));
+        let token = ConsumersToken { issued: Millis(5), stream_id: 9, after: "or.ders_-1".into() };
+        assert_eq!(token.to_string().parse(), Ok(token.clone()));
+        assert_eq!(token.to_string().parse::<ListToken>(), Err(()));
     }
 
     #[test]
@@ -191,6 +223,7 @@ mod tests {
             assert_eq!(text.parse::<Cursor>(), Err(()), "{text}");
             assert_eq!(text.parse::<ListToken>(), Err(()), "{text}");
             assert_eq!(text.parse::<StreamsToken>(), Err(()), "{text}");
+            assert_eq!(text.parse::<ConsumersToken>(), Err(()), "{text}");
         }
     }
 }

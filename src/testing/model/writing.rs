@@ -168,7 +168,9 @@ fn write(
             return Ok(Written::Throttled { shard: shard.id.clone() });
         }
         let sequence = shard.append(record.partition_key, record.data, now, second);
-        Ok(Written::Stored { shard: shard.id.clone(), sequence })
+        let (index, shard) = (shard.index, shard.id.clone());
+        stream.wake_subscribers(index);
+        Ok(Written::Stored { shard, sequence })
     };
     records.into_iter().enumerate().map(&mut write_one).collect()
 }

@@ -113,6 +113,7 @@ const PARTITION_KEY: Constraints = Constraints { max_length: 256, pattern: None 
 fn constraints_of(member: &str) -> Option<Constraints> {
     match member {
         "AdjacentShardToMerge"
+        | "ConsumerName"
         | "ExclusiveStartShardId"
         | "ExclusiveStartStreamName"
         | "ShardId"
@@ -122,7 +123,7 @@ fn constraints_of(member: &str) -> Option<Constraints> {
         "NextToken" => Some(TOKEN),
         "PartitionKey" => Some(PARTITION_KEY),
         "ShardIterator" => Some(ITERATOR),
-        "StartingSequenceNumber" => Some(SEQUENCE_NUMBER),
+        "SequenceNumber" | "StartingSequenceNumber" => Some(SEQUENCE_NUMBER),
         _ => None,
     }
 }

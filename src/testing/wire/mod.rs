@@ -2,9 +2,15 @@
 //! CBOR is translated.
 
 pub(crate) mod cbor;
+pub(crate) mod consumers;
+pub(crate) mod event_stream;
 pub(crate) mod input;
 pub(crate) mod operations;
 pub(crate) mod output;
 pub(crate) mod records;
 pub(crate) mod reply;
 pub(crate) mod subject;
+
+/// The content types of requests, responses and events.
+pub(crate) const CBOR: &str = "application/x-amz-cbor-1.1";
+pub(crate) const JSON: &str = "application/x-amz-json-1.1";

@@ -13,24 +13,29 @@ use crate::testing::model::token::StreamsToken;
 use crate::testing::wire::input::{Input, required, seal, unseal};
 use crate::testing::wire::output::{Object, object};
 use crate::testing::wire::reply::{Override, Reply};
-use crate::testing::wire::{output, records};
+use crate::testing::wire::{consumers, output, records};
 
 /// The operations of the fake.
-pub(crate) const OPERATIONS: [&str; 16] = [
+pub(crate) const OPERATIONS: [&str; 21] = [
     "CreateStream",
     "DecreaseStreamRetentionPeriod",
     "DeleteStream",
+    "DeregisterStreamConsumer",
     "DescribeStream",
+    "DescribeStreamConsumer",
     "DescribeStreamSummary",
     "GetRecords",
     "GetShardIterator",
     "IncreaseStreamRetentionPeriod",
     "ListShards",
+    "ListStreamConsumers",
     "ListStreams",
     "MergeShards",
     "PutRecord",
     "PutRecords",
+    "RegisterStreamConsumer",
     "SplitShard",
+    "SubscribeToShard",
     "UpdateMaxRecordSize",
     "UpdateShardCount",
 ];
@@ -50,7 +55,9 @@ pub(crate) fn respond(
             retention(service, input, now, Service::decrease_retention)
         }
         "DeleteStream" => service.delete_stream(input.stream()?, now).map(|()| empty()),
+        "DeregisterStreamConsumer" => consumers::deregister(service, input, now),
         "DescribeStream" => describe_stream(service, input, now),
+        "DescribeStreamConsumer" => consumers::describe(service, input, now),
         "DescribeStreamSummary" => describe_stream_summary(service, input, now),
         "GetRecords" => return records::get_records(service, input, overrides.read, now),
         "GetShardIterator" => records::get_shard_iterator(service, input, now),
@@ -58,11 +65,14 @@ pub(crate) fn respond(
             retention(service, input, now, Service::increase_retention)
         }
         "ListShards" => list_shards(service, input, overrides.listing, now),
+        "ListStreamConsumers" => consumers::list(service, input, now),
         "ListStreams" => list_streams(service, input, now),
         "MergeShards" => merge_shards(service, input, now),
         "PutRecord" => records::put_record(service, input, now),
         "PutRecords" => records::put_records(service, input, &overrides.entries, now),
+        "RegisterStreamConsumer" => consumers::register(service, input, now),
         "SplitShard" => split_shard(service, input, now),
+        "SubscribeToShard" => return consumers::subscribe(service, input, now),
         "UpdateMaxRecordSize" => update_max_record_size(service, input, now),
         "UpdateShardCount" => update_shard_count(service, input, now),
         other => {
@@ -70,7 +80,7 @@ pub(crate) fn respond(
             Err(ApiError::new(Code::UnknownOperation, message))
         }
     };
-    body.map(|body| Reply { body, read: None })
+    body.map(|body| Reply { body, ..Reply::default() })
 }
 
 /// Returns whether the responses of an operation have a body.
@@ -80,6 +90,7 @@ pub(crate) fn has_body(operation: &str) -> bool {
         "CreateStream"
             | "DecreaseStreamRetentionPeriod"
             | "DeleteStream"
+            | "DeregisterStreamConsumer"
             | "IncreaseStreamRetentionPeriod"
             | "MergeShards"
             | "SplitShard"
@@ -216,7 +227,7 @@ fn describe_stream_summary(
             describe(object, stream, now);
             object.plain("OpenShardCount", stream.open_shard_count());
             object.plain("MaxRecordSizeInKiB", stream.record_kib);
-            object.plain("ConsumerCount", 0);
+            object.plain("ConsumerCount", stream.consumers.len());
         });
     }))
 }

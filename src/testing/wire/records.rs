@@ -21,20 +21,30 @@ pub(crate) fn get_shard_iterator(
 ) -> Result<String, ApiError> {
     let shard = required(input.text("ShardId")?, "shardId")?;
     let kind = required(input.text("ShardIteratorType")?, "shardIteratorType")?;
-    let sequence = input.text("StartingSequenceNumber")?;
     let stream = input.stream()?;
-    let start = match (kind, sequence, input.timestamp("Timestamp")?) {
-        ("AFTER_SEQUENCE_NUMBER", Some(sequence), _) => IteratorStart::AfterSequence(sequence),
-        ("AT_SEQUENCE_NUMBER", Some(sequence), _) => IteratorStart::AtSequence(sequence),
-        ("AT_TIMESTAMP", None, Some(time)) => IteratorStart::AtTimestamp(time),
-        ("AT_TIMESTAMP", None, None) => {
-            return Err(ApiError::invalid(
-                "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. \
-                 Current request has no timestamp parameter.",
-            ));
-        }
-        ("LATEST", None, _) => IteratorStart::Latest,
-        ("TRIM_HORIZON", None, _) => IteratorStart::TrimHorizon,
+    let start = start(input, (kind, "shardIteratorType"), "StartingSequenceNumber")?;
+    let iterator = service.shard_iterator(stream, shard, start, now)?;
+    Ok(object(|object| object.text("ShardIterator", seal(&iterator))))
+}
+
+/// Reads the position of a `kind` that `input` has, whose sequence number is in the member of this
+/// name.
+pub(crate) fn start<'a>(
+    input: Input<'a>,
+    (kind, kind_member): (&str, &str),
+    sequence_member: &str,
+) -> Result<IteratorStart<'a>, ApiError> {
+    let sequence = input.text(sequence_member)?;
+    match (kind, sequence, input.timestamp("Timestamp")?) {
+        ("AFTER_SEQUENCE_NUMBER", Some(sequence), _) => Ok(IteratorStart::AfterSequence(sequence)),
+        ("AT_SEQUENCE_NUMBER", Some(sequence), _) => Ok(IteratorStart::AtSequence(sequence)),
+        ("AT_TIMESTAMP", None, Some(time)) => Ok(IteratorStart::AtTimestamp(time)),
+        ("AT_TIMESTAMP", None, None) => Err(ApiError::invalid(
+            "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current \
+             request has no timestamp parameter.",
+        )),
+        ("LATEST", None, _) => Ok(IteratorStart::Latest),
+        ("TRIM_HORIZON", None, _) => Ok(IteratorStart::TrimHorizon),
         (
             "AFTER_SEQUENCE_NUMBER"
             | "AT_SEQUENCE_NUMBER"
@@ -43,29 +53,19 @@ pub(crate) fn get_shard_iterator(
             | "TRIM_HORIZON",
             given,
             _,
-        ) => {
-            return Err(ApiError::invalid(format!(
-                "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and \
-                 StartingSequenceNumber or (2) TRIM_HORIZON or LATEST and no \
-                 StartingSequenceNumber. Request specified {kind} and {}.",
-                if given.is_some() {
-                    "also a StartingSequenceNumber"
-                } else {
-                    "no StartingSequenceNumber"
-                }
-            )));
-        }
-        _ => {
-            return Err(ApiError::constraint(
-                kind,
-                "shardIteratorType",
-                "satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, \
-                 AT_SEQUENCE_NUMBER, TRIM_HORIZON]",
-            ));
-        }
-    };
-    let iterator = service.shard_iterator(stream, shard, start, now)?;
-    Ok(object(|object| object.text("ShardIterator", seal(&iterator))))
+        ) => Err(ApiError::invalid(format!(
+            "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and \
+             {sequence_member} or (2) TRIM_HORIZON or LATEST and no {sequence_member}. Request \
+             specified {kind} and {} {sequence_member}.",
+            if given.is_some() { "also a" } else { "no" }
+        ))),
+        _ => Err(ApiError::constraint(
+            kind,
+            kind_member,
+            "satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, \
+             AT_SEQUENCE_NUMBER, TRIM_HORIZON]",
+        )),
+    }
 }
 
 pub(crate) fn get_records(
@@ -92,7 +92,7 @@ pub(crate) fn get_records(
         }
         object.plain("MillisBehindLatest", batch.behind.as_millis());
     });
-    Ok(Reply { body, read: Some(read) })
+    Ok(Reply { body, read: Some(read), ..Reply::default() })
 }
 
 fn new_record(input: Input<'_>) -> Result<NewRecord, ApiError> {

@@ -2,7 +2,12 @@
 
 use crate::testing::model::listing_faults::ListingFault;
 use crate::testing::model::reading::ReadFaults;
+use crate::testing::model::subscription::Subscriber;
 use crate::testing::model::writing::FailedEntries;
+use crate::testing::wire::event_stream::SubscriptionFault;
+
+/// The message of an error that is a fault.
+pub(crate) const FAULT_MESSAGE: &str = "A fault of FakeKinesis.";
 
 /// Faults in the result of a request that is carried out.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +15,7 @@ pub(crate) struct Override {
     pub(crate) listing: ListingFault,
     pub(crate) read: ReadFaults,
     pub(crate) entries: FailedEntries,
+    pub(crate) subscription: Option<SubscriptionFault>,
 }
 
 /// The body of a response, and the facts about a read that the request log keeps.
@@ -17,6 +23,8 @@ pub(crate) struct Override {
 pub(crate) struct Reply {
     pub(crate) body: String,
     pub(crate) read: Option<Read>,
+    /// The subscription whose events are the body of the response.
+    pub(crate) subscriber: Option<Subscriber>,
 }
 
 /// A successful `GetRecords`.

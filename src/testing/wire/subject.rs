@@ -17,9 +17,9 @@ fn cursor(body: &Value) -> Option<Cursor> {
 /// Returns the stream's name, taken from the name, the ARN, the iterator or the token.
 pub(crate) fn stream_of(body: &Value) -> Option<String> {
     let arn = || {
-        text(body, "StreamARN")
-            .and_then(|arn| arn.rsplit_once("stream/"))
-            .map(|(_, name)| name.to_owned())
+        let arn = text(body, "StreamARN").or_else(|| text(body, "ConsumerARN"))?;
+        let (_, name) = arn.split_once(":stream/")?;
+        Some(name.split('/').next().unwrap_or(name).to_owned())
     };
     let token =
         || unseal(text(body, "NextToken")?).parse().ok().map(|token: ListToken| token.stream);
