@@ -182,7 +182,7 @@ pub enum Fault {
     /// ```
     ExceptionAfter(u64, String),
     /// A `SubscribeToShard` sends this many events, then an event of a type that the SDK does not
-    /// know, and goes on.
+    /// know, and then the events that follow.
     UnknownEventAfter(u64),
     /// A `SubscribeToShard` sends this many events. The next one, with its records, is lost to an
     /// I/O error, and the events after it arrive.
@@ -385,7 +385,7 @@ impl Fault {
             | Self::EndWithoutChildShards
             | Self::EndWithContinuation => operation == SUBSCRIBE,
             Self::NotJson | Self::Body(_) => has_body(operation),
-            // The body of a subscription is no JSON, and has faults of its own.
+            // The body of a subscription is not JSON, and other faults damage it.
             Self::TruncatedBody | Self::WrongTypes => has_body(operation) && operation != SUBSCRIBE,
             Self::SlowBody(_) => operation != SUBSCRIBE,
             Self::Throttled

@@ -113,7 +113,7 @@ async fn stream_has_twenty_consumers_of_which_five_are_created_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn operations_on_consumers_have_rates_of_their_own() {
+async fn each_operation_on_consumers_has_its_own_rate() {
     let (fake, _, client) = one_stream(FakeKinesis::new());
     for number in 0..6 {
         let registered = register(&client, &format!("consumer-{number}")).await;

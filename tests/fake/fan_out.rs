@@ -543,7 +543,7 @@ async fn frame_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn end_of_a_shard_is_told_in_one_way_alone() {
+async fn end_of_a_shard_lacks_children_or_has_a_continuation() {
     for (fault, children, has_continuation) in
         [(Fault::EndWithoutChildShards, 0, false), (Fault::EndWithContinuation, 2, true)]
     {

@@ -212,7 +212,7 @@ struct ShardMeter {
 /// A stream's id and the index of a shard in it.
 type ShardKey = (u64, u32);
 
-/// An operation on the consumers of a stream, with a limit of its own.
+/// An operation on the consumers of a stream, with its own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ConsumerCall {
     Register,

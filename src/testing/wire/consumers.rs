@@ -102,7 +102,7 @@ fn describe_into(object: &mut Object<'_>, consumer: &Consumer, now: Millis) {
     object.time("ConsumerCreationTimestamp", consumer.created);
 }
 
-/// How the last event of a shard tells the end.
+/// How the last event of a closed shard marks the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ShardEnd {
     /// With child shards and without a continuation, as AWS does.

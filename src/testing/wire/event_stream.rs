@@ -215,7 +215,7 @@ impl Frames {
                 }
                 Ok(Step::Wait(until)) => {
                     let until = self.server.clock.instant(until);
-                    // Both the time and a change call for another look.
+                    // The model decides again at this time or after a change.
                     let _ = timeout_at(until, self.subscriber.change.notified()).await;
                 }
                 Ok(Step::End) => return None,
