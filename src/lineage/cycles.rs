@@ -119,3 +119,44 @@ impl<'a> Search<'a> {
         cycle(a).is_some_and(|of_a| cycle(b) == Some(of_a))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A graph of shards that wait for other shards, and the links that are searched.
+    fn cut(parents: &[(u64, &[u64])], links: &[(u64, u64)]) -> Vec<(u64, u64)> {
+        let parents: HashMap<u64, Vec<ShardKey>> = parents
+            .iter()
+            .map(|(n, parents)| (*n, parents.iter().copied().map(ShardKey::Numbered).collect()))
+            .collect();
+        let key = ShardKey::Numbered;
+        let late: Vec<_> = links
+            .iter()
+            .map(|(parent, child)| LateLink { parent: key(*parent), child: key(*child) })
+            .collect();
+        let cut = links_on_cycles(&late, |key| {
+            let ShardKey::Numbered(n) = key else { panic!("{key:?}") };
+            let parents = parents.get(n).map_or(&[][..], Vec::as_slice);
+            [parents.first(), parents.get(1)]
+        });
+        let is_cut = |&&(parent, child): &&(u64, u64)| {
+            cut.get(&key(parent)).is_some_and(|children| children.contains(&key(child)))
+        };
+        links.iter().filter(is_cut).copied().collect()
+    }
+
+    #[test]
+    fn each_link_of_a_cycle_is_cut_and_no_link_beside_it() {
+        // 1 and 2 wait for each other. 3 waits for 1, and 1 for 4 too.
+        let parents: [(u64, &[u64]); 3] = [(1, &[2, 4]), (2, &[1]), (3, &[1])];
+        assert_eq!(cut(&parents, &[(4, 1), (1, 2), (1, 3), (2, 1)]), [(1, 2), (2, 1)]);
+    }
+
+    #[test]
+    fn ancestors_that_an_earlier_search_has_left_are_on_no_later_cycle() {
+        // 3 waits for 1, 5 for 3, and 6 for 5. The ancestors of 1 are searched first.
+        let parents: [(u64, &[u64]); 4] = [(1, &[0]), (3, &[1]), (5, &[3]), (6, &[5])];
+        assert_eq!(cut(&parents, &[(1, 3), (5, 6), (3, 5)]), []);
+    }
+}

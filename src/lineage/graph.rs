@@ -704,6 +704,11 @@ impl ShardGraph {
         self.waiting > 0 || !self.ready.is_empty() || self.remaining.is_some()
     }
 
+    /// Returns the number of shards for which the table has room.
+    pub(crate) fn capacity(&self) -> usize {
+        self.nodes.capacity()
+    }
+
     pub(crate) fn holds_only_nodes(&self) -> bool {
         self.ready.is_empty()
             && self.late_parents.is_empty()

@@ -286,6 +286,12 @@ impl<S> ParentsFirst<S> {
         ids
     }
 
+    /// Returns for how many shards it is remembered that they were abandoned.
+    #[cfg(test)]
+    pub(crate) fn abandoned(&self) -> usize {
+        self.reoffers.len()
+    }
+
     pub(crate) fn start(&self) -> StartAt {
         self.graph.start_policy.start_at
     }

@@ -24,8 +24,8 @@ pub(crate) struct ReaderReports {
 struct NotFound {
     id: NodeId,
     offer: Arc<Offer>,
-    /// The number of the first full list that was requested after the report.
-    decided_by: u32,
+    /// Full lists with greater numbers were requested after the report.
+    after: u32,
 }
 
 /// The claim that a shard has ended. Its handle is still out.
@@ -33,8 +33,8 @@ struct NotFound {
 struct Claim {
     id: NodeId,
     offer: Arc<Offer>,
-    /// The number of the first full list that was requested after the claim.
-    decided_by: u32,
+    /// Full lists with greater numbers were requested after the claim.
+    after: u32,
 }
 
 /// Leaves to the reader a claim that is dropped before a list has decided about it.
@@ -56,12 +56,12 @@ impl ReaderReports {
     /// Adds the report that a shard was not found. `full_lists` have been taken in before.
     pub(crate) fn add_not_found(&mut self, id: NodeId, offer: Arc<Offer>, full_lists: u32) {
         // The next full list may be in flight, and know less than the reader.
-        self.not_found.push(NotFound { id, offer, decided_by: full_lists + 2 });
+        self.not_found.push(NotFound { id, offer, after: full_lists + 1 });
     }
 
     /// Adds the claim that a shard has ended. `full_lists` have been taken in before.
     pub(crate) fn add_claim(&mut self, id: NodeId, offer: Arc<Offer>, full_lists: u32) {
-        self.claims.push(Claim { id, offer, decided_by: full_lists + 2 });
+        self.claims.push(Claim { id, offer, after: full_lists + 1 });
     }
 
     /// Returns whether any report needs a full list.
@@ -92,10 +92,10 @@ impl ReaderReports {
     /// Notes that a full listing begins after all reports up to now.
     pub(crate) fn listing_begins(&mut self, full_lists: u32) {
         for not_found in &mut self.not_found {
-            not_found.decided_by = not_found.decided_by.min(full_lists + 1);
+            not_found.after = not_found.after.min(full_lists);
         }
         for claim in &mut self.claims {
-            claim.decided_by = claim.decided_by.min(full_lists + 1);
+            claim.after = claim.after.min(full_lists);
         }
     }
 
@@ -109,13 +109,13 @@ impl ReaderReports {
     /// is refused: the list does not show its shard as closed.
     pub(crate) fn resolve(&mut self, full_list: u32, is_listed: impl Fn(&NodeId) -> bool) {
         self.claims.retain(|claim| {
-            let is_refused = claim.decided_by <= full_list;
+            let is_refused = claim.after < full_list;
             if is_refused {
                 claim.offer.refuse_end();
             }
             !is_refused
         });
-        let decided = self.not_found.extract_if(.., |report| report.decided_by <= full_list);
+        let decided = self.not_found.extract_if(.., |report| report.after < full_list);
         self.resolved.extend(decided.map(|NotFound { id, offer, .. }| {
             let is_listed = is_listed(&id);
             Resolved { id, offer, is_listed }

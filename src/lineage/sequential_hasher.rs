@@ -67,6 +67,8 @@ fn fold(n: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     /// Returns how many groups of 16 places the standard library's table probes to insert these
@@ -120,6 +122,13 @@ mod tests {
         assert!(adjacent > 62_500, "{adjacent}");
         let same_tag = hashes.windows(2).filter(|pair| pair[0] >> 57 == pair[1] >> 57).count();
         assert!(same_tag < 100, "{same_tag}");
+    }
+
+    #[test]
+    fn names_that_differ_hash_differently() {
+        let build = BuildSequential::default();
+        let names = (0..20_000).map(|n| build.hash_one(format!("shard-{n}")));
+        assert_eq!(names.collect::<HashSet<_>>().len(), 20_000);
     }
 
     #[test]

@@ -140,6 +140,13 @@ impl ReofferBackoff {
     }
 }
 
+#[cfg(test)]
+impl ReofferBackoff {
+    pub(crate) fn len(&self) -> usize {
+        self.shards.len()
+    }
+}
+
 fn warn_unread(offer: &Offer, times: u32) {
     tracing::warn!(
         stream = offer.stream().name(),

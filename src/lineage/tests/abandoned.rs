@@ -29,14 +29,14 @@ async fn the_delay_grows_from_100_ms_to_the_limit_and_starts_again_after_a_long_
     driven.list(vec![shard(0, &[])]);
     let mut handle = driven.one();
     let mut delays = Vec::new();
-    for held in [0, 0, 0, 0, 0, 0, 2_000, 0] {
+    for held in [0, 0, 0, 0, 0, 0, 1_000, 1_001, 0] {
         advance(Duration::from_millis(held)).await;
         handle.abandon();
         let before = Instant::now();
         handle = next(&mut driven).await;
         delays.push(before.elapsed().as_millis());
     }
-    assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000, 100, 200]);
+    assert_eq!(delays, [100, 200, 400, 800, 1_000, 1_000, 1_000, 100, 200]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,4 +103,39 @@ async fn a_shard_of_a_deleted_stream_is_not_reoffered() {
     advance(Duration::from_mins(1)).await;
     driven.nothing();
     assert_eq!(driven.lineage.tracked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_of_a_shard_is_forgotten_when_the_shard_ends() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[])]);
+    for handle in driven.ready() {
+        handle.abandon();
+    }
+    let (completed, expired) = (next(&mut driven).await, next(&mut driven).await);
+    assert_eq!(driven.lineage.abandoned(), 2);
+    completed.complete();
+    driven.nothing();
+    assert_eq!(driven.lineage.abandoned(), 1);
+    expired.expire();
+    driven.nothing();
+    driven.take_list_request();
+    driven.list(vec![shard(2, &[])]);
+    driven.one().abandon();
+    assert_eq!(driven.lineage.abandoned(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delays_of_a_deleted_stream_are_forgotten() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "111"), shard_from(1, &[], "111")]);
+    for handle in driven.ready() {
+        handle.abandon();
+    }
+    let expired = next(&mut driven).await;
+    next(&mut driven).await.abandon();
+    driven.list(vec![shard_from(0, &[], "211")]);
+    let _new = driven.one();
+    expired.expire();
+    advance(Duration::from_mins(1)).await;
+    driven.nothing();
+    assert_eq!(driven.lineage.abandoned(), 0);
 }

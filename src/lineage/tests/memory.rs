@@ -2,6 +2,8 @@
 
 use super::*;
 
+use crate::lineage::graph::ShardGraph;
+
 #[test]
 fn a_shard_is_forgotten_after_two_full_lists_without_it_and_not_after_a_short_one() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
@@ -173,4 +175,47 @@ fn a_report_about_the_new_stream_is_kept() {
     driven.list(vec![shard_from(0, &[], "211")]);
     driven.nothing();
     assert_eq!(driven.lineage.tracked(), 1, "the shard was closed, and is forgotten");
+}
+
+/// The number `0` does not tell the streams apart either.
+#[test]
+fn a_shard_without_a_number_that_only_its_parent_named_may_belong_to_the_old_stream() {
+    let unnumbered = Shard::builder().shard_id(id(1)).build().unwrap();
+    for listed in [unnumbered, shard_from(1, &[], "0")] {
+        let mut driven = Driven::with(vec![shard_from(0, &[], "111")]);
+        driven.one().complete_with([child_shard(1, &[0])]);
+        let _old = driven.one();
+        driven.list(vec![shard_from(0, &[], "211"), listed]);
+        assert_eq!(ids(&driven.ready()), [0, 1]);
+    }
+}
+
+#[test]
+fn a_shard_that_was_listed_with_the_number_zero_may_belong_to_the_old_stream() {
+    let mut driven = Driven::with(vec![shard_from(0, &[], "111"), shard_from(1, &[], "0")]);
+    let _old = driven.ready();
+    driven.list(vec![shard_from(0, &[], "211"), shard_from(1, &[], "0")]);
+    assert_eq!(ids(&driven.ready()), [0, 1]);
+}
+
+#[test]
+fn the_table_shrinks_once_three_quarters_of_it_are_empty() {
+    let mut graph = ShardGraph::default();
+    let list = |graph: &mut ShardGraph, count: u64| {
+        for _ in 0..2 {
+            graph.absorb(full((0..count).map(|n| shard(n, &[])).collect()).unwrap());
+            graph.drain_list();
+        }
+    };
+    list(&mut graph, 10_000);
+    let mut out: Vec<_> = std::iter::from_fn(|| graph.next_ready()).collect();
+    for count in [2_600, 10] {
+        for (id, _) in out.drain(count..) {
+            graph.close(&id, ParentOutcome::Completed, Vec::new());
+        }
+        list(&mut graph, u64::try_from(count).unwrap());
+        assert_eq!(graph.len(), count);
+        let is_kept = graph.capacity() > 5_000;
+        assert_eq!(is_kept, count == 2_600, "{} places for {count} shards", graph.capacity());
+    }
 }

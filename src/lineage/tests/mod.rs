@@ -5,6 +5,8 @@ mod children;
 mod cost;
 mod end_claims;
 mod ending;
+#[cfg(feature = "dynamodb")]
+mod handed_over;
 mod memory;
 mod not_found;
 mod order;

@@ -96,3 +96,19 @@ fn a_report_about_a_deleted_stream_is_forgotten() {
     new.complete();
     assert_eq!(outcomes(&driven.one()), [ParentOutcome::Completed]);
 }
+
+#[test]
+fn the_first_full_listing_that_begins_after_the_report_resolves_it() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[0])]);
+    let parent = driven.one();
+    // Two lists and more have been taken in before.
+    for _ in 0..3 {
+        driven.list(vec![shard(0, &[]), shard(1, &[0])]);
+        driven.nothing();
+    }
+    parent.expire();
+    driven.nothing();
+    assert_eq!(driven.take_list_request(), Some(ListRequest::Full));
+    driven.list(vec![shard(1, &[0])]);
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::Unlisted]);
+}

@@ -107,3 +107,33 @@ fn each_shard_is_offered_once_whatever_the_lists_repeat() {
     driven.list(shards());
     driven.nothing();
 }
+
+#[test]
+fn the_other_children_of_a_shard_on_a_cycle_still_wait_for_it() {
+    let mut driven = Driven::with(vec![shard(1, &[]), shard(2, &[3, 1]), shard(4, &[2])]);
+    let one = driven.one();
+    // 3 is listed late, and waits for 2, which waits for 3.
+    driven.list(vec![shard(1, &[]), shard(2, &[1]), shard(3, &[2]), shard(5, &[3])]);
+    driven.nothing();
+    one.complete();
+    let two = driven.one();
+    assert_eq!(two.id(), id(2));
+    two.complete();
+    let mut children = driven.ready();
+    assert_eq!(ids(&children), [4, 3]);
+    children.pop().unwrap().complete();
+    assert_eq!(driven.one().id(), id(5));
+}
+
+#[test]
+fn the_children_of_a_parent_that_is_listed_late_keep_their_order() {
+    let children = || (10..40).map(|n| shard(n, &[0, 1]));
+    let mut driven = Driven::with([shard(1, &[])].into_iter().chain(children()).collect());
+    let one = driven.one();
+    driven.list([shard(0, &[]), shard(1, &[])].into_iter().chain(children()).collect());
+    let zero = driven.one();
+    one.complete();
+    driven.nothing();
+    zero.complete();
+    assert_eq!(ids(&driven.ready()), (10..40).collect::<Vec<_>>());
+}

@@ -296,3 +296,78 @@ fn a_full_list_without_a_shard_is_not_the_first_list() {
         drop(ready);
     }
 }
+
+#[test]
+fn a_shard_of_unknown_descent_starts_at_latest_if_the_earlier_run_is_listed_whole() {
+    let mut driven = resumed(StartAt::Latest, vec![(1, Progress::Finished)]);
+    driven.list(vec![shard(1, &[]), shard(5, &[4])]);
+    assert_start(&driven.ready(), &[(5, Latest)]);
+}
+
+#[test]
+fn an_entry_applies_to_a_shard_that_the_first_full_list_omits_and_the_second_names() {
+    let mut driven = resumed(StartAt::TrimHorizon, vec![(1, Progress::At(After("7".into())))]);
+    driven.lineage.track_forgotten();
+    driven.list(vec![shard(0, &[])]);
+    assert_eq!(ids(&driven.ready()), [0]);
+    assert!(driven.lineage.take_forgotten().is_empty());
+    driven.list(vec![shard(0, &[]), shard(1, &[])]);
+    assert_start(&driven.ready(), &[(1, After("7".into()))]);
+}
+
+#[test]
+fn an_entry_whose_shard_two_full_lists_omit_is_forgotten() {
+    let mut driven = resumed(StartAt::TrimHorizon, vec![(1, Progress::At(After("7".into())))]);
+    driven.lineage.track_forgotten();
+    for _ in 0..2 {
+        driven.list(vec![shard(0, &[])]);
+        drop(driven.ready());
+    }
+    assert_eq!(driven.lineage.take_forgotten(), [id(1)]);
+    assert!(driven.lineage.take_forgotten().is_empty(), "told once");
+    driven.list(vec![shard(0, &[]), shard(1, &[])]);
+    assert_start(&driven.ready(), &[(1, TrimHorizon)]);
+}
+
+#[test]
+fn an_unlisted_ancestor_of_a_shard_that_was_started_was_finished_by_the_earlier_run() {
+    let mut driven =
+        resumed_started(StartAt::TrimHorizon, vec![(1, Progress::At(After("7".into())))], &[1]);
+    driven.list(vec![shard(1, &[0])]);
+    assert_eq!(outcomes(&driven.one()), [ParentOutcome::EarlierRun]);
+}
+
+#[test]
+fn only_the_time_that_stands_for_latest_is_an_estimate() {
+    let t = aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000);
+    let at = StartPosition::Timestamp(t);
+    for (start, progress, is_estimate) in [
+        (StartAt::Timestamp(t), vec![], false),
+        (StartAt::Latest, vec![(0, Progress::At(at.clone()))], false),
+        (StartAt::TrimHorizon, vec![(0, Progress::At(at))], false),
+        (StartAt::TrimHorizon, vec![], false),
+        (StartAt::Latest, vec![], true),
+    ] {
+        let mut driven = resumed(start, progress);
+        let list = full(vec![]).unwrap();
+        driven.send(Ok(list));
+        driven.list(vec![shard(0, &[])]);
+        assert_eq!(driven.one().offer().is_estimate, is_estimate, "{start:?}");
+    }
+}
+
+/// The children of a skipped shard that expires were not read by the earlier run.
+#[test]
+fn the_expiry_of_a_skipped_parent_makes_no_shard_wanted() {
+    use crate::listing::shard_list::Extent;
+
+    let mut driven = resumed(StartAt::TrimHorizon, vec![(7, Progress::Finished)]);
+    let filtered = |shards: Vec<Shard>| {
+        let wanted = Extent::Filtered([id(9)].into());
+        full(shards).map(|list| ShardList { extent: wanted, ..list })
+    };
+    driven.send(filtered(vec![closed(shard(0, &[])), closed(shard(1, &[0])), shard(9, &[])]));
+    assert_eq!(ids(&driven.ready()), [9]);
+    driven.send(filtered(vec![closed(shard(1, &[0])), shard(9, &[])]));
+    driven.nothing();
+}
