@@ -90,3 +90,68 @@ impl ActiveSaver {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    fn saver() -> (ActiveSaver, u64) {
+        let saver = ActiveSaver::default();
+        assert!(!saver.exists());
+        let term = saver.begin();
+        assert!(saver.exists());
+        (saver, term)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_is_not_polled_for_the_grace_after_it_is_due_is_late() {
+        let (saver, term) = saver();
+        advance(GRACE * 2).await;
+        assert!(!saver.is_late(), "it is not due");
+        saver.end_poll(Some(Instant::now() + GRACE));
+        saver.wake();
+        assert!(!saver.is_late());
+        advance(GRACE).await;
+        assert!(!saver.is_late(), "not yet");
+        advance(TICK).await;
+        assert!(saver.is_late());
+        assert!(saver.begin_poll(term, Waker::noop()).is_some());
+        assert!(!saver.is_late(), "it was polled");
+        saver.wake();
+        advance(GRACE + TICK).await;
+        saver.begin();
+        assert!(!saver.is_late(), "another one is in charge");
+    }
+
+    #[test]
+    fn only_the_last_task_is_in_charge() {
+        let (saver, first) = saver();
+        let second = saver.begin();
+        assert_ne!(first, second);
+        assert!(saver.begin_poll(first, Waker::noop()).is_none());
+        assert!(!saver.end(first, || panic!("the saves of the other task are abandoned")));
+        assert!(saver.exists());
+        let mut is_abandoned = false;
+        assert!(saver.end(second, || is_abandoned = true));
+        assert!(is_abandoned && !saver.exists());
+    }
+
+    #[test]
+    fn a_task_is_deposed_between_two_polls() {
+        let (saver, term) = saver();
+        let poll = saver.begin_poll(term, Waker::noop());
+        assert!(!saver.depose(|| panic!("the task is being polled")));
+        drop(poll);
+        let mut is_abandoned = false;
+        assert!(saver.depose(|| is_abandoned = true));
+        assert!(is_abandoned);
+        assert!(saver.begin_poll(term, Waker::noop()).is_none());
+        assert!(!saver.end(term, || panic!("it is not in charge")));
+        let next = saver.begin();
+        assert!(saver.begin_poll(next, Waker::noop()).is_some());
+    }
+}

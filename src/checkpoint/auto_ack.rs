@@ -119,10 +119,6 @@ where
         let record = ready!(this.records.poll_next(cx));
         Poll::Ready(record.map(|record| record.map(|record| this.last.take(record))))
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.records.size_hint()
-    }
 }
 
 impl<S, E> FusedStream for AutoAck<S>

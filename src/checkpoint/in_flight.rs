@@ -57,3 +57,41 @@ impl InFlight {
         self.shutdowns.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn the_last_record_wakes_the_shutdowns() {
+        let in_flight = InFlight::default();
+        let waker = in_flight.subscribe();
+        let is_woken = || waker.take().is_none();
+        assert!(in_flight.add(3) && in_flight.add(1));
+        waker.register(Waker::noop());
+        in_flight.remove(1);
+        assert_eq!(in_flight.count(), 3);
+        assert!(!is_woken());
+        in_flight.close();
+        waker.register(Waker::noop());
+        in_flight.remove(2);
+        assert!(!is_woken(), "a record is in flight");
+        waker.register(Waker::noop());
+        in_flight.remove(1);
+        assert!(is_woken());
+        assert!(!in_flight.add(5), "it is closed");
+        assert_eq!(in_flight.count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_woken_without_a_shutdown() {
+        let in_flight = InFlight::default();
+        let waker = in_flight.subscribe();
+        waker.register(Waker::noop());
+        assert!(in_flight.add(1));
+        in_flight.remove(1);
+        assert!(waker.take().is_some());
+    }
+}

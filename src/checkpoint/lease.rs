@@ -237,3 +237,102 @@ impl fmt::Display for LeaseEnd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use futures::FutureExt;
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn lease(until: Duration) -> Lease {
+        let deadline = DeliveryDeadline::new(Instant::now());
+        let _ = deadline.set(until);
+        Lease::new("shardId-000000000000".to_owned(), 7, deadline, Arc::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_had_passed_and_is_set_anew_wakes() {
+        let deadline = DeliveryDeadline::new(Instant::now());
+        assert!(deadline.has_passed());
+        assert!(!deadline.set(Duration::ZERO), "it has passed already");
+        assert!(deadline.set(SECOND));
+        assert!(!deadline.has_passed());
+        assert!(!deadline.set(2 * SECOND), "the last one had not passed");
+        advance(2 * SECOND).await;
+        assert!(deadline.has_passed());
+        assert!(!deadline.set(SECOND), "it has passed already");
+        assert!(deadline.set(4 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_held_until_its_end_or_its_deadline() {
+        let lease = lease(SECOND);
+        assert_eq!((lease.shard_id(), lease.token()), ("shardId-000000000000", 7));
+        assert!(lease.is_held() && lease.may_deliver());
+        advance(SECOND).await;
+        assert!(!lease.is_held() && !lease.may_deliver());
+        let _ = lease.0.deadline.set(3 * SECOND);
+        assert!(lease.is_held() && lease.may_deliver());
+        assert!(lease.ended().now_or_never().is_none() && lease.end_reason().is_none());
+        lease.end(LeaseEnd::Finished);
+        assert!(!lease.is_held() && !lease.may_deliver());
+        lease.end(LeaseEnd::Lost { to: None });
+        assert_eq!(lease.ended().now_or_never(), Some(LeaseEnd::Finished), "the first end counts");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_drains_delivers_nothing_unless_it_resumes() {
+        let lease = lease(SECOND);
+        lease.resume();
+        lease.drain();
+        assert!(lease.is_held() && !lease.may_deliver());
+        lease.resume();
+        assert!(lease.may_deliver());
+        lease.drain();
+        lease.end(LeaseEnd::Finished);
+        lease.resume();
+        assert!(!lease.is_delivering());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_driver_is_woken_when_a_lease_that_drains_has_settled() {
+        let lease = lease(SECOND);
+        let is_woken = || {
+            lease.0.driver.register(Waker::noop());
+            lease.settled();
+            lease.0.driver.take().is_none()
+        };
+        assert!(!is_woken());
+        lease.drain();
+        assert!(is_woken());
+        lease.end(LeaseEnd::Moved { to: None });
+        assert!(!is_woken());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_polls_of_the_reader_are_counted() {
+        let lease = lease(SECOND);
+        for polls in 0..3 {
+            assert_eq!(lease.polls(), polls);
+            lease.note_poll();
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_lease_is_told_with_the_other_worker() {
+        for (end, text) in [
+            (LeaseEnd::Finished, "the shard has ended"),
+            (LeaseEnd::Moved { to: Some("b".to_owned()) }, "the lease was given to worker b"),
+            (LeaseEnd::Moved { to: None }, "the lease was released"),
+            (LeaseEnd::Lost { to: Some("b".to_owned()) }, "the lease was taken by worker b"),
+            (LeaseEnd::Lost { to: None }, "the lease was lost"),
+        ] {
+            assert_eq!(end.to_string(), text);
+        }
+    }
+}

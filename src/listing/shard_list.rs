@@ -282,6 +282,9 @@ mod tests {
             vec![shard("0", &[]), shard("1", &["0"]), shard("2", &["0", "1"])],
         );
         assert_eq!(ids(&list.unwrap()), ["0", "1", "2"]);
+        // Sorted, 2 would precede 1.
+        let list = vec![shard("0", &[]), shard("1", &["0"]), shard("2", &[])];
+        assert_eq!(ids(&ShardList::full("s", list).unwrap()), ["0", "1", "2"]);
     }
 
     #[test]
@@ -337,10 +340,11 @@ mod tests {
             // Only a repeat names the cycle, as when a damaged page follows a good one.
             vec![shard("0", &[]), shard("0", &["0"])],
             vec![shard("9", &["0"]), shard("0", &[]), shard("1", &["0"]), shard("0", &["1"])],
+            vec![shard("0", &["1", "9"]), shard("1", &["0"]), shard("9", &[])],
         ] {
             let error = ShardList::full("orders", bad).unwrap_err().to_string();
             assert!(error.contains("own ancestor") && error.contains("orders"), "{error}");
-            assert!(!error.contains('9'), "a shard below the cycle is named: {error}");
+            assert!(!error.contains('9'), "a shard that is on no cycle is named: {error}");
         }
     }
 

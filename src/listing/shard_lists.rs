@@ -353,8 +353,8 @@ impl ShardLists {
             self.greatest_id.clone_from(&list.greatest_id);
             self.last_full_at = self.started.map(|started| started.at);
             self.next_is_full = false;
-        } else if list.greatest_id > self.greatest_id {
-            self.greatest_id.clone_from(&list.greatest_id);
+        } else {
+            self.greatest_id = self.greatest_id.take().max(list.greatest_id.clone());
         }
         let shards = list.pages.iter().map(Vec::len).sum::<usize>();
         tracing::debug!(

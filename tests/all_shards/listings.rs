@@ -88,12 +88,18 @@ async fn a_token_that_expires_in_the_middle_of_paging_restarts_that_listing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_always_expires_is_an_error() {
-    let client = Canned::client(|body| match body["NextToken"].as_str() {
-        None => Reply::shards(&[(ZERO, None)], Some("a")),
+    let begun = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&begun);
+    let client = Canned::client(move |body| match body["NextToken"].as_str() {
+        None => {
+            count.fetch_add(1, Ordering::SeqCst);
+            Reply::shards(&[(ZERO, None)], Some("a"))
+        }
         Some(_) => Reply::error(400, "ExpiredNextTokenException"),
     });
     let error = try_all_shards(&client, "orders").next().await.unwrap().unwrap_err();
     assert!(error.is_retryable() && error.to_string().contains("ExpiredNextToken"), "{error}");
+    assert_eq!(begun.load(Ordering::SeqCst), 4, "three restarts");
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,15 +136,16 @@ async fn a_listing_that_never_stops_paging_is_an_error() {
         Reply::shards(&[(&format!("shardId-{n:012}"), None)], Some(&n.to_string()))
     };
     let clients = [
-        Canned::client(same_token),
-        Canned::client(same_shards),
-        Canned::client(empty),
-        Canned::client(endless),
+        (Canned::client(same_token), "leads to itself"),
+        (Canned::client(same_shards), "two pages begin with shardId-000000000000"),
+        (Canned::client(empty), "0 with shards, 1000 empty"),
+        (Canned::client(endless), "10000 with shards, 0 empty"),
     ];
-    for client in clients {
+    for (client, why) in clients {
         let error = try_all_shards(&client, "orders").next().await.unwrap().unwrap_err();
         assert!(matches!(error, ListError::MalformedList { .. }), "{error}");
-        assert!(error.to_string().contains("never end"), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("never end") && error.contains(why), "{error}");
     }
 }
 
@@ -250,4 +257,72 @@ async fn list_now_after_a_failure_waits_for_the_next_attempt_which_is_full() {
     lists.list_now(ListRequest::Full);
     assert!(lists.next().now_or_never().is_none());
     assert!(lists.next().await.unwrap().unwrap().is_full());
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_pages_between_others_end_no_listing() {
+    let mut n = 0;
+    let client = Canned::client(move |_| {
+        n += 1;
+        let id = format!("shardId-{n:012}");
+        let next = (n < 3_000).then(|| n.to_string());
+        if n % 2 == 0 {
+            Reply::shards(&[], next.as_deref().or(Some("end")))
+        } else {
+            Reply::shards(&[(&id, None)], next.as_deref())
+        }
+    });
+    let list = shard_lists(&client, "orders", SECOND).next().await.unwrap().unwrap();
+    assert_eq!(list.shards().count(), 1_501);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_partial_list_begins_after_the_greatest_known_id() {
+    let (kinesis, stream) = setup(1);
+    let mut lists = shard_lists(&kinesis.client(), "orders", SECOND * 30);
+    let mut known = ZERO.to_owned();
+    assert!(lists.next().await.unwrap().unwrap().is_full());
+    for _ in 0..3 {
+        kinesis.clear_requests();
+        assert!(!lists.next().await.unwrap().unwrap().is_full());
+        assert_eq!(listings(&kinesis)[0]["ExclusiveStartShardId"], known);
+        let (_, greatest) = stream.split(&known);
+        assert_eq!(lists.next().await.unwrap().unwrap().shards().count(), 2);
+        known = greatest;
+    }
+}
+
+/// Only a run that continues an earlier one from a time needs the unfiltered list too.
+#[tokio::test(start_paused = true)]
+async fn a_full_listing_is_one_request() {
+    let t = DateTime::from_secs(1_700_000_000);
+    for (start, resume, requests) in [
+        (StartAt::TrimHorizon, false, 1),
+        (StartAt::TrimHorizon, true, 1),
+        (StartAt::Timestamp(t), false, 1),
+        (StartAt::Timestamp(t), true, 2),
+    ] {
+        let (kinesis, _stream) = setup(1);
+        let entry = resume.then(|| (ONE.to_owned(), Progress::Finished));
+        let mut shards = all_shards(&kinesis.client(), "orders").start_at(start).resume(entry);
+        assert_eq!(shards.next().await.unwrap().id(), ZERO);
+        assert_eq!(kinesis.count("ListShards"), requests, "{start:?}, {resume}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_streams_of_lists_and_shards_are_never_terminated() {
+    use futures::stream::FusedStream;
+
+    let (kinesis, _stream) = setup(1);
+    let client = kinesis.client();
+    let mut lists = shard_lists(&client, "orders", SECOND);
+    let (mut shards, mut results) =
+        (all_shards(&client, "orders"), try_all_shards(&client, "orders"));
+    for _ in 0..2 {
+        assert!(!lists.is_terminated() && !shards.is_terminated() && !results.is_terminated());
+        let _list = lists.next().await.unwrap().unwrap();
+        let (first, second) = (shards.next().now_or_never(), results.next().now_or_never());
+        drop((first, second));
+    }
 }

@@ -2,7 +2,9 @@
 
 use super::store::Response;
 use super::*;
+use futures::stream::FusedStream;
 use kinesis_shards::checkpoint::CheckpointStatus;
+use kinesis_shards::records::EndReason;
 
 fn status(checkpoints: &Checkpoints) -> CheckpointStatus {
     let [status] = &checkpoints.status()[..] else { panic!("one shard") };
@@ -75,4 +77,54 @@ async fn a_reader_that_ends_leaves_its_checkpoint() {
     drop(records);
     let now = status(&checkpoints);
     assert!(now.reader.is_none() && now.lag().is_none() && now.checkpoint.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_records_of_one_shard_tell_their_lag_and_their_end() {
+    let world = World::new(1);
+    world.put(0..2);
+    sleep(Duration::from_secs(7)).await;
+    world.put(2..3);
+    world.orders.split(FIRST);
+    let checkpoints = world.load().await;
+    let mut shards = world.shards().checkpoints(&checkpoints);
+    assert!(!shards.is_terminated());
+    let shard = shards.next().await.unwrap();
+    let options = ReadOptions::new().max_records(2);
+    let mut records = shard.records(&world.client).with_options(options).auto_ack();
+    assert_eq!((records.get_ref().lag(), records.get_ref().ended()), (None, None));
+    assert_eq!(number(&next(&mut records).await), 0);
+    assert_eq!(records.get_ref().lag(), Some(Duration::from_secs(7)));
+    assert!(!records.is_terminated());
+    assert_eq!(number(&next(&mut records).await), 1);
+    assert_eq!(number(&next(&mut records).await), 2);
+    assert!(!records.is_terminated());
+    assert!(records.next().await.is_none());
+    assert!(records.is_terminated());
+    assert!(matches!(records.get_ref().ended(), Some(EndReason::EndOfShard { .. })));
+    assert!(!shards.is_terminated(), "the children are left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_tells_the_lag_of_its_page() {
+    let world = World::new(1);
+    world.put(0..2);
+    sleep(Duration::from_secs(7)).await;
+    world.put(2..3);
+    let checkpoints = world.load().await;
+    let batches = world.shards().checkpoints(&checkpoints).batches(&world.client);
+    let mut batches = batches.with_options(ReadOptions::new().max_records(2));
+    let batch = next(&mut batches).await;
+    assert_eq!(batch.lag(), Some(Duration::from_secs(7)));
+    batch.ack();
+    assert_eq!(next(&mut batches).await.lag(), Some(Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpointed_stream_that_is_ready_yields_its_shards() {
+    let world = World::new(2);
+    let checkpoints = world.load().await;
+    let shards = world.shards().checkpoints(&checkpoints).ready().await.unwrap();
+    let shards: Vec<_> = shards.take(2).map(|shard| shard.id().to_owned()).collect().await;
+    assert_eq!(shards, [FIRST, SECOND]);
 }

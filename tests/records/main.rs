@@ -36,6 +36,7 @@ mod restarted;
 mod retries;
 mod rules;
 mod slow;
+mod streams;
 #[cfg(feature = "kpl")]
 mod tail;
 mod tasks;
