@@ -38,4 +38,11 @@ pub(crate) struct Args {
     /// JSON with its `sub_sequence_number`
     #[arg(long)]
     pub(crate) deaggregate: bool,
+
+    /// Read by enhanced fan-out, as this consumer. A name is registered unless it exists, and stays
+    /// registered: AWS charges for a consumer until it is deregistered. The credentials need
+    /// kinesis:SubscribeToShard, and for a name kinesis:DescribeStreamSummary,
+    /// kinesis:DescribeStreamConsumer and kinesis:RegisterStreamConsumer
+    #[arg(long, value_name = "CONSUMER-ARN-OR-NAME")]
+    pub(crate) fan_out: Option<String>,
 }

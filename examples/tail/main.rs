@@ -21,6 +21,7 @@ use std::time::Duration;
 use clap::Parser;
 use futures::StreamExt;
 use futures::future::{Either, ready, select};
+use kinesis_shards::records::FanOut;
 use kinesis_shards::{ShardStreamExt, try_all_shards};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, interval_at, timeout};
@@ -72,11 +73,19 @@ async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result
         let client = args.source.client(&args.stream).await?;
         let shards = try_all_shards(&client, &args.stream).start_at(args.source.from);
         let shards = shards.ready().await.map_err(|error| with_cause(&error))?;
-        Ok::<_, String>((client, shards))
+        let consumer = match args.fan_out.as_deref() {
+            None => None,
+            Some(arn) if arn.starts_with("arn:") => Some(FanOut::consumer(arn)),
+            Some(name) => {
+                let consumer = FanOut::register(&client, args.stream.clone(), name).await;
+                Some(consumer.map_err(|error| with_cause(&error))?)
+            }
+        };
+        Ok::<_, String>((client, shards, consumer))
     };
     // Failed listings during `ready`. This program prints all other errors itself.
     logs::print_warnings("kinesis_shards::all_shards");
-    let (client, shards) = tokio::select! {
+    let (client, shards, consumer) = tokio::select! {
         connected = connect => connected?,
         () = &mut ctrl_c => return Ok(End::CtrlC),
     };
@@ -91,6 +100,10 @@ async fn tail(args: &Args, console: &Console, progress: &mut Progress) -> Result
     // A batch has the lag of all its records, and is written at once.
     let options = progress.read_options();
     let options = if args.deaggregate { options.deaggregate() } else { options };
+    let options = match &consumer {
+        Some(consumer) => options.fan_out(consumer),
+        None => options,
+    };
     let mut batches = shards.batches(&client).with_options(options);
 
     let line = if args.json { line::json } else { line::text };

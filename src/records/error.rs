@@ -8,6 +8,7 @@ use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 
 use crate::listing::error::ListError;
+use crate::records::subscription_error::SubscriptionError;
 use crate::shard::stream_id::StreamId;
 use crate::util::sdk_error::{
     DENIED, EXPIRED, PERMANENT, is_before_connection, is_misconfigured, reason,
@@ -69,6 +70,7 @@ pub struct ReadError {
 enum Cause {
     GetShardIterator(Box<SdkError<GetShardIteratorError>>),
     GetRecords(Box<SdkError<GetRecordsError>>),
+    Subscription(Box<SubscriptionError>),
     /// The response to `GetShardIterator` holds no iterator.
     NoIterator,
     /// The response to `GetRecords` names neither a next iterator nor child shards.
@@ -89,6 +91,7 @@ impl Cause {
             Self::GetRecords(source) => Some(&**source),
             Self::ListShards(source) => Some(&**source),
             Self::Stopped(source) => Some(&**source),
+            Self::Subscription(error) => error.source(),
             Self::NoIterator | Self::UnconfirmedEnd | Self::InUse => None,
         }
     }
@@ -98,6 +101,7 @@ impl Cause {
         match self {
             Self::GetShardIterator(source) => reason(source).into(),
             Self::GetRecords(source) => reason(source).into(),
+            Self::Subscription(error) => error.reason().to_owned().into(),
             Self::ListShards(source) => source.to_string().into(),
             Self::NoIterator => "the response holds no iterator".into(),
             Self::UnconfirmedEnd => "the response names neither a next iterator nor child shards, \
@@ -113,6 +117,7 @@ impl Cause {
         match self {
             Self::GetShardIterator(source) => is_network_failure(source),
             Self::GetRecords(source) => is_network_failure(source),
+            Self::Subscription(error) => error.is_network_failure(),
             Self::NoIterator
             | Self::UnconfirmedEnd
             | Self::ListShards(_)
@@ -146,6 +151,15 @@ impl ReadError {
         source: SdkError<GetRecordsError>,
     ) -> Self {
         let cause = Cause::GetRecords(Box::new(source));
+        Self { stream: stream.clone(), shard_id: shard_id.to_owned(), cause }
+    }
+
+    pub(crate) fn subscription(
+        stream: &StreamId,
+        shard_id: &str,
+        error: SubscriptionError,
+    ) -> Self {
+        let cause = Cause::Subscription(Box::new(error));
         Self { stream: stream.clone(), shard_id: shard_id.to_owned(), cause }
     }
 
@@ -204,8 +218,9 @@ impl ReadError {
         &self.shard_id
     }
 
-    /// Returns the operation that failed: `GetShardIterator`, `GetRecords`, or `ListShards`, which
-    /// a reader sends only to confirm the end of a shard that no response confirms.
+    /// Returns the operation that failed: `GetShardIterator`, `GetRecords`, `SubscribeToShard`, or
+    /// `ListShards`, which a reader sends only to confirm the end of a shard that no response
+    /// confirms.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         match self.cause {
@@ -213,6 +228,7 @@ impl ReadError {
                 "GetShardIterator"
             }
             Cause::GetRecords(_) | Cause::UnconfirmedEnd => "GetRecords",
+            Cause::Subscription(_) => "SubscribeToShard",
             Cause::ListShards(_) => "ListShards",
         }
     }
@@ -223,6 +239,7 @@ impl ReadError {
         match &self.cause {
             Cause::GetShardIterator(source) => source.code(),
             Cause::GetRecords(source) => source.code(),
+            Cause::Subscription(error) => error.code(),
             _ => None,
         }
     }
@@ -233,6 +250,7 @@ impl ReadError {
         match &self.cause {
             Cause::GetShardIterator(source) => source.message(),
             Cause::GetRecords(source) => source.message(),
+            Cause::Subscription(error) => error.message(),
             _ => None,
         }
     }
@@ -253,6 +271,9 @@ impl ReadError {
         match &self.cause {
             Cause::GetShardIterator(source) => is_retryable(source),
             Cause::GetRecords(source) => is_retryable(source),
+            Cause::Subscription(error) => {
+                !error.is_misconfigured() && !error.code().is_some_and(is_permanent)
+            }
             Cause::ListShards(source) => source.is_retryable(),
             Cause::NoIterator | Cause::UnconfirmedEnd => true,
             Cause::InUse | Cause::Stopped(_) => false,
@@ -283,6 +304,17 @@ impl ReadError {
         matches!(&**source, SdkError::DispatchFailure(failure) if !failure.is_timeout())
     }
 
+    /// Returns whether another subscriber reads the shard as the same consumer.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        matches!(self.cause, Cause::Subscription(_))
+            && self.code() == Some("ResourceInUseException")
+    }
+
+    /// Returns whether no response arrived over the network, or only a part of it.
+    pub(crate) fn is_network_failure(&self) -> bool {
+        self.cause.is_network_failure()
+    }
+
     pub(crate) fn is_not_found(&self) -> bool {
         self.code() == Some("ResourceNotFoundException")
     }
@@ -303,9 +335,12 @@ where
     if matches!(error, SdkError::ConstructionFailure(_)) || is_misconfigured(error) {
         return false;
     }
-    let is_permanent =
-        |code: &str| DENIED.contains(&code) || PERMANENT.contains(&code) || KMS.contains(&code);
     !error.code().is_some_and(is_permanent)
+}
+
+/// Returns whether no retry mends an error of this code.
+fn is_permanent(code: &str) -> bool {
+    DENIED.contains(&code) || PERMANENT.contains(&code) || KMS.contains(&code)
 }
 
 fn is_network_failure<E>(error: &SdkError<E, HttpResponse>) -> bool {
@@ -361,6 +396,17 @@ impl fmt::Display for ReadError {
                 "; check the shard's start (its entry in `resume`, or the timestamp) and the read \
                  options",
             )
+        } else if let Cause::Subscription(_) = self.cause {
+            f.write_str(match code {
+                "ResourceInUseException" => {
+                    "; another subscriber reads the shard as this consumer, or the consumer is not \
+                     active: give each application a consumer of its own"
+                }
+                "ResourceNotFoundException" => {
+                    "; register the consumer again if it was deregistered"
+                }
+                _ => "",
+            })
         } else if self.is_throttling() {
             f.write_str(
                 "; all readers of the shard share 5 reads and 2 MiB a second: reduce this \

@@ -42,6 +42,9 @@
 //! # }
 //! ```
 //!
+//! By default a reader polls. By [enhanced fan-out](FanOut), Kinesis pushes the records: see
+//! [polling or fan-out](#polling-or-fan-out).
+//!
 //! # Guarantees
 //!
 //! * **Order.** A reader yields the records of a shard in order, and omits and repeats none. A
@@ -92,12 +95,14 @@
 //!
 //! A failed read is logged at `WARN` with the shard and the delay until the next attempt, and the
 //! end of each reader at `DEBUG`, target `kinesis_shards`.
+#![doc = include_str!("polling_or_fan_out.md")]
 
 pub(crate) mod all;
 pub(crate) mod batch;
 pub(crate) mod batches;
 pub(crate) mod error;
 pub(crate) mod event;
+pub(crate) mod fan_out;
 pub(crate) mod flatten;
 #[cfg(feature = "kpl")]
 pub(crate) mod kpl;
@@ -113,6 +118,7 @@ pub(crate) mod readers;
 pub(crate) mod record;
 pub(crate) mod shard_reader;
 pub(crate) mod source;
+pub(crate) mod subscription_error;
 #[cfg(feature = "kpl")]
 pub(crate) mod user_record;
 
@@ -123,6 +129,7 @@ pub use batch::{Batch, BatchRecords};
 pub use batches::Batches;
 pub use error::{Error, ReadError};
 pub use event::{EndReason, ReadEvent, ReadEventKind};
+pub use fan_out::{FanOut, FanOutError};
 pub use flatten::Records;
 pub use monitor::{Monitor, ShardStatus};
 pub use options::ReadOptions;

@@ -8,6 +8,7 @@ use tokio::time::Duration;
 
 use crate::records::error::ReadError;
 use crate::records::event::{EndReason, ReadEvent, ReadEventKind};
+use crate::records::fan_out::FanOut;
 use crate::records::monitor::Monitor;
 use crate::shard::handle::ShardHandle;
 use crate::shard::stream_id::StreamId;
@@ -38,6 +39,7 @@ pub struct ReadOptions {
     pub(crate) runtime: Option<Handle>,
     pub(crate) on_event: Vec<Arc<OnEvent>>,
     pub(crate) monitors: Vec<Monitor>,
+    pub(crate) fan_out: Option<FanOut>,
     #[cfg(feature = "kpl")]
     pub(crate) deaggregation: crate::records::kpl::Deaggregation,
 }
@@ -58,6 +60,7 @@ impl ReadOptions {
             runtime: None,
             on_event: Vec::new(),
             monitors: Vec::new(),
+            fan_out: None,
             #[cfg(feature = "kpl")]
             deaggregation: crate::records::kpl::Deaggregation::Off,
         }
@@ -201,6 +204,22 @@ impl ReadOptions {
         Self { deaggregation: crate::records::kpl::Deaggregation::OwnRange, ..self }
     }
 
+    /// Reads by enhanced fan-out, as this consumer: Kinesis pushes the records of each shard over a
+    /// subscription. See [`FanOut`].
+    ///
+    /// The options that pace requests have no effect then: [`idle_interval`](Self::idle_interval),
+    /// [`min_read_interval`](Self::min_read_interval),
+    /// [`max_bytes_per_second`](Self::max_bytes_per_second), [`max_records`](Self::max_records), and
+    /// `max_concurrent_reads` of the streams of records. They apply where a reader polls, to learn
+    /// what a subscription does not tell.
+    ///
+    /// # Default
+    ///
+    /// No consumer: the reader polls, by `GetRecords`.
+    pub fn fan_out(self, consumer: &FanOut) -> Self {
+        Self { fan_out: Some(consumer.clone()), ..self }
+    }
+
     /// Shows the progress of each reader in `monitor`. A second call adds a monitor.
     ///
     /// # Default
@@ -253,6 +272,7 @@ impl fmt::Debug for ReadOptions {
             .field("max_bytes_per_second", &self.max_bytes_per_second)
             .field("max_records", &self.max_records)
             .field("runtime", &self.runtime.as_ref().map(Handle::id))
+            .field("fan_out", &self.fan_out)
             .finish_non_exhaustive()
     }
 }

@@ -12,6 +12,7 @@ use crate::records::error::ReadError;
 use crate::records::monitor::{Monitor, PageProgress, Progress};
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
+use crate::records::source::fan_out::Subscription;
 use crate::records::source::latest::LatestAnchor;
 use crate::records::source::polling::Polling;
 use crate::records::source::{Source, Stop};
@@ -172,8 +173,21 @@ impl ShardReader {
             let polling = Polling::new(client, offer, from, options, permits, self.latest_anchor)
                 .estimated_start(self.is_estimate)
                 .resumed(self.is_resumed);
-            Box::new(polling)
+            match self.options.fan_out.clone() {
+                Some(consumer) => Box::new(Subscription::new(consumer, polling)),
+                None => Box::new(polling),
+            }
         });
+        // The shard id now belongs to another stream, whose shards have other readers.
+        if self.offer.poll_gone(cx) {
+            let (stream, shard) = (self.offer.stream().name(), self.offer.shard.shard_id());
+            tracing::warn!(
+                stream,
+                shard,
+                "the stream was re-created; the reader of its old shard ends"
+            );
+            return Poll::Ready(Step::Expired);
+        }
         let page = match ready!(source.poll_page(cx)) {
             Ok(page) => page,
             Err(Stop::Expired) => return Poll::Ready(Step::Expired),

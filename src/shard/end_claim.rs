@@ -53,6 +53,11 @@ impl EndClaim {
         }
     }
 
+    /// Returns whether a list shows that the shard is closed.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.0.load(Ordering::Acquire) == CLOSED
+    }
+
     /// Withdraws the claim, for the reader: the shard continues.
     pub(crate) fn withdraw(&self) {
         if self.0.load(Ordering::Relaxed) != NONE {

@@ -143,6 +143,11 @@ impl Offer {
         standing
     }
 
+    /// Returns whether a list shows that the shard is closed.
+    pub(crate) fn is_known_to_be_closed(&self) -> bool {
+        self.end_claim.is_confirmed()
+    }
+
     /// Withdraws the claim: the shard continues.
     pub(crate) fn withdraw_end(&self) {
         self.end_claim.withdraw();

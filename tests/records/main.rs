@@ -24,6 +24,7 @@ mod clock;
 mod ends;
 mod errors;
 mod examples;
+mod fan_out;
 mod hostile;
 #[cfg(feature = "kpl")]
 mod kpl;

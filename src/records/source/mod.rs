@@ -1,8 +1,9 @@
-//! The sources of a shard's pages. [`Polling`](polling::Polling) requests each page. A source to
-//! which Kinesis pushes pages would implement the same trait.
+//! The sources of a shard's pages: [`Polling`](polling::Polling) requests each page, and Kinesis
+//! pushes pages to a [`Subscription`](fan_out::Subscription).
 
 pub(crate) mod continuity;
 pub(crate) mod exchange;
+pub(crate) mod fan_out;
 pub(crate) mod latest;
 pub(crate) mod pacing;
 pub(crate) mod polling;

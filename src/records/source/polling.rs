@@ -45,14 +45,14 @@ const MAX_NOT_FOUND_READS: u32 = 8;
 
 /// The source that requests each page.
 pub(crate) struct Polling {
-    client: Client,
-    offer: Arc<Offer>,
-    options: Arc<ReadOptions>,
+    pub(crate) client: Client,
+    pub(crate) offer: Arc<Offer>,
+    pub(crate) options: Arc<ReadOptions>,
     permits: RequestPermits,
     /// The position to start at until a record is read.
     from: StartPosition,
-    continuity: Continuity,
-    latest_anchor: LatestAnchor,
+    pub(crate) continuity: Continuity,
+    pub(crate) latest_anchor: LatestAnchor,
     /// Whether `from` is `LATEST`, or a time that stands for it.
     is_estimate: bool,
     /// The time at which the shard is read since Kinesis refused its start.
@@ -130,12 +130,27 @@ impl Polling {
         self
     }
 
+    /// Creates a source of the same shard that continues at `from`, or at the last record that
+    /// `continuity` remembers.
+    pub(crate) fn restarted(&self, from: StartPosition, continuity: Continuity) -> Self {
+        let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
+        let (options, permits) = (Arc::clone(&self.options), self.permits.clone());
+        let is_estimate = self.is_estimate && from.timestamp().is_some();
+        let polling = Self::new(client, offer, from, options, permits, self.latest_anchor);
+        Self { continuity, ..polling.estimated_start(is_estimate) }
+    }
+
+    /// Returns the position of the next iterator.
+    pub(crate) fn position(&self) -> StartPosition {
+        self.continuity.position().unwrap_or_else(|| self.from.clone())
+    }
+
     /// Begins the next exchange, in this task or in a new one.
     fn begin_exchange(&mut self) -> BoxFuture<'static, ExchangeOutcome> {
         let exchange = Exchange {
             client: self.client.clone(),
             offer: Arc::clone(&self.offer),
-            from: self.continuity.position().unwrap_or_else(|| self.from.clone()),
+            from: self.position(),
             latest_anchor: self.latest_anchor,
             iterator: self.iterator.take(),
             lists_shards: self.lists_shards_next,
@@ -425,16 +440,6 @@ impl Polling {
 impl Source for Polling {
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>> {
         loop {
-            // The shard id now belongs to another stream, whose shards have other readers.
-            if self.offer.poll_gone(cx) {
-                let (stream, shard) = (self.offer.stream().name(), self.offer.shard.shard_id());
-                tracing::warn!(
-                    stream,
-                    shard,
-                    "the stream was re-created; the reader of its old shard ends"
-                );
-                return Poll::Ready(Err(Stop::Expired));
-            }
             let ExchangeOutcome {
                 result,
                 iterator,
@@ -491,6 +496,6 @@ impl Source for Polling {
 }
 
 /// Returns the bytes of a record that count against AWS's limits.
-fn size(record: &Record) -> usize {
+pub(crate) fn size(record: &Record) -> usize {
     record.data.as_ref().len() + record.partition_key.as_ref().map_or(0, String::len)
 }

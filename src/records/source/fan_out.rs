@@ -1,0 +1,462 @@
+//! Reads a shard by enhanced fan-out: Kinesis pushes events over a subscription.
+//!
+//! A subscription lasts up to 5 minutes. The next one continues after the last event. Where a
+//! subscription leaves something open, the shard is polled until that is known: whether an end
+//! without children is one, whether the shard or the consumer does not exist, and which start
+//! Kinesis accepts.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::Config;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::error::BuildError;
+use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
+use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
+use aws_sdk_kinesis::types::{
+    Record, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
+};
+use futures::future::{BoxFuture, FutureExt};
+use tokio::time::{Duration, Instant, sleep_until};
+
+use crate::records::error::ReadError;
+use crate::records::event::ReadEventKind;
+use crate::records::fan_out::FanOut;
+use crate::records::options::ReadOptions;
+use crate::records::source::continuity::{Continuity, Finding, Tip};
+use crate::records::source::latest::LatestAnchor;
+use crate::records::source::polling::{Polling, size};
+use crate::records::source::{Page, Source, Stop};
+use crate::records::subscription_error::SubscriptionError;
+use crate::shard::offer::Offer;
+use crate::shard::position::StartPosition;
+use crate::util::abort_on_drop::AbortOnDrop;
+use crate::util::backoff::backoff;
+use crate::util::clock::now;
+use crate::util::request_timeout::{polled_timeout, request_timeout};
+use crate::util::runtime::LastRuntime;
+
+/// The time without an event after which a subscription is dead. AWS sends an empty event every few
+/// seconds to an idle shard. The SDK has no timeout for it.
+const MAX_SILENCE_SECONDS: u32 = 40;
+/// The time after the start of a subscription during which AWS refuses another one of the consumer
+/// for the same shard.
+const SUBSCRIPTION_INTERVAL: Duration = Duration::from_secs(5);
+/// AWS allows one request a second for each consumer and shard.
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
+/// The delays after another subscriber has taken over. Two subscribers that take over from each
+/// other would read little.
+const MIN_TAKEOVER_DELAY: Duration = Duration::from_secs(5);
+const MAX_TAKEOVER_DELAY: Duration = Duration::from_mins(1);
+
+type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
+
+/// The source to which Kinesis pushes pages.
+pub(crate) struct Subscription {
+    consumer: FanOut,
+    client: Client,
+    offer: Arc<Offer>,
+    options: Arc<ReadOptions>,
+    latest_anchor: LatestAnchor,
+    /// The position after the last event.
+    position: StartPosition,
+    /// The position at which the last subscription was requested.
+    requested: StartPosition,
+    continuity: Continuity,
+    /// Whether the next subscription starts at the last record, to check that the shard still has
+    /// it: the server may have restarted.
+    checks_last_record: bool,
+    /// The reader that polls where a subscription leaves something open.
+    polling: Polling,
+    is_polling: bool,
+    /// Whether a poll found the shard since the last event.
+    was_found: bool,
+    events: Option<Events>,
+    subscribed_at: Option<Instant>,
+    /// Whether the subscription has had an event.
+    has_event: bool,
+    /// The time of the next request. `None` means at once.
+    next: Option<Instant>,
+    failures: u32,
+    takeovers: u32,
+    /// The next event, with the request for a subscription before it if there is none.
+    in_flight: Option<BoxFuture<'static, Received>>,
+    /// An event that is not taken yet.
+    completed: Option<Received>,
+    earlier_start: Option<StartPosition>,
+    runtime: LastRuntime,
+}
+
+/// What was received from a subscription.
+struct Received {
+    /// The subscription, unless it has ended.
+    events: Option<Events>,
+    /// The time at which the subscription began, if it is new.
+    subscribed_at: Option<Instant>,
+    /// The event. `None` means that the subscription has ended.
+    result: Result<Option<SubscribeToShardEvent>, SubscriptionError>,
+    received_at: SystemTime,
+}
+
+/// The request for a subscription and for its next event.
+struct Receive {
+    consumer: FanOut,
+    client: Client,
+    offer: Arc<Offer>,
+    from: StartPosition,
+    events: Option<Events>,
+    not_before: Option<Instant>,
+}
+
+impl Subscription {
+    /// Creates a source that reads from where `polling` would begin.
+    pub(crate) fn new(consumer: FanOut, mut polling: Polling) -> Self {
+        let position = polling.latest_anchor.replace_latest(polling.position());
+        Self {
+            client: consumer.client().unwrap_or(&polling.client).clone(),
+            consumer,
+            offer: Arc::clone(&polling.offer),
+            options: Arc::clone(&polling.options),
+            latest_anchor: polling.latest_anchor,
+            requested: position.clone(),
+            continuity: std::mem::take(&mut polling.continuity),
+            position,
+            checks_last_record: false,
+            polling,
+            is_polling: false,
+            was_found: false,
+            events: None,
+            subscribed_at: None,
+            has_event: false,
+            next: None,
+            failures: 0,
+            takeovers: 0,
+            in_flight: None,
+            completed: None,
+            earlier_start: None,
+            runtime: LastRuntime::default(),
+        }
+    }
+
+    /// Returns the position of the next subscription.
+    fn next_position(&self) -> StartPosition {
+        match self.continuity.position() {
+            // A search for the last record begins again.
+            Some(StartPosition::TrimHorizon) => StartPosition::TrimHorizon,
+            Some(last) if self.checks_last_record => last,
+            _ => self.latest_anchor.replace_latest(self.position.clone()),
+        }
+    }
+
+    /// Begins to receive the next event, in this task or in a new one.
+    fn begin(&mut self) -> BoxFuture<'static, Received> {
+        if self.events.is_none() {
+            self.requested = self.next_position();
+        }
+        let receive = Receive {
+            consumer: self.consumer.clone(),
+            client: self.client.clone(),
+            offer: Arc::clone(&self.offer),
+            from: self.requested.clone(),
+            events: self.events.take(),
+            not_before: self.next.take(),
+        };
+        match &self.options.runtime {
+            None => receive.run().boxed(),
+            Some(runtime) => AbortOnDrop::spawn(runtime, receive.run()).boxed(),
+        }
+    }
+
+    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
+        if let Some(received) = self.completed.take() {
+            return Poll::Ready(received);
+        }
+        if self.runtime.has_changed() && self.options.runtime.is_none() {
+            // The timers and the connection belong to the former runtime.
+            self.drop_subscription();
+        }
+        // A future that panics is dropped, and the next poll begins another.
+        let mut receive = self.in_flight.take().unwrap_or_else(|| self.begin());
+        let received = receive.as_mut().poll(cx);
+        if received.is_pending() {
+            self.in_flight = Some(receive);
+        }
+        received
+    }
+
+    /// Drops the subscription. The next one begins no earlier than AWS allows.
+    fn drop_subscription(&mut self) {
+        self.in_flight = None;
+        self.events = None;
+        self.next = self.subscribed_at.map(|begun| begun + SUBSCRIPTION_INTERVAL);
+    }
+
+    /// Returns the page of an event, or `None` if there is none yet.
+    fn handle_event(
+        &mut self,
+        event: SubscribeToShardEvent,
+        received_at: SystemTime,
+    ) -> Result<Option<Page>, Stop> {
+        let SubscribeToShardEvent {
+            mut records,
+            continuation_sequence_number: continuation,
+            millis_behind_latest,
+            child_shards,
+            ..
+        } = event;
+        self.has_event = true;
+        self.was_found = false;
+        self.failures = 0;
+        let lag = Duration::from_millis(u64::try_from(millis_behind_latest).unwrap_or(0));
+        // AWS tells the end by both. ministack keeps a continuation there.
+        let children = child_shards.unwrap_or_default();
+        let is_unconfirmed = continuation.is_empty() && children.is_empty();
+        let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
+        let received = records.len();
+        let tip = match &children[..] {
+            [_, ..] => Tip::End,
+            [] if !lag.is_zero() => Tip::Ahead,
+            [] => Tip::Reached,
+        };
+        if !is_unconfirmed || received > 0 {
+            match self.continuity.examine(&mut records, tip) {
+                Finding::Continues => {}
+                Finding::Missing => {
+                    self.drop_subscription();
+                    return Ok(None);
+                }
+                Finding::Replaced => return Err(Stop::Replaced),
+            }
+        }
+        if !continuation.is_empty() {
+            self.position = StartPosition::After(continuation);
+        } else if let Some(last) = records.last() {
+            self.position = StartPosition::After(last.sequence_number.clone());
+        }
+        self.emit(ReadEventKind::Page { records: received, bytes, lag: Some(lag) });
+        // kinesis-local sends empty events to the end of a closed shard and beyond.
+        let may_have_ended = received == 0 && lag.is_zero() && self.offer.is_known_to_be_closed();
+        let end = (!children.is_empty()).then_some(children);
+        if is_unconfirmed || (end.is_none() && may_have_ended) {
+            self.drop_subscription();
+            self.begin_polling();
+            if records.is_empty() {
+                return Ok(None);
+            }
+        } else if end.is_none() {
+            self.read_ahead();
+        }
+        Ok(Some(Page { records, lag: Some(lag), received_at, end }))
+    }
+
+    /// Begins to receive the next event in a task, if the reader has a runtime.
+    fn read_ahead(&mut self) {
+        if self.options.runtime.is_some() {
+            self.in_flight = Some(self.begin());
+        }
+    }
+
+    /// Polls the shard from here on, until a page arrives.
+    fn begin_polling(&mut self) {
+        self.is_polling = true;
+        let continuity = std::mem::take(&mut self.continuity);
+        self.polling = self.polling.restarted(self.position.clone(), continuity);
+    }
+
+    /// Subscribes again, since a page arrived that is not the last.
+    fn end_polling(&mut self, records: &[Record]) {
+        self.is_polling = false;
+        self.was_found = true;
+        if let Some(last) = records.last() {
+            self.position = StartPosition::After(last.sequence_number.clone());
+        } else if self.polling.continuity.position().is_none() {
+            self.position = self.polling.position();
+        }
+        self.continuity = std::mem::take(&mut self.polling.continuity);
+        self.earlier_start = self.polling.take_earlier_start().or(self.earlier_start.take());
+        // Its iterator would expire.
+        self.polling = self.polling.restarted(self.position.clone(), Continuity::default());
+    }
+
+    /// Schedules another subscription, or returns why none would succeed.
+    fn handle_failure(&mut self, error: SubscriptionError) -> Result<(), Stop> {
+        let error = ReadError::subscription(self.offer.stream(), self.shard_id(), error);
+        let lasted = self.subscribed_at.map(|begun| begun.elapsed()).unwrap_or_default();
+        self.drop_subscription();
+        self.checks_last_record |= error.is_network_failure();
+        self.failures = self.failures.saturating_add(1);
+        let is_not_found = error.is_not_found();
+        if is_not_found && self.was_found {
+            // The shard exists, so the consumer does not.
+            return Err(Stop::Failed(error));
+        }
+        if is_not_found || error.code() == Some("InvalidArgumentException") {
+            self.retry_in(&error, Duration::ZERO);
+            self.begin_polling();
+            return Ok(());
+        }
+        if !error.is_retryable() {
+            return Err(Stop::Failed(error));
+        }
+        let mut wait = if error.is_taken_over() {
+            self.takeovers = if lasted > MAX_TAKEOVER_DELAY { 0 } else { self.takeovers + 1 };
+            MIN_TAKEOVER_DELAY
+                + backoff(MIN_TAKEOVER_DELAY, MAX_TAKEOVER_DELAY, self.takeovers.saturating_sub(1))
+        } else {
+            MIN_RETRY_DELAY + backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY, self.failures - 1)
+        };
+        let now = Instant::now();
+        if let Some(allowed) = self.next {
+            wait = wait.max(allowed.saturating_duration_since(now));
+        }
+        self.next = Some(now + wait);
+        self.retry_in(&error, wait);
+        Ok(())
+    }
+
+    fn retry_in(&self, error: &ReadError, wait: Duration) {
+        let (stream, shard) = (self.offer.stream().name(), self.shard_id());
+        let (failures, consumer) = (self.failures, self.consumer.arn());
+        tracing::warn!(
+            stream, shard, consumer, %error, failures, ?wait, "subscription failed; retrying"
+        );
+        self.emit(ReadEventKind::Retry { error, failures, wait });
+    }
+
+    fn shard_id(&self) -> &str {
+        self.offer.shard.shard_id()
+    }
+
+    fn emit(&self, kind: ReadEventKind<'_>) {
+        self.options.emit(self.offer.stream(), self.shard_id(), kind);
+    }
+}
+
+impl Source for Subscription {
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>> {
+        loop {
+            if self.is_polling {
+                let page = ready!(self.polling.poll_page(cx))?;
+                if page.end.is_none() {
+                    self.end_polling(&page.records);
+                }
+                return Poll::Ready(Ok(page));
+            }
+            let received = ready!(self.poll_received(cx));
+            self.events = received.events;
+            if received.subscribed_at.is_some() {
+                self.subscribed_at = received.subscribed_at;
+                self.has_event = false;
+                self.checks_last_record = false;
+                self.continuity.expect(&self.requested);
+            }
+            match received.result {
+                Ok(Some(event)) => {
+                    if let Some(page) = self.handle_event(event, received.received_at)? {
+                        return Poll::Ready(Ok(page));
+                    }
+                }
+                Ok(None) if self.has_event => self.drop_subscription(),
+                Ok(None) => {
+                    let reason = "the subscription ended without an event".to_owned();
+                    self.handle_failure(SubscriptionError::no_event(reason))?;
+                }
+                Err(error) => self.handle_failure(error)?,
+            }
+        }
+    }
+
+    fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
+        if self.is_polling {
+            self.polling.poll_in_flight(cx);
+        } else if self.in_flight.is_some()
+            && let Poll::Ready(received) = self.poll_received(cx)
+        {
+            self.completed = Some(received);
+        }
+    }
+
+    fn take_earlier_start(&mut self) -> Option<StartPosition> {
+        self.earlier_start.take()
+    }
+}
+
+impl Receive {
+    /// Waits for the end of the pause, subscribes if there is no subscription, and waits for an
+    /// event.
+    async fn run(mut self) -> Received {
+        let mut subscribed_at = None;
+        let events = match self.events.take() {
+            Some(events) => Ok(events),
+            None => {
+                if let Some(not_before) = self.not_before {
+                    sleep_until(not_before).await;
+                }
+                let events = self.subscribe().await;
+                subscribed_at = events.is_ok().then(Instant::now);
+                events
+            }
+        };
+        let (events, result) = match events {
+            Ok(mut events) => {
+                let result = next_event(&mut events).await;
+                // After any error the SDK (1.130) returns the next event, and would skip one.
+                let is_open = matches!(result, Ok(Some(_)));
+                (is_open.then_some(events), result)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        Received { events, subscribed_at, result, received_at: now(&self.client) }
+    }
+
+    async fn subscribe(&self) -> Result<Events, SubscriptionError> {
+        let from = starting_position(&self.from).map_err(|error| {
+            SubscriptionError::no_event(format!("the start is incomplete: {error}"))
+        })?;
+        let request = self
+            .client
+            .subscribe_to_shard()
+            .consumer_arn(self.consumer.arn())
+            .shard_id(self.offer.shard.shard_id())
+            .starting_position(from);
+        let once = Config::builder().retry_config(RetryConfig::disabled());
+        // The SDK waits for the first frame here. Its own timeouts do not count that time.
+        let response = request_timeout(request.customize().config_override(once).send()).await;
+        match response {
+            Ok(Ok(output)) => Ok(output.event_stream),
+            Ok(Err(error)) => Err(SubscriptionError::request(error)),
+            Err(no_response) => Err(SubscriptionError::no_event(no_response.to_string())),
+        }
+    }
+}
+
+/// Waits for the next event, and skips events of a kind that is not known.
+async fn next_event(
+    events: &mut Events,
+) -> Result<Option<SubscribeToShardEvent>, SubscriptionError> {
+    loop {
+        match polled_timeout(MAX_SILENCE_SECONDS, events.recv()).await {
+            Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => {
+                return Ok(Some(event));
+            }
+            Ok(Ok(Some(_))) => {}
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Err(error)) => return Err(SubscriptionError::event(error)),
+            Err(_) => {
+                let reason = format!("no event within {MAX_SILENCE_SECONDS} s");
+                return Err(SubscriptionError::no_event(reason));
+            }
+        }
+    }
+}
+
+fn starting_position(from: &StartPosition) -> Result<StartingPosition, BuildError> {
+    StartingPosition::builder()
+        .r#type(from.iterator_type())
+        .set_sequence_number(from.sequence_number().map(str::to_owned))
+        .set_timestamp(from.timestamp())
+        .build()
+}

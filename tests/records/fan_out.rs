@@ -1,0 +1,418 @@
+//! Readers by enhanced fan-out.
+
+use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition};
+use kinesis_shards::records::FanOut;
+use kinesis_shards::{Checkpoints, MemoryStore};
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// The stream `orders` with the consumer `billing`, and its readers.
+struct World {
+    kinesis: FakeKinesis,
+    orders: FakeStream,
+    client: Client,
+    consumer: FanOut,
+    /// The codes, or else the texts, of the failures that were retried.
+    retries: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    fn new(shards: u32) -> Self {
+        let (kinesis, orders, client) = fake(shards);
+        let consumer = FanOut::consumer(orders.register_consumer("billing"));
+        Self { kinesis, orders, client, consumer, retries: Arc::default() }
+    }
+
+    fn options(&self) -> ReadOptions {
+        let retries = Arc::clone(&self.retries);
+        ReadOptions::new().fan_out(&self.consumer).on_event(move |event| {
+            if let ReadEventKind::Retry { error, .. } = event.kind {
+                let code = error.code().map_or_else(|| error.to_string(), str::to_owned);
+                retries.lock().unwrap().push(code);
+            }
+        })
+    }
+
+    fn records(&self) -> impl Stream<Item = Result<Record, ReadError>> + Unpin {
+        all_shards(&self.client, "orders").records(&self.client).with_options(self.options())
+    }
+
+    fn retries(&self) -> Vec<String> {
+        std::mem::take(&mut *self.retries.lock().unwrap())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_arrive_in_order_and_no_shard_is_polled() {
+    let world = World::new(1);
+    put(&world.orders, 0..10);
+    let mut records = world.records();
+    assert_eq!(take(&mut records, 10).await, (0..10).collect::<Vec<_>>());
+    for n in 10..200 {
+        put(&world.orders, n..n + 1);
+        assert_eq!(take(&mut records, 1).await, [n]);
+        sleep(Duration::from_secs(7)).await;
+    }
+    assert_eq!(world.kinesis.count("GetRecords"), 0);
+    // 190 records in 22 minutes: each subscription lasts 5 minutes.
+    assert_eq!(world.kinesis.count("SubscribeToShard"), 5);
+    assert!(world.retries().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_are_read_after_their_parents() {
+    let world = World::new(2);
+    put(&world.orders, 0..5);
+    let mut records = world.records();
+    assert_eq!(take(&mut records, 5).await, [0, 1, 2, 3, 4]);
+    put(&world.orders, 5..8);
+    let (low, high) = world.orders.split(FIRST);
+    world.orders.put_to(&low, "8");
+    let merged = world.orders.merge(&low, &high);
+    world.orders.put_to(&merged, "9");
+    assert_eq!(take(&mut records, 5).await, [5, 6, 7, 8, 9]);
+    assert_eq!(world.kinesis.count("GetRecords"), 0);
+    assert_eq!(world.orders.subscribers(&merged), ["billing"]);
+    drop(records);
+    assert!(world.orders.subscribers(&merged).is_empty());
+}
+
+/// Each fault hits a subscription that has records before and after it.
+#[tokio::test(start_paused = true)]
+async fn no_fault_of_a_subscription_loses_or_repeats_a_record() {
+    let code = |code: &str| code.to_owned();
+    let faults = [
+        Fault::NoFirstFrame,
+        Fault::LateFirstFrame(Duration::from_secs(20)),
+        Fault::NoInitialResponse,
+        Fault::FirstFrameException(code("InternalFailureException")),
+        Fault::FirstFrameException(code("ResourceInUseException")),
+        Fault::SilentAfter(0),
+        Fault::SilentAfter(2),
+        Fault::EndsAfter(0),
+        Fault::EndsAfter(1),
+        Fault::ExceptionAfter(1, code("InternalFailureException")),
+        Fault::ExceptionAfter(1, code("ResourceInUseException")),
+        Fault::ExceptionAfter(2, code("KMSThrottlingException")),
+        Fault::ExceptionAfter(2, code("ResourceNotFoundException")),
+        Fault::UnknownEventAfter(1),
+        Fault::IoErrorAfter(0),
+        Fault::IoErrorAfter(1),
+        Fault::CutFrameAfter(1),
+        Fault::BadChecksumAfter(0),
+        Fault::BadChecksumAfter(2),
+        Fault::LimitExceeded,
+        Fault::InternalFailure,
+        Fault::ServiceUnavailable,
+        Fault::ResourceNotFound,
+        Fault::ConnectionRefused,
+        Fault::ConnectionReset,
+        Fault::NeverResponds,
+    ];
+    for fault in faults {
+        let world = World::new(1);
+        world.kinesis.fail_next("SubscribeToShard", fault.clone());
+        let mut records = world.records();
+        let mut taken = Vec::new();
+        for n in 0..20 {
+            put(&world.orders, n..n + 1);
+            if let Ok(record) = timeout(Duration::from_secs(20), records.next()).await {
+                taken.push(number(&record.unwrap().unwrap()));
+            }
+        }
+        let rest = take(&mut records, 20 - taken.len()).await;
+        taken.extend(rest);
+        assert_eq!(taken, (0..20).collect::<Vec<_>>(), "{fault:?}");
+        assert!(timeout(MINUTE, records.next()).await.is_err(), "{fault:?}");
+        let retries = world.retries();
+        assert!(retries.len() <= 1, "{fault:?}: {retries:?}");
+        let is_unnoticed = matches!(
+            fault,
+            Fault::LateFirstFrame(_)
+                | Fault::NoInitialResponse
+                | Fault::EndsAfter(1)
+                | Fault::UnknownEventAfter(_)
+        );
+        assert_eq!(retries.is_empty(), is_unnoticed, "{fault:?}: {retries:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_shard_is_known_from_either_sign() {
+    for fault in [Fault::EndWithoutChildShards, Fault::EndWithContinuation] {
+        let world = World::new(1);
+        put(&world.orders, 0..3);
+        world.kinesis.fail_always("SubscribeToShard", fault.clone());
+        let mut records = world.records();
+        assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
+        let (low, _) = world.orders.split(FIRST);
+        world.orders.put_to(&low, "3");
+        assert_eq!(take(&mut records, 1).await, [3], "{fault:?}");
+        // An end without children is confirmed by a poll.
+        let polls = usize::from(matches!(fault, Fault::EndWithoutChildShards));
+        assert_eq!(world.kinesis.count("GetRecords"), polls, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_subscriber_of_the_consumer_is_told_and_costs_no_record() {
+    let world = World::new(1);
+    put(&world.orders, 0..2);
+    let mut records = world.records();
+    assert_eq!(take(&mut records, 2).await, [0, 1]);
+    sleep(Duration::from_secs(10)).await;
+    let latest = StartingPosition::builder().r#type(ShardIteratorType::Latest).build().unwrap();
+    let other = world
+        .client
+        .subscribe_to_shard()
+        .consumer_arn(world.consumer.arn())
+        .shard_id(FIRST)
+        .starting_position(latest);
+    let other = other.send().await.unwrap();
+    put(&world.orders, 2..4);
+    assert_eq!(take(&mut records, 2).await, [2, 3]);
+    let retries = world.retries();
+    assert!(retries.iter().all(|code| code == "ResourceInUseException"), "{retries:?}");
+    assert!((1..=2).contains(&retries.len()), "{retries:?}");
+    drop(other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_does_not_exist_is_an_error_that_no_retry_mends() {
+    let world = World::new(1);
+    put(&world.orders, 0..1);
+    world.orders.deregister_consumer("billing");
+    let mut records = world.records();
+    // The reader polls, to tell a missing consumer from a missing shard.
+    assert_eq!(take(&mut records, 1).await, [0]);
+    let error = records.next().await.unwrap().unwrap_err();
+    assert_eq!(error.operation(), "SubscribeToShard");
+    assert_eq!(error.code(), Some("ResourceNotFoundException"));
+    assert!(error.to_string().contains("register the consumer again"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_deregistered_during_a_subscription_ends_the_reader() {
+    let world = World::new(1);
+    put(&world.orders, 0..1);
+    let mut records = world.records();
+    assert_eq!(take(&mut records, 1).await, [0]);
+    world.orders.deregister_consumer("billing");
+    put(&world.orders, 1..2);
+    assert_eq!(take(&mut records, 1).await, [1]);
+    let error = records.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Some("ResourceNotFoundException"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn latest_and_timestamps_skip_nothing_written_after_them() {
+    for start in [StartAt::Latest, StartAt::Timestamp(SystemTime::UNIX_EPOCH.into())] {
+        let world = World::new(1);
+        put(&world.orders, 0..2);
+        sleep(MINUTE).await;
+        let mut records = all_shards(&world.client, "orders")
+            .start_at(start)
+            .records(&world.client)
+            .with_options(world.options());
+        let first = if start == StartAt::Latest { 2 } else { 0 };
+        if first == 2 {
+            assert!(timeout(Duration::from_mins(20), records.next()).await.is_err());
+        }
+        put(&world.orders, 2..4);
+        let expected: Vec<_> = (first..4).collect();
+        assert_eq!(take(&mut records, expected.len()).await, expected);
+    }
+}
+
+/// The first subscription fails, and what is written meanwhile is not skipped.
+#[tokio::test(start_paused = true)]
+async fn latest_is_the_time_at_which_the_reader_was_created() {
+    let world = World::new(1);
+    world.kinesis.fail_times("SubscribeToShard", 3, Fault::NoFirstFrame);
+    let mut records = all_shards(&world.client, "orders")
+        .start_at(StartAt::Latest)
+        .records(&world.client)
+        .with_options(world.options());
+    assert!(timeout(Duration::from_secs(100), records.next()).await.is_err());
+    put(&world.orders, 0..1);
+    assert_eq!(take(&mut records, 1).await, [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_slower_than_a_subscription_gets_each_record_once() {
+    let world = World::new(1);
+    put(&world.orders, 0..30);
+    let mut records = world.records();
+    for n in 0..30 {
+        assert_eq!(take(&mut records, 1).await, [n]);
+        put(&world.orders, 30 + n..31 + n);
+        sleep(Duration::from_mins(2)).await;
+    }
+    assert_eq!(take(&mut records, 30).await, (30..60).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_readers_of_a_recreated_stream_end() {
+    let world = World::new(1);
+    put(&world.orders, 0..2);
+    let mut records = world.records();
+    assert_eq!(take(&mut records, 2).await, [0, 1]);
+    world.kinesis.delete_stream("orders");
+    sleep(MINUTE).await;
+    let orders = world.kinesis.create_stream("orders", 1);
+    let consumer = orders.register_consumer("billing");
+    assert_ne!(consumer, world.consumer.arn(), "AWS puts the time into the ARN");
+    put(&orders, 2..4);
+    // The new shard is found, and cannot be read as the old consumer.
+    let mut taken = Vec::new();
+    let error = loop {
+        match timeout(Duration::from_hours(1), records.next()).await.unwrap().unwrap() {
+            Ok(record) => taken.push(number(&record)),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code(), Some("ResourceNotFoundException"), "{error}");
+    assert_eq!(taken, [2, 3], "a poll reads them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn checkpoints_continue_where_the_last_run_stopped() {
+    let world = World::new(1);
+    let store = MemoryStore::new();
+    put(&world.orders, 0..10);
+    for run in 0..5 {
+        let checkpoints = Checkpoints::load(store.clone(), "orders").await.unwrap();
+        let mut records = all_shards(&world.client, "orders")
+            .checkpoints(&checkpoints)
+            .records(&world.client)
+            .with_options(world.options());
+        for n in 0..2 {
+            let record = records.next().await.unwrap().unwrap();
+            assert_eq!(number(&record), 2 * run + n);
+            record.ack();
+        }
+        let report = checkpoints.shutdown(MINUTE).await;
+        assert!(report.is_complete(), "{report}");
+        assert!(records.next().await.is_none());
+    }
+    // A restart subscribes within 5 s after the last start.
+    assert!(world.retries().iter().all(|code| code == "ResourceInUseException"));
+    assert_eq!(world.kinesis.count("GetRecords"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn spawned_reads_deliver_the_same_records() {
+    let world = World::new(4);
+    for n in 0..100 {
+        world.orders.put(&format!("customer {}", n % 10), n.to_string());
+    }
+    let options = world.options().spawn_on(tokio::runtime::Handle::current());
+    let mut records =
+        all_shards(&world.client, "orders").records(&world.client).with_options(options);
+    let mut taken = take(&mut records, 100).await;
+    taken.sort_unstable();
+    assert_eq!(taken, (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_reader_moves_to_another_runtime() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(true).build().unwrap()
+    };
+    let first = runtime();
+    let (world, mut records) = first.block_on(async {
+        let world = World::new(1);
+        put(&world.orders, 0..1);
+        let mut records = world.records();
+        assert_eq!(take(&mut records, 1).await, [0]);
+        assert!(timeout(MINUTE, records.next()).await.is_err());
+        (world, records)
+    });
+    drop(first);
+    runtime().block_on(async {
+        put(&world.orders, 1..3);
+        assert_eq!(take(&mut records, 2).await, [1, 2]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_subscription_sends_no_request() {
+    let world = World::new(50);
+    let mut records = world.records();
+    assert!(timeout(MINUTE, records.next()).await.is_err());
+    world.kinesis.clear_requests();
+    assert!(timeout(Duration::from_mins(3), records.next()).await.is_err());
+    assert_eq!(world.kinesis.count("SubscribeToShard"), 0);
+    assert_eq!(world.kinesis.count("GetRecords"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn registering_waits_for_an_active_consumer_and_finds_it_again() {
+    let kinesis = FakeKinesis::builder().transition(Duration::from_secs(20)).build();
+    kinesis.create_stream("orders", 1);
+    let client = kinesis.client();
+    let begun = Instant::now();
+    let (one, two) = future::join(
+        FanOut::register(&client, "orders", "billing"),
+        FanOut::register(&client, "orders", "billing"),
+    )
+    .await;
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.arn(), two.arn());
+    assert!(begun.elapsed() >= Duration::from_secs(20), "it is active");
+    let again = FanOut::register(&client, "orders", "billing").await.unwrap();
+    assert_eq!(again.arn(), one.arn());
+
+    one.deregister(&client).await.unwrap();
+    one.deregister(&client).await.unwrap();
+    let new = FanOut::register(&client, "orders", "billing").await.unwrap();
+    assert_ne!(new.arn(), one.arn());
+    two.deregister(&client).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_no_retry_mends_fails_at_once() {
+    let (kinesis, _, client) = fake(1);
+    let error = FanOut::register(&client, "ordres", "billing").await.unwrap_err();
+    assert_eq!(error.code(), Some("ResourceNotFoundException"), "{error}");
+    for operation in ["DescribeStreamConsumer", "RegisterStreamConsumer", "DescribeStreamSummary"] {
+        kinesis.clear_requests();
+        kinesis.fail_next(operation, Fault::AccessDenied);
+        let error = FanOut::register(&client, "orders", "billing").await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("allow kinesis:{operation}")), "{text}");
+        assert!(!text.contains('\n'), "{text}");
+        assert_eq!(kinesis.count(operation), 1);
+    }
+    kinesis.fail_always("DescribeStreamConsumer", Fault::ServiceUnavailable);
+    let error = FanOut::register(&client, "orders", "billing").await.unwrap_err();
+    assert_eq!(error.code(), Some("ServiceUnavailable"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_subscription_is_an_error_with_the_permission() {
+    let world = World::new(1);
+    world.kinesis.fail_always("SubscribeToShard", Fault::AccessDenied);
+    let error = world.records().next().await.unwrap().unwrap_err();
+    assert!(!error.is_retryable());
+    assert!(error.to_string().contains("kinesis:SubscribeToShard"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscriptions_have_a_client_of_their_own() {
+    let world = World::new(1);
+    put(&world.orders, 0..1);
+    let other = FakeKinesis::new();
+    let other_orders = other.create_stream("orders", 1);
+    let arn = other_orders.register_consumer("billing");
+    put(&other_orders, 7..8);
+    let consumer = FanOut::consumer(arn).with_client(&other.client());
+    let mut records = all_shards(&world.client, "orders")
+        .records(&world.client)
+        .with_options(ReadOptions::new().fan_out(&consumer));
+    assert_eq!(take(&mut records, 1).await, [7]);
+    assert_eq!(world.kinesis.count("SubscribeToShard"), 0);
+}
