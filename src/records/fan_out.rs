@@ -65,7 +65,7 @@ use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, is_misconfigured, reaso
 /// consumer, a `WARN` says so and the reader retries after 5 s or more: give each application a
 /// consumer of its own. If the consumer does not exist, the reader fails with an error that is not
 /// retried. Where a subscription leaves something open, such as an end without child shards, the
-/// reader polls the shard until that is known.
+/// reader polls the shard until that is known, and it polls an idle shard once every 5 minutes.
 ///
 /// # Permissions
 ///

@@ -10,7 +10,9 @@ pub(crate) enum Quirk {
     LosesConcurrentWrites,
     MergeCopiesRecords,
     NeverEndsAShard,
+    NeverEndsASubscription,
     NoChildShards,
+    NoFanOut,
     NoStreamArn,
     NoUpdateShardCount,
     StartsEveryShardAtZero,
@@ -54,6 +56,12 @@ pub(crate) const KNOWN: &[Known] = &[
         Expects("runs from a timestamp begin on a whole second"),
     ),
     known(
+        KinesisLocal,
+        Quirk::NeverEndsASubscription,
+        "sends empty events to the subscribers of a closed shard for ever",
+        Expects("no shard is split while it is read by fan-out"),
+    ),
+    known(
         Kinesalite,
         Quirk::NoStreamArn,
         "rejects StreamARN: it implements the API of 2019",
@@ -73,11 +81,18 @@ pub(crate) const KNOWN: &[Known] = &[
     ),
     known(
         Kinesalite,
+        Quirk::NoFanOut,
+        "has no SubscribeToShard",
+        Ignores(&["all_records_by_fan_out"]),
+    ),
+    known(
+        Kinesalite,
         Quirk::IgnoresShardFilter,
         "ignores ShardFilter in ListShards",
         NO_SHARD_FILTER,
     ),
     known(Moto, Quirk::NoChildShards, "returns no ChildShards from GetRecords", NEEDS_CHILD_SHARDS),
+    known(Moto, Quirk::NoFanOut, "fails in SubscribeToShard", Ignores(&["all_records_by_fan_out"])),
     known(Moto, Quirk::IgnoresShardFilter, "ignores ShardFilter in ListShards", NO_SHARD_FILTER),
     known(
         Moto,

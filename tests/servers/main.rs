@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         .collect();
     let independent = ALL.into_iter().filter(|kind| *kind != Kind::Fake);
     trials.extend(independent.map(|kind| differential(kind, args.nocapture, &runtime, &servers)));
+    trials.push(ministack(&runtime));
     trials.push(Trial::test("known::scenarios_exist", known_scenarios_exist));
     trials.push(Trial::test("throttled::requests_are_retried", {
         let runtime = Arc::clone(&runtime);
@@ -108,6 +109,19 @@ fn differential(
     let (runtime, servers) = (Arc::clone(runtime), Arc::clone(servers));
     server_trial(kind, format!("{kind}::differential"), None, move || {
         runtime.block_on(differential::run(kind, verbose, &servers))
+    })
+}
+
+/// Creates the test of subscriptions to ministack. Its Kinesis is of use for nothing else: a split
+/// deletes the shard with its records.
+fn ministack(runtime: &Arc<Runtime>) -> Trial {
+    let runtime = Arc::clone(runtime);
+    server_trial(Kind::Ministack, "ministack::fan_out".to_owned(), None, move || {
+        runtime.block_on(async {
+            let server = Server::new(Running::start(Kind::Ministack).await?, "fan_out");
+            let test = scenarios::records_by_fan_out_without_reshards(server);
+            tokio::time::timeout(TIMEOUT, test).await.map_err(|_| "timed out".into())
+        })
     })
 }
 

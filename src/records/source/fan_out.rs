@@ -52,6 +52,10 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 const MIN_TAKEOVER_DELAY: Duration = Duration::from_secs(5);
 const MAX_TAKEOVER_DELAY: Duration = Duration::from_mins(1);
 
+/// The time after which an idle shard is polled once. kinesis-local never ends the subscription to
+/// a closed shard, and consumers of AWS have hung at the end of a shard.
+const MAX_UNCHECKED: Duration = Duration::from_mins(5);
+
 type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
 
 /// The source to which Kinesis pushes pages.
@@ -78,6 +82,8 @@ pub(crate) struct Subscription {
     subscribed_at: Option<Instant>,
     /// Whether the subscription has had an event.
     has_event: bool,
+    /// The time of the last record or poll.
+    checked_at: Instant,
     /// The time of the next request. `None` means at once.
     next: Option<Instant>,
     failures: u32,
@@ -131,6 +137,7 @@ impl Subscription {
             events: None,
             subscribed_at: None,
             has_event: false,
+            checked_at: Instant::now(),
             next: None,
             failures: 0,
             takeovers: 0,
@@ -237,8 +244,12 @@ impl Subscription {
             self.position = StartPosition::After(last.sequence_number.clone());
         }
         self.emit(ReadEventKind::Page { records: received, bytes, lag: Some(lag) });
-        // kinesis-local sends empty events to the end of a closed shard and beyond.
-        let may_have_ended = received == 0 && lag.is_zero() && self.offer.is_known_to_be_closed();
+        if received > 0 {
+            self.checked_at = Instant::now();
+        }
+        let may_have_ended = received == 0
+            && lag.is_zero()
+            && (self.offer.is_known_to_be_closed() || self.checked_at.elapsed() >= MAX_UNCHECKED);
         let end = (!children.is_empty()).then_some(children);
         if is_unconfirmed || (end.is_none() && may_have_ended) {
             self.drop_subscription();
@@ -270,6 +281,7 @@ impl Subscription {
     fn end_polling(&mut self, records: &[Record]) {
         self.is_polling = false;
         self.was_found = true;
+        self.checked_at = Instant::now();
         if let Some(last) = records.last() {
             self.position = StartPosition::After(last.sequence_number.clone());
         } else if self.polling.continuity.position().is_none() {

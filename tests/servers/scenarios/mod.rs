@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::server::Server;
+pub(crate) use reading::records_by_fan_out_without_reshards;
 
 /// A short interval, so that tests are short.
 const SOON: Duration = Duration::from_millis(60);
@@ -69,6 +70,7 @@ scenarios! {
     Shared reading::all_records;
     Shared reading::all_records_spread_over_tasks;
     Shared reading::all_records_from_latest;
+    Shared reading::all_records_by_fan_out;
     Shared closing::complete_lists_at_once;
     Shared closing::complete_with_child_shards;
     Shared closing::complete_with_both_parents_of_a_merge;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{StreamExt, future};
-use kinesis_shards::records::ReadEventKind;
+use kinesis_shards::records::{FanOut, ReadEventKind};
 use kinesis_shards::{ReadOptions, ShardStreamExt, StartAt, all_shards};
 
 use tokio::sync::watch;
@@ -24,20 +24,81 @@ const PHASE: usize = 16;
 const EXTRA_PAGES: usize = 3;
 
 pub(crate) async fn all_records(server: Server) {
-    read_during_reshards(server, ReadOptions::new(), StartAt::TrimHorizon).await;
+    let stream = Stream::create(&server, 2).await;
+    read_during_reshards(
+        &server,
+        &stream,
+        ReadOptions::new(),
+        StartAt::TrimHorizon,
+        Quirk::NeverEndsAShard,
+    )
+    .await;
 }
 
 pub(crate) async fn all_records_spread_over_tasks(server: Server) {
     let options = ReadOptions::new().spawn_on(tokio::runtime::Handle::current()).max_records(7);
-    read_during_reshards(server, options, StartAt::TrimHorizon).await;
+    let stream = Stream::create(&server, 2).await;
+    read_during_reshards(&server, &stream, options, StartAt::TrimHorizon, Quirk::NeverEndsAShard)
+        .await;
 }
 
 pub(crate) async fn all_records_from_latest(server: Server) {
-    read_during_reshards(server, ReadOptions::new(), StartAt::Latest).await;
+    let stream = Stream::create(&server, 2).await;
+    read_during_reshards(
+        &server,
+        &stream,
+        ReadOptions::new(),
+        StartAt::Latest,
+        Quirk::NeverEndsAShard,
+    )
+    .await;
 }
 
-async fn read_during_reshards(server: Server, options: ReadOptions, start: StartAt) {
+pub(crate) async fn all_records_by_fan_out(server: Server) {
     let stream = Stream::create(&server, 2).await;
+    let consumer = FanOut::register(&server.client, &*stream.name, "billing").await;
+    let consumer = consumer.expect("a consumer");
+    let again = FanOut::register(&server.client, &*stream.name, "billing").await;
+    assert_eq!(again.expect("the same consumer").arn(), consumer.arn());
+    let options = ReadOptions::new().fan_out(&consumer);
+    read_during_reshards(
+        &server,
+        &stream,
+        options,
+        StartAt::TrimHorizon,
+        Quirk::NeverEndsASubscription,
+    )
+    .await;
+    consumer.deregister(&server.client).await.expect("the consumer is deregistered");
+}
+
+pub(crate) async fn records_by_fan_out_without_reshards(server: Server) {
+    let stream = Stream::create(&server, 2).await;
+    let consumer = FanOut::register(&server.client, &*stream.name, "billing").await;
+    let options = ReadOptions::new().fan_out(&consumer.expect("a consumer"));
+    let mut records = all_shards(&server.client, &stream.name)
+        .records(&server.other_client())
+        .with_options(options);
+    let mut last = [None; KEYS];
+    for n in 0..KEYS * PHASE {
+        stream.put(&format!("key {}", n % KEYS), &n.to_string()).await;
+        let record = records.next().await.expect("a stream without an end").expect("a record");
+        let number: usize = std::str::from_utf8(record.data()).expect("a text").parse().expect("n");
+        assert!(last[number % KEYS].replace(number) < Some(number), "{number} is out of order");
+    }
+    assert_eq!(
+        last.iter().flatten().sum::<usize>(),
+        (KEYS * (PHASE - 1)..KEYS * PHASE).sum::<usize>()
+    );
+}
+
+async fn read_during_reshards(
+    server: &Server,
+    stream: &Stream,
+    options: ReadOptions,
+    start: StartAt,
+    never_ends: Quirk,
+) {
     let got: Arc<Mutex<Vec<Got>>> = Arc::default();
     // The shards of which a page was read: their readers have iterators.
     let (reading_from, mut begun) = watch::channel(HashSet::new());
@@ -71,11 +132,11 @@ async fn read_during_reshards(server: Server, options: ReadOptions, start: Start
         let all_begun = begun.wait_for(|begun| open.iter().all(|id| begun.contains(id)));
         assert!(all_begun.await.is_ok(), "the readers ended");
     }
-    let writers = Writers::start(&stream, KEYS);
-    if server.has(Quirk::NeverEndsAShard) {
+    let writers = Writers::start(stream, KEYS);
+    if server.has(never_ends) {
         writers.write(4 * PHASE).await;
     } else {
-        reshard(&stream, &writers).await;
+        reshard(stream, &writers).await;
     }
     let written = writers.stop().await;
     let all: usize = written.values().sum();
