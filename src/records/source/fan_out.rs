@@ -47,9 +47,8 @@ const SUBSCRIPTION_INTERVAL: Duration = Duration::from_secs(5);
 /// AWS allows one request a second for each consumer and shard.
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
-/// The delays after another subscriber has taken over. Two subscribers that take over from each
-/// other would read little.
-const MIN_TAKEOVER_DELAY: Duration = Duration::from_secs(5);
+/// The longest delay after another subscriber has taken over. Two subscribers that take over from
+/// each other would read little.
 const MAX_TAKEOVER_DELAY: Duration = Duration::from_mins(1);
 
 /// The time after which an idle shard is polled once. kinesis-local never ends the subscription to
@@ -315,8 +314,8 @@ impl Subscription {
         }
         let mut wait = if error.is_taken_over() {
             self.takeovers = if lasted > MAX_TAKEOVER_DELAY { 0 } else { self.takeovers + 1 };
-            MIN_TAKEOVER_DELAY
-                + backoff(MIN_TAKEOVER_DELAY, MAX_TAKEOVER_DELAY, self.takeovers.saturating_sub(1))
+            let again = self.takeovers.saturating_sub(1);
+            SUBSCRIPTION_INTERVAL + backoff(MIN_RETRY_DELAY, MAX_TAKEOVER_DELAY, again)
         } else {
             MIN_RETRY_DELAY + backoff(MIN_RETRY_DELAY, MAX_RETRY_DELAY, self.failures - 1)
         };
