@@ -95,7 +95,7 @@ impl FanOut {
     /// use kinesis_shards::ReadOptions;
     /// use kinesis_shards::records::FanOut;
     ///
-    /// let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders/consumer/billing:1669459200";
+    /// let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/orders/consumer/billing:1669459";
     /// let options = ReadOptions::new().fan_out(&FanOut::consumer(arn));
     /// ```
     pub fn consumer(arn: impl Into<String>) -> Self {

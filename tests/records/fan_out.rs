@@ -357,20 +357,16 @@ async fn registering_waits_for_an_active_consumer_and_finds_it_again() {
     kinesis.create_stream("orders", 1);
     let client = kinesis.client();
     let begun = Instant::now();
-    let (one, two) = future::join(
-        FanOut::register(&client, "orders", "billing"),
-        FanOut::register(&client, "orders", "billing"),
-    )
-    .await;
-    let (one, two) = (one.unwrap(), two.unwrap());
+    let register = || FanOut::register(&client, "orders", "billing").boxed();
+    let (one, two) = future::try_join(register(), register()).await.unwrap();
     assert_eq!(one.arn(), two.arn());
     assert!(begun.elapsed() >= Duration::from_secs(20), "it is active");
-    let again = FanOut::register(&client, "orders", "billing").await.unwrap();
+    let again = register().await.unwrap();
     assert_eq!(again.arn(), one.arn());
 
     one.deregister(&client).await.unwrap();
     one.deregister(&client).await.unwrap();
-    let new = FanOut::register(&client, "orders", "billing").await.unwrap();
+    let new = register().await.unwrap();
     assert_ne!(new.arn(), one.arn());
     two.deregister(&client).await.unwrap();
 }

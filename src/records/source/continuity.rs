@@ -31,9 +31,9 @@ pub(crate) struct Continuity {
 #[derive(Debug)]
 struct LastRecord {
     sequence_number: String,
-    /// The arrival time of the record. `None` if this reader has not read the record, or the server
-    /// reports no time.
-    arrived: Option<DateTime>,
+    /// The arrival time of the record, in milliseconds since the Unix epoch. `None` if this reader
+    /// has not read the record, or the server reports no time.
+    arrived: Option<i128>,
     /// Whether this reader has yielded the record.
     is_yielded: bool,
 }
@@ -167,7 +167,7 @@ impl Continuity {
         if let Some(record) = records.last() {
             self.last = Some(LastRecord {
                 sequence_number: record.sequence_number.clone(),
-                arrived: record.approximate_arrival_timestamp,
+                arrived: record.approximate_arrival_timestamp.map(to_millis),
                 is_yielded: true,
             });
         }
@@ -176,7 +176,7 @@ impl Continuity {
 
 impl LastRecord {
     fn matches(&self, record: &Record) -> bool {
-        let arrived = record.approximate_arrival_timestamp;
+        let arrived = record.approximate_arrival_timestamp.map(to_millis);
         record.sequence_number == self.sequence_number
             && self.arrived.zip(arrived).is_none_or(|(expected, arrived)| expected == arrived)
     }
@@ -193,7 +193,7 @@ impl LastRecord {
                 finding = Some(Finding::Continues);
                 break;
             }
-            let arrived = self.arrived.zip(record.approximate_arrival_timestamp);
+            let arrived = self.arrived.zip(record.approximate_arrival_timestamp.map(to_millis));
             if order.is_gt() {
                 let was_trimmed = !*has_older;
                 finding = Some(if was_trimmed { Finding::Continues } else { Finding::Replaced });
@@ -209,6 +209,12 @@ impl LastRecord {
         records.drain(..searched);
         finding
     }
+}
+
+/// Rounds to milliseconds. JSON has a time in seconds, as a floating-point number, and CBOR in
+/// milliseconds: the times of one record may differ by some hundred nanoseconds.
+fn to_millis(time: DateTime) -> i128 {
+    (time.as_nanos() + 500_000).div_euclid(1_000_000)
 }
 
 #[cfg(test)]
@@ -296,6 +302,25 @@ mod tests {
         assert_eq!(examine(&mut continuity, &[(30, 30)]), (Finding::Missing, 1));
         assert_eq!(examine(&mut continuity, &[]), (Finding::Continues, 0));
         assert_eq!(examine(&mut continuity, &[(30, 30), (40, 40)]), (Finding::Continues, 2));
+    }
+
+    #[test]
+    fn a_time_read_from_json_equals_the_time_read_from_cbor() {
+        let record = |arrived| {
+            let record = Record::builder().sequence_number("1").partition_key("key");
+            let record = record.approximate_arrival_timestamp(arrived).data(Vec::new().into());
+            record.build().unwrap()
+        };
+        for millis in 1_795_687_200_000..1_795_687_201_000_i64 {
+            #[expect(clippy::cast_precision_loss, reason = "as a parser of JSON does")]
+            let json = DateTime::from_secs_f64(millis as f64 / 1_000.0);
+            let mut continuity = Continuity::default();
+            continuity.examine(&mut vec![record(json)], Tip::Reached);
+            continuity.expect(&StartPosition::At("1".to_owned()));
+            let mut page = vec![record(DateTime::from_millis(millis))];
+            assert_eq!(continuity.examine(&mut page, Tip::Reached), Finding::Continues);
+            assert!(page.is_empty());
+        }
     }
 
     #[test]

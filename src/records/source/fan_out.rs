@@ -74,7 +74,7 @@ pub(crate) struct Subscription {
     checks_last_record: bool,
     /// The reader that polls where a subscription leaves something open.
     polling: Polling,
-    is_polling: bool,
+    mode: Mode,
     /// Whether a poll found the shard since the last event.
     was_found: bool,
     events: Option<Events>,
@@ -95,6 +95,15 @@ pub(crate) struct Subscription {
     runtime: LastRuntime,
 }
 
+/// The origin of the next page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// The events of a subscription.
+    Events,
+    /// Polls, until a page arrives.
+    Polls,
+}
+
 /// What was received from a subscription.
 struct Received {
     /// The subscription, unless it has ended.
@@ -103,7 +112,7 @@ struct Received {
     subscribed_at: Option<Instant>,
     /// The event. `None` means that the subscription has ended.
     result: Result<Option<SubscribeToShardEvent>, SubscriptionError>,
-    received_at: SystemTime,
+    at: SystemTime,
 }
 
 /// The request for a subscription and for its next event.
@@ -131,7 +140,7 @@ impl Subscription {
             position,
             checks_last_record: false,
             polling,
-            is_polling: false,
+            mode: Mode::Events,
             was_found: false,
             events: None,
             subscribed_at: None,
@@ -271,14 +280,14 @@ impl Subscription {
 
     /// Polls the shard from here on, until a page arrives.
     fn begin_polling(&mut self) {
-        self.is_polling = true;
+        self.mode = Mode::Polls;
         let continuity = std::mem::take(&mut self.continuity);
         self.polling = self.polling.restarted(self.position.clone(), continuity);
     }
 
     /// Subscribes again, since a page arrived that is not the last.
     fn end_polling(&mut self, records: &[Record]) {
-        self.is_polling = false;
+        self.mode = Mode::Events;
         self.was_found = true;
         self.checked_at = Instant::now();
         if let Some(last) = records.last() {
@@ -349,7 +358,7 @@ impl Subscription {
 impl Source for Subscription {
     fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Result<Page, Stop>> {
         loop {
-            if self.is_polling {
+            if self.mode == Mode::Polls {
                 let page = ready!(self.polling.poll_page(cx))?;
                 if page.end.is_none() {
                     self.end_polling(&page.records);
@@ -366,7 +375,7 @@ impl Source for Subscription {
             }
             match received.result {
                 Ok(Some(event)) => {
-                    if let Some(page) = self.handle_event(event, received.received_at)? {
+                    if let Some(page) = self.handle_event(event, received.at)? {
                         return Poll::Ready(Ok(page));
                     }
                 }
@@ -381,7 +390,7 @@ impl Source for Subscription {
     }
 
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
-        if self.is_polling {
+        if self.mode == Mode::Polls {
             self.polling.poll_in_flight(cx);
         } else if self.in_flight.is_some()
             && let Poll::Ready(received) = self.poll_received(cx)
@@ -400,16 +409,15 @@ impl Receive {
     /// event.
     async fn run(mut self) -> Received {
         let mut subscribed_at = None;
-        let events = match self.events.take() {
-            Some(events) => Ok(events),
-            None => {
-                if let Some(not_before) = self.not_before {
-                    sleep_until(not_before).await;
-                }
-                let events = self.subscribe().await;
-                subscribed_at = events.is_ok().then(Instant::now);
-                events
+        let events = if let Some(events) = self.events.take() {
+            Ok(events)
+        } else {
+            if let Some(not_before) = self.not_before {
+                sleep_until(not_before).await;
             }
+            let events = self.subscribe().await;
+            subscribed_at = events.is_ok().then(Instant::now);
+            events
         };
         let (events, result) = match events {
             Ok(mut events) => {
@@ -420,7 +428,7 @@ impl Receive {
             }
             Err(error) => (None, Err(error)),
         };
-        Received { events, subscribed_at, result, received_at: now(&self.client) }
+        Received { events, subscribed_at, result, at: now(&self.client) }
     }
 
     async fn subscribe(&self) -> Result<Events, SubscriptionError> {
