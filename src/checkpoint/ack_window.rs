@@ -229,6 +229,11 @@ mod tests {
             window.receive_page(Instant::now());
         }
         assert!(window.pages.len() <= 2 && window.held_since().is_none());
+        window.deliver(1);
+        for _ in 0..1_000 {
+            window.receive_page(Instant::now());
+        }
+        assert!(window.pages.len() <= 2, "pages of which no record is delivered are one");
     }
 
     #[test]

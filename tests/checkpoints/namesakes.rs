@@ -175,3 +175,25 @@ async fn readers_of_another_store_or_stream_are_not_refused() {
         all_shards(&world.client, "payments").checkpoints(&three).records(&world.client);
     assert_eq!(number(&next(&mut third).await.ack()), 7);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_shard_is_read_with_two_file_stores_at_once() {
+    let world = World::new(1);
+    world.put(0..1);
+    let path = |n: u32| {
+        std::env::temp_dir().join(format!("kinesis-shards-two-{n}-{}", std::process::id()))
+    };
+    let mut open = Vec::new();
+    for n in 0..2 {
+        let store = FileStore::open(path(n)).unwrap();
+        let checkpoints = Checkpoints::load(store, "orders").await.unwrap();
+        let mut records = world.records(&checkpoints);
+        let read = next(&mut records).await;
+        assert_eq!(number(&read.ack()), 0);
+        open.push((records, checkpoints));
+    }
+    drop(open);
+    for n in 0..2 {
+        std::fs::remove_file(path(n)).unwrap();
+    }
+}

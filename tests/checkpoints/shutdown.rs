@@ -259,3 +259,21 @@ async fn a_shutdown_ends_a_stream_that_waits_to_be_ready() {
     let mut shards = ready.await.unwrap().unwrap();
     assert!(shards.next().await.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_reports_the_shards_that_were_opened() {
+    let world = World::new(2);
+    world.put(0..1);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    next(&mut records).await.ack();
+    let report = checkpoints.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(report.checkpoints().len(), 2);
+    assert_eq!(report.to_string(), "stream orders: 2 shards saved");
+    drop((records, checkpoints));
+
+    let checkpoints = world.load().await;
+    let report = checkpoints.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(report.to_string(), "stream orders: 0 shards saved", "none was opened");
+    assert!(report.is_complete() && report.checkpoints().is_empty());
+}

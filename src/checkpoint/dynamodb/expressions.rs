@@ -187,4 +187,18 @@ mod tests {
         assert_eq!((nothing.condition(), nothing.change()), (None, None));
         assert_eq!(nothing.into_placeholders(), (None, None));
     }
+
+    #[test]
+    fn conditions_compare_an_attribute_with_a_value() {
+        let write = Expressions::default()
+            .if_not_equal("by", s("a"))
+            .if_less("epoch", n(3))
+            .if_absent_or_less("key", "seen", n(4))
+            .if_size("coming", 2);
+        assert_eq!(
+            write.condition().unwrap(),
+            "#by <> :v0 AND #epoch < :v1 AND (attribute_not_exists(#key) OR #seen < :v2) AND \
+             attribute_exists(#coming) AND size(#coming) = :v3"
+        );
+    }
 }

@@ -527,4 +527,15 @@ mod tests {
             assert!(is_as_expected, "{stream} beside {of}: {error:?}");
         }
     }
+
+    #[test]
+    fn a_write_counts_only_with_the_counter_of_the_row() {
+        let writer = |run: &str, counter| Writer { run: run.to_owned(), counter };
+        let no_parents = std::iter::empty();
+        let row = LeaseRow::new(SHARD, no_parents, None, Checkpoint::End, writer("a", 7));
+        assert!(row.was_written_by(&writer("a", 7)));
+        assert!(!row.was_written_by(&writer("b", 7)) && !row.was_written_by(&writer("a", 8)));
+        let moved = LeaseRow { counter: 8, ..row };
+        assert!(!moved.was_written_by(&writer("a", 7)) && !moved.was_written_by(&writer("a", 8)));
+    }
 }

@@ -221,4 +221,32 @@ mod tests {
         assert!(row.is_ahead_of(&after("19")) && row.is_ahead_of(&start()));
         assert!(!row.is_ahead_of(&after("20")) && !row.is_ahead_of(&Checkpoint::End));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_that_another_store_has_only_started_is_claimed() {
+        for start in [StartPosition::TrimHorizon, StartPosition::Latest] {
+            let started = lease(0, Some("another"), Checkpoint::Start(start));
+            assert_eq!(writes(&mut RowCache::default(), &started, &after("6")), Some(true));
+        }
+        // A worker of the KCL may have begun at the tip.
+        let latest = lease(0, None, Checkpoint::Start(StartPosition::Latest));
+        assert_eq!(writes(&mut RowCache::default(), &latest, &after("6")), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_that_was_never_seen_may_be_deleted_unless_a_worker_holds_it() {
+        let left = lease(3, None, after("5"));
+        assert!(RowCache::default().try_claim(&left, "me", None, FAILOVER));
+        let owned = LeaseRow { owner: Some("worker-1".to_owned()), ..left };
+        assert!(!RowCache::default().try_claim(&owned, "me", None, FAILOVER));
+    }
+
+    #[test]
+    fn a_row_exists_once_it_was_noted_or_seen() {
+        let mut row = RowCache::default();
+        assert!(!row.has_row());
+        row.note_row();
+        assert!(row.has_row());
+        assert!(RowCache::of(CachedRow::written(1)).has_row());
+    }
 }

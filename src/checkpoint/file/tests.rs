@@ -201,3 +201,22 @@ async fn a_disk_that_was_full_is_written_again_and_the_file_stays_locked() {
     }
     assert!(was_locked && failures > 3, "{failures}");
 }
+
+/// The file may still be there: no one can tell.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_path_that_cannot_be_followed_is_not_a_lost_file() {
+    let dir = Dir::new("followed");
+    let folder = dir.0.join("folder");
+    std::fs::create_dir_all(&folder).unwrap();
+    let store = FileStore::open(folder.join("checkpoints")).unwrap();
+    save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap();
+    std::fs::rename(&folder, dir.0.join("moved")).unwrap();
+    let error = save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap_err();
+    let error = error.downcast_ref::<FileStoreError>().unwrap();
+    assert!(error.is_lost() && error.to_string().contains("was removed"), "{error}");
+    std::fs::write(&folder, "a file where the folder was").unwrap();
+    let error = save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap_err();
+    let error = error.downcast_ref::<FileStoreError>().unwrap();
+    assert!(!error.is_lost() && error.to_string().contains("cannot check whether"), "{error}");
+}

@@ -340,17 +340,19 @@ fn an_unlisted_ancestor_of_a_shard_that_was_started_was_finished_by_the_earlier_
 #[test]
 fn only_the_time_that_stands_for_latest_is_an_estimate() {
     let t = aws_sdk_kinesis::primitives::DateTime::from_secs(1_700_000_000);
+    let earlier = aws_sdk_kinesis::primitives::DateTime::from_secs(1_600_000_000);
     let at = StartPosition::Timestamp(t);
+    // The run begins at `t`.
     for (start, progress, is_estimate) in [
         (StartAt::Timestamp(t), vec![], false),
-        (StartAt::Latest, vec![(0, Progress::At(at.clone()))], false),
+        (StartAt::Latest, vec![(0, Progress::At(StartPosition::Timestamp(earlier)))], false),
         (StartAt::TrimHorizon, vec![(0, Progress::At(at))], false),
         (StartAt::TrimHorizon, vec![], false),
         (StartAt::Latest, vec![], true),
     ] {
         let mut driven = resumed(start, progress);
-        let list = full(vec![]).unwrap();
-        driven.send(Ok(list));
+        let run_began = t.try_into().unwrap();
+        driven.send(full(vec![]).map(|list| ShardList { run_began, ..list }));
         driven.list(vec![shard(0, &[])]);
         assert_eq!(driven.one().offer().is_estimate, is_estimate, "{start:?}");
     }
