@@ -53,7 +53,7 @@ pub enum LeaseEventKind {
     },
     /// An owner that is no worker of this fleet moves leases in the same table: one of the Kinesis
     /// Client Library, a `DynamoDbStore`, or one of a fleet with another workers table. Reported
-    /// once for each.
+    /// once for each, as long as it owns leases.
     ForeignWorker {
         /// The id of that worker.
         worker: String,

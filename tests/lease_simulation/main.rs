@@ -18,11 +18,15 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use kinesis_shards::lease::simulation::{Figures, Mutation, lease_figures, run_lease_simulation};
+use kinesis_shards::lease::simulation::{
+    Figures, Mutation, lease_figures, run_lease_growth, run_lease_simulation,
+};
 
 use crate::program::{filters, is_wanted, number_from, panicked, play_all, summary, threads};
 
 const SEEDS: u64 = 2_000;
+/// The seeds of the long runs.
+const GROWTH_SEEDS: u64 = 4;
 /// The number of failed seeds after which the run stops.
 const MAX_FAILURES: usize = 3;
 /// One seed in this many is played twice, to check that a seed determines everything.
@@ -85,6 +89,17 @@ fn mutations(search: Option<u64>) -> bool {
     is_ok
 }
 
+/// Plays long runs in which shards and workers come and go. Returns whether nothing grows.
+fn growth() -> bool {
+    let is_ok = |seed| {
+        let result = catch_unwind(|| run_lease_growth(seed))
+            .unwrap_or_else(|panic| Err(format!("seed {seed}: {}", panicked(&*panic))));
+        println!("{}", result.as_ref().unwrap_or_else(|violation| violation));
+        result.is_ok()
+    };
+    play_all(0..GROWTH_SEEDS, threads("LEASE_SIMULATION_THREADS"), 1, is_ok) == 0
+}
+
 fn main() -> ExitCode {
     let Some(filters) = filters("lease_simulation") else { return ExitCode::SUCCESS };
     // A panic is part of the report of its seed.
@@ -107,6 +122,10 @@ fn main() -> ExitCode {
     let search = number_from("LEASE_SIMULATION_SEARCH");
     if search.is_some() || (is_wanted(&filters, "mutations") && mutation().is_none()) {
         tests.push(("mutations".to_owned(), mutations(search)));
+    }
+    let is_one = number_from("LEASE_SIMULATION_SEED").is_some() || search.is_some();
+    if !is_one && is_wanted(&filters, "growth") {
+        tests.push(("growth".to_owned(), growth()));
     }
     if filters.iter().any(|filter| *filter == "figures") {
         let figures = lease_figures();

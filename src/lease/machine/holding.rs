@@ -117,8 +117,9 @@ impl Machine {
         self.max_leases().is_none_or(|max| (leases as u64) < max)
     }
 
-    /// Takes up a lease that this worker owns by the row.
-    pub(crate) fn hold(&mut self, row: LeaseRow) {
+    /// Takes up a lease that this worker owns by the row, which a claim that was sent at this time
+    /// has written.
+    pub(crate) fn hold(&mut self, row: LeaseRow, sent_at: Time) {
         let shard_id = row.shard_id.clone();
         self.arrive(&shard_id);
         if row.has_ended() || self.held.contains_key(&shard_id) {
@@ -134,12 +135,14 @@ impl Machine {
             moving: None,
             is_handed_over: false,
             retry_at: None,
-            written_at: self.now,
-            sent_at: self.now,
-            confirmed: self.now,
+            written_at: sent_at,
+            sent_at,
+            confirmed: sent_at,
             is_paused: false,
             is_unlisted: false,
         };
+        // A response that comes late leaves less time for the next write.
+        self.renew_at = self.renew_at.min(self.renewal_due(&held));
         self.held.insert(shard_id.clone(), held);
         let token = row.counter;
         self.note_row(&shard_id, |known| known.clone_from(&row));
@@ -204,7 +207,8 @@ impl Machine {
     pub(crate) fn claim(&mut self, write: LeaseWrite) {
         let shard_id = write.shard_id.clone();
         if self.claiming.insert(shard_id.clone()) {
-            self.send(Purpose::Claim { shard_id }, Request::Write(write));
+            let sent_at = self.now;
+            self.send(Purpose::Claim { shard_id, sent_at }, Request::Write(write));
         }
     }
 
@@ -234,6 +238,7 @@ impl Machine {
         shard_id: &str,
         row: Option<LeaseRow>,
         request: &Request,
+        sent_at: Time,
     ) {
         self.claiming.remove(shard_id);
         let Request::Write(write) = request else { return };
@@ -242,7 +247,7 @@ impl Machine {
             Some(row)
                 if row.was_written_by(&write.writer()) && row.is_owned_by(&self.config.worker) =>
             {
-                self.hold(row);
+                self.hold(row, sent_at);
             }
             _ => self.audit_soon(),
         }
@@ -275,7 +280,8 @@ impl Machine {
             return;
         };
         if checkpoint != Checkpoint::End {
-            held.save = Some((id, checkpoint));
+            let older = held.save.replace((id, checkpoint));
+            self.replace_save(older.map(|(id, _)| id));
             self.pump(shard_id);
             return;
         }
@@ -284,10 +290,26 @@ impl Machine {
             self.resume(shard_id);
         }
         let Some(held) = self.held.get_mut(shard_id) else { return };
-        let known = held.ending.take().map(|ending| (ending.done, ending.known));
+        let earlier = held.ending.take();
+        // The result of a write in flight, and of a failed one, is returned elsewhere.
+        let is_waiting = |ending: &&Ending| {
+            let is_writing = matches!(held.write, Some(Write::End(id)) if id == ending.id);
+            !is_writing && !ending.has_failed
+        };
+        let replaced = earlier.as_ref().filter(is_waiting).map(|ending| ending.id);
+        let known = earlier.map(|ending| (ending.done, ending.known));
         let (done, known) = known.unwrap_or_default();
         held.ending = Some(Ending { id, children, done, known, ..Ending::default() });
+        self.replace_save(replaced);
         self.continue_end(shard_id);
+    }
+
+    /// Returns the result of a save in whose place a newer one came.
+    fn replace_save(&mut self, id: Option<SaveId>) {
+        if let Some(id) = id {
+            let text = "a newer save took its place".to_owned();
+            self.fail_save(id, Failure { is_permanent: false, text });
+        }
     }
 
     /// Sends the next requests of an end: reads the other parents of children, creates the rows of
@@ -453,9 +475,9 @@ impl Machine {
     fn ended(&mut self, shard_id: &str, id: SaveId) {
         let Some(held) = self.held.get_mut(shard_id) else { return };
         let ending = held.ending.take();
-        held.save = None;
         // The save task may have given the first save of the end up, and sent another.
-        let ids = ending.iter().map(|ending| ending.id).chain([id]);
+        let save = held.save.take().map(|(id, _)| id);
+        let ids = ending.iter().map(|ending| ending.id).chain([id]).chain(save);
         for id in ids.collect::<BTreeSet<_>>() {
             self.act(Action::Saved { id, result: Ok(()) });
         }
@@ -541,8 +563,12 @@ impl Machine {
             return;
         }
         if let Some(Write::Save(id, checkpoint)) = held.write.take() {
-            // The earlier write may have been an older save.
-            held.save = Some((id, checkpoint));
+            // The earlier write may have been an older save, and a newer one may wait.
+            if held.save.is_none() {
+                held.save = Some((id, checkpoint));
+            } else {
+                self.replace_save(Some(id));
+            }
         }
         if row.checkpoint_owner.is_some() {
             self.hand_over(shard_id);

@@ -220,6 +220,7 @@ enum Purpose {
     /// A claim for this worker.
     Claim {
         shard_id: String,
+        sent_at: Time,
     },
     /// Announces a move to its receiver.
     Reserve {
@@ -404,6 +405,26 @@ impl Machine {
         self.staying() + (self.coming.len() + self.claiming.len()) as u64
     }
 
+    /// Returns how many entries the collections have, by name.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn sizes(&self) -> Vec<(&'static str, usize)> {
+        let mut sizes = vec![
+            ("offered", self.offered.len()),
+            ("held", self.held.len()),
+            ("timed", self.timed.len()),
+            ("released", self.released.len()),
+            ("claiming", self.claiming.len()),
+            ("coming", self.coming.len()),
+            ("overdue", self.overdue.len()),
+            ("arrived", self.arrived.len()),
+            ("pending", self.pending.len()),
+            ("retries", self.retries.len()),
+        ];
+        sizes.extend(self.view.sizes());
+        sizes.extend(self.audit.sizes());
+        sizes
+    }
+
     /// Returns the rows of the workers, as this one has read them last.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn workers_seen(&self) -> Vec<crate::lease::table::WorkerRow> {
@@ -553,12 +574,12 @@ impl Machine {
             }
             (Purpose::Place { claims }, response) => self.place_reserved(claims, &response),
             (Purpose::ClaimForOther, _) => self.claim_for_other_decided(),
-            (Purpose::Claim { shard_id }, Response::Lease(row)) => {
+            (Purpose::Claim { shard_id, sent_at }, Response::Lease(row)) => {
                 self.claiming.remove(&shard_id);
-                self.hold(row);
+                self.hold(row, sent_at);
             }
-            (Purpose::Claim { shard_id }, Response::RefusedLease(row)) => {
-                self.claim_refused(&shard_id, row, request);
+            (Purpose::Claim { shard_id, sent_at }, Response::RefusedLease(row)) => {
+                self.claim_refused(&shard_id, row, request, sent_at);
             }
             (Purpose::Reserve { shards }, response) => self.reserved(&shards, &response),
             (Purpose::Released { shards }, response) => self.released_announced(shards, &response),
@@ -598,6 +619,11 @@ impl Machine {
             Purpose::Held { shard_id } => self.write_failed(&shard_id, failure),
             Purpose::OtherParents { shard_id, id } | Purpose::CreateChild { shard_id, id, .. } => {
                 self.end_failed(&shard_id, id, failure);
+            }
+            // The row may have been created, read to its end and deleted meanwhile.
+            Purpose::Claim { shard_id, .. } if request.is_creation() => {
+                self.claiming.remove(&shard_id);
+                self.audit_later();
             }
             Purpose::Register if !self.may_register_again() => self.join(),
             Purpose::Join

@@ -42,7 +42,8 @@ pub(crate) struct Audit {
     told_foreign: BTreeSet<String>,
     /// The shards that Kinesis no longer lists and whose row may be left, and since when.
     unlisted: BTreeMap<String, Time>,
-    /// The shards that have a processed record and whose ancestors were closed.
+    /// The shards that have a processed record and whose ancestors were closed, among those of the
+    /// last audit.
     closed_ancestors_of: BTreeSet<String>,
     told_no_room_at: Option<Time>,
     /// The number of shards for which no worker had room.
@@ -52,6 +53,18 @@ pub(crate) struct Audit {
 impl Audit {
     pub(crate) fn reset(&mut self) {
         *self = Self { completed: self.completed, ..Self::default() };
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn sizes(&self) -> [(&'static str, usize); 6] {
+        [
+            ("audit.rows", self.rows.len()),
+            ("audit.queue", self.queue.len()),
+            ("audit.foreign", self.foreign.len()),
+            ("audit.told_foreign", self.told_foreign.len()),
+            ("audit.unlisted", self.unlisted.len()),
+            ("audit.closed_ancestors_of", self.closed_ancestors_of.len()),
+        ]
     }
 }
 
@@ -86,6 +99,11 @@ impl Machine {
         } else {
             self.audit.next_at = self.audit.next_at.min(self.now);
         }
+    }
+
+    /// Audits the leases after a pause: a request has failed.
+    pub(crate) fn audit_later(&mut self) {
+        self.audit.next_at = self.audit.next_at.min(self.now + AUDIT_RETRY);
     }
 
     /// Audits the leases twice: a worker that has just left may still be given one by another that
@@ -187,14 +205,21 @@ impl Machine {
         self.audit.is_in_flight = false;
         self.audit.completed += 1;
         self.audit.rows = rows.into_iter().map(|row| (row.shard_id.clone(), row)).collect();
-        let started: Vec<_> = self
-            .audit
-            .rows
+        let Audit { rows, closed_ancestors_of, told_foreign, .. } = &mut self.audit;
+        closed_ancestors_of.retain(|shard_id| rows.contains_key(shard_id));
+        told_foreign.retain(|owner| rows.values().any(|row| row.holder() == Some(owner)));
+        let is_missing = |parent: &&String| !rows.contains_key(*parent);
+        // A parent is offered still if no list had named the shard when its ancestors were closed.
+        let is_due = |row: &&LeaseRow| {
+            !closed_ancestors_of.contains(&row.shard_id)
+                || row.parents.iter().filter(is_missing).any(|it| self.offered.contains_key(it))
+        };
+        let started: Vec<_> = rows
             .values()
             .filter(|row| !matches!(row.checkpoint, Checkpoint::Start(_)))
-            .filter(|row| row.parents.iter().any(|parent| !self.audit.rows.contains_key(parent)))
+            .filter(|row| row.parents.iter().any(|parent| is_missing(&parent)))
+            .filter(is_due)
             .map(|row| row.shard_id.clone())
-            .filter(|shard_id| !self.audit.closed_ancestors_of.contains(shard_id))
             .collect();
         if started.is_empty() {
             self.judge();
@@ -296,6 +321,10 @@ impl Machine {
         }
         let mut free = Vec::new();
         let mut finished = Vec::new();
+        // A KCL has deleted the rows of parents after their ends. New ones would be read again.
+        let is_started = |row: &&LeaseRow| !matches!(row.checkpoint, Checkpoint::Start(_));
+        let processed: BTreeSet<_> =
+            rows.values().filter(is_started).flat_map(|row| &row.parents).collect();
         for shard_id in self.offered.keys() {
             let is_old_row = self.audit.unlisted.contains_key(shard_id);
             let is_decided = self.claiming.contains(shard_id) || self.coming.contains_key(shard_id);
@@ -304,6 +333,7 @@ impl Machine {
             }
             match rows.get(shard_id) {
                 Some(row) if row.has_ended() => finished.push(shard_id.clone()),
+                None if processed.contains(shard_id) => {}
                 None => free.push(shard_id.clone()),
                 Some(row) if self.is_free(row) => free.push(shard_id.clone()),
                 // A claim of an earlier run, or one whose response was lost.
@@ -519,8 +549,10 @@ impl Machine {
     /// deletes the row. Until then, a shard of this id that is offered is another: the stream was
     /// created again.
     pub(crate) fn delete_unlisted(&mut self, shard_id: &str) {
+        let now = self.now;
         self.audit.rows.remove(shard_id);
-        self.audit.unlisted.insert(shard_id.to_owned(), self.now);
+        self.audit.unlisted.retain(|_, since| now.saturating_sub(*since) <= UNLISTED_LIMIT);
+        self.audit.unlisted.insert(shard_id.to_owned(), now);
         self.audit_soon();
     }
 

@@ -128,6 +128,11 @@ impl View {
         }
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn sizes(&self) -> [(&'static str, usize); 2] {
+        [("workers", self.workers.len()), ("departed", self.departed.len())]
+    }
+
     /// The runs of the workers that take leases.
     fn members(&self) -> Vec<u64> {
         let up = self.workers.values().filter(|seen| seen.row.state == WorkerState::Up);

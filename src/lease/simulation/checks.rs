@@ -1,5 +1,7 @@
 //! Checks of the whole fleet.
 
+use std::collections::BTreeMap;
+
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::Process;
 use crate::lease::simulation::{At, SECOND, seconds};
@@ -12,6 +14,9 @@ impl World {
     pub(super) fn has_owner(&self, shard: usize) -> bool {
         let id = &self.stream.shards[shard].id;
         let Some(row) = self.tables.row(id) else { return false };
+        if self.kcl_has(shard) {
+            return true;
+        }
         self.processes.iter().any(|process| {
             process.is_running()
                 && row.owner.as_ref() == Some(&process.name)
@@ -22,22 +27,27 @@ impl World {
     pub(super) fn is_ready(&self, shard: usize) -> bool {
         let known = &self.oracle.shards[shard];
         let id = &self.stream.shards[shard].id;
-        if known.is_tainted && known.ended.is_some() {
-            // Its row was deleted by hand after its end: workers that read its children ignore it.
+        if !self.stream.is_listed(shard, self.now) {
+            return false;
+        }
+        if known.ended.is_some() && (known.is_tainted || self.tables.row(id).is_none()) {
+            // Its row was deleted after its end, by hand or by a KCL: workers that read its
+            // children ignore it.
             return false;
         }
         if known.is_tainted && self.tables.row(id).is_none() {
             // The owner reads on, and learns it when it saves.
-            return !self.processes.iter().any(|it| it.machine.holds(id));
+            return !self.processes.iter().any(|it| it.machine.holds(id))
+                && !self.kcls.iter().any(|kcl| kcl.owns(shard));
         }
-        self.stream.is_listed(shard, self.now)
-            && !self.tables.row(&self.stream.shards[shard].id).is_some_and(LeaseRow::has_ended)
+        !self.tables.row(id).is_some_and(LeaseRow::has_ended)
             && self.stream.shards[shard].parents.iter().all(|parent| {
+                let row = self.tables.row(&self.stream.shards[*parent].id);
                 !self.stream.is_listed(*parent, self.now)
-                    || self
-                        .tables
-                        .row(&self.stream.shards[*parent].id)
-                        .is_some_and(LeaseRow::has_ended)
+                    || match row {
+                        Some(row) => row.has_ended(),
+                        None => self.oracle.shards[*parent].ended.is_some(),
+                    }
             })
     }
 
@@ -74,7 +84,12 @@ impl World {
     }
 
     pub(super) fn inspect(&mut self) -> Check {
-        let bound = seconds(1.2 * (self.setup.failover.as_secs_f64() * 1.8 + 60.0) + 35.0);
+        let failover = self.setup.failover.as_secs_f64();
+        let mut bound = seconds(1.2 * (failover * 1.8 + 60.0) + 35.0);
+        if self.setup.kcl.is_some() {
+            // A KCL looks for leases every two failover times.
+            bound += seconds(6.0 * failover + 40.0);
+        }
         let mut is_full = false;
         if let Some(max) = self.setup.max_leases {
             let room =
@@ -130,10 +145,30 @@ impl World {
                 ));
             }
         }
+        self.check_saves()?;
         self.check_balance()
     }
 
+    /// Each save gets its result, even if the save task no longer waits for it.
+    fn check_saves(&self) -> Check {
+        for (index, process) in self.processes.iter().enumerate() {
+            let mut counts = BTreeMap::new();
+            for (shard, life, _) in process.saves.values().filter(|_| process.is_running()) {
+                let reader = process.readers.get(shard).filter(|reader| reader.life == *life);
+                let count = counts.entry(*shard).or_insert(0);
+                *count += 1;
+                if reader.is_none() || *count > 2 {
+                    return Err(format!("I12: process {index} has no result of a save of {shard}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn check_balance(&self) -> Check {
+        if !self.kcl_is_gone() {
+            return Ok(());
+        }
         let counts: Vec<(usize, usize)> = self
             .processes
             .iter()
@@ -156,7 +191,8 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn check_fence(&self, worker: &str, run: u64) -> Check {
+    /// A worker is fenced by the process of this index.
+    pub(super) fn check_fence(&self, by: usize, worker: &str, run: u64) -> Check {
         let failover = self.setup.failover.as_micros() as At * 9 / 10;
         let beat = self.beats.get(worker).copied().unwrap_or_default();
         if self.now - beat < failover {
@@ -171,7 +207,12 @@ impl World {
             .iter()
             .find(|process| process.name == worker && process.machine.run() == run);
         let Some(target) = target else { return Ok(()) };
+        // A worker that the tables were away from for long must have noticed it. One that reached
+        // them again soon has seen that another did not.
+        let was_long = self.processes[by].requests_cut_until.max(until).saturating_sub(from)
+            > failover * 7 / 9;
         let was_well = target.is_running()
+            && was_long
             && target.impaired_at + 3 * SECOND < from
             && beat + seconds(self.setup.failover.as_secs_f64() * 0.25) > from;
         if was_well && self.setup.fault_rate == 0.0 && self.now < until + failover {

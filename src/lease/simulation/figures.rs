@@ -71,7 +71,7 @@ pub fn lease_figures() -> Result<String, String> {
 }
 
 /// A fleet in which nothing fails, with the defaults.
-fn plain(seed: u64, workers: usize, shards: usize, end: At) -> Setup {
+pub(super) fn plain(seed: u64, workers: usize, shards: usize, end: At) -> Setup {
     let mut stream = Stream::default();
     for _ in 0..shards {
         stream.add(Vec::new(), 0);
@@ -98,6 +98,7 @@ fn plain(seed: u64, workers: usize, shards: usize, end: At) -> Setup {
         expiries: Vec::new(),
         is_smooth: false,
         only_first_lists: shards > 5_000,
+        kcl: None,
     }
 }
 

@@ -19,6 +19,11 @@ pub(super) struct Lineage {
     pub(super) nodes: BTreeMap<usize, Node>,
     /// The shards that a parent's end named and that no list has named yet.
     named: BTreeSet<usize>,
+    pub(super) has_list: bool,
+    /// The shards that were granted: their ancestors are closed once there is a list.
+    pub(super) taken: BTreeSet<usize>,
+    /// The shards whose ancestors are closed once there is a list, and those that are unfinished.
+    pub(super) to_close: Option<(Vec<usize>, BTreeSet<usize>)>,
 }
 
 impl Lineage {
@@ -30,6 +35,7 @@ impl Lineage {
             }
         }
         self.named.clear();
+        self.has_list = true;
         let unlisted: Vec<_> =
             self.nodes.keys().copied().filter(|shard| !stream.is_listed(*shard, now)).collect();
         for shard in &unlisted {
@@ -40,17 +46,13 @@ impl Lineage {
 
     /// Returns the shards that are ready, and marks them as offered.
     pub(super) fn take_ready(&mut self, stream: &Stream) -> Vec<usize> {
-        let is_closed = |child: &usize, parent: &usize| match self.nodes.get(parent) {
-            Some(node) => *node == Node::Closed,
-            None => !self.named.contains(child),
-        };
         let ready: Vec<usize> = self
             .nodes
             .iter()
             .filter(|(_, node)| **node == Node::Waiting)
             .map(|(shard, _)| *shard)
             .filter(|shard| {
-                stream.shards[*shard].parents.iter().all(|parent| is_closed(shard, parent))
+                stream.shards[*shard].parents.iter().all(|parent| self.is_closed(*shard, *parent))
             })
             .collect();
         for shard in &ready {
@@ -72,51 +74,55 @@ impl Lineage {
         }
     }
 
-    /// Notes that this process holds a shard: all its ancestors are closed.
-    pub(super) fn granted(&mut self, stream: &Stream, shard: usize) {
+    /// Notes that this process holds a shard: all its ancestors are closed. Returns those that were
+    /// not.
+    pub(super) fn take_over(&mut self, stream: &Stream, shard: usize) -> Vec<usize> {
+        self.nodes.entry(shard).or_insert(Node::Waiting);
+        let closed = self.close_ancestors(stream, &[shard], &BTreeSet::new());
         self.nodes.insert(shard, Node::Offered);
-        self.close_ancestors(stream, shard, &BTreeSet::new());
+        closed
     }
 
-    /// Closes the ancestors of a shard, but none that is unfinished or has an unfinished ancestor.
+    /// Closes the ancestors of shards, but none that is unfinished or has an unfinished ancestor.
+    /// Returns the closed ones.
     pub(super) fn close_ancestors(
         &mut self,
         stream: &Stream,
-        shard: usize,
+        started: &[usize],
         unfinished: &BTreeSet<usize>,
-    ) {
-        let mut memo = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        let mut queue = stream.shards[shard].parents.clone();
-        while let Some(parent) = queue.pop() {
-            if !seen.insert(parent) {
+    ) -> Vec<usize> {
+        let mut ancestors = BTreeSet::new();
+        let mut below = started.to_vec();
+        while let Some(shard) = below.pop() {
+            // A shard that waits for no parent has only closed ancestors.
+            if self.nodes.get(&shard) != Some(&Node::Waiting) {
                 continue;
             }
-            if !is_open(stream, parent, unfinished, &mut memo)
-                && let Some(node) = self.nodes.get_mut(&parent)
-                && *node != Node::Closed
-            {
-                *node = Node::Closed;
+            for parent in &stream.shards[shard].parents {
+                let is_open = self.nodes.get(parent).is_some_and(|node| *node != Node::Closed);
+                if is_open && ancestors.insert(*parent) {
+                    below.push(*parent);
+                }
             }
-            queue.extend(&stream.shards[parent].parents);
+        }
+        // Parents have lower numbers than their children.
+        let mut closed = Vec::new();
+        for shard in ancestors {
+            let mut parents = stream.shards[shard].parents.iter();
+            let is_waiting = parents.any(|parent| !self.is_closed(shard, *parent));
+            if !is_waiting && !unfinished.contains(&shard) {
+                self.nodes.insert(shard, Node::Closed);
+                closed.push(shard);
+            }
+        }
+        closed
+    }
+
+    /// Returns whether a parent of a shard is closed, or is no longer listed.
+    fn is_closed(&self, shard: usize, parent: usize) -> bool {
+        match self.nodes.get(&parent) {
+            Some(node) => *node == Node::Closed,
+            None => !self.named.contains(&shard),
         }
     }
-}
-
-fn is_open(
-    stream: &Stream,
-    shard: usize,
-    unfinished: &BTreeSet<usize>,
-    memo: &mut BTreeMap<usize, bool>,
-) -> bool {
-    if let Some(known) = memo.get(&shard) {
-        return *known;
-    }
-    let is_it = unfinished.contains(&shard)
-        || stream.shards[shard]
-            .parents
-            .iter()
-            .any(|parent| is_open(stream, *parent, unfinished, memo));
-    memo.insert(shard, is_it);
-    is_it
 }

@@ -13,6 +13,8 @@
 mod checks;
 mod clock;
 mod figures;
+mod growth;
+mod kcl;
 mod lineage;
 mod mutation;
 mod oracle;
@@ -28,6 +30,7 @@ mod world;
 use std::fmt;
 
 pub use figures::lease_figures;
+pub use growth::run_lease_growth;
 pub use mutation::Mutation;
 use setup::Setup;
 use world::World;
@@ -56,6 +59,23 @@ pub struct Figures {
     pub losses: u64,
     pub fences: u64,
     pub ends: u64,
+    /// Shards of which the machine was told that they are closed.
+    pub closed: u64,
+    /// Workers that stopped since they lacked a permission.
+    pub forbidden: u64,
+    /// Records that workers of the Kinesis Client Library delivered.
+    pub kcl_delivered: u64,
+    /// Leases that they took because the counter did not move.
+    pub kcl_takes: u64,
+    /// Leases that they took from workers of the fleet that live.
+    pub kcl_steals: u64,
+    /// Hand-overs that their leader asked for.
+    pub kcl_asked: u64,
+    /// Hand-overs that workers of the fleet completed.
+    pub kcl_handed_over: u64,
+    pub kcl_ends: u64,
+    /// Rows of ended shards that they deleted.
+    pub kcl_deletions: u64,
 }
 
 impl Figures {
@@ -72,6 +92,15 @@ impl Figures {
         self.losses += other.losses;
         self.fences += other.fences;
         self.ends += other.ends;
+        self.closed += other.closed;
+        self.forbidden += other.forbidden;
+        self.kcl_delivered += other.kcl_delivered;
+        self.kcl_takes += other.kcl_takes;
+        self.kcl_steals += other.kcl_steals;
+        self.kcl_asked += other.kcl_asked;
+        self.kcl_handed_over += other.kcl_handed_over;
+        self.kcl_ends += other.kcl_ends;
+        self.kcl_deletions += other.kcl_deletions;
     }
 }
 
@@ -80,7 +109,10 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{} seeds, {} virtual hours, {} events, {} requests; {} records delivered, {} of them \
-             again; {} grants, {} moves, {} losses, {} fences, {} ends",
+             again; {} grants, {} moves, {} losses, {} fences, {} ends, {} shards closed, \
+             {} workers without a permission; KCL: {} \
+             records, {} leases taken, {} stolen, {} hand-overs asked for, {} of them from the \
+             fleet done, {} ends, {} rows deleted",
             self.seeds,
             self.virtual_seconds / 3_600,
             self.events,
@@ -91,7 +123,16 @@ impl fmt::Display for Figures {
             self.moves,
             self.losses,
             self.fences,
-            self.ends
+            self.ends,
+            self.closed,
+            self.forbidden,
+            self.kcl_delivered,
+            self.kcl_takes,
+            self.kcl_steals,
+            self.kcl_asked,
+            self.kcl_handed_over,
+            self.kcl_ends,
+            self.kcl_deletions
         )
     }
 }

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use crate::checkpoint::value::Checkpoint;
 use crate::lease::simulation::tables::Tables;
 use crate::lease::table::{
-    Change, Condition, LeaseWrite, Request, Response, WorkerRow, WorkerState,
+    Change, Condition, LeaseRow, LeaseWrite, Request, Response, WorkerRow, WorkerState,
 };
 
 /// A clause of a condition that is left out, or a rule that is broken.
@@ -22,6 +21,7 @@ pub enum Mutation {
     CreateOver,
     ClaimOwnedByCounter,
     SaveByCounter,
+    /// Few seeds catch it: the owner's clause covers for most. `Give` leaves out both.
     GiveByCounter,
     /// A worker judges others although it was cut off itself.
     NoEvidence,
@@ -33,21 +33,47 @@ pub enum Mutation {
     GrantWithoutClaim,
     /// The placer does not read whether dead owners have joined again.
     OldOwners,
+    /// The leases beside a KCL are not renewed.
+    NoRenewal,
+    /// The clauses of both owners are left out: a hand-over that a KCL asks for goes unnoticed. A
+    /// hand-over changes both, so each of the two covers for the other.
+    SaveByOwners,
+    /// The pairs of clauses of which one alone covers for the other.
+    ClaimUnowned,
+    ClaimOwned,
+    Save,
+    Give,
     /// A worker that leaves stays for what is coming, and gives it away again.
     ReserveOfLeaving,
     /// Nothing is lost: the giver names the worker, whichever run of it was told.
     ReserveOfOtherRun,
+    /// The next audit finds what went to a worker that does not expect it.
+    ReserveOfAny,
     /// The beat of the fence would have to be that of the other run, too.
     FenceOfOtherRun,
+    /// A dead worker stays dead.
+    FenceOfDead,
     /// The owner never changes without the counter, but in a hand-over of KCL 3; and a claim saves
-    /// nothing.
+    /// nothing. `ClaimUnowned` leaves out both.
     ClaimUnownedByCounter,
     ClaimUnownedByOwner,
-    /// A shard that has ended once has ended for good.
+    /// The worker that a hand-over names does not start before the counter has moved.
+    ClaimOwnedByOwners,
+    /// The row stays with this worker until the leader takes it by force, or it counts as still.
+    GiveByOwners,
+    /// A shard that has ended once has ended for good, and its end completes a hand-over.
     EndByCounter,
+    EndByOwners,
+    End,
+    /// A leader that ends a hand-over by force moves the counter and removes the former owner.
+    HandOverByCounter,
+    HandOverByOwner,
     /// Only rows of shards that Kinesis no longer lists are deleted.
     DeleteByCounter,
     DeleteUnended,
+    Delete,
+    /// A hand-over lands once more after the next owner has saved: no seed of the first 600 does.
+    HandOver,
 }
 
 impl Mutation {
@@ -62,21 +88,37 @@ impl Mutation {
         (Self::RemoveLivingWorker, Some(9)),
         (Self::CreateOver, Some(0)),
         (Self::ClaimOwnedByCounter, Some(185)),
-        (Self::SaveByCounter, Some(29)),
-        (Self::GiveByCounter, Some(2600)),
+        (Self::SaveByCounter, Some(19)),
+        (Self::GiveByCounter, None),
         (Self::NoEvidence, Some(11)),
         (Self::LateDeadline, Some(166)),
-        (Self::ParentsBeforeEnd, Some(105)),
+        (Self::ParentsBeforeEnd, Some(1372)),
         (Self::GrantWithoutClaim, Some(9)),
-        (Self::OldOwners, Some(271)),
+        (Self::OldOwners, Some(5)),
+        (Self::NoRenewal, Some(3)),
+        (Self::SaveByOwners, Some(108)),
+        (Self::ClaimUnowned, Some(27)),
+        (Self::ClaimOwned, Some(86)),
+        (Self::Save, Some(3)),
+        (Self::Give, Some(33)),
         (Self::ReserveOfLeaving, None),
         (Self::ReserveOfOtherRun, None),
+        (Self::ReserveOfAny, None),
         (Self::FenceOfOtherRun, None),
+        (Self::FenceOfDead, None),
         (Self::ClaimUnownedByCounter, None),
         (Self::ClaimUnownedByOwner, None),
+        (Self::ClaimOwnedByOwners, None),
+        (Self::GiveByOwners, None),
         (Self::EndByCounter, None),
+        (Self::EndByOwners, None),
+        (Self::End, None),
+        (Self::HandOverByCounter, None),
+        (Self::HandOverByOwner, None),
         (Self::DeleteByCounter, None),
         (Self::DeleteUnended, None),
+        (Self::Delete, None),
+        (Self::HandOver, None),
     ];
 
     /// Returns the response to a request that this mutation leaves out.
@@ -89,6 +131,11 @@ impl Mutation {
             let row = tables.row(shard_id)?;
             let is_own = owner == to && row.owner.as_ref() == Some(to) && row.counter == *counter;
             return is_own.then(|| Response::Lease(row.clone()));
+        }
+        if self == Self::NoRenewal
+            && let Request::Write(LeaseWrite { shard_id, change: Change::Renew, .. }) = request
+        {
+            return tables.row(shard_id).map(|row| Response::Lease(row.clone()));
         }
         None
     }
@@ -117,8 +164,8 @@ impl Mutation {
                 match self {
                     Self::ReserveOfOtherRun => *run = row.run,
                     Self::ReserveUnseen => *seen = None,
-                    Self::ReserveOfLeaving
-                        if row.run == *run
+                    Self::ReserveOfLeaving | Self::ReserveOfAny
+                        if (row.run == *run || self == Self::ReserveOfAny)
                             && row.state != WorkerState::Dead
                             && seen.is_none_or(|seen| seen == (row.held, row.coming.len())) =>
                     {
@@ -128,9 +175,16 @@ impl Mutation {
                     _ => {}
                 }
             }
-            Request::Fence { worker, run, beat, .. } => {
+            Request::Fence { worker, run, beat, by } => {
                 let row = tables.worker(worker)?;
                 match self {
+                    Self::FenceOfDead if (row.run, row.beat) == (*run, *beat) => {
+                        return Some(WorkerRow {
+                            state: WorkerState::Dead,
+                            fenced_by: Some(*by),
+                            ..row.clone()
+                        });
+                    }
                     Self::FenceOfOtherRun => *run = row.run,
                     Self::FenceOfOtherBeat => *beat = row.beat,
                     _ => {}
@@ -142,55 +196,65 @@ impl Mutation {
             }
             Request::Write(write) => {
                 let row = tables.row(&write.shard_id)?;
-                let is_left_out = match (&write.change, &write.condition) {
-                    (Change::Claim { .. }, Condition::Unowned { .. }) => {
-                        self == Self::ClaimUnownedByCounter
-                    }
-                    (Change::Claim { .. }, _) => self == Self::ClaimOwnedByCounter,
-                    (Change::Save { .. }, _) => self == Self::SaveByCounter,
-                    (Change::Give { .. }, _) => self == Self::GiveByCounter,
-                    (Change::End { .. }, _) => self == Self::EndByCounter,
-                    (Change::Delete, _) => self == Self::DeleteByCounter,
-                    _ => false,
-                };
-                match &mut write.condition {
-                    Condition::Unowned { counter }
-                    | Condition::Owned { counter, .. }
-                    | Condition::Ended { counter }
-                        if is_left_out =>
-                    {
-                        *counter = row.counter;
-                    }
-                    Condition::Unowned { counter } if self == Self::ClaimUnownedByOwner => {
-                        if let (Some(owner), true) = (&row.owner, row.counter == *counter) {
-                            write.condition = Condition::Owned {
-                                counter: *counter,
-                                owner: owner.clone(),
-                                checkpoint_owner: row.checkpoint_owner.clone(),
-                            };
-                        }
-                    }
-                    Condition::Ended { counter }
-                        if self == Self::DeleteUnended
-                            && row.checkpoint != Checkpoint::End
-                            && row.counter == *counter =>
-                    {
-                        let counter = *counter;
-                        write.condition = match &row.owner {
-                            None => Condition::Unowned { counter },
-                            Some(owner) => Condition::Owned {
-                                counter,
-                                owner: owner.clone(),
-                                checkpoint_owner: row.checkpoint_owner.clone(),
-                            },
-                        };
-                    }
-                    _ => {}
+                let (drops_counter, drops_owner) = self.dropped(write);
+                let mut counter = write.condition.counter()?;
+                if drops_counter {
+                    counter = row.counter;
+                }
+                if drops_owner {
+                    write.condition = as_it_is(row, counter);
+                } else if let Condition::Unowned { counter: expected }
+                | Condition::Owned { counter: expected, .. }
+                | Condition::HandoverFrom { counter: expected, .. }
+                | Condition::Ended { counter: expected } = &mut write.condition
+                {
+                    *expected = counter;
                 }
             }
             _ => {}
         }
         None
+    }
+
+    /// Returns which clauses of a write are left out: that of the counter, and those of the owners
+    /// or of the end.
+    fn dropped(self, write: &LeaseWrite) -> (bool, bool) {
+        match (self, &write.change, &write.condition) {
+            (Self::ClaimUnownedByCounter, Change::Claim { .. }, Condition::Unowned { .. })
+            | (Self::ClaimOwnedByCounter, Change::Claim { .. }, Condition::Owned { .. })
+            | (Self::SaveByCounter, Change::Save { .. }, _)
+            | (Self::GiveByCounter, Change::Give { .. }, _)
+            | (Self::EndByCounter, Change::End { .. }, _)
+            | (Self::HandOverByCounter, Change::HandOver { .. }, _)
+            | (Self::DeleteByCounter, Change::Delete, _) => (true, false),
+            (Self::ClaimUnownedByOwner, Change::Claim { .. }, Condition::Unowned { .. })
+            | (Self::ClaimOwnedByOwners, Change::Claim { .. }, Condition::Owned { .. })
+            | (Self::SaveByOwners, Change::Save { .. } | Change::Renew, _)
+            | (Self::GiveByOwners, Change::Give { .. }, _)
+            | (Self::EndByOwners, Change::End { .. }, _)
+            | (Self::HandOverByOwner, Change::HandOver { .. }, _)
+            | (Self::DeleteUnended, Change::Delete, _) => (false, true),
+            (Self::ClaimUnowned, Change::Claim { .. }, Condition::Unowned { .. })
+            | (Self::ClaimOwned, Change::Claim { .. }, Condition::Owned { .. })
+            | (Self::Save, Change::Save { .. } | Change::Renew, _)
+            | (Self::Give, Change::Give { .. }, _)
+            | (Self::End, Change::End { .. }, _)
+            | (Self::HandOver, Change::HandOver { .. }, _)
+            | (Self::Delete, Change::Delete, _) => (true, true),
+            _ => (false, false),
+        }
+    }
+}
+
+/// Returns the condition that a row has the owners that it has.
+fn as_it_is(row: &LeaseRow, counter: u64) -> Condition {
+    match &row.owner {
+        None => Condition::Unowned { counter },
+        Some(owner) => Condition::Owned {
+            counter,
+            owner: owner.clone(),
+            checkpoint_owner: row.checkpoint_owner.clone(),
+        },
     }
 }
 

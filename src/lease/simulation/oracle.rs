@@ -10,9 +10,16 @@
 //! * I8: no shard that is ready stays without a live owner.
 //! * I9: no worker is fenced whose beat has moved within the failover time.
 //! * I11: rows of children are created as the Kinesis Client Library expects them.
+//! * I12: each save gets a result, and no worker remembers more and more.
+//! * I13: a hand-over that a KCL asks for is completed before its leader ends it by force.
+//!
+//! Beside workers of the Kinesis Client Library (KCL), I3 holds among the workers of the fleet, and
+//! for a lease that a KCL has taken because its counter stood still; leases are not balanced; and
+//! no lease of a worker that lives expires in the eyes of a KCL (I9).
 
 use std::collections::BTreeMap;
 
+use crate::checkpoint::value::Checkpoint;
 use crate::lease::simulation::At;
 use crate::lease::simulation::stream::{Stream, index_of};
 use crate::lease::table::{Change, LeaseRow, LeaseWrite};
@@ -102,6 +109,30 @@ impl Oracle {
         token: u64,
         is_excused: bool,
     ) -> Check {
+        self.deliver_any(stream, shard, record)?;
+        let known = &mut self.shards[shard];
+        if token < known.token && !is_excused && !known.is_tainted {
+            return Err(format!(
+                "I3: record {record} of shard {shard} is delivered under token {token} after one \
+                 was under {}",
+                known.token
+            ));
+        }
+        known.token = known.token.max(token);
+        let upto = known.by_token.entry(token).or_default();
+        *upto = (*upto).max(record + 1);
+        Ok(())
+    }
+
+    /// Notes that a worker of the KCL took a lease whose counter did not move: its former owner
+    /// delivers no longer.
+    pub(super) fn taken_when_still(&mut self, shard: usize, token: u64) {
+        let known = &mut self.shards[shard];
+        known.token = known.token.max(token);
+    }
+
+    /// A record is delivered, by whichever worker.
+    pub(super) fn deliver_any(&mut self, stream: &Stream, shard: usize, record: usize) -> Check {
         for parent in &stream.shards[shard].parents {
             let parent_known = &self.shards[*parent];
             let is_processed = parent_known.prefix == parent_known.acked.len();
@@ -123,23 +154,13 @@ impl Oracle {
         if record < known.delivered {
             self.repeats += 1;
         }
-        if token < known.token && !is_excused && !known.is_tainted {
-            return Err(format!(
-                "I3: record {record} of shard {shard} is delivered under token {token} after one \
-                 was under {}",
-                known.token
-            ));
-        }
         if record > known.delivered {
             return Err(format!(
                 "I5: record {record} of shard {shard} is delivered, but only {} were before",
                 known.delivered
             ));
         }
-        known.token = known.token.max(token);
         known.delivered = known.delivered.max(record + 1);
-        let upto = known.by_token.entry(token).or_default();
-        *upto = (*upto).max(record + 1);
         Ok(())
     }
 
@@ -149,6 +170,33 @@ impl Oracle {
         while known.acked.get(known.prefix) == Some(&true) {
             known.prefix += 1;
         }
+    }
+
+    /// A checkpoint was written.
+    pub(super) fn moved(
+        &self,
+        stream: &Stream,
+        shard: usize,
+        before: Option<&Checkpoint>,
+        after: &Checkpoint,
+    ) -> Check {
+        let acked = self.shards[shard].prefix;
+        let upto = stream.records_before(shard, after);
+        if let Some(before) = before {
+            let from = stream.records_before(shard, before);
+            if upto < from || (*before == Checkpoint::End && *after != Checkpoint::End) {
+                return Err(format!(
+                    "I2: the checkpoint of shard {shard} goes back from {before} to {after}"
+                ));
+            }
+        }
+        if upto > acked {
+            return Err(format!(
+                "I2: the checkpoint of shard {shard} goes to {upto}, but only {acked} records are \
+                 acknowledged"
+            ));
+        }
+        Ok(())
     }
 
     /// A write to a lease was applied. `token` is that of the writer's lease, unless the lease was
@@ -166,30 +214,14 @@ impl Oracle {
             return Err(format!("I11: a row {} is no shard", write.shard_id));
         };
         let after = stream.records_before(shard, &row.checkpoint);
-        let (acked, is_tainted) = {
-            let known = &mut self.shards[shard];
-            known.had_row = true;
-            (known.prefix, known.is_tainted)
-        };
+        self.shards[shard].had_row = true;
+        let is_tainted = self.shards[shard].is_tainted;
         if !stream.is_listed(shard, now) {
             // Its row was deleted, and a worker that has not listed the shards since made another.
             return Ok(());
         }
-        if let Some(before) = before {
-            let from = stream.records_before(shard, &before.checkpoint);
-            if after < from || (before.has_ended() && !row.has_ended()) {
-                return Err(format!(
-                    "I2: the checkpoint of shard {shard} goes back from {} to {}: {write:?}",
-                    before.checkpoint, row.checkpoint
-                ));
-            }
-        }
-        if after > acked {
-            return Err(format!(
-                "I2: the checkpoint of shard {shard} goes to {after}, but only {acked} records are \
-                 acknowledged: {write:?}"
-            ));
-        }
+        self.moved(stream, shard, before.map(|row| &row.checkpoint), &row.checkpoint)
+            .map_err(|violation| format!("{violation}: {write:?}"))?;
         match &write.change {
             Change::Create(new) => {
                 for parent in &stream.shards[shard].parents {
@@ -201,6 +233,9 @@ impl Oracle {
                             new.owner
                         ));
                     }
+                }
+                if self.shards[shard].ended.is_some() && !is_tainted {
+                    return Err(format!("I2: the row of shard {shard} is created after its end"));
                 }
                 if before.is_some() && !is_tainted {
                     return Err(format!("I2: the row of shard {shard} is written over"));
@@ -224,7 +259,9 @@ impl Oracle {
                     if parents.clone().any(|parent| !stream.is_listed(*parent, now)) {
                         continue;
                     }
+                    // With a parent whose row was deleted by hand, the child is created later.
                     if !self.shards[child].had_row
+                        && !self.shards[child].is_tainted
                         && parents.all(|parent| self.shards[*parent].ended.is_some())
                         && !is_tainted
                     {

@@ -9,7 +9,7 @@ use crate::lease::simulation::clock::Clock;
 use crate::lease::simulation::lineage::Lineage;
 use crate::lease::simulation::stream::Stream;
 use crate::lease::simulation::world::Event;
-use crate::lease::table::LeaseRow;
+use crate::lease::table::{LeaseRow, Permission};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -20,6 +20,7 @@ pub(super) enum State {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub(super) struct Process {
     pub(super) worker: usize,
     pub(super) name: String,
@@ -39,6 +40,10 @@ pub(super) struct Process {
     pub(super) responses_cut_until: At,
     /// When it was last paused or cut off.
     pub(super) impaired_at: At,
+    /// The permission that it lacks, and until when.
+    pub(super) forbidden: Option<(Permission, At)>,
+    /// Its stream of shards is polled.
+    pub(super) is_polled: bool,
     /// When its clock began to run again.
     pub(super) stood_until: Option<At>,
     /// When another process registered under its id.
@@ -70,6 +75,8 @@ pub(super) struct Consumer {
 pub(super) enum Saving {
     Records(usize),
     End,
+    /// The save task waits no longer.
+    GivenUp,
 }
 
 /// The reader of a shard that a process holds.
@@ -94,6 +101,8 @@ pub(super) struct Reader {
     /// All records are processed, and the end is to be saved.
     pub(super) is_ending: bool,
     pub(super) is_scheduled: bool,
+    /// The stream of shards has not been polled since the grant.
+    pub(super) is_parked: bool,
 }
 
 impl Reader {
@@ -113,6 +122,7 @@ impl Reader {
             is_cut: false,
             is_ending: false,
             is_scheduled: false,
+            is_parked: false,
         }
     }
 
@@ -152,6 +162,8 @@ impl Process {
             requests_cut_until: 0,
             responses_cut_until: 0,
             impaired_at: now,
+            forbidden: None,
+            is_polled: true,
             stood_until: None,
             superseded_at: None,
             is_leaving: false,

@@ -1,20 +1,28 @@
 //! Shards and records: lists, readers, consumers and saves.
 
+use std::collections::BTreeSet;
+
 use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Event as MachineEvent, Offered, SaveError, SaveId};
 use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::oracle::Check;
-use crate::lease::simulation::process::{Reader, Saving};
+use crate::lease::simulation::process::{Process, Reader, Saving};
 use crate::lease::simulation::stream::NEVER;
 use crate::lease::simulation::{At, MILLISECOND, SECOND};
 use crate::shard::position::StartPosition;
 
 use crate::lease::simulation::world::{Event, World};
 
+/// How long the save task waits for a save.
+const SAVE_TIMEOUT: At = 20 * SECOND;
+
 impl World {
     /// Offers the shards that are ready to the machine.
     pub(super) fn offer_ready(&mut self, index: usize) {
+        if !self.processes[index].is_polled {
+            return;
+        }
         for shard in self.processes[index].lineage.take_ready(&self.stream) {
             self.offer(index, shard);
         }
@@ -31,16 +39,78 @@ impl World {
     }
 
     pub(super) fn list(&mut self, index: usize) {
+        let interval = self.setup.list_interval;
+        self.after(interval, Event::List { process: index });
+        if !self.processes[index].is_polled {
+            return;
+        }
         let unlisted = self.processes[index].lineage.list(&self.stream, self.now);
         for shard in unlisted {
             let shard_id = self.stream.shards[shard].id.clone();
             self.tell(index, MachineEvent::Unlisted(shard_id));
         }
+        self.take_over(index);
+        self.close_ancestors(index);
         if !self.setup.only_first_lists || index == 0 {
             self.offer_ready(index);
         }
-        let interval = self.setup.list_interval;
-        self.after(interval, Event::List { process: index });
+    }
+
+    /// The stream of shards of a process is polled again.
+    pub(super) fn poll(&mut self, index: usize) {
+        let process = &mut self.processes[index];
+        if process.is_gone() || std::mem::replace(&mut process.is_polled, true) {
+            return;
+        }
+        let mut parked = Vec::new();
+        for (shard, reader) in &mut process.readers {
+            if std::mem::take(&mut reader.is_parked) {
+                parked.push(*shard);
+            }
+        }
+        for shard in parked {
+            self.schedule_read(index, shard, MILLISECOND);
+        }
+        self.take_over(index);
+        self.close_ancestors(index);
+        self.offer_ready(index);
+        self.tell(index, MachineEvent::Tick);
+    }
+
+    /// Closes the ancestors of the shards that a process was granted.
+    pub(super) fn take_over(&mut self, index: usize) {
+        let process = &mut self.processes[index];
+        if !process.lineage.has_list || !process.is_polled {
+            return;
+        }
+        for shard in std::mem::take(&mut process.lineage.taken) {
+            let process = &mut self.processes[index];
+            if process.machine.holds(&self.stream.shards[shard].id) {
+                let closed = process.lineage.take_over(&self.stream, shard);
+                self.closed(index, &closed);
+            }
+        }
+    }
+
+    /// Closes the ancestors that the machine asks for.
+    pub(super) fn close_ancestors(&mut self, index: usize) {
+        let Process { lineage, is_polled, .. } = &mut self.processes[index];
+        if !lineage.has_list || !*is_polled {
+            return;
+        }
+        let Some((started, unfinished)) = lineage.to_close.take() else { return };
+        let closed = lineage.close_ancestors(&self.stream, &started, &unfinished);
+        self.closed(index, &closed);
+        self.tell(index, MachineEvent::AncestorsClosed);
+    }
+
+    fn closed(&mut self, index: usize, closed: &[usize]) {
+        if closed.is_empty() {
+            return;
+        }
+        self.figures.closed += closed.len() as u64;
+        self.tell(index, MachineEvent::Closed(self.stream.ids(closed)));
+        self.offer_ready(index);
     }
 
     pub(super) fn schedule_read(&mut self, process: usize, shard: usize, delay: At) {
@@ -74,7 +144,8 @@ impl World {
             let Some(reader) = process.readers.get_mut(&shard) else { return Ok(()) };
             let known = &self.stream.shards[shard];
             let is_full = reader.in_flight.len() >= consumer.limit;
-            if reader.is_draining || reader.is_ending || is_full || now >= known.expired {
+            let is_stopped = reader.is_draining || reader.is_ending || reader.is_parked;
+            if is_stopped || is_full || now >= known.expired {
                 return Ok(());
             }
             let Some(arrival) = known.records.get(reader.position).copied() else {
@@ -178,15 +249,33 @@ impl World {
         if let Some(reader) = process.readers.get_mut(&shard) {
             reader.saving = Some(id);
         }
+        self.after(SAVE_TIMEOUT, Event::GiveUpSave { process: index, shard, life, id });
         let children = if is_ending { self.stream.child_shards(shard) } else { Vec::new() };
         let shard_id = self.stream.shards[shard].id.clone();
         self.tell(index, MachineEvent::Save { shard_id, id, checkpoint, children });
+    }
+
+    /// The save task waits no longer, and sends another save later.
+    pub(super) fn give_up_save(&mut self, index: usize, shard: usize, life: u64, id: SaveId) {
+        let Some(reader) = self.reader(index, shard, life) else { return };
+        if reader.saving != Some(id) {
+            return;
+        }
+        reader.saving = None;
+        if let Some((.., saving)) = self.processes[index].saves.get_mut(&id) {
+            *saving = Saving::GivenUp;
+        }
+        let backoff = self.draw.secs(0.5, 3.0);
+        self.after(backoff, Event::Save { process: index, shard, life });
     }
 
     pub(super) fn saved(&mut self, index: usize, id: SaveId, result: &Result<(), SaveError>) {
         let Some((shard, life, saving)) = self.processes[index].saves.remove(&id) else { return };
         let interval = self.processes[index].consumer.save_interval;
         let backoff = self.draw.secs(0.5, 3.0);
+        if saving == Saving::GivenUp {
+            return;
+        }
         let Some(reader) = self.reader(index, shard, life) else { return };
         if reader.saving == Some(id) {
             reader.saving = None;
@@ -201,7 +290,7 @@ impl World {
             (Err(SaveError::Failed(_)), _) => {
                 self.after(backoff, Event::Save { process: index, shard, life });
             }
-            (Ok(()), Saving::End) | (Err(SaveError::NoLease), _) => {}
+            (Ok(()), Saving::End | Saving::GivenUp) | (Err(SaveError::NoLease), _) => {}
         }
     }
 
@@ -226,21 +315,34 @@ impl World {
         }
     }
 
+    /// The time has come from which on Kinesis may stop to list a shard.
     pub(super) fn expire(&mut self, shard: usize) {
-        let is_processed =
-            self.oracle.shards[shard].ended.is_some_and(|at| at + 20 * SECOND < self.now);
+        if !self.stream.is_listed(shard, self.now) {
+            return;
+        }
+        // The parents of a merge were closed at the same time. The KCL does not end one of them
+        // while the other has no row.
+        let mut shards = BTreeSet::from([shard]);
+        if self.setup.kcl.is_some() {
+            let children = self.stream.shards[shard].children.iter();
+            shards.extend(children.flat_map(|child| &self.stream.shards[*child].parents));
+        }
+        let ended = |shard: &usize| {
+            self.oracle.shards[*shard].ended.is_some_and(|at| at + 20 * SECOND < self.now)
+        };
+        let is_processed = shards.iter().all(ended);
         // Most shards are processed before they expire.
         let is_early = self.setup.seed.is_multiple_of(7);
-        let has_parent = self.stream.shards[shard]
-            .parents
-            .iter()
-            .any(|parent| self.stream.is_listed(*parent, self.now));
+        let mut parents = shards.iter().flat_map(|shard| &self.stream.shards[*shard].parents);
+        let has_parent = parents.any(|parent| self.stream.is_listed(*parent, self.now));
         if has_parent || (!is_processed && !is_early) {
             self.after(20 * SECOND, Event::Expire(shard));
             return;
         }
-        self.log(|| format!("shard {shard} expires"));
-        self.stream.shards[shard].expired = self.now;
-        self.oracle.shards[shard].is_lost |= !is_processed;
+        for shard in shards {
+            self.log(|| format!("shard {shard} expires"));
+            self.stream.shards[shard].expired = self.now;
+            self.oracle.shards[shard].is_lost |= self.oracle.shards[shard].ended.is_none();
+        }
     }
 }

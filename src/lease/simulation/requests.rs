@@ -83,6 +83,16 @@ impl World {
             }
             return Ok(());
         }
+        if process
+            .forbidden
+            .is_some_and(|(lacks, until)| now < until && lacks == request.permission())
+            && !matches!(reply, Reply::None)
+        {
+            let failure = Failure { is_permanent: true, text: "no permission".to_owned() };
+            let result = Box::new(Err(failure));
+            self.after(5 * MILLISECOND, Event::Respond { process: index, ticket, result });
+            return Ok(());
+        }
         if let Reply::RefusedAfter(back) = reply {
             let result = Box::new(Err(unavailable()));
             self.after(back, Event::Respond { process: index, ticket, result });
@@ -146,6 +156,7 @@ impl World {
                             }
                         }
                     }
+                    Change::HandOver { .. } => self.figures.kcl_handed_over += 1,
                     Change::End { .. } => {
                         self.figures.ends += 1;
                         if let Some(shard) = shard {
@@ -178,7 +189,11 @@ impl World {
             (Request::Reserve { seen: Some(_), run, .. }, Response::Worker(row)) => {
                 let process = &self.processes[index];
                 let (from, to) = (process.machine.load(), row.held + row.coming.len() as u64);
-                if self.is_calm && row.run == *run && to > from + 2 + from / 20 {
+                if self.is_calm
+                    && self.setup.kcl.is_none()
+                    && row.run == *run
+                    && to > from + 2 + from / 20
+                {
                     return Err(format!(
                         "I7: process {index} has {from} leases, and moves some to {}, which then \
                          has {to}",
@@ -194,7 +209,7 @@ impl World {
             }
             (Request::Fence { worker, run, .. }, Response::Worker(_)) => {
                 self.figures.fences += 1;
-                self.check_fence(worker, *run)?;
+                self.check_fence(index, worker, *run)?;
             }
             _ => {}
         }

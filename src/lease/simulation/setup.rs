@@ -2,8 +2,10 @@
 
 use tokio::time::Duration;
 
+use crate::lease::simulation::kcl::Version;
 use crate::lease::simulation::stream::{NEVER, Stream};
 use crate::lease::simulation::{At, SECOND, seconds};
+use crate::lease::table::Permission;
 
 /// The world of one run.
 #[derive(Clone, Debug)]
@@ -38,7 +40,39 @@ pub(super) struct Setup {
     pub(super) is_smooth: bool,
     /// Only the first process lists the shards: a fleet of thousands of leases needs no more.
     pub(super) only_first_lists: bool,
+    /// The workers of the Kinesis Client Library in the same table.
+    pub(super) kcl: Option<KclSetup>,
 }
+
+/// The workers of the Kinesis Client Library of one run.
+#[derive(Clone, Debug)]
+pub(super) struct KclSetup {
+    pub(super) version: Version,
+    /// The leader of version 3 also asks workers of the fleet for hand-overs.
+    pub(super) asks_others: bool,
+    /// When all of them have left for good.
+    pub(super) until: At,
+}
+
+impl KclSetup {
+    pub(super) fn has_left(&self, now: At) -> bool {
+        now >= self.until
+    }
+}
+
+/// One seed in this many has workers that lose a permission or whose consumer hangs.
+const TROUBLE_INTERVAL: u64 = 7;
+const PERMISSIONS: &[Permission] = &[
+    Permission::ReadLeases,
+    Permission::ScanLeases,
+    Permission::WriteLeases,
+    Permission::DeleteLeases,
+    Permission::ScanWorkers,
+    Permission::WriteWorkers,
+    Permission::DeleteWorkers,
+];
+/// One seed in this many has workers of the Kinesis Client Library.
+const KCL_INTERVAL: u64 = 5;
 
 /// What happens at one time. A worker is drawn when it happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,8 +109,37 @@ pub(super) enum Step {
         hangs: bool,
     },
     DeleteRow,
+    /// A permission of a worker is taken away: its requests fail for good.
+    Forbid {
+        permission: Permission,
+        length: At,
+    },
+    /// Nobody polls the stream of shards of a worker.
+    Unpoll {
+        length: At,
+    },
+    Kcl(KclStep),
     /// The faults end.
     Calm,
+}
+
+/// What happens to the workers of the Kinesis Client Library. One that runs is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum KclStep {
+    /// A worker starts, unless it runs.
+    Start(usize),
+    /// A worker is killed or stops: its leases stay owned.
+    End {
+        back_after: Option<At>,
+    },
+    EndAll,
+    Pause {
+        length: At,
+    },
+    /// No request comes to the tables.
+    Cut {
+        length: At,
+    },
 }
 
 /// The kinds of runs.
@@ -168,6 +231,7 @@ impl Setup {
             expiries,
             is_smooth: kind == Kind::Smooth,
             only_first_lists: false,
+            kcl: None,
         };
         if !setup.is_smooth && draw.chance(0.1) {
             let shards = setup.stream.shards.len();
@@ -175,7 +239,64 @@ impl Setup {
         }
         setup.steps = steps(&mut draw, kind, workers, chaos);
         setup.end = chaos + setup.quiet();
+        if seed % TROUBLE_INTERVAL == 5 && !setup.is_smooth {
+            setup.add_troubles();
+        }
+        if seed % KCL_INTERVAL == 3 && !setup.is_smooth {
+            setup.add_kcl();
+        }
         setup
+    }
+
+    /// Adds workers that lose a permission or whose consumer hangs.
+    fn add_troubles(&mut self) {
+        let mut draw = Draw(fastrand::Rng::with_seed(self.seed ^ 0x7065_726D));
+        for _ in 0..=draw.0.usize(..4) {
+            let at = (draw.0.f64() * self.chaos as f64) as At;
+            let length = draw.secs(0.0, 60.0);
+            let step = if draw.chance(0.5) {
+                Step::Unpoll { length }
+            } else {
+                Step::Forbid { permission: draw.pick(PERMISSIONS), length }
+            };
+            self.steps.push((at, step));
+        }
+        self.steps.sort_by_key(|(at, _)| *at);
+    }
+
+    /// Adds workers of the Kinesis Client Library.
+    fn add_kcl(&mut self) {
+        let mut draw = Draw(fastrand::Rng::with_seed(self.seed ^ 0x4B43_4C00));
+        let leaves = draw.chance(0.5);
+        let until = self.chaos + draw.secs(0.0, 8.0);
+        self.kcl = Some(KclSetup {
+            version: draw.pick(&[Version::Two, Version::Three]),
+            asks_others: draw.chance(0.5),
+            until: if leaves { until } else { NEVER },
+        });
+        let workers = 1 + draw.0.usize(..4);
+        // They were there before the fleet, or come later.
+        let spread = draw.pick(&[0.0, 0.5, 1.0]) * self.chaos as f64 / SECOND as f64;
+        for worker in 0..workers {
+            let at = draw.secs(0.0, spread);
+            self.steps.push((at, Step::Kcl(KclStep::Start(worker))));
+        }
+        let mut at = draw.secs(0.0, 60.0);
+        while at < self.chaos {
+            let step = match draw.0.u32(..10) {
+                0..4 => KclStep::End { back_after: draw.chance(0.7).then(|| draw.secs(0.0, 40.0)) },
+                4..6 => KclStep::Pause { length: pause(&mut draw) },
+                6 => KclStep::Cut { length: pause(&mut draw) },
+                _ => KclStep::Start(draw.0.usize(..workers)),
+            };
+            self.steps.push((at, Step::Kcl(step)));
+            at += draw.secs(0.0, 40.0);
+        }
+        if leaves {
+            self.steps.push((until, Step::Kcl(KclStep::EndAll)));
+        }
+        self.steps.sort_by_key(|(at, _)| *at);
+        self.end += seconds(6.0 * self.failover.as_secs_f64() + 60.0);
     }
 
     /// Returns for how long the fleet has time to balance after the faults.

@@ -100,13 +100,43 @@ impl World {
                     let shard_id = &rows[self.draw.0.usize(..rows.len())];
                     self.tables.model.delete_row(shard_id);
                     if let Some(shard) = index_of(shard_id) {
-                        self.oracle.taint(&self.stream, shard);
+                        self.taint(shard);
                     }
                 }
             }
+            Step::Forbid { .. } | Step::Unpoll { .. } => {
+                if let Some(index) = drawn {
+                    self.trouble(index, step);
+                }
+            }
+            Step::Kcl(ref step) => self.kcl_step(step),
             Step::Calm => self.calm()?,
         }
         Ok(())
+    }
+
+    /// A process loses a permission, or its consumer hangs.
+    fn trouble(&mut self, index: usize, step: &Step) {
+        let process = &mut self.processes[index];
+        if let Step::Forbid { permission, length } = *step {
+            process.forbidden = Some((permission, self.now + length));
+            process.impaired_at = self.now + length;
+        } else if let Step::Unpoll { length } = *step {
+            process.is_polled = false;
+            self.after(length, Event::Poll { process: index });
+            self.tell(index, MachineEvent::Tick);
+        }
+    }
+
+    /// The row of a shard was deleted by hand. If a KCL has deleted those of its ancestors, nothing
+    /// shows any longer that they were processed.
+    fn taint(&mut self, shard: usize) {
+        self.oracle.taint(&self.stream, shard);
+        for parent in self.stream.shards[shard].parents.clone() {
+            if self.tables.row(&self.stream.shards[parent].id).is_none() {
+                self.taint(parent);
+            }
+        }
     }
 
     /// The faults end.
@@ -116,7 +146,14 @@ impl World {
             self.processes[index].requests_cut_until = 0;
             self.processes[index].responses_cut_until = 0;
             self.processes[index].impaired_at = self.now;
+            if let Some((_, until)) = &mut self.processes[index].forbidden {
+                *until = self.now;
+            }
             self.resume(index)?;
+            self.poll(index);
+        }
+        for index in 0..self.kcls.len() {
+            self.resume_kcl(index)?;
         }
         if let Some((_, until, _)) = &mut self.outage {
             *until = (*until).min(self.now);
@@ -174,7 +211,7 @@ impl World {
             rest: setup.rest,
             move_timeout: setup.move_timeout,
             max_leases: setup.max_leases,
-            beside_kcl: false,
+            beside_kcl: setup.kcl.is_some(),
         };
         let rate = 1.0 + setup.skew * (2.0 * self.draw.0.f64() - 1.0);
         let delay = self.draw.pick(&[50 * MILLISECOND, 500 * MILLISECOND, 3 * SECOND]);

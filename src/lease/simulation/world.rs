@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use tokio::time::Duration;
 
-use crate::lease::machine::{Action, Death, Event as MachineEvent, Failure, Ticket};
+use crate::lease::machine::{Action, Death, Event as MachineEvent, Failure, SaveId, Ticket};
 use crate::lease::simulation::figures::{Happened, Units};
+use crate::lease::simulation::kcl::{Kcl, KclEvent};
 use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::oracle::{Check, Oracle};
 use crate::lease::simulation::process::{Process, Reader, State};
@@ -56,10 +57,25 @@ pub(super) enum Event {
     List {
         process: usize,
     },
+    /// The save task waits no longer for a save.
+    GiveUpSave {
+        process: usize,
+        shard: usize,
+        life: u64,
+        id: SaveId,
+    },
+    /// The stream of shards is polled again.
+    Poll {
+        process: usize,
+    },
     Resume {
         process: usize,
     },
     Inspect,
+    Kcl {
+        kcl: usize,
+        event: Box<KclEvent>,
+    },
 }
 
 impl Event {
@@ -70,6 +86,8 @@ impl Event {
             | Self::Read { process, .. }
             | Self::Acked { process, .. }
             | Self::Save { process, .. }
+            | Self::GiveUpSave { process, .. }
+            | Self::Poll { process }
             | Self::List { process } => Some(*process),
             _ => None,
         }
@@ -130,6 +148,10 @@ pub(super) struct World {
     pub(super) stream: Stream,
     pub(super) tables: Tables,
     pub(super) processes: Vec<Process>,
+    /// The workers of the Kinesis Client Library.
+    pub(super) kcls: Vec<Kcl>,
+    /// The leader of those of version 3, and when it renewed its lock.
+    pub(super) kcl_leader: (usize, At),
     pub(super) oracle: Oracle,
     pub(super) figures: Figures,
     pub(super) next_life: u64,
@@ -157,6 +179,8 @@ impl World {
             stream: setup.stream.clone(),
             tables: Tables { is_stale: setup.fault_rate > 0.0, mutation, ..Tables::default() },
             processes: Vec::new(),
+            kcls: Vec::new(),
+            kcl_leader: (0, 0),
             oracle: Oracle::new(&setup.stream),
             figures: Figures { seeds: 1, ..Figures::default() },
             next_life: 0,
@@ -258,8 +282,13 @@ impl World {
             }
             Event::Save { process, shard, life } => self.save(process, shard, life),
             Event::List { process } => self.list(process),
+            Event::GiveUpSave { process, shard, life, id } => {
+                self.give_up_save(process, shard, life, id);
+            }
+            Event::Poll { process } => self.poll(process),
             Event::Resume { process } => return self.resume(process),
             Event::Inspect => self.inspect()?,
+            Event::Kcl { kcl, event } => self.kcl_event(kcl, *event)?,
         }
         self.run_machines()
     }
@@ -287,6 +316,7 @@ impl World {
             if self.tables.mutation == Some(Mutation::NoEvidence) {
                 process.machine.assume_health();
             }
+            process.machine.set_consumer_polling(process.is_polled);
             process.machine.on(local, event);
             let limit = 3 * self.stream.shards.len() + 3 * self.processes.len() + 50;
             let mut count = 0;
@@ -361,14 +391,15 @@ impl World {
                 self.next_life += 1;
                 let life = self.next_life;
                 let first = self.stream.records_before(shard, &row.checkpoint);
-                let reader = Reader::new(life, row.counter, self.now, row.checkpoint, first);
+                let mut reader = Reader::new(life, row.counter, self.now, row.checkpoint, first);
                 let process = &mut self.processes[index];
+                reader.is_parked = !process.is_polled;
                 if process.readers.insert(shard, reader).is_some() {
                     return Err(format!("shard {shard} is granted twice to process {index}"));
                 }
                 if !self.setup.only_first_lists {
-                    process.lineage.granted(&self.stream, shard);
-                    self.offer_ready(index);
+                    process.lineage.taken.insert(shard);
+                    self.take_over(index);
                 }
                 let interval = self.processes[index].consumer.save_interval;
                 self.after(interval, Event::Save { process: index, shard, life });
@@ -383,7 +414,7 @@ impl World {
                     return Err(format!("process {index} is to drain shard {shard}, not held"));
                 };
                 self.happened.push((self.now, Happened::Drains { shard, process: index }));
-                reader.is_draining = true;
+                (reader.is_draining, reader.is_drained) = (true, false);
                 reader.is_cut |= cut;
                 self.processes[index].was_cut |= cut;
                 let Some(reader) = self.processes[index].readers.get_mut(&shard) else {
@@ -414,18 +445,18 @@ impl World {
             }
             Action::CloseAncestors { started, unfinished } => {
                 let unfinished = unfinished.iter().filter_map(|id| index_of(id)).collect();
-                for shard in started.iter().filter_map(|id| index_of(id)) {
-                    let lineage = &mut self.processes[index].lineage;
-                    lineage.close_ancestors(&self.stream, shard, &unfinished);
-                }
-                self.offer_ready(index);
-                self.tell(index, MachineEvent::AncestorsClosed);
+                let started = started.iter().filter_map(|id| index_of(id)).collect();
+                self.processes[index].lineage.to_close = Some((started, unfinished));
+                self.close_ancestors(index);
             }
             Action::Saved { id, result } => self.saved(index, id, &result),
             Action::Joined | Action::Report(_) => {}
             Action::Left => self.ended(index, false),
             Action::Die(death) => {
-                if let Death::Failed(_) | Death::OtherStream(_) = death {
+                let is_forbidden = self.processes[index].forbidden.is_some();
+                if is_forbidden && matches!(death, Death::Failed(_)) {
+                    self.figures.forbidden += 1;
+                } else if let Death::Failed(_) | Death::OtherStream(_) = death {
                     return Err(format!("process {index} dies: {death:?}"));
                 }
                 self.ended(index, true);

@@ -111,6 +111,11 @@ pub(crate) enum Permission {
 }
 
 impl Request {
+    /// Returns whether this creates the row of a lease.
+    pub(crate) fn is_creation(&self) -> bool {
+        matches!(self, Self::Write(LeaseWrite { change: Change::Create(_), .. }))
+    }
+
     pub(crate) fn permission(&self) -> Permission {
         match self {
             Self::Join

@@ -3,12 +3,14 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use tokio::time::Duration;
 
 use crate::lease::machine::holding::moves::Move;
 use crate::lease::machine::holding::{Held, Write};
 use crate::lease::machine::membership::delivery_limit;
-use crate::lease::machine::{Action, Machine, Time};
+use crate::lease::machine::{Action, Failure, Machine, Purpose, Time};
 use crate::lease::table::Change;
 
 /// How long a hand-over of KCL 3 waits for the records in flight. Its leader takes the lease after
@@ -42,9 +44,13 @@ impl Machine {
     /// Moves the counters of leases that were not written lately, as the KCL expects it.
     pub(crate) fn renew_all(&mut self) {
         self.pause_unconfirmed();
+        self.give_up_writes();
         let (now, interval) = (self.now, self.renew_interval());
-        let idle = self.held.values().filter(|held| held.write.is_none());
-        let next = idle.map(|held| held.written_at + interval).filter(|at| *at > now).min();
+        let next = self.held.values().map(|held| {
+            let last = if held.write.is_some() { held.sent_at } else { held.written_at };
+            last + interval
+        });
+        let next = next.filter(|at| *at > now).min();
         let unpaused = self.held.values().filter(|held| !held.is_paused);
         let pause = unpaused.map(|held| self.pause_at(held)).min();
         let next = next.unwrap_or(now + interval);
@@ -62,6 +68,35 @@ impl Machine {
         for shard_id in due {
             self.write(&shard_id, Write::Renew, Change::Renew);
         }
+    }
+
+    /// Gives up the writes that get no response, so that the counters are moved in time. What was
+    /// applied is seen at the next write.
+    fn give_up_writes(&mut self) {
+        let (now, interval) = (self.now, self.renew_interval());
+        let is_late =
+            |held: &Held| held.write.is_some() && now.saturating_sub(held.sent_at) >= interval;
+        let late: BTreeSet<_> = self
+            .held
+            .iter()
+            .filter(|(_, held)| is_late(held))
+            .map(|(shard_id, _)| shard_id.clone())
+            .collect();
+        if late.is_empty() {
+            return;
+        }
+        self.pending.retain(|_, pending| {
+            !matches!(&pending.0, Purpose::Held { shard_id } if late.contains(shard_id))
+        });
+        for shard_id in late {
+            let text = format!("no response within {interval:?}");
+            self.write_failed(&shard_id, Failure { is_permanent: false, text });
+        }
+    }
+
+    /// Returns when a lease that was taken up is written next, or its delivery pauses.
+    pub(crate) fn renewal_due(&self, held: &Held) -> Time {
+        self.pause_at(held).min(held.written_at + self.renew_interval())
     }
 
     /// Returns when the delivery of a shard pauses if its counter is not seen to move. The rule is

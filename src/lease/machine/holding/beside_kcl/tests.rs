@@ -5,7 +5,7 @@ use tokio::time::Duration;
 use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{
-    Action, Config, Event, Failure, Machine, Offered, SaveError, SaveId, Time,
+    Action, Config, Event, Failure, Machine, Offered, SaveError, SaveId, Ticket, Time,
 };
 use crate::lease::table::model::ModelTables;
 use crate::lease::table::{LeaseRow, Request, Writer};
@@ -21,6 +21,11 @@ struct World {
     now: Time,
     /// The lease table rejects all writes.
     is_throttled: bool,
+    /// Writes to the lease table get no response, and are not applied.
+    is_hanging: bool,
+    hanging: Vec<(Ticket, Request)>,
+    /// The lineage has a list that names the shard of the row that is there.
+    knows_child: bool,
     grants: usize,
     /// The drains that were asked for: whether each is a cut.
     drains: Vec<bool>,
@@ -39,6 +44,20 @@ impl World {
     }
 
     fn with_tables(beside_kcl: bool, tables: ModelTables) -> Self {
+        let mut world = Self::idle(beside_kcl, tables);
+        world.start();
+        world
+    }
+
+    /// Starts a worker whose writes get no response.
+    fn hanging() -> Self {
+        let mut world = Self::idle(true, ModelTables::default());
+        world.is_hanging = true;
+        world.start();
+        world
+    }
+
+    fn idle(beside_kcl: bool, tables: ModelTables) -> Self {
         let config = Config {
             worker: "rust".to_owned(),
             stream: "orders".to_owned(),
@@ -49,30 +68,38 @@ impl World {
             max_leases: None,
             beside_kcl,
         };
-        let mut world = Self {
+        Self {
             machine: Machine::new(config, 0),
             tables,
             now: Time::ZERO,
             is_throttled: false,
+            is_hanging: false,
+            hanging: Vec::new(),
+            knows_child: true,
             grants: 0,
             drains: Vec::new(),
             resumes: 0,
             saved: Vec::new(),
             ends: Vec::new(),
-        };
-        world.event(Event::Offered(Offered {
+        }
+    }
+
+    fn start(&mut self) {
+        self.event(Event::Offered(Offered {
             shard_id: SHARD.to_owned(),
             start: Checkpoint::Start(StartPosition::TrimHorizon),
             parents: Vec::new(),
             hash_range: None,
         }));
-        world
     }
 
     fn event(&mut self, event: Event) {
         self.machine.on(self.now, event);
         while let Some(action) = self.machine.next_action() {
             match action {
+                Action::Send(ticket, request @ Request::Write(_)) if self.is_hanging => {
+                    self.hanging.push((ticket, request));
+                }
                 Action::Send(ticket, request) => {
                     let result = if self.is_throttled && matches!(request, Request::Write(_)) {
                         Err(Failure { is_permanent: false, text: "throttled".to_owned() })
@@ -83,7 +110,9 @@ impl World {
                 }
                 Action::Grant(_) => self.grants += 1,
                 Action::CloseAncestors { .. } => {
-                    self.machine.on(self.now, Event::Closed(vec![SHARD.to_owned()]));
+                    if self.knows_child {
+                        self.machine.on(self.now, Event::Closed(vec![SHARD.to_owned()]));
+                    }
                     self.machine.on(self.now, Event::AncestorsClosed);
                 }
                 Action::Drain { cut, .. } => self.drains.push(cut),
@@ -112,7 +141,7 @@ impl World {
     fn save(&mut self, sequence_number: &str) {
         self.event(Event::Save {
             shard_id: SHARD.to_owned(),
-            id: SaveId(self.saved.len() as u64),
+            id: SaveId(sequence_number.parse().expect("a number")),
             checkpoint: after(sequence_number),
             children: Vec::new(),
         });
@@ -256,15 +285,85 @@ fn delivery_pauses_before_a_kcl_may_take_a_lease_whose_counter_does_not_move() {
 }
 
 #[test]
+fn a_renewal_without_a_response_is_sent_again_before_a_kcl_may_take_the_lease() {
+    let mut world = World::new(true);
+    let before = world.row().counter;
+    world.is_hanging = true;
+    world.run(Duration::from_millis(3_500));
+    world.is_hanging = false;
+    world.run(Duration::from_millis(3_500));
+    assert!(world.row().counter > before, "{:?}", world.row());
+    assert_eq!(world.ends, []);
+}
+
+#[test]
+fn a_claim_whose_response_comes_late_delivers_nothing_before_the_next_write() {
+    let mut world = World::hanging();
+    world.run(Duration::from_secs(5));
+    world.run(Duration::from_millis(3_500));
+    for (ticket, request) in std::mem::take(&mut world.hanging) {
+        let response = world.tables.apply(&request);
+        world.event(Event::Responded(ticket, Ok(response)));
+    }
+    assert_eq!((world.grants, world.drains.as_slice()), (1, &[false][..]));
+    world.is_hanging = false;
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.resumes, 1);
+}
+
+#[test]
+fn a_save_in_whose_place_a_newer_one_comes_gets_a_result() {
+    let mut world = World::new(false);
+    world.is_hanging = true;
+    world.save("7");
+    world.save("8");
+    world.save("9");
+    assert!(matches!(world.saved.as_slice(), [Err(SaveError::Failed(_))]), "{:?}", world.saved);
+}
+
+#[test]
 fn a_row_that_a_kcl_has_deleted_after_the_end_of_its_shard_is_not_created_again() {
-    let writer = Writer { run: String::new(), counter: 1 };
+    let mut world = World::with_tables(true, with_deleted_parent());
+    world.run(Duration::from_mins(3));
+    assert_eq!(world.tables.row(SHARD), None);
+    assert_eq!(world.grants, 0);
+}
+
+/// The tables of a shard that a KCL has ended, and whose row it has deleted. The child is started.
+fn with_deleted_parent() -> ModelTables {
     let mut tables = ModelTables::default();
+    put_started_child(&mut tables);
+    tables
+}
+
+fn put_started_child(tables: &mut ModelTables) {
+    let writer = Writer { run: String::new(), counter: 1 };
     tables.put_row(LeaseRow {
         owner: Some("java".to_owned()),
         ..LeaseRow::new("shardId-000000000001", [SHARD].into_iter(), None, after("3"), writer)
     });
-    let mut world = World::with_tables(true, tables);
+}
+
+#[test]
+fn a_deleted_row_is_not_created_again_though_no_list_has_named_the_child() {
+    let mut world = World::with_tables(true, with_deleted_parent());
+    world.knows_child = false;
     world.run(Duration::from_mins(3));
     assert_eq!(world.tables.row(SHARD), None);
     assert_eq!(world.grants, 0);
+}
+
+#[test]
+fn the_creation_of_a_row_is_not_repeated_after_its_shard_was_read_elsewhere() {
+    let mut world = World::hanging();
+    world.run(Duration::from_secs(5));
+    // A KCL creates the row, reads the shard to its end, and deletes the row again.
+    put_started_child(&mut world.tables);
+    world.is_hanging = false;
+    let failure = Failure { is_permanent: false, text: "no response".to_owned() };
+    for (ticket, _) in std::mem::take(&mut world.hanging) {
+        world.event(Event::Responded(ticket, Err(failure.clone())));
+    }
+    world.run(Duration::from_mins(1));
+    assert_eq!(world.tables.row(SHARD), None);
 }
