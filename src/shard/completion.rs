@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use aws_sdk_kinesis::types::ChildShard;
 use futures::task::AtomicWaker;
 
 use crate::shard::outcome::{HandleOutcome, ParentOutcome};
@@ -17,8 +16,9 @@ use crate::shard::outcome::{HandleOutcome, ParentOutcome};
 pub(crate) struct Completion {
     /// One of the constants below.
     state: AtomicU8,
-    /// Set before the state becomes `COMPLETED_WITH_CHILDREN`.
-    children: Mutex<Vec<ChildShard>>,
+    /// The outcome with the children, set before the state becomes `COMPLETED_WITH_CHILDREN`.
+    /// Boxed, since few handles name children.
+    outcome: Mutex<Option<Box<HandleOutcome>>>,
     waker: AtomicWaker,
 }
 
@@ -36,14 +36,15 @@ const RETURNED: u8 = 7;
 impl Completion {
     /// Ends the handle. It is called once per handle.
     pub(crate) fn end(&self, outcome: HandleOutcome) {
-        let state = match outcome {
+        let state = match &outcome {
             HandleOutcome::Abandoned => ABANDONED,
             HandleOutcome::Returned => RETURNED,
             HandleOutcome::Closed(ParentOutcome::Completed, children) if children.is_empty() => {
                 COMPLETED
             }
-            HandleOutcome::Closed(ParentOutcome::Completed, children) => {
-                *self.children.lock().unwrap_or_else(PoisonError::into_inner) = children;
+            HandleOutcome::Closed(ParentOutcome::Completed, _) => {
+                let mut slot = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                *slot = Some(Box::new(outcome));
                 COMPLETED_WITH_CHILDREN
             }
             HandleOutcome::Expired => EXPIRED,
@@ -76,11 +77,12 @@ impl Completion {
             };
         }
         self.state.store(OUT, Ordering::Release);
+        let completed = || HandleOutcome::Closed(ParentOutcome::Completed, Vec::new());
         Poll::Ready(match state {
-            COMPLETED => HandleOutcome::Closed(ParentOutcome::Completed, Vec::new()),
+            COMPLETED => completed(),
             COMPLETED_WITH_CHILDREN => {
-                let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-                HandleOutcome::Closed(ParentOutcome::Completed, std::mem::take(&mut children))
+                let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+                outcome.map_or_else(completed, |outcome| *outcome)
             }
             ABANDONED => HandleOutcome::Abandoned,
             RETURNED => HandleOutcome::Returned,
@@ -94,6 +96,7 @@ impl Completion {
 mod tests {
     use std::sync::Arc;
 
+    use aws_sdk_kinesis::types::ChildShard;
     use futures::FutureExt;
     use futures::executor::block_on;
     use futures::future::poll_fn;

@@ -38,8 +38,9 @@ use crate::shard::stream_id::StreamId;
 #[must_use = "a handle that is dropped closes its shard, and its children start"]
 pub struct ShardHandle {
     offer: Arc<Offer>,
-    /// A start in place of the offered one: that of a checkpoint.
-    start: Option<StartPosition>,
+    /// A start in place of the offered one: that of a checkpoint. Boxed, since most handles have
+    /// none.
+    start: Option<Box<StartPosition>>,
     on_drop: OnDrop,
     has_ended: bool,
 }
@@ -73,7 +74,7 @@ impl ShardHandle {
     /// Returns where to read the shard from.
     #[must_use]
     pub fn start(&self) -> &StartPosition {
-        self.start.as_ref().unwrap_or(&self.offer.start)
+        self.start.as_deref().unwrap_or(&self.offer.start)
     }
 
     /// Returns each parent's id and how it ended: no parent for an original shard of the stream,
@@ -144,7 +145,7 @@ impl ShardHandle {
     /// Replaces the start.
     pub(crate) fn starting_at(self, start: StartPosition) -> Self {
         let mut handle = self;
-        handle.start = Some(start);
+        handle.start = Some(Box::new(start));
         handle
     }
 
