@@ -20,9 +20,9 @@ pub(crate) fn seconds_per_item<T>(items: usize, run: impl FnOnce() -> T) -> f64 
     start.elapsed().as_secs_f64() / to_f64(items)
 }
 
-fn median(mut ratios: Vec<f64>) -> f64 {
-    ratios.sort_by(f64::total_cmp);
-    ratios[ratios.len() / 2]
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the counts are far below 2^52")]

