@@ -7,6 +7,7 @@ use aws_smithy_schema::{Schema, ShapeType, prelude};
 use aws_smithy_types::{BigDecimal, BigInteger, Blob, DateTime, Document, base64};
 
 use crate::cbor::decoder::{Decoder, Number, invalid, major};
+use crate::cbor::protocol::CborProtocol;
 
 /// A deserializer of the body of a response.
 #[derive(Debug)]
@@ -15,11 +16,18 @@ pub(crate) struct Deserializer<'a> {
     is_empty: bool,
     /// How many arrays and maps are open.
     depth: u32,
+    /// The protocol to tell that the response cannot be read.
+    protocol: Option<CborProtocol>,
 }
 
 impl<'a> Deserializer<'a> {
     pub(crate) fn new(input: &'a [u8]) -> Self {
-        Self { decoder: Decoder::new(input), is_empty: input.is_empty(), depth: 0 }
+        Self { decoder: Decoder::new(input), is_empty: input.is_empty(), depth: 0, protocol: None }
+    }
+
+    /// Tells the protocol if the response cannot be read.
+    pub(crate) fn reporting_to(self, protocol: CborProtocol) -> Self {
+        Self { protocol: Some(protocol), ..self }
     }
 
     /// Ends an array or a map. No bytes may follow the outermost one.
@@ -39,6 +47,36 @@ impl<'a> Deserializer<'a> {
         let start = self.decoder.position();
         read(self)?;
         if self.decoder.position() == start { self.decoder.skip() } else { Ok(()) }
+    }
+
+    fn read_members(
+        &mut self,
+        schema: &Schema<'_>,
+        consumer: &mut dyn FnMut(&Schema<'_>, &mut dyn ShapeDeserializer) -> Result<(), SerdeError>,
+    ) -> Result<(), SerdeError> {
+        let mut remaining = self.decoder.open(major::MAP)?;
+        self.depth += 1;
+        let mut next = 0;
+        while self.decoder.has_next(&mut remaining)? {
+            if self.decoder.next_major()? != major::TEXT {
+                // The name of a member is a text.
+                self.decoder.skip()?;
+                self.decoder.skip()?;
+                continue;
+            }
+            let name = self.decoder.text()?;
+            let member = find_member(schema, &name, &mut next);
+            let takes_null = member.is_some_and(|m| m.shape_type() == ShapeType::Document);
+            if !takes_null && self.decoder.skip_null() {
+                continue;
+            }
+            match member {
+                Some(member) => self.read_or_skip(|this| consumer(member, this))?,
+                None if name == "__type" => self.decoder.skip()?,
+                None => self.read_or_skip(|this| consumer(&prelude::DOCUMENT, this))?,
+            }
+        }
+        self.close()
     }
 
     fn narrow<T: TryFrom<i64>>(&mut self) -> Result<T, SerdeError> {
@@ -76,29 +114,11 @@ impl ShapeDeserializer for Deserializer<'_> {
         if self.is_empty {
             return Ok(());
         }
-        let mut remaining = self.decoder.open(major::MAP)?;
-        self.depth += 1;
-        let mut next = 0;
-        while self.decoder.has_next(&mut remaining)? {
-            if self.decoder.next_major()? != major::TEXT {
-                // The name of a member is a text.
-                self.decoder.skip()?;
-                self.decoder.skip()?;
-                continue;
-            }
-            let name = self.decoder.text()?;
-            let member = find_member(schema, &name, &mut next);
-            let takes_null = member.is_some_and(|m| m.shape_type() == ShapeType::Document);
-            if !takes_null && self.decoder.skip_null() {
-                continue;
-            }
-            match member {
-                Some(member) => self.read_or_skip(|this| consumer(member, this))?,
-                None if name == "__type" => self.decoder.skip()?,
-                None => self.read_or_skip(|this| consumer(&prelude::DOCUMENT, this))?,
-            }
+        let read = self.read_members(schema, consumer);
+        if let (Err(error), Some(protocol)) = (&read, &self.protocol) {
+            protocol.note_unreadable(error);
         }
-        self.close()
+        read
     }
 
     fn read_list(

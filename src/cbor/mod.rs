@@ -36,13 +36,14 @@
 //!
 //! A response may be JSON although the request was CBOR: the protocol reads either. Some servers
 //! that stand in for Kinesis know no CBOR. Such a server shows it by a response in JSON, by status
-//! 415 (unsupported media type), or by a `SerializationException` in JSON. It then gets JSON from
-//! this protocol and its clones, and the change is logged at level `DEBUG`.
+//! 415 (unsupported media type), or by a `SerializationException` in JSON. Others send invalid
+//! CBOR, as kinesalite does after 16 KiB. Such a server then gets JSON from this protocol and its
+//! clones, and the change is logged at level `DEBUG`.
 //!
 //! This crate sends its own request again in JSON at once, and does not count the first one as a
 //! failure. It does the same for any other error that is not CBOR, until the server has sent CBOR
-//! once. The other requests of a client fail with the error that shows it, and succeed from then
-//! on.
+//! once. Invalid CBOR is a failure, as any unreadable response is. The other requests of a client
+//! fail with the error that shows it, and succeed from then on.
 //!
 //! # The format
 //!

@@ -128,10 +128,25 @@ impl CborProtocol {
 
     /// Sends requests in JSON from now on.
     pub(crate) fn note_json_only(&self) {
-        let json_only = Knowledge::JsonOnly as u8;
-        if self.shared.knowledge.swap(json_only, Ordering::Relaxed) != json_only {
+        if self.switch_to_json() {
             tracing::debug!("the server knows no CBOR; requests are sent in JSON from now on");
         }
+    }
+
+    /// Sends requests in JSON from now on. kinesalite cuts its CBOR off after 16 KiB.
+    pub(crate) fn note_unreadable(&self, error: &SerdeError) {
+        if self.switch_to_json() {
+            tracing::debug!(
+                %error,
+                "the server's CBOR is invalid; requests are sent in JSON from now on"
+            );
+        }
+    }
+
+    /// Returns whether requests were sent in CBOR until now.
+    fn switch_to_json(&self) -> bool {
+        let json_only = Knowledge::JsonOnly as u8;
+        self.shared.knowledge.swap(json_only, Ordering::Relaxed) != json_only
     }
 }
 
@@ -245,10 +260,11 @@ impl ClientProtocolInner for CborProtocol {
             }
             return self.shared.json.deserialize_response(response, output_schema, cfg);
         }
-        if is_cbor(body) {
-            self.note_cbor();
+        if !is_cbor(body) {
+            return Ok(Box::new(Deserializer::new(body)));
         }
-        Ok(Box::new(Deserializer::new(body)))
+        self.note_cbor();
+        Ok(Box::new(Deserializer::new(body).reporting_to(self.clone())))
     }
 
     fn parse_error_metadata(

@@ -129,14 +129,18 @@ async fn an_error_in_cbor_does_not_switch_to_json() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn damaged_responses_are_requested_again_in_cbor() {
-    for fault in [Fault::NotJson, Fault::WrongTypes, Fault::TruncatedBody] {
+async fn invalid_cbor_switches_to_json_and_a_page_of_html_does_not() {
+    for (fault, is_cbor) in
+        [(Fault::NotJson, true), (Fault::WrongTypes, false), (Fault::TruncatedBody, false)]
+    {
         let (kinesis, _) = fake(CborSupport::Supported);
         let client =
             Client::from_conf(kinesis.config().retry_config(RetryConfig::disabled()).build());
         kinesis.fail_next("GetRecords", fault.clone());
         kinesis.fail_next("GetShardIterator", fault.clone());
         assert_eq!(read_all(&client).await, 2, "{fault:?}");
-        assert!(formats(&kinesis).iter().all(|is_cbor| *is_cbor), "{fault:?}");
+        let formats = formats(&kinesis);
+        assert!(formats[0] && formats[1..].contains(&is_cbor), "{fault:?}");
+        assert_eq!(formats.last(), Some(&is_cbor), "{fault:?}");
     }
 }

@@ -51,6 +51,8 @@ fn main() -> ExitCode {
     let independent = ALL.into_iter().filter(|kind| *kind != Kind::Fake);
     trials.extend(independent.map(|kind| differential(kind, args.nocapture, &runtime, &servers)));
     trials.push(ministack(&runtime));
+    trials.extend(ALL.map(|kind| formats(kind, &runtime, &servers)));
+    trials.push(formats(Kind::Ministack, &runtime, &servers));
     trials.push(Trial::test("known::scenarios_exist", known_scenarios_exist));
     trials.push(Trial::test("throttled::requests_are_retried", {
         let runtime = Arc::clone(&runtime);
@@ -121,6 +123,20 @@ fn ministack(runtime: &Arc<Runtime>) -> Trial {
             let server = Server::new(Running::start(Kind::Ministack).await?, "fan_out");
             let test = scenarios::records_by_fan_out_without_reshards(server);
             tokio::time::timeout(TIMEOUT, test).await.map_err(|_| "timed out".into())
+        })
+    })
+}
+
+/// Creates the test of a server's CBOR against its JSON.
+fn formats(kind: Kind, runtime: &Arc<Runtime>, servers: &Arc<Servers>) -> Trial {
+    let (runtime, servers) = (Arc::clone(runtime), Arc::clone(servers));
+    server_trial(kind, format!("{kind}::formats"), None, move || {
+        runtime.block_on(async {
+            let running = match kind {
+                Kind::Ministack => Running::start(kind).await?,
+                _ => servers.get(kind).await?,
+            };
+            differential::formats::run(kind, running).await
         })
     })
 }

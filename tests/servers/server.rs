@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
+use kinesis_shards::cbor::CborProtocol;
 use kinesis_shards::testing::{FakeKinesis, Fault};
 use kinesis_shards::{TryAllShards, try_all_shards};
 use tokio::sync::OnceCell;
@@ -44,9 +45,23 @@ impl Running {
         } else {
             let process = Process::start(kind).await?;
             let port = process.port;
-            (local_client(port), Engine::Process { port, process: Mutex::new(Some(process)) })
+            let config = local_client(port).config().to_builder();
+            // kinesalite cuts its CBOR off after 16 KiB.
+            let config = if kind == Kind::Kinesalite {
+                config.protocol(CborProtocol::disabled())
+            } else {
+                config
+            };
+            (
+                Client::from_conf(config.build()),
+                Engine::Process { port, process: Mutex::new(Some(process)) },
+            )
         };
         Ok(Arc::new(Self { kind, client, engine }))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     pub(crate) fn log_tail(&self) -> String {

@@ -14,6 +14,7 @@ mod call;
 mod case;
 mod cause;
 mod compare;
+pub(crate) mod formats;
 mod generate;
 mod records;
 mod response;

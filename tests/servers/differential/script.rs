@@ -8,6 +8,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{Shard, ShardIteratorType};
 use fastrand::Rng;
+use kinesis_shards::cbor::CborProtocol;
 use kinesis_shards::testing::{FakeKinesis, Limits};
 
 use super::call::{Call, From, List, Named, Sequence, Start, Token};
@@ -74,6 +75,11 @@ pub(crate) struct Unknown {
     pub(crate) context: String,
 }
 
+/// Returns the protocol of a side: JSON and CBOR by turns.
+fn protocol(number: u64) -> CborProtocol {
+    if number.is_multiple_of(2) { CborProtocol::disabled() } else { CborProtocol::new() }
+}
+
 impl Script {
     pub(crate) fn new(kind: Kind, client: &Client, seed: u64) -> Self {
         // AWS ends a closed shard with its last records, or in one more response. The fake does
@@ -84,7 +90,12 @@ impl Script {
             .end_with_last_records(kind != Kind::Kinesalite)
             .build();
         // The SDK resolves an ARN differently with an endpoint, which the server's client has too.
-        let fake = kinesis.config().endpoint_url("http://127.0.0.1:1").build();
+        let fake = kinesis.config().endpoint_url("http://127.0.0.1:1");
+        let (fake, mut server) = (fake.protocol(protocol(seed)), client.config().to_builder());
+        if kind == Kind::KinesisLocal {
+            // The other servers are wrong about timestamps in CBOR, or do not know it.
+            server = server.protocol(protocol(seed / 2));
+        }
         let name = format!("differential-{seed}");
         Self {
             kind,
@@ -92,8 +103,8 @@ impl Script {
             rng: Rng::with_seed(seed),
             kinesis,
             name,
-            server: Side::new(client),
-            fake: Side::new(&Client::from_conf(fake)),
+            server: Side::new(&Client::from_conf(server.build())),
+            fake: Side::new(&Client::from_conf(fake.build())),
             iterators: BTreeMap::new(),
             marks: Vec::new(),
             records: 0,
