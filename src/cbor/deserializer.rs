@@ -7,7 +7,7 @@ use aws_smithy_schema::{Schema, ShapeType, prelude};
 use aws_smithy_types::{BigDecimal, BigInteger, Blob, DateTime, Document, base64};
 
 use crate::cbor::decoder::{Decoder, Number, invalid, major};
-use crate::cbor::protocol::CborProtocol;
+use crate::cbor::knowledge::SharedKnowledge;
 
 /// A deserializer of the body of a response.
 #[derive(Debug)]
@@ -16,18 +16,18 @@ pub(crate) struct Deserializer<'a> {
     is_empty: bool,
     /// How many arrays and maps are open.
     depth: u32,
-    /// The protocol to tell that the response cannot be read.
-    protocol: Option<CborProtocol>,
+    /// Learns that the response cannot be read.
+    knowledge: Option<SharedKnowledge>,
 }
 
 impl<'a> Deserializer<'a> {
     pub(crate) fn new(input: &'a [u8]) -> Self {
-        Self { decoder: Decoder::new(input), is_empty: input.is_empty(), depth: 0, protocol: None }
+        Self { decoder: Decoder::new(input), is_empty: input.is_empty(), depth: 0, knowledge: None }
     }
 
-    /// Tells the protocol if the response cannot be read.
-    pub(crate) fn reporting_to(self, protocol: CborProtocol) -> Self {
-        Self { protocol: Some(protocol), ..self }
+    /// Notes in `knowledge` if the response cannot be read.
+    pub(crate) fn reporting_to(self, knowledge: SharedKnowledge) -> Self {
+        Self { knowledge: Some(knowledge), ..self }
     }
 
     /// Ends an array or a map. No bytes may follow the outermost one.
@@ -115,8 +115,8 @@ impl ShapeDeserializer for Deserializer<'_> {
             return Ok(());
         }
         let read = self.read_members(schema, consumer);
-        if let (Err(error), Some(protocol)) = (&read, &self.protocol) {
-            protocol.note_unreadable(error);
+        if let (Err(error), Some(knowledge)) = (&read, &self.knowledge) {
+            knowledge.note_unreadable(error);
         }
         read
     }

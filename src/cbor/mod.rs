@@ -56,6 +56,7 @@
 
 pub(crate) mod decoder;
 pub(crate) mod deserializer;
+pub(crate) mod knowledge;
 pub(crate) mod protocol;
 pub(crate) mod serializer;
 

@@ -1,7 +1,6 @@
 //! The protocol of a client: which format a request is sent in, and which one a response has.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use aws_smithy_json::protocol::aws_json_rpc::AwsJsonRpcProtocol;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
@@ -18,6 +17,7 @@ use aws_smithy_types::error::metadata::{Builder, ErrorMetadata};
 
 use crate::cbor::decoder::{Decoder, major};
 use crate::cbor::deserializer::Deserializer;
+use crate::cbor::knowledge::{Knowledge, SharedKnowledge};
 use crate::cbor::serializer::Serializer;
 
 pub(crate) const CONTENT_TYPE: &str = "application/x-amz-cbor-1.1";
@@ -53,22 +53,10 @@ pub struct CborProtocol {
 
 #[derive(Debug)]
 struct Shared {
-    /// A [`Knowledge`].
-    knowledge: AtomicU8,
+    knowledge: SharedKnowledge,
     cbor: HttpRpcProtocol<CborCodec>,
     json: AwsJsonRpcProtocol,
     payloads: PayloadCodec,
-}
-
-/// What the responses have shown about a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Knowledge {
-    Unknown,
-    /// A response was in CBOR.
-    Cbor,
-    /// The server knows no CBOR: requests are sent in JSON.
-    JsonOnly,
 }
 
 impl CborProtocol {
@@ -99,7 +87,7 @@ impl CborProtocol {
     fn with(knowledge: Knowledge) -> Self {
         Self {
             shared: Arc::new(Shared {
-                knowledge: AtomicU8::new(knowledge as u8),
+                knowledge: SharedKnowledge::new(knowledge),
                 cbor: HttpRpcProtocol::new(CBOR_ID.clone(), CborCodec, CONTENT_TYPE),
                 // As the SDK's own protocol is configured.
                 json: AwsJsonRpcProtocol::aws_json_1_1()
@@ -109,44 +97,8 @@ impl CborProtocol {
         }
     }
 
-    pub(crate) fn knowledge(&self) -> Knowledge {
-        match self.shared.knowledge.load(Ordering::Relaxed) {
-            0 => Knowledge::Unknown,
-            1 => Knowledge::Cbor,
-            _ => Knowledge::JsonOnly,
-        }
-    }
-
-    fn note_cbor(&self) {
-        let (from, to) = (Knowledge::Unknown as u8, Knowledge::Cbor as u8);
-        let knowledge = &self.shared.knowledge;
-        if knowledge.load(Ordering::Relaxed) == from {
-            // If this fails, another response has shown that the server knows no CBOR.
-            let _ = knowledge.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-
-    /// Sends requests in JSON from now on.
-    pub(crate) fn note_json_only(&self) {
-        if self.switch_to_json() {
-            tracing::debug!("the server knows no CBOR; requests are sent in JSON from now on");
-        }
-    }
-
-    /// Sends requests in JSON from now on. kinesalite cuts its CBOR off after 16 KiB.
-    pub(crate) fn note_unreadable(&self, error: &SerdeError) {
-        if self.switch_to_json() {
-            tracing::debug!(
-                %error,
-                "the server's CBOR is invalid; requests are sent in JSON from now on"
-            );
-        }
-    }
-
-    /// Returns whether requests were sent in CBOR until now.
-    fn switch_to_json(&self) -> bool {
-        let json_only = Knowledge::JsonOnly as u8;
-        self.shared.knowledge.swap(json_only, Ordering::Relaxed) != json_only
+    pub(crate) fn knowledge(&self) -> &SharedKnowledge {
+        &self.shared.knowledge
     }
 }
 
@@ -221,7 +173,7 @@ impl ClientProtocolInner for CborProtocol {
     type Response = Response;
 
     fn protocol_id(&self) -> &ShapeId<'static> {
-        match self.knowledge() {
+        match self.knowledge().get() {
             Knowledge::JsonOnly => self.shared.json.protocol_id(),
             Knowledge::Unknown | Knowledge::Cbor => &CBOR_ID,
         }
@@ -235,7 +187,7 @@ impl ClientProtocolInner for CborProtocol {
         cfg: &ConfigBag,
     ) -> Result<Request, SerdeError> {
         let Shared { cbor, json, .. } = &*self.shared;
-        if self.knowledge() == Knowledge::JsonOnly {
+        if self.knowledge().get() == Knowledge::JsonOnly {
             return json.serialize_request(input, input_schema, endpoint, cfg);
         }
         let mut request = cbor.serialize_request(input, input_schema, "/", cfg)?;
@@ -256,15 +208,15 @@ impl ClientProtocolInner for CborProtocol {
         let body = body(response);
         if is_json(body) {
             if response.status().is_success() {
-                self.note_json_only();
+                self.knowledge().note_json_only();
             }
             return self.shared.json.deserialize_response(response, output_schema, cfg);
         }
         if !is_cbor(body) {
             return Ok(Box::new(Deserializer::new(body)));
         }
-        self.note_cbor();
-        Ok(Box::new(Deserializer::new(body).reporting_to(self.clone())))
+        self.knowledge().note_cbor();
+        Ok(Box::new(Deserializer::new(body).reporting_to(self.knowledge().clone())))
     }
 
     fn parse_error_metadata(
@@ -274,15 +226,15 @@ impl ClientProtocolInner for CborProtocol {
     ) -> Result<Builder, SerdeError> {
         let body = body(response);
         if is_cbor(body) {
-            self.note_cbor();
+            self.knowledge().note_cbor();
             return error_metadata(body, response.headers());
         }
         if response.status().as_u16() == 415 {
-            self.note_json_only();
+            self.knowledge().note_json_only();
         }
         let metadata = self.shared.json.parse_error_metadata(response, cfg)?.build();
         if metadata.code() == Some("SerializationException") {
-            self.note_json_only();
+            self.knowledge().note_json_only();
         }
         Ok(metadata.into_builder())
     }

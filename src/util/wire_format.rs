@@ -13,7 +13,9 @@ use aws_sdk_kinesis::error::SdkError;
 use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriority;
 
 #[cfg(feature = "cbor")]
-use crate::cbor::protocol::{CborProtocol, Knowledge, is_cbor, is_cbor_id};
+use crate::cbor::knowledge::Knowledge;
+#[cfg(feature = "cbor")]
+use crate::cbor::protocol::{CborProtocol, is_cbor, is_cbor_id};
 
 /// The wire format that the shards of one stream are requested in, and what the server has shown
 /// about it.
@@ -39,7 +41,7 @@ impl RequestFormat {
         #[cfg(feature = "cbor")]
         if let Some(protocol) = &self.protocol {
             let config = config.protocol(protocol.clone());
-            return match protocol.knowledge() {
+            return match protocol.knowledge().get() {
                 Knowledge::Unknown => config.retry_classifier(RetryInJson),
                 Knowledge::Cbor | Knowledge::JsonOnly => config,
             };
@@ -64,7 +66,7 @@ impl WireFormat {
         if named.is_some_and(|named| !is_cbor_id(named.protocol_id())) {
             return send(RequestFormat { protocol: None }).await;
         }
-        let before = self.protocol.knowledge();
+        let before = self.protocol.knowledge().get();
         let response = send(RequestFormat { protocol: Some(self.protocol.clone()) }).await;
         let refusal = response.as_ref().err().and_then(SdkError::raw_response);
         if before == Knowledge::JsonOnly || !refusal.is_some_and(|error| self.may_mean_json(error))
@@ -73,7 +75,7 @@ impl WireFormat {
         }
         let response = send(RequestFormat { protocol: Some(CborProtocol::disabled()) }).await;
         if response.is_ok() {
-            self.protocol.note_json_only();
+            self.protocol.knowledge().note_json_only();
         }
         response
     }
@@ -82,7 +84,7 @@ impl WireFormat {
     /// the server has sent CBOR, only an error that says so counts.
     #[cfg(feature = "cbor")]
     fn may_mean_json(&self, error: &HttpResponse) -> bool {
-        self.protocol.knowledge() != Knowledge::Cbor && is_error_without_cbor(error)
+        self.protocol.knowledge().get() != Knowledge::Cbor && is_error_without_cbor(error)
     }
 
     /// Sends the request that `send` creates.
