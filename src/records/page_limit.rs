@@ -10,7 +10,16 @@ const MAX_SECONDS: u32 = 16 * TIMEOUT_SECONDS;
 /// the last lost page failed.
 const SAFETY_FACTOR: u32 = 4;
 
-/// The `Limit` and the timeout of the next `GetRecords` request.
+/// The `Limit` and the timeout of one `GetRecords` request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestLimit {
+    /// The `Limit` of `GetRecords`.
+    pub(crate) records: i32,
+    /// The timeout of the request, in seconds.
+    pub(crate) seconds: u32,
+}
+
+/// The limit of the next `GetRecords` request, as the pages before it call for.
 ///
 /// On a slow connection, a page of 10 MiB may take longer than the timeout, and would be requested
 /// for ever. So each page that does not arrive whole halves the limit, and doubles the timeout once
@@ -18,10 +27,7 @@ const SAFETY_FACTOR: u32 = 4;
 /// that twice the records would arrive in time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PageLimit {
-    /// The `Limit` of `GetRecords`.
-    pub(crate) records: i32,
-    /// The timeout of the request, in seconds.
-    pub(crate) seconds: u32,
+    next: RequestLimit,
     max_records: i32,
     /// The time after which the last lost page failed.
     lost_after: Duration,
@@ -29,17 +35,18 @@ pub(crate) struct PageLimit {
 
 impl PageLimit {
     pub(crate) fn new(max_records: i32) -> Self {
-        Self {
-            records: max_records,
-            seconds: TIMEOUT_SECONDS,
-            max_records,
-            lost_after: Duration::ZERO,
-        }
+        let next = RequestLimit { records: max_records, seconds: TIMEOUT_SECONDS };
+        Self { next, max_records, lost_after: Duration::ZERO }
+    }
+
+    /// Returns the limit of the next request.
+    pub(crate) fn next(&self) -> RequestLimit {
+        self.next
     }
 
     /// Returns whether a page of this many records is full.
     pub(crate) fn is_full(&self, records: usize) -> bool {
-        i32::try_from(records).is_ok_and(|records| records >= self.records)
+        i32::try_from(records).is_ok_and(|records| records >= self.next.records)
     }
 
     /// Adapts the limits after a page arrived whole.
@@ -47,19 +54,20 @@ impl PageLimit {
         if took * SAFETY_FACTOR > self.lost_after.max(Duration::from_secs(1)) {
             return;
         }
-        self.seconds = TIMEOUT_SECONDS;
+        self.next.seconds = TIMEOUT_SECONDS;
         if self.is_full(records) {
-            self.records = self.records.saturating_mul(2).min(self.max_records);
+            self.next.records = self.next.records.saturating_mul(2).min(self.max_records);
         }
     }
 
     /// Adapts the limits after a page did not arrive whole.
     pub(crate) fn lost(&mut self, took: Duration) {
         self.lost_after = took;
-        if self.records > 1 {
-            self.records /= 2;
+        let RequestLimit { records, seconds } = &mut self.next;
+        if *records > 1 {
+            *records /= 2;
         } else {
-            self.seconds = (2 * self.seconds).min(MAX_SECONDS);
+            *seconds = (2 * *seconds).min(MAX_SECONDS);
         }
     }
 }
@@ -77,8 +85,8 @@ mod tests {
         let mut limit = PageLimit::new(10_000);
         let mut requested = Vec::new();
         for _ in 0..20 {
-            requested.push((limit.records, limit.seconds));
-            limit.lost(seconds(limit.seconds.into()));
+            requested.push((limit.next.records, limit.next.seconds));
+            limit.lost(seconds(limit.next.seconds.into()));
         }
         let records: Vec<_> = requested.iter().map(|(records, _)| *records).collect();
         assert_eq!(records[..6], [10_000, 5_000, 2_500, 1_250, 625, 312]);
@@ -94,16 +102,16 @@ mod tests {
         for _ in 0..3 {
             limit.lost(seconds(60));
         }
-        assert_eq!(limit.records, 125);
+        assert_eq!(limit.next.records, 125);
         limit.received(124, seconds(1));
         limit.received(125, seconds(16));
         assert_eq!(
-            limit.records, 125,
+            limit.next.records, 125,
             "a page that is not full, or slow, does not double the limit"
         );
         for expected in [250, 500, 1_000, 1_000] {
-            limit.received(usize::try_from(limit.records).unwrap(), seconds(15));
-            assert_eq!(limit.records, expected);
+            limit.received(usize::try_from(limit.next.records).unwrap(), seconds(15));
+            assert_eq!(limit.next.records, expected);
         }
     }
 }

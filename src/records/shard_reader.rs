@@ -13,30 +13,27 @@ use crate::records::monitor::{Monitor, PageProgress, Progress};
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::source::fan_out::Subscription;
-use crate::records::source::latest::LatestAnchor;
 use crate::records::source::polling::Polling;
+use crate::records::source::reader_context::ReaderContext;
 use crate::records::source::{Source, Stop};
 use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 
 /// A reader of one shard, which does not end the shard's handle.
 pub(crate) struct ShardReader {
-    client: Client,
-    options: Arc<ReadOptions>,
-    permits: RequestPermits,
-    offer: Arc<Offer>,
+    context: Arc<ReaderContext>,
     from: StartPosition,
     /// Whether an earlier reader of this shard has read the record at the start.
     is_resumed: bool,
     /// Whether `from` is a time that stands for `LATEST`.
     is_estimate: bool,
-    latest_anchor: LatestAnchor,
     /// The source, which the first poll creates.
     source: Option<Box<dyn Source>>,
     /// The shard's children, once the last page was yielded.
     end: Option<Vec<ChildShard>>,
     lag: Option<Duration>,
-    monitors: Vec<Monitor>,
+    /// A monitor besides those of the options.
+    monitor: Option<Monitor>,
     /// The progress that monitors show. The first poll creates it if there is a monitor.
     progress: Option<Arc<Progress>>,
     /// Whether a page arrived, with or without records.
@@ -66,21 +63,15 @@ impl ShardReader {
         permits: RequestPermits,
     ) -> Self {
         offer.begin_reading();
-        let (client, latest_anchor) = (client.clone(), LatestAnchor::now(client, &offer));
-        let is_estimate = offer.is_estimate;
         Self {
-            is_estimate,
+            is_estimate: offer.is_estimate,
             is_resumed: false,
-            client,
-            options,
-            permits,
-            offer,
+            context: Arc::new(ReaderContext::new(client, offer, options, permits)),
             from,
-            latest_anchor,
             source: None,
             end: None,
             lag: None,
-            monitors: Vec::new(),
+            monitor: None,
             progress: None,
             has_received_page: false,
         }
@@ -88,11 +79,11 @@ impl ShardReader {
 
     /// Creates a reader of the same shard that starts at `from`.
     pub(crate) fn restarted_at(&self, from: StartPosition) -> Self {
-        let (offer, options, permits) =
-            (Arc::clone(&self.offer), Arc::clone(&self.options), self.permits.clone());
+        let ReaderContext { client, offer, options, permits, .. } = &*self.context;
+        let (offer, options, permits) = (Arc::clone(offer), Arc::clone(options), permits.clone());
         let is_resumed = self.is_resumed && from == self.from;
-        let monitors = self.monitors.clone();
-        Self { is_resumed, monitors, ..Self::new(&self.client, offer, from, options, permits) }
+        let monitor = self.monitor.clone();
+        Self { is_resumed, monitor, ..Self::new(client, offer, from, options, permits) }
     }
 
     /// Sets whether the start is a time that stands for `LATEST`.
@@ -113,15 +104,16 @@ impl ShardReader {
 
     /// Adds a monitor to those of the options.
     pub(crate) fn monitored(mut self, monitor: &Monitor) -> Self {
-        self.monitors.push(monitor.clone());
+        self.monitor = Some(monitor.clone());
         self
     }
 
     /// Registers the progress of this reader with its monitors.
     fn show_progress(&mut self) {
-        let monitors = || self.options.monitors.iter().chain(&self.monitors);
+        let ReaderContext { client, offer, options, .. } = &*self.context;
+        let monitors = || options.monitors.iter().chain(&self.monitor);
         if monitors().next().is_some() {
-            let progress = Progress::new(self.client.clone(), Arc::clone(&self.offer));
+            let progress = Progress::new(client.clone(), Arc::clone(offer));
             let progress = Arc::new(progress);
             monitors().for_each(|monitor| monitor.add(&progress));
             self.progress = Some(progress);
@@ -129,11 +121,11 @@ impl ShardReader {
     }
 
     pub(crate) fn options(&self) -> &ReadOptions {
-        &self.options
+        &self.context.options
     }
 
     pub(crate) fn set_options(&mut self, options: Arc<ReadOptions>) {
-        self.options = options;
+        Arc::make_mut(&mut self.context).options = options;
     }
 
     /// Returns whether the reader was polled.
@@ -167,20 +159,17 @@ impl ShardReader {
             self.show_progress();
         }
         let source = self.source.get_or_insert_with(|| {
-            let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
-            let (options, permits) = (Arc::clone(&self.options), self.permits.clone());
-            let from = self.from.clone();
-            let polling = Polling::new(client, offer, from, options, permits, self.latest_anchor)
+            let polling = Polling::new(Arc::clone(&self.context), self.from.clone())
                 .estimated_start(self.is_estimate)
                 .resumed(self.is_resumed);
-            match self.options.fan_out.clone() {
+            match self.context.options.fan_out.clone() {
                 Some(consumer) => Box::new(Subscription::new(consumer, polling)),
                 None => Box::new(polling),
             }
         });
         // The shard id now belongs to another stream, whose shards have other readers.
-        if self.offer.poll_gone(cx) {
-            let (stream, shard) = (self.offer.stream().name(), self.offer.shard.shard_id());
+        if self.context.offer.poll_gone(cx) {
+            let (stream, shard) = (self.context.stream().name(), self.context.shard_id());
             tracing::warn!(
                 stream,
                 shard,
@@ -192,7 +181,7 @@ impl ShardReader {
             Ok(page) => page,
             Err(Stop::Expired) => return Poll::Ready(Step::Expired),
             Err(Stop::Replaced) => {
-                let (stream, shard) = (self.offer.stream().name(), self.offer.shard.shard_id());
+                let (stream, shard) = (self.context.stream().name(), self.context.shard_id());
                 tracing::warn!(
                     stream,
                     shard,
@@ -219,12 +208,12 @@ impl ShardReader {
         self.end = page.end;
         Poll::Ready(Step::Batch(Batch {
             records: page.records,
-            offer: Arc::clone(&self.offer),
+            offer: Arc::clone(&self.context.offer),
             lag: page.lag,
             received_at: page.received_at,
             progress: self.progress.clone().map(PageProgress::new),
             #[cfg(feature = "kpl")]
-            deaggregation: self.options.deaggregation,
+            deaggregation: self.context.options.deaggregation,
         }))
     }
 }

@@ -9,7 +9,7 @@
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::Record;
 
-use crate::records::page_limit::PageLimit;
+use crate::records::page_limit::RequestLimit;
 use crate::shard::position::StartPosition;
 use crate::shard::sequence_number::compare_sequence_numbers;
 
@@ -98,7 +98,7 @@ impl Continuity {
     }
 
     /// Returns the limit of a page that begins with the last record.
-    pub(crate) fn limit(&self, mut limit: PageLimit) -> PageLimit {
+    pub(crate) fn limit(&self, mut limit: RequestLimit) -> RequestLimit {
         if self.last.is_some() {
             limit.records = MAX_RECORDS.min(limit.records.saturating_add(1));
         }

@@ -8,17 +8,14 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use tokio::time::{Duration, Instant};
 
 use crate::listing::error::ListError;
 use crate::records::error::ReadError;
-use crate::records::page_limit::PageLimit;
-use crate::records::permits::RequestPermits;
-use crate::records::source::latest::LatestAnchor;
+use crate::records::page_limit::RequestLimit;
+use crate::records::source::reader_context::ReaderContext;
 use crate::records::source::requests::{get_records, get_shard_iterator, is_closed};
-use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 use crate::util::clock::now;
 
@@ -27,18 +24,15 @@ const MAX_ITERATOR_AGE: Duration = Duration::from_secs(290);
 
 /// The requests of one exchange, before they are sent.
 pub(crate) struct Exchange {
-    pub(crate) client: Client,
-    pub(crate) offer: Arc<Offer>,
+    pub(crate) context: Arc<ReaderContext>,
     /// The position at which a new iterator starts.
     pub(crate) from: StartPosition,
-    pub(crate) latest_anchor: LatestAnchor,
     pub(crate) iterator: Option<ShardIterator>,
     /// Whether to list the shards instead of reading the shard.
     pub(crate) lists_shards: bool,
-    pub(crate) limit: PageLimit,
+    pub(crate) limit: RequestLimit,
     /// The limit of a read with a new iterator.
-    pub(crate) first_limit: PageLimit,
-    pub(crate) permits: RequestPermits,
+    pub(crate) first_limit: RequestLimit,
 }
 
 /// An iterator, and the time at which the request for it was sent.
@@ -78,20 +72,27 @@ impl ShardIterator {
 
 impl Exchange {
     /// Waits for the end of the pause and for a permit, then sends the requests.
-    pub(crate) async fn run(self, pause_ends: Option<Instant>) -> ExchangeOutcome {
-        if let Some(pause_ends) = pause_ends {
-            tokio::time::sleep_until(pause_ends).await;
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice")]
+    pub(crate) fn run(
+        self,
+        pause_ends: Option<Instant>,
+    ) -> impl Future<Output = ExchangeOutcome> + Send {
+        async move {
+            if let Some(pause_ends) = pause_ends {
+                tokio::time::sleep_until(pause_ends).await;
+            }
+            let _permit = self.context.permits.acquire().await;
+            // Boxed, so that a reader that waits for its pause or a permit takes little memory.
+            Box::pin(self.send()).await
         }
-        let _permit = self.permits.acquire().await;
-        // Boxed, so that a reader that waits for its pause or a permit takes little memory.
-        Box::pin(self.send()).await
     }
 
     async fn send(self) -> ExchangeOutcome {
-        let (stream, shard) = (self.offer.stream(), self.offer.shard.shard_id());
+        let context = &*self.context;
+        let (stream, shard) = (context.stream(), context.shard_id());
         if self.lists_shards {
             let sent_at = Instant::now();
-            let listed = match is_closed(&self.client, &self.offer).await {
+            let listed = match is_closed(context).await {
                 Ok(is_closed) => Ok(Content::Listed(is_closed)),
                 Err(ListError::StreamNotFound { .. }) => Ok(Content::Listed(None)),
                 Err(error) => Err(ReadError::list_shards(stream, shard, error)),
@@ -101,17 +102,14 @@ impl Exchange {
         let (mut iterator, mut iterator_start) =
             (self.iterator.clone().filter(ShardIterator::is_fresh), None);
         if iterator.is_none() {
-            let _permit = self.permits.acquire_iterator().await;
+            let _permit = context.permits.acquire_iterator().await;
             let mut from = self.from.clone();
             while iterator.is_none() {
-                if self.latest_anchor.is_late(now(&self.client)) {
-                    from = self.latest_anchor.replace_latest(from);
+                if context.latest_anchor.is_late(now(&context.client)) {
+                    from = context.latest_anchor.replace_latest(from);
                 }
                 let sent_at = Instant::now();
-                let response =
-                    get_shard_iterator(self.client.clone(), Arc::clone(&self.offer), from.clone())
-                        .await;
-                let token = match response {
+                let token = match get_shard_iterator(context, &from).await {
                     Ok(Some(token)) => token,
                     Ok(None) => {
                         return self.outcome(Err(ReadError::no_iterator(stream, shard)), sent_at);
@@ -122,8 +120,8 @@ impl Exchange {
                     }
                 };
                 // A late LATEST would skip records written after the reader was created.
-                let skips =
-                    from == StartPosition::Latest && self.latest_anchor.is_late(now(&self.client));
+                let skips = from == StartPosition::Latest
+                    && context.latest_anchor.is_late(now(&context.client));
                 iterator =
                     Some(ShardIterator { token, sent_at }).filter(|new| !skips && new.is_fresh());
             }
@@ -132,8 +130,7 @@ impl Exchange {
         let sent_at = Instant::now();
         let token = iterator.as_ref().map(|iterator| iterator.token.clone()).unwrap_or_default();
         let limit = if iterator_start.is_some() { self.first_limit } else { self.limit };
-        let read = get_records(self.client.clone(), Arc::clone(&self.offer), token, limit).await;
-        let result = match read {
+        let result = match get_records(context, token, limit).await {
             Ok(output) => Ok(Content::Records(output)),
             Err(error) => Err(ReadError::get_records(stream, shard, error)),
         };
@@ -141,7 +138,7 @@ impl Exchange {
     }
 
     fn outcome(&self, result: Result<Content, ReadError>, sent_at: Instant) -> ExchangeOutcome {
-        let (completed_at, received_at) = (Instant::now(), now(&self.client));
+        let (completed_at, received_at) = (Instant::now(), now(&self.context.client));
         ExchangeOutcome {
             result,
             iterator: None,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::Config;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::error::BuildError;
@@ -24,13 +23,11 @@ use tokio::time::{Duration, Instant, sleep_until};
 use crate::records::error::ReadError;
 use crate::records::event::ReadEventKind;
 use crate::records::fan_out::FanOut;
-use crate::records::options::ReadOptions;
 use crate::records::source::continuity::{Continuity, Finding, Tip};
-use crate::records::source::latest::LatestAnchor;
 use crate::records::source::polling::{Polling, size};
+use crate::records::source::reader_context::ReaderContext;
 use crate::records::source::{Page, Source, Stop};
 use crate::records::subscription_error::SubscriptionError;
-use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::backoff::backoff;
@@ -60,10 +57,7 @@ type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventSt
 /// The source to which Kinesis pushes pages.
 pub(crate) struct Subscription {
     consumer: FanOut,
-    client: Client,
-    offer: Arc<Offer>,
-    options: Arc<ReadOptions>,
-    latest_anchor: LatestAnchor,
+    context: Arc<ReaderContext>,
     /// The position after the last event.
     position: StartPosition,
     /// The position at which the last subscription was requested.
@@ -118,8 +112,7 @@ struct Received {
 /// The request for a subscription and for its next event.
 struct Receive {
     consumer: FanOut,
-    client: Client,
-    offer: Arc<Offer>,
+    context: Arc<ReaderContext>,
     from: StartPosition,
     events: Option<Events>,
     not_before: Option<Instant>,
@@ -128,13 +121,11 @@ struct Receive {
 impl Subscription {
     /// Creates a source that reads from where `polling` would begin.
     pub(crate) fn new(consumer: FanOut, mut polling: Polling) -> Self {
-        let position = polling.latest_anchor.replace_latest(polling.position());
+        let context = Arc::clone(&polling.context);
+        let position = context.latest_anchor.replace_latest(polling.position());
         Self {
-            client: consumer.client().unwrap_or(&polling.client).clone(),
             consumer,
-            offer: Arc::clone(&polling.offer),
-            options: Arc::clone(&polling.options),
-            latest_anchor: polling.latest_anchor,
+            context,
             requested: position.clone(),
             continuity: std::mem::take(&mut polling.continuity),
             position,
@@ -162,7 +153,7 @@ impl Subscription {
             // A search for the last record begins again.
             Some(StartPosition::TrimHorizon) => StartPosition::TrimHorizon,
             Some(last) if self.checks_last_record => last,
-            _ => self.latest_anchor.replace_latest(self.position.clone()),
+            _ => self.context.latest_anchor.replace_latest(self.position.clone()),
         }
     }
 
@@ -173,13 +164,12 @@ impl Subscription {
         }
         let receive = Receive {
             consumer: self.consumer.clone(),
-            client: self.client.clone(),
-            offer: Arc::clone(&self.offer),
+            context: Arc::clone(&self.context),
             from: self.requested.clone(),
             events: self.events.take(),
             not_before: self.next.take(),
         };
-        match &self.options.runtime {
+        match &self.context.options.runtime {
             None => receive.run().boxed(),
             Some(runtime) => AbortOnDrop::spawn(runtime, receive.run()).boxed(),
         }
@@ -189,7 +179,7 @@ impl Subscription {
         if let Some(received) = self.completed.take() {
             return Poll::Ready(received);
         }
-        if self.runtime.has_changed() && self.options.runtime.is_none() {
+        if self.runtime.has_changed() && self.context.options.runtime.is_none() {
             // The timers and the connection belong to the former runtime.
             self.drop_subscription();
         }
@@ -229,7 +219,8 @@ impl Subscription {
         // AWS tells the end by both. ministack keeps a continuation there.
         let children = child_shards.unwrap_or_default();
         let is_unconfirmed = continuation.is_empty() && children.is_empty();
-        let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
+        let bytes =
+            if self.context.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
         let received = records.len();
         let tip = match &children[..] {
             [_, ..] => Tip::End,
@@ -257,7 +248,8 @@ impl Subscription {
         }
         let may_have_ended = received == 0
             && lag.is_zero()
-            && (self.offer.is_known_to_be_closed() || self.checked_at.elapsed() >= MAX_UNCHECKED);
+            && (self.context.offer.is_known_to_be_closed()
+                || self.checked_at.elapsed() >= MAX_UNCHECKED);
         let end = (!children.is_empty()).then_some(children);
         if is_unconfirmed || (end.is_none() && may_have_ended) {
             self.drop_subscription();
@@ -273,7 +265,7 @@ impl Subscription {
 
     /// Begins to receive the next event in a task, if the reader has a runtime.
     fn read_ahead(&mut self) {
-        if self.options.runtime.is_some() {
+        if self.context.options.runtime.is_some() {
             self.in_flight = Some(self.begin());
         }
     }
@@ -303,7 +295,7 @@ impl Subscription {
 
     /// Schedules another subscription, or returns why none would succeed.
     fn handle_failure(&mut self, error: SubscriptionError) -> Result<(), Stop> {
-        let error = ReadError::subscription(self.offer.stream(), self.shard_id(), error);
+        let error = ReadError::subscription(self.context.stream(), self.shard_id(), error);
         let lasted = self.subscribed_at.map(|begun| begun.elapsed()).unwrap_or_default();
         self.drop_subscription();
         self.checks_last_record |= error.is_network_failure();
@@ -338,7 +330,7 @@ impl Subscription {
     }
 
     fn retry_in(&self, error: &ReadError, wait: Duration) {
-        let (stream, shard) = (self.offer.stream().name(), self.shard_id());
+        let (stream, shard) = (self.context.stream().name(), self.shard_id());
         let (failures, consumer) = (self.failures, self.consumer.arn());
         tracing::warn!(
             stream, shard, consumer, %error, failures, ?wait, "subscription failed; retrying"
@@ -347,11 +339,11 @@ impl Subscription {
     }
 
     fn shard_id(&self) -> &str {
-        self.offer.shard.shard_id()
+        self.context.shard_id()
     }
 
     fn emit(&self, kind: ReadEventKind<'_>) {
-        self.options.emit(self.offer.stream(), self.shard_id(), kind);
+        self.context.options.emit(self.context.stream(), self.shard_id(), kind);
     }
 }
 
@@ -428,18 +420,18 @@ impl Receive {
             }
             Err(error) => (None, Err(error)),
         };
-        Received { events, subscribed_at, result, at: now(&self.client) }
+        Received { events, subscribed_at, result, at: now(&self.context.client) }
     }
 
     async fn subscribe(&self) -> Result<Events, SubscriptionError> {
         let from = starting_position(&self.from).map_err(|error| {
             SubscriptionError::no_event(format!("the start is incomplete: {error}"))
         })?;
-        let request = self
-            .client
+        let client = self.consumer.client().unwrap_or(&self.context.client);
+        let request = client
             .subscribe_to_shard()
             .consumer_arn(self.consumer.arn())
-            .shard_id(self.offer.shard.shard_id())
+            .shard_id(self.context.shard_id())
             .starting_position(from);
         let once = Config::builder().retry_config(RetryConfig::disabled());
         // The SDK waits for the first frame here. Its own timeouts do not count that time.

@@ -7,6 +7,7 @@ pub(crate) mod fan_out;
 pub(crate) mod latest;
 pub(crate) mod pacing;
 pub(crate) mod polling;
+pub(crate) mod reader_context;
 pub(crate) mod requests;
 
 use std::task::{Context, Poll};

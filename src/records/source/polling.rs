@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::types::Record;
 use futures::future::{BoxFuture, FutureExt};
@@ -12,16 +11,13 @@ use tokio::time::{Duration, Instant};
 
 use crate::records::error::ReadError;
 use crate::records::event::ReadEventKind;
-use crate::records::options::ReadOptions;
 use crate::records::page_limit::PageLimit;
-use crate::records::permits::RequestPermits;
 use crate::records::source::continuity::{Continuity, Finding, Tip};
 use crate::records::source::exchange::{Content, Exchange, ExchangeOutcome, ShardIterator};
-use crate::records::source::latest::LatestAnchor;
 use crate::records::source::pacing::Pacing;
+use crate::records::source::reader_context::ReaderContext;
 use crate::records::source::{Page, Source, Stop};
 use crate::shard::end_claim::Standing;
-use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
 use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::clock::{MAX_SKEW, now};
@@ -43,20 +39,25 @@ const LIST_IF_UNCONFIRMED: u32 = 20;
 /// returned an iterator for each.
 const MAX_NOT_FOUND_READS: u32 = 8;
 
+/// The origin of the position to start at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StartKind {
+    /// The user or a checkpoint has set the position.
+    Given,
+    /// The position is `LATEST`, or a time that stands for it.
+    Estimate,
+    /// Kinesis has refused the estimate, and the reader starts at an earlier time. That was not
+    /// reported yet.
+    MovedBack,
+}
+
 /// The source that requests each page.
 pub(crate) struct Polling {
-    pub(crate) client: Client,
-    pub(crate) offer: Arc<Offer>,
-    pub(crate) options: Arc<ReadOptions>,
-    permits: RequestPermits,
+    pub(crate) context: Arc<ReaderContext>,
     /// The position to start at until a record is read.
     from: StartPosition,
     pub(crate) continuity: Continuity,
-    pub(crate) latest_anchor: LatestAnchor,
-    /// Whether `from` is `LATEST`, or a time that stands for it.
-    is_estimate: bool,
-    /// The time at which the shard is read since Kinesis refused its start.
-    earlier_start: Option<StartPosition>,
+    start_kind: StartKind,
     iterator: Option<ShardIterator>,
     pacing: Pacing,
     limit: PageLimit,
@@ -76,32 +77,20 @@ pub(crate) struct Polling {
     /// The exchange in flight, with the pause before it. Each exchange is a new future, so an idle
     /// shard takes little memory.
     in_flight: Option<BoxFuture<'static, ExchangeOutcome>>,
-    /// The outcome of an exchange whose page is not taken yet.
-    completed: Option<ExchangeOutcome>,
+    /// The outcome of an exchange whose page is not taken yet. Boxed, since it is large and rare.
+    completed: Option<Box<ExchangeOutcome>>,
     runtime: LastRuntime,
 }
 
 impl Polling {
-    pub(crate) fn new(
-        client: Client,
-        offer: Arc<Offer>,
-        from: StartPosition,
-        options: Arc<ReadOptions>,
-        permits: RequestPermits,
-        latest_anchor: LatestAnchor,
-    ) -> Self {
-        let limit = PageLimit::new(options.max_records);
-        let is_estimate = from == StartPosition::Latest;
+    pub(crate) fn new(context: Arc<ReaderContext>, from: StartPosition) -> Self {
+        let limit = PageLimit::new(context.options.max_records);
+        let is_latest = from == StartPosition::Latest;
         Self {
-            is_estimate,
-            earlier_start: None,
-            client,
+            context,
             from,
             continuity: Continuity::default(),
-            latest_anchor,
-            offer,
-            options,
-            permits,
+            start_kind: if is_latest { StartKind::Estimate } else { StartKind::Given },
             iterator: None,
             pacing: Pacing::default(),
             limit,
@@ -119,7 +108,8 @@ impl Polling {
 
     /// Sets whether the start is a time that stands for `LATEST`.
     pub(crate) fn estimated_start(self, is_estimate: bool) -> Self {
-        Self { is_estimate: self.is_estimate || is_estimate, ..self }
+        let start_kind = if is_estimate { StartKind::Estimate } else { self.start_kind };
+        Self { start_kind, ..self }
     }
 
     /// Expects the record at the start, which a reader of this shard has read before.
@@ -133,10 +123,8 @@ impl Polling {
     /// Creates a source of the same shard that continues at `from`, or at the last record that
     /// `continuity` remembers.
     pub(crate) fn restarted(&self, from: StartPosition, continuity: Continuity) -> Self {
-        let (client, offer) = (self.client.clone(), Arc::clone(&self.offer));
-        let (options, permits) = (Arc::clone(&self.options), self.permits.clone());
-        let is_estimate = self.is_estimate && from.timestamp().is_some();
-        let polling = Self::new(client, offer, from, options, permits, self.latest_anchor);
+        let is_estimate = self.start_kind == StartKind::Estimate && from.timestamp().is_some();
+        let polling = Self::new(Arc::clone(&self.context), from);
         Self { continuity, ..polling.estimated_start(is_estimate) }
     }
 
@@ -147,19 +135,17 @@ impl Polling {
 
     /// Begins the next exchange, in this task or in a new one.
     fn begin_exchange(&mut self) -> BoxFuture<'static, ExchangeOutcome> {
+        let limit = self.limit.next();
         let exchange = Exchange {
-            client: self.client.clone(),
-            offer: Arc::clone(&self.offer),
+            context: Arc::clone(&self.context),
             from: self.position(),
-            latest_anchor: self.latest_anchor,
             iterator: self.iterator.take(),
             lists_shards: self.lists_shards_next,
-            limit: self.limit,
-            first_limit: self.continuity.limit(self.limit),
-            permits: self.permits.clone(),
+            limit,
+            first_limit: self.continuity.limit(limit),
         };
         let outcome = exchange.run(self.pacing.next());
-        match &self.options.runtime {
+        match &self.context.options.runtime {
             None => outcome.boxed(),
             Some(runtime) => AbortOnDrop::spawn(runtime, outcome).boxed(),
         }
@@ -172,20 +158,21 @@ impl Polling {
     fn note_iterator(&mut self, position: StartPosition) {
         self.continuity.expect(&position);
         if self.continuity.position().is_none() {
-            self.from = self.latest_anchor.replace_latest(position);
+            self.from = self.context.latest_anchor.replace_latest(position);
         }
         self.was_not_found = false;
     }
 
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<ExchangeOutcome> {
         if let Some(outcome) = self.completed.take() {
-            return Poll::Ready(outcome);
+            return Poll::Ready(*outcome);
         }
-        let is_on_other_runtime = self.runtime.has_changed() && self.options.runtime.is_none();
+        let is_on_other_runtime =
+            self.runtime.has_changed() && self.context.options.runtime.is_none();
         if is_on_other_runtime && self.in_flight.take().is_some() {
             // The exchange is dropped: its timers belong to the former runtime. A LATEST iterator
             // may have been created by it.
-            self.from = self.latest_anchor.replace_latest(self.from.clone());
+            self.from = self.context.latest_anchor.replace_latest(self.from.clone());
         }
         // An exchange that panics is dropped, and the next poll begins another.
         let mut exchange = self.in_flight.take().unwrap_or_else(|| self.begin_exchange());
@@ -217,7 +204,8 @@ impl Polling {
         let next_iterator = next_shard_iterator.filter(|iterator| !iterator.is_empty());
         let children = child_shards.unwrap_or_default();
         let is_unconfirmed = next_iterator.is_none() && children.is_empty();
-        let bytes = if self.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
+        let bytes =
+            if self.context.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
         let received = records.len();
         let is_full = self.limit.is_full(received);
         let is_continuous = (is_unconfirmed && received == 0)
@@ -231,7 +219,7 @@ impl Polling {
         // No record arrives in a closed shard, so its end is requested at once.
         let is_ending = records.is_empty() && self.ends_when_closed.is_some();
         let is_behind = is_full || is_ending || lag.is_some_and(|lag| !lag.is_zero());
-        self.pacing.page(completed_at, bytes, is_behind, &self.options);
+        self.pacing.page(completed_at, bytes, is_behind, &self.context.options);
         if !is_continuous {
             return Ok(None);
         }
@@ -271,7 +259,7 @@ impl Polling {
             return Ok(Some(Page::end_of_closed_shard(received_at)));
         }
         // The search begins within the shard's limits, too.
-        self.pacing.page(Instant::now(), 0, true, &self.options);
+        self.pacing.page(Instant::now(), 0, true, &self.context.options);
         Ok(None)
     }
 
@@ -301,13 +289,13 @@ impl Polling {
 
     /// Begins to read the next page in a task, if the reader has a runtime.
     fn read_ahead(&mut self) {
-        if self.options.runtime.is_some() {
+        if self.context.options.runtime.is_some() {
             self.in_flight = Some(self.begin_exchange());
         }
     }
 
     fn unconfirmed_end(&self) -> ReadError {
-        ReadError::unconfirmed_end(self.offer.stream(), self.offer.shard.shard_id())
+        ReadError::unconfirmed_end(self.context.stream(), self.context.shard_id())
     }
 
     /// Forgets the unconfirmed ends, since the shard continues.
@@ -316,7 +304,7 @@ impl Polling {
             self.unconfirmed_ends = 0;
             self.ends_when_closed = None;
             self.lists_shards_next = false;
-            self.offer.withdraw_end();
+            self.context.offer.withdraw_end();
         }
     }
 
@@ -337,7 +325,7 @@ impl Polling {
         let ends = self.unconfirmed_ends;
         let min_ends =
             if lag == Some(Duration::ZERO) { MIN_ENDS_AT_TIP } else { MIN_ENDS_OF_UNKNOWN_LAG };
-        match self.offer.claim_end() {
+        match self.context.offer.claim_end() {
             Standing::Closed if self.ends_when_closed >= Some(min_ends) => return Ok(true),
             Standing::Closed => {
                 self.ends_when_closed = self.ends_when_closed.or(Some(0));
@@ -357,7 +345,7 @@ impl Polling {
     fn handle_list(&mut self, is_closed: Option<bool>) -> Result<(), Stop> {
         self.lists_shards_next = false;
         if is_closed.ok_or(Stop::Expired)? {
-            self.offer.confirm_end();
+            self.context.offer.confirm_end();
             self.ends_when_closed = self.ends_when_closed.or(Some(0));
         }
         Ok(())
@@ -385,9 +373,9 @@ impl Polling {
             return Err(Stop::Failed(error));
         }
         let wait = if not_found {
-            self.pacing.not_found(&self.options)
+            self.pacing.not_found(&self.context.options)
         } else {
-            self.pacing.failure(&self.options)
+            self.pacing.failure(&self.context.options)
         };
         self.failures = self.failures.saturating_add(1);
         let failures = self.failures;
@@ -411,12 +399,12 @@ impl Polling {
             && error.code() == Some("InvalidArgumentException");
         let earlier =
             SystemTime::try_from(refused).ok().and_then(|from| from.checked_sub(MAX_SKEW));
-        let Some(earlier) = earlier.filter(|_| is_refused && self.is_estimate) else {
+        let is_estimate = self.start_kind == StartKind::Estimate;
+        let Some(earlier) = earlier.filter(|_| is_refused && is_estimate) else {
             return false;
         };
-        self.is_estimate = false;
+        self.start_kind = StartKind::MovedBack;
         self.from = StartPosition::Timestamp(earlier.into());
-        self.earlier_start = Some(self.from.clone());
         true
     }
 
@@ -425,7 +413,7 @@ impl Polling {
     fn is_clock_ahead(&self, error: &ReadError) -> bool {
         let StartPosition::Timestamp(from) = self.from else { return false };
         let Ok(from) = SystemTime::try_from(from) else { return false };
-        let now = now(&self.client);
+        let now = now(&self.context.client);
         self.iterator.is_none()
             && error.code() == Some("InvalidArgumentException")
             && from < now + MAX_SKEW
@@ -433,7 +421,7 @@ impl Polling {
     }
 
     fn emit(&self, kind: ReadEventKind<'_>) {
-        self.options.emit(self.offer.stream(), self.offer.shard.shard_id(), kind);
+        self.context.options.emit(self.context.stream(), self.context.shard_id(), kind);
     }
 }
 
@@ -466,7 +454,7 @@ impl Source for Polling {
                         self.limit.lost(completed_at - sent_at);
                     }
                     if self.iterator.is_none() {
-                        self.from = self.latest_anchor.replace_latest(self.from.clone());
+                        self.from = self.context.latest_anchor.replace_latest(self.from.clone());
                     }
                     // A closed shard without unread records may have no iterator.
                     if error.is_no_iterator() {
@@ -483,14 +471,18 @@ impl Source for Polling {
     }
 
     fn take_earlier_start(&mut self) -> Option<StartPosition> {
-        self.earlier_start.take()
+        let was_moved = self.start_kind == StartKind::MovedBack;
+        was_moved.then(|| {
+            self.start_kind = StartKind::Given;
+            self.from.clone()
+        })
     }
 
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) {
         if self.in_flight.is_some()
             && let Poll::Ready(outcome) = self.poll_exchange(cx)
         {
-            self.completed = Some(outcome);
+            self.completed = Some(Box::new(outcome));
         }
     }
 }

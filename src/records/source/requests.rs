@@ -1,8 +1,5 @@
 //! The requests that read a shard. Each is sent once: the reader itself retries.
 
-use std::sync::Arc;
-
-use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::{Builder, Config};
 use aws_sdk_kinesis::error::SdkError;
@@ -11,19 +8,19 @@ use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 
 use crate::listing::error::ListError;
 use crate::listing::shard_lists::is_listed_as_closed;
-use crate::records::page_limit::PageLimit;
-use crate::shard::offer::Offer;
+use crate::records::page_limit::RequestLimit;
+use crate::records::source::reader_context::ReaderContext;
 use crate::shard::position::StartPosition;
 use crate::util::request_timeout::{polled_timeout, request_timeout};
 
 /// Sends a `GetShardIterator` request. Returns `None` if the response holds no iterator.
 pub(crate) async fn get_shard_iterator(
-    client: Client,
-    offer: Arc<Offer>,
-    from: StartPosition,
+    context: &ReaderContext,
+    from: &StartPosition,
 ) -> Result<Option<String>, SdkError<GetShardIteratorError>> {
-    let request = offer.context.wire.send(&client, |format| {
-        let request = offer.get_shard_iterator(&client, &from).customize();
+    let ReaderContext { client, offer, .. } = context;
+    let request = offer.context.wire.send(client, |format| {
+        let request = offer.get_shard_iterator(client, from).customize();
         request.config_override(format.configure(once())).send()
     });
     Ok(request_timeout(request).await??.shard_iterator.filter(|token| !token.is_empty()))
@@ -31,14 +28,14 @@ pub(crate) async fn get_shard_iterator(
 
 /// Sends a `GetRecords` request.
 pub(crate) async fn get_records(
-    client: Client,
-    offer: Arc<Offer>,
+    context: &ReaderContext,
     iterator: String,
-    PageLimit { records, seconds, .. }: PageLimit,
+    RequestLimit { records, seconds }: RequestLimit,
 ) -> Result<GetRecordsOutput, SdkError<GetRecordsError>> {
+    let ReaderContext { client, offer, .. } = context;
     let (_, arn) = offer.stream().name_or_arn();
     let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(records);
-    let request = offer.context.wire.send(&client, |format| {
+    let request = offer.context.wire.send(client, |format| {
         let config = format.configure(once());
         request.clone().customize().config_override(config).send()
     });
@@ -51,8 +48,8 @@ pub(crate) async fn get_records(
 /// Lists the shards. Returns whether this one is closed, or `None` if it is not listed.
 ///
 /// Sent only to confirm the end of a shard when the stream of shards does not list.
-pub(crate) async fn is_closed(client: &Client, offer: &Offer) -> Result<Option<bool>, ListError> {
-    is_listed_as_closed(client, &offer.context, offer.shard.shard_id()).await
+pub(crate) async fn is_closed(context: &ReaderContext) -> Result<Option<bool>, ListError> {
+    is_listed_as_closed(&context.client, &context.offer.context, context.shard_id()).await
 }
 
 /// Disables the SDK's retries: they would hide failures, follow too soon for a shard's limits, and
