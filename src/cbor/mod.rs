@@ -1,8 +1,8 @@
 //! The CBOR wire format of Kinesis: records as bytes instead of base64.
 //!
 //! Kinesis accepts and sends two formats: JSON, which the SDK for Rust uses, and CBOR, which the
-//! SDK for Java uses, and with it the Kinesis Client Library. In CBOR a page of records is a
-//! quarter smaller, and takes half the time or less to read.
+//! SDK for Java uses, and with it the Kinesis Client Library. The data of a record is bytes in
+//! CBOR, and base64 in JSON: a page of large records is a quarter smaller.
 //!
 //! With the feature `cbor`, this crate sends its own requests in CBOR: `ListShards`,
 //! `GetShardIterator` and `GetRecords`. Nothing needs to be set. A client whose configuration names

@@ -46,7 +46,7 @@ async fn an_error_without_a_code_names_its_cause() {
         (Fault::ConnectionRefused, ["a fault of FakeKinesis", "network"]),
         (Fault::ConnectionReset, ["a fault of FakeKinesis", "network"]),
         (Fault::TruncatedBody, ["ends early", "HTTP status 200 with an unreadable body"]),
-        (Fault::NotJson, ["expected", "HTTP status 200 with an unreadable body"]),
+        (Fault::NotJson, ["unreadable body", "HTTP status 200 with an unreadable body"]),
         (Fault::Body("{}".to_owned()), ["no iterator", FIRST]),
     ] {
         let (kinesis, _, client) = fake(1);
