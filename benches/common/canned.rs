@@ -16,11 +16,12 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use kinesis_shards::cbor::CborProtocol;
 
 /// Creates a client whose responses `respond` makes, from the body of each request.
 ///
 /// It has no retries, no timeouts and no cache of credentials: they would only raise the floor that
-/// the crate is measured against.
+/// the crate is measured against. Requests and responses are in JSON.
 pub(crate) fn client(respond: impl Fn(&str) -> Bytes + Send + Sync + 'static) -> Client {
     Client::from_conf(
         Config::builder()
@@ -33,6 +34,7 @@ pub(crate) fn client(respond: impl Fn(&str) -> Bytes + Send + Sync + 'static) ->
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .http_client(Canned(Arc::new(respond)))
+            .protocol(CborProtocol::disabled())
             .build(),
     )
 }
