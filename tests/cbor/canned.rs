@@ -1,13 +1,13 @@
-//! An HTTP client that keeps each request, and sends one response to all.
+//! An HTTP client that keeps the last request, and sends one response to all.
 
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::{Builder, Credentials, HttpClient, Region, RuntimeComponents};
+use aws_sdk_kinesis::config::{Builder, Credentials, Region};
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_types::body::SdkBody;
 
@@ -29,12 +29,12 @@ pub(crate) struct Request {
 #[derive(Clone, Debug)]
 pub(crate) struct Canned {
     response: Arc<Mutex<Response>>,
-    requests: Arc<Mutex<Vec<Request>>>,
+    last_request: Arc<Mutex<Option<Request>>>,
 }
 
 impl Canned {
     pub(crate) fn new(response: Response) -> Self {
-        Self { response: Arc::new(Mutex::new(response)), requests: Arc::default() }
+        Self { response: Arc::new(Mutex::new(response)), last_request: Arc::default() }
     }
 
     #[allow(dead_code, reason = "one of the test programs uses it")]
@@ -44,7 +44,7 @@ impl Canned {
 
     #[allow(dead_code, reason = "one of the test programs uses it")]
     pub(crate) fn take_request(&self) -> Request {
-        self.requests.lock().unwrap().pop().expect("a request")
+        self.last_request.lock().unwrap().take().expect("a request")
     }
 
     /// Returns the configuration of a client without retries.
@@ -54,7 +54,10 @@ impl Canned {
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
             .retry_config(RetryConfig::disabled())
-            .http_client(self.clone())
+            .http_client(http_client_fn({
+                let connector = SharedHttpConnector::new(self.clone());
+                move |_, _| connector.clone()
+            }))
     }
 
     /// Returns a client that sends CBOR.
@@ -64,24 +67,12 @@ impl Canned {
     }
 }
 
-impl HttpClient for Canned {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
 impl HttpConnector for Canned {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let header = |name| request.headers().get(name).unwrap_or_default().to_owned();
         let body = request.body().bytes().unwrap_or_default().to_vec();
         let (target, content_type) = (header("x-amz-target"), header("content-type"));
-        let mut requests = self.requests.lock().unwrap();
-        requests.clear();
-        requests.push(Request { target, content_type, body });
+        *self.last_request.lock().unwrap() = Some(Request { target, content_type, body });
         let canned = self.response.lock().unwrap();
         let status = canned.status.try_into().expect("a status");
         let mut response = HttpResponse::new(status, SdkBody::from(canned.body.clone()));
