@@ -6,7 +6,7 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::list_shards::ListShardsError;
 
 use crate::shard::stream_id::StreamId;
-use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, is_misconfigured, reason};
+use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, cannot_be_sent, reason};
 
 /// An error that occurred while the shards of a stream were listed.
 ///
@@ -130,10 +130,7 @@ impl ListError {
             Self::AccessDenied { code, .. } => EXPIRED.contains(&code.as_str()),
             Self::ListShards { code, source, .. } => match code.as_deref() {
                 Some(code) if PERMANENT.contains(&code) => false,
-                _ => {
-                    !matches!(**source, SdkError::ConstructionFailure(_))
-                        && !is_misconfigured(source)
-                }
+                _ => !cannot_be_sent(source),
             },
             Self::MalformedList { .. } => true,
         }

@@ -11,7 +11,7 @@ use crate::listing::error::ListError;
 use crate::records::subscription_error::SubscriptionError;
 use crate::shard::stream_id::StreamId;
 use crate::util::sdk_error::{
-    DENIED, EXPIRED, PERMANENT, is_before_connection, is_misconfigured, reason,
+    DENIED, EXPIRED, PERMANENT, cannot_be_sent, is_network_failure, reason,
 };
 
 /// An error of a stream of records: a listing of the shards failed, or a shard cannot be read.
@@ -272,7 +272,7 @@ impl ReadError {
             Cause::GetShardIterator(source) => is_retryable(source),
             Cause::GetRecords(source) => is_retryable(source),
             Cause::Subscription(error) => {
-                !error.is_misconfigured() && !error.code().is_some_and(is_permanent)
+                !error.cannot_be_sent() && !error.code().is_some_and(is_permanent)
             }
             Cause::ListShards(source) => source.is_retryable(),
             Cause::NoIterator | Cause::UnconfirmedEnd => true,
@@ -332,20 +332,12 @@ fn is_retryable<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
-    if matches!(error, SdkError::ConstructionFailure(_)) || is_misconfigured(error) {
-        return false;
-    }
-    !error.code().is_some_and(is_permanent)
+    !cannot_be_sent(error) && !error.code().is_some_and(is_permanent)
 }
 
 /// Returns whether no retry mends an error of this code.
 fn is_permanent(code: &str) -> bool {
     DENIED.contains(&code) || PERMANENT.contains(&code) || KMS.contains(&code)
-}
-
-fn is_network_failure<E>(error: &SdkError<E, HttpResponse>) -> bool {
-    matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))
-        && !is_before_connection(error)
 }
 
 /// Omits the response, which may hold the data of records.

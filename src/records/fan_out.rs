@@ -12,7 +12,7 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::shard::stream_id::StreamId;
 use crate::util::backoff::backoff;
 use crate::util::request_timeout::request_timeout;
-use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, is_misconfigured, reason};
+use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, cannot_be_sent, reason};
 
 /// A consumer of enhanced fan-out, as which [`ReadOptions::fan_out`] reads.
 ///
@@ -307,8 +307,7 @@ impl Failure {
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
         let code = error.code().map(str::to_owned);
-        let is_permanent = matches!(error, SdkError::ConstructionFailure(_))
-            || is_misconfigured(&error)
+        let is_permanent = cannot_be_sent(&error)
             || code.as_deref().is_some_and(|it| DENIED.contains(&it) || PERMANENT.contains(&it));
         let reason = reason(&error);
         Self { operation, reason, code, source: Some(Box::new(error)), is_permanent }

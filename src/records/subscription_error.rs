@@ -7,7 +7,7 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::subscribe_to_shard::SubscribeToShardError;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError as EventError;
 
-use crate::util::sdk_error::{is_before_connection, is_misconfigured, reason};
+use crate::util::sdk_error::{cannot_be_sent, is_network_failure, reason, root_cause};
 
 /// Why a subscription failed.
 ///
@@ -19,22 +19,19 @@ pub(crate) struct SubscriptionError {
     message: Option<String>,
     reason: String,
     is_network_failure: bool,
-    is_misconfigured: bool,
+    cannot_be_sent: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl SubscriptionError {
     /// Creates the error of a request that failed.
     pub(crate) fn request(error: SdkError<SubscribeToShardError>) -> Self {
-        let is_dispatched =
-            matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_));
         Self {
             code: error.code().map(str::to_owned),
             message: error.message().map(str::to_owned),
             reason: reason(&error),
-            is_network_failure: is_dispatched && !is_before_connection(&error),
-            is_misconfigured: matches!(error, SdkError::ConstructionFailure(_))
-                || is_misconfigured(&error),
+            is_network_failure: is_network_failure(&error),
+            cannot_be_sent: cannot_be_sent(&error),
             source: Some(Box::new(error)),
         }
     }
@@ -52,7 +49,7 @@ impl SubscriptionError {
         };
         let is_network_failure = code.is_none();
         let source: Option<Box<dyn StdError + Send + Sync>> = Some(Box::new(error));
-        Self { code, message, reason, is_network_failure, is_misconfigured: false, source }
+        Self { code, message, reason, is_network_failure, cannot_be_sent: false, source }
     }
 
     /// Creates the error of a subscription from which nothing was received.
@@ -62,7 +59,7 @@ impl SubscriptionError {
             message: None,
             reason,
             is_network_failure: true,
-            is_misconfigured: false,
+            cannot_be_sent: false,
             source: None,
         }
     }
@@ -83,9 +80,9 @@ impl SubscriptionError {
         self.is_network_failure
     }
 
-    /// Returns whether the client's configuration lacks what every request needs.
-    pub(crate) fn is_misconfigured(&self) -> bool {
-        self.is_misconfigured
+    /// Returns whether no request can be sent.
+    pub(crate) fn cannot_be_sent(&self) -> bool {
+        self.cannot_be_sent
     }
 
     pub(crate) fn source(&self) -> Option<&(dyn StdError + 'static)> {
@@ -112,9 +109,4 @@ fn exception(error: &EventError) -> (Option<String>, Option<String>) {
         }
     };
     (Some(code.to_owned()), message.map(str::to_owned))
-}
-
-fn root_cause(error: &(dyn StdError + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |error| (*error).source());
-    chain.last().map(ToString::to_string).unwrap_or_default()
 }

@@ -93,6 +93,25 @@ where
         && texts(error).iter().any(|text| text.contains(NO_PROVIDER) || is_without_region(text))
 }
 
+/// Returns whether no request can be sent: it is invalid, or the client is misconfigured.
+pub(crate) fn cannot_be_sent<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: Error + 'static,
+{
+    matches!(error, SdkError::ConstructionFailure(_)) || is_misconfigured(error)
+}
+
+/// Returns whether no response arrived over the network.
+pub(crate) fn is_network_failure<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))
+        && !is_before_connection(error)
+}
+
+/// Returns the text of the last cause of an error.
+pub(crate) fn root_cause(error: &(dyn Error + 'static)) -> String {
+    texts(error).pop().unwrap_or_default()
+}
+
 /// Returns the texts of an error and its causes.
 fn texts(error: &(dyn Error + 'static)) -> Vec<String> {
     let chain = std::iter::successors(Some(error), |error| (*error).source());

@@ -58,7 +58,7 @@ type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventSt
 pub(crate) struct Subscription {
     consumer: FanOut,
     context: Arc<ReaderContext>,
-    /// The position after the last event.
+    /// The position after the last event, which is never `LATEST`.
     position: StartPosition,
     /// The position at which the last subscription was requested.
     requested: StartPosition,
@@ -153,7 +153,7 @@ impl Subscription {
             // A search for the last record begins again.
             Some(StartPosition::TrimHorizon) => StartPosition::TrimHorizon,
             Some(last) if self.checks_last_record => last,
-            _ => self.context.latest_anchor.replace_latest(self.position.clone()),
+            _ => self.position.clone(),
         }
     }
 
