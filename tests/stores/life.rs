@@ -16,7 +16,7 @@ use crate::process::Process;
 use crate::producer::{Load, Producer, Written, create, one_to_each};
 use crate::trial::number_from;
 
-const KILLS: u64 = 25;
+const KILLS: u64 = 10;
 /// The number of processes killed while they create the file.
 const FIRST_OPENS: usize = 20;
 

@@ -11,7 +11,7 @@
 //!   to PostgreSQL once, and those that PostgreSQL rejects to its dead letters.
 //!
 //! ```text
-//! cargo test --test stores                          25 kills on each store
+//! cargo test --test stores                          10 kills on each store
 //! CRASHES=200 cargo test --test stores crashes      200 kills
 //! CRASHES_SEED=7 cargo test --test stores crashes   other random points
 //! ```
