@@ -5,7 +5,7 @@
 //! keep or lose the saves that they did not confirm.
 //!
 //! ```text
-//! # 1,000 seeds
+//! # 250 seeds
 //! cargo test --test checkpoint_simulation
 //! # a soak
 //! CHECKPOINT_SIMULATION_SEEDS=100000 cargo test --test checkpoint_simulation
@@ -48,7 +48,7 @@ use program::{filters, is_wanted, number_from, panicked, play_all, summary, thre
 use script::Script;
 use world::Outcome;
 
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 250;
 const MAX_FAILURES: usize = 3;
 /// One in this many seeds is played twice: the second time must not differ.
 const REPLAY_INTERVAL: u64 = 50;
