@@ -114,6 +114,17 @@ async fn a_dropped_save_does_not_undo_a_later_one() {
     assert_eq!(loaded[0].1.to_string(), "99");
 }
 
+#[tokio::test]
+async fn nothing_but_the_store_holds_the_file_after_a_confirmed_save() {
+    let dir = Dir::new("held");
+    let store = FileStore::open(dir.file()).unwrap();
+    let holders = Arc::strong_count(&store.database);
+    for _ in 0..200 {
+        save(&store, "shardId-000000000000", Checkpoint::End).await.unwrap();
+        assert_eq!(Arc::strong_count(&store.database), holders);
+    }
+}
+
 /// Opens a store on a disk that takes this many changes.
 pub(crate) fn open_on(path: &Path, changes: usize) -> Result<FileStore, FileErrorKind> {
     let file = LockedFile::new(path)?;

@@ -61,55 +61,26 @@ impl Writer {
         Self { database, queue: Arc::default() }
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut Queue) -> T) -> T {
-        f(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// Writes a change. It is queued by the call itself, and is made even if the future is dropped.
     /// Changes are made in the order of the calls.
     pub(crate) fn write(&self, change: RowChange) -> impl Future<Output = Outcome> + Send + use<> {
         let (sender, outcome) = oneshot::channel();
-        let is_first = self.with(|queue| {
+        let is_first = with(&self.queue, |queue| {
             queue.waiting.push((change, sender));
             !std::mem::replace(&mut queue.is_committing, true)
         });
         if is_first {
-            let mut run = Run { writer: self.clone(), is_over: false };
+            let Self { database, queue } = self.clone();
+            let run = Run { database, queue, is_over: false };
             // The thread ends when the queue is empty.
             spawn_blocking(move || run.commit_all());
         }
         async move { outcome.await.unwrap_or_else(|_| Err(shut_down())) }
     }
 
-    fn commit_all(&self) {
-        loop {
-            let changes = self.with(|queue| {
-                let changes = std::mem::take(&mut queue.waiting);
-                queue.is_committing = !changes.is_empty();
-                queue.commits += u64::from(!changes.is_empty());
-                changes
-            });
-            if changes.is_empty() {
-                return;
-            }
-            let outcome = self.commit(&changes);
-            for (_, sender) in changes {
-                let _ = sender.send(outcome.clone());
-            }
-        }
-    }
-
-    /// Commits changes. They are not confirmed if the path does not name the file any more: they
-    /// would be lost with the process.
-    fn commit(&self, changes: &[(RowChange, oneshot::Sender<Outcome>)]) -> Outcome {
-        let written = self.database.with(|database| commit(database, changes));
-        written.map_err(|error| WriteFailure::Commit(Arc::new(error)))?;
-        self.database.check_identity().map_err(WriteFailure::Lost)
-    }
-
     #[cfg(test)]
     pub(crate) fn commits(&self) -> u64 {
-        self.with(|queue| queue.commits)
+        with(&self.queue, |queue| queue.commits)
     }
 }
 
@@ -135,26 +106,60 @@ fn commit(
 /// A run of commits. If one panics, or none begins because the runtime shuts down, the changes fail
 /// and the next one starts another run.
 struct Run {
-    writer: Writer,
+    database: Arc<Database>,
+    queue: Arc<Mutex<Queue>>,
     is_over: bool,
 }
 
 impl Run {
-    fn commit_all(&mut self) {
-        self.writer.commit_all();
-        self.is_over = true;
+    fn commit_all(mut self) {
+        loop {
+            let changes = with(&self.queue, |queue| {
+                queue.commits += 1;
+                std::mem::take(&mut queue.waiting)
+            });
+            let outcome = self.commit(&changes);
+            let is_last = with(&self.queue, |queue| {
+                queue.is_committing = !queue.waiting.is_empty();
+                !queue.is_committing
+            });
+            let answer = || {
+                for (_, sender) in changes {
+                    let _ = sender.send(outcome.clone());
+                }
+            };
+            if is_last {
+                // A caller that gets its outcome may drop the store and open the file again.
+                self.is_over = true;
+                drop(self);
+                return answer();
+            }
+            answer();
+        }
+    }
+
+    /// Commits changes. They are not confirmed if the path does not name the file any more: they
+    /// would be lost with the process.
+    fn commit(&self, changes: &[(RowChange, oneshot::Sender<Outcome>)]) -> Outcome {
+        let written = self.database.with(|database| commit(database, changes));
+        written.map_err(|error| WriteFailure::Commit(Arc::new(error)))?;
+        self.database.check_identity().map_err(WriteFailure::Lost)
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
         if !self.is_over {
-            self.writer.with(|queue| {
+            with(&self.queue, |queue| {
                 queue.is_committing = false;
                 queue.waiting.clear();
             });
         }
     }
+}
+
+fn with<T>(queue: &Mutex<Queue>, f: impl FnOnce(&mut Queue) -> T) -> T {
+    f(&mut queue.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn shut_down() -> WriteFailure {
