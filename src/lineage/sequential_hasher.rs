@@ -23,16 +23,24 @@ impl BuildHasher for BuildSequential {
     }
 }
 
-/// A hasher that places runs of consecutive numbers at random, and the numbers of a run in order.
+/// A hasher that scatters runs of consecutive numbers over the table, with the numbers of a run in
+/// order.
 ///
 /// Shards that are listed together have consecutive numbers. Spreading them over the whole table
 /// would cost a cache miss per shard, several times the rest of the work for it.
+///
+/// Runs that share a place push the rest of their numbers far away, so consecutive runs of one
+/// block never do: a product with an odd number is different for each of them in any low bits. The
+/// blocks themselves are placed at random, against numbers that are far apart.
 #[derive(Debug)]
 pub(crate) struct SequentialHasher(u64);
 
-/// How many consecutive numbers stay together: few enough to keep probing short when two runs
-/// collide.
+/// How many consecutive numbers stay together: few enough to keep probing short when runs of two
+/// blocks collide.
 const RUN: u64 = 64;
+/// How many runs make a block: 131,072 numbers. In a table with fewer places, this many times fewer
+/// numbers of a block may share a place, if they are chosen for it.
+const RUNS: u64 = 1 << 11;
 /// An odd number whose bits look random, from the golden ratio.
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -51,9 +59,10 @@ impl Hasher for SequentialHasher {
 
     fn write_u64(&mut self, n: u64) {
         let (run, offset) = (n / RUN, n % RUN);
+        let place = fold(self.0 ^ (run / RUNS)).wrapping_add(run.wrapping_mul(MULTIPLIER));
         // The table takes the place from the low bits, and a tag for a first comparison from the
         // seven highest.
-        self.0 = fold(self.0 ^ run).wrapping_add(offset) ^ (offset << 57);
+        self.0 = place.wrapping_mul(RUN).wrapping_add(offset) ^ (offset << 57);
     }
 }
 
