@@ -185,11 +185,6 @@ impl AckToken {
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.session.state.lease.as_ref()
     }
-
-    /// Drops the range without a report.
-    pub(crate) fn drop_silently(self) {
-        self.session.end();
-    }
 }
 
 impl Drop for AckToken {

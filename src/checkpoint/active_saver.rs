@@ -152,6 +152,7 @@ mod tests {
         assert!(saver.begin_poll(term, Waker::noop()).is_none());
         assert!(!saver.end(term, || panic!("it is not in charge")));
         let next = saver.begin();
+        assert_ne!(next, term);
         assert!(saver.begin_poll(next, Waker::noop()).is_some());
     }
 }

@@ -56,6 +56,7 @@ use crate::records::record::Record;
 pub struct AutoAck<S> {
     #[pin]
     records: S,
+    /// Dropped after the readers, which then have ended: an unacknowledged record is expected.
     last: LastRecord,
 }
 
@@ -89,14 +90,6 @@ impl LastRecord {
     fn ack(&mut self) {
         if let Some(token) = self.token.take() {
             token.acknowledge(self.position.borrowed());
-        }
-    }
-}
-
-impl Drop for LastRecord {
-    fn drop(&mut self) {
-        if let Some(token) = self.token.take() {
-            token.drop_silently();
         }
     }
 }

@@ -159,6 +159,26 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_is_gone_does_not_hide_the_next() {
+        let store = usize::MAX - 3;
+        drop(claims(store, "orders"));
+        let (first, second) = (claims(store, "orders"), claims(store, "orders"));
+        let _claim = first.claim("a").unwrap();
+        assert!(second.claim("a").is_none());
+    }
+
+    #[test]
+    fn a_holder_that_is_gone_leaves_nothing_in_the_table() {
+        let first = claims(None, "orders");
+        let table = Arc::clone(&first.table);
+        let claim = first.claim("a");
+        first.release_all();
+        drop((first, claim));
+        let table = lock(&table);
+        assert!(table.released.is_empty() && table.current.is_empty());
+    }
+
+    #[test]
     fn a_holder_releases_its_own_claims_and_makes_no_more() {
         let store = usize::MAX - 2;
         let (first, second) = (claims(store, "orders"), claims(store, "orders"));

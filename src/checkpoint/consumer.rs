@@ -73,3 +73,18 @@ impl Consumer {
 fn is_elsewhere(task: &AbortOnDrop<()>) -> bool {
     Handle::try_current().is_ok_and(|here| here.id() != task.runtime())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_is_elsewhere_if_it_runs_in_another_runtime() {
+        let task = AbortOnDrop::spawn(&Handle::current(), async {});
+        assert!(!is_elsewhere(&task));
+        let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let task = AbortOnDrop::spawn(other.handle(), async {});
+        assert!(is_elsewhere(&task));
+        other.shutdown_background();
+    }
+}

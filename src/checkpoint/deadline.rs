@@ -8,3 +8,16 @@ pub(crate) fn deadline_in(wait: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(wait).unwrap_or(now + NEVER)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_beyond_the_clock_is_years_away() {
+        const YEAR: Duration = Duration::from_hours(24 * 365);
+        let now = Instant::now();
+        assert!(deadline_in(YEAR) >= now + YEAR);
+        assert!(deadline_in(Duration::MAX) > now + 20 * YEAR);
+    }
+}

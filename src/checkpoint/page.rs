@@ -125,3 +125,113 @@ impl Iterator for UnackedPage {
 }
 
 impl FusedIterator for UnackedPage {}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kinesis::primitives::Blob;
+    use aws_sdk_kinesis::types::{self, Shard};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::checkpoint::event::CheckpointEventKind;
+    use crate::checkpoint::lease::{DeliveryDeadline, Lease};
+    use crate::checkpoint::memory::MemoryStore;
+    use crate::checkpoint::options::CheckpointOptions;
+    use crate::checkpoint::shard_state::{Incarnation, ShardState};
+    use crate::checkpoint::shared::Shared;
+    use crate::checkpoint::unacked_batch::UnackedBatch;
+    use crate::checkpoint::value::Checkpoint;
+    use crate::records::batch::Batch;
+    use crate::shard::offer::Offer;
+    use crate::shard::position::StartPosition;
+    use crate::shard::stream_context::StreamContext;
+
+    const SHARD: &str = "shardId-000000000000";
+
+    /// Returns a session whose lease drains when a gap is reported.
+    fn session() -> (Arc<ReadSession>, Lease) {
+        let deadline = DeliveryDeadline::new(Instant::now());
+        let _ = deadline.set(Duration::from_hours(1));
+        let lease = Lease::new(SHARD.to_owned(), 7, deadline, Arc::default());
+        let options = CheckpointOptions::new().on_event({
+            let lease = lease.clone();
+            move |event| {
+                if matches!(event.kind, CheckpointEventKind::Gap { .. }) {
+                    lease.drain();
+                }
+            }
+        });
+        let store = Arc::new(MemoryStore::new());
+        let shared = Shared::new("orders".into(), store, options, Vec::new());
+        let mut state = ShardState::new(SHARD.to_owned(), None);
+        state.lease = Some(lease.clone());
+        let session = ReadSession::new(Arc::new(shared), Arc::new(state), Incarnation::default());
+        (Arc::new(session), lease)
+    }
+
+    fn page(numbers: &[&str], resume: ResumePoint, session: &Arc<ReadSession>) -> UnackedPage {
+        let record = |number: &&str| {
+            let record = types::Record::builder().sequence_number(*number).partition_key("a");
+            record.data(Blob::new("data")).build().unwrap()
+        };
+        let shard = Shard::builder().shard_id(SHARD).build().unwrap();
+        let context = Arc::new(StreamContext::new("orders".into()));
+        let batch = Batch {
+            records: numbers.iter().map(record).collect(),
+            offer: Arc::new(Offer::new(shard, context, StartPosition::TrimHorizon, [None, None])),
+            lag: None,
+            received_at: SystemTime::UNIX_EPOCH,
+            progress: None,
+            #[cfg(feature = "kpl")]
+            deaggregation: crate::records::kpl::Deaggregation::Off,
+        };
+        let records = batch.into_iter();
+        let contents = PageContents::new(None, SystemTime::UNIX_EPOCH, records, Arc::new(resume));
+        UnackedPage::new(contents, Arc::clone(session))
+    }
+
+    /// Returns a resume point whose record has expired.
+    fn expired() -> ResumePoint {
+        let first = Checkpoint::After { sequence_number: "1".into(), sub_sequence_number: None };
+        ResumePoint::from(&first)
+    }
+
+    /// Returns the rest of an interrupted page, once the lease delivers again.
+    fn rest(session: &Arc<ReadSession>, lease: &Lease) -> UnackedPage {
+        lease.resume();
+        UnackedPage::new(session.take_undelivered().unwrap(), Arc::clone(session))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_was_taken_and_may_not_be_delivered_comes_first_in_the_rest() {
+        let (session, lease) = session();
+        let mut interrupted = page(&["3", "4"], expired(), &session);
+        assert!(interrupted.next().is_none());
+        assert_eq!(interrupted.size_hint(), (0, Some(0)), "the session keeps the page");
+        let rest = rest(&session, &lease);
+        assert_eq!(rest.size_hint(), (0, Some(2)));
+        let numbers = rest.map(|record| record.ack().sequence_number().to_owned());
+        assert_eq!(numbers.collect::<Vec<_>>(), ["3", "4"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_was_taken_and_may_not_be_delivered_stays_whole() {
+        let (session, lease) = session();
+        assert!(UnackedBatch::deliver(page(&["3", "4"], expired(), &session)).is_none());
+        let batch = UnackedBatch::deliver(rest(&session, &lease)).unwrap();
+        let numbers: Vec<_> = batch.records().iter().map(Record::sequence_number).collect();
+        assert_eq!(numbers, ["3", "4"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_has_at_most_the_records_that_are_left() {
+        let (session, _) = session();
+        let mut page = page(&["3", "4", "5"], ResumePoint::default(), &session);
+        for left in [2, 1, 0] {
+            assert_eq!(page.size_hint(), (0, Some(left + 1)));
+            page.next().unwrap().ack();
+            assert_eq!(page.size_hint(), (0, Some(left)));
+        }
+        assert!(page.next().is_none());
+    }
+}

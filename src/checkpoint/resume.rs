@@ -115,7 +115,56 @@ impl After {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_kinesis::config::http::HttpResponse;
+    use aws_sdk_kinesis::error::{ErrorMetadata, SdkError};
+    use aws_sdk_kinesis::operation::get_records::GetRecordsError;
+    use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
+    use aws_smithy_types::body::SdkBody;
+
     use super::*;
+    use crate::shard::stream_id::StreamId;
+
+    const SHARD: &str = "shardId-000000000000";
+    const INVALID: &str = "InvalidArgumentException";
+
+    fn metadata(code: &str, message: &str) -> ErrorMetadata {
+        ErrorMetadata::builder().code(code).message(message).build()
+    }
+
+    fn response() -> HttpResponse {
+        HttpResponse::new(400.try_into().unwrap(), SdkBody::empty())
+    }
+
+    fn of_iterator(code: &str, message: &str) -> ReadError {
+        let error = GetShardIteratorError::generic(metadata(code, message));
+        let error = SdkError::service_error(error, response());
+        ReadError::get_shard_iterator(&StreamId::from("orders"), SHARD, error)
+    }
+
+    fn of_records(code: &str, message: &str) -> ReadError {
+        let error = GetRecordsError::generic(metadata(code, message));
+        let error = SdkError::service_error(error, response());
+        ReadError::get_records(&StreamId::from("orders"), SHARD, error)
+    }
+
+    #[test]
+    fn a_checkpoint_is_refused_by_an_invalid_argument_of_an_iterator_that_names_it() {
+        let message = "StartingSequenceNumber 47 is invalid";
+        let checkpoint =
+            Checkpoint::After { sequence_number: "47".into(), sub_sequence_number: None };
+        let resume = ResumePoint::from(&checkpoint);
+        for (error, is_refused) in [
+            (of_iterator(INVALID, message), true),
+            (of_iterator(INVALID, "47 is out of range"), true),
+            (of_iterator(INVALID, "the shard id is invalid"), false),
+            (of_iterator("AccessDeniedException", message), false),
+            (of_records(INVALID, message), false),
+        ] {
+            assert_eq!(resume.is_refused(&error), is_refused, "{error}");
+        }
+        resume.is_searching.store(false, Ordering::Relaxed);
+        assert!(!resume.is_refused(&of_iterator(INVALID, message)), "a later record has come");
+    }
 
     #[test]
     fn a_message_is_about_the_sequence_number_if_it_names_one() {

@@ -179,3 +179,23 @@ impl Future for SaveTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::checkpoint::memory::MemoryStore;
+    use crate::checkpoint::options::CheckpointOptions;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_without_a_save_is_never_late() {
+        let store = Arc::new(MemoryStore::new());
+        let shared =
+            Arc::new(Shared::new("orders".into(), store, CheckpointOptions::new(), Vec::new()));
+        let _task = SaveTask::spawn(&shared);
+        tokio::task::yield_now().await;
+        advance(Duration::from_hours(1)).await;
+        assert!(!shared.saver.is_late());
+    }
+}

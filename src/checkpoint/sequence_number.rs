@@ -105,6 +105,7 @@ mod tests {
         for (i, a) in ascending.iter().enumerate() {
             for (j, b) in ascending.iter().enumerate() {
                 assert_eq!(position(a).cmp(&position(b)), i.cmp(&j), "{a:?} {b:?}");
+                assert_eq!(position(a) == position(b), i == j, "{a:?} {b:?}");
             }
         }
     }

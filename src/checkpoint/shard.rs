@@ -41,7 +41,7 @@ pub struct CheckpointedShard {
     pub(crate) resume: ResumePoint,
     /// Whether the checkpoint is the end of the shard.
     pub(crate) is_finished: bool,
-    /// Whether the start is a time that stands for `Latest`.
+    /// Whether the start stands for `Latest`, if it is a time.
     pub(crate) is_estimate: bool,
     /// Whether no record was acknowledged yet. The start must be durable before the shard is read.
     pub(crate) is_at_start: bool,
@@ -100,10 +100,9 @@ impl CheckpointedShard {
         if claim.is_some() && (checkpoint.is_none() || is_latest) {
             shared.set_start(&state, &incarnation, handle.shard(), start.clone());
         }
-        let is_estimate = is_latest || from_latest || handle.offer().is_estimate;
         let position = checkpoint.as_ref().and_then(Checkpoint::position);
         Self {
-            is_estimate: is_estimate && matches!(start, StartPosition::Timestamp(_)),
+            is_estimate: is_latest || from_latest || handle.offer().is_estimate,
             claim,
             read_from: position.map_or_else(
                 || start.clone(),

@@ -344,7 +344,7 @@ impl ShardState {
 
     /// Returns for how long a change has been due that is not durable.
     pub(crate) fn unsaved_for(&self) -> Option<Duration> {
-        Some(Instant::now().saturating_duration_since(self.lock().overdue_since?))
+        Instant::now().checked_duration_since(self.lock().overdue_since?)
     }
 
     /// Returns how many records were delivered, of those that this lease or run has read.
@@ -499,5 +499,102 @@ impl State {
         }
         // The save task checks again when the save in flight has ended.
         if self.is_saving { Urgency::None } else { urgency }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kinesis::primitives::DateTime;
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MANY: u32 = 1_000;
+
+    fn at(number: &str) -> ExtendedSequenceNumber<'_> {
+        ExtendedSequenceNumber::new(number, None)
+    }
+
+    /// Returns a shard whose start is durable, and its incarnation.
+    fn started() -> (ShardState, Incarnation) {
+        let shard = Shard::builder().shard_id("shardId-000000000000").build().unwrap();
+        let state = ShardState::new(shard.shard_id().to_owned(), None);
+        let (incarnation, _) = state.open(&shard);
+        assert_eq!(state.set_start(&incarnation, &shard, TRIM_HORIZON, None), Urgency::Now);
+        save(&state);
+        (state, incarnation)
+    }
+
+    fn save(state: &ShardState) {
+        let change = state.begin_save().unwrap();
+        assert_eq!(state.confirm_save(&change), Urgency::None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_moves_back_until_a_record_is_acknowledged() {
+        let earlier = StartPosition::Timestamp(DateTime::from_secs(7));
+        let (state, incarnation) = started();
+        let move_back = |of: &Incarnation| state.move_start_back(of, earlier.clone());
+        assert_eq!(move_back(&Incarnation::default()), Urgency::None);
+        assert_eq!(state.checkpoint(), Some(TRIM_HORIZON));
+        assert_eq!(move_back(&incarnation), Urgency::Now);
+        assert_eq!(state.checkpoint(), Some(Checkpoint::Start(earlier.clone())));
+        save(&state);
+        assert_eq!(state.advance(&incarnation, 1, &at("8"), MANY), Urgency::Later);
+        assert_eq!(move_back(&incarnation), Urgency::None);
+        assert_eq!(state.checkpoint().unwrap().to_string(), "8");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_current_incarnation_ends_a_shard_and_once() {
+        let (state, incarnation) = started();
+        assert!(state.is_current(&incarnation) && !state.is_current(&Incarnation::default()));
+        assert_eq!(state.finish(&Incarnation::default(), &[]), Urgency::None);
+        assert_eq!(state.checkpoint(), Some(TRIM_HORIZON));
+        assert_eq!(state.finish(&incarnation, &[]), Urgency::Now);
+        save(&state);
+        assert_eq!(state.finish(&incarnation, &[]), Urgency::None);
+        assert!(state.is_clean() && state.checkpoint() == Some(Checkpoint::End));
+        assert_eq!(state.forget(), Urgency::Later);
+        assert!(!state.is_current(&incarnation));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_unsaved_since_it_was_due() {
+        let (state, incarnation) = started();
+        assert_eq!(state.unsaved_for(), None);
+        assert_eq!(state.advance(&incarnation, 1, &at("7"), MANY), Urgency::Later);
+        assert!(state.queue_in(5 * SECOND).is_some());
+        advance(4 * SECOND).await;
+        assert_eq!(state.unsaved_for(), None, "it is not due");
+        advance(3 * SECOND).await;
+        assert_eq!(state.unsaved_for(), Some(2 * SECOND));
+        save(&state);
+        assert_eq!(state.unsaved_for(), None);
+
+        assert_eq!(state.advance(&incarnation, 2, &at("8"), MANY), Urgency::Later);
+        state.queue_in(50 * SECOND);
+        advance(SECOND).await;
+        assert_eq!(state.save_now(), Urgency::Now);
+        advance(SECOND).await;
+        assert_eq!(state.unsaved_for(), Some(SECOND));
+        assert!(state.begin_save().is_some());
+        advance(SECOND).await;
+        assert_eq!(state.unsaved_for(), Some(2 * SECOND), "it is due until it is confirmed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_save_that_was_put_off_is_queued_again_and_one_that_was_made_is_not() {
+        let (state, incarnation) = started();
+        assert_eq!(state.advance(&incarnation, 1, &at("7"), MANY), Urgency::Later);
+        let first = state.queue_in(SECOND).unwrap();
+        assert_eq!(state.queue_in(5 * SECOND), None, "it is queued already");
+        let later = first + 4 * SECOND;
+        assert_eq!(state.dequeue(first), Some(later));
+        assert_eq!(state.dequeue(later), None);
+        assert!(state.queue_in(SECOND).is_some());
+        save(&state);
+        assert_eq!(state.dequeue(first), None);
     }
 }

@@ -171,18 +171,11 @@ impl<E: ErrorPolicy> Stream for CheckpointedShards<E> {
                 |handle| CheckpointedShard::new(handle, consumer, &this.client, this.from_latest);
             match item {
                 Poll::Ready(Some(item)) => this.opened.push_back(E::map(item, open)),
-                Poll::Ready(None) => {
-                    this.has_ended = this.opened.is_empty();
-                    break;
-                }
-                Poll::Pending => break,
+                // The stream of shards never ends by itself.
+                Poll::Ready(None) | Poll::Pending => break,
             }
         }
-        match this.opened.pop_front() {
-            Some(item) => Poll::Ready(Some(item)),
-            None if this.has_ended => Poll::Ready(None),
-            None => Poll::Pending,
-        }
+        this.opened.pop_front().map_or(Poll::Pending, |item| Poll::Ready(Some(item)))
     }
 }
 

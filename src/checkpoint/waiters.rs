@@ -25,3 +25,25 @@ impl Waiters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn every_waiting_task_is_woken_and_those_that_are_gone_are_forgotten() {
+        let waiters = Waiters::default();
+        let waiting = [waiters.subscribe(), waiters.subscribe()];
+        for _ in 0..100 {
+            drop(waiters.subscribe());
+        }
+        assert!(waiters.0.lock().unwrap().len() <= 3);
+        for waker in &waiting {
+            waker.register(Waker::noop());
+        }
+        waiters.wake();
+        assert!(waiting.iter().all(|waker| waker.take().is_none()));
+    }
+}

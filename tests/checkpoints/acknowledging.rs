@@ -103,6 +103,22 @@ async fn records_dropped_after_their_reader_are_not_reported() {
 /// The reader is dropped with records in flight. A late acknowledgement of one of them does not
 /// move the checkpoint.
 #[tokio::test(start_paused = true)]
+async fn the_record_that_auto_ack_has_yielded_last_is_not_reported_when_the_stream_is_dropped() {
+    let world = World::new(1);
+    world.put(0..3);
+    let checkpoints = world.load().await;
+    let mut all = world.records(&checkpoints).auto_ack();
+    next(&mut all).await;
+    drop(all);
+    let shard = world.shards().checkpoints(&checkpoints).next().await.unwrap();
+    let mut one = shard.records(&world.client).auto_ack();
+    next(&mut one).await;
+    drop(one);
+    assert_nothing_is_acknowledged(&checkpoints);
+    assert!(!world.events().iter().any(|event| event.contains("Unacknowledged")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shard_that_is_offered_again_is_read_from_its_checkpoint() {
     let world = World::new(1);
     world.put(0..6);

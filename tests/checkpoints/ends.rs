@@ -256,3 +256,60 @@ async fn an_unconfirmed_end_is_not_saved() {
     assert!(!world.store.calls(FIRST).iter().any(is_end));
     assert_ne!(world.store.get(FIRST), Some(Checkpoint::End));
 }
+
+#[tokio::test(start_paused = true)]
+async fn children_that_the_end_names_are_not_listed() {
+    let world = World::new(1);
+    world.put(0..1);
+    world.orders.split(FIRST);
+    world.orders.put("customer 1", "7");
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    next(&mut records).await.ack();
+    assert_eq!(number(&next(&mut records).await.ack()), 7);
+    assert_eq!(world.kinesis.count("ListShards"), 1, "the first listing of the stream");
+}
+
+/// Returns a world whose first shard was split and read, and has ended without naming children. Its
+/// last record is not acknowledged yet.
+async fn ends_without_children() -> (World, Checkpoints, AllRecords<CheckpointedShards>) {
+    let world = World::on(FakeKinesis::builder().child_shards(false).build(), 1);
+    world.put(0..1);
+    world.orders.split(FIRST);
+    world.orders.put("customer 1", "7");
+    let checkpoints = world.load().await;
+    let records = world.records(&checkpoints);
+    (world, checkpoints, records)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_of_children_that_fails_is_retried_with_a_growing_delay() {
+    let (world, _checkpoints, mut records) = ends_without_children().await;
+    let last = next(&mut records).await;
+    nothing_for(&mut records, Duration::from_mins(1)).await;
+    world.kinesis.fail_always("ListShards", Fault::ServiceUnavailable);
+    let before = world.kinesis.count("ListShards");
+    last.ack();
+    nothing_for(&mut records, Duration::from_mins(10)).await;
+    // One or two in half a minute, beside those of the stream of shards.
+    let listings = world.kinesis.count("ListShards") - before;
+    assert!((20..150).contains(&listings), "{listings} listings");
+    assert_ne!(world.store.get(FIRST), Some(Checkpoint::End));
+    world.kinesis.clear_faults();
+    assert_eq!(number(&next(&mut records).await.ack()), 7);
+    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_of_children_that_is_not_permitted_is_not_retried() {
+    let (world, _checkpoints, mut records) = ends_without_children().await;
+    let last = next(&mut records).await;
+    nothing_for(&mut records, Duration::from_mins(1)).await;
+    world.kinesis.fail_next("ListShards", Fault::AccessDenied);
+    last.ack();
+    sleep(Duration::from_millis(1)).await;
+    assert!(poll!(records.next()).is_pending());
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(number(&next(&mut records).await.ack()), 7, "the next listing names the children");
+    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End));
+}

@@ -197,3 +197,13 @@ async fn one_shard_is_read_with_two_file_stores_at_once() {
         std::fs::remove_file(path(n)).unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_shard_is_read_with_two_stores_without_an_identity_at_once() {
+    let world = World::new(1);
+    world.put(0..1);
+    let (one, two) = (world.load().await, Checkpoints::load(Scripted::default(), "orders").await);
+    let (mut first, mut second) = (world.records(&one), world.records(two.as_ref().unwrap()));
+    assert_eq!(number(&next(&mut first).await.ack()), 0);
+    assert_eq!(number(&next(&mut second).await.ack()), 0);
+}

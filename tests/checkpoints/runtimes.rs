@@ -87,7 +87,26 @@ async fn the_save_task_moves_from_a_runtime_that_is_not_driven() {
     other.shutdown_background();
 }
 
-/// A save is in flight in the runtime that is not driven.
+#[tokio::test(start_paused = true)]
+async fn a_save_in_flight_in_a_runtime_that_is_not_driven_is_made_again() {
+    let world = World::new(1);
+    world.put(0..1);
+    world.store.silent_for([FIRST]);
+    let (checkpoints, other) = elsewhere(async || {
+        let checkpoints = world.load().await;
+        nothing_for(&mut world.records(&checkpoints), Duration::from_secs(1)).await;
+        checkpoints
+    });
+    world.store.silent_for([]);
+    let mut records = world.records(&checkpoints);
+    let first = timeout(Duration::from_mins(1), next(&mut records)).await;
+    let first = first.expect("the start is saved in this runtime").ack();
+    timeout(Duration::from_mins(1), checkpoints.flush()).await.expect("it is saved");
+    assert_eq!(world.store.get(FIRST), Some(after(&first)));
+    other.shutdown_background();
+}
+
+/// An acknowledgement was not saved by the runtime that is not driven.
 #[tokio::test(start_paused = true)]
 async fn a_flush_alone_moves_the_save_task() {
     let world = World::new(1);

@@ -102,6 +102,35 @@ async fn failed_saves_are_retried_with_a_growing_delay_and_reading_continues() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_retry_follows_within_a_fifth_of_a_second() {
+    let world = World::new(1);
+    world.store.next([Response::Fails]);
+    let checkpoints = world.load().await;
+    nothing_for(&mut world.records(&checkpoints), Duration::from_secs(10)).await;
+    let times = world.store.times(FIRST);
+    let delay = times[1] - times[0];
+    assert!(delay > Duration::ZERO && delay <= 200 * MS, "{delay:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_save_without_a_response_fails_at_its_timeout() {
+    let world = World::new(1);
+    world.store.silent_for([FIRST]);
+    let errors = Arc::<Mutex<Vec<String>>>::default();
+    let options = CheckpointOptions::new().save_timeout(Duration::from_secs(3)).on_event({
+        let errors = Arc::clone(&errors);
+        move |event| {
+            if let CheckpointEventKind::SaveFailed { error, .. } = &event.kind {
+                errors.lock().unwrap().push(error.to_string());
+            }
+        }
+    });
+    let checkpoints = world.load_with(options).await;
+    nothing_for(&mut world.records(&checkpoints), Duration::from_secs(4)).await;
+    assert_eq!(*errors.lock().unwrap(), ["no response from the store within 3s"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_of_the_store_is_a_failed_save() {
     let world = World::new(1);
     world.put(0..1);
@@ -218,7 +247,8 @@ async fn the_save_task_moves_from_a_runtime_that_was_shut_down() {
         assert_eq!(world.store.calls(FIRST).len(), usize::from(is_saving));
         world.store.silent_for([]);
         let mut records = world.records(&checkpoints);
-        let first = next(&mut records).await.ack();
+        let first = timeout(Duration::from_secs(1), next(&mut records)).await;
+        let first = first.expect("another save task at once").ack();
         flush(&checkpoints).await;
         assert_eq!(world.store.get(FIRST), Some(after(&first)));
         next(&mut records).await.ack();

@@ -1,5 +1,7 @@
 //! Graceful shutdown.
 
+use futures::stream::FusedStream;
+
 use super::store::Response;
 use super::*;
 
@@ -257,7 +259,9 @@ async fn a_shutdown_ends_a_stream_that_waits_to_be_ready() {
     assert!(!ready.is_finished());
     assert!(checkpoints.shutdown(Duration::from_secs(30)).await.is_complete());
     let mut shards = ready.await.unwrap().unwrap();
+    assert!(!shards.is_terminated());
     assert!(shards.next().await.is_none());
+    assert!(shards.is_terminated());
 }
 
 #[tokio::test(start_paused = true)]

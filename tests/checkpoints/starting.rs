@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use kinesis_shards::checkpoint::{CheckpointStore, Save};
+
 use super::store::Response;
 use super::*;
 
@@ -277,4 +279,79 @@ async fn checkpoints_loaded_by_name_may_be_used_with_the_arn() {
     let arn = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
     let shards = all_shards(&world.client, arn).checkpoints(&checkpoints);
     drop(shards);
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "and the shards are of stream arn:aws:kinesis:us-east-1")]
+async fn checkpoints_loaded_by_name_are_refused_with_the_arn_of_another_stream() {
+    let world = World::new(1);
+    let checkpoints = world.load().await;
+    let arn = "arn:aws:kinesis:us-east-1:123456789012:stream/payments";
+    let _ = all_shards(&world.client, arn).checkpoints(&checkpoints);
+}
+
+/// The Kinesis Client Library has removed the row of the parent.
+#[tokio::test(start_paused = true)]
+async fn the_ancestors_of_a_shard_with_an_acknowledged_record_are_not_read() {
+    let world = World::new(1);
+    world.put(0..2);
+    let (left, right) = world.orders.split(FIRST);
+    let second = world.orders.put_to(&left, "2");
+    world.orders.put_to(&left, "3");
+    world.orders.put_to(&right, "4");
+    let shards = world.orders.shards();
+    let shard = shards.iter().find(|shard| shard.shard_id() == left).unwrap();
+    let acknowledged = Checkpoint::After { sequence_number: second, sub_sequence_number: None };
+    let stream = "orders".into();
+    world.store.memory.save(Save::new(&stream, shard, &acknowledged)).await.unwrap();
+
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let mut seen = numbers(&take(&mut records, 2).await);
+    seen.sort_unstable();
+    assert_eq!(seen, [3, 4]);
+    nothing_for(&mut records, Duration::from_mins(1)).await;
+}
+
+/// Returns a world in which the `Date` header is ahead of the clock of the shards.
+fn date_ahead() -> World {
+    World::on(FakeKinesis::builder().date_ahead(Duration::from_secs(90)).build(), 1)
+}
+
+/// Kinesis refuses the start, a time that stands for `Latest`. The shard was opened by this run or
+/// an earlier one, from the stream of shards or from a handle.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_stands_for_latest_and_is_refused_skips_nothing() {
+    let world = date_ahead();
+    let latest = || world.shards().start_at(StartAt::Latest);
+    let first_run = world.load().await;
+    drop(latest().checkpoints(&first_run).next().await.unwrap());
+    first_run.flush().await;
+    world.put(0..1);
+    let checkpoints = world.load().await;
+    let mut records = latest().checkpoints(&checkpoints).records(&world.client);
+    let record = timeout(Duration::from_secs(5), next(&mut records)).await;
+    assert_eq!(number(&record.expect("an earlier start").ack()), 0);
+
+    let world = date_ahead();
+    let checkpoints = world.load().await;
+    let handle = world.shards().start_at(StartAt::Latest).next().await.unwrap();
+    let mut records = checkpoints.open(handle, &world.client).records(&world.client);
+    nothing_for(&mut records, Duration::from_millis(100)).await;
+    world.put(0..1);
+    let record = timeout(Duration::from_secs(5), next(&mut records)).await;
+    assert_eq!(number(&record.expect("an earlier start").ack()), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_the_user_sets_and_kinesis_refuses_is_not_moved() {
+    let world = date_ahead();
+    world.put(0..1);
+    let since = StartAt::Timestamp((world.kinesis.now() + Duration::from_mins(1)).into());
+    let checkpoints = world.load().await;
+    let mut records =
+        world.shards().start_at(since).checkpoints(&checkpoints).records(&world.client);
+    nothing_for(&mut records, Duration::from_secs(90)).await;
+    world.put(1..2);
+    assert_eq!(number(&next(&mut records).await.ack()), 1);
 }

@@ -92,6 +92,7 @@ async fn the_records_of_one_shard_tell_their_lag_and_their_end() {
     let shard = shards.next().await.unwrap();
     let options = ReadOptions::new().max_records(2);
     let mut records = shard.records(&world.client).with_options(options).auto_ack();
+    assert!(!records.is_terminated());
     assert_eq!((records.get_ref().lag(), records.get_ref().ended()), (None, None));
     assert_eq!(number(&next(&mut records).await), 0);
     assert_eq!(records.get_ref().lag(), Some(Duration::from_secs(7)));

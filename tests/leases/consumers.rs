@@ -156,6 +156,45 @@ async fn a_shard_that_nobody_polls_is_reported_once_and_keeps_its_lease() {
     assert!(shard.lease().unwrap().is_held());
 }
 
+/// The reader is polled once for its page, and each record of it takes some time.
+#[tokio::test(start_paused = true)]
+async fn a_shard_whose_records_are_taken_slowly_is_not_reported() {
+    let world = World::new(1);
+    world.put(10);
+    let events = Arc::<Mutex<Vec<_>>>::default();
+    let options = LeaseOptions::new().on_event({
+        let events = Arc::clone(&events);
+        move |event| events.lock().unwrap().push(event.kind.clone())
+    });
+    let leases = Leases::join_with(&world.board, "application", "orders", options).await.unwrap();
+    let mut records = all_shards(&world.client, "orders").leased(&leases).records(&world.client);
+    for _ in 0..10 {
+        records.next().await.unwrap().unwrap().ack();
+        sleep(SECOND * 40).await;
+    }
+    let is_stalled = |event: &LeaseEventKind| matches!(event, LeaseEventKind::Stalled { .. });
+    assert!(!events.lock().unwrap().iter().any(is_stalled), "{events:?}");
+}
+
+/// A reader whose lease is lost does not abandon its shard: each offer would come later.
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_offered_at_once_however_often_its_lease_was_lost() {
+    let world = World::new(1);
+    world.put(1);
+    let options = LeaseOptions::new().worker("a").checkpoints(save_at_once());
+    let leases = Leases::join_with(&world.board, "application", "orders", options).await.unwrap();
+    let shards = all_shards(&world.client, "orders").poll_interval(SECOND * 3_600);
+    let mut records = shards.leased(&leases).records(&world.client);
+    for _ in 0..16 {
+        let record = tokio::time::timeout(SECOND * 120, records.next()).await;
+        let record = record.expect("the lease is granted again").unwrap().unwrap();
+        let lease = record.lease().unwrap().clone();
+        world.board.delete_lease("application", "shardId-000000000000");
+        record.ack(); // the save is refused
+        assert_eq!(lease.ended().await, LeaseEnd::Lost { to: None });
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn pages_are_delivered_and_acknowledged_under_leases_too() {
     let world = World::new(1);

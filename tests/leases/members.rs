@@ -105,3 +105,20 @@ async fn a_worker_that_restarts_under_its_id_takes_up_its_leases_within_seconds(
     assert_eq!(world.repeated(), 0);
     world.assert_tokens_grow();
 }
+
+/// The first shard has ended: its lease is over, and its children are held.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_cannot_leave_reports_the_leases_that_it_keeps() {
+    let world = World::new(1);
+    world.put(10);
+    let (left, right) = world.orders.split("shardId-000000000000");
+    let a = world.join("a").await;
+    world.wait_for_all().await;
+    world.put(10);
+    world.wait_for_all().await;
+    sleep(SECOND * 60).await;
+    world.board.set_down(true);
+    let report = a.leases.shutdown(SECOND * 10).await;
+    assert!(!report.is_complete());
+    assert_eq!(report.unsaved(), [left, right]);
+}
