@@ -299,3 +299,57 @@ fn truncated() -> SerdeError {
 fn mismatch(expected: &str, found: u8) -> SerdeError {
     SerdeError::type_mismatch(format!("expected {expected}, found {}", NAMES[usize::from(found)]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skip(input: &[u8]) -> Result<(), SerdeError> {
+        let mut decoder = Decoder::new(input);
+        decoder.skip()?;
+        assert!(decoder.is_at_end());
+        Ok(())
+    }
+
+    #[test]
+    fn items_may_be_nested_64_deep() {
+        let nested = |depth| [vec![0x81; depth], vec![0x00]].concat();
+        assert!(skip(&nested(64)).is_ok());
+        for depth in [65, 66, 100_000] {
+            let error = skip(&nested(depth)).unwrap_err().to_string();
+            assert!(error.contains("nested more than 64 deep"), "{error}");
+        }
+    }
+
+    #[test]
+    fn items_next_to_each_other_are_not_nested() {
+        let empty: [&[u8]; 4] = [b"\x80", b"\xa0", b"\x9f\xff", b"\xbf\xff"];
+        for item in empty {
+            // An array of 1,000 items.
+            assert!(skip(&[b"\x99\x03\xe8", &item.repeat(1_000)[..]].concat()).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_byte_begins_an_item_unless_rfc_8949_reserves_it() {
+        for first in 0..=u8::MAX {
+            let (major, info) = (first >> 5, first & 31);
+            let is_reserved = matches!(info, 28..=30)
+                || info == INDEFINITE && matches!(major, UNSIGNED | NEGATIVE | TAG);
+            let input = [&[first], &[0; 64][..]].concat();
+            let is_refused = Decoder::new(&input).head().is_err();
+            assert_eq!(is_refused, is_reserved, "{first:#04x}");
+        }
+    }
+
+    #[test]
+    fn a_null_is_skipped_and_no_other_item() {
+        for (input, is_null) in [(b"\xf6\x01", true), (b"\xf7\x01", true), (b"\x01\x01", false)] {
+            let mut decoder = Decoder::new(input);
+            assert_eq!((decoder.is_null(), decoder.skip_null()), (is_null, is_null));
+            assert_eq!(decoder.position(), usize::from(is_null));
+            assert!(!decoder.is_at_end());
+            assert_eq!(decoder.integer().expect("an integer"), 1);
+        }
+    }
+}

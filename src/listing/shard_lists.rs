@@ -504,3 +504,34 @@ impl fmt::Debug for ShardLists {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "dynamodb", feature = "testing"))]
+mod tests {
+    use aws_sdk_kinesis::config::retry::RetryConfig;
+
+    use super::*;
+    use crate::testing::{FakeKinesis, Fault};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_is_requested_until_a_response_or_an_error_that_no_retry_mends() {
+        let kinesis = FakeKinesis::new();
+        kinesis.create_stream("orders", 1);
+        let config = kinesis.config().retry_config(RetryConfig::disabled());
+        let client = Client::from_conf(config.build());
+        let context = StreamContext::new(StreamId::from("orders"));
+        kinesis.fail_times("ListShards", 7, Fault::ServiceUnavailable);
+        assert!(server_time(&client, &context).await.is_ok());
+        let requests = kinesis.requests();
+        let waits = requests.windows(2).map(|pair| (pair[1].at() - pair[0].at()).as_millis());
+        let greatest = [500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000];
+        assert_eq!(waits.len(), greatest.len());
+        for (wait, greatest) in waits.zip(greatest) {
+            // The fake's clock has milliseconds.
+            assert!((greatest / 2..=greatest + 1).contains(&wait), "{wait} of {greatest} ms");
+        }
+        kinesis.clear_requests();
+        kinesis.fail_next("ListShards", Fault::AccessDenied);
+        assert!(!server_time(&client, &context).await.unwrap_err().is_retryable());
+        assert_eq!(kinesis.requests().len(), 1);
+    }
+}

@@ -415,3 +415,70 @@ impl StdError for ReadError {
         self.cause.as_error()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kinesis::error::ErrorMetadata;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    fn response() -> HttpResponse {
+        HttpResponse::new(400.try_into().expect("a status"), SdkBody::empty())
+    }
+
+    fn read(source: SdkError<GetRecordsError>) -> ReadError {
+        ReadError::get_records(&StreamId::from("orders"), "shard", source)
+    }
+
+    fn refused(code: &str) -> ReadError {
+        let error = GetRecordsError::generic(ErrorMetadata::builder().code(code).build());
+        read(SdkError::service_error(error, response()))
+    }
+
+    #[test]
+    fn errors_are_throttling_by_their_code() {
+        for code in THROTTLED {
+            let error = refused(code);
+            assert!(error.is_throttling() && error.is_retryable(), "{error}");
+        }
+        for error in [refused("InternalFailure"), read(SdkError::timeout_error("late"))] {
+            assert!(!error.is_throttling() && error.is_retryable(), "{error}");
+        }
+    }
+
+    /// A page that came late or in part is requested with a smaller limit. After a broken
+    /// connection, the server may have restarted.
+    #[test]
+    fn a_read_without_a_response_has_lost_its_page_or_its_connection() {
+        for (error, is_page, is_connection) in [
+            (SdkError::timeout_error("late"), true, false),
+            (SdkError::response_error("torn", response()), true, false),
+            (SdkError::dispatch_failure(ConnectorError::timeout("late".into())), true, false),
+            (SdkError::dispatch_failure(ConnectorError::io("broken".into())), false, true),
+            (SdkError::construction_failure("invalid"), false, false),
+        ] {
+            let error = read(error);
+            assert_eq!(error.is_lost_page(), is_page, "{error}");
+            assert_eq!(error.is_connection_lost(), is_connection, "{error}");
+        }
+        let refused = refused("InternalFailure");
+        assert!(!refused.is_lost_page() && !refused.is_connection_lost());
+    }
+
+    #[test]
+    fn only_an_error_of_the_network_advises_to_check_it() {
+        let stream = StreamId::from("orders");
+        for (error, is_network_failure) in [
+            (read(SdkError::timeout_error("late")), true),
+            (read(SdkError::dispatch_failure(ConnectorError::io("broken".into()))), true),
+            (read(SdkError::response_error("torn", response())), false),
+            (ReadError::no_iterator(&stream, "shard"), false),
+            (ReadError::unconfirmed_end(&stream, "shard"), false),
+            (ReadError::in_use(&stream, "shard"), false),
+        ] {
+            assert_eq!(error.to_string().contains("network"), is_network_failure, "{error}");
+        }
+    }
+}

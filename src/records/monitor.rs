@@ -130,18 +130,23 @@ impl Monitor {
     }
 
     fn progress(&self) -> Vec<Arc<Progress>> {
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.retain(|reader| reader.strong_count() > 0);
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(crate) fn add(&self, reader: &Arc<Progress>) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        // This bounds the list by twice the number of open readers, even if `status` is not called.
+        // This bounds the list by twice the number of open readers.
         if readers.len() == readers.capacity() {
             readers.retain(|reader| reader.strong_count() > 0);
         }
         readers.push(Arc::downgrade(reader));
+    }
+
+    /// Returns the number of readers in the list, ended ones included.
+    #[cfg(test)]
+    pub(crate) fn listed(&self) -> usize {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 

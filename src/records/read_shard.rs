@@ -173,3 +173,80 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, StreamExt};
+
+    use super::*;
+    use crate::shard::stream_id::StreamId;
+
+    /// A reader without pages, whose shard expires.
+    #[derive(Debug, Default)]
+    struct Empty {
+        options: Option<Arc<ReadOptions>>,
+        ended: Option<EndReason>,
+    }
+
+    impl Stream for Empty {
+        type Item = Result<Vec<u8>, ReadError>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            self.ended = Some(EndReason::Expired);
+            Poll::Ready(None)
+        }
+    }
+
+    impl FusedStream for Empty {
+        fn is_terminated(&self) -> bool {
+            self.ended.is_some()
+        }
+    }
+
+    impl Read for Empty {
+        fn set_options(&mut self, options: Arc<ReadOptions>) {
+            self.options = Some(options);
+        }
+
+        fn lag(&self) -> Option<Duration> {
+            Some(Duration::from_secs(7))
+        }
+
+        fn shard_id(&self) -> Option<&str> {
+            Some("shard")
+        }
+
+        fn ended(&self) -> Option<&EndReason> {
+            self.ended.as_ref()
+        }
+    }
+
+    #[test]
+    fn a_listed_shard_is_read_by_its_own_reader() {
+        let mut reader = TryReader::Reading(Empty::default());
+        let options = Arc::new(ReadOptions::new());
+        reader.set_options(Arc::clone(&options));
+        let TryReader::Reading(Empty { options: Some(set), .. }) = &reader else { panic!() };
+        assert!(Arc::ptr_eq(set, &options));
+        assert_eq!(
+            (reader.lag(), reader.shard_id()),
+            (Some(Duration::from_secs(7)), Some("shard"))
+        );
+        assert!(!reader.is_terminated() && reader.ended().is_none());
+        assert!(reader.next().now_or_never().expect("the end").is_none());
+        assert!(reader.is_terminated());
+        assert_eq!(reader.ended(), Some(&EndReason::Expired));
+    }
+
+    #[test]
+    fn a_failed_listing_is_the_only_item_of_its_reader() {
+        let error = ListError::malformed(&StreamId::from("orders"), "as scripted");
+        let mut reader = TryReader::<Empty>::NotListed(Some(error));
+        assert_eq!((reader.lag(), reader.shard_id(), reader.ended()), (None, None, None));
+        assert!(!reader.is_terminated());
+        let item = reader.next().now_or_never().expect("an item");
+        assert!(matches!(item, Some(Err(Error::List(_)))), "{item:?}");
+        assert!(reader.is_terminated());
+        assert!(reader.next().now_or_never().expect("the end").is_none());
+    }
+}

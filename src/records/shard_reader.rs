@@ -81,8 +81,7 @@ impl ShardReader {
     pub(crate) fn restarted_at(&self, from: StartPosition) -> Self {
         let ReaderContext { client, offer, options, permits, .. } = &*self.context;
         let (offer, options, permits) = (Arc::clone(offer), Arc::clone(options), permits.clone());
-        let is_resumed = self.is_resumed && from == self.from;
-        let monitor = self.monitor.clone();
+        let (is_resumed, monitor) = (self.is_resumed, self.monitor.clone());
         Self { is_resumed, monitor, ..Self::new(client, offer, from, options, permits) }
     }
 
@@ -342,6 +341,35 @@ mod tests {
             assert!(poll!(poll_fn(|cx| reader.poll_next(cx))).is_pending());
         }
         assert!(poll!(poll_fn(|cx| reader.poll_next(cx))).is_ready());
+    }
+
+    #[test]
+    fn a_reader_that_starts_again_expects_its_first_record_and_keeps_its_monitor() {
+        let monitor = Monitor::new();
+        for is_resumed in [false, true] {
+            let first = reader(Scripted::default()).monitored(&monitor);
+            let first = if is_resumed { first.resumed() } else { first };
+            let mut again = first.restarted_at(StartPosition::TrimHorizon);
+            assert_eq!(again.is_resumed, is_resumed);
+            again.show_progress();
+            assert_eq!(monitor.status().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_monitor_keeps_few_readers_that_have_ended() {
+        let monitor = Monitor::new();
+        let monitored = || {
+            let mut reader = reader(Scripted::default()).monitored(&monitor);
+            reader.show_progress();
+            reader
+        };
+        let open: Vec<_> = (0..10).map(|_| monitored()).collect();
+        for _ in 0..1_000 {
+            drop(monitored());
+        }
+        assert!(monitor.listed() <= 20, "{}", monitor.listed());
+        assert_eq!(monitor.status().len(), open.len());
     }
 
     #[test]

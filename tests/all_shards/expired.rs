@@ -51,3 +51,17 @@ async fn expired_shards_are_closed_by_one_full_listing() {
     }
     assert_eq!(kinesis.bodies("ListShards"), [serde_json::json!({ "StreamName": "orders" })]);
 }
+
+/// The stream of shards hears of the expiry when it begins a partial listing.
+#[tokio::test(start_paused = true)]
+async fn an_expiry_that_coincides_with_a_partial_listing_requests_a_full_one() {
+    let (kinesis, stream) = setup(1);
+    stream.split(ZERO);
+    let client = kinesis.client();
+    let mut shards = all_shards(&client, "orders").poll_interval(SECOND * 30);
+    let parent = shards.next().await.unwrap();
+    stream.expire(ZERO);
+    assert!(parent.records(&client).next().await.is_none());
+    advance(SECOND * 30).await;
+    assert_eq!(within(SECOND * 20, &mut shards).await.len(), 2);
+}

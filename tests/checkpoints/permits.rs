@@ -64,3 +64,26 @@ async fn take_remaining(
         taken[shard] += 1;
     }
 }
+
+/// The response to a request that was in flight when reading paused releases the permit.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_pauses_during_a_request_releases_its_permit() {
+    let world = World::new(2);
+    let options = CheckpointOptions::new().save_interval(Duration::ZERO);
+    let options = options.store_outage_limit(Duration::from_secs(5));
+    let checkpoints = world.load_with(options).await;
+    let mut records = world.records(&checkpoints).max_concurrent_reads(1).auto_ack();
+    nothing_for(&mut records, Duration::from_secs(5)).await;
+    world.store.silent_for([FIRST]);
+    world.put(0..2);
+    assert_eq!(take(&mut records, 2).await.len(), 2);
+    world.kinesis.on_request(|request| {
+        let is_read = request.operation() == "GetRecords" && request.shard_id() == Some(FIRST);
+        is_read.then_some(Fault::Late(Duration::from_secs(20)))
+    });
+    nothing_for(&mut records, Duration::from_secs(10)).await;
+    let paused = world.events().iter().filter(|event| event.contains("Paused")).count();
+    assert_eq!(paused, 1);
+    world.orders.put_to(SECOND, "2");
+    assert_eq!(number(&next(&mut records).await), 2);
+}

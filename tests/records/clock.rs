@@ -7,6 +7,7 @@ use aws_sdk_kinesis::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_kinesis::error::BoxError;
 use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_async::time::TimeSource;
+use kinesis_shards::records::FanOut;
 
 use super::*;
 
@@ -191,14 +192,20 @@ async fn a_date_header_that_is_ahead_skips_nothing_of_an_abandoned_shard() {
 
 #[tokio::test(start_paused = true)]
 async fn a_date_header_that_is_ahead_skips_nothing_with_checkpoints() {
-    for ahead in AHEAD {
+    for (ahead, fans_out) in AHEAD.iter().flat_map(|ahead| [(*ahead, false), (*ahead, true)]) {
         let (kinesis, orders, client) = front_end_ahead(ahead);
+        let consumer = FanOut::consumer(orders.register_consumer("billing"));
+        let options = || {
+            let options = ReadOptions::new();
+            if fans_out { options.fan_out(&consumer) } else { options }
+        };
         let store = kinesis_shards::MemoryStore::new();
         let run = async || {
             let checkpoints =
                 kinesis_shards::Checkpoints::load(store.clone(), "orders").await.unwrap();
             let shards = all_shards(&client, "orders").start_at(StartAt::Latest);
-            (checkpoints.clone(), shards.checkpoints(&checkpoints).records(&client).auto_ack())
+            let records = shards.checkpoints(&checkpoints).records(&client);
+            (checkpoints, records.with_options(options()).auto_ack())
         };
         let (checkpoints, mut records) = run().await;
         assert!(timeout(Duration::from_secs(2), records.next()).await.is_err());
@@ -208,7 +215,9 @@ async fn a_date_header_that_is_ahead_skips_nothing_with_checkpoints() {
         // The first run was shut down before its first record, so the second starts at its start.
         let (_, mut records) = run().await;
         assert_eq!(take(&mut records, 3).await, [0, 1, 2], "{ahead:?}");
-        assert!(refused(&kinesis) <= 1, "{ahead:?}: refused {} times", refused(&kinesis));
+        // A subscription is refused once more than a poll.
+        let refused = refused(&kinesis);
+        assert!(refused <= 1 + usize::from(fans_out), "{ahead:?}: refused {refused} times");
     }
 }
 
@@ -223,4 +232,39 @@ async fn a_start_that_the_user_sets_is_not_moved() {
     assert!(timeout(Duration::from_secs(90), records.next()).await.is_err());
     put(&orders, 3..4);
     assert_eq!(take(&mut records, 1).await, [3]);
+}
+
+/// A start that Kinesis does not accept for another reason is not moved, and not waited for.
+#[tokio::test(start_paused = true)]
+async fn a_time_that_may_not_be_read_is_an_error() {
+    let (kinesis, _, client) = fake(1);
+    let now = kinesis.now();
+    for start in [StartAt::Latest, StartAt::Timestamp(now.into())] {
+        kinesis.clear_requests();
+        // After the first failure, a time stands for `Latest`.
+        kinesis.fail_next("GetShardIterator", Fault::ServiceUnavailable);
+        kinesis.fail_next("GetShardIterator", Fault::AccessDenied);
+        let mut records = pin!(all_shards(&client, "orders").start_at(start).records(&client));
+        let next = timeout(Duration::from_mins(1), records.next()).await.expect("an error");
+        assert_eq!(next.unwrap().unwrap_err().code(), Some("AccessDeniedException"));
+        let iterators = kinesis.bodies("GetShardIterator");
+        let types: Vec<_> = iterators.iter().map(|body| &body["ShardIteratorType"]).collect();
+        assert_eq!(types.len(), 2, "{start:?}: {types:?}");
+        assert_eq!(types[1], "AT_TIMESTAMP");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_time_within_five_minutes_of_the_clock_is_waited_for() {
+    let (kinesis, _, client) = fake(1);
+    for (millis, waits) in [(300_000, false), (299_999, true), (-299_999, true), (-300_000, false)]
+    {
+        let refused = Fault::Error { status: 400, code: "InvalidArgumentException".to_owned() };
+        kinesis.fail_next("GetShardIterator", refused);
+        let now = DateTime::from(kinesis.now()).to_millis().unwrap();
+        let start = StartAt::Timestamp(DateTime::from_millis(now + millis));
+        let mut records = pin!(all_shards(&client, "orders").start_at(start).records(&client));
+        let next = timeout(Duration::from_millis(10), records.next()).await;
+        assert_eq!(next.is_err(), waits, "{millis} ms");
+    }
 }

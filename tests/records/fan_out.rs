@@ -20,7 +20,11 @@ struct World {
 
 impl World {
     fn new(shards: u32) -> Self {
-        let (kinesis, orders, client) = fake(shards);
+        Self::on(FakeKinesis::new(), shards)
+    }
+
+    fn on(kinesis: FakeKinesis, shards: u32) -> Self {
+        let (kinesis, orders, client) = fake_with(kinesis, shards);
         let consumer = FanOut::consumer(orders.register_consumer("billing"));
         Self { kinesis, orders, client, consumer, retries: Arc::default() }
     }
@@ -57,7 +61,11 @@ async fn records_arrive_in_order_and_no_shard_is_polled() {
     }
     assert_eq!(world.kinesis.count("GetRecords"), 0);
     // 190 records in 22 minutes: each subscription lasts 5 minutes.
-    assert_eq!(world.kinesis.count("SubscribeToShard"), 5);
+    let subscriptions = world.kinesis.bodies("SubscribeToShard");
+    assert_eq!(subscriptions.len(), 5);
+    for next in &subscriptions[1..] {
+        assert_eq!(next["StartingPosition"]["Type"], "AFTER_SEQUENCE_NUMBER");
+    }
     assert!(world.retries().is_empty());
 }
 
@@ -154,7 +162,125 @@ async fn the_end_of_a_shard_is_known_from_either_sign() {
         // An end without children is confirmed by a poll.
         let polls = usize::from(matches!(fault, Fault::EndWithoutChildShards));
         assert_eq!(world.kinesis.count("GetRecords"), polls, "{fault:?}");
+        let subscriptions = world.kinesis.bodies("SubscribeToShard");
+        let of_parent = subscriptions.iter().filter(|body| body["ShardId"] == FIRST);
+        assert_eq!(of_parent.count(), 1, "{fault:?}");
     }
+}
+
+/// The end names no children, and comes with the last records or in a shard without records.
+#[tokio::test(start_paused = true)]
+async fn the_records_of_an_unconfirmed_end_are_read_once() {
+    for records in [[0..2, 2..4], [0..0, 0..2], [0..0, 0..0]] {
+        let kinesis = FakeKinesis::builder().end_with_last_records(true).build();
+        let world = World::on(kinesis, 1);
+        world.kinesis.fail_always("SubscribeToShard", Fault::EndWithoutChildShards);
+        let mut reader = world.records();
+        let [before, last] = records;
+        put(&world.orders, before.clone());
+        assert_eq!(take(&mut reader, before.len()).await, before.collect::<Vec<_>>());
+        put(&world.orders, last.clone());
+        let (low, _) = world.orders.split(FIRST);
+        world.orders.put_to(&low, "9");
+        let expected: Vec<_> = last.chain([9]).collect();
+        assert_eq!(take(&mut reader, expected.len()).await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_position_is_polled_and_the_next_failure_retried() {
+    for code in ["InvalidArgumentException", "ResourceNotFoundException"] {
+        let world = World::new(1);
+        let refused = Fault::Error { status: 400, code: code.to_owned() };
+        world.kinesis.fail_next("SubscribeToShard", refused);
+        world.kinesis.fail_next("SubscribeToShard", Fault::ServiceUnavailable);
+        put(&world.orders, 0..1);
+        let mut records = world.records();
+        assert_eq!(take(&mut records, 1).await, [0]);
+        put(&world.orders, 1..2);
+        assert_eq!(take(&mut records, 1).await, [1]);
+        assert_eq!(world.kinesis.count("GetRecords"), 1);
+        assert_eq!(world.retries(), [code, "ServiceUnavailable"]);
+    }
+}
+
+/// In seconds. Each delay is shortened at random by up to a half of its growing part.
+#[tokio::test(start_paused = true)]
+async fn the_delay_grows_with_each_failure_and_with_each_takeover() {
+    let in_use = |events| Fault::ExceptionAfter(events, "ResourceInUseException".to_owned());
+    let failures = &[1, 2, 4, 8, 10, 10][..];
+    for (fault, least, growing) in
+        [(Fault::ServiceUnavailable, 1, failures), (in_use(0), 5, &[1, 2, 4, 8, 16, 32, 60, 60])]
+    {
+        let world = World::new(1);
+        let waits = Arc::new(Mutex::new(Vec::new()));
+        let options = world.options().on_event({
+            let waits = Arc::clone(&waits);
+            move |event| {
+                if let ReadEventKind::Retry { wait, .. } = event.kind {
+                    waits.lock().unwrap().push(wait);
+                }
+            }
+        });
+        world.kinesis.fail_always("SubscribeToShard", fault);
+        let shard = first(all_shards(&world.client, "orders")).await;
+        let mut records = shard.records(&world.client).with_options(options);
+        let within = |wait: Duration, least: u64, growing: u64| {
+            let millis = u64::try_from(wait.as_millis()).unwrap();
+            (1_000 * least + 500 * growing..=1_000 * (least + growing)).contains(&millis)
+        };
+        while waits.lock().unwrap().len() < growing.len() {
+            assert!(timeout(Duration::from_secs(1), records.next()).await.is_err());
+        }
+        let grown = std::mem::take(&mut *waits.lock().unwrap());
+        for (wait, growing) in grown.iter().zip(growing) {
+            assert!(within(*wait, least, *growing), "{grown:?}");
+        }
+        let requests = world.kinesis.requests();
+        let requests = requests.iter().filter(|it| it.operation() == "SubscribeToShard");
+        let times: Vec<_> = requests.map(kinesis_shards::testing::Request::at).collect();
+        for (pair, wait) in times.windows(2).zip(&grown) {
+            let difference = (pair[1] - pair[0]).abs_diff(*wait);
+            assert!(difference < Duration::from_millis(10), "{difference:?} of {grown:?}");
+        }
+        // A subscription that lasts for more than a minute ends a series of takeovers.
+        world.kinesis.fail_always("SubscribeToShard", in_use(30));
+        while waits.lock().unwrap().is_empty() {
+            assert!(timeout(MINUTE, records.next()).await.is_err());
+        }
+        let waits = waits.lock().unwrap();
+        let last = waits.last().unwrap();
+        assert!(within(*last, 5, 1), "{waits:?}");
+    }
+}
+
+/// A subscription to a shard that has ended may send empty events for ever.
+#[tokio::test(start_paused = true)]
+async fn an_idle_shard_is_polled_every_five_minutes() {
+    let world = World::new(1);
+    let mut records = world.records();
+    assert!(timeout(16 * MINUTE, records.next()).await.is_err());
+    assert_eq!(world.kinesis.count("GetRecords"), 3);
+    for n in 0..16 {
+        put(&world.orders, n..n + 1);
+        assert_eq!(take(&mut records, 1).await, [n]);
+        assert!(timeout(MINUTE, records.next()).await.is_err());
+    }
+    assert_eq!(world.kinesis.count("GetRecords"), 3, "the shard was not idle");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spawned_read_receives_the_next_event_before_it_is_taken() {
+    let world = World::new(1);
+    put(&world.orders, 0..1);
+    let options = world.options().spawn_on(tokio::runtime::Handle::current());
+    let shard = first(all_shards(&world.client, "orders")).await;
+    let mut records = shard.records(&world.client).with_options(options);
+    assert_eq!(take(&mut records, 1).await, [0]);
+    put(&world.orders, 1..2);
+    sleep(Duration::from_secs(1)).await;
+    let next = records.next().now_or_never().expect("a record that was read ahead");
+    assert_eq!(number(&next.unwrap().unwrap()), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -413,4 +539,98 @@ async fn subscriptions_have_a_client_of_their_own() {
         .with_options(ReadOptions::new().fan_out(&consumer));
     assert_eq!(take(&mut records, 1).await, [7]);
     assert_eq!(world.kinesis.count("SubscribeToShard"), 0);
+}
+
+/// The new stream has the sequence numbers of the old one, and fewer records.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lost_its_data_is_noticed_after_a_broken_connection() {
+    let kinesis = FakeKinesis::builder().time_in_sequence_numbers(false).build();
+    let world = World::on(kinesis, 1);
+    put(&world.orders, 0..3);
+    let mut records = world.records();
+    assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
+    world.kinesis.restart_empty();
+    world.kinesis.fail_next("SubscribeToShard", Fault::ConnectionReset);
+    let orders = world.kinesis.create_stream("orders", 1);
+    assert_eq!(orders.register_consumer("billing"), world.consumer.arn());
+    put(&orders, 10..12);
+    assert_eq!(take(&mut records, 2).await, [10, 11]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_a_retry_mends_is_retried_by_a_registration() {
+    let (kinesis, _, client) = fake(1);
+    for operation in ["DescribeStreamSummary", "DescribeStreamConsumer", "RegisterStreamConsumer"] {
+        kinesis.fail_times(operation, 2, Fault::ServiceUnavailable);
+    }
+    let consumer = FanOut::register(&client, "orders", "billing").await.unwrap();
+    assert!(consumer.arn().contains("/consumer/billing:"));
+    kinesis.clear_requests();
+    kinesis.fail_always("DescribeStreamConsumer", Fault::ServiceUnavailable);
+    let error = FanOut::register(&client, "orders", "billing").await.unwrap_err();
+    assert!(std::error::Error::source(&error).is_some());
+    assert!(!error.to_string().contains("credentials"), "{error}");
+    let requests = kinesis.count("DescribeStreamConsumer");
+    assert!((20..50).contains(&requests), "{requests} requests in 2 minutes: the delay grows");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_registration_names_what_was_missing_until_the_last() {
+    for (fault, text) in [
+        (Fault::LimitExceeded, "a stream has at most 20 consumers"),
+        // Another process registers the consumer, and is not done.
+        (
+            Fault::Error { status: 400, code: "ResourceInUseException".to_owned() },
+            "the consumer was not active within 120s",
+        ),
+    ] {
+        let (kinesis, _, client) = fake(1);
+        kinesis.fail_always("RegisterStreamConsumer", fault);
+        let error = FanOut::register(&client, "orders", "billing").await.unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    let (kinesis, _, client) = fake(1);
+    FanOut::register(&client, "ordres", "billing").await.unwrap_err();
+    assert_eq!(kinesis.requests().len(), 1, "no retry finds the stream");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_may_not_be_deregistered_is_an_error() {
+    let world = World::new(1);
+    world.kinesis.fail_next("DeregisterStreamConsumer", Fault::AccessDenied);
+    let error = world.consumer.deregister(&world.client).await.unwrap_err();
+    assert_eq!(error.code(), Some("AccessDeniedException"));
+    assert!(error.to_string().starts_with("consumer billing:"), "{error}");
+    assert_eq!(error.stream().name(), "orders");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_subscription_tells_its_cause() {
+    let world = World::new(1);
+    world.kinesis.fail_always("SubscribeToShard", Fault::AccessDenied);
+    let error = world.records().next().await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("failed: AccessDeniedException: "), "{error}");
+    assert_eq!(error.message(), Some("A fault of FakeKinesis."));
+    assert!(std::error::Error::source(&error).is_some());
+
+    // The client of the subscriptions has no credentials.
+    let config = aws_sdk_kinesis::Config::builder()
+        .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
+        .region(aws_sdk_kinesis::config::Region::new("us-east-1"))
+        .http_client(world.kinesis.http_client());
+    let consumer = world.consumer.clone().with_client(&Client::from_conf(config.build()));
+    let mut records = all_shards(&world.client, "orders")
+        .records(&world.client)
+        .with_options(ReadOptions::new().fan_out(&consumer));
+    let error = timeout(MINUTE, records.next()).await.expect("an error").unwrap().unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("no credentials provider") && !text.contains("network"), "{text}");
+
+    let world = World::new(1);
+    world.kinesis.fail_next("SubscribeToShard", Fault::NoFirstFrame);
+    let mut records = world.records();
+    assert!(timeout(2 * MINUTE, records.next()).await.is_err());
+    let retries = world.retries();
+    let text = &retries[0];
+    assert!(text.contains("no response within 60 s") && text.contains("network"), "{text}");
 }

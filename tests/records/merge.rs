@@ -160,3 +160,20 @@ async fn a_max_run_of_zero_panics() {
     let (_, _, client) = fake(1);
     let _ = all_shards(&client, "orders").records(&client).max_run(0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_took_10_ms_is_over() {
+    let (_, client) = full(2, 50);
+    let mut records = all_shards(&client, "orders").records(&client).max_run(1);
+    let mut taken = Taken::default();
+    while taken.shards.len() < 2 {
+        taken.take(&records.next().await.unwrap().unwrap());
+        sleep(Duration::from_millis(10)).await;
+    }
+    taken.longest_run = 0;
+    for _ in 0..20 {
+        taken.take(&records.next().await.unwrap().unwrap());
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(taken.longest_run, 1);
+}

@@ -123,3 +123,42 @@ async fn every_listener_receives_every_event() {
     let [first, second] = *received.lock().unwrap();
     assert!(first > 0 && first == second, "{first} {second}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_arrival_times_are_those_of_the_page_and_of_the_last_record_taken() {
+    let (kinesis, orders, client) = fake(1);
+    let interval = Duration::from_secs(10);
+    let began = kinesis.now();
+    for n in 0..3 {
+        put(&orders, n..n + 1);
+        sleep(interval).await;
+    }
+    let (monitor, options) = monitored();
+    let mut records = all_shards(&client, "orders").records(&client).with_options(options);
+    for n in 0..3 {
+        assert_eq!(take(&mut records, 1).await, [n]);
+        let [status] = &monitor.status()[..] else { panic!("one shard") };
+        assert_eq!(status.page_arrival, Some(began));
+        assert_eq!(status.last_arrival, Some(began + interval * n));
+        assert_eq!(status.lag(), interval * (3 - n), "the age of the last record taken");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_of_a_page_tells_its_size_though_no_rate_is_set() {
+    let (_, orders, client) = fake(1);
+    put(&orders, 0..3);
+    let size = Arc::new(Mutex::new(0));
+    let options = ReadOptions::new().max_bytes_per_second(None).on_event({
+        let size = Arc::clone(&size);
+        move |event| {
+            if let ReadEventKind::Page { bytes, .. } = event.kind {
+                *size.lock().unwrap() += bytes;
+            }
+        }
+    });
+    let mut batches = all_shards(&client, "orders").batches(&client).with_options(options);
+    let records = batches.next().await.unwrap().unwrap().into_iter();
+    let bytes = |record: Record| record.data().len() + record.partition_key().unwrap().len();
+    assert_eq!(*size.lock().unwrap(), records.map(bytes).sum::<usize>());
+}

@@ -72,3 +72,16 @@ async fn two_mebibytes_a_second_are_not_exceeded() {
 fn a_max_records_of_zero_panics() {
     let _ = ReadOptions::new().max_records(0);
 }
+
+/// AWS sends empty pages while the reader is behind.
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_behind_the_tip_is_followed_without_an_idle_pause() {
+    let (kinesis, orders, client) = fake(1);
+    put(&orders, 0..1);
+    sleep(Duration::from_secs(10)).await;
+    kinesis.fail_times("GetRecords", 20, Fault::EmptyRead);
+    let mut records = first(all_shards(&client, "orders")).await.records(&client);
+    let began = Instant::now();
+    assert_eq!(take(&mut records, 1).await, [0]);
+    assert!((20 * 200..=20 * 211).contains(&began.elapsed().as_millis()), "{began:?}");
+}

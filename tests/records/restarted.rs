@@ -135,3 +135,38 @@ async fn a_trimmed_last_record_is_not_mistaken_for_a_restart() {
     assert_eq!(take(&mut records, 2).await, [3, 4]);
     assert!(timeout(Duration::from_mins(5), records.next()).await.is_err());
 }
+
+/// AWS may send empty pages before a record, while the reader is behind.
+#[tokio::test(start_paused = true)]
+async fn empty_pages_before_the_last_record_begin_no_search() {
+    let (kinesis, orders, client) = fake(1);
+    let mut records = all_shards(&client, "orders").records(&client).boxed();
+    put(&orders, 0..3);
+    assert_eq!(take(&mut records, 3).await, [0, 1, 2]);
+    put(&orders, 3..4);
+    sleep(Duration::from_secs(10)).await;
+    kinesis.clear_requests();
+    kinesis.fail_next("GetRecords", Fault::ConnectionReset);
+    kinesis.fail_times("GetRecords", 9, Fault::EmptyRead);
+    assert_eq!(take(&mut records, 1).await, [3]);
+    let iterators = kinesis.bodies("GetShardIterator");
+    assert_eq!(iterators.len(), 1, "{iterators:?}");
+    assert_eq!(iterators[0]["ShardIteratorType"], "AT_SEQUENCE_NUMBER");
+}
+
+/// The new shard has fewer records than were read of the old one.
+#[tokio::test(start_paused = true)]
+async fn the_records_of_a_new_shard_that_is_closed_already_are_read() {
+    let kinesis = FakeKinesis::builder().time_in_sequence_numbers(false);
+    let kinesis = kinesis.end_with_last_records(false).build();
+    let (kinesis, orders, client) = fake_with(kinesis, 1);
+    let mut records = all_shards(&client, "orders").records(&client).boxed();
+    put(&orders, 0..5);
+    assert_eq!(take(&mut records, 5).await, [0, 1, 2, 3, 4]);
+    kinesis.fail_next("GetRecords", Fault::ConnectionReset);
+    kinesis.restart_empty();
+    let orders = kinesis.create_stream("orders", 1);
+    put(&orders, 10..11);
+    orders.split(FIRST);
+    assert_eq!(take(&mut records, 1).await, [10]);
+}

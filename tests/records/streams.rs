@@ -107,3 +107,25 @@ async fn the_source_of_an_error_is_that_of_the_sdk() {
         assert!(error.message().is_some_and(|message| !message.is_empty()), "{error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_lag_of_records_is_that_of_the_last_page() {
+    let (_, orders, client) = fake(1);
+    put(&orders, 0..2);
+    sleep(LAG).await;
+    put(&orders, 2..3);
+    let shard = first(all_shards(&client, "orders")).await;
+    let mut records = shard.records(&client).with_options(ReadOptions::new().max_records(2));
+    assert_eq!(records.lag(), None);
+    assert!(records.next().await.unwrap().is_ok());
+    assert_eq!(records.lag(), Some(LAG));
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "set the options before the first poll")]
+async fn options_that_are_set_after_the_first_poll_panic() {
+    let (_, _, client) = fake(1);
+    let mut records = first(all_shards(&client, "orders")).await.records(&client);
+    assert!(poll!(records.next()).is_pending());
+    let _ = records.with_options(ReadOptions::new());
+}

@@ -321,3 +321,41 @@ async fn an_iterator_request_of_an_open_shard_is_retried() {
         assert!(kinesis.bodies("GetRecords").iter().all(|body| body["ShardIterator"] != ""));
     }
 }
+
+/// A closed shard, of which no response names the children. Without a lag of zero, such a response
+/// may be a page before the last records.
+#[tokio::test(start_paused = true)]
+async fn an_end_without_children_is_repeated_once_at_the_tip_and_seven_times_elsewhere() {
+    for (body, reads) in [
+        (r#"{"Records":[],"MillisBehindLatest":0}"#, 2),
+        (r#"{"Records":[],"MillisBehindLatest":7}"#, 8),
+        (r#"{"Records":[]}"#, 8),
+    ] {
+        let (kinesis, orders, client) = fake(1);
+        orders.split(FIRST);
+        kinesis.fail_always("GetRecords", Fault::Body(body.to_owned()));
+        let mut records = first(all_shards(&client, "orders")).await.records(&client);
+        assert!(timeout(Duration::from_hours(1), records.next()).await.unwrap().is_none());
+        assert_eq!(kinesis.count("GetRecords"), reads, "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_lists_the_shards_after_four_ends_in_a_row_that_the_stream_does_not_hear() {
+    let (kinesis, orders, client) = fake(1);
+    let mut shards = all_shards(&client, "orders");
+    let mut records = shards.next().await.unwrap().records(&client);
+    kinesis.clear_requests();
+    for number in 0..9 {
+        kinesis.fail_next("GetRecords", Fault::Body("{}".to_owned()));
+        put(&orders, number..number + 1);
+        assert_eq!(take(&mut records, 1).await, [number]);
+    }
+    assert_eq!(kinesis.count("ListShards"), 0, "each end was followed by a record");
+    kinesis.clear_requests();
+    kinesis.fail_times("GetRecords", 4, Fault::Body("{}".to_owned()));
+    kinesis.fail_next("ListShards", Fault::AccessDenied);
+    let error = timeout(Duration::from_mins(1), records.next()).await.unwrap().unwrap();
+    assert_eq!(error.unwrap_err().operation(), "ListShards");
+    assert_eq!(kinesis.count("GetRecords"), 4);
+}

@@ -215,7 +215,9 @@ fn the_table_shrinks_once_three_quarters_of_it_are_empty() {
         }
         list(&mut graph, u64::try_from(count).unwrap());
         assert_eq!(graph.len(), count);
-        let is_kept = graph.capacity() > 5_000;
-        assert_eq!(is_kept, count == 2_600, "{} places for {count} shards", graph.capacity());
+        // Places of which shards were removed may count as taken.
+        let expected = if count == 2_600 { 5_000..20_000 } else { 10..100 };
+        let capacity = graph.capacity();
+        assert!(expected.contains(&capacity), "{capacity} places for {count} shards");
     }
 }

@@ -1,7 +1,10 @@
+use std::time::SystemTime;
+
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{HashKeyRange, Shard};
 
 use super::*;
+use crate::records::batch::Batch;
 use crate::records::kpl::aggregate::MARK_EVERY;
 use crate::records::kpl::wire::steps;
 use crate::shard::outcome::ParentOutcome;
@@ -132,9 +135,9 @@ fn other_records_and_malformed_ones_are_returned_unchanged() {
         b"",
         b"\x0a\x01a",
         // Partition keys and an explicit hash key that are too long for Kinesis.
-        &with_key(b'\x0a', 257),
-        &with_key(b'\x0a', 512 << 10),
-        &with_key(b'\x12', 257),
+        &with_key(b'\x0a', &"k".repeat(257)),
+        &with_key(b'\x0a', &"k".repeat(512 << 10)),
+        &with_key(b'\x12', &"k".repeat(257)),
     ] {
         malformed.push(aggregated(message));
     }
@@ -149,25 +152,57 @@ fn aggregated(message: &[u8]) -> Vec<u8> {
     [&AGGREGATED, message, &Md5::digest(message)[..]].concat()
 }
 
-/// Creates a message with one user record of the partition key "a", and with a further key of this
-/// length in the table of this tag.
-fn with_key(tag: u8, len: usize) -> Vec<u8> {
+/// Creates a message with one user record of the partition key "a", and with a further key in the
+/// table of this tag.
+fn with_key(tag: u8, key: &str) -> Vec<u8> {
     let mut message = b"\x0a\x01a".to_vec();
     message.push(tag);
-    let mut rest = len;
+    let mut rest = key.len();
     while rest >= 0x80 {
         message.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
         rest >>= 7;
     }
     message.push(u8::try_from(rest).unwrap());
-    message.extend(vec![b'k'; len]);
+    message.extend(key.as_bytes());
     message.extend(b"\x1a\x04\x08\x00\x1a\x00");
     message
 }
 
 #[test]
-fn a_partition_key_may_have_256_characters() {
-    assert_eq!(all(&aggregated(&with_key(b'\x0a', 256))).len(), 1);
+fn a_key_may_have_256_characters_of_any_length() {
+    for character in ["k", "é", "鍵"] {
+        for tag in *b"\x0a\x12" {
+            let message = |characters: usize| with_key(tag, &character.repeat(characters)).into();
+            assert!(Aggregate::new(message(256)).is_ok());
+            let refused = Aggregate::new(message(257)).err();
+            assert_eq!(refused, Some("a key is longer than 256 characters"));
+        }
+    }
+}
+
+#[test]
+fn the_shortest_aggregated_record_is_split() {
+    let shortest = aggregated(b"\x0a\x00\x1a\x04\x08\x00\x1a\x00");
+    let records = all(&shortest);
+    let [record] = &records[..] else { panic!("{} user records", records.len()) };
+    assert_eq!((record.partition_key(), record.data()), (Some(""), &b""[..]));
+}
+
+#[test]
+fn a_message_that_is_no_aggregated_record_is_refused_for_its_first_fault() {
+    for (message, reason) in [
+        (&b""[..], "no user records"),
+        (b"\x0a\x01a", "no user records"),
+        (b"\x0a\x05cut", "not an AggregatedRecord"),
+        (b"\x0a\x01\xff", "not an AggregatedRecord"),
+        (b"\x08\x00", "not an AggregatedRecord"),
+        (b"\x1a\x02\x1a\x00", "a user record has no partition key"),
+        (b"\x0a\x01a\x1a\x02\x08\x00", "a user record has no data"),
+        (b"\x0a\x01a\x1a\x04\x08\x01\x1a\x00", "an index points outside its table"),
+    ] {
+        let refused = Aggregate::new(Bytes::from_static(message)).err();
+        assert_eq!(refused, Some(reason), "{message:?}");
+    }
 }
 
 #[test]
@@ -190,6 +225,24 @@ fn user_records_of_another_hash_key_range_are_dropped_only_if_requested() {
     assert_eq!(count(Deaggregation::OwnRange, 0, 0), [1]);
     assert_eq!(count(Deaggregation::OwnRange, u128::MAX, u128::MAX), [2]);
     assert_eq!(count(Deaggregation::OwnRange, 0, u128::MAX), [0, 1, 2]);
+}
+
+#[test]
+fn a_batch_counts_the_user_records_that_are_left_unless_some_may_be_dropped() {
+    for (deaggregation, left) in [(Deaggregation::All, 2), (Deaggregation::OwnRange, 0)] {
+        let mut records = Batch {
+            records: vec![record(THREE)],
+            offer: offer(0, u128::MAX),
+            lag: None,
+            received_at: SystemTime::UNIX_EPOCH,
+            progress: None,
+            deaggregation,
+        }
+        .into_iter();
+        assert_eq!(records.size_hint(), (0, None));
+        assert!(records.next().is_some());
+        assert_eq!(records.size_hint(), (left, None), "{deaggregation:?}");
+    }
 }
 
 /// Creates a message of up to `len` bytes that is full of empty user records.

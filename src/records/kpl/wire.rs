@@ -67,7 +67,7 @@ impl<'a> Fields<'a> {
                 self.take(usize::try_from(len).map_err(|_| Malformed)?).map(Value::Bytes)
             }
             // A group, which ends with its own tag.
-            3 if depth > 0 => loop {
+            3 => loop {
                 let (inner, wire_type) = self.tag()?;
                 if wire_type == 4 {
                     return if inner == tag { Ok(Value::Other) } else { Err(Malformed) };
@@ -120,5 +120,29 @@ pub(crate) mod steps {
     /// Returns the number of tags read since the last call.
     pub(crate) fn take() -> usize {
         STEPS.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads the varint of these bytes, as the value of a field.
+    fn varint(bytes: &[u8]) -> Option<u64> {
+        match Fields::new(&[b"\x08", bytes].concat()).next() {
+            Ok(Some((1, Value::Varint(number)))) => Some(number),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_varint_has_at_most_64_bits() {
+        let ten = |last| varint(&[&[0xff; 9], &[last][..]].concat());
+        assert_eq!(ten(0), Some(u64::MAX >> 1));
+        assert_eq!(ten(1), Some(u64::MAX));
+        assert_eq!(ten(2), None, "the 65th bit");
+        assert_eq!(ten(0x81), None, "an eleventh byte");
+        assert_eq!(varint(b"\x96\x01"), Some(150));
+        assert_eq!(varint(b"\x96"), None);
     }
 }

@@ -297,6 +297,40 @@ mod tests {
     }
 
     #[test]
+    fn a_search_that_begins_again_forgets_the_older_records_that_it_saw() {
+        let mut continuity = reader();
+        search(&mut continuity);
+        assert_eq!(examine(&mut continuity, &[(10, 10)]), (Finding::Continues, 0));
+        continuity.expect(&StartPosition::TrimHorizon);
+        // Number 10 and the last record have expired meanwhile.
+        assert_eq!(examine(&mut continuity, &[(30, 30)]), (Finding::Continues, 1));
+    }
+
+    #[test]
+    fn an_iterator_at_another_record_does_not_expect_the_last_one() {
+        let mut continuity = Continuity::default();
+        assert_eq!(examine(&mut continuity, &[(20, 20)]), (Finding::Continues, 1));
+        continuity.expect(&StartPosition::At("10".to_owned()));
+        assert_eq!(examine(&mut continuity, &[(30, 30)]), (Finding::Continues, 1));
+    }
+
+    #[test]
+    fn a_search_notices_another_shard_by_one_record() {
+        for (record, finding) in [
+            ((10, 19), Finding::Continues),
+            ((10, 20), Finding::Continues),
+            // An older record that arrived later, and the last one with another time.
+            ((10, 21), Finding::Replaced),
+            ((20, 19), Finding::Replaced),
+            ((20, 21), Finding::Replaced),
+        ] {
+            let mut continuity = reader();
+            search(&mut continuity);
+            assert_eq!(examine(&mut continuity, &[record]).0, finding, "{record:?}");
+        }
+    }
+
+    #[test]
     fn records_after_a_trimmed_one_are_new() {
         let mut continuity = reader();
         assert_eq!(examine(&mut continuity, &[(30, 30)]), (Finding::Missing, 1));

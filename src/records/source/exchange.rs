@@ -149,3 +149,17 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_iterator_is_used_for_less_than_290_s() {
+        let iterator = ShardIterator { token: "token".to_owned(), sent_at: Instant::now() };
+        tokio::time::advance(Duration::from_millis(289_999)).await;
+        assert!(iterator.is_fresh());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!iterator.is_fresh());
+    }
+}

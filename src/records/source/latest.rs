@@ -40,3 +40,19 @@ impl LatestAnchor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latest_is_late_after_more_than_a_second_and_if_the_clock_was_set_back() {
+        let created = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        let anchor = LatestAnchor { client_time: created, server_time: created };
+        let ms = Duration::from_millis(1);
+        assert!(!anchor.is_late(created));
+        assert!(!anchor.is_late(created + MAX_LATEST_DELAY));
+        assert!(anchor.is_late(created + MAX_LATEST_DELAY + ms));
+        assert!(anchor.is_late(created - ms));
+    }
+}

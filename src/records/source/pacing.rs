@@ -147,6 +147,11 @@ mod tests {
         );
         pacing.page(Instant::now(), 0, true, &options);
         assert!(pacing.failure(&options) <= 400 * MS);
+        for _ in 0..20 {
+            pacing.failure(&options);
+        }
+        pacing.forget_failures();
+        assert!(pacing.failure(&options) <= 400 * MS);
         assert!(pacing.not_found(&options) >= 1_000 * MS);
     }
 }
