@@ -18,11 +18,25 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use kinesis_shards::cbor::CborProtocol;
 
+/// The format of all requests and responses of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Cbor,
+}
+
 /// Creates a client whose responses `respond` makes, from the body of each request.
 ///
 /// It has no retries, no timeouts and no cache of credentials: they would only raise the floor that
-/// the crate is measured against. Requests and responses are in JSON.
-pub(crate) fn client(respond: impl Fn(&str) -> Bytes + Send + Sync + 'static) -> Client {
+/// the crate is measured against.
+pub(crate) fn client(
+    format: Format,
+    respond: impl Fn(&[u8]) -> Bytes + Send + Sync + 'static,
+) -> Client {
+    let protocol = match format {
+        Format::Json => CborProtocol::disabled(),
+        Format::Cbor => CborProtocol::new(),
+    };
     Client::from_conf(
         Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -34,15 +48,57 @@ pub(crate) fn client(respond: impl Fn(&str) -> Bytes + Send + Sync + 'static) ->
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .http_client(Canned(Arc::new(respond)))
-            .protocol(CborProtocol::disabled())
+            .protocol(protocol)
             .build(),
     )
 }
 
-/// Returns the value of a string field in the body of a request.
-pub(crate) fn string_field<'a>(body: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = body.split_once(&format!(r#""{name}":""#))?;
-    rest.split_once('"').map(|(value, _)| value)
+/// Returns whether the body of a request has a member of this name.
+pub(crate) fn has_member(body: &[u8], name: &str) -> bool {
+    body.windows(name.len()).any(|part| part == name.as_bytes())
+}
+
+/// Returns the value of a string member in the body of a request: a text of at most 23 bytes.
+pub(crate) fn string_member<'a>(body: &'a [u8], name: &str) -> Option<&'a str> {
+    let json = format!(r#""{name}":""#);
+    if let Some(at) = position(body, json.as_bytes()) {
+        let value = &body[at..];
+        return std::str::from_utf8(&value[..position(value, b"\"")? - 1]).ok();
+    }
+    let mut cbor = Vec::new();
+    text(&mut cbor, name);
+    let value = &body[position(body, &cbor)?..];
+    std::str::from_utf8(&value[1..=usize::from(value[0] - TEXT)]).ok()
+}
+
+/// Returns the position after the first occurrence of `part`.
+fn position(body: &[u8], part: &[u8]) -> Option<usize> {
+    Some(body.windows(part.len()).position(|window| window == part)? + part.len())
+}
+
+/// The first byte of an item of CBOR, without its argument.
+pub(crate) const INTEGER: u8 = 0;
+pub(crate) const BYTES: u8 = 0x40;
+pub(crate) const TEXT: u8 = 0x60;
+pub(crate) const ARRAY: u8 = 0x80;
+pub(crate) const MAP: u8 = 0xa0;
+pub(crate) const TAG: u8 = 0xc0;
+pub(crate) const NULL: u8 = 0xf6;
+
+/// Appends the head of an item of CBOR.
+pub(crate) fn head(out: &mut Vec<u8>, major: u8, argument: u64) {
+    if let Ok(small @ 0..24) = u8::try_from(argument) {
+        out.push(major + small);
+    } else {
+        out.push(major + 27);
+        out.extend(argument.to_be_bytes());
+    }
+}
+
+/// Appends a text in CBOR.
+pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
+    head(out, TEXT, text.len() as u64);
+    out.extend(text.as_bytes());
 }
 
 struct Canned<F>(Arc<F>);
@@ -53,7 +109,7 @@ impl<F> fmt::Debug for Canned<F> {
     }
 }
 
-impl<F: Fn(&str) -> Bytes + Send + Sync + 'static> HttpClient for Canned<F> {
+impl<F: Fn(&[u8]) -> Bytes + Send + Sync + 'static> HttpClient for Canned<F> {
     fn http_connector(
         &self,
         _settings: &HttpConnectorSettings,
@@ -63,10 +119,9 @@ impl<F: Fn(&str) -> Bytes + Send + Sync + 'static> HttpClient for Canned<F> {
     }
 }
 
-impl<F: Fn(&str) -> Bytes + Send + Sync> HttpConnector for Canned<F> {
+impl<F: Fn(&[u8]) -> Bytes + Send + Sync> HttpConnector for Canned<F> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let body = request.body().bytes().and_then(|body| std::str::from_utf8(body).ok());
-        let body = SdkBody::from((self.0)(body.unwrap_or_default()));
+        let body = SdkBody::from((self.0)(request.body().bytes().unwrap_or_default()));
         HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().expect("a status"), body)))
     }
 }

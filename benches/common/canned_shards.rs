@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_sdk_kinesis::Client;
 use bytes::Bytes;
 
-use super::canned::{client, string_field};
+use super::canned::{Format, client, has_member, string_member};
 
 pub(crate) struct CannedShards(Arc<Inner>);
 
@@ -36,7 +36,7 @@ impl CannedShards {
 
     pub(crate) fn client(&self) -> Client {
         let inner = Arc::clone(&self.0);
-        client(move |body| inner.respond(body))
+        client(Format::Json, move |body| inner.respond(body))
     }
 
     /// Returns the number of requests since the last call, and the bytes of their bodies.
@@ -47,13 +47,13 @@ impl CannedShards {
 }
 
 impl Inner {
-    fn respond(&self, body: &str) -> Bytes {
+    fn respond(&self, body: &[u8]) -> Bytes {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.request_bytes.fetch_add(body.len(), Ordering::Relaxed);
-        if body.contains("ExclusiveStartShardId") {
+        if has_member(body, "ExclusiveStartShardId") {
             return Bytes::from_static(br#"{"Shards":[]}"#);
         }
-        let token = string_field(body, "NextToken");
+        let token = string_member(body, "NextToken");
         let page = token.map_or(0, |token| token.parse().expect("the number of a page"));
         self.pages[page].clone()
     }

@@ -9,8 +9,11 @@ use futures::{FutureExt, Stream, StreamExt, future, stream};
 use kinesis_shards::checkpoint::CheckpointedShard;
 use kinesis_shards::lineage::parents_first;
 use kinesis_shards::listing::ShardList;
-use kinesis_shards::{ListError, ReadOptions, ShardHandle, ShardStreamExt};
+use kinesis_shards::{
+    Checkpoints, ListError, MemoryStore, ReadOptions, ShardHandle, ShardStreamExt,
+};
 
+use super::canned::Format;
 use super::canned_records::CannedRecords;
 
 /// What one run reads.
@@ -30,8 +33,13 @@ impl Workload {
         self.shards * self.pages * self.records
     }
 
+    /// Creates a client in JSON.
     pub(crate) fn client(self) -> Client {
-        CannedRecords::new(self.pages, self.records, self.bytes).client()
+        self.client_in(Format::Json)
+    }
+
+    pub(crate) fn client_in(self, format: Format) -> Client {
+        CannedRecords::new(format, self.pages, self.records, self.bytes).client()
     }
 
     fn assert_was_read(self, records: usize, bytes: usize) {
@@ -97,6 +105,56 @@ pub(crate) async fn read_acknowledged<S>(
         process();
         records += 1;
         bytes += record.expect("a record").data().len();
+    }
+    workload.assert_was_read(records, bytes);
+}
+
+/// Returns the shards of the workload with new checkpoints, which are saved as by default.
+async fn with_checkpoints(
+    client: &Client,
+    workload: Workload,
+) -> impl Stream<Item = CheckpointedShard> {
+    let checkpoints = Checkpoints::load(MemoryStore::new(), "orders").await.expect("none");
+    let client = client.clone();
+    handles(workload.shards).map(move |shard| checkpoints.open(shard, &client))
+}
+
+/// Reads the workload with checkpoints and `auto_ack`.
+pub(crate) async fn read_auto_ack(client: &Client, workload: Workload) {
+    let shards = with_checkpoints(client, workload).await;
+    let options = without_pauses(ReadOptions::new());
+    let mut all = Box::pin(shards.records(client).with_options(options).auto_ack());
+    let (mut records, mut bytes) = (0, 0);
+    while let Some(record) = all.next().await {
+        records += 1;
+        bytes += record.expect("a record").data().len();
+    }
+    workload.assert_was_read(records, bytes);
+}
+
+/// Reads the workload with checkpoints, and acknowledges each record.
+pub(crate) async fn read_and_ack(client: &Client, workload: Workload) {
+    let shards = with_checkpoints(client, workload).await;
+    let options = without_pauses(ReadOptions::new());
+    let mut all = Box::pin(shards.records(client).with_options(options));
+    let (mut records, mut bytes) = (0, 0);
+    while let Some(record) = all.next().await {
+        records += 1;
+        bytes += record.expect("a record").ack().data().len();
+    }
+    workload.assert_was_read(records, bytes);
+}
+
+/// Reads the workload with checkpoints, and acknowledges each page.
+pub(crate) async fn read_and_ack_batches(client: &Client, workload: Workload) {
+    let shards = with_checkpoints(client, workload).await;
+    let mut all = Box::pin(shards.batches(client).with_options(without_pauses(ReadOptions::new())));
+    let (mut records, mut bytes) = (0, 0);
+    while let Some(batch) = all.next().await {
+        for record in batch.expect("a batch").ack() {
+            records += 1;
+            bytes += record.data().len();
+        }
     }
     workload.assert_was_read(records, bytes);
 }

@@ -2,7 +2,9 @@
 //! reading`.
 //!
 //! Every limit is for a ratio within one run; records and bytes per second depend on the machine.
-//! `-- --check` fails if a figure is over its limit.
+//! `-- --check` fails if a figure is over its limit. `-- PART` measures one part, such as
+//! `acknowledgements`. `-- --profile CASE FORMAT PAGES` reads a workload once, such as `auto_ack
+//! cbor 3`, for a profiler.
 //!
 //! This is a program of its own, without the counting allocator of `ratios`, on whose counters
 //! threads contend.
@@ -27,34 +29,75 @@ use kinesis_shards::{
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::sleep;
 
+use crate::common::canned::Format;
 use crate::common::canned_records::CannedRecords;
 use crate::common::measure::{median, ratio, seconds_per_item, to_f64};
 use crate::common::parked::{PARKED, Workers};
 use crate::common::table::Table;
 use crate::common::workload::{
-    Workload, handles, read_acknowledged, read_bare, read_batches, read_records,
+    Workload, handles, read_acknowledged, read_and_ack, read_and_ack_batches, read_auto_ack,
+    read_bare, read_batches, read_records,
 };
 
 fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(at) = args.iter().position(|arg| arg == "--profile") {
+        profile(&args[at + 1..]);
+        return ExitCode::SUCCESS;
+    }
+    let is_named = |name: &str| args.iter().any(|arg| arg == name);
+    let runs = |part: &str| is_named(part) || !PARTS.iter().any(|part| is_named(part));
     let mut table = Table::new();
     let what = "all records of all shards / the SDK's bare GetRecords loops, side by side";
     Table::heading(&format!("Reading: {what}"));
     let small = |shards, pages| Workload { shards, pages, records: 10_000, bytes: 100 };
     let large = |shards, pages| Workload { shards, pages, records: 8, bytes: 1 << 20 };
-    let small_pages = [small(1, 10), small(8, 3), small(64, 1)];
-    let large_pages = [large(1, 4), large(8, 2), large(64, 1)];
-    for workload in small_pages.into_iter().chain(large_pages) {
-        measure_throughput(&mut table, workload);
+    if runs("throughput") {
+        let small_pages = [small(1, 10), small(8, 3), small(64, 1)];
+        let large_pages = [large(1, 4), large(8, 2), large(64, 1)];
+        for workload in small_pages.into_iter().chain(large_pages) {
+            measure_throughput(&mut table, workload);
+        }
+        measure_spawn_on(&mut table, small(8, 8));
     }
-    measure_spawn_on(&mut table, small(8, 8));
-    measure_leases(&mut table, small(8, 8));
-    measure_idle_shards(&mut table);
-    measure_parked_shards(&mut table);
-    measure_latency(&mut table);
+    if runs("acknowledgements") {
+        measure_acknowledgements(&mut table, small(8, 3));
+    }
+    if runs("leases") {
+        measure_leases(&mut table, small(8, 8));
+    }
+    if runs("idle") {
+        measure_idle_shards(&mut table);
+        measure_parked_shards(&mut table);
+    }
+    if runs("latency") {
+        measure_latency(&mut table);
+    }
 
     let over_limit = table.finish();
-    let is_check = std::env::args().any(|arg| arg == "--check");
-    if is_check && over_limit > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if is_named("--check") && over_limit > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// The parts that can be measured alone.
+const PARTS: [&str; 5] = ["throughput", "acknowledgements", "leases", "idle", "latency"];
+
+/// Reads a workload once, for a profiler: `--profile CASE FORMAT PAGES`.
+fn profile(args: &[String]) {
+    let [case, format, pages] = args else { panic!("usage: --profile CASE FORMAT PAGES") };
+    let format = if format == "json" { Format::Json } else { Format::Cbor };
+    let pages = pages.parse().expect("a number of pages");
+    let workload = Workload { shards: 8, pages, records: 10_000, bytes: 100 };
+    let client = workload.client_in(format);
+    runtime().block_on(async {
+        match case.as_str() {
+            "bare" => read_bare(&client, workload).await,
+            "records" => read_records(&client, workload, ReadOptions::new()).await,
+            "auto_ack" => read_auto_ack(&client, workload).await,
+            "ack" => read_and_ack(&client, workload).await,
+            "batches" => read_and_ack_batches(&client, workload).await,
+            _ => panic!("no such case: {case}"),
+        }
+    });
 }
 
 fn runtime() -> Runtime {
@@ -131,6 +174,28 @@ fn measure_spawn_on(table: &mut Table, workload: Workload) {
     table.row("8 shards on two cores, `spawn_on` / without it: wall time", 1.0 / 1.8, wall);
 }
 
+/// Compares reading with acknowledgements with plain reading.
+fn measure_acknowledgements(table: &mut Table, workload: Workload) {
+    let runtime = runtime();
+    let total = workload.total_records();
+    for format in [Format::Json, Format::Cbor] {
+        let client = workload.client_in(format);
+        let timed = |read: &dyn Fn()| seconds_per_item(total, read);
+        let records = || runtime.block_on(read_records(&client, workload, ReadOptions::new()));
+        let batches = || runtime.block_on(read_batches(&client, workload));
+        let auto_ack = || runtime.block_on(read_auto_ack(&client, workload));
+        let ack = || runtime.block_on(read_and_ack(&client, workload));
+        let ack_batches = || runtime.block_on(read_and_ack_batches(&client, workload));
+        let what = format!("8 shards in {format:?}, with checkpoints / without: ");
+        let wall = ratio(15, || timed(&auto_ack), || timed(&records));
+        table.row(&format!("{what}`auto_ack`"), 1.1, wall);
+        let wall = ratio(15, || timed(&ack_batches), || timed(&batches));
+        table.row(&format!("{what}`batches`"), 1.1, wall);
+        let wall = ratio(15, || timed(&ack), || timed(&records));
+        table.row(&format!("{what}`ack`"), 1.5, wall);
+    }
+}
+
 /// Compares reading under leases with reading with checkpoints, both with `auto_ack`.
 ///
 /// Under a lease, the clock is read for each record: a process that was stopped must not deliver
@@ -139,7 +204,7 @@ fn measure_spawn_on(table: &mut Table, workload: Workload) {
 /// checkpoints and a look at the clock for each record.
 fn measure_leases(table: &mut Table, workload: Workload) {
     let Workload { shards, pages, records, bytes } = workload;
-    let client = CannedRecords::new(pages, records, bytes).client_with_list(shards);
+    let client = CannedRecords::new(Format::Json, pages, records, bytes).client_with_list(shards);
     let total = workload.total_records();
     let runtime = runtime();
     let checkpoints = |process: fn()| {

@@ -1,9 +1,11 @@
 //! The acknowledged prefix of the records that one session delivered. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::checkpoint::ack_run::RunProgress;
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 
 /// The records that one session delivered, and which of them were acknowledged.
@@ -24,6 +26,21 @@ pub(crate) struct AckWindow {
     first_dropped: Option<u64>,
     /// The arrival of each page that the prefix has not passed, by the number of its first record.
     pages: VecDeque<(u64, Instant)>,
+    /// The records that are acknowledged in order now.
+    run: Option<OpenRun>,
+}
+
+/// Records of one page that are acknowledged in order, each when the next one is delivered. One of
+/// them is in flight until the run is closed.
+#[derive(Debug)]
+struct OpenRun {
+    progress: Arc<RunProgress>,
+    /// How many records of the page are counted in the window as delivered.
+    delivered: u64,
+    /// How many records of the page are counted in the window as acknowledged.
+    acknowledged: u64,
+    /// The number of the first record that is not.
+    next: u64,
 }
 
 /// The numbers of a record, or of the records of a page.
@@ -87,6 +104,61 @@ impl AckWindow {
         self.delivered += len;
         self.in_flight += len;
         RecordRange { first, len }
+    }
+
+    /// Opens a run with the record that the page has delivered last.
+    pub(crate) fn open_run(&mut self, progress: &Arc<RunProgress>) {
+        let RecordRange { first, .. } = self.deliver(1);
+        let progress = Arc::clone(progress);
+        let (delivered, acknowledged) = (progress.delivered(), progress.acknowledged());
+        self.run = Some(OpenRun { progress, delivered, acknowledged, next: first });
+    }
+
+    /// Counts the records that the open run has delivered and acknowledged since the last call.
+    /// Returns the position of the last record of the prefix, if the prefix has grown.
+    ///
+    /// With `watches`, the page reports the next acknowledgement at once.
+    pub(crate) fn count_run(&mut self, watches: bool) -> Option<ExtendedSequenceNumber<'static>> {
+        let run = self.run.as_mut()?;
+        // If the page runs ahead meanwhile, it waits for the lock of this window.
+        run.progress.watch(true);
+        let (acknowledged, position) = run.progress.read();
+        let delivered = run.progress.delivered();
+        run.progress.watch(watches);
+        let range = RecordRange { first: run.next, len: acknowledged - run.acknowledged };
+        self.delivered += delivered - run.delivered;
+        (run.acknowledged, run.delivered, run.next) = (acknowledged, delivered, range.end());
+        if range.len == 0 {
+            return None;
+        }
+        // The record in flight is a later one now.
+        self.in_flight += range.len;
+        self.acknowledge(range, position)
+    }
+
+    /// Closes the open run, whose record in flight is acknowledged or dropped. Returns the position
+    /// of the last record of the prefix, if the prefix has grown.
+    pub(crate) fn close_run(&mut self) -> Option<ExtendedSequenceNumber<'static>> {
+        let position = self.count_run(false);
+        if let Some(run) = self.run.take() {
+            if run.acknowledged == run.delivered {
+                self.in_flight -= 1;
+            } else {
+                self.drop_range(RecordRange { first: run.next, len: 1 });
+            }
+        }
+        position
+    }
+
+    /// Returns how many records were delivered.
+    pub(crate) fn delivered(&self) -> u64 {
+        let run = self.run.as_ref();
+        self.delivered + run.map_or(0, |run| run.progress.delivered() - run.delivered)
+    }
+
+    /// Returns whether a run is open.
+    pub(crate) fn has_open_run(&self) -> bool {
+        self.run.is_some()
     }
 
     /// Acknowledges a range whose last record is at `position`. Returns the position of the last

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::Instant;
 
+use crate::checkpoint::ack_run::RunProgress;
 use crate::checkpoint::ack_window::{AckWindow, RecordRange};
 use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::lease::Lease;
@@ -16,7 +17,7 @@ use crate::checkpoint::lease::Lease;
 use crate::checkpoint::lease_lost::LeaseLost;
 use crate::checkpoint::page::PageContents;
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
-use crate::checkpoint::shard_state::{Incarnation, ShardState};
+use crate::checkpoint::shard_state::{Incarnation, ShardState, Urgency};
 use crate::checkpoint::shared::Shared;
 use crate::records::record::Record;
 
@@ -39,7 +40,7 @@ impl ReadSession {
         incarnation: Incarnation,
     ) -> Self {
         let (window, has_ended) = (Arc::default(), AtomicBool::new(false));
-        state.track_window(&window);
+        state.track_window(&window, &incarnation);
         let undelivered = Mutex::default();
         Self { shared, state, incarnation, window, has_ended, undelivered }
     }
@@ -81,6 +82,13 @@ impl ReadSession {
     /// Counts `records` as delivered. Returns `None` after a shutdown, and if the lease may not
     /// deliver.
     pub(crate) fn take_token(self: &Arc<Self>, records: u64) -> Option<AckToken> {
+        let range = self.deliver_by(records, |window| window.deliver(records))?;
+        Some(AckToken { session: Some(Arc::clone(self)), range })
+    }
+
+    /// Counts `records` as delivered, by `deliver`. Returns `None` after a shutdown, and if the
+    /// lease may not deliver.
+    fn deliver_by<T>(&self, records: u64, deliver: impl FnOnce(&mut AckWindow) -> T) -> Option<T> {
         if !self.shared.in_flight.add(records) {
             return None;
         }
@@ -91,10 +99,55 @@ impl ReadSession {
             self.shared.in_flight.remove(records);
             return None;
         }
-        let range = window.deliver(records);
+        let delivered = deliver(&mut window);
+        self.incarnation.note_delivered(window.delivered());
+        Some(delivered)
+    }
+
+    /// Returns whether a further record of an open run may be delivered.
+    #[inline]
+    pub(crate) fn may_continue_run(&self) -> bool {
+        !self.shared.is_shut_down() && self.may_deliver()
+    }
+
+    /// Opens a run with the record that its page has delivered last: each record is acknowledged
+    /// when the next one is delivered. Returns after how many acknowledgements the page must report
+    /// the run, or `None` as [`take_token`](Self::take_token) does.
+    pub(crate) fn open_run(&self, progress: &Arc<RunProgress>) -> Option<u64> {
+        self.deliver_by(1, |window| window.open_run(progress))?;
+        Some(self.state.acks_until_report(self.shared.options.save_records))
+    }
+
+    /// Reports the acknowledgements of the open run. Returns after how many more of them the page
+    /// must report it again.
+    pub(crate) fn report_run(&self) -> u64 {
+        let mut window = self.window();
+        let position = window.count_run(false);
+        let urgency = self.advance(&window, position);
         drop(window);
-        self.incarnation.note_delivered(range.end());
-        Some(AckToken { session: Arc::clone(self), range, is_used: false })
+        self.shared.schedule(&self.state, urgency);
+        self.state.acks_until_report(self.shared.options.save_records)
+    }
+
+    /// Closes the open run. A record in flight is dropped.
+    pub(crate) fn close_run(&self) {
+        let mut window = self.window();
+        let position = window.close_run();
+        let urgency = self.advance(&window, position);
+        let is_settled = window.is_settled();
+        drop(window);
+        self.shared.schedule(&self.state, urgency);
+        self.settle(1, is_settled);
+    }
+
+    /// Moves the checkpoint to the end of the prefix, if that has grown. The window is locked, so
+    /// that prefixes arrive in their order.
+    fn advance(&self, window: &AckWindow, position: Option<ExtendedSequenceNumber<'_>>) -> Urgency {
+        self.incarnation.note_delivered(window.delivered());
+        position.map_or(Urgency::None, |position| {
+            let save_records = self.shared.options.save_records;
+            self.state.advance(&self.incarnation, window.acknowledged(), &position, save_records)
+        })
     }
 
     /// Keeps the rest of a page until the lease may deliver again.
@@ -121,18 +174,13 @@ impl ReadSession {
     }
 
     fn acknowledge(&self, range: RecordRange, position: ExtendedSequenceNumber<'_>) {
-        let save_records = self.shared.options.save_records;
         let mut window = self.window();
-        let urgency = window.acknowledge(range, position).map(|last| {
-            // Under the lock of the window, so that prefixes arrive in their order.
-            self.state.advance(&self.incarnation, window.acknowledged(), &last, save_records)
-        });
+        let last = window.acknowledge(range, position);
+        let urgency = self.advance(&window, last);
         let is_settled = window.is_settled();
         drop(window);
-        if let Some(urgency) = urgency {
-            self.shared.schedule(&self.state, urgency);
-        }
-        self.settle(range, is_settled);
+        self.shared.schedule(&self.state, urgency);
+        self.settle(range.len, is_settled);
     }
 
     fn drop_range(&self, range: RecordRange) {
@@ -152,11 +200,11 @@ impl ReadSession {
             );
             self.shared.report(shard, CheckpointEventKind::Unacknowledged { number });
         }
-        self.settle(range, is_settled);
+        self.settle(range.len, is_settled);
     }
 
-    fn settle(&self, range: RecordRange, is_settled: bool) {
-        self.shared.in_flight.remove(range.len);
+    fn settle(&self, records: u64, is_settled: bool) {
+        self.shared.in_flight.remove(records);
         if is_settled {
             self.state.reader_waker.wake();
             if let Some(lease) = &self.state.lease {
@@ -168,29 +216,37 @@ impl ReadSession {
 
 /// The right to acknowledge one record or page, once.
 pub(crate) struct AckToken {
-    session: Arc<ReadSession>,
+    /// `None` once the range is acknowledged, and for a record of a run, which its page
+    /// acknowledges.
+    session: Option<Arc<ReadSession>>,
     range: RecordRange,
-    is_used: bool,
 }
 
 impl AckToken {
     /// Acknowledges the range, whose last record is at `position`.
     pub(crate) fn acknowledge(mut self, position: ExtendedSequenceNumber<'_>) {
-        self.is_used = true;
-        self.session.acknowledge(self.range, position);
+        if let Some(session) = self.session.take() {
+            session.acknowledge(self.range, position);
+        }
     }
 
     /// Returns the lease of the shard, where many workers share the stream.
     #[cfg(feature = "dynamodb")]
     pub(crate) fn lease(&self) -> Option<&Lease> {
-        self.session.state.lease.as_ref()
+        self.session.as_ref()?.state.lease.as_ref()
+    }
+
+    /// Returns whether the record is one of a run, which its page acknowledges.
+    #[inline]
+    pub(crate) fn is_of_run(&self) -> bool {
+        self.session.is_none()
     }
 }
 
 impl Drop for AckToken {
     fn drop(&mut self) {
-        if !self.is_used {
-            self.session.drop_range(self.range);
+        if let Some(session) = self.session.take() {
+            session.drop_range(self.range);
         }
     }
 }
@@ -242,6 +298,13 @@ pub struct UnackedRecord {
 }
 
 impl UnackedRecord {
+    /// Creates a record that its page acknowledges.
+    #[inline]
+    pub(crate) fn of_run(record: Record) -> Self {
+        let range = RecordRange { first: 0, len: 0 };
+        Self { record, token: AckToken { session: None, range } }
+    }
+
     /// Acknowledges the record: it was processed and need not come again.
     ///
     /// An acknowledgement sends no request and does not wait. The checkpoint is saved later: see
@@ -285,6 +348,7 @@ impl UnackedRecord {
         self.token.lease()
     }
 
+    #[inline]
     pub(crate) fn into_token(self) -> (Record, AckToken) {
         (self.record, self.token)
     }
@@ -357,7 +421,7 @@ impl Acker {
 impl fmt::Debug for Acker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acker")
-            .field("shard_id", &self.token.session.state.id)
+            .field("shard_id", &self.token.session.as_ref().map(|session| &session.state.id))
             .field("sequence_number", &self.position.sequence_number())
             .finish_non_exhaustive()
     }

@@ -60,7 +60,8 @@ pub struct AutoAck<S> {
     last: LastRecord,
 }
 
-/// The record that was taken last. The buffer of the position is reused, so that a record costs no
+/// The record that was taken last, if its page does not acknowledge it: if the page arrived before
+/// `auto_ack` was called. The buffer of the position is reused, so that a record costs no
 /// allocation.
 #[derive(Default)]
 struct LastRecord {
@@ -80,13 +81,12 @@ impl<S> AutoAck<S> {
 }
 
 impl LastRecord {
-    fn take(&mut self, record: UnackedRecord) -> Record {
-        let (record, token) = record.into_token();
-        self.position.assign(&ExtendedSequenceNumber::of(&record));
+    fn set(&mut self, record: &Record, token: AckToken) {
+        self.position.assign(&ExtendedSequenceNumber::of(record));
         self.token = Some(token);
-        record
     }
 
+    #[inline]
     fn ack(&mut self) {
         if let Some(token) = self.token.take() {
             token.acknowledge(self.position.borrowed());
@@ -106,11 +106,20 @@ where
 {
     type Item = Result<Record, E>;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
         this.last.ack();
-        let record = ready!(this.records.poll_next(cx));
-        Poll::Ready(record.map(|record| record.map(|record| this.last.take(record))))
+        let record = match ready!(this.records.poll_next(cx)) {
+            Some(Ok(record)) => record,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => return Poll::Ready(None),
+        };
+        let (record, token) = record.into_token();
+        if !token.is_of_run() {
+            this.last.set(&record, token);
+        }
+        Poll::Ready(Some(Ok(record)))
     }
 }
 

@@ -117,6 +117,7 @@ impl Checkpoints {
             let is_leased = state.lease.as_ref().is_some_and(|lease| lease.end_reason().is_none());
             if is_leased && !has_left {
                 unsaved.insert(state.id.clone());
+                shared.count_run(&state);
                 if state.is_held() {
                     held.insert(state.id.clone());
                 }
@@ -162,7 +163,9 @@ impl Checkpoints {
     /// Returns the newest checkpoint of a shard, durable or not. `None` if the shard has none.
     #[must_use]
     pub fn get(&self, shard_id: &str) -> Option<Checkpoint> {
-        self.shared().shards.get(shard_id)?.checkpoint()
+        let shard = self.shared().shards.get(shard_id)?;
+        self.shared().count_run(&shard);
+        shard.checkpoint()
     }
 
     /// Returns the status of each shard that has a checkpoint or a reader, in the order of their
@@ -214,6 +217,7 @@ impl Checkpoints {
         let mut readers: BTreeMap<_, _> =
             readers.map(|reader| (reader.shard_id.clone(), reader)).collect();
         let status = |shard: Arc<ShardState>| {
+            self.shared().count_run(&shard);
             let (unacknowledged, held_since) = shard.unacknowledged();
             CheckpointStatus {
                 shard_id: shard.id.clone(),
@@ -232,7 +236,10 @@ impl Checkpoints {
     /// [`all_shards`](crate::all_shards()) did not make.
     pub fn progress(&self) -> impl Iterator<Item = (String, Progress)> {
         let shards = self.shared().shards.all().into_iter();
-        shards.filter_map(|shard| Some((shard.id.clone(), shard.progress()?)))
+        shards.filter_map(|shard| {
+            self.shared().count_run(&shard);
+            Some((shard.id.clone(), shard.progress()?))
+        })
     }
 
     /// Opens a shard at its checkpoint, in a chain that [`all_shards`](crate::all_shards()) did

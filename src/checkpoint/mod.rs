@@ -123,6 +123,7 @@
 //! pauses at `ERROR`.
 #![doc = include_str!("batches_into_a_database.md")]
 
+pub(crate) mod ack_run;
 pub(crate) mod ack_window;
 pub(crate) mod acker;
 pub(crate) mod active_saver;

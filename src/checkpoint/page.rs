@@ -6,8 +6,10 @@ use std::time::SystemTime;
 
 use tokio::time::Duration;
 
+use crate::checkpoint::ack_run::RunProgress;
 use crate::checkpoint::acker::{ReadSession, UnackedRecord};
 use crate::checkpoint::resume::ResumePoint;
+use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::records::batch::BatchRecords;
 use crate::records::record::Record;
 
@@ -19,6 +21,20 @@ pub struct UnackedPage {
     /// `None` once the session keeps them.
     contents: Option<PageContents>,
     session: Arc<ReadSession>,
+    /// `None` if the consumer acknowledges the records.
+    run: Option<AckRun>,
+}
+
+/// The run of a page that acknowledges each record when the next one is taken.
+#[derive(Default)]
+struct AckRun {
+    progress: Arc<RunProgress>,
+    /// The records that were delivered, of all runs of the page. While the run is open, the last of
+    /// them is in flight.
+    delivered: u64,
+    is_open: bool,
+    /// After how many acknowledgements the session must count them.
+    acks_until_report: u64,
 }
 
 /// The records of a page that were not delivered.
@@ -44,11 +60,12 @@ impl PageContents {
     /// Returns the next record that was not acknowledged before.
     #[inline]
     fn next(&mut self, session: &ReadSession) -> Option<Record> {
-        if let Some(record) = self.taken.next() {
-            return Some(record);
+        // Nearly all records take the first way, which moves them once.
+        if self.taken.len() == 0 && !self.resume.is_searching() {
+            return self.records.next();
         }
-        let Self { records, resume, .. } = self;
-        records.find(|record| !resume.skips(record, session))
+        let Self { taken, records, resume, .. } = self;
+        taken.next().or_else(|| records.find(|record| !resume.skips(record, session)))
     }
 
     /// Puts records back that were taken last.
@@ -60,7 +77,22 @@ impl PageContents {
 
 impl UnackedPage {
     pub(crate) fn new(contents: PageContents, session: Arc<ReadSession>) -> Self {
-        Self { contents: Some(contents), session }
+        Self { contents: Some(contents), session, run: None }
+    }
+
+    /// Acknowledges each record when the next one is taken.
+    pub(crate) fn acknowledging_in_order(mut self) -> Self {
+        self.run = Some(AckRun::default());
+        self
+    }
+
+    /// Acknowledges the record that was taken last, since the consumer polls for a record of
+    /// another page.
+    pub(crate) fn leave(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.acknowledge_last(&self.session);
+            run.close(&self.session);
+        }
     }
 
     /// Takes all records for one acknowledgement, with the lag and the time of arrival. Returns
@@ -94,6 +126,74 @@ impl UnackedPage {
             self.session.keep_undelivered(contents);
         }
     }
+
+    /// Acknowledges the record that was taken last, and takes the next one.
+    #[inline]
+    fn next_of_run(&mut self) -> Option<UnackedRecord> {
+        let (contents, run) = (self.contents.as_mut()?, self.run.as_mut()?);
+        run.acknowledge_last(&self.session);
+        if !self.session.may_continue_run() {
+            run.close(&self.session);
+            self.interrupt();
+            return None;
+        }
+        let Some(record) = contents.next(&self.session) else {
+            run.close(&self.session);
+            return None;
+        };
+        if !run.deliver(&record, &self.session) {
+            contents.put_back(vec![record]);
+            self.interrupt();
+            return None;
+        }
+        Some(UnackedRecord::of_run(record))
+    }
+}
+
+impl AckRun {
+    /// Acknowledges the record in flight, if there is one.
+    #[inline]
+    fn acknowledge_last(&mut self, session: &ReadSession) {
+        if !self.is_open {
+            return;
+        }
+        let is_watched = self.progress.acknowledge(self.delivered);
+        self.acks_until_report = self.acks_until_report.saturating_sub(1);
+        if is_watched || self.acks_until_report == 0 {
+            self.acks_until_report = session.report_run();
+        }
+    }
+
+    /// Delivers a record. Returns whether it may be delivered.
+    #[inline]
+    fn deliver(&mut self, record: &Record, session: &ReadSession) -> bool {
+        self.progress.deliver(self.delivered + 1, &ExtendedSequenceNumber::of(record));
+        if !self.is_open {
+            let Some(acks_until_report) = session.open_run(&self.progress) else { return false };
+            (self.is_open, self.acks_until_report) = (true, acks_until_report);
+        }
+        self.delivered += 1;
+        true
+    }
+
+    /// Closes the run. A record in flight is dropped.
+    fn close(&mut self, session: &ReadSession) {
+        if std::mem::take(&mut self.is_open) {
+            session.close_run();
+        }
+    }
+}
+
+impl Drop for UnackedPage {
+    /// Drops the record in flight without a report: the stream of records was dropped.
+    fn drop(&mut self) {
+        if let Some(run) = &mut self.run
+            && run.is_open
+        {
+            self.session.end();
+            run.close(&self.session);
+        }
+    }
 }
 
 impl Iterator for UnackedPage {
@@ -101,6 +201,9 @@ impl Iterator for UnackedPage {
 
     #[inline]
     fn next(&mut self) -> Option<UnackedRecord> {
+        if self.run.is_some() {
+            return self.next_of_run();
+        }
         let contents = self.contents.as_mut()?;
         if !self.session.may_deliver() {
             self.interrupt();

@@ -54,6 +54,8 @@ pub struct Reader {
     /// The timer of [`Consumer::watch_save_task`].
     save_task_watch: Timer,
     is_paused: bool,
+    /// Whether each record is acknowledged when the next one is polled for.
+    acknowledges_in_order: bool,
     ended: Option<EndReason>,
 }
 
@@ -123,6 +125,7 @@ impl Reader {
         } else {
             State::Reading
         };
+        let acknowledges_in_order = options.acknowledges_in_order;
         let pages = ShardReader::new(client, handle.offer(), read_from.clone(), options, permits)
             .estimated_start(shard.is_estimate)
             .resumed()
@@ -141,8 +144,19 @@ impl Reader {
             state: reader_state,
             save_task_watch: Timer::default(),
             is_paused: false,
+            acknowledges_in_order,
             ended: None,
         }
+    }
+
+    /// Acknowledges each record when the next one is polled for, from the next page on.
+    pub(crate) fn acknowledge_in_order(&mut self) {
+        self.acknowledges_in_order = true;
+    }
+
+    fn page(&self, contents: PageContents) -> UnackedPage {
+        let page = UnackedPage::new(contents, Arc::clone(&self.session));
+        if self.acknowledges_in_order { page.acknowledging_in_order() } else { page }
     }
 
     fn end(&mut self, end: EndReason) {
@@ -245,7 +259,7 @@ impl Reader {
             return Poll::Pending;
         }
         if let Some(contents) = self.session.take_undelivered() {
-            return Poll::Ready(Some(Ok(UnackedPage::new(contents, Arc::clone(&self.session)))));
+            return Poll::Ready(Some(Ok(self.page(contents))));
         }
         let next = self.pages.poll_next(cx);
         if let Some(start) = self.pages.take_earlier_start() {
@@ -259,10 +273,7 @@ impl Reader {
                 let (lag, received_at) = (batch.lag(), batch.received_at());
                 let resume = Arc::clone(&self.resume);
                 let contents = PageContents::new(lag, received_at, batch.into_iter(), resume);
-                return Poll::Ready(Some(Ok(UnackedPage::new(
-                    contents,
-                    Arc::clone(&self.session),
-                ))));
+                return Poll::Ready(Some(Ok(self.page(contents))));
             }
             Step::End(children) => {
                 self.resume.report_gap_at_end(&self.session);

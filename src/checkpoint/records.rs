@@ -18,6 +18,7 @@ use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::Open;
+use crate::records::readers::Readers;
 
 impl Open for CheckpointedShard {
     type Record = UnackedRecord;
@@ -33,11 +34,16 @@ impl Open for CheckpointedShard {
     fn batch(page: UnackedPage) -> Option<UnackedBatch> {
         UnackedBatch::deliver(page)
     }
+
+    fn leave(records: &mut UnackedPage) {
+        records.leave();
+    }
 }
 
 impl Records<CheckpointedShard> {
     /// Acknowledges each record when the next one is polled for: see [`AutoAck`].
-    pub fn auto_ack(self) -> AutoAck<Self> {
+    pub fn auto_ack(mut self) -> AutoAck<Self> {
+        self.reader_mut().acknowledge_in_order();
         AutoAck::new(self)
     }
 }
@@ -48,6 +54,6 @@ where
 {
     /// Acknowledges each record when the next one is polled for: see [`AutoAck`].
     pub fn auto_ack(self) -> AutoAck<Self> {
-        AutoAck::new(self)
+        AutoAck::new(self.map(Readers::acknowledging_in_order))
     }
 }

@@ -36,9 +36,15 @@ impl ResumePoint {
         Self { is_searching: AtomicBool::new(true), after: Mutex::new(Some(after)) }
     }
 
+    /// Returns whether the next record may have been acknowledged before.
+    #[inline]
+    pub(crate) fn is_searching(&self) -> bool {
+        self.is_searching.load(Ordering::Relaxed)
+    }
+
     /// Returns whether the record was acknowledged before.
     pub(crate) fn skips(&self, record: &Record, session: &ReadSession) -> bool {
-        if !self.is_searching.load(Ordering::Relaxed) {
+        if !self.is_searching() {
             return false;
         }
         let mut after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +83,7 @@ impl ResumePoint {
     /// Returns whether Kinesis refused the sequence number of the checkpoint: an
     /// `InvalidArgumentException` may be about any argument.
     pub(crate) fn is_refused(&self, error: &ReadError) -> bool {
-        if !self.is_searching.load(Ordering::Relaxed)
+        if !self.is_searching()
             || error.operation() != "GetShardIterator"
             || error.code() != Some("InvalidArgumentException")
         {

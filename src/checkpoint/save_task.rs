@@ -48,6 +48,7 @@ impl SaveTask {
     }
 
     fn begin_save(&self, state: Arc<ShardState>) {
+        self.shared.count_run(&state);
         let Some(change) = state.begin_save() else { return };
         let shared = Arc::clone(&self.shared);
         let save = async move {
@@ -76,6 +77,12 @@ impl SaveTask {
             return;
         }
         shared.schedule(&state, state.confirm_save(&change));
+        if state.has_open_run() {
+            // From here on, the reader reports the next acknowledgement. One that it makes at this
+            // very moment may be missed, so the run is counted once more.
+            shared.count_run(&state);
+            shared.schedule_in(&state, shared.options.save_interval);
+        }
         let kind = match &change.checkpoint {
             Some(checkpoint) => {
                 let stream = shared.stream.name();

@@ -31,10 +31,17 @@ pub(crate) struct ShardState {
     state: Mutex<State>,
     /// Wakes the reader, which waits for a save or for an acknowledgement.
     pub(crate) reader_waker: AtomicWaker,
-    /// The records of the last reader, for [`Checkpoints::status`](super::Checkpoints::status).
-    window: Mutex<Weak<Mutex<AckWindow>>>,
+    /// The records of the last reader.
+    session: Mutex<SessionWindow>,
     /// The lease of the shard, where many workers share the stream.
     pub(crate) lease: Option<Lease>,
+}
+
+/// The records of one session, and the incarnation that they count for.
+#[derive(Clone, Debug, Default)]
+struct SessionWindow {
+    window: Weak<Mutex<AckWindow>>,
+    incarnation: Incarnation,
 }
 
 #[derive(Debug, Default)]
@@ -131,8 +138,8 @@ pub(crate) struct SaveFailure {
 impl ShardState {
     pub(crate) fn new(id: String, checkpoint: Option<Checkpoint>) -> Self {
         let state = Mutex::new(State { checkpoint, ..State::default() });
-        let (reader_waker, window) = (AtomicWaker::new(), Mutex::default());
-        Self { id, state, reader_waker, window, lease: None }
+        let (reader_waker, session) = (AtomicWaker::new(), Mutex::default());
+        Self { id, state, reader_waker, session, lease: None }
     }
 
     /// Creates the state of a shard whose lease was granted.
@@ -158,18 +165,55 @@ impl ShardState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts the records of a new reader in [`unacknowledged`](Self::unacknowledged).
-    pub(crate) fn track_window(&self, window: &Arc<Mutex<AckWindow>>) {
-        *self.window.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(window);
+    /// Watches the records of a new reader.
+    pub(crate) fn track_window(&self, window: &Arc<Mutex<AckWindow>>, incarnation: &Incarnation) {
+        let (window, incarnation) = (Arc::downgrade(window), incarnation.clone());
+        let session = SessionWindow { window, incarnation };
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+
+    fn session(&self) -> SessionWindow {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the number of records in flight, and since when the checkpoint is held by one that
     /// is not acknowledged.
     pub(crate) fn unacknowledged(&self) -> (u64, Option<Instant>) {
-        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        let Some(window) = window else { return (0, None) };
+        let Some(window) = self.session().window.upgrade() else { return (0, None) };
         let window = window.lock().unwrap_or_else(PoisonError::into_inner);
         (window.in_flight(), window.held_since())
+    }
+
+    /// Counts the records of an open run, which its page does not report one by one.
+    #[must_use]
+    pub(crate) fn count_run(&self, save_records: u32) -> Urgency {
+        let SessionWindow { window, incarnation } = self.session();
+        let Some(window) = window.upgrade() else { return Urgency::None };
+        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = window.count_run(true);
+        incarnation.note_delivered(window.delivered());
+        position.map_or(Urgency::None, |position| {
+            self.advance(&incarnation, window.acknowledged(), &position, save_records)
+        })
+    }
+
+    /// Returns whether the reader delivers records that are acknowledged in order.
+    pub(crate) fn has_open_run(&self) -> bool {
+        let window = self.session().window.upgrade();
+        window.is_some_and(|window| {
+            window.lock().unwrap_or_else(PoisonError::into_inner).has_open_run()
+        })
+    }
+
+    /// Returns how many acknowledgements of a run need no report: until one schedules a save, or
+    /// makes it due now.
+    pub(crate) fn acks_until_report(&self, save_records: u32) -> u64 {
+        let state = self.lock();
+        if state.is_clean() {
+            return 1;
+        }
+        let left = u64::from(save_records).saturating_sub(state.records_since_save);
+        if left == 0 { save_records.into() } else { left }
     }
 
     pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
@@ -350,6 +394,11 @@ impl ShardState {
     /// Returns how many records were delivered, of those that this lease or run has read.
     #[cfg(feature = "dynamodb")]
     pub(crate) fn delivered(&self) -> u64 {
+        let SessionWindow { window, incarnation } = self.session();
+        if let Some(window) = window.upgrade() {
+            let window = window.lock().unwrap_or_else(PoisonError::into_inner);
+            incarnation.note_delivered(window.delivered());
+        }
         self.lock().incarnation.delivered.load(Ordering::Relaxed)
     }
 
@@ -402,7 +451,11 @@ impl ShardState {
     /// Begins a save. Returns `None` if the shard is clean, or a save is in flight.
     pub(crate) fn begin_save(&self) -> Option<Change> {
         let mut state = self.lock();
-        if state.is_saving || state.is_clean() {
+        if state.is_saving {
+            return None;
+        }
+        if state.is_clean() {
+            (state.urgency, state.overdue_since) = (Urgency::None, None);
             return None;
         }
         state.is_saving = true;

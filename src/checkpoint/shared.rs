@@ -104,7 +104,8 @@ impl Shared {
 
     /// Forgets a shard that Kinesis no longer lists. Records that were not read are lost.
     pub(crate) fn expire(&self, id: &str) {
-        let checkpoint = self.shards.get(id).and_then(|state| state.checkpoint());
+        let state = self.shards.get(id).inspect(|state| self.count_run(state));
+        let checkpoint = state.and_then(|state| state.checkpoint());
         if let Some(after) = checkpoint.filter(|checkpoint| *checkpoint != Checkpoint::End) {
             self.report_gap(id, &after, None);
         }
@@ -123,6 +124,11 @@ impl Shared {
         }
     }
 
+    /// Counts the records of an open run, so that the state of the shard is that of this moment.
+    pub(crate) fn count_run(&self, state: &Arc<ShardState>) {
+        self.schedule(state, state.count_run(self.options.save_records));
+    }
+
     pub(crate) fn schedule_in(&self, state: &Arc<ShardState>, wait: Duration) {
         if self.queue.push_later(state, wait) {
             self.saver.wake();
@@ -132,6 +138,7 @@ impl Shared {
     /// Schedules every shard that is not clean for now.
     pub(crate) fn save_all_now(&self) {
         for state in self.shards.all() {
+            self.count_run(&state);
             self.schedule(&state, state.save_now());
         }
     }

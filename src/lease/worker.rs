@@ -342,7 +342,11 @@ impl Worker {
         });
         for shard_id in cut {
             work.draining.remove(&shard_id);
-            let checkpoint = self.leased(&shard_id).and_then(|(state, _)| state.stored());
+            let (Some(shared), Some((state, _))) = (self.shared(), self.leased(&shard_id)) else {
+                continue;
+            };
+            shared.count_run(&state);
+            let checkpoint = state.stored();
             drained.extend(checkpoint.map(|checkpoint| (shard_id, checkpoint)));
         }
         drained
@@ -353,6 +357,7 @@ impl Worker {
         self.work().draining.remove(shard_id);
         let Some((state, lease)) = self.leased(shard_id) else { return };
         let is_finished = end == LeaseEnd::Finished;
+        shared.count_run(&state);
         if let Some(shutdown) = &mut self.inbox().shutdown {
             shutdown.note(shard_id, state.stored(), state.is_held(), &end);
         }

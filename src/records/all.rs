@@ -233,7 +233,7 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
     }
 
     #[track_caller]
-    fn map(self, set: impl FnOnce(Readers<S>) -> Readers<S>) -> Self {
+    pub(crate) fn map(self, set: impl FnOnce(Readers<S>) -> Readers<S>) -> Self {
         Self { records: self.records.map_readers(set) }
     }
 }

@@ -54,6 +54,10 @@ impl<H: ReadShard> Records<H> {
         self
     }
 
+    pub(crate) fn reader_mut(&mut self) -> &mut H::Reader {
+        &mut self.records.pages
+    }
+
     /// Returns `MillisBehindLatest` of the last response: how far the end of the current page was
     /// behind the tip of the shard then. It does not grow while reads fail, or while the stream is
     /// not polled. It is `None` before the first response, and if the server does not report it.

@@ -94,14 +94,20 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
         // A run with records left has reached the end of its page.
         if let Some(page) = this.current.take_if(|page| *this.left_in_run > 0 || is_exhausted(page))
         {
+            let PendingPage { mut records, reader } = page;
+            <S::Item as Open>::leave(&mut records);
             // The page is dropped before the next one is polled for.
-            this.readers.as_mut().resume(page.reader);
+            drop(records);
+            this.readers.as_mut().resume(reader);
         }
         *this.left_in_run = this.max_run.get();
         let now = Instant::now();
         let is_short = this.run_started_at.is_some_and(|started_at| now - started_at < MIN_RUN);
         if is_short && this.current.is_some() {
             return Poll::Ready(Some(Ok(())));
+        }
+        if let Some(page) = this.current {
+            <S::Item as Open>::leave(&mut page.records);
         }
         *this.run_started_at = Some(now);
         // Only one page per run joins the queue, which bounds the work at the end of a run.

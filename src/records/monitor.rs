@@ -219,9 +219,13 @@ impl Default for Time {
 }
 
 impl Time {
+    /// Sets the time. It is called for each record: `to_millis` costs more.
+    #[inline]
     fn set(&self, time: Option<&DateTime>) {
-        if let Some(millis) = time.and_then(|time| time.to_millis().ok()) {
-            self.0.store(millis, Ordering::Release);
+        if let Some(time) = time {
+            let millis = i64::from(time.subsec_nanos() / 1_000_000);
+            self.0
+                .store(time.secs().saturating_mul(1_000).saturating_add(millis), Ordering::Release);
         }
     }
 
@@ -241,6 +245,7 @@ impl PageProgress {
     }
 
     /// Notes that the consumer took a record.
+    #[inline]
     pub(crate) fn take_record(&self, arrival: Option<&DateTime>) {
         self.0.last_arrival.set(arrival);
     }

@@ -63,6 +63,9 @@ pub(crate) mod sealed {
 
         /// Turns a page into what the user gets, if any record of it is left.
         fn batch(page: Self::Page) -> Option<Self::Batch>;
+
+        /// Notes that the user polls for a record of another shard.
+        fn leave(_records: &mut <Self::Page as IntoIterator>::IntoIter) {}
     }
 
     /// A stream of one shard's pages.
@@ -101,6 +104,10 @@ impl<H: Open<Error = ReadError>> Open for Result<H, ListError> {
 
     fn batch(page: H::Page) -> Option<H::Batch> {
         H::batch(page)
+    }
+
+    fn leave(records: &mut <H::Page as IntoIterator>::IntoIter) {
+        H::leave(records);
     }
 }
 

@@ -25,6 +25,7 @@ use self::store::{Call, Scripted};
 mod acknowledging;
 mod batches;
 mod ends;
+mod in_order;
 mod namesakes;
 mod numbers;
 mod permits;
