@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use futures::{Stream, StreamExt, future, stream};
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt, Stream, StreamExt, future, stream};
 use kinesis_shards::checkpoint::{CheckpointOptions, CheckpointedShard};
 use kinesis_shards::lease::Leases;
 use kinesis_shards::testing::{FakeKinesis, LeaseBoard};
@@ -31,7 +32,7 @@ use tokio::time::sleep;
 
 use crate::common::canned::Format;
 use crate::common::canned_records::CannedRecords;
-use crate::common::measure::{median, ratio, seconds_per_item, to_f64};
+use crate::common::measure::{median, processor_seconds_per_item, ratio, seconds_per_item, to_f64};
 use crate::common::parked::{PARKED, Workers};
 use crate::common::table::Table;
 use crate::common::workload::{
@@ -174,25 +175,25 @@ fn measure_spawn_on(table: &mut Table, workload: Workload) {
     table.row("8 shards on two cores, `spawn_on` / without it: wall time", 1.0 / 1.8, wall);
 }
 
-/// Compares reading with acknowledgements with plain reading.
+/// Compares reading with acknowledgements with plain reading, by processor time.
 fn measure_acknowledgements(table: &mut Table, workload: Workload) {
     let runtime = runtime();
-    let total = workload.total_records();
+    let timed = |read: LocalBoxFuture<'_, ()>| {
+        processor_seconds_per_item(workload.total_records(), || runtime.block_on(read))
+    };
     for format in [Format::Json, Format::Cbor] {
         let client = workload.client_in(format);
-        let timed = |read: &dyn Fn()| seconds_per_item(total, read);
-        let records = || runtime.block_on(read_records(&client, workload, ReadOptions::new()));
-        let batches = || runtime.block_on(read_batches(&client, workload));
-        let auto_ack = || runtime.block_on(read_auto_ack(&client, workload));
-        let ack = || runtime.block_on(read_and_ack(&client, workload));
-        let ack_batches = || runtime.block_on(read_and_ack_batches(&client, workload));
+        let records = || timed(read_records(&client, workload, ReadOptions::new()).boxed_local());
+        let batches = || timed(read_batches(&client, workload).boxed_local());
+        let auto_ack = || timed(read_auto_ack(&client, workload).boxed_local());
+        let ack_batches = || timed(read_and_ack_batches(&client, workload).boxed_local());
+        let ack = || timed(read_and_ack(&client, workload).boxed_local());
         let what = format!("8 shards in {format:?}, with checkpoints / without: ");
-        let wall = ratio(15, || timed(&auto_ack), || timed(&records));
-        table.row(&format!("{what}`auto_ack`"), 1.1, wall);
-        let wall = ratio(15, || timed(&ack_batches), || timed(&batches));
-        table.row(&format!("{what}`batches`"), 1.1, wall);
-        let wall = ratio(15, || timed(&ack), || timed(&records));
-        table.row(&format!("{what}`ack`"), 1.5, wall);
+        table.row(&format!("{what}`auto_ack`"), 1.1, ratio(15, auto_ack, records));
+        table.row(&format!("{what}`batches`"), 1.1, ratio(15, ack_batches, batches));
+        table.row(&format!("{what}`ack`"), 1.3, ratio(15, ack, records));
+        let per_second = 1.0 / median((0..5).map(|_| records()).collect());
+        Table::note(&format!("8 shards in {format:?}: records per second of a core"), per_second);
     }
 }
 
@@ -293,7 +294,6 @@ fn measure_idle_shards(table: &mut Table) {
         let pause = sleep(Duration::from_secs(SECONDS as u64));
         future::select(batches.next(), Box::pin(pause)).await;
         let per_second = start.elapsed().as_secs_f64() / to_f64(SHARDS * SECONDS);
-        // A shard is read every 0.95 s.
         let what = format!("{SHARDS} idle shards: ");
         let ratio = per_second / floor;
         table.row(&format!("{what}processor time / bare GetRecords once a second"), 1.5, ratio);

@@ -293,8 +293,8 @@ impl Drop for AckToken {
 /// ```
 #[must_use = "a record that is dropped without `ack` holds the checkpoint of its shard"]
 pub struct UnackedRecord {
-    record: Record,
-    token: AckToken,
+    pub(crate) record: Record,
+    pub(crate) token: AckToken,
 }
 
 impl UnackedRecord {
@@ -346,11 +346,6 @@ impl UnackedRecord {
     #[must_use]
     pub fn lease(&self) -> Option<&Lease> {
         self.token.lease()
-    }
-
-    #[inline]
-    pub(crate) fn into_token(self) -> (Record, AckToken) {
-        (self.record, self.token)
     }
 
     /// Splits this into the record and its acknowledgement, which may go to different tasks.

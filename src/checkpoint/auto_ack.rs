@@ -110,16 +110,16 @@ where
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
         this.last.ack();
-        let record = match ready!(this.records.poll_next(cx)) {
-            Some(Ok(record)) => record,
-            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-            None => return Poll::Ready(None),
-        };
-        let (record, token) = record.into_token();
-        if !token.is_of_run() {
-            this.last.set(&record, token);
+        match ready!(this.records.poll_next(cx)) {
+            Some(Ok(UnackedRecord { record, token })) => {
+                if !token.is_of_run() {
+                    this.last.set(&record, token);
+                }
+                Poll::Ready(Some(Ok(record)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => Poll::Ready(None),
         }
-        Poll::Ready(Some(Ok(record)))
     }
 }
 

@@ -96,6 +96,7 @@
 //! A failed read is logged at `WARN` with the shard and the delay until the next attempt, and the
 //! end of each reader at `DEBUG`, target `kinesis_shards`.
 #![doc = include_str!("polling_or_fan_out.md")]
+#![doc = include_str!("speed.md")]
 
 pub(crate) mod all;
 pub(crate) mod batch;
