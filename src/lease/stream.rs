@@ -1,6 +1,6 @@
 //! The stream of the shards that this worker has the lease of.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,11 +20,12 @@ use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::shard_state::ShardState;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::leases::Leases;
+use crate::lease::machine::placing::creating::AncestorRequest;
 use crate::lease::machine::{Event, Offered};
 use crate::lease::table::{LeaseRow, Request, Response};
 use crate::lease::worker::{StreamClaim, Worker};
 use crate::listing::error::ListError;
-use crate::listing::shard_lists::server_time;
+use crate::listing::shard_lists::{ListRequest, server_time};
 use crate::records::error::ReadError;
 use crate::shard::handle::ShardHandle;
 use crate::shard::offer::Offer;
@@ -64,14 +65,20 @@ pub struct LeasedShards<E: ErrorPolicy = LogErrors> {
     parked: BTreeMap<String, ShardHandle>,
     /// The shards whose ancestors are to be closed once the first list has come.
     take_over: BTreeMap<String, LeaseRow>,
-    /// The ancestors that are to be closed once the first list has come.
-    close_ancestors: Option<(Vec<String>, BTreeSet<String>)>,
+    close_ancestors: Option<CloseAncestors>,
     ready: VecDeque<E::Item<CheckpointedShard>>,
     waker: Arc<AtomicWaker>,
     from_latest: bool,
     /// `None` if these leases have another stream.
     claim: Option<StreamClaim>,
     has_ended: bool,
+}
+
+/// The ancestors that are to be closed.
+struct CloseAncestors {
+    request: AncestorRequest,
+    /// The number of the full listing that has to come before, or of a later one.
+    listing: u64,
 }
 
 /// The start of the fleet, as far as it is known.
@@ -335,13 +342,16 @@ impl<E: ErrorPolicy> LeasedShards<E> {
                 handle.complete();
             }
         }
-        self.close_ancestors = ancestors.or(self.close_ancestors.take());
-        if let Some((started, unfinished)) = &self.close_ancestors
-            && let Some(closed) = self.shards.shards_mut().close_ancestors(started, unfinished)
-        {
-            self.close_ancestors = None;
-            self.close(closed);
-            worker.step(Event::AncestorsClosed);
+        if let Some(request) = ancestors {
+            let lists = self.shards.shards().get_ref();
+            let listing = if request.after_list { lists.started_listing() + 1 } else { 0 };
+            self.close_ancestors = Some(CloseAncestors { request, listing });
+        }
+        if let Some(closing) = self.close_ancestors.take_if(|it| it.is_due(&self.shards)) {
+            let AncestorRequest { number, started, unfinished, .. } = closing.request;
+            let closed = self.shards.shards_mut().close_ancestors(&started, &unfinished);
+            self.close(closed.unwrap_or_default());
+            worker.step(Event::AncestorsClosed { number });
         }
         let mut granted = Vec::new();
         for (id, row) in grants {
@@ -354,6 +364,19 @@ impl<E: ErrorPolicy> LeasedShards<E> {
             }
         }
         granted
+    }
+
+    /// Lists the shards at once if ancestors are closed after that. Returns whether a poll begins
+    /// the listing.
+    fn list_for_ancestors(&mut self) -> bool {
+        let is_waiting =
+            self.close_ancestors.as_ref().is_some_and(|closing| !closing.is_due(&self.shards));
+        let mut lists = Pin::new(self.shards.shards_mut()).get_pin_mut();
+        if !is_waiting || lists.is_listing() {
+            return false;
+        }
+        lists.list_now(ListRequest::Full);
+        lists.has_listed() && lists.failures() == 0
     }
 
     /// Ends the handles of shards that the lineage has closed.
@@ -473,12 +496,21 @@ impl<E: ErrorPolicy> Stream for LeasedShards<E> {
                         && inbox.finished.is_empty()
                         && inbox.close_ancestors.is_none();
                     drop(inbox);
-                    if is_idle {
+                    let is_due = |closing: &CloseAncestors| closing.is_due(&this.shards);
+                    let has_listed = this.close_ancestors.as_ref().is_some_and(is_due);
+                    if is_idle && !has_listed && !this.list_for_ancestors() {
                         return Poll::Pending;
                     }
                 }
             }
         }
+    }
+}
+
+impl CloseAncestors {
+    /// Returns whether the lineage knows all shards that are needed.
+    fn is_due<E>(&self, shards: &AllShards<E>) -> bool {
+        shards.shards().get_ref().last_full_listing().is_some_and(|last| last >= self.listing)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::checkpoint::value::Checkpoint;
 use crate::checkpoint::waiters::Waiters;
 use crate::lease::error::LeaseError;
 use crate::lease::event::{LeaseEvent, LeaseEventKind};
+use crate::lease::machine::placing::creating::AncestorRequest;
 use crate::lease::machine::{
     Action, Config, Death, Event, Machine, SaveError, SaveId, Ticket, Time,
 };
@@ -76,7 +77,7 @@ pub(crate) struct Inbox {
     pub(crate) grants: BTreeMap<String, LeaseRow>,
     /// The shards that were processed elsewhere.
     pub(crate) finished: Vec<String>,
-    pub(crate) close_ancestors: Option<(Vec<String>, BTreeSet<String>)>,
+    pub(crate) close_ancestors: Option<AncestorRequest>,
     pub(crate) has_joined: bool,
     pub(crate) has_left: bool,
     pub(crate) death: Option<LeaseError>,
@@ -258,8 +259,8 @@ impl Worker {
             }
             Action::Revoke { shard_id, end } => self.revoke(&shard_id, end),
             Action::Finished { shard_id } => self.tell(|inbox| inbox.finished.push(shard_id)),
-            Action::CloseAncestors { started, unfinished } => {
-                self.tell(|inbox| inbox.close_ancestors = Some((started, unfinished)));
+            Action::CloseAncestors(request) => {
+                self.tell(|inbox| inbox.close_ancestors = Some(request));
             }
             Action::Saved { id, result } => {
                 if let Some(sender) = lock(&self.saves).waiting.remove(&id) {

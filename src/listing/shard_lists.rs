@@ -97,7 +97,7 @@ pub fn shard_lists(client: &Client, stream: impl Into<StreamId>, interval: Durat
         listing: None,
         started: None,
         greatest_id: None,
-        last_full_at: None,
+        last_full: None,
         next_is_full: false,
         run_began: None,
         first_skew: None,
@@ -125,8 +125,8 @@ pub struct ShardLists {
     /// The listing in flight, or the last one.
     started: Option<StartedListing>,
     greatest_id: Option<String>,
-    /// When the last full listing that succeeded began.
-    last_full_at: Option<Instant>,
+    /// The last full listing that succeeded.
+    last_full: Option<StartedListing>,
     next_is_full: bool,
     /// When the first listing began, by the client's clock.
     run_began: Option<SystemTime>,
@@ -248,9 +248,21 @@ impl ShardLists {
         self.started.filter(|_| self.is_listing())
     }
 
+    /// Returns the number of the listing in flight, or of the last one; 0 before the first.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn started_listing(&self) -> u64 {
+        self.started.map_or(0, |started| started.number)
+    }
+
+    /// Returns the number of the last full listing that succeeded.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn last_full_listing(&self) -> Option<u64> {
+        self.last_full.map(|listing| listing.number)
+    }
+
     /// Returns whether a full listing has succeeded.
     pub(crate) fn has_listed(&self) -> bool {
-        self.last_full_at.is_some()
+        self.last_full.is_some()
     }
 
     pub(crate) fn stream(&self) -> &StreamId {
@@ -318,7 +330,7 @@ impl ShardLists {
         // Timers are inexact: a tick that comes a little early must not wait for the next.
         let early = self.interval.min(self.full_interval) / 8;
         let full_is_due = self.next_is_full
-            || self.last_full_at.is_none_or(|at| at.elapsed() + early >= self.full_interval);
+            || self.last_full.is_none_or(|last| last.at.elapsed() + early >= self.full_interval);
         let query = match (&self.greatest_id, self.from) {
             (Some(greatest), _) if !full_is_due => Query::After(greatest.clone()),
             (_, Some(from)) => Query::FromTimestamp(from),
@@ -331,7 +343,7 @@ impl ShardLists {
         });
         let include_closed = self.include_closed;
         self.run_began.get_or_insert_with(|| now(&self.client));
-        let stream_was_missing = self.was_missing && self.last_full_at.is_none();
+        let stream_was_missing = self.was_missing && self.last_full.is_none();
         self.listing = Some(Box::pin(async move {
             let list = fetch_list(client, context, query, include_closed).await?;
             Ok(ShardList { stream_was_missing, ..list })
@@ -351,7 +363,7 @@ impl ShardLists {
         self.was_missing = false;
         if list.is_full() {
             self.greatest_id.clone_from(&list.greatest_id);
-            self.last_full_at = self.started.map(|started| started.at);
+            self.last_full = self.started;
             self.next_is_full = false;
         } else {
             self.greatest_id = self.greatest_id.take().max(list.greatest_id.clone());

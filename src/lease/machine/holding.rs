@@ -348,6 +348,13 @@ impl Machine {
             .filter(|child| child.parent_shards().iter().all(|parent| is_known(ending, parent)))
             .map(|child| (child.shard_id().to_owned(), NewLease::child(child)))
             .collect();
+        if !missing.is_empty() && !self.is_proven(shard_id) {
+            // Another worker may have ended the shard, and a KCL may have deleted these rows since.
+            let text = "this worker has not proved lately that it lives".to_owned();
+            self.end_failed(shard_id, id, Failure { is_permanent: false, text });
+            return;
+        }
+        let Some(ending) = self.ending(shard_id) else { return };
         if !missing.is_empty() {
             ending.open = missing.len();
             for (child, new) in missing {
@@ -361,6 +368,13 @@ impl Machine {
         }
         ending.is_ready = true;
         self.pump(shard_id);
+    }
+
+    /// Returns whether no other worker can have a lease of this one yet.
+    fn is_proven(&self, shard_id: &str) -> bool {
+        let held = self.held.get(shard_id);
+        self.now < self.delivery_deadline()
+            && held.is_some_and(|held| !self.config.beside_kcl || self.now < self.pause_at(held))
     }
 
     fn ending(&mut self, shard_id: &str) -> Option<&mut Ending> {

@@ -11,7 +11,7 @@
 
 mod holding;
 mod membership;
-mod placing;
+pub(crate) mod placing;
 mod plan;
 mod view;
 
@@ -26,6 +26,7 @@ use crate::lease::event::LeaseEventKind;
 use crate::lease::machine::holding::Held;
 use crate::lease::machine::membership::{OwnBeat, Phase, Reading};
 use crate::lease::machine::placing::Audit;
+use crate::lease::machine::placing::creating::AncestorRequest;
 use crate::lease::machine::view::View;
 use crate::lease::table::{LeaseRow, LeaseWrite, Permission, Request, Response};
 
@@ -80,7 +81,9 @@ pub(crate) enum Event {
     /// that all their records were processed.
     Closed(Vec<String>),
     /// The ancestors of [`Action::CloseAncestors`] are closed.
-    AncestorsClosed,
+    AncestorsClosed {
+        number: u64,
+    },
     /// Kinesis no longer lists a shard.
     Unlisted(String),
     /// A checkpoint is to be saved. At most one save of a shard is in flight.
@@ -140,12 +143,9 @@ pub(crate) enum Action {
     Finished {
         shard_id: String,
     },
-    /// These shards were read: their ancestors are closed, except those of `unfinished` and what
-    /// lies between. The reply is [`Event::AncestorsClosed`].
-    CloseAncestors {
-        started: Vec<String>,
-        unfinished: BTreeSet<String>,
-    },
+    /// The lineage closes the ancestors of shards that were read. The reply is
+    /// [`Event::AncestorsClosed`] with the request's number.
+    CloseAncestors(AncestorRequest),
     /// The result of a save.
     Saved {
         id: SaveId,
@@ -457,7 +457,7 @@ impl Machine {
             Event::Closed(shards) => {
                 self.offered.retain(|shard_id, _| !shards.contains(shard_id));
             }
-            Event::AncestorsClosed => self.ancestors_closed(),
+            Event::AncestorsClosed { number } => self.ancestors_closed(number),
             Event::Unlisted(shard_id) => self.unlist(&shard_id),
             Event::Save { shard_id, id, checkpoint, children } => {
                 self.save(&shard_id, id, checkpoint, children);

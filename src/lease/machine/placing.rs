@@ -3,15 +3,17 @@
 //! One worker places: the oldest, by each one's own view. Two that both believe to be the oldest do
 //! no harm, since every claim is one conditional write.
 
+pub(crate) mod creating;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Duration;
 
-use crate::checkpoint::value::Checkpoint;
 use crate::lease::event::LeaseEventKind;
 use crate::lease::machine::holding::beside_kcl::HAND_OVER_LIMIT;
 use crate::lease::machine::holding::moves::MAX_RESERVED;
 use crate::lease::machine::membership::Phase;
+use crate::lease::machine::placing::creating::Closing;
 use crate::lease::machine::plan::{Load, fill, flows};
 use crate::lease::machine::{Action, Machine, Offered, Purpose, Time};
 use crate::lease::table::{
@@ -23,8 +25,11 @@ use crate::lease::table::{
 pub(crate) struct Audit {
     next_at: Time,
     is_in_flight: bool,
-    /// The stream of shards closes the ancestors of the started ones.
-    is_closing: bool,
+    /// The time at which the last one was sent.
+    sent_at: Time,
+    closing: Closing,
+    /// The rows of the shards that have none are created once no claim is in flight.
+    is_creating: bool,
     /// The time of one more audit, after the next one.
     again_at: Option<Time>,
     /// An audit became due while one was in flight.
@@ -52,7 +57,8 @@ pub(crate) struct Audit {
 
 impl Audit {
     pub(crate) fn reset(&mut self) {
-        *self = Self { completed: self.completed, ..Self::default() };
+        let closing = self.closing.forgotten();
+        *self = Self { completed: self.completed, closing, ..Self::default() };
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -131,6 +137,9 @@ impl Machine {
         }
         self.audit.is_in_flight = true;
         self.audit.is_wanted = false;
+        self.audit.is_creating = false;
+        self.audit.closing = self.audit.closing.forgotten();
+        self.audit.sent_at = self.now;
         self.audit.next_at = self.now + AUDIT_INTERVAL;
         self.send(Purpose::Audit, Request::Scan);
     }
@@ -208,41 +217,7 @@ impl Machine {
         let Audit { rows, closed_ancestors_of, told_foreign, .. } = &mut self.audit;
         closed_ancestors_of.retain(|shard_id| rows.contains_key(shard_id));
         told_foreign.retain(|owner| rows.values().any(|row| row.holder() == Some(owner)));
-        let is_missing = |parent: &&String| !rows.contains_key(*parent);
-        // A parent is offered still if no list had named the shard when its ancestors were closed.
-        let is_due = |row: &&LeaseRow| {
-            !closed_ancestors_of.contains(&row.shard_id)
-                || row.parents.iter().filter(is_missing).any(|it| self.offered.contains_key(it))
-        };
-        let started: Vec<_> = rows
-            .values()
-            .filter(|row| !matches!(row.checkpoint, Checkpoint::Start(_)))
-            .filter(|row| row.parents.iter().any(|parent| is_missing(&parent)))
-            .filter(is_due)
-            .map(|row| row.shard_id.clone())
-            .collect();
-        if started.is_empty() {
-            self.judge();
-            return;
-        }
-        // Their ancestors have no rows: they were processed, and the KCL has deleted the rows.
-        self.audit.closed_ancestors_of.extend(started.iter().cloned());
-        let unfinished = self
-            .audit
-            .rows
-            .values()
-            .filter(|row| !row.has_ended())
-            .map(|row| row.shard_id.clone())
-            .collect();
-        (self.audit.is_in_flight, self.audit.is_closing) = (true, true);
-        self.act(Action::CloseAncestors { started, unfinished });
-    }
-
-    pub(crate) fn ancestors_closed(&mut self) {
-        if std::mem::take(&mut self.audit.is_closing) {
-            self.audit.is_in_flight = false;
-            self.judge();
-        }
+        self.close_then_place();
     }
 
     /// Places the free shards, once it is known which owners live. A dead worker may have joined
@@ -315,26 +290,17 @@ impl Machine {
             self.audit.next_at = self.now + AUDIT_RETRY;
             return;
         }
+        self.audit.unplaced = 0;
         let rows = std::mem::take(&mut self.audit.rows);
         if self.delete_rows(&rows) {
             self.audit.is_wanted = true;
         }
         let mut free = Vec::new();
         let mut finished = Vec::new();
-        // A KCL has deleted the rows of parents after their ends. New ones would be read again.
-        let is_started = |row: &&LeaseRow| !matches!(row.checkpoint, Checkpoint::Start(_));
-        let processed: BTreeSet<_> =
-            rows.values().filter(is_started).flat_map(|row| &row.parents).collect();
-        for shard_id in self.offered.keys() {
-            let is_old_row = self.audit.unlisted.contains_key(shard_id);
-            let is_decided = self.claiming.contains(shard_id) || self.coming.contains_key(shard_id);
-            if is_decided || is_old_row {
-                continue;
-            }
+        for shard_id in self.offered.keys().filter(|shard_id| !self.is_placed_elsewhere(shard_id)) {
             match rows.get(shard_id) {
+                None => {}
                 Some(row) if row.has_ended() => finished.push(shard_id.clone()),
-                None if processed.contains(shard_id) => {}
-                None => free.push(shard_id.clone()),
                 Some(row) if self.is_free(row) => free.push(shard_id.clone()),
                 // A claim of an earlier run, or one whose response was lost.
                 Some(row) if row.is_owned_by(&self.config.worker) => free.push(shard_id.clone()),
@@ -351,6 +317,7 @@ impl Machine {
         self.remove_dead_workers(&rows);
         self.audit.rows = rows;
         self.place_next();
+        self.begin_creating();
         if std::mem::take(&mut self.audit.is_wanted) {
             let wait = if self.audit.unlisted.is_empty() { Duration::ZERO } else { AUDIT_RETRY };
             self.audit.next_at = self.now + wait;
@@ -358,6 +325,14 @@ impl Machine {
         if let Some(at) = self.audit.again_at.take() {
             self.audit.next_at = self.audit.next_at.min(at.max(self.now));
         }
+    }
+
+    /// Returns whether a shard is on its way to a worker, or its row is that of an older shard of
+    /// the same id.
+    fn is_placed_elsewhere(&self, shard_id: &str) -> bool {
+        self.claiming.contains(shard_id)
+            || self.coming.contains_key(shard_id)
+            || self.audit.unlisted.contains_key(shard_id)
     }
 
     /// Returns the offered shards whose owner is no worker of the fleet, and whose counter has not
@@ -412,8 +387,9 @@ impl Machine {
     fn assign(&mut self, free: &[String], rows: &BTreeMap<String, LeaseRow>) {
         let loads = self.loads();
         let receivers = fill(&loads, free.len());
-        self.audit.unplaced = free.len() - receivers.len();
-        if self.audit.unplaced > 0 {
+        let unplaced = free.len() - receivers.len();
+        self.audit.unplaced += unplaced;
+        if unplaced > 0 {
             let is_due = self
                 .audit
                 .told_no_room_at
@@ -464,12 +440,17 @@ impl Machine {
 
     pub(crate) fn place_reserved(&mut self, claims: Vec<LeaseWrite>, response: &Response) {
         self.note_worker(response);
-        if matches!(response, Response::Worker(_)) {
-            for claim in claims {
-                self.send(Purpose::ClaimForOther, Request::Write(claim));
+        let is_accepted = matches!(response, Response::Worker(_));
+        let mut left = 0;
+        for claim in claims.into_iter().map(Request::Write) {
+            if is_accepted && (!claim.is_creation() || self.may_create()) {
+                self.send(Purpose::ClaimForOther, claim);
+            } else {
+                left += 1;
             }
-        } else {
-            self.audit.placing -= claims.len();
+        }
+        if !is_accepted || left > 0 {
+            self.audit.placing -= left;
             self.audit.is_wanted = true;
             self.placed();
         }
@@ -488,6 +469,7 @@ impl Machine {
             return;
         }
         self.place_next();
+        self.create_rows();
         if self.audit.placing == 0 && std::mem::take(&mut self.audit.is_wanted) {
             self.audit.next_at = self.now + AUDIT_RETRY;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::lease::machine::placing::creating::AncestorRequest;
 use crate::lease::simulation::At;
 use crate::lease::simulation::stream::Stream;
 
@@ -19,29 +20,37 @@ pub(super) struct Lineage {
     pub(super) nodes: BTreeMap<usize, Node>,
     /// The shards that a parent's end named and that no list has named yet.
     named: BTreeSet<usize>,
-    pub(super) has_list: bool,
+    /// When the last list was begun.
+    pub(super) listed_at: Option<At>,
     /// The shards that were granted: their ancestors are closed once there is a list.
     pub(super) taken: BTreeSet<usize>,
-    /// The shards whose ancestors are closed once there is a list, and those that are unfinished.
-    pub(super) to_close: Option<(Vec<usize>, BTreeSet<usize>)>,
+    /// The ancestors that are closed once there is a list that was begun after this time.
+    pub(super) to_close: Option<(AncestorRequest, At)>,
 }
 
 impl Lineage {
-    /// Takes in a list of all shards. Returns those that are no longer listed.
-    pub(super) fn list(&mut self, stream: &Stream, now: At) -> Vec<usize> {
+    /// Takes in a list of all shards, as they were at a time. Returns those that were no longer
+    /// listed.
+    pub(super) fn list(&mut self, stream: &Stream, begun: At, at: At) -> Vec<usize> {
         for shard in 0..stream.shards.len() {
-            if stream.is_listed(shard, now) {
+            if stream.is_listed(shard, at) {
                 self.nodes.entry(shard).or_insert(Node::Waiting);
+                self.named.remove(&shard);
             }
         }
-        self.named.clear();
-        self.has_list = true;
-        let unlisted: Vec<_> =
-            self.nodes.keys().copied().filter(|shard| !stream.is_listed(*shard, now)).collect();
+        self.listed_at = Some(begun);
+        let is_unlisted = |shard: &usize| stream.shards[*shard].expired <= at;
+        let unlisted: Vec<_> = self.nodes.keys().copied().filter(is_unlisted).collect();
         for shard in &unlisted {
             self.nodes.remove(shard);
         }
         unlisted
+    }
+
+    /// Takes the ancestors that are to be closed, if the shards were listed since.
+    pub(super) fn take_to_close(&mut self) -> Option<AncestorRequest> {
+        let listed_at = self.listed_at?;
+        self.to_close.take_if(|(_, after)| listed_at >= *after).map(|(request, _)| request)
     }
 
     /// Returns the shards that are ready, and marks them as offered.

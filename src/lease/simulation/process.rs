@@ -52,6 +52,11 @@ pub(super) struct Process {
     /// A lease was given away with records in flight.
     pub(super) was_cut: bool,
     pub(super) has_listed: bool,
+    /// A listing is in flight.
+    pub(super) is_listing: bool,
+    /// The list that has come while the stream of shards was not polled: when it was begun, and
+    /// from when it is.
+    pub(super) unpolled_list: Option<(At, At)>,
     /// When it is started again after it has left.
     pub(super) back_after: Option<At>,
     pub(super) consumer: Consumer,
@@ -169,6 +174,8 @@ impl Process {
             is_leaving: false,
             was_cut: false,
             has_listed: false,
+            is_listing: false,
+            unpolled_list: None,
             back_after: None,
             consumer,
             started_at: now,

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
+use crate::lease::machine::placing::creating::AncestorRequest;
 use crate::lease::machine::{Event as MachineEvent, Offered, SaveError, SaveId};
 use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::{Process, Reader, Saving};
-use crate::lease::simulation::stream::NEVER;
+use crate::lease::simulation::stream::{NEVER, index_of};
 use crate::lease::simulation::{At, MILLISECOND, SECOND};
 use crate::shard::position::StartPosition;
 
@@ -38,13 +39,33 @@ impl World {
         self.tell(index, MachineEvent::Offered(offered));
     }
 
+    /// The interval of the listings of a process has passed.
     pub(super) fn list(&mut self, index: usize) {
         let interval = self.setup.list_interval;
         self.after(interval, Event::List { process: index });
-        if !self.processes[index].is_polled {
+        self.begin_listing(index);
+    }
+
+    fn begin_listing(&mut self, index: usize) {
+        let process = &mut self.processes[index];
+        if !process.is_polled || std::mem::replace(&mut process.is_listing, true) {
             return;
         }
-        let unlisted = self.processes[index].lineage.list(&self.stream, self.now);
+        let is_slow = !self.is_calm && self.draw.chance(self.setup.fault_rate);
+        let delay = if is_slow { self.draw.secs(0.1, 10.0) } else { self.draw.secs(0.005, 0.1) };
+        let (begun, at) = (self.now, self.now + delay / 2);
+        self.after(delay, Event::Listed { process: index, begun, at });
+    }
+
+    pub(super) fn listed(&mut self, index: usize, begun: At, at: At) {
+        let process = &mut self.processes[index];
+        if !process.is_polled {
+            process.unpolled_list = Some((begun, at));
+            return;
+        }
+        process.is_listing = false;
+        self.log(|| format!("p{index} has listed the shards of {:.3}", at as f64 / SECOND as f64));
+        let unlisted = self.processes[index].lineage.list(&self.stream, begun, at);
         for shard in unlisted {
             let shard_id = self.stream.shards[shard].id.clone();
             self.tell(index, MachineEvent::Unlisted(shard_id));
@@ -62,6 +83,7 @@ impl World {
         if process.is_gone() || std::mem::replace(&mut process.is_polled, true) {
             return;
         }
+        let unpolled_list = process.unpolled_list.take();
         let mut parked = Vec::new();
         for (shard, reader) in &mut process.readers {
             if std::mem::take(&mut reader.is_parked) {
@@ -70,6 +92,9 @@ impl World {
         }
         for shard in parked {
             self.schedule_read(index, shard, MILLISECOND);
+        }
+        if let Some((begun, at)) = unpolled_list {
+            self.listed(index, begun, at);
         }
         self.take_over(index);
         self.close_ancestors(index);
@@ -80,7 +105,7 @@ impl World {
     /// Closes the ancestors of the shards that a process was granted.
     pub(super) fn take_over(&mut self, index: usize) {
         let process = &mut self.processes[index];
-        if !process.lineage.has_list || !process.is_polled {
+        if process.lineage.listed_at.is_none() || !process.is_polled {
             return;
         }
         for shard in std::mem::take(&mut process.lineage.taken) {
@@ -92,22 +117,31 @@ impl World {
         }
     }
 
-    /// Closes the ancestors that the machine asks for.
+    /// Closes the ancestors that the machine asks for, after a list if it must be newer.
     pub(super) fn close_ancestors(&mut self, index: usize) {
         let Process { lineage, is_polled, .. } = &mut self.processes[index];
-        if !lineage.has_list || !*is_polled {
+        if !*is_polled {
             return;
         }
-        let Some((started, unfinished)) = lineage.to_close.take() else { return };
+        let Some(request) = lineage.take_to_close() else {
+            if lineage.to_close.is_some() {
+                self.begin_listing(index);
+            }
+            return;
+        };
+        let AncestorRequest { number, started, unfinished, .. } = request;
+        let started: Vec<_> = started.iter().filter_map(|id| index_of(id)).collect();
+        let unfinished = unfinished.iter().filter_map(|id| index_of(id)).collect();
         let closed = lineage.close_ancestors(&self.stream, &started, &unfinished);
         self.closed(index, &closed);
-        self.tell(index, MachineEvent::AncestorsClosed);
+        self.tell(index, MachineEvent::AncestorsClosed { number });
     }
 
     fn closed(&mut self, index: usize, closed: &[usize]) {
         if closed.is_empty() {
             return;
         }
+        self.log(|| format!("p{index} closes {closed:?}"));
         self.figures.closed += closed.len() as u64;
         self.tell(index, MachineEvent::Closed(self.stream.ids(closed)));
         self.offer_ready(index);

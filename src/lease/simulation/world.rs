@@ -57,6 +57,12 @@ pub(super) enum Event {
     List {
         process: usize,
     },
+    /// The response to a listing comes, with the shards of a time before.
+    Listed {
+        process: usize,
+        begun: At,
+        at: At,
+    },
     /// The save task waits no longer for a save.
     GiveUpSave {
         process: usize,
@@ -88,7 +94,8 @@ impl Event {
             | Self::Save { process, .. }
             | Self::GiveUpSave { process, .. }
             | Self::Poll { process }
-            | Self::List { process } => Some(*process),
+            | Self::List { process }
+            | Self::Listed { process, .. } => Some(*process),
             _ => None,
         }
     }
@@ -282,6 +289,7 @@ impl World {
             }
             Event::Save { process, shard, life } => self.save(process, shard, life),
             Event::List { process } => self.list(process),
+            Event::Listed { process, begun, at } => self.listed(process, begun, at),
             Event::GiveUpSave { process, shard, life, id } => {
                 self.give_up_save(process, shard, life, id);
             }
@@ -443,10 +451,9 @@ impl World {
                 self.processes[index].lineage.close(shard, &[]);
                 self.offer_ready(index);
             }
-            Action::CloseAncestors { started, unfinished } => {
-                let unfinished = unfinished.iter().filter_map(|id| index_of(id)).collect();
-                let started = started.iter().filter_map(|id| index_of(id)).collect();
-                self.processes[index].lineage.to_close = Some((started, unfinished));
+            Action::CloseAncestors(request) => {
+                let after = if request.after_list { self.now } else { 0 };
+                self.processes[index].lineage.to_close = Some((request, after));
                 self.close_ancestors(index);
             }
             Action::Saved { id, result } => self.saved(index, id, &result),

@@ -101,7 +101,7 @@ impl Machine {
 
     /// Returns when the delivery of a shard pauses if its counter is not seen to move. The rule is
     /// that of the beats: see [`delivery_deadline`](Self::delivery_deadline).
-    fn pause_at(&self, held: &Held) -> Time {
+    pub(crate) fn pause_at(&self, held: &Held) -> Time {
         held.confirmed + delivery_limit(self.config.failover)
     }
 

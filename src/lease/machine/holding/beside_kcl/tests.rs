@@ -109,11 +109,12 @@ impl World {
                     self.machine.on(self.now, Event::Responded(ticket, result));
                 }
                 Action::Grant(_) => self.grants += 1,
-                Action::CloseAncestors { .. } => {
+                Action::CloseAncestors(request) => {
                     if self.knows_child {
                         self.machine.on(self.now, Event::Closed(vec![SHARD.to_owned()]));
                     }
-                    self.machine.on(self.now, Event::AncestorsClosed);
+                    let number = request.number;
+                    self.machine.on(self.now, Event::AncestorsClosed { number });
                 }
                 Action::Drain { cut, .. } => self.drains.push(cut),
                 Action::Resume { .. } => self.resumes += 1,
