@@ -11,6 +11,7 @@ use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
 use crate::checkpoint::waiters::Waiters;
+use crate::util::coarse_clock::{CoarseClock, nanos};
 
 /// The time until which a worker may deliver records. Clones share it.
 ///
@@ -21,35 +22,31 @@ pub(crate) struct DeliveryDeadline(Arc<Deadline>);
 
 #[derive(Debug)]
 struct Deadline {
-    origin: Instant,
-    /// The deadline in microseconds from the origin.
+    clock: CoarseClock,
+    /// The deadline in nanoseconds from the origin.
     until: AtomicU64,
 }
 
 impl DeliveryDeadline {
     pub(crate) fn new(origin: Instant) -> Self {
-        Self(Arc::new(Deadline { origin, until: AtomicU64::new(0) }))
+        Self(Arc::new(Deadline { clock: CoarseClock::new(origin), until: AtomicU64::new(0) }))
     }
 
     /// Sets the deadline, as a time since the origin. Returns whether the last one had passed, and
     /// this one has not: who waits for it must be woken.
     #[must_use]
     pub(crate) fn set(&self, until: Duration) -> bool {
-        let last = self.0.until.swap(micros(until), Ordering::SeqCst);
-        let now = micros(self.0.origin.elapsed());
-        last <= now && now < micros(until)
+        self.0.clock.check();
+        let until = nanos(until);
+        let last = self.0.until.swap(until, Ordering::SeqCst);
+        let now = self.0.clock.at_most();
+        last <= now && now < until
     }
 
     #[inline]
     pub(crate) fn has_passed(&self) -> bool {
-        micros(self.0.origin.elapsed()) >= self.0.until.load(Ordering::Relaxed)
+        self.0.clock.at_most() >= self.0.until.load(Ordering::Relaxed)
     }
-}
-
-/// Returns whole microseconds. It is called for each record: `as_micros` costs more.
-#[inline]
-fn micros(time: Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000_000).saturating_add(time.subsec_micros().into())
 }
 
 /// The lease of a shard: see

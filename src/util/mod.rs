@@ -3,6 +3,7 @@
 pub(crate) mod abort_on_drop;
 pub(crate) mod backoff;
 pub(crate) mod clock;
+pub(crate) mod coarse_clock;
 pub(crate) mod request_timeout;
 pub(crate) mod runtime;
 pub(crate) mod sdk_error;
