@@ -69,6 +69,8 @@ fn main() -> ExitCode {
         trials.push(with_kcl("together", version, scenarios::together));
         trials.push(with_kcl("crash", version, scenarios::crash));
     }
+    // It differs from 3.5.1 in what it does with unknown rows.
+    trials.push(with_kcl("turns", "3.4.2", scenarios::turns));
     // KCL 2.x has no hand-over.
     trials.push(with_kcl("hand_over", "3.5.1", scenarios::hand_over));
     libtest_mimic::run(&args, trials).exit_code()

@@ -40,6 +40,16 @@ pub(crate) enum Phase {
     Dead,
 }
 
+/// A worker that leaves since a request fails, and no retry mends it.
+#[derive(Debug)]
+pub(crate) struct Dying {
+    death: Death,
+    /// The leases that are left are dropped at this time. After that, the worker stops at this
+    /// time, whether its row is removed or not.
+    until: Time,
+    has_dropped: bool,
+}
+
 /// The beats of this worker.
 #[derive(Debug, Default)]
 pub(crate) struct OwnBeat {
@@ -96,6 +106,10 @@ const FAST_BEAT: Duration = Duration::from_millis(250);
 /// The share of a shutdown's limit that is left for the last writes, up to [`MAX_LAST_WRITES`].
 const LAST_WRITES: f64 = 0.2;
 const MAX_LAST_WRITES: Duration = Duration::from_secs(2);
+/// The time that a worker has to give its leases away if a request fails for good.
+const DYING_LIMIT: Duration = Duration::from_secs(5);
+/// The time that it has after that to remove its row.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// Returns for how long the beat of a worker may stand still before it is suspect.
@@ -165,6 +179,9 @@ impl Machine {
                     let ahead = [give_at, cut_at].into_iter().filter(|at| *at > self.now);
                     wake = ahead.fold(wake, Time::min);
                 }
+                if let Some(dying) = &self.dying {
+                    wake = wake.min(dying.until);
+                }
                 Some(wake)
             }
             Phase::Joining | Phase::Looking { .. } | Phase::Registering { .. } | Phase::Dead => {
@@ -194,6 +211,7 @@ impl Machine {
         if let Phase::Leaving { cut_at, is_removing, .. } = self.phase {
             self.tick_leaving(cut_at, is_removing);
         }
+        self.tick_dying();
     }
 
     fn tick_beat(&mut self) {
@@ -357,8 +375,7 @@ impl Machine {
         self.pending.retain(|_, pending| is_start(&pending.0));
         self.retries.retain(|(_, purpose, _)| is_start(purpose));
         if is_leaving {
-            self.phase = Phase::Dead;
-            self.act(Action::Left);
+            self.leave();
             return;
         }
         self.report(LeaseEventKind::WasFenced);
@@ -463,8 +480,57 @@ impl Machine {
         if stream == self.config.stream {
             self.act(Action::Started(start));
         } else {
-            self.die(Death::OtherStream(stream));
+            self.leave_and_die(Death::OtherStream(stream));
         }
+    }
+
+    /// Stops for good. A worker of the fleet gives its leases away before, and removes its row, as
+    /// far as it still can: else the others would wait for the failover time.
+    pub(crate) fn leave_and_die(&mut self, death: Death) {
+        let now = self.now;
+        match &mut self.phase {
+            Phase::Up { .. } | Phase::Leaving { .. } if self.dying.is_some() => return,
+            Phase::Up { .. } => self.shut_down(DYING_LIMIT),
+            Phase::Leaving { cut_at, .. } => *cut_at = (*cut_at).min(now + DYING_LIMIT),
+            _ => {
+                self.die(death);
+                return;
+            }
+        }
+        self.dying = Some(Dying { death, until: now + DYING_LIMIT, has_dropped: false });
+    }
+
+    fn tick_dying(&mut self) {
+        let now = self.now;
+        let Some(dying) = self.dying.as_mut().filter(|dying| now >= dying.until) else { return };
+        if std::mem::replace(&mut dying.has_dropped, true) {
+            self.leave();
+            return;
+        }
+        // No record is delivered any longer: the others may take what is left once the row is gone.
+        dying.until = now + REMOVAL_LIMIT;
+        self.lose_all();
+        self.pending.clear();
+        self.retries.clear();
+        if let Phase::Leaving { cut_at, .. } = self.phase {
+            self.tick_leaving(cut_at, false);
+        }
+    }
+
+    /// Stops: this worker is no longer one of the fleet, or cannot change that.
+    fn leave(&mut self) {
+        if let Some(Dying { death, .. }) = self.dying.take() {
+            self.die(death);
+        } else {
+            self.phase = Phase::Dead;
+            self.act(Action::Left);
+        }
+    }
+
+    /// Returns whether this worker gives its leases away.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { .. })
     }
 
     pub(crate) fn shut_down(&mut self, limit: Duration) {
@@ -518,8 +584,7 @@ impl Machine {
     pub(crate) fn worker_removed(&mut self, request: &Request, response: &Response) {
         let Request::RemoveWorker { worker, run, is_own } = request else { return };
         if *is_own {
-            self.phase = Phase::Dead;
-            self.act(Action::Left);
+            self.leave();
         } else if matches!(response, Response::Worker(_) | Response::RefusedWorker(None)) {
             let is_it = self.view.workers.get(worker).is_some_and(|seen| seen.row.run == *run);
             if is_it {

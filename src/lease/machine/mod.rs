@@ -13,6 +13,8 @@ mod holding;
 mod membership;
 pub(crate) mod placing;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,7 +26,7 @@ use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::event::LeaseEventKind;
 use crate::lease::machine::holding::Held;
-use crate::lease::machine::membership::{OwnBeat, Phase, Reading};
+use crate::lease::machine::membership::{Dying, OwnBeat, Phase, Reading};
 use crate::lease::machine::placing::Audit;
 use crate::lease::machine::placing::creating::AncestorRequest;
 use crate::lease::machine::view::View;
@@ -255,6 +257,7 @@ pub(crate) struct Machine {
     /// The time at which the machine expects its next tick.
     due: Time,
     phase: Phase,
+    dying: Option<Dying>,
     run: u64,
     view: View,
     beat: OwnBeat,
@@ -317,6 +320,7 @@ impl Machine {
             now: Time::ZERO,
             due: Time::ZERO,
             phase: Phase::Joining,
+            dying: None,
             run: 0,
             view: View::default(),
             beat: OwnBeat::default(),
@@ -537,11 +541,12 @@ impl Machine {
                     let is_joining =
                         !matches!(self.phase, Phase::Up { .. } | Phase::Leaving { .. });
                     if is_joining || *failures >= MAX_PERMANENT_FAILURES {
-                        self.die(Death::Failed(failure.text));
-                        return;
+                        self.leave_and_die(Death::Failed(failure.text.clone()));
                     }
                 }
-                self.failed(purpose, request, failure);
+                if !self.is_dead() {
+                    self.failed(purpose, request, failure);
+                }
             }
         }
     }

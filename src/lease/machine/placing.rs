@@ -299,12 +299,12 @@ impl Machine {
         let mut finished = Vec::new();
         for shard_id in self.offered.keys().filter(|shard_id| !self.is_placed_elsewhere(shard_id)) {
             match rows.get(shard_id) {
-                None => {}
                 Some(row) if row.has_ended() => finished.push(shard_id.clone()),
                 Some(row) if self.is_free(row) => free.push(shard_id.clone()),
                 // A claim of an earlier run, or one whose response was lost.
                 Some(row) if row.is_owned_by(&self.config.worker) => free.push(shard_id.clone()),
-                Some(_) => {}
+                // Those without a row come last.
+                Some(_) | None => {}
             }
         }
         free.extend(self.still_foreign(&rows));

@@ -1,8 +1,5 @@
 //! Leases in a table that workers of the Kinesis Client Library (KCL) use at the same time.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeSet;
 
 use tokio::time::Duration;

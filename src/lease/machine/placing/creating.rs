@@ -52,7 +52,7 @@ impl Closing {
 }
 
 /// Returns whether a record of the shard was processed.
-pub(crate) fn is_started(row: &&LeaseRow) -> bool {
+fn is_started(row: &LeaseRow) -> bool {
     !matches!(row.checkpoint, Checkpoint::Start(_))
 }
 
@@ -63,7 +63,7 @@ impl Machine {
         rows: &BTreeMap<String, LeaseRow>,
     ) -> impl Iterator<Item = &LeaseRow> {
         rows.values()
-            .filter(is_started)
+            .filter(|row| is_started(row))
             .filter(|row| row.parents.iter().any(|parent| !rows.contains_key(parent)))
     }
 
@@ -122,7 +122,7 @@ impl Machine {
     /// Returns the offered shards that have no row and may need one.
     fn missing(&self, rows: &BTreeMap<String, LeaseRow>) -> Vec<String> {
         let processed: BTreeSet<_> =
-            rows.values().filter(is_started).flat_map(|row| &row.parents).collect();
+            rows.values().filter(|row| is_started(row)).flat_map(|row| &row.parents).collect();
         let is_missing = |id: &&String| {
             !rows.contains_key(*id) && !processed.contains(id) && !self.is_placed_elsewhere(id)
         };
