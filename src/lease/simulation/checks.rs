@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::Process;
 use crate::lease::simulation::{At, SECOND, seconds};
-use crate::lease::table::LeaseRow;
+use crate::lease::table::{LeaseRow, LeaseWrite, Permission, WorkerRow, WorkerState};
 
 use crate::lease::simulation::world::{Event, INSPECT_INTERVAL, World};
 
@@ -73,7 +73,7 @@ impl World {
         let lives = |parent: &usize| {
             self.oracle.shards[*parent].ended_by.is_some_and(|index| {
                 let process = &self.processes[index];
-                process.is_running() && !process.is_leaving && process.impaired_at < last
+                process.is_running() && !process.leaves() && process.impaired_at < last
             }) && self.tables.row(&self.stream.shards[*parent].id).is_some()
         };
         row.is_some_and(|row| row.counter == 0 && row.owner.is_none())
@@ -191,6 +191,66 @@ impl World {
         Ok(())
     }
 
+    /// A process stops for good, since it lacks a permission. The others take its leases at once if
+    /// it could remove its row.
+    pub(super) fn check_death(&self, index: usize) -> Check {
+        let process = &self.processes[index];
+        let Some((lacks, _)) = process.forbidden else { return Ok(()) };
+        let had_outage = self.outage.is_some_and(|(_, until, _)| until + 10 * SECOND > self.now);
+        let was_cut_off = process.requests_cut_until.max(process.responses_cut_until) > 0;
+        let may_fail = lacks == Permission::DeleteWorkers || self.setup.fault_rate > 0.0;
+        if had_outage || was_cut_off || may_fail {
+            return Ok(());
+        }
+        match self.tables.worker(&process.name) {
+            Some(row) if row.run == process.machine.run() && row.state != WorkerState::Dead => {
+                Err(format!("I15: process {index} stops, and leaves {row:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The row of a shard was deleted by a worker, since Kinesis no longer lists the shard.
+    pub(super) fn check_deletion(
+        &mut self,
+        shard: usize,
+        write: &LeaseWrite,
+        before: Option<&LeaseRow>,
+    ) -> Check {
+        let is_other =
+            |holder: &u64| *holder != write.run && before.is_some_and(|before| !before.has_ended());
+        let holder = self.oracle.holder(shard).filter(is_other);
+        let lives = |row: &WorkerRow| Some(row.run) == holder && row.state != WorkerState::Dead;
+        if let Some(row) = self.tables.model.workers().find(|row| lives(row)) {
+            return Err(format!("I14: the row of shard {shard} is deleted, but {row:?} has it"));
+        }
+        self.oracle.has_no_holder(shard);
+        Ok(())
+    }
+
+    /// Leases were announced to a worker with this run, for its balance or since they are free.
+    pub(super) fn check_reservation(
+        &self,
+        index: usize,
+        run: u64,
+        is_for_balance: bool,
+        row: &WorkerRow,
+    ) -> Check {
+        if row.run != run || row.state != WorkerState::Up {
+            return Err(format!("I7: leases are announced to {row:?}, which takes none"));
+        }
+        let from = self.processes[index].machine.load();
+        let to = row.held + row.coming.len() as u64;
+        let is_even = to <= from + 2 + from / 20;
+        if !is_for_balance || is_even || !self.is_calm || self.setup.kcl.is_some() {
+            return Ok(());
+        }
+        Err(format!(
+            "I7: process {index} has {from} leases, and moves some to {}, which then has {to}",
+            row.id
+        ))
+    }
+
     /// A worker is fenced by the process of this index.
     pub(super) fn check_fence(&self, by: usize, worker: &str, run: u64) -> Check {
         let failover = self.setup.failover.as_micros() as At * 9 / 10;
@@ -210,7 +270,7 @@ impl World {
         // A worker that the tables were away from for long must have noticed it. One that reached
         // them again soon has seen that another did not.
         let was_long = self.processes[by].requests_cut_until.max(until).saturating_sub(from)
-            > failover * 7 / 9;
+            > failover * 2 / 3;
         let was_well = target.is_running()
             && was_long
             && target.impaired_at + 3 * SECOND < from

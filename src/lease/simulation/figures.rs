@@ -89,6 +89,7 @@ pub(super) fn plain(seed: u64, workers: usize, shards: usize, end: At) -> Setup 
         chaos: end,
         end,
         fault_rate: 0.0,
+        late_copies: 0.0,
         has_slow_requests: false,
         skew: 0.0,
         slow_records: 0.0,

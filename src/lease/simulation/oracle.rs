@@ -12,6 +12,9 @@
 //! * I11: rows of children are created as the Kinesis Client Library expects them.
 //! * I12: each save gets a result, and no worker remembers more and more.
 //! * I13: a hand-over that a KCL asks for is completed before its leader ends it by force.
+//! * I14: a lease is written only by the worker that has it, until that worker gives it away or
+//!   another takes it; and its counter only grows.
+//! * I15: a worker that stops since it lacks a permission removes its row, if it can.
 //!
 //! Beside workers of the Kinesis Client Library (KCL), I3 holds among the workers of the fleet, and
 //! for a lease that a KCL has taken because its counter stood still; leases are not balanced; and
@@ -22,7 +25,7 @@ use std::collections::BTreeMap;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::simulation::At;
 use crate::lease::simulation::stream::{Stream, index_of};
-use crate::lease::table::{Change, LeaseRow, LeaseWrite};
+use crate::lease::table::{Change, LeaseRow, LeaseWrite, NewLease};
 
 /// What the oracle knows of a shard.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +48,19 @@ pub(super) struct Known {
     /// Kinesis stopped to list the shard before it was processed.
     pub(super) is_lost: bool,
     granted: BTreeMap<u64, usize>,
+    /// The run of the worker that has the lease by the row, if it has claimed it for itself.
+    holder: Option<u64>,
     pub(super) bad_since: Option<At>,
+}
+
+/// A write of a worker to a lease that was applied.
+pub(super) struct Written<'a> {
+    pub(super) worker: &'a str,
+    pub(super) write: &'a LeaseWrite,
+    pub(super) before: Option<&'a LeaseRow>,
+    pub(super) row: &'a LeaseRow,
+    /// That of the worker's lease, unless the lease was cut off.
+    pub(super) token: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -172,6 +187,47 @@ impl Oracle {
         }
     }
 
+    /// A worker of the KCL took a lease, or its row was deleted.
+    pub(super) fn has_no_holder(&mut self, shard: usize) {
+        self.shards[shard].holder = None;
+    }
+
+    /// Returns the run that has the lease of a shard.
+    pub(super) fn holder(&self, shard: usize) -> Option<u64> {
+        self.shards[shard].holder
+    }
+
+    /// A worker has written to a lease: checks that it had the lease, and notes who has it now.
+    fn check_holder(&mut self, shard: usize, written: &Written<'_>) -> Check {
+        let Written { worker, write, before, row, .. } = *written;
+        let known = &mut self.shards[shard];
+        let has = known.holder == Some(write.run);
+        let is_owners = !matches!(write.change, Change::Create(_) | Change::Claim { .. });
+        if is_owners && !has {
+            return Err(format!("I14: run {} has no lease of shard {shard}: {write:?}", write.run));
+        }
+        // A response that a mutation gives without a write shows the row as it was.
+        if before.is_some_and(|before| before.counter >= row.counter && before != row) {
+            return Err(format!("I14: the counter of shard {shard} goes back: {write:?}"));
+        }
+        if let (Change::Give { .. }, Some(LeaseRow { checkpoint_owner: Some(_), .. })) =
+            (&write.change, before)
+        {
+            return Err(format!("I13: shard {shard} is given away, but a KCL asks for it"));
+        }
+        known.holder = match &write.change {
+            Change::Create(NewLease { owner: Some(owner), .. }) | Change::Claim { owner }
+                if owner == worker =>
+            {
+                Some(write.run)
+            }
+            // Its owner stays named, and may not know yet that the shard has ended.
+            Change::Save { .. } | Change::Renew | Change::End { .. } => known.holder,
+            _ => None,
+        };
+        Ok(())
+    }
+
     /// A checkpoint was written.
     pub(super) fn moved(
         &self,
@@ -199,23 +255,16 @@ impl Oracle {
         Ok(())
     }
 
-    /// A write to a lease was applied. `token` is that of the writer's lease, unless the lease was
-    /// cut off.
-    pub(super) fn written(
-        &mut self,
-        stream: &Stream,
-        now: At,
-        write: &LeaseWrite,
-        before: Option<&LeaseRow>,
-        row: &LeaseRow,
-        token: Option<u64>,
-    ) -> Check {
+    /// Checks what a worker has written to a lease.
+    pub(super) fn written(&mut self, stream: &Stream, now: At, written: &Written<'_>) -> Check {
+        let Written { write, before, row, token, .. } = *written;
         let Some(shard) = index_of(&write.shard_id) else {
             return Err(format!("I11: a row {} is no shard", write.shard_id));
         };
         let after = stream.records_before(shard, &row.checkpoint);
         self.shards[shard].had_row = true;
         let is_tainted = self.shards[shard].is_tainted;
+        self.check_holder(shard, written)?;
         if !stream.is_listed(shard, now) {
             // Its row was deleted, and a worker that has not listed the shards since made another.
             return Ok(());

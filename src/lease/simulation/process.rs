@@ -187,6 +187,11 @@ impl Process {
         self.state == State::Running
     }
 
+    /// Returns whether it gives its leases away.
+    pub(super) fn leaves(&self) -> bool {
+        self.is_leaving || self.machine.is_leaving()
+    }
+
     pub(super) fn is_gone(&self) -> bool {
         self.state == State::Gone
     }

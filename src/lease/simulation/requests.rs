@@ -3,10 +3,10 @@
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Failure, Ticket};
 use crate::lease::simulation::mutation::Mutation;
-use crate::lease::simulation::oracle::Check;
+use crate::lease::simulation::oracle::{Check, Written};
 use crate::lease::simulation::stream::index_of;
 use crate::lease::simulation::{At, MILLISECOND, SECOND};
-use crate::lease::table::{Change, LeaseWrite, Request, Response};
+use crate::lease::table::{Change, LeaseWrite, Request, Response, WorkerState};
 
 use crate::lease::simulation::world::{Event, Reply, World};
 
@@ -24,6 +24,16 @@ impl World {
         }
         if has_faults && self.setup.has_slow_requests && self.draw.chance(0.02) {
             latency = self.draw.secs(0.04, 5.0);
+        }
+        let is_creation = request.is_creation();
+        if !self.is_calm && self.setup.late_copies > 0.0 && !is_creation {
+            // The first of two attempts comes last. A creation may come after a KCL has deleted the
+            // row, which no condition prevents.
+            if request.is_write() && self.draw.chance(self.setup.late_copies) {
+                let late = self.draw.secs(0.0, 10.0);
+                let (request, reply) = (request.clone(), Reply::None);
+                self.after(late, Event::Apply { process: index, ticket, request, reply });
+            }
         }
         let there = latency / 2;
         let back = latency - there;
@@ -128,6 +138,7 @@ impl World {
         let worker_before = match request {
             Request::Register(row) => self.tables.worker(&row.id).cloned(),
             Request::Beat(beat) => self.tables.worker(&beat.worker).cloned(),
+            Request::Fence { worker, .. } => self.tables.worker(worker).cloned(),
             _ => None,
         };
         let response = match self.mutated_read(index, request) {
@@ -140,12 +151,18 @@ impl World {
                 let shard = index_of(&write.shard_id);
                 let reader = shard.and_then(|shard| self.processes[index].readers.get(&shard));
                 let token = reader.filter(|reader| !reader.is_cut).map(|reader| reader.token);
-                self.oracle.written(&self.stream, now, write, before.as_ref(), row, token)?;
+                let worker = &self.processes[index].name;
+                let written = Written { worker, write, before: before.as_ref(), row, token };
+                self.oracle.written(&self.stream, now, &written)?;
                 match &write.change {
                     Change::Give { .. } => {
                         self.figures.moves += 1;
                         let process = &self.processes[index];
-                        if let (Some(reader), false) = (reader, process.is_leaving) {
+                        // A row that was created again may have the counter of an older write.
+                        let is_tainted =
+                            shard.is_some_and(|shard| self.oracle.shards[shard].is_tainted);
+                        if let (Some(reader), false, false) = (reader, process.leaves(), is_tainted)
+                        {
                             let rest = self.setup.rest.as_micros() as At;
                             let held_for = now - reader.granted_at;
                             if held_for * 112 / 100 < rest {
@@ -164,6 +181,11 @@ impl World {
                         }
                     }
                     _ => {}
+                }
+            }
+            (Request::Write(write), Response::Deleted) => {
+                if let Some(shard) = index_of(&write.shard_id) {
+                    self.check_deletion(shard, write, before.as_ref())?;
                 }
             }
             (Request::Beat(_) | Request::Register(_), Response::Worker(row)) => {
@@ -186,20 +208,8 @@ impl World {
                     }
                 }
             }
-            (Request::Reserve { seen: Some(_), run, .. }, Response::Worker(row)) => {
-                let process = &self.processes[index];
-                let (from, to) = (process.machine.load(), row.held + row.coming.len() as u64);
-                if self.is_calm
-                    && self.setup.kcl.is_none()
-                    && row.run == *run
-                    && to > from + 2 + from / 20
-                {
-                    return Err(format!(
-                        "I7: process {index} has {from} leases, and moves some to {}, which then \
-                         has {to}",
-                        row.id
-                    ));
-                }
+            (Request::Reserve { run, seen, .. }, Response::Worker(row)) => {
+                self.check_reservation(index, *run, seen.is_some(), row)?;
             }
             (Request::RemoveWorker { worker, is_own: false, .. }, Response::Worker(_)) => {
                 let age = now - self.beats.get(worker).copied().unwrap_or_default();
@@ -209,6 +219,9 @@ impl World {
             }
             (Request::Fence { worker, run, .. }, Response::Worker(_)) => {
                 self.figures.fences += 1;
+                if worker_before.is_some_and(|before| before.state == WorkerState::Dead) {
+                    return Err(format!("I9: {worker} is fenced twice"));
+                }
                 self.check_fence(index, worker, *run)?;
             }
             _ => {}

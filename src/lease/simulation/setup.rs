@@ -24,6 +24,8 @@ pub(super) struct Setup {
     pub(super) end: At,
     /// The share of the requests that fail, until the faults end.
     pub(super) fault_rate: f64,
+    /// The share of the writes that come once more, up to 10 s later.
+    pub(super) late_copies: f64,
     /// Whether some requests take seconds.
     pub(super) has_slow_requests: bool,
     /// Clocks run up to this much faster or slower.
@@ -71,6 +73,8 @@ const PERMISSIONS: &[Permission] = &[
     Permission::WriteWorkers,
     Permission::DeleteWorkers,
 ];
+/// One seed in this many has late copies of writes.
+const COPIES_INTERVAL: u64 = 13;
 /// One seed in this many has workers of the Kinesis Client Library.
 const KCL_INTERVAL: u64 = 5;
 
@@ -222,6 +226,11 @@ impl Setup {
             chaos,
             end: 0,
             fault_rate,
+            late_copies: if kind != Kind::Smooth && seed % COPIES_INTERVAL == 6 {
+                0.3
+            } else {
+                0.0
+            },
             has_slow_requests: fault_rate > 0.0,
             skew: draw.pick(&[0.0, 0.0, 0.1]),
             slow_records: draw.pick(&[0.0, 0.0, 0.01, 0.1]),

@@ -100,6 +100,7 @@ impl World {
                     let shard_id = &rows[self.draw.0.usize(..rows.len())];
                     self.tables.model.delete_row(shard_id);
                     if let Some(shard) = index_of(shard_id) {
+                        self.oracle.has_no_holder(shard);
                         self.taint(shard);
                     }
                 }

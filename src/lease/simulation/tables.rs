@@ -53,6 +53,7 @@ impl Tables {
         if let Some(response) = mutation.response(self, request) {
             return response;
         }
+        let original = request;
         let mut request = request.clone();
         if let Some(row) = mutation.apply(self, &mut request) {
             self.model.put_worker(row.clone());
@@ -63,7 +64,17 @@ impl Tables {
         {
             self.model.delete_row(shard_id);
         }
-        self.model.apply(&request)
+        let response = self.model.apply(&request);
+        match (original, response) {
+            // The change is that of the request: it writes the counter that it would have written.
+            (Request::Write(original), Response::Lease(row)) => {
+                let writer = original.writer();
+                let row = LeaseRow { counter: writer.counter, writer: Some(writer), ..row };
+                self.model.set_row(row.clone());
+                Response::Lease(row)
+            }
+            (_, response) => response,
+        }
     }
 
     pub(super) fn worker(&self, id: &str) -> Option<&WorkerRow> {

@@ -452,7 +452,8 @@ impl World {
                 self.offer_ready(index);
             }
             Action::CloseAncestors(request) => {
-                let after = if request.after_list { self.now } else { 0 };
+                let is_old = self.tables.mutation == Some(Mutation::CreateByOldList);
+                let after = if request.after_list && !is_old { self.now } else { 0 };
                 self.processes[index].lineage.to_close = Some((request, after));
                 self.close_ancestors(index);
             }
@@ -463,6 +464,7 @@ impl World {
                 let is_forbidden = self.processes[index].forbidden.is_some();
                 if is_forbidden && matches!(death, Death::Failed(_)) {
                     self.figures.forbidden += 1;
+                    self.check_death(index)?;
                 } else if let Death::Failed(_) | Death::OtherStream(_) = death {
                     return Err(format!("process {index} dies: {death:?}"));
                 }

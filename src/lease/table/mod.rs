@@ -116,6 +116,12 @@ impl Request {
         matches!(self, Self::Write(LeaseWrite { change: Change::Create(_), .. }))
     }
 
+    /// Returns whether this changes a row.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_write(&self) -> bool {
+        !matches!(self, Self::Workers { .. } | Self::Scan | Self::Get(_))
+    }
+
     pub(crate) fn permission(&self) -> Permission {
         match self {
             Self::Join

@@ -102,6 +102,13 @@ impl ModelTables {
         self.leases.insert(row.shard_id.clone(), ModelLease { row, owner_switches: 0 });
     }
 
+    /// Changes a lease on no condition.
+    pub(crate) fn set_row(&mut self, row: LeaseRow) {
+        if let Some(lease) = self.leases.get_mut(&row.shard_id) {
+            lease.row = row;
+        }
+    }
+
     /// Writes the row of a worker on no condition.
     pub(crate) fn put_worker(&mut self, row: WorkerRow) {
         self.workers.insert(row.id.clone(), row);

@@ -359,6 +359,7 @@ impl World {
             return Ok(());
         }
         self.kcl_takes(shard, &row, is_expired)?;
+        self.oracle.has_no_holder(shard);
         let name = self.kcls[index].name.clone();
         let counter = row.counter + 1;
         let row = LeaseRow { owner: Some(name), checkpoint_owner: None, counter, ..row };
@@ -387,6 +388,7 @@ impl World {
                 return Err(format!("I13: {holder} does not hand shard {shard} over"));
             }
         }
+        self.oracle.has_no_holder(shard);
         let counter = row.counter + 1;
         let owner = Some(to.to_owned());
         self.tables.model.put_row(LeaseRow { owner, checkpoint_owner: None, counter, ..row });

@@ -27,6 +27,11 @@ impl World {
             self.kcl_finished(index, shard);
             return;
         }
+        for parent in self.stream.shards[shard].parents.clone() {
+            // Its row was deleted by hand. To a KCL, it has ended.
+            let known = &mut self.oracle.shards[parent];
+            known.is_lost |= known.is_tainted && known.ended.is_none();
+        }
         let first = self.stream.records_before(shard, &row.checkpoint);
         let reader = Reader::new(life, row.counter, self.now, row.checkpoint, first);
         if let Some(owned) = self.kcl_owned(index, shard, life) {
@@ -267,6 +272,7 @@ impl World {
             self.log(|| format!("k{index} deletes the row of shard {shard}"));
             let id = self.stream.shards[shard].id.clone();
             self.tables.model.delete_row(&id);
+            self.oracle.has_no_holder(shard);
             self.figures.kcl_deletions += 1;
             self.kcls[index].finished.remove(&shard);
         } else {
