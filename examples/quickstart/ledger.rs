@@ -73,7 +73,7 @@ impl Ledger {
 
     /// Notes the records of a batch.
     pub(crate) fn records_read(&self, shard: &str, batch: Batch) {
-        let count = batch.as_sdk().len();
+        let count = batch.len();
         self.note(&format!("{shard}   {count:>3} records"));
         let mut entries = self.entries();
         if let Some((_, read)) = entries.shards.iter_mut().find(|(id, _)| id == shard) {

@@ -78,6 +78,11 @@ impl<'a> Decoder<'a> {
         self.position
     }
 
+    /// Continues after a part of the input that was read before.
+    pub(crate) fn skip_to(&mut self, position: usize) {
+        self.position = position;
+    }
+
     pub(crate) fn is_at_end(&self) -> bool {
         self.position == self.input.len()
     }

@@ -1,6 +1,7 @@
 //! Reads the shapes of the SDK from CBOR.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use aws_smithy_schema::serde::{SerdeError, ShapeDeserializer};
 use aws_smithy_schema::{Schema, ShapeType, prelude};
@@ -18,16 +19,29 @@ pub(crate) struct Deserializer<'a> {
     depth: u32,
     /// Learns that the response cannot be read.
     knowledge: Option<SharedKnowledge>,
+    /// The value of a member that was read already.
+    without: Option<Range<usize>>,
 }
 
 impl<'a> Deserializer<'a> {
     pub(crate) fn new(input: &'a [u8]) -> Self {
-        Self { decoder: Decoder::new(input), is_empty: input.is_empty(), depth: 0, knowledge: None }
+        Self {
+            decoder: Decoder::new(input),
+            is_empty: input.is_empty(),
+            depth: 0,
+            knowledge: None,
+            without: None,
+        }
     }
 
     /// Notes in `knowledge` if the response cannot be read.
     pub(crate) fn reporting_to(self, knowledge: SharedKnowledge) -> Self {
         Self { knowledge: Some(knowledge), ..self }
+    }
+
+    /// Skips the member whose value is this part of the input.
+    pub(crate) fn without(self, part: Range<usize>) -> Self {
+        Self { without: Some(part), ..self }
     }
 
     /// Ends an array or a map. No bytes may follow the outermost one.
@@ -65,6 +79,11 @@ impl<'a> Deserializer<'a> {
                 continue;
             }
             let name = self.decoder.text()?;
+            let read_before = self.without.as_ref();
+            if let Some(part) = read_before.filter(|part| part.start == self.decoder.position()) {
+                self.decoder.skip_to(part.end);
+                continue;
+            }
             let member = find_member(schema, &name, &mut next);
             let takes_null = member.is_some_and(|m| m.shape_type() == ShapeType::Document);
             if !takes_null && self.decoder.skip_null() {

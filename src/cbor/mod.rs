@@ -8,6 +8,12 @@
 //! `GetShardIterator` and `GetRecords`. Nothing needs to be set. A client whose configuration names
 //! a protocol keeps it: [`CborProtocol::disabled`] switches CBOR off.
 //!
+//! The records of a page are then slices of the body of its response, where the SDK allocates the
+//! data, the partition key and the sequence number of each record. So a [`Record`](crate::Record)
+//! that is kept keeps the body of its page in memory, up to 10 MiB; its
+//! [`into_data`](crate::Record::into_data) and [`into_sdk`](crate::Record::into_sdk) copy. An
+//! interceptor of the client sees the `GetRecordsOutput` of such a page without its records.
+//!
 //! # Other requests
 //!
 //! A client sends its other requests in CBOR if its configuration names [`CborProtocol`]:
@@ -57,6 +63,7 @@
 pub(crate) mod decoder;
 pub(crate) mod deserializer;
 pub(crate) mod knowledge;
+pub(crate) mod page;
 pub(crate) mod protocol;
 pub(crate) mod serializer;
 

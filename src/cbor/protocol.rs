@@ -18,6 +18,7 @@ use aws_smithy_types::error::metadata::{Builder, ErrorMetadata};
 use crate::cbor::decoder::{Decoder, major};
 use crate::cbor::deserializer::Deserializer;
 use crate::cbor::knowledge::{Knowledge, SharedKnowledge};
+use crate::cbor::page::RecordTaker;
 use crate::cbor::serializer::Serializer;
 
 pub(crate) const CONTENT_TYPE: &str = "application/x-amz-cbor-1.1";
@@ -49,6 +50,8 @@ static CBOR_ID: ShapeId<'static> = shape_id!("aws.protocols", "awsCbor1_1");
 #[derive(Clone, Debug)]
 pub struct CborProtocol {
     shared: Arc<Shared>,
+    /// Takes the records of the response, which the SDK then does not read.
+    taker: Option<RecordTaker>,
 }
 
 #[derive(Debug)]
@@ -94,7 +97,13 @@ impl CborProtocol {
                     .with_default_namespace("com.amazonaws.kinesis"),
                 payloads: PayloadCodec,
             }),
+            taker: None,
         }
+    }
+
+    /// Gives the records of the response to `taker` instead of the SDK.
+    pub(crate) fn with_taker(self, taker: RecordTaker) -> Self {
+        Self { taker: Some(taker), ..self }
     }
 
     pub(crate) fn knowledge(&self) -> &SharedKnowledge {
@@ -216,7 +225,12 @@ impl ClientProtocolInner for CborProtocol {
             return Ok(Box::new(Deserializer::new(body)));
         }
         self.knowledge().note_cbor();
-        Ok(Box::new(Deserializer::new(body).reporting_to(self.knowledge().clone())))
+        let deserializer = Deserializer::new(body).reporting_to(self.knowledge().clone());
+        let taker = self.taker.as_ref().filter(|_| response.status().is_success());
+        Ok(Box::new(match taker.and_then(|taker| taker.take_from(response)) {
+            Some(part) => deserializer.without(part),
+            None => deserializer,
+        }))
     }
 
     fn parse_error_metadata(

@@ -275,7 +275,7 @@ mod tests {
     fn page(numbers: &[&str], resume: ResumePoint, session: &Arc<ReadSession>) -> UnackedPage {
         let record = |number: &&str| {
             let record = types::Record::builder().sequence_number(*number).partition_key("a");
-            record.data(Blob::new("data")).build().unwrap()
+            record.data(Blob::new("data")).build().unwrap().into()
         };
         let shard = Shard::builder().shard_id(SHARD).build().unwrap();
         let context = Arc::new(StreamContext::new("orders".into()));

@@ -12,6 +12,7 @@ use crate::records::monitor::PageProgress;
 use crate::records::record::Record;
 use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
+use crate::util::received_record::ReceivedRecord;
 
 /// A page of at least one record of one shard, in order.
 ///
@@ -35,7 +36,7 @@ use crate::shard::stream_id::StreamId;
 /// # }
 /// ```
 pub struct Batch {
-    pub(crate) records: Vec<types::Record>,
+    pub(crate) records: Vec<ReceivedRecord>,
     pub(crate) offer: Arc<Offer>,
     pub(crate) lag: Option<Duration>,
     pub(crate) received_at: SystemTime,
@@ -70,16 +71,18 @@ impl Batch {
         self.received_at
     }
 
-    /// Returns the records of the SDK. An aggregated record is one of them.
+    /// Returns the number of records: at least one. An aggregated record is one of them.
     #[must_use]
-    pub fn as_sdk(&self) -> &[types::Record] {
-        &self.records
+    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
+    pub fn len(&self) -> usize {
+        self.records.len()
     }
 
-    /// Returns the records of the SDK. An aggregated record is one of them.
+    /// Returns the records as those of the SDK. An aggregated record is one of them. The records of
+    /// a response in CBOR are copied.
     #[must_use]
     pub fn into_sdk(self) -> Vec<types::Record> {
-        self.records
+        self.records.into_iter().map(ReceivedRecord::into_sdk).collect()
     }
 }
 
@@ -113,7 +116,7 @@ impl fmt::Debug for Batch {
 
 /// An iterator over the records of a [`Batch`]: see the example there.
 pub struct BatchRecords {
-    records: std::vec::IntoIter<types::Record>,
+    records: std::vec::IntoIter<ReceivedRecord>,
     offer: Arc<Offer>,
     /// The progress of the reader, if a monitor watches it.
     progress: Option<PageProgress>,
@@ -129,14 +132,14 @@ impl BatchRecords {
     #[inline]
     fn note(&self, record: &Record) {
         if let Some(progress) = &self.progress {
-            progress.take_record(record.sdk.approximate_arrival_timestamp());
+            progress.take_record(record.arrival_time());
         }
     }
 
     #[inline]
-    fn whole_record(&self, record: types::Record) -> Record {
+    fn whole_record(&self, received: ReceivedRecord) -> Record {
         Record {
-            sdk: record,
+            received,
             offer: Arc::clone(&self.offer),
             #[cfg(feature = "kpl")]
             user: None,

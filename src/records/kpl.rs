@@ -8,7 +8,6 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use aws_sdk_kinesis::types;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 
@@ -16,6 +15,7 @@ use crate::records::kpl::aggregate::Aggregate;
 use crate::records::record::{AGGREGATED, Record};
 use crate::records::user_record::UserRecord;
 use crate::shard::offer::Offer;
+use crate::util::received_record::ReceivedRecord;
 
 /// The length of the MD5 checksum at the end.
 const CHECKSUM_LEN: usize = 16;
@@ -34,8 +34,8 @@ pub(crate) enum Deaggregation {
 
 /// An iterator over the user records of one aggregated record, which decodes each as it is taken.
 pub(crate) struct UserRecords {
-    /// The aggregated record without its data.
-    record: types::Record,
+    /// The aggregated record, possibly without its data.
+    record: ReceivedRecord,
     offer: Arc<Offer>,
     aggregate: Aggregate,
     own_range: Option<RangeInclusive<u128>>,
@@ -50,17 +50,17 @@ impl Deaggregation {
     #[expect(clippy::result_large_err, reason = "the record is the argument, returned")]
     pub(crate) fn user_records(
         self,
-        mut record: types::Record,
+        mut record: ReceivedRecord,
         offer: &Arc<Offer>,
-    ) -> Result<UserRecords, types::Record> {
-        let data = record.data.as_ref();
+    ) -> Result<UserRecords, ReceivedRecord> {
+        let data = record.data();
         if self == Self::Off
             || data.len() < AGGREGATED.len() + CHECKSUM_LEN
             || !data.starts_with(&AGGREGATED)
         {
             return Err(record);
         }
-        let data = Bytes::from(std::mem::replace(&mut record.data, Vec::new().into()).into_inner());
+        let data = record.take_data();
         match check(&data) {
             Ok(aggregate) => {
                 let own_range = (self == Self::OwnRange).then(|| hash_key_range(offer)).flatten();
@@ -70,12 +70,11 @@ impl Deaggregation {
                 tracing::warn!(
                     stream = offer.stream().name(),
                     shard = offer.shard.shard_id(),
-                    sequence_number = record.sequence_number,
+                    sequence_number = record.sequence_number(),
                     reason,
                     "malformed aggregated record; yielding it whole"
                 );
-                // No other handle to the data exists, so this does not copy it.
-                record.data = Vec::from(data).into();
+                record.restore_data(data);
                 Err(record)
             }
         }
@@ -108,16 +107,10 @@ impl Iterator for UserRecords {
 
     fn next(&mut self) -> Option<Record> {
         loop {
-            let (partition_key, user_record) = self.aggregate.next()?;
-            if self
-                .own_range
-                .as_ref()
-                .is_none_or(|range| is_in_range(&partition_key, &user_record, range))
-            {
-                let mut record = self.record.clone();
-                record.partition_key = Some(partition_key);
-                let offer = Arc::clone(&self.offer);
-                return Some(Record { sdk: record, offer, user: Some(Box::new(user_record)) });
+            let user_record = self.aggregate.next()?;
+            if self.own_range.as_ref().is_none_or(|range| is_in_range(&user_record, range)) {
+                let (received, offer) = (self.record.clone(), Arc::clone(&self.offer));
+                return Some(Record { received, offer, user: Some(Box::new(user_record)) });
             }
         }
     }
@@ -137,13 +130,10 @@ fn hash_key_range(offer: &Offer) -> Option<RangeInclusive<u128>> {
 
 /// Returns whether Kinesis assigns a user record to a shard of this range, by its explicit hash key
 /// or by the MD5 of its partition key.
-fn is_in_range(
-    partition_key: &str,
-    user_record: &UserRecord,
-    range: &RangeInclusive<u128>,
-) -> bool {
+fn is_in_range(user_record: &UserRecord, range: &RangeInclusive<u128>) -> bool {
     let explicit = user_record.explicit_hash_key.as_ref().and_then(|key| key.parse::<u128>().ok());
-    let key = explicit.unwrap_or_else(|| u128::from_be_bytes(Md5::digest(partition_key).into()));
+    let key = explicit
+        .unwrap_or_else(|| u128::from_be_bytes(Md5::digest(&user_record.partition_key).into()));
     range.contains(&key)
 }
 

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types;
 use tokio::time::{Duration, Instant};
 
 use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 use crate::util::clock::now;
+use crate::util::received_record::ReceivedRecord;
 
 /// A view of the progress of all readers whose [`ReadOptions::monitor`] it is.
 ///
@@ -184,11 +184,11 @@ impl Progress {
     }
 
     /// Notes that the reader received a page.
-    pub(crate) fn receive_page(&self, records: &[types::Record], lag: Option<Duration>) {
+    pub(crate) fn receive_page(&self, records: &[ReceivedRecord], lag: Option<Duration>) {
         let response = Some((Instant::now(), lag));
         *self.response.lock().unwrap_or_else(PoisonError::into_inner) = response;
         if let Some(first) = records.first() {
-            self.page_arrival.set(first.approximate_arrival_timestamp());
+            self.page_arrival.set(first.arrival());
         }
     }
 
@@ -221,7 +221,7 @@ impl Default for Time {
 impl Time {
     /// Sets the time. It is called for each record: `to_millis` costs more.
     #[inline]
-    fn set(&self, time: Option<&DateTime>) {
+    fn set(&self, time: Option<DateTime>) {
         if let Some(time) = time {
             let millis = i64::from(time.subsec_nanos() / 1_000_000);
             self.0
@@ -246,7 +246,7 @@ impl PageProgress {
 
     /// Notes that the consumer took a record.
     #[inline]
-    pub(crate) fn take_record(&self, arrival: Option<&DateTime>) {
+    pub(crate) fn take_record(&self, arrival: Option<DateTime>) {
         self.0.last_arrival.set(arrival);
     }
 }

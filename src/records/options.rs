@@ -12,6 +12,7 @@ use crate::records::fan_out::FanOut;
 use crate::records::monitor::Monitor;
 use crate::shard::handle::ShardHandle;
 use crate::shard::stream_id::StreamId;
+use crate::util::received_record::ReceivedRecord;
 
 /// Options for reading shards: how often, how fast, and on which runtime.
 ///
@@ -98,9 +99,13 @@ impl ReadOptions {
         self.emit(handle.stream(), handle.id(), ReadEventKind::Retry { error, failures, wait });
     }
 
-    /// Returns whether the size of a page is needed.
-    pub(crate) fn counts_bytes(&self) -> bool {
-        self.max_bytes_per_second.is_some() || !self.on_event.is_empty()
+    /// Returns the bytes of a page that count against AWS's limits, or 0 if nothing needs them.
+    pub(crate) fn count_bytes(&self, records: &[ReceivedRecord]) -> usize {
+        if self.max_bytes_per_second.is_some() || !self.on_event.is_empty() {
+            records.iter().map(ReceivedRecord::size).sum()
+        } else {
+            0
+        }
     }
 
     /// Sets how long to wait between reads once a reader has caught up. Each pause is shortened at

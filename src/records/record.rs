@@ -6,12 +6,15 @@ use aws_sdk_kinesis::types;
 
 use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
+use crate::util::received_record::ReceivedRecord;
 
 /// The first bytes of an aggregated record of the Kinesis Producer Library.
 pub(crate) const AGGREGATED: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 
-/// A record of a shard: the record of the SDK, whose data is neither copied nor allocated again,
-/// with its shard and stream.
+/// A record of a shard, with its shard and stream. Its data is neither copied nor allocated again.
+///
+/// If the response was in CBOR (feature `cbor`), a record is a slice of it: the whole page, up to
+/// 10 MiB, stays in memory while one of its records does. [`into_data`](Self::into_data) copies.
 ///
 /// ```
 /// use futures::TryStreamExt;
@@ -33,9 +36,9 @@ pub(crate) const AGGREGATED: [u8; 4] = [0xF3, 0x89, 0x9A, 0xC2];
 /// ```
 #[derive(Clone)]
 pub struct Record {
-    pub(crate) sdk: types::Record,
+    pub(crate) received: ReceivedRecord,
     pub(crate) offer: Arc<Offer>,
-    /// The user record. `sdk` is then the aggregated record without its data.
+    /// The user record. `received` is then the aggregated record, possibly without its data.
     #[cfg(feature = "kpl")]
     pub(crate) user: Option<Box<crate::records::user_record::UserRecord>>,
 }
@@ -60,7 +63,7 @@ impl Record {
     #[inline]
     #[must_use]
     pub fn sequence_number(&self) -> &str {
-        self.sdk.sequence_number()
+        self.received.sequence_number()
     }
 
     /// Returns the partition key. It is `None` only if the producer gave none, which a stream with
@@ -68,14 +71,18 @@ impl Record {
     #[inline]
     #[must_use]
     pub fn partition_key(&self) -> Option<&str> {
-        self.sdk.partition_key()
+        #[cfg(feature = "kpl")]
+        if let Some(user) = &self.user {
+            return Some(&user.partition_key);
+        }
+        self.received.partition_key()
     }
 
     /// Returns `ApproximateArrivalTimestamp`, the time at which Kinesis received the record.
     #[inline]
     #[must_use]
     pub fn arrival_time(&self) -> Option<DateTime> {
-        self.sdk.approximate_arrival_timestamp().copied()
+        self.received.arrival()
     }
 
     /// Returns the data.
@@ -86,10 +93,10 @@ impl Record {
         if let Some(user) = &self.user {
             return &user.data;
         }
-        self.sdk.data().as_ref()
+        self.received.data()
     }
 
-    /// Returns the data. Only that of a user record is copied.
+    /// Returns the data. Only that of a user record, or of a response in CBOR, is copied.
     #[inline]
     #[must_use]
     pub fn into_data(self) -> Vec<u8> {
@@ -97,7 +104,7 @@ impl Record {
         if let Some(user) = self.user {
             return user.data.into();
         }
-        self.sdk.data.into_inner()
+        self.received.into_data()
     }
 
     /// Returns whether the record is a whole aggregated record of the Kinesis Producer Library.
@@ -108,13 +115,15 @@ impl Record {
     /// Returns the record of the SDK. That of a user record has the partition key and a copy of the
     /// data of the user record.
     #[must_use]
-    #[cfg_attr(not(feature = "kpl"), expect(unused_mut, reason = "only user records change it"))]
-    pub fn into_sdk(mut self) -> types::Record {
+    pub fn into_sdk(self) -> types::Record {
         #[cfg(feature = "kpl")]
-        if let Some(user) = self.user.take() {
-            self.sdk.data = Vec::from(user.data).into();
+        if let Some(user) = self.user {
+            let mut record = self.received.into_sdk();
+            record.data = Vec::from(user.data).into();
+            record.partition_key = Some(user.partition_key);
+            return record;
         }
-        self.sdk
+        self.received.into_sdk()
     }
 }
 

@@ -266,7 +266,7 @@ mod tests {
             let record = Record::builder().sequence_number("7").partition_key("key");
             record.data(Vec::new().into()).build().expect("every required member is set")
         };
-        let records = (0..records).map(|_| record()).collect();
+        let records = (0..records).map(|_| record().into()).collect();
         let lag = Some(Duration::from_secs(3));
         Page { records, lag, received_at: now(&client()), end }
     }

@@ -35,6 +35,7 @@ pub(crate) mod sdk_shard;
 pub(crate) mod sequence_number;
 pub(crate) mod stream_context;
 pub(crate) mod stream_id;
+pub(crate) mod wire_format;
 
 pub use handle::ShardHandle;
 pub use outcome::{OnDrop, ParentOutcome};

@@ -1,8 +1,8 @@
 //! The context that all shards of one stream share.
 
 use crate::shard::stream_id::StreamId;
+use crate::shard::wire_format::WireFormat;
 use crate::util::clock::ServerClock;
-use crate::util::wire_format::WireFormat;
 
 /// A stream, and the clock and the wire format of the server that lists it.
 ///

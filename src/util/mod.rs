@@ -4,7 +4,9 @@ pub(crate) mod abort_on_drop;
 pub(crate) mod backoff;
 pub(crate) mod clock;
 pub(crate) mod coarse_clock;
+#[cfg(feature = "cbor")]
+pub(crate) mod page_record;
+pub(crate) mod received_record;
 pub(crate) mod request_timeout;
 pub(crate) mod runtime;
 pub(crate) mod sdk_error;
-pub(crate) mod wire_format;

@@ -58,7 +58,7 @@ async fn two_mebibytes_a_second_are_not_exceeded() {
     let mut batches = first(all_shards(&client, "orders")).await.batches(&client);
     let (mut read, began) = (0, Instant::now());
     while read < 30 {
-        read += batches.next().await.unwrap().unwrap().as_sdk().len();
+        read += batches.next().await.unwrap().unwrap().len();
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert!(

@@ -38,7 +38,7 @@ async fn the_batches_of_a_shard_are_terminated_after_the_last_one() {
     let batch = batches.next().await.unwrap().unwrap();
     assert_eq!((batches.lag(), batches.is_terminated()), (batch.lag(), false));
     assert_eq!(batch.lag(), Some(Duration::ZERO));
-    assert_eq!(batch.as_sdk().len(), 3);
+    assert_eq!(batch.len(), 3);
     assert_eq!(batch.into_sdk().len(), 3);
     assert!(batches.next().await.is_none());
     assert!(batches.is_terminated());
@@ -67,7 +67,7 @@ async fn the_shards_of_a_stream_of_results_are_read_alike() {
     let options = || ReadOptions::new().max_records(2);
 
     let mut batches = shards().batches(&client).with_options(options());
-    assert_eq!(batches.next().await.unwrap().unwrap().as_sdk().len(), 2);
+    assert_eq!(batches.next().await.unwrap().unwrap().len(), 2);
     assert_eq!(batches.lags().collect::<Vec<_>>(), [(FIRST, Some(LAG))]);
     assert!(!batches.is_terminated());
     drop(batches);

@@ -121,8 +121,8 @@ impl Aggregate {
         usize::try_from(self.records - self.taken).unwrap_or(usize::MAX)
     }
 
-    /// Decodes the next user record, and returns it with its partition key.
-    pub(crate) fn next(&mut self) -> Option<(String, UserRecord)> {
+    /// Decodes the next user record.
+    pub(crate) fn next(&mut self) -> Option<UserRecord> {
         let mut fields = Fields::new(&self.message[self.at..]);
         let record = loop {
             if let (RECORDS, Value::Bytes(record)) = fields.next().ok()?? {
@@ -132,15 +132,15 @@ impl Aggregate {
         let encoded = EncodedRecord::read(record).ok()?;
         let explicit_hash_key = encoded.explicit_hash_key;
         let user_record = UserRecord {
+            partition_key: self.key(PARTITION_KEYS, encoded.partition_key?)?,
             sub_sequence_number: self.taken,
             explicit_hash_key: explicit_hash_key
                 .and_then(|index| self.key(EXPLICIT_HASH_KEYS, index)),
             data: self.message.slice_ref(encoded.data?),
         };
-        let partition_key = self.key(PARTITION_KEYS, encoded.partition_key?)?;
         self.at = self.message.len() - fields.remaining();
         self.taken += 1;
-        Some((partition_key, user_record))
+        Some(user_record)
     }
 
     #[cfg(test)]

@@ -30,7 +30,7 @@ struct EncodedRecord {
     data: Option<Bytes>,
 }
 
-type Decoded = Vec<(String, UserRecord)>;
+type Decoded = Vec<UserRecord>;
 
 fn decode_with_prost(message: &Bytes) -> Result<Decoded, &'static str> {
     let aggregated =
@@ -53,10 +53,8 @@ fn decode_with_prost(message: &Bytes) -> Result<Decoded, &'static str> {
         let explicit_hash_key =
             explicit.map(|index| at(&explicit_hash_key_table, index)).transpose()?;
         let data = encoded.data.ok_or("a user record has no data")?;
-        Ok((
-            at(&partition_key_table, key)?,
-            UserRecord { sub_sequence_number, explicit_hash_key, data },
-        ))
+        let partition_key = at(&partition_key_table, key)?;
+        Ok(UserRecord { partition_key, sub_sequence_number, explicit_hash_key, data })
     });
     records.collect()
 }

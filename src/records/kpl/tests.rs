@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{HashKeyRange, Shard};
+use aws_sdk_kinesis::types::{self, HashKeyRange, Shard};
 
 use super::*;
 use crate::records::batch::Batch;
@@ -20,10 +20,10 @@ const TAGGED: &[u8] = include_bytes!("../../../tests/kpl/tagged.bin");
 // From AWS's aggregator for Node.js: see tests/kpl/make.js.
 const NODE: &[u8] = include_bytes!("../../../tests/kpl/node.bin");
 
-fn record(data: &[u8]) -> types::Record {
+fn record(data: &[u8]) -> ReceivedRecord {
     let record =
         types::Record::builder().sequence_number("49").partition_key("a").data(Blob::new(data));
-    record.build().unwrap()
+    record.build().unwrap().into()
 }
 
 /// Creates the offer of a shard with this hash key range.
@@ -144,7 +144,7 @@ fn other_records_and_malformed_ones_are_returned_unchanged() {
     for data in malformed {
         let back =
             Deaggregation::All.user_records(record(&data), &offer(0, u128::MAX)).unwrap_err();
-        assert_eq!(back, record(&data));
+        assert_eq!(back.into_sdk(), record(&data).into_sdk());
     }
 }
 
@@ -208,7 +208,7 @@ fn a_message_that_is_no_aggregated_record_is_refused_for_its_first_fault() {
 #[test]
 fn no_record_is_split_by_default() {
     let back = Deaggregation::Off.user_records(record(THREE), &offer(0, u128::MAX)).unwrap_err();
-    assert_eq!(back.data.as_ref(), THREE);
+    assert_eq!(back.data(), THREE);
 }
 
 #[test]

@@ -7,11 +7,11 @@
 //! shard is another: the reader searches the shard from its oldest record.
 
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::Record;
 
 use crate::records::page_limit::RequestLimit;
 use crate::shard::position::StartPosition;
 use crate::shard::sequence_number::compare_sequence_numbers;
+use crate::util::received_record::ReceivedRecord;
 
 /// The number of empty pages at the tip of the shard after which the expected record is missing.
 /// AWS sends empty pages before a record only while the reader is behind.
@@ -118,7 +118,7 @@ impl Continuity {
     }
 
     /// Examines a page, and removes the records that were yielded before.
-    pub(crate) fn examine(&mut self, records: &mut Vec<Record>, tip: Tip) -> Finding {
+    pub(crate) fn examine(&mut self, records: &mut Vec<ReceivedRecord>, tip: Tip) -> Finding {
         let Some(last) = &self.last else {
             self.remember(records);
             return Finding::Continues;
@@ -163,11 +163,11 @@ impl Continuity {
     }
 
     /// Remembers the last record of a page.
-    fn remember(&mut self, records: &[Record]) {
+    fn remember(&mut self, records: &[ReceivedRecord]) {
         if let Some(record) = records.last() {
             self.last = Some(LastRecord {
-                sequence_number: record.sequence_number.clone(),
-                arrived: record.approximate_arrival_timestamp.map(to_millis),
+                sequence_number: record.sequence_number().to_owned(),
+                arrived: record.arrival().map(to_millis),
                 is_yielded: true,
             });
         }
@@ -175,25 +175,25 @@ impl Continuity {
 }
 
 impl LastRecord {
-    fn matches(&self, record: &Record) -> bool {
-        let arrived = record.approximate_arrival_timestamp.map(to_millis);
-        record.sequence_number == self.sequence_number
+    fn matches(&self, record: &ReceivedRecord) -> bool {
+        let arrived = record.arrival().map(to_millis);
+        record.sequence_number() == self.sequence_number
             && self.arrived.zip(arrived).is_none_or(|(expected, arrived)| expected == arrived)
     }
 
     /// Removes the records up to this one. Returns `None` if the page does not decide whether the
     /// shard still has it.
-    fn search(&self, records: &mut Vec<Record>, has_older: &mut bool) -> Option<Finding> {
+    fn search(&self, records: &mut Vec<ReceivedRecord>, has_older: &mut bool) -> Option<Finding> {
         let mut searched = 0;
         let mut finding = None;
         for record in &*records {
-            let order = compare_sequence_numbers(&record.sequence_number, &self.sequence_number);
+            let order = compare_sequence_numbers(record.sequence_number(), &self.sequence_number);
             if self.matches(record) {
                 searched += usize::from(self.is_yielded);
                 finding = Some(Finding::Continues);
                 break;
             }
-            let arrived = self.arrived.zip(record.approximate_arrival_timestamp.map(to_millis));
+            let arrived = self.arrived.zip(record.arrival().map(to_millis));
             if order.is_gt() {
                 let was_trimmed = !*has_older;
                 finding = Some(if was_trimmed { Finding::Continues } else { Finding::Replaced });
@@ -219,9 +219,11 @@ fn to_millis(time: DateTime) -> i128 {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_kinesis::types::Record;
+
     use super::*;
 
-    fn record((number, secs): (u32, i64)) -> Record {
+    fn record((number, secs): (u32, i64)) -> ReceivedRecord {
         Record::builder()
             .sequence_number(number.to_string())
             .approximate_arrival_timestamp(DateTime::from_secs(secs))
@@ -229,6 +231,7 @@ mod tests {
             .partition_key("key")
             .build()
             .unwrap()
+            .into()
     }
 
     /// Creates a reader whose last record is number 20, which arrived at 20 s.
@@ -343,7 +346,7 @@ mod tests {
         let record = |arrived| {
             let record = Record::builder().sequence_number("1").partition_key("key");
             let record = record.approximate_arrival_timestamp(arrived).data(Vec::new().into());
-            record.build().unwrap()
+            ReceivedRecord::from(record.build().unwrap())
         };
         for millis in 1_795_687_200_000..1_795_687_201_000_i64 {
             #[expect(clippy::cast_precision_loss, reason = "as a parser of JSON does")]

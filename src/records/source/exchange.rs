@@ -8,14 +8,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use tokio::time::{Duration, Instant};
 
 use crate::listing::error::ListError;
 use crate::records::error::ReadError;
 use crate::records::page_limit::RequestLimit;
 use crate::records::source::reader_context::ReaderContext;
-use crate::records::source::requests::{get_records, get_shard_iterator, is_closed};
+use crate::records::source::requests::{
+    RecordsResponse, get_records, get_shard_iterator, is_closed,
+};
 use crate::shard::position::StartPosition;
 use crate::util::clock::now;
 
@@ -44,7 +45,7 @@ pub(crate) struct ShardIterator {
 
 /// The content of a successful response.
 pub(crate) enum Content {
-    Records(GetRecordsOutput),
+    Records(RecordsResponse),
     /// Whether the shard is listed as closed. `None` if it is not listed.
     Listed(Option<bool>),
 }

@@ -15,7 +15,7 @@ use aws_sdk_kinesis::error::BuildError;
 use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
 use aws_sdk_kinesis::types::{
-    Record, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
+    StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
 };
 use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Duration, Instant, sleep_until};
@@ -24,7 +24,7 @@ use crate::records::error::ReadError;
 use crate::records::event::ReadEventKind;
 use crate::records::fan_out::FanOut;
 use crate::records::source::continuity::{Continuity, Finding, Tip};
-use crate::records::source::polling::{Polling, size};
+use crate::records::source::polling::Polling;
 use crate::records::source::reader_context::ReaderContext;
 use crate::records::source::{Page, Source, Stop};
 use crate::records::subscription_error::SubscriptionError;
@@ -32,6 +32,7 @@ use crate::shard::position::StartPosition;
 use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::backoff::backoff;
 use crate::util::clock::now;
+use crate::util::received_record::ReceivedRecord;
 use crate::util::request_timeout::{polled_timeout, request_timeout};
 use crate::util::runtime::LastRuntime;
 
@@ -206,7 +207,7 @@ impl Subscription {
         received_at: SystemTime,
     ) -> Result<Option<Page>, Stop> {
         let SubscribeToShardEvent {
-            mut records,
+            records,
             continuation_sequence_number: continuation,
             millis_behind_latest,
             child_shards,
@@ -219,8 +220,8 @@ impl Subscription {
         // AWS tells the end by both. ministack keeps a continuation there.
         let children = child_shards.unwrap_or_default();
         let is_unconfirmed = continuation.is_empty() && children.is_empty();
-        let bytes =
-            if self.context.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
+        let mut records: Vec<_> = records.into_iter().map(ReceivedRecord::Sdk).collect();
+        let bytes = self.context.options.count_bytes(&records);
         let received = records.len();
         let tip = match &children[..] {
             [_, ..] => Tip::End,
@@ -240,7 +241,7 @@ impl Subscription {
         if !continuation.is_empty() {
             self.position = StartPosition::After(continuation);
         } else if let Some(last) = records.last() {
-            self.position = StartPosition::After(last.sequence_number.clone());
+            self.position = StartPosition::After(last.sequence_number().to_owned());
         }
         self.emit(ReadEventKind::Page { records: received, bytes, lag: Some(lag) });
         if received > 0 {
@@ -278,12 +279,12 @@ impl Subscription {
     }
 
     /// Subscribes again, since a page arrived that is not the last.
-    fn end_polling(&mut self, records: &[Record]) {
+    fn end_polling(&mut self, records: &[ReceivedRecord]) {
         self.mode = Mode::Events;
         self.was_found = true;
         self.checked_at = Instant::now();
         if let Some(last) = records.last() {
-            self.position = StartPosition::After(last.sequence_number.clone());
+            self.position = StartPosition::After(last.sequence_number().to_owned());
         } else if self.polling.continuity.position().is_none() {
             self.position = self.polling.position();
         }

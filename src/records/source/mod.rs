@@ -13,16 +13,17 @@ pub(crate) mod requests;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use aws_sdk_kinesis::types::{ChildShard, Record};
+use aws_sdk_kinesis::types::ChildShard;
 use tokio::time::Duration;
 
 use crate::records::error::ReadError;
 use crate::shard::position::StartPosition;
+use crate::util::received_record::ReceivedRecord;
 
 /// Records of one shard that arrived together.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: Vec<ReceivedRecord>,
     /// `MillisBehindLatest`.
     pub(crate) lag: Option<Duration>,
     /// The time at which the response arrived, by the client's clock.

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
-use aws_sdk_kinesis::types::Record;
 use futures::future::{BoxFuture, FutureExt};
 use tokio::time::{Duration, Instant};
 
@@ -16,11 +14,13 @@ use crate::records::source::continuity::{Continuity, Finding, Tip};
 use crate::records::source::exchange::{Content, Exchange, ExchangeOutcome, ShardIterator};
 use crate::records::source::pacing::Pacing;
 use crate::records::source::reader_context::ReaderContext;
+use crate::records::source::requests::RecordsResponse;
 use crate::records::source::{Page, Source, Stop};
 use crate::shard::end_claim::Standing;
 use crate::shard::position::StartPosition;
 use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::clock::{MAX_SKEW, now};
+use crate::util::received_record::ReceivedRecord;
 use crate::util::runtime::LastRuntime;
 
 /// The number of consecutive unconfirmed ends after which a closed shard has ended, if the server
@@ -190,22 +190,14 @@ impl Polling {
         sent_at: Instant,
         completed_at: Instant,
         received_at: SystemTime,
-        output: GetRecordsOutput,
+        response: RecordsResponse,
     ) -> Result<Option<Page>, Stop> {
-        let GetRecordsOutput {
-            mut records,
-            next_shard_iterator,
-            millis_behind_latest,
-            child_shards,
-            ..
-        } = output;
+        let RecordsResponse { mut records, next_iterator, millis_behind_latest, children } =
+            response;
         let lag =
             millis_behind_latest.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
-        let next_iterator = next_shard_iterator.filter(|iterator| !iterator.is_empty());
-        let children = child_shards.unwrap_or_default();
         let is_unconfirmed = next_iterator.is_none() && children.is_empty();
-        let bytes =
-            if self.context.options.counts_bytes() { records.iter().map(size).sum() } else { 0 };
+        let bytes = self.context.options.count_bytes(&records);
         let received = records.len();
         let is_full = self.limit.is_full(received);
         let is_continuous = (is_unconfirmed && received == 0)
@@ -267,7 +259,7 @@ impl Polling {
     /// the last record is missing, the next request searches the shard.
     fn is_continuous(
         &mut self,
-        records: &mut Vec<Record>,
+        records: &mut Vec<ReceivedRecord>,
         lag: Option<Duration>,
         is_end: bool,
     ) -> Result<bool, Stop> {
@@ -485,9 +477,4 @@ impl Source for Polling {
             self.completed = Some(Box::new(outcome));
         }
     }
-}
-
-/// Returns the bytes of a record that count against AWS's limits.
-pub(crate) fn size(record: &Record) -> usize {
-    record.data.as_ref().len() + record.partition_key.as_ref().map_or(0, String::len)
 }

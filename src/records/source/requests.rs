@@ -5,12 +5,16 @@ use aws_sdk_kinesis::config::{Builder, Config};
 use aws_sdk_kinesis::error::SdkError;
 use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
+use aws_sdk_kinesis::types::ChildShard;
 
+#[cfg(feature = "cbor")]
+use crate::cbor::page::RecordTaker;
 use crate::listing::error::ListError;
 use crate::listing::shard_lists::is_listed_as_closed;
 use crate::records::page_limit::RequestLimit;
 use crate::records::source::reader_context::ReaderContext;
 use crate::shard::position::StartPosition;
+use crate::util::received_record::ReceivedRecord;
 use crate::util::request_timeout::{polled_timeout, request_timeout};
 
 /// Sends a `GetShardIterator` request. Returns `None` if the response holds no iterator.
@@ -26,23 +30,51 @@ pub(crate) async fn get_shard_iterator(
     Ok(request_timeout(request).await??.shard_iterator.filter(|token| !token.is_empty()))
 }
 
+/// The response to a `GetRecords` request.
+pub(crate) struct RecordsResponse {
+    pub(crate) records: Vec<ReceivedRecord>,
+    pub(crate) next_iterator: Option<String>,
+    pub(crate) millis_behind_latest: Option<i64>,
+    pub(crate) children: Vec<ChildShard>,
+}
+
+impl From<GetRecordsOutput> for RecordsResponse {
+    fn from(output: GetRecordsOutput) -> Self {
+        Self {
+            records: output.records.into_iter().map(ReceivedRecord::Sdk).collect(),
+            next_iterator: output.next_shard_iterator.filter(|iterator| !iterator.is_empty()),
+            millis_behind_latest: output.millis_behind_latest,
+            children: output.child_shards.unwrap_or_default(),
+        }
+    }
+}
+
 /// Sends a `GetRecords` request.
 pub(crate) async fn get_records(
     context: &ReaderContext,
     iterator: String,
     RequestLimit { records, seconds }: RequestLimit,
-) -> Result<GetRecordsOutput, SdkError<GetRecordsError>> {
+) -> Result<RecordsResponse, SdkError<GetRecordsError>> {
     let ReaderContext { client, offer, .. } = context;
     let (_, arn) = offer.stream().name_or_arn();
     let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(records);
+    #[cfg(feature = "cbor")]
+    let taker = RecordTaker::default();
     let request = offer.context.wire.send(client, |format| {
+        #[cfg(feature = "cbor")]
+        let format = format.with_taker(&taker);
         let config = format.configure(once());
         request.clone().customize().config_override(config).send()
     });
-    match polled_timeout(seconds, request).await {
-        Ok(response) => response,
-        Err(_) => Err(SdkError::timeout_error(format!("no response within {seconds} s"))),
+    let Ok(response) = polled_timeout(seconds, request).await else {
+        return Err(SdkError::timeout_error(format!("no response within {seconds} s")));
+    };
+    let response = RecordsResponse::from(response?);
+    #[cfg(feature = "cbor")]
+    if let Some(records) = taker.taken().filter(|_| response.records.is_empty()) {
+        return Ok(RecordsResponse { records, ..response });
     }
+    Ok(response)
 }
 
 /// Lists the shards. Returns whether this one is closed, or `None` if it is not listed.

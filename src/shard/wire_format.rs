@@ -15,6 +15,8 @@ use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriorit
 #[cfg(feature = "cbor")]
 use crate::cbor::knowledge::Knowledge;
 #[cfg(feature = "cbor")]
+use crate::cbor::page::RecordTaker;
+#[cfg(feature = "cbor")]
 use crate::cbor::protocol::{CborProtocol, is_cbor, is_cbor_id};
 
 /// The wire format that the shards of one stream are requested in, and what the server has shown
@@ -32,6 +34,12 @@ pub(crate) struct RequestFormat {
 }
 
 impl RequestFormat {
+    /// Gives the records of a response in CBOR to `taker` instead of the SDK.
+    #[cfg(feature = "cbor")]
+    pub(crate) fn with_taker(self, taker: &RecordTaker) -> Self {
+        Self { protocol: self.protocol.map(|protocol| protocol.with_taker(taker.clone())) }
+    }
+
     /// Adds the format to the configuration of the request.
     #[cfg_attr(
         not(feature = "cbor"),
