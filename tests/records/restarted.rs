@@ -157,16 +157,18 @@ async fn empty_pages_before_the_last_record_begin_no_search() {
 /// The new shard has fewer records than were read of the old one.
 #[tokio::test(start_paused = true)]
 async fn the_records_of_a_new_shard_that_is_closed_already_are_read() {
-    let kinesis = FakeKinesis::builder().time_in_sequence_numbers(false);
-    let kinesis = kinesis.end_with_last_records(false).build();
-    let (kinesis, orders, client) = fake_with(kinesis, 1);
-    let mut records = all_shards(&client, "orders").records(&client).boxed();
-    put(&orders, 0..5);
-    assert_eq!(take(&mut records, 5).await, [0, 1, 2, 3, 4]);
-    kinesis.fail_next("GetRecords", Fault::ConnectionReset);
-    kinesis.restart_empty();
-    let orders = kinesis.create_stream("orders", 1);
-    put(&orders, 10..11);
-    orders.split(FIRST);
-    assert_eq!(take(&mut records, 1).await, [10]);
+    for end_with_last_records in [false, true] {
+        let kinesis = FakeKinesis::builder().time_in_sequence_numbers(false);
+        let kinesis = kinesis.end_with_last_records(end_with_last_records).build();
+        let (kinesis, orders, client) = fake_with(kinesis, 1);
+        let mut records = all_shards(&client, "orders").records(&client).boxed();
+        put(&orders, 0..5);
+        assert_eq!(take(&mut records, 5).await, [0, 1, 2, 3, 4]);
+        kinesis.fail_next("GetRecords", Fault::ConnectionReset);
+        kinesis.restart_empty();
+        let orders = kinesis.create_stream("orders", 1);
+        put(&orders, 10..11);
+        orders.split(FIRST);
+        assert_eq!(take(&mut records, 1).await, [10]);
+    }
 }

@@ -123,7 +123,12 @@ impl Continuity {
             self.remember(records);
             return Finding::Continues;
         };
-        let is_empty = records.is_empty();
+        // Whether a search ends with this page.
+        let is_last = match tip {
+            Tip::Ahead => false,
+            Tip::Reached => records.is_empty(),
+            Tip::End => true,
+        };
         let finding = match &mut self.check {
             Check::Passed => Finding::Continues,
             Check::Expecting { empty_pages } => match records.first() {
@@ -147,7 +152,7 @@ impl Continuity {
             Check::Searching { has_older } => match last.search(records, has_older) {
                 Some(finding) => finding,
                 // Older records exist, so the last record was not trimmed.
-                None if is_empty && tip != Tip::Ahead && *has_older => Finding::Replaced,
+                None if is_last && *has_older => Finding::Replaced,
                 None => return Finding::Continues,
             },
         };
@@ -375,6 +380,19 @@ mod tests {
             search(&mut continuity);
             assert_eq!(examine(&mut continuity, &[(10, 10)]), (Finding::Continues, 0));
             assert_eq!(examine(&mut continuity, next).0, Finding::Replaced, "{next:?}");
+        }
+    }
+
+    #[test]
+    fn older_records_in_the_last_page_of_a_shard_mean_another_shard() {
+        for (tip, finding) in [
+            (Tip::Ahead, Finding::Continues),
+            (Tip::Reached, Finding::Continues),
+            (Tip::End, Finding::Replaced),
+        ] {
+            let mut continuity = reader();
+            search(&mut continuity);
+            assert_eq!(continuity.examine(&mut vec![record((10, 10))], tip), finding, "{tip:?}");
         }
     }
 
