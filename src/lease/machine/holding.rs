@@ -2,6 +2,7 @@
 
 pub(crate) mod beside_kcl;
 mod coming;
+pub(crate) mod later_run;
 pub(crate) mod moves;
 
 use std::collections::BTreeSet;
@@ -257,6 +258,10 @@ impl Machine {
         let me = self.config.worker.clone();
         for row in rows {
             if row.is_owned_by(&me) && !row.has_ended() && !self.holds(&row.shard_id) {
+                if self.is_doubtful(&row) {
+                    self.wait_for_beat(row);
+                    continue;
+                }
                 // The counter moves, so that a write of the earlier run is refused.
                 if let Some(claim) = self.claim_of(&row.shard_id, Some(&row), &me) {
                     self.claim(claim);

@@ -358,6 +358,7 @@ impl Machine {
 
     fn confirm_beat(&mut self, sent_at: Time) {
         self.beat.confirmed = self.beat.confirmed.max(sent_at);
+        self.claim_after_beat(sent_at);
         if self.now.saturating_sub(self.beat.confirmed) <= self.config.failover / 2 {
             self.healthy_since.get_or_insert(self.now);
         }
@@ -393,6 +394,7 @@ impl Machine {
         self.claiming.clear();
         self.coming.clear();
         self.overdue.clear();
+        self.doubtful.clear();
         self.arrived.clear();
         self.released.clear();
         self.announcing = 0;

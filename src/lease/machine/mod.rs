@@ -26,6 +26,7 @@ use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::event::LeaseEventKind;
 use crate::lease::machine::holding::Held;
+use crate::lease::machine::holding::later_run::Doubtful;
 use crate::lease::machine::membership::{Dying, OwnBeat, Phase, Reading};
 use crate::lease::machine::placing::Audit;
 use crate::lease::machine::placing::creating::AncestorRequest;
@@ -282,6 +283,7 @@ pub(crate) struct Machine {
     coming: BTreeMap<String, Time>,
     /// The shards that others were to give, and that have not come in time: since when.
     overdue: BTreeMap<String, Time>,
+    doubtful: Doubtful,
     /// The shards to be removed from what is coming.
     arrived: BTreeSet<String>,
     audit: Audit,
@@ -335,6 +337,7 @@ impl Machine {
             claiming: BTreeSet::new(),
             coming: BTreeMap::new(),
             overdue: BTreeMap::new(),
+            doubtful: Doubtful::new(),
             arrived: BTreeSet::new(),
             audit: Audit::default(),
             is_consumer_polling: true,
@@ -420,6 +423,7 @@ impl Machine {
             ("claiming", self.claiming.len()),
             ("coming", self.coming.len()),
             ("overdue", self.overdue.len()),
+            ("doubtful", self.doubtful.len()),
             ("arrived", self.arrived.len()),
             ("pending", self.pending.len()),
             ("retries", self.retries.len()),

@@ -297,10 +297,12 @@ impl Machine {
         }
         let mut free = Vec::new();
         let mut finished = Vec::new();
+        let mut doubtful = Vec::new();
         for shard_id in self.offered.keys().filter(|shard_id| !self.is_placed_elsewhere(shard_id)) {
             match rows.get(shard_id) {
                 Some(row) if row.has_ended() => finished.push(shard_id.clone()),
                 Some(row) if self.is_free(row) => free.push(shard_id.clone()),
+                Some(row) if self.is_doubtful(row) => doubtful.push(row.clone()),
                 // A claim of an earlier run, or one whose response was lost.
                 Some(row) if row.is_owned_by(&self.config.worker) => free.push(shard_id.clone()),
                 // Those without a row come last.
@@ -308,6 +310,9 @@ impl Machine {
             }
         }
         free.extend(self.still_foreign(&rows));
+        for row in doubtful {
+            self.wait_for_beat(row);
+        }
         for shard_id in finished {
             self.offered.remove(&shard_id);
             self.act(Action::Finished { shard_id });

@@ -67,7 +67,9 @@ impl Machine {
                 is_coming && row.holder().is_none() && matches!(self.phase, Phase::Up { .. });
             // Even its own lease is claimed: the row names a worker but not its run, so that a
             // placer may take it for that of an earlier run. The claim moves the counter.
-            if (row.is_owned_by(&me) || is_unowned)
+            if self.is_doubtful(&row) {
+                self.wait_for_beat(row);
+            } else if (row.is_owned_by(&me) || is_unowned)
                 && let Some(claim) = self.claim_of(&shard_id, Some(&row), &me)
             {
                 self.claim(claim);

@@ -2,6 +2,7 @@
 
 mod beside_kcl;
 mod creating;
+mod later_run;
 mod leaving;
 
 use tokio::time::Duration;
