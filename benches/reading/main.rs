@@ -13,7 +13,6 @@
 #[expect(dead_code, reason = "the benches share it, and each uses a part")]
 mod common;
 
-use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -61,6 +60,9 @@ fn main() -> ExitCode {
         }
         measure_spawn_on(&mut table, small(8, 8));
     }
+    if runs("formats") {
+        measure_formats(&mut table);
+    }
     if runs("acknowledgements") {
         measure_acknowledgements(&mut table, small(8, 3));
     }
@@ -80,7 +82,7 @@ fn main() -> ExitCode {
 }
 
 /// The parts that can be measured alone.
-const PARTS: [&str; 5] = ["throughput", "acknowledgements", "leases", "idle", "latency"];
+const PARTS: [&str; 6] = ["throughput", "formats", "acknowledgements", "leases", "idle", "latency"];
 
 /// Reads a workload once, for a profiler: `--profile CASE FORMAT PAGES`.
 fn profile(args: &[String]) {
@@ -175,6 +177,35 @@ fn measure_spawn_on(table: &mut Table, workload: Workload) {
     table.row("8 shards on two cores, `spawn_on` / without it: wall time", 1.0 / 1.8, wall);
 }
 
+/// Compares reading in CBOR with the bare loop in JSON, by processor time.
+fn measure_formats(table: &mut Table) {
+    let runtime = runtime();
+    for (pages, records, bytes, limit) in [
+        (3, 10_000, 100, 0.55),
+        (1, 10_000, 1_000, 0.55),
+        (6, 1_000, 1_000, 0.35),
+        (6, 10, 1_000_000, 0.15),
+    ] {
+        let workload = Workload { shards: 8, pages, records, bytes };
+        let timed = |read: LocalBoxFuture<'_, ()>| {
+            processor_seconds_per_item(workload.total_records(), || runtime.block_on(read))
+        };
+        let json = workload.client_in(Format::Json);
+        let cbor = workload.client_in(Format::Cbor);
+        let ours = |client| {
+            move || timed(read_records(client, workload, ReadOptions::new()).boxed_local())
+        };
+        let bare = |client| move || timed(read_bare(client, workload).boxed_local());
+        let what = format!("8 shards, pages of {records} records of {bytes} bytes");
+        let floor = format!("{what}: processor time / the bare loop in JSON");
+        table.row(&format!("{floor}, in CBOR"), limit, ratio(9, ours(&cbor), bare(&json)));
+        Table::note(&format!("{floor}, in JSON"), ratio(9, ours(&json), bare(&json)));
+        Table::note(&format!("{floor}, the bare loop in CBOR"), ratio(9, bare(&cbor), bare(&json)));
+        let seconds = median((0..5).map(|_| bare(&json)()).collect());
+        Table::note(&format!("{what}: microseconds, the bare loop in JSON"), seconds * 1e6);
+    }
+}
+
 /// Compares reading with acknowledgements with plain reading, by processor time.
 fn measure_acknowledgements(table: &mut Table, workload: Workload) {
     let runtime = runtime();
@@ -199,23 +230,21 @@ fn measure_acknowledgements(table: &mut Table, workload: Workload) {
 
 /// Compares reading under leases with reading with checkpoints, both with `auto_ack`.
 ///
-/// Under a lease, the clock is read for each record: a process that was stopped must not deliver
-/// the rest of its page once another worker may own the shard. That takes some 25 ns, a twentieth
-/// of a small record, and nearly all of it is the system's. So the limit is for reading with
-/// checkpoints and a look at the clock for each record.
+/// Under a lease, a coarse clock is read for each record: a process that was stopped must not
+/// deliver the rest of its page once another worker may own the shard.
 fn measure_leases(table: &mut Table, workload: Workload) {
     let Workload { shards, pages, records, bytes } = workload;
     let client = CannedRecords::new(Format::Json, pages, records, bytes).client_with_list(shards);
     let total = workload.total_records();
     let runtime = runtime();
-    let checkpoints = |process: fn()| {
+    let checkpoints = || {
         let read = async {
             let options = CheckpointOptions::new().save_interval(SAVE_INTERVAL);
             let options = options.save_records(u32::MAX);
             let store = MemoryStore::new();
             let checkpoints = Checkpoints::load_with(store, "orders", options).await.expect("none");
             let shards = all_shards(&client, "orders").checkpoints(&checkpoints);
-            seconds_after_opening(&client, workload, shards, process).await
+            seconds_after_opening(&client, workload, shards).await
         };
         runtime.block_on(read) / to_f64(total)
     };
@@ -225,27 +254,17 @@ fn measure_leases(table: &mut Table, workload: Workload) {
             board.set_latency(Duration::ZERO);
             let leases = Leases::join(&board, "bench", "orders").await.expect("a worker");
             let shards = all_shards(&client, "orders").leased(&leases);
-            seconds_after_opening(&client, workload, shards, || ()).await
+            seconds_after_opening(&client, workload, shards).await
         };
         runtime.block_on(read) / to_f64(total)
     };
-    let look_at_clock = || {
-        black_box(Instant::now());
-    };
-    let what = "8 shards with `auto_ack`, under leases / with checkpoints";
-    Table::note(&format!("{what}: wall time"), ratio(15, leases, || checkpoints(|| ())));
-    let wall = ratio(15, leases, || checkpoints(look_at_clock));
-    table.row(&format!("{what} and the clock: wall time"), 1.02, wall);
+    let what = "8 shards with `auto_ack`, under leases / with checkpoints: wall time";
+    table.row(what, 1.02, ratio(25, leases, checkpoints));
 }
 
 /// Returns the seconds in which the workload is read. The time until its shards are offered does
 /// not count.
-async fn seconds_after_opening<S>(
-    client: &Client,
-    workload: Workload,
-    mut shards: S,
-    process: fn(),
-) -> f64
+async fn seconds_after_opening<S>(client: &Client, workload: Workload, mut shards: S) -> f64
 where
     S: Stream<Item = CheckpointedShard> + Unpin,
 {
@@ -254,7 +273,7 @@ where
         opened.push(shards.next().await.expect("a shard"));
     }
     let start = Instant::now();
-    read_acknowledged(client, workload, stream::iter(opened).chain(shards), process).await;
+    read_acknowledged(client, workload, stream::iter(opened).chain(shards)).await;
     start.elapsed().as_secs_f64()
 }
 
