@@ -173,12 +173,16 @@ impl Writer {
 }
 
 async fn listed(client: &Client, stream: &str) -> Result<Vec<Shard>, String> {
-    let list = client.list_shards().stream_name(stream);
-    let listed = unthrottled(|| list.clone().send()).await;
-    Ok(listed
-        .map_err(|error| format!("ListShards: {}", DisplayErrorContext(error)))?
-        .shards
-        .unwrap_or_default())
+    let mut shards = Vec::new();
+    let mut list = client.list_shards().stream_name(stream);
+    loop {
+        let page = unthrottled(|| list.clone().send())
+            .await
+            .map_err(|error| format!("ListShards: {}", DisplayErrorContext(error)))?;
+        shards.extend(page.shards.unwrap_or_default());
+        let Some(token) = page.next_token else { return Ok(shards) };
+        list = client.list_shards().next_token(token);
+    }
 }
 
 fn is_open(shard: &Shard) -> bool {
