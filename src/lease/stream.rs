@@ -74,7 +74,7 @@ pub struct LeasedShards<E: ErrorPolicy = LogErrors> {
     has_ended: bool,
 }
 
-/// The ancestors that are to be closed.
+/// The ancestors to close.
 struct CloseAncestors {
     request: AncestorRequest,
     /// The number of the full listing that has to come before, or of a later one.

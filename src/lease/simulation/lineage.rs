@@ -47,7 +47,7 @@ impl Lineage {
         unlisted
     }
 
-    /// Takes the ancestors that are to be closed, if the shards were listed since.
+    /// Takes the ancestors to close, if the shards were listed since.
     pub(super) fn take_to_close(&mut self) -> Option<AncestorRequest> {
         let listed_at = self.listed_at?;
         self.to_close.take_if(|(_, after)| listed_at >= *after).map(|(request, _)| request)

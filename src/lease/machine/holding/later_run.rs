@@ -4,10 +4,10 @@
 //! one learns that by its next beat, which is refused. Until then the rows that the other has
 //! claimed look like this worker's own, and a claim would take them back while the other delivers.
 //!
-//! Each write leaves its run in the row, and no two workers share a run. So a row that a later run
-//! has written last is this worker's own only if that is another worker, which has given the lease;
-//! or if a beat that was sent after the read is confirmed: the other process has joined before it
-//! has claimed anything.
+//! Each write leaves its run in the row, and no two workers share a run. A later run that has
+//! written a row last is that of the other process, or that of another worker that has given the
+//! lease. The other process has joined before it has claimed anything, so a beat that is sent after
+//! the read is refused then. A beat that is confirmed shows that the lease was given.
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,7 @@ use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Action, Machine};
 use crate::lease::table::LeaseRow;
 
-/// The ancestors that are to be closed: those of shards that were read, except unfinished ones and
+/// The ancestors to close: those of shards that were read, except unfinished ones and
 /// what lies between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AncestorRequest {
