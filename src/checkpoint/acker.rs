@@ -143,11 +143,8 @@ impl ReadSession {
     /// Moves the checkpoint to the end of the prefix, if that has grown. The window is locked, so
     /// that prefixes arrive in their order.
     fn advance(&self, window: &AckWindow, position: Option<ExtendedSequenceNumber<'_>>) -> Urgency {
-        self.incarnation.note_delivered(window.delivered());
-        position.map_or(Urgency::None, |position| {
-            let save_records = self.shared.options.save_records;
-            self.state.advance(&self.incarnation, window.acknowledged(), &position, save_records)
-        })
+        let save_records = self.shared.options.save_records;
+        self.state.advance_to_prefix(&self.incarnation, window, position, save_records)
     }
 
     /// Keeps the rest of a page until the lease may deliver again.

@@ -191,9 +191,22 @@ impl ShardState {
         let Some(window) = window.upgrade() else { return Urgency::None };
         let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
         let position = window.count_run(true);
+        self.advance_to_prefix(&incarnation, &window, position, save_records)
+    }
+
+    /// Notes what the window has delivered, and moves the checkpoint to the end of its prefix, if
+    /// that has grown.
+    #[must_use]
+    pub(crate) fn advance_to_prefix(
+        &self,
+        incarnation: &Incarnation,
+        window: &AckWindow,
+        position: Option<ExtendedSequenceNumber<'_>>,
+        save_records: u32,
+    ) -> Urgency {
         incarnation.note_delivered(window.delivered());
         position.map_or(Urgency::None, |position| {
-            self.advance(&incarnation, window.acknowledged(), &position, save_records)
+            self.advance(incarnation, window.acknowledged(), &position, save_records)
         })
     }
 
