@@ -112,9 +112,15 @@ impl LeaseRow {
         self.checkpoint == Checkpoint::End
     }
 
-    /// Returns whether the last write was this one. It counts only with the counter of the row.
+    /// Returns the writer of the last write, unless it was a KCL. A writer counts only with the
+    /// counter of the row.
+    pub(crate) fn last_writer(&self) -> Option<&Writer> {
+        self.writer.as_ref().filter(|writer| writer.counter == self.counter)
+    }
+
+    /// Returns whether the last write was this one.
     pub(crate) fn was_written_by(&self, writer: &Writer) -> bool {
-        self.counter == writer.counter && self.writer.as_ref() == Some(writer)
+        self.last_writer() == Some(writer)
     }
 }
 

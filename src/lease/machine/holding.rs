@@ -257,16 +257,30 @@ impl Machine {
     pub(crate) fn own_rows_read(&mut self, rows: Vec<LeaseRow>) {
         let me = self.config.worker.clone();
         for row in rows {
-            if row.is_owned_by(&me) && !row.has_ended() && !self.holds(&row.shard_id) {
-                if self.is_doubtful(&row) {
-                    self.wait_for_beat(row);
-                    continue;
-                }
-                // The counter moves, so that a write of the earlier run is refused.
-                if let Some(claim) = self.claim_of(&row.shard_id, Some(&row), &me) {
-                    self.claim(claim);
-                }
+            if row.is_owned_by(&me) {
+                self.claim_own(row);
             }
+        }
+    }
+
+    /// Claims a lease that is this worker's or nobody's by the row, unless this worker holds it.
+    pub(crate) fn claim_own(&mut self, row: LeaseRow) {
+        if row.has_ended() || self.holds(&row.shard_id) {
+            return;
+        }
+        if self.is_doubtful(&row) {
+            self.wait_for_beat(row);
+        } else {
+            self.claim_row(&row);
+        }
+    }
+
+    /// Claims a lease for this worker by the row as it was read. The counter moves, so that a write
+    /// of an earlier run is refused.
+    pub(crate) fn claim_row(&mut self, row: &LeaseRow) {
+        let me = self.config.worker.clone();
+        if let Some(claim) = self.claim_of(&row.shard_id, Some(row), &me) {
+            self.claim(claim);
         }
     }
 }

@@ -67,12 +67,8 @@ impl Machine {
                 is_coming && row.holder().is_none() && matches!(self.phase, Phase::Up { .. });
             // Even its own lease is claimed: the row names a worker but not its run, so that a
             // placer may take it for that of an earlier run. The claim moves the counter.
-            if self.is_doubtful(&row) {
-                self.wait_for_beat(row);
-            } else if (row.is_owned_by(&me) || is_unowned)
-                && let Some(claim) = self.claim_of(&shard_id, Some(&row), &me)
-            {
-                self.claim(claim);
+            if row.is_owned_by(&me) || is_unowned {
+                self.claim_own(row);
             }
         }
         // A move that was called off, or a giver that died before its write.

@@ -23,10 +23,8 @@ impl Machine {
         if !row.is_owned_by(&self.config.worker) {
             return false;
         }
-        let writer = row.writer.as_ref().filter(|writer| writer.counter == row.counter);
-        let Some(run) = writer.and_then(|writer| writer.run.parse::<u64>().ok()) else {
-            return false;
-        };
+        let run = row.last_writer().and_then(|writer| writer.run.parse::<u64>().ok());
+        let Some(run) = run else { return false };
         let mut others = self.view.workers.iter().filter(|(id, _)| **id != self.config.worker);
         run > self.run && !others.any(|(_, seen)| seen.row.run == run)
     }
@@ -41,17 +39,13 @@ impl Machine {
 
     /// Claims the leases whose rows were read before a beat that is confirmed now.
     pub(crate) fn claim_after_beat(&mut self, sent_at: Time) {
-        let me = self.config.worker.clone();
         let (due, waiting) = std::mem::take(&mut self.doubtful)
             .into_iter()
             .partition::<Doubtful, _>(|(_, (_, read_at))| *read_at <= sent_at);
         self.doubtful = waiting;
-        for (shard_id, (row, _)) in due {
-            if !row.has_ended()
-                && !self.holds(&shard_id)
-                && let Some(claim) = self.claim_of(&shard_id, Some(&row), &me)
-            {
-                self.claim(claim);
+        for (row, _) in due.into_values() {
+            if !self.holds(&row.shard_id) {
+                self.claim_row(&row);
             }
         }
     }

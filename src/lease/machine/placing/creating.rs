@@ -17,8 +17,8 @@ use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Action, Machine};
 use crate::lease::table::LeaseRow;
 
-/// The ancestors to close: those of shards that were read, except unfinished ones and
-/// what lies between.
+/// The ancestors to close: those of shards that were read, except unfinished ones and what lies
+/// between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AncestorRequest {
     pub(crate) number: u64,
