@@ -149,24 +149,14 @@ mod tests {
 
     use super::*;
     use crate::cbor::deserializer::Deserializer;
-
-    fn head(body: &mut Vec<u8>, major: u8, argument: usize) {
-        if let Ok(small @ 0..=23) = u8::try_from(argument) {
-            body.push(major << 5 | small);
-        } else {
-            body.push(major << 5 | 0x1a);
-            body.extend_from_slice(&u32::try_from(argument).unwrap().to_be_bytes());
-        }
-    }
+    use crate::cbor::serializer::{write_head, write_string};
 
     fn text(body: &mut Vec<u8>, text: &str) {
-        head(body, major::TEXT, text.len());
-        body.extend_from_slice(text.as_bytes());
+        write_string(body, major::TEXT, text.as_bytes());
     }
 
     fn bytes(body: &mut Vec<u8>, bytes: &[u8]) {
-        head(body, major::BYTES, bytes.len());
-        body.extend_from_slice(bytes);
+        write_string(body, major::BYTES, bytes);
     }
 
     /// Writes a record whose form is chosen at random: most are as AWS writes them.
@@ -214,23 +204,23 @@ mod tests {
         if rng.u8(0..24) == 0 {
             members.pop();
         }
-        head(body, major::MAP, members.len());
+        write_head(body, major::MAP, members.len() as u64);
         body.extend(members.concat());
     }
 
     fn write_page(rng: &mut Rng) -> Vec<u8> {
         let mut body = Vec::new();
-        head(&mut body, major::MAP, 3);
+        write_head(&mut body, major::MAP, 3);
         let mut records = Vec::new();
         let count = rng.usize(0..4);
         text(&mut records, "Records");
-        head(&mut records, major::ARRAY, count);
+        write_head(&mut records, major::ARRAY, count as u64);
         for number in 0..count {
             write_record(rng, &mut records, number);
         }
         let mut lag = Vec::new();
         text(&mut lag, "MillisBehindLatest");
-        head(&mut lag, major::UNSIGNED, 17);
+        write_head(&mut lag, major::UNSIGNED, 17);
         let mut next = Vec::new();
         text(&mut next, "NextShardIterator");
         text(&mut next, "iterator");
@@ -279,10 +269,10 @@ mod tests {
     #[test]
     fn the_members_of_a_record_are_slices_of_the_body() {
         let mut body = Vec::new();
-        head(&mut body, major::MAP, 1);
+        write_head(&mut body, major::MAP, 1);
         text(&mut body, "Records");
-        head(&mut body, major::ARRAY, 1);
-        head(&mut body, major::MAP, 2);
+        write_head(&mut body, major::ARRAY, 1);
+        write_head(&mut body, major::MAP, 2);
         text(&mut body, "SequenceNumber");
         text(&mut body, "49");
         text(&mut body, "Data");

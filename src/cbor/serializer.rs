@@ -27,35 +27,45 @@ enum Container {
 /// The tag of a timestamp.
 const EPOCH_TIME: u64 = 1;
 
+/// Writes the start of an item, as short as possible.
+pub(crate) fn write_head(out: &mut Vec<u8>, major: u8, argument: u64) {
+    let first = major << 5;
+    let bytes = argument.to_be_bytes();
+    match argument {
+        0..=23 => out.push(first | bytes[7]),
+        24..=0xff => out.extend_from_slice(&[first | 0x18, bytes[7]]),
+        0x100..=0xffff => {
+            out.push(first | 0x19);
+            out.extend_from_slice(&bytes[6..]);
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(first | 0x1a);
+            out.extend_from_slice(&bytes[4..]);
+        }
+        _ => {
+            out.push(first | 0x1b);
+            out.extend_from_slice(&bytes);
+        }
+    }
+}
+
+/// Writes a byte string or a text of definite length.
+pub(crate) fn write_string(out: &mut Vec<u8>, major: u8, content: &[u8]) {
+    write_head(out, major, content.len() as u64);
+    out.extend_from_slice(content);
+}
+
 impl Serializer {
     pub(crate) fn new() -> Self {
         Self { out: Vec::with_capacity(512), within: Container::Structure }
     }
 
     fn head(&mut self, major: u8, argument: u64) {
-        let first = major << 5;
-        let bytes = argument.to_be_bytes();
-        match argument {
-            0..=23 => self.out.push(first | bytes[7]),
-            24..=0xff => self.out.extend_from_slice(&[first | 0x18, bytes[7]]),
-            0x100..=0xffff => {
-                self.out.push(first | 0x19);
-                self.out.extend_from_slice(&bytes[6..]);
-            }
-            0x1_0000..=0xffff_ffff => {
-                self.out.push(first | 0x1a);
-                self.out.extend_from_slice(&bytes[4..]);
-            }
-            _ => {
-                self.out.push(first | 0x1b);
-                self.out.extend_from_slice(&bytes);
-            }
-        }
+        write_head(&mut self.out, major, argument);
     }
 
     fn string(&mut self, major: u8, content: &[u8]) {
-        self.head(major, content.len() as u64);
-        self.out.extend_from_slice(content);
+        write_string(&mut self.out, major, content);
     }
 
     /// Writes the name of a member.
