@@ -15,23 +15,21 @@ use tokio::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct CoarseClock {
     origin: Instant,
-    #[cfg(all(feature = "dynamodb", any(target_os = "linux", target_os = "android")))]
-    tick_at_origin: u64,
+    /// The tick at the origin, if there are ticks.
+    tick_at_origin: Option<u64>,
     /// Tokio's clock is not that of the system.
     is_virtual: AtomicBool,
 }
 
 /// How late the last tick may be: 5 ticks at 100 Hz, after which the kernel takes another processor
 /// to keep the time.
-#[cfg(all(feature = "dynamodb", any(target_os = "linux", target_os = "android")))]
 const MAX_LAG: u64 = 50_000_000;
 
 impl CoarseClock {
     pub(crate) fn new(origin: Instant) -> Self {
         let clock = Self {
             origin,
-            #[cfg(all(feature = "dynamodb", any(target_os = "linux", target_os = "android")))]
-            tick_at_origin: last_tick().saturating_sub(nanos(origin.elapsed())),
+            tick_at_origin: last_tick().map(|tick| tick.saturating_sub(nanos(origin.elapsed()))),
             is_virtual: AtomicBool::new(false),
         };
         clock.check();
@@ -53,29 +51,29 @@ impl CoarseClock {
 
     /// Returns the time since the origin, or up to 50 ms more.
     #[inline]
-    #[cfg(all(feature = "dynamodb", any(target_os = "linux", target_os = "android")))]
     pub(crate) fn at_most(&self) -> u64 {
-        if self.is_virtual.load(Ordering::Relaxed) {
-            return self.exact();
+        match last_tick().zip(self.tick_at_origin) {
+            Some((tick, at_origin)) if !self.is_virtual.load(Ordering::Relaxed) => {
+                tick.saturating_sub(at_origin).saturating_add(MAX_LAG)
+            }
+            _ => self.exact(),
         }
-        last_tick().saturating_sub(self.tick_at_origin).saturating_add(MAX_LAG)
-    }
-
-    /// Returns the time since the origin.
-    #[inline]
-    #[cfg(not(all(feature = "dynamodb", any(target_os = "linux", target_os = "android"))))]
-    pub(crate) fn at_most(&self) -> u64 {
-        self.exact()
     }
 }
 
-/// Returns the time of the last tick.
+/// Returns the time of the last tick, where a clock has ticks.
 #[inline]
 #[cfg(all(feature = "dynamodb", any(target_os = "linux", target_os = "android")))]
-fn last_tick() -> u64 {
+#[expect(clippy::unnecessary_wraps, reason = "other systems have no ticks")]
+fn last_tick() -> Option<u64> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
     // Neither is negative.
-    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+    Some(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
+}
+
+#[cfg(not(all(feature = "dynamodb", any(target_os = "linux", target_os = "android"))))]
+fn last_tick() -> Option<u64> {
+    None
 }
 
 /// Returns whole nanoseconds, in less time than `as_nanos`.
