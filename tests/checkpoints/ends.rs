@@ -17,14 +17,19 @@ async fn first_is_finished(shards: u32) -> World {
     world
 }
 
-#[tokio::test(start_paused = true)]
-async fn children_open_when_all_is_acknowledged_and_the_end_is_durable() {
-    let world = World::new(1);
-    world.put(0..2);
+/// Puts records 0 to `count - 1`, splits the first shard, and puts record 7 into a child.
+async fn split(world: World, count: u32) -> (World, Checkpoints, AllRecords<CheckpointedShards>) {
+    world.put(0..count);
     world.orders.split(FIRST);
     world.orders.put("customer 1", "7");
     let checkpoints = world.load().await;
-    let mut records = world.records(&checkpoints);
+    let records = world.records(&checkpoints);
+    (world, checkpoints, records)
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_open_when_all_is_acknowledged_and_the_end_is_durable() {
+    let (world, _checkpoints, mut records) = split(World::new(1), 2).await;
     let taken = take(&mut records, 2).await;
     nothing_for(&mut records, Duration::from_mins(10)).await;
     // The store does not confirm the end for a while.
@@ -102,12 +107,7 @@ async fn a_dropped_shard_is_offered_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_with_a_dropped_record_is_read_again_before_its_children() {
-    let world = World::new(1);
-    world.put(0..3);
-    world.orders.split(FIRST);
-    world.orders.put("customer 1", "7");
-    let checkpoints = world.load().await;
-    let mut records = world.records(&checkpoints);
+    let (_world, _checkpoints, mut records) = split(World::new(1), 3).await;
     let mut seen = Vec::new();
     for fails in [false, true, false, false, false, false] {
         let record = next(&mut records).await;
@@ -182,12 +182,7 @@ async fn a_stream_that_is_created_again_is_a_new_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn children_wait_for_a_durable_end_after_the_pipeline_is_rebuilt() {
-    let world = World::new(1);
-    world.put(0..1);
-    world.orders.split(FIRST);
-    world.orders.put("customer 1", "7");
-    let checkpoints = world.load().await;
-    let mut records = world.records(&checkpoints);
+    let (world, checkpoints, mut records) = split(World::new(1), 1).await;
     let record = next(&mut records).await;
     world.store.always(Response::Fails);
     record.ack();
@@ -259,27 +254,15 @@ async fn an_unconfirmed_end_is_not_saved() {
 
 #[tokio::test(start_paused = true)]
 async fn children_that_the_end_names_are_not_listed() {
-    let world = World::new(1);
-    world.put(0..1);
-    world.orders.split(FIRST);
-    world.orders.put("customer 1", "7");
-    let checkpoints = world.load().await;
-    let mut records = world.records(&checkpoints);
+    let (world, _checkpoints, mut records) = split(World::new(1), 1).await;
     next(&mut records).await.ack();
     assert_eq!(number(&next(&mut records).await.ack()), 7);
     assert_eq!(world.kinesis.count("ListShards"), 1, "the first listing of the stream");
 }
 
-/// Returns a world whose first shard was split and read, and has ended without naming children. Its
-/// last record is not acknowledged yet.
+/// Splits the first shard of a world whose shards end without naming children.
 async fn ends_without_children() -> (World, Checkpoints, AllRecords<CheckpointedShards>) {
-    let world = World::on(FakeKinesis::builder().child_shards(false).build(), 1);
-    world.put(0..1);
-    world.orders.split(FIRST);
-    world.orders.put("customer 1", "7");
-    let checkpoints = world.load().await;
-    let records = world.records(&checkpoints);
-    (world, checkpoints, records)
+    split(World::on(FakeKinesis::builder().child_shards(false).build(), 1), 1).await
 }
 
 #[tokio::test(start_paused = true)]
