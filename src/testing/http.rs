@@ -18,19 +18,26 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::testing::server::{Outcome, Response, Server};
 use crate::testing::wire::{CBOR, JSON, event_stream};
 
+/// An HTTP client with one connection.
 #[derive(Clone)]
-pub(crate) struct Client(pub(crate) Arc<Server>);
+pub(crate) struct Client {
+    server: Arc<Server>,
+    streams: Option<Arc<Semaphore>>,
+}
 
 /// A connector with the timeouts of one client.
 #[derive(Clone)]
 struct Connector {
     server: Arc<Server>,
+    /// The streams of the connection that carry no request, if their number is limited.
+    streams: Option<Arc<Semaphore>>,
     connect_timeout: Option<Duration>,
     read_timeout: Option<Duration>,
 }
@@ -47,6 +54,14 @@ impl fmt::Debug for Connector {
     }
 }
 
+impl Client {
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        let streams = server.settings.streams_per_connection;
+        let streams = streams.map(|streams| Arc::new(Semaphore::new(streams)));
+        Self { server, streams }
+    }
+}
+
 impl HttpClient for Client {
     fn http_connector(
         &self,
@@ -54,7 +69,8 @@ impl HttpClient for Client {
         _: &RuntimeComponents,
     ) -> SharedHttpConnector {
         SharedHttpConnector::new(Connector {
-            server: Arc::clone(&self.0),
+            server: Arc::clone(&self.server),
+            streams: self.streams.clone(),
             connect_timeout: settings.connect_timeout(),
             read_timeout: settings.read_timeout(),
         })
@@ -83,6 +99,11 @@ impl Connector {
         // The SDK fails a request whose body the connector does not consume.
         let body = ByteStream::new(request.take_body()).collect().await;
         let body = body.map_err(|error| ConnectorError::user(Box::new(error)))?.into_bytes();
+        // The stream is free again once the response is complete.
+        let stream = match &self.streams {
+            Some(streams) => Arc::clone(streams).acquire_owned().await.ok(),
+            None => None,
+        };
         let operation =
             request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
         let is_cbor = request.headers().get("content-type") == Some(CBOR);
@@ -92,7 +113,7 @@ impl Connector {
                 http_response(response, self.server.date())
             }
             Outcome::Subscribed { subscription, delay } => {
-                let body = event_stream::body(Arc::clone(&self.server), subscription);
+                let body = event_stream::body(Arc::clone(&self.server), subscription, stream);
                 self.wait(delay).await;
                 with_body(200, body, event_stream::CONTENT_TYPE, self.server.date())
             }

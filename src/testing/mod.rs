@@ -70,7 +70,7 @@
 //!   its shard is gone.
 //!
 //! An event is made when the client polls the response, so a slow client gets fewer and larger
-//! ones. Methods such as [`FakeStream::register_consumer`] make no request.
+//! ones. [`FakeKinesisBuilder::streams_per_connection`] limits the subscriptions of a client. Methods such as [`FakeStream::register_consumer`] make no request.
 //!
 //! # Limits
 //!
@@ -92,7 +92,8 @@
 //!
 //! [`FakeKinesis::requests`] returns every request, with its time and its outcome. Other methods
 //! return counts and bodies, and assert rates and order: [`FakeKinesis::assert_read_rate_at_most`],
-//! [`FakeKinesis::assert_parents_read_first`], [`FakeKinesis::peak_rate`].
+//! [`FakeKinesis::assert_parents_read_first`], [`FakeKinesis::peak_rate`]. The events of a
+//! subscription belong to its `SubscribeToShard`: see [`Request::records_read`].
 //!
 //! Methods of [`FakeKinesis`] and [`FakeStream`] (`create_stream`, `split`, `put`, ...) are not
 //! requests: no limit and no fault applies to them, and the log does not contain them.
@@ -118,6 +119,7 @@ pub(crate) mod http;
 pub(crate) mod lease_board;
 #[cfg(feature = "dynamodb")]
 pub(crate) mod lease_tables;
+pub(crate) mod log;
 pub(crate) mod model;
 pub(crate) mod random;
 pub(crate) mod request;

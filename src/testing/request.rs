@@ -30,6 +30,8 @@ use crate::testing::wire::subject::{shard_of, stream_of};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// The number of requests that were logged before this one.
+    pub(crate) number: u64,
     operation: String,
     body: Arc<Value>,
     at: Instant,
@@ -38,15 +40,40 @@ pub struct Request {
     shard: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) fault: Option<Fault>,
-    pub(crate) read: Option<Read>,
+    pub(crate) reads: Option<Reads>,
+}
+
+/// The sum of what a request has read: by its response, or by the events of its subscription.
+#[derive(Clone, Debug)]
+pub(crate) struct Reads {
+    pub(crate) stream_id: u64,
+    pub(crate) parents: Vec<String>,
+    records: usize,
+    bytes: usize,
+    /// The turn of the response or of the first event. All responses to reads and all events take
+    /// turns.
+    pub(crate) first: u64,
+    /// The turn of the response or event that was the end of a closed shard.
+    pub(crate) end: Option<u64>,
 }
 
 impl Request {
     pub(crate) fn new(operation: &str, body: Value, is_cbor: bool, at: Instant) -> Self {
         let (stream, shard) = (stream_of(&body), shard_of(&body));
         let (operation, body) = (operation.to_owned(), Arc::new(body));
-        let (error, fault, read) = (None, None, None);
-        Self { operation, body, at, is_cbor, stream, shard, error, fault, read }
+        let (error, fault, reads) = (None, None, None);
+        Self { number: 0, operation, body, at, is_cbor, stream, shard, error, fault, reads }
+    }
+
+    /// Adds a response or an event to what this request has read.
+    pub(crate) fn add_read(&mut self, read: Read, turn: u64) {
+        let Read { stream_id, parents, records, bytes, ended } = read;
+        let (first, end) = (turn, None);
+        let none = || Reads { stream_id, parents, records: 0, bytes: 0, first, end };
+        let reads = self.reads.get_or_insert_with(none);
+        reads.records += records;
+        reads.bytes += bytes;
+        reads.end = reads.end.or(ended.then_some(turn));
     }
 
     /// Returns the operation's name as in AWS's API reference, for example `ListShards`.
@@ -95,26 +122,28 @@ impl Request {
         self.error.as_deref()
     }
 
-    /// Returns the number of records in the response to a `GetRecords`.
+    /// Returns the number of records in the response to a `GetRecords`, or in all events of a
+    /// `SubscribeToShard` up to the time at which the log was read.
     ///
-    /// A response that a fault lost or damaged counts as zero records. One that
+    /// A response or an event that a fault lost or damaged counts as zero records. A response that
     /// [`Fault::Late`] delayed counts in full, even if the client no longer waited for it.
     #[must_use]
     pub fn records_read(&self) -> usize {
-        self.read.as_ref().map_or(0, |read| read.records)
+        self.reads.as_ref().map_or(0, |reads| reads.records)
     }
 
-    /// Returns the number of bytes of data and partition keys in the response, under the same
-    /// conditions as [`records_read`](Self::records_read).
+    /// Returns the number of bytes of data and partition keys in the response or the events, under
+    /// the same conditions as [`records_read`](Self::records_read).
     #[must_use]
     pub fn bytes_read(&self) -> usize {
-        self.read.as_ref().map_or(0, |read| read.bytes)
+        self.reads.as_ref().map_or(0, |reads| reads.bytes)
     }
 
-    /// Returns whether the response was the end of a closed shard: it had no next iterator.
+    /// Returns whether the response, or an event, was the end of a closed shard: the response had no
+    /// next iterator, or the event was the last one of the shard.
     #[must_use]
     pub fn read_the_end(&self) -> bool {
-        self.read.as_ref().is_some_and(|read| read.ended)
+        self.reads.as_ref().is_some_and(|reads| reads.end.is_some())
     }
 
     /// Returns the fault that the request met.

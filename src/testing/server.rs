@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::testing::cbor_support::CborSupport;
 use crate::testing::clock::Clock;
 use crate::testing::fault::{Damage, Effect};
+use crate::testing::log::Log;
 use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::service::Service;
 use crate::testing::model::time::Millis;
@@ -39,12 +40,14 @@ pub(crate) struct Settings {
     pub(crate) date_ahead: Duration,
     pub(crate) latency: Duration,
     pub(crate) cbor: CborSupport,
+    /// The maximum number of requests that a connection carries at a time.
+    pub(crate) streams_per_connection: Option<usize>,
 }
 
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) service: Service,
-    pub(crate) log: Vec<Request>,
+    pub(crate) log: Log,
     pub(crate) script: Script,
 }
 
@@ -79,7 +82,7 @@ pub(crate) struct Response {
 
 impl Server {
     pub(crate) fn new(clock: Clock, service: Service, settings: Settings) -> Self {
-        let state = State { service, log: Vec::new(), script: Script::default() };
+        let state = State { service, log: Log::default(), script: Script::default() };
         let number = FAKES.fetch_add(1, Ordering::Relaxed);
         Self { number, clock, settings, state: Mutex::new(state) }
     }
@@ -119,7 +122,7 @@ impl Server {
         if let Some(refusal) = Response::refusal(self.settings.cbor).filter(|_| is_cbor) {
             if self.settings.keeps_log {
                 request.error.clone_from(&refusal.error);
-                self.state().log.push(request);
+                self.state().log.push(request, None);
             }
             return Outcome::Response { response: refusal, delay: Duration::ZERO };
         }
@@ -178,16 +181,17 @@ impl Server {
         if let (Outcome::Response { response, .. }, true) = (&mut outcome, is_truncated) {
             response.truncate();
         }
+        let mut number = None;
         if self.settings.keeps_log {
-            request.read = read;
             if let Outcome::Response { response, .. } = &outcome {
                 request.error.clone_from(&response.error);
             }
-            state.log.push(request);
+            number = Some(state.log.push(request, read));
         }
         match (outcome, subscriber) {
             (Outcome::Response { delay, .. }, Some(subscriber)) => {
-                let subscription = Subscribed { subscriber, fault: subscription_fault, is_cbor };
+                let subscription =
+                    Subscribed { subscriber, fault: subscription_fault, is_cbor, request: number };
                 Outcome::Subscribed { subscription, delay }
             }
             (outcome, _) => outcome,

@@ -1,9 +1,14 @@
 //! The request log, and the assertions on it.
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
+use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
+use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition, SubscribeToShardEventStream};
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, Limits, Request};
 
 use crate::{FIRST, SECOND, list, one_stream, trim_horizon};
+
+type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
 
 fn unlimited() -> (FakeKinesis, FakeStream, Client) {
     one_stream(FakeKinesis::builder().limits(Limits::none()).build())
@@ -178,4 +183,79 @@ async fn parent_that_was_never_read_does_not_count() {
     finish(&client, FIRST).await;
     read(&client, &low).await;
     fake.assert_parents_read_first();
+}
+
+/// Subscribes as the consumer `billing`, from the trim horizon.
+async fn subscribe(client: &Client, orders: &FakeStream, shard: &str) -> Events {
+    let consumer = format!("{}/consumer/billing:1767225600", orders.arn());
+    let from = StartingPosition::builder().r#type(ShardIteratorType::TrimHorizon).build();
+    let request = client.subscribe_to_shard().consumer_arn(consumer).shard_id(shard);
+    let request = request.starting_position(from.expect("complete"));
+    request.send().await.expect("a subscription").event_stream
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_a_subscription_count_in_its_request() {
+    let (fake, orders, client) = unlimited();
+    orders.register_consumer("billing");
+    orders.put("k", "1234");
+    orders.put("k", "5678");
+    let mut events = subscribe(&client, &orders, FIRST).await;
+    let read = || {
+        let request = &fake.requests_of("SubscribeToShard")[0];
+        (request.records_read(), request.bytes_read(), request.read_the_end())
+    };
+    assert_eq!(read(), (0, 0, false), "no event was sent");
+    events.recv().await.expect("an event");
+    assert_eq!(read(), (2, 10, false));
+    orders.put("k", "9");
+    orders.split(FIRST);
+    events.recv().await.expect("an event");
+    assert_eq!(read(), (3, 12, true));
+    assert_eq!(fake.bytes_read("orders", FIRST), 12);
+
+    // The end comes again, and its request is not in the log.
+    let mut events = subscribe(&client, &orders, FIRST).await;
+    fake.clear_requests();
+    events.recv().await.expect("an event");
+    assert_eq!(fake.bytes_read("orders", FIRST), 0);
+    subscribe(&client, &orders, FIRST).await.recv().await.expect("an event");
+    assert_eq!(read(), (3, 12, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_that_a_fault_lost_or_damaged_reads_nothing() {
+    for fault in [Fault::IoErrorAfter(0), Fault::CutFrameAfter(0), Fault::BadChecksumAfter(0)] {
+        let (fake, orders, client) = unlimited();
+        orders.register_consumer("billing");
+        orders.put("k", "1");
+        fake.fail_next("SubscribeToShard", fault.clone());
+        let mut events = subscribe(&client, &orders, FIRST).await;
+        events.recv().await.expect_err("a fault");
+        assert_eq!(fake.bytes_read("orders", FIRST), 0, "{fault:?}");
+        assert_eq!(fake.requests()[0].fault(), Some(&fault));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn child_is_subscribed_to_after_the_end_of_its_parent() {
+    for is_early in [false, true] {
+        let (fake, orders, client) = unlimited();
+        orders.register_consumer("billing");
+        orders.put("k", "1");
+        let (low, _) = orders.split(FIRST);
+        let mut parent = subscribe(&client, &orders, FIRST).await;
+        let mut child = subscribe(&client, &orders, &low).await;
+        // The order of the events counts, not that of the requests.
+        if is_early {
+            child.recv().await.expect("an event");
+            parent.recv().await.expect("an event");
+            let early = message(|| fake.assert_parents_read_first());
+            assert!(early.contains("was read before the end of its parent"), "{early}");
+        } else {
+            parent.recv().await.expect("an event");
+            child.recv().await.expect("an event");
+            fake.assert_parents_read_first();
+        }
+    }
 }

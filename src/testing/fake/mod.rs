@@ -259,6 +259,44 @@ impl FakeKinesisBuilder {
         self
     }
 
+    /// Sets how many requests a connection carries at a time, as the limit of an HTTP/2 server does.
+    /// Each client of the fake has one connection, as the SDK's default HTTP client has for each
+    /// host. A request beyond the limit waits until another one ends, and a `SubscribeToShard` lasts
+    /// as long as its subscription. Zero counts as one.
+    ///
+    /// # Default
+    ///
+    /// No limit. Servers commonly allow 128 streams in a connection.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition};
+    /// use kinesis_shards::testing::FakeKinesis;
+    /// use tokio::time::timeout;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fake = FakeKinesis::builder().streams_per_connection(1).build();
+    /// let orders = fake.create_stream("orders", 1);
+    /// let (client, other_client) = (fake.client(), fake.client());
+    /// let latest = StartingPosition::builder().r#type(ShardIteratorType::Latest).build()?;
+    /// let subscribe = client.subscribe_to_shard().consumer_arn(orders.register_consumer("billing"));
+    /// let subscribe = subscribe.shard_id("shardId-000000000000").starting_position(latest);
+    /// let subscription = subscribe.send().await?;
+    ///
+    /// let list = client.list_shards().stream_name("orders");
+    /// assert!(timeout(Duration::from_secs(60), list.clone().send()).await.is_err());
+    /// other_client.list_shards().stream_name("orders").send().await?;
+    /// drop(subscription);
+    /// list.send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn streams_per_connection(mut self, requests: u32) -> Self {
+        self.settings.streams_per_connection = usize::try_from(requests.max(1)).ok();
+        self
+    }
+
     /// Builds the fake, without streams.
     #[must_use]
     pub fn build(self) -> FakeKinesis {
@@ -295,6 +333,7 @@ impl FakeKinesis {
             date_ahead: Duration::ZERO,
             latency: Duration::ZERO,
             cbor: CborSupport::Supported,
+            streams_per_connection: None,
         };
         let builder =
             FakeKinesisBuilder { start: DEFAULT_START, service: Service::default(), settings };
@@ -334,14 +373,14 @@ impl FakeKinesis {
             .retry_partition(RetryPartition::new(self.server.retry_partition()))
             .sleep_impl(TokioSleep)
             .time_source(self.server.clock)
-            .http_client(Http(Arc::clone(&self.server)))
+            .http_client(self.http_client())
     }
 
     /// Returns the fake as an HTTP client, for a configuration of your own. It knows the operations
     /// of Kinesis alone.
     #[must_use]
     pub fn http_client(&self) -> impl HttpClient + Clone + use<> {
-        Http(Arc::clone(&self.server))
+        Http::new(Arc::clone(&self.server))
     }
 
     /// Returns the fake's time: a fixed start (see [`FakeKinesisBuilder::starting_at`]) plus the

@@ -1,6 +1,6 @@
 //! Assertions on the request log: rates, and parents read before children.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -71,8 +71,9 @@ impl FakeKinesis {
         peak(requests.iter().filter(|request| request.operation() == "GetRecords").map(Request::at))
     }
 
-    /// Returns the number of bytes of data and partition keys that were read from one shard. Bytes
-    /// that were read twice count twice.
+    /// Returns the number of bytes of data and partition keys that were read from one shard, by
+    /// `GetRecords` or by the events of a `SubscribeToShard`. Bytes that were read twice count
+    /// twice.
     #[must_use]
     pub fn bytes_read(&self, stream: &str, shard_id: &str) -> usize {
         self.requests_of_shard(stream, shard_id).iter().map(Request::bytes_read).sum()
@@ -140,7 +141,7 @@ impl FakeKinesis {
     /// shard.
     #[track_caller]
     fn assert_rate_at_most(&self, operation: &str, max: usize) {
-        let requests = self.requests_including(operation);
+        let requests = self.requests_including(&[operation]);
         let mut peaks = BTreeMap::<_, Peak>::new();
         for request in requests.iter().filter(|request| request.operation() == operation) {
             peaks
@@ -159,7 +160,8 @@ impl FakeKinesis {
     ///
     /// A parent that was never read does not count: it may have expired, or reading began at the
     /// latest record. A `GetRecords` counts only if its whole response arrived: one that was
-    /// rejected, or whose response was lost or damaged, has read nothing. The
+    /// rejected, or whose response was lost or damaged, has read nothing. In the same way a
+    /// `SubscribeToShard` reads by each event that arrives, empty or not. The
     /// [module](crate::testing#testing-your-pipeline-across-a-reshard) has an example.
     ///
     /// # Panics
@@ -169,53 +171,47 @@ impl FakeKinesis {
     /// nothing.
     #[track_caller]
     pub fn assert_parents_read_first(&self) {
-        let requests = self.requests_including("GetRecords");
-        let reads = || {
-            requests.iter().filter_map(|request| {
-                let read = request.read.as_ref()?;
-                Some((
-                    read.stream_id,
-                    request.shard_id()?,
-                    read,
-                    request.stream_name().unwrap_or_default(),
-                ))
-            })
-        };
-        let was_read: HashSet<_> = reads().map(|(stream, shard, ..)| (stream, shard)).collect();
-        let (mut ended, mut started) = (HashSet::new(), HashSet::new());
-        for (stream, shard, read, name) in reads() {
-            let first = started.insert((stream, shard));
-            let parents = read.parents.iter().map(String::as_str);
-            for parent in parents.filter(|parent| first && was_read.contains(&(stream, *parent))) {
-                let in_time = ended.contains(&(stream, parent));
+        let requests = self.requests_including(&["GetRecords", "SubscribeToShard"]);
+        // For each shard, its first read and its first end.
+        let mut shards = BTreeMap::new();
+        for request in &requests {
+            let (Some(shard), Some(reads)) = (request.shard_id(), &request.reads) else { continue };
+            let entry = shards.entry((reads.stream_id, shard));
+            let (_, first, end) = entry.or_insert((request, reads.first, reads.end));
+            *first = reads.first.min(*first);
+            *end = end.iter().chain(&reads.end).min().copied();
+        }
+        let mut read_with_parent = false;
+        for ((stream, shard), (request, first, _)) in &shards {
+            let parents = request.reads.iter().flat_map(|reads| &reads.parents);
+            for parent in parents {
+                let Some((.., end)) = shards.get(&(*stream, parent.as_str())) else { continue };
+                read_with_parent = true;
+                let name = request.stream_name().unwrap_or_default();
                 assert!(
-                    in_time,
+                    end.is_some_and(|end| end < *first),
                     "{shard} of stream {name} was read before the end of its parent {parent}"
                 );
             }
-            if read.ended {
-                ended.insert((stream, shard));
-            }
         }
-        let read_with_parent = reads().any(|(stream, _, read, _)| {
-            read.parents.iter().any(|parent| was_read.contains(&(stream, parent.as_str())))
-        });
         assert!(
             read_with_parent,
             "no shard was read together with a parent, so this proves nothing"
         );
     }
 
-    /// Returns the log, which must have a request of `operation`: an assertion on none is vacuous.
+    /// Returns the log, which must have a request of one of these operations: an assertion on none
+    /// is vacuous.
     #[track_caller]
-    fn requests_including(&self, operation: &str) -> Vec<Request> {
+    fn requests_including(&self, operations: &[&str]) -> Vec<Request> {
         assert!(
             self.server().settings.keeps_log,
             "the fake keeps no request log, so this proves nothing"
         );
         let requests = self.requests();
-        let any = requests.iter().any(|request| request.operation() == operation);
-        assert!(any, "the request log has no {operation}, so this proves nothing");
+        let any = requests.iter().any(|request| operations.contains(&request.operation()));
+        let operations = operations.join(" and no ");
+        assert!(any, "the request log has no {operations}, so this proves nothing");
         requests
     }
 }

@@ -15,14 +15,15 @@ use bytes::Bytes;
 use futures::Stream;
 use futures::stream::{StreamExt, unfold};
 use http_body::{Body, Frame};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout_at};
 
 use crate::testing::model::api_error::ApiError;
 use crate::testing::model::subscription::{Next, Subscriber};
 use crate::testing::model::time::Millis;
-use crate::testing::server::Server;
+use crate::testing::server::{Server, State};
 use crate::testing::wire::consumers::{ShardEnd, event};
-use crate::testing::wire::reply::FAULT_MESSAGE;
+use crate::testing::wire::reply::{FAULT_MESSAGE, Read};
 use crate::testing::wire::{CBOR, JSON, cbor};
 
 pub(crate) const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
@@ -33,6 +34,8 @@ pub(crate) struct Subscribed {
     pub(crate) fault: Option<SubscriptionFault>,
     /// Whether the payloads of the events are in CBOR.
     pub(crate) is_cbor: bool,
+    /// The number of the request in the log, if there is a log.
+    pub(crate) request: Option<u64>,
 }
 
 /// A fault of the response to a `SubscribeToShard`.
@@ -71,6 +74,9 @@ struct Frames {
     server: Arc<Server>,
     subscriber: Subscriber,
     is_cbor: bool,
+    request: Option<u64>,
+    /// The stream of the connection that carries the response, if their number is limited.
+    _stream: Option<OwnedSemaphorePermit>,
     first: Option<FirstFrame>,
     interruption: Option<(u64, Interruption)>,
     end: ShardEnd,
@@ -86,6 +92,13 @@ enum NextFrame {
     /// The I/O error that follows a cut frame.
     Error,
     None,
+}
+
+/// Whether an event reaches the client.
+#[derive(Clone, Copy)]
+enum Delivery {
+    Whole,
+    Damaged,
 }
 
 /// What a subscription does next, with the payload of its event.
@@ -119,12 +132,15 @@ impl Body for EventStream {
 /// Returns the body of the response to a `SubscribeToShard`. Dropping it ends the subscription.
 pub(crate) fn body(
     server: Arc<Server>,
-    Subscribed { subscriber, fault, is_cbor }: Subscribed,
+    Subscribed { subscriber, fault, is_cbor, request }: Subscribed,
+    stream: Option<OwnedSemaphorePermit>,
 ) -> SdkBody {
     let mut frames = Frames {
         server,
         subscriber,
         is_cbor,
+        request,
+        _stream: stream,
         first: None,
         interruption: None,
         end: ShardEnd::Complete,
@@ -171,22 +187,24 @@ impl Frames {
         let Some((_, interruption)) =
             self.interruption.take_if(|(events, _)| *events == self.events)
         else {
-            return self.next_event().await.map(Ok);
+            return self.next_event(Delivery::Whole).await.map(Ok);
         };
         match interruption {
             Interruption::Silence => pending().await,
             Interruption::End => None,
             Interruption::Exception(code) => Some(Ok(self.fail(&code, FAULT_MESSAGE))),
             Interruption::UnknownEvent => Some(Ok(self.frame("event", "FakeKinesisEvent", "{}"))),
-            Interruption::IoError => self.next_event().await.map(|_| Err(io_error())),
+            Interruption::IoError => {
+                self.next_event(Delivery::Damaged).await.map(|_| Err(io_error()))
+            }
             Interruption::CutFrame => {
-                let mut cut = self.next_event().await?;
+                let mut cut = self.next_event(Delivery::Damaged).await?;
                 cut.truncate(cut.len() / 2);
                 self.next = NextFrame::Error;
                 Some(Ok(cut))
             }
             Interruption::BadChecksum => {
-                let mut bad = self.next_event().await?.to_vec();
+                let mut bad = self.next_event(Delivery::Damaged).await?.to_vec();
                 // The checksum is the end of the frame.
                 if let Some(last) = bad.last_mut() {
                     *last = !*last;
@@ -198,17 +216,9 @@ impl Frames {
 
     /// Waits for the frame of the next event or exception. Returns `None` at the end of the
     /// subscription.
-    async fn next_event(&mut self) -> Option<Bytes> {
+    async fn next_event(&mut self, delivery: Delivery) -> Option<Bytes> {
         loop {
-            let end = self.end;
-            let step = self.server.with(|service, now| {
-                Ok(match service.next_event(&mut self.subscriber, now)? {
-                    Next::Event(next) => Step::Send(event(next, end)),
-                    Next::Wait(until) => Step::Wait(until),
-                    Next::End => Step::End,
-                })
-            });
-            match step {
+            match self.next_step(delivery) {
                 Ok(Step::Send(payload)) => {
                     self.events += 1;
                     return Some(self.frame("event", "SubscribeToShardEvent", &payload));
@@ -224,6 +234,22 @@ impl Frames {
                 }
             }
         }
+    }
+
+    /// Makes the next event, if it is due. An event that reaches the client counts in the log.
+    fn next_step(&mut self, delivery: Delivery) -> Result<Step, ApiError> {
+        let now = self.server.clock.now();
+        let State { service, log, .. } = &mut *self.server.state();
+        Ok(match service.next_event(&mut self.subscriber, now)? {
+            Next::Event(next) => {
+                if let (Delivery::Whole, Some(request)) = (delivery, self.request) {
+                    log.add_event(request, Read::of(&next.batch));
+                }
+                Step::Send(event(next, self.end))
+            }
+            Next::Wait(until) => Step::Wait(until),
+            Next::End => Step::End,
+        })
     }
 
     /// Returns the frame of an exception, after which nothing follows.

@@ -6,7 +6,6 @@ use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::hash_range::parse_hash_key;
 use crate::testing::model::reading::{IteratorStart, ReadFaults};
 use crate::testing::model::service::{Service, StreamRef};
-use crate::testing::model::shard::shard_id;
 use crate::testing::model::time::Millis;
 use crate::testing::model::writing::{FailedEntries, NewRecord, Written};
 use crate::testing::wire::input::{Input, required, seal, unseal};
@@ -76,13 +75,7 @@ pub(crate) fn get_records(
 ) -> Result<Reply, ApiError> {
     let iterator = unseal(required(input.text("ShardIterator")?, "shardIterator")?);
     let batch = service.read(&iterator, input.integer("Limit")?, faults, now)?;
-    let read = Read {
-        stream_id: batch.stream_id,
-        parents: batch.shard.parents().map(shard_id).collect(),
-        records: batch.records.len(),
-        bytes: batch.records.iter().map(|record| record.size()).sum(),
-        ended: batch.ended,
-    };
+    let read = Read::of(&batch);
     let body = object(|object| {
         object.list("Records", batch.records, output::record);
         match batch.next_iterator {

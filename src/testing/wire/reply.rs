@@ -1,7 +1,8 @@
 //! The reply to a request, and the faults that a reply can have.
 
 use crate::testing::model::listing_faults::ListingFault;
-use crate::testing::model::reading::ReadFaults;
+use crate::testing::model::reading::{ReadBatch, ReadFaults};
+use crate::testing::model::shard::shard_id;
 use crate::testing::model::subscription::Subscriber;
 use crate::testing::model::writing::FailedEntries;
 use crate::testing::wire::event_stream::SubscriptionFault;
@@ -27,13 +28,25 @@ pub(crate) struct Reply {
     pub(crate) subscriber: Option<Subscriber>,
 }
 
-/// A successful `GetRecords`.
+/// A successful `GetRecords`, or the events so far of a `SubscribeToShard`.
 #[derive(Clone, Debug)]
 pub(crate) struct Read {
     pub(crate) stream_id: u64,
     pub(crate) parents: Vec<String>,
     pub(crate) records: usize,
     pub(crate) bytes: usize,
-    /// Whether the response was the end of a closed shard.
+    /// Whether the response, or its last event, was the end of a closed shard.
     pub(crate) ended: bool,
+}
+
+impl Read {
+    pub(crate) fn of(batch: &ReadBatch<'_>) -> Self {
+        Self {
+            stream_id: batch.stream_id,
+            parents: batch.shard.parents().map(shard_id).collect(),
+            records: batch.records.len(),
+            bytes: batch.bytes(),
+            ended: batch.ended,
+        }
+    }
 }
