@@ -70,6 +70,11 @@ impl ReadSession {
         self.state.lease.as_ref().is_none_or(Lease::may_deliver)
     }
 
+    /// Returns whether there is no lease, or it is neither being given away nor over.
+    pub(crate) fn is_delivering(&self) -> bool {
+        self.state.lease.as_ref().is_none_or(Lease::is_delivering)
+    }
+
     /// Delivers a record. Returns the record after a shutdown, and if the lease may not deliver.
     #[expect(clippy::result_large_err, reason = "the record goes back into its page")]
     pub(crate) fn deliver(self: &Arc<Self>, record: Record) -> Result<UnackedRecord, Record> {

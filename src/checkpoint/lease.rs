@@ -4,8 +4,8 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
 
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
@@ -49,6 +49,36 @@ impl DeliveryDeadline {
     }
 }
 
+/// What the leases of a worker tell the task that drives it. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DriverSignal(Arc<Signal>);
+
+#[derive(Debug, Default)]
+struct Signal {
+    driver: AtomicWaker,
+    /// The shards that another subscriber has taken over.
+    taken_over: Mutex<Vec<String>>,
+}
+
+impl DriverSignal {
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.0.driver.register(waker);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.0.driver.wake();
+    }
+
+    /// Takes the shards that another subscriber has taken over.
+    pub(crate) fn take_takeovers(&self) -> Vec<String> {
+        std::mem::take(&mut *self.taken_over())
+    }
+
+    fn taken_over(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.taken_over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The lease of a shard: see
 /// [`CheckpointedShard::lease`](crate::checkpoint::CheckpointedShard::lease).
 ///
@@ -71,7 +101,7 @@ struct Inner {
     deadline: DeliveryDeadline,
     waiting: Waiters,
     /// The task that gives the lease away, once no record is in flight.
-    driver: Arc<AtomicWaker>,
+    driver: DriverSignal,
 }
 
 const DELIVERING: u8 = 0;
@@ -105,7 +135,7 @@ impl Lease {
         shard_id: String,
         token: u64,
         deadline: DeliveryDeadline,
-        driver: Arc<AtomicWaker>,
+        driver: DriverSignal,
     ) -> Self {
         Self(Arc::new(Inner {
             shard_id,
@@ -205,6 +235,13 @@ impl Lease {
         self.0.waiting.wake();
     }
 
+    /// Reports that another subscriber has taken over the events of the shard: it may be a worker
+    /// that has the lease.
+    pub(crate) fn report_takeover(&self) {
+        self.0.driver.taken_over().push(self.0.shard_id.clone());
+        self.0.driver.wake();
+    }
+
     /// Wakes the task that gives the lease away, if it waits for the records in flight.
     pub(crate) fn settled(&self) {
         if self.0.stage.load(Ordering::SeqCst) == DRAINING {
@@ -237,8 +274,6 @@ impl fmt::Display for LeaseEnd {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
-
     use futures::FutureExt;
     use tokio::time::advance;
 
@@ -249,7 +284,7 @@ mod tests {
     fn lease(until: Duration) -> Lease {
         let deadline = DeliveryDeadline::new(Instant::now());
         let _ = deadline.set(until);
-        Lease::new("shardId-000000000000".to_owned(), 7, deadline, Arc::default())
+        Lease::new("shardId-000000000000".to_owned(), 7, deadline, DriverSignal::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -302,7 +337,7 @@ mod tests {
         let is_woken = || {
             lease.0.driver.register(Waker::noop());
             lease.settled();
-            lease.0.driver.take().is_none()
+            lease.0.driver.0.driver.take().is_none()
         };
         assert!(!is_woken());
         lease.drain();

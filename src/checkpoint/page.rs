@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::event::CheckpointEventKind;
-    use crate::checkpoint::lease::{DeliveryDeadline, Lease};
+    use crate::checkpoint::lease::{DeliveryDeadline, DriverSignal, Lease};
     use crate::checkpoint::memory::MemoryStore;
     use crate::checkpoint::options::CheckpointOptions;
     use crate::checkpoint::shard_state::{Incarnation, ShardState};
@@ -255,7 +255,7 @@ mod tests {
     fn session() -> (Arc<ReadSession>, Lease) {
         let deadline = DeliveryDeadline::new(Instant::now());
         let _ = deadline.set(Duration::from_hours(1));
-        let lease = Lease::new(SHARD.to_owned(), 7, deadline, Arc::default());
+        let lease = Lease::new(SHARD.to_owned(), 7, deadline, DriverSignal::default());
         let options = CheckpointOptions::new().on_event({
             let lease = lease.clone();
             move |event| {

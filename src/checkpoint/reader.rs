@@ -255,7 +255,12 @@ impl Reader {
         }
         if !self.session.may_deliver() {
             // The waker is registered: the lease continues or ends.
-            self.pages.poll_in_flight(cx);
+            if self.session.is_delivering() {
+                self.pages.poll_in_flight(cx);
+            } else {
+                // Another worker may subscribe to the shard soon.
+                self.pages.yield_shard(cx);
+            }
             return Poll::Pending;
         }
         if let Some(contents) = self.session.take_undelivered() {
@@ -266,6 +271,11 @@ impl Reader {
             self.read_from = start.clone();
             let ReadSession { shared, state, incarnation, .. } = &*self.session;
             shared.schedule(state, state.move_start_back(incarnation, start));
+        }
+        if self.pages.take_takeover()
+            && let Some(lease) = &self.session.state.lease
+        {
+            lease.report_takeover();
         }
         match ready!(next) {
             Step::Batch(batch) => {

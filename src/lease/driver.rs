@@ -116,6 +116,9 @@ impl Future for Driver {
             for (shard_id, checkpoint) in worker.take_drained() {
                 worker.step(Event::Drained { shard_id, checkpoint });
             }
+            for shard_id in worker.driver.take_takeovers() {
+                worker.step(Event::TakenOver(shard_id));
+            }
             let requests = std::mem::take(&mut worker.work().requests);
             for (ticket, request) in requests {
                 self.send(ticket, request);

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::channel::oneshot;
-use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
 use crate::checkpoint::checkpoints::LeaseShutdown;
-use crate::checkpoint::lease::{DeliveryDeadline, Lease, LeaseEnd};
+use crate::checkpoint::lease::{DeliveryDeadline, DriverSignal, Lease, LeaseEnd};
 use crate::checkpoint::shard_state::ShardState;
 use crate::checkpoint::shared::Shared;
 use crate::checkpoint::value::Checkpoint;
@@ -39,7 +38,7 @@ pub(crate) struct Worker {
     shared: OnceLock<Arc<Shared>>,
     deadline: DeliveryDeadline,
     /// The task that sends requests and keeps the time.
-    pub(crate) driver: Arc<AtomicWaker>,
+    pub(crate) driver: DriverSignal,
     work: Mutex<Work>,
     saves: Mutex<Saves>,
     inbox: Mutex<Inbox>,
@@ -135,7 +134,7 @@ impl Worker {
             machine: Mutex::new(Machine::new(config, fastrand::u64(..))),
             shared: OnceLock::new(),
             deadline: DeliveryDeadline::new(origin),
-            driver: Arc::default(),
+            driver: DriverSignal::default(),
             work: Mutex::default(),
             saves: Mutex::default(),
             inbox: Mutex::default(),
@@ -297,7 +296,7 @@ impl Worker {
     fn grant(&self, row: LeaseRow) {
         let Some(shared) = self.shared() else { return };
         let id = row.shard_id.clone();
-        let driver = Arc::clone(&self.driver);
+        let driver = self.driver.clone();
         let lease = Lease::new(id.clone(), row.counter, self.deadline.clone(), driver);
         let state = ShardState::leased(id.clone(), row.checkpoint.clone(), lease);
         shared.claims.revoke(&id);

@@ -304,8 +304,13 @@ impl ReadError {
         matches!(&**source, SdkError::DispatchFailure(failure) if !failure.is_timeout())
     }
 
-    /// Returns whether another subscriber reads the shard as the same consumer.
-    pub(crate) fn is_taken_over(&self) -> bool {
+    /// Returns whether another subscriber reads the shard as the same consumer of enhanced fan-out:
+    /// a second application that uses the consumer, or the next owner of the shard. The reader
+    /// retries, so [`on_event`](super::ReadOptions::on_event) sees this error.
+    ///
+    /// Under leases the worker then delivers no record until it has confirmed its lease.
+    #[must_use]
+    pub fn is_taken_over(&self) -> bool {
         matches!(self.cause, Cause::Subscription(_))
             && self.code() == Some("ResourceInUseException")
     }

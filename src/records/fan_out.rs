@@ -63,9 +63,11 @@ use crate::util::sdk_error::{DENIED, EXPIRED, PERMANENT, cannot_be_sent, reason}
 /// A subscription that ends, breaks or is silent for 40 s is renewed, no sooner than 5 s after it
 /// began, since AWS refuses it until then. If another subscriber takes a shard over as the same
 /// consumer, a `WARN` says so and the reader retries after 5 s or more: give each application a
-/// consumer of its own. If the consumer does not exist, the reader fails with an error that is not
-/// retried. Where a subscription leaves something open, such as an end without child shards, the
-/// reader polls the shard until that is known, and it polls an idle shard once every 5 minutes.
+/// consumer of its own. Under leases, the worker first confirms that it still has the shard, and a
+/// worker that gives a shard away ends its subscription before that. If the consumer does not
+/// exist, the reader fails with an error that is not retried. Where a subscription leaves something
+/// open, such as an end without child shards, the reader polls the shard until that is known, and
+/// it polls an idle shard once every 5 minutes.
 ///
 /// # Permissions
 ///

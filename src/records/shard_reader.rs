@@ -149,6 +149,18 @@ impl ShardReader {
         }
     }
 
+    /// Polls the request in flight, and lets another reader have the shard.
+    pub(crate) fn yield_shard(&mut self, cx: &mut Context<'_>) {
+        if let Some(source) = &mut self.source {
+            source.yield_shard(cx);
+        }
+    }
+
+    /// Returns whether another subscriber has taken the shard over since the last call.
+    pub(crate) fn take_takeover(&mut self) -> bool {
+        self.source.as_mut().is_some_and(|source| source.take_takeover())
+    }
+
     /// Polls for the next step.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if let Some(children) = self.end.take() {

@@ -70,7 +70,8 @@
 //!   its shard is gone.
 //!
 //! An event is made when the client polls the response, so a slow client gets fewer and larger
-//! ones. [`FakeKinesisBuilder::streams_per_connection`] limits the subscriptions of a client. Methods such as [`FakeStream::register_consumer`] make no request.
+//! ones. [`FakeKinesisBuilder::streams_per_connection`] limits the subscriptions of a client.
+//! Methods such as [`FakeStream::register_consumer`] make no request.
 //!
 //! # Limits
 //!

@@ -139,8 +139,8 @@ impl Request {
         self.reads.as_ref().map_or(0, |reads| reads.bytes)
     }
 
-    /// Returns whether the response, or an event, was the end of a closed shard: the response had no
-    /// next iterator, or the event was the last one of the shard.
+    /// Returns whether the response, or an event, was the end of a closed shard: the response had
+    /// no next iterator, or the event was the last one of the shard.
     #[must_use]
     pub fn read_the_end(&self) -> bool {
         self.reads.as_ref().is_some_and(|reads| reads.end.is_some())

@@ -14,8 +14,9 @@
 //! ```
 //!
 //! Kinesis refuses the positions of checkpoints, once or for some time, and the `Date` header may
-//! be ahead of its clock. A pipeline is dropped and rebuilt on the same checkpoints, `on_event`
-//! panics, and the stream is deleted and created again.
+//! be ahead of its clock. In some seeds the consumer reads by fan-out: its subscriptions fail, end
+//! and are taken over, and the consumer is deregistered. A pipeline is dropped and rebuilt on the
+//! same checkpoints, `on_event` panics, and the stream is deleted and created again.
 //!
 //! These rules must hold:
 //!
@@ -35,6 +36,8 @@ mod program;
 mod refusals;
 mod script;
 mod store;
+#[path = "../simulation/subscriptions.rs"]
+mod subscriptions;
 #[path = "../simulation/wire_format.rs"]
 mod wire_format;
 mod world;
@@ -113,6 +116,11 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
         spawned_seeds,
         date_ahead_seeds,
         cbor_seeds,
+        fan_out_seeds,
+        subscription_faults,
+        five_minute_ends,
+        takeovers,
+        deregistrations,
         ..
     } = sum;
     println!(
@@ -122,6 +130,11 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
     println!("{limited_seeds} seeds limit concurrent reads, {spawned_seeds} read in tasks");
     println!("{date_ahead_seeds} seeds have a Date header that is ahead");
     println!("{cbor_seeds} seeds read in CBOR");
+    println!(
+        "{fan_out_seeds} seeds read by fan-out: {subscription_faults} subscriptions met a fault, \
+         {five_minute_ends} ended after five minutes, {takeovers} takeovers, {deregistrations} \
+         deregistrations"
+    );
     println!("{rebuilds} pipelines were rebuilt, {recreations} streams were created again");
     println!("{refused_requests} positions were refused, {started_over} shards started over");
     println!("{records} records, {deliveries} deliveries, {redeliveries} of them again, none lost");
@@ -149,6 +162,11 @@ impl Outcome {
         self.spawned_seeds += other.spawned_seeds;
         self.date_ahead_seeds += other.date_ahead_seeds;
         self.cbor_seeds += other.cbor_seeds;
+        self.fan_out_seeds += other.fan_out_seeds;
+        self.subscription_faults += other.subscription_faults;
+        self.five_minute_ends += other.five_minute_ends;
+        self.takeovers += other.takeovers;
+        self.deregistrations += other.deregistrations;
     }
 }
 

@@ -29,6 +29,13 @@ impl Refusals {
     }
 
     fn next(&mut self, request: &Request, oracle: &Weak<Mutex<Oracle>>) -> Option<Fault> {
+        if request.body()["StartingPosition"]["SequenceNumber"].is_string() {
+            // The reader polls then, and its next iterator counts.
+            let is_refused = self.until.is_some_and(|until| Instant::now() < until);
+            self.count += u64::from(is_refused);
+            let code = "InvalidArgumentException".to_owned();
+            return is_refused.then_some(Fault::Error { status: 400, code });
+        }
         let has_number = request.body()["StartingSequenceNumber"].is_string();
         let shard = request.shard_id().filter(|_| has_number)?;
         let refused = self.in_life.entry(shard.to_owned()).or_default();

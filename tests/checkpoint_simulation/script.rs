@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) panics: u32,
     /// By how many seconds the `Date` header is ahead of Kinesis's clock.
     pub(crate) date_ahead_s: u64,
+    /// Whether the consumer reads by enhanced fan-out.
+    pub(crate) fan_out: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +72,13 @@ pub(crate) enum Step {
     RefuseOnce,
     /// Kinesis refuses every position of a checkpoint for this number of milliseconds.
     Refuse(u64),
+    /// Another subscriber of the consumer takes a shard over.
+    TakeOver(usize),
+    /// The consumer of fan-out is deregistered. After this number of milliseconds it is registered
+    /// again, and the process is killed and starts with the new ARN.
+    Deregister(u64, ConsumerMode),
+    /// Nothing changes for this number of seconds.
+    Wait(u64),
 }
 
 /// How the records are consumed.
@@ -86,6 +95,9 @@ pub(crate) enum ConsumerMode {
     /// Up to this number of shards concurrently, while the others wait.
     Few(usize),
 }
+
+/// Distinguishes the generator of fan-out from that of the other steps.
+const FAN_OUT_SEED: u64 = 0xfa0;
 
 impl Script {
     pub(crate) fn of_seed(seed: u64) -> Self {
@@ -110,6 +122,7 @@ impl Script {
             child_shards: ends > 1,
             kinesalite_ends: ends == 1,
             date_ahead_s: if rng.u32(..10) == 0 { rng.u64(1..300) } else { 0 },
+            fan_out: false,
         };
         let mut steps = Vec::new();
         for _ in 0..rng.u32(..4) {
@@ -142,7 +155,30 @@ impl Script {
                 steps.push((rng.u64(..2_000), Step::Start(mode(&mut rng))));
             }
         }
-        Self { seed, setup, steps }
+        Self { seed, setup, steps }.by_fan_out(&mut Rng::with_seed(seed ^ FAN_OUT_SEED))
+    }
+
+    /// Reads by fan-out in one seed of four, and adds steps.
+    ///
+    /// The draws are those of another generator, so that the script stays as it is otherwise.
+    fn by_fan_out(mut self, rng: &mut Rng) -> Self {
+        if self.setup.kinesalite_ends || rng.u32(..4) > 0 {
+            return self;
+        }
+        self.setup.fan_out = true;
+        let is_start = |(_, step): &(u64, Step)| matches!(step, Step::Start(_));
+        let first = self.steps.iter().position(is_start).map_or(0, |start| start + 1);
+        for _ in 0..rng.u32(1..6) {
+            let step = match rng.u32(..6) {
+                0 | 1 => Step::TakeOver(rng.usize(..64)),
+                2 => Step::Deregister(if rng.bool() { 0 } else { rng.u64(..20_000) }, mode(rng)),
+                3 => Step::Wait(rng.u64(5..400)),
+                _ => Step::Put(rng.u8(1..14)),
+            };
+            let at = rng.usize(first..=self.steps.len());
+            self.steps.insert(at, (rng.u64(..6_000), step));
+        }
+        self
     }
 
     /// Returns the shortest script found that still fails.
@@ -162,7 +198,8 @@ impl Script {
             }
             size /= 2;
         }
-        let plainer: [fn(&mut Setup); 10] = [
+        let plainer: [fn(&mut Setup); 11] = [
+            |setup| setup.fan_out = false,
             |setup| setup.panics = 0,
             |setup| setup.date_ahead_s = 0,
             |setup| setup.kinesis_faults = 0,

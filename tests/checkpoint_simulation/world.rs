@@ -8,6 +8,7 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use fastrand::Rng;
 use kinesis_shards::checkpoint::{CheckpointOptions, ShutdownReport};
+use kinesis_shards::records::FanOut;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults};
 use kinesis_shards::{Checkpoints, ReadOptions, StartAt};
 use tokio::runtime::Handle;
@@ -19,6 +20,7 @@ use crate::oracle::{ActualShard, Oracle};
 use crate::refusals::Refusals;
 use crate::script::{ConsumerMode, Script, Step};
 use crate::store::{Store, StoreFaults};
+use crate::subscriptions::{self, CONSUMER, Rival, SUBSCRIBING, five_minute_ends};
 use crate::wire_format::WireFormat;
 
 const PARTITION_KEYS: usize = 6;
@@ -51,6 +53,12 @@ pub(crate) struct Outcome {
     pub(crate) date_ahead_seeds: u64,
     /// Whether the requests are in CBOR.
     pub(crate) cbor_seeds: u64,
+    /// Whether the consumer reads by fan-out.
+    pub(crate) fan_out_seeds: u64,
+    pub(crate) subscription_faults: u64,
+    pub(crate) five_minute_ends: u64,
+    pub(crate) takeovers: u64,
+    pub(crate) deregistrations: u64,
 }
 
 struct World {
@@ -67,6 +75,10 @@ struct World {
     complete_shutdowns: u64,
     rebuilds: u64,
     recreations: u64,
+    /// The consumer of fan-out, if the readers subscribe.
+    fan_out: Option<FanOut>,
+    rival: Rival,
+    deregistrations: u64,
     /// The state of the generator of partition keys.
     key_state: usize,
 }
@@ -118,10 +130,14 @@ impl World {
             kinesis.config().timeout_config(timeouts).retry_config(RetryConfig::disabled());
         let config = config.protocol(format.protocol());
         if setup.kinesis_faults > 0 {
-            kinesis.fail_at_random(retryable_faults(
-                script.seed,
-                f64::from(setup.kinesis_faults) / 1000.0,
-            ));
+            let rate = f64::from(setup.kinesis_faults) / 1000.0;
+            let mut faults = retryable_faults(script.seed, rate);
+            if setup.fan_out {
+                for fault in subscriptions::faults() {
+                    faults = faults.rate_of(SUBSCRIBING, fault, rate);
+                }
+            }
+            kinesis.fail_at_random(faults);
         }
         let oracle = Arc::<Mutex<Oracle>>::default();
         let store_faults = StoreFaults {
@@ -144,7 +160,7 @@ impl World {
         let store =
             Store { oracle: Arc::clone(&oracle), faults: Arc::new(Mutex::new(store_faults)) };
         let refusals = Refusals::install(&kinesis, &oracle);
-        Self {
+        let mut world = Self {
             refusals,
             kinesis,
             stream,
@@ -157,9 +173,14 @@ impl World {
             complete_shutdowns: 0,
             rebuilds: 0,
             recreations: 0,
+            fan_out: None,
+            rival: Rival::default(),
+            deregistrations: 0,
             key_state: 0,
             script,
-        }
+        };
+        world.register();
+        world
     }
 
     fn violation(&self) -> Option<String> {
@@ -278,6 +299,13 @@ impl World {
                 let until = Instant::now() + Duration::from_millis(ms);
                 self.refusals.lock().unwrap().until = Some(until);
             }
+            Step::TakeOver(pick) => {
+                if let Some(consumer) = &self.fan_out {
+                    self.rival.take_over(&self.kinesis, &self.stream, consumer, pick).await;
+                }
+            }
+            Step::Deregister(gap, mode) => self.deregister(gap, mode).await,
+            Step::Wait(seconds) => sleep(Duration::from_secs(seconds)).await,
             Step::Split(_) | Step::Merge(_) => {}
         }
     }
@@ -292,6 +320,27 @@ impl World {
                 self.stream.put(&format!("customer {key}"), number.to_string());
             oracle.write(key, &shard, sequence_number);
         }
+    }
+
+    /// Registers the consumer of fan-out, if the readers subscribe.
+    fn register(&mut self) {
+        if self.script.setup.fan_out {
+            let consumer = FanOut::consumer(self.stream.register_consumer(CONSUMER));
+            self.consumer.options = self.consumer.options.clone().fan_out(&consumer);
+            self.fan_out = Some(consumer);
+        }
+    }
+
+    async fn deregister(&mut self, gap: u64, mode: ConsumerMode) {
+        if self.fan_out.is_none() {
+            return;
+        }
+        self.deregistrations += 1;
+        self.stream.deregister_consumer(CONSUMER);
+        sleep(Duration::from_millis(gap)).await;
+        self.register();
+        self.crash(0).await;
+        self.start(mode).await;
     }
 
     /// Shows the actual shards to the oracle.
@@ -357,6 +406,10 @@ impl World {
     async fn recreate(&mut self, shards: u32) {
         // A consumer that takes few shards at a time may list none meanwhile.
         if self.life.as_ref().is_none_or(|life| matches!(life.mode, ConsumerMode::Few(_))) {
+            return;
+        }
+        // The new stream would have no consumer with this ARN.
+        if self.fan_out.is_some() {
             return;
         }
         let number = self.oracle.lock().unwrap().written();
@@ -426,6 +479,8 @@ impl World {
 
     async fn end(mut self, violation: Option<String>) -> Outcome {
         self.crash(0).await;
+        let requests = self.kinesis.take_requests();
+        let subscriptions = requests.iter().filter(|it| it.operation() == SUBSCRIBING);
         let Self { oracle, store, consumer, script, refusals, .. } = self;
         let violation = violation.or(oracle.lock().unwrap().violation.clone());
         drop((store, consumer));
@@ -453,6 +508,11 @@ impl World {
             spawned_seeds: u64::from(script.setup.spawn),
             date_ahead_seeds: u64::from(script.setup.date_ahead_s > 0),
             cbor_seeds: u64::from(wire_format(script.seed) == WireFormat::Cbor),
+            fan_out_seeds: u64::from(script.setup.fan_out),
+            subscription_faults: subscriptions.filter(|it| it.fault().is_some()).count() as u64,
+            five_minute_ends: five_minute_ends(&requests),
+            takeovers: self.rival.takeovers,
+            deregistrations: self.deregistrations,
         }
     }
 }

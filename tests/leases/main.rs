@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 mod consumers;
 mod costs;
+mod fan_out;
 mod members;
 mod moves;
 mod random;

@@ -168,6 +168,23 @@ async fn the_end_of_a_shard_is_known_from_either_sign() {
     }
 }
 
+/// The first poll repeats the last record, and a later one is the end.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_never_names_children_is_found_by_polls() {
+    for (with_last_records, records) in [(false, 3), (false, 0), (true, 3), (true, 0)] {
+        let kinesis = FakeKinesis::builder().child_shards(false);
+        let world = World::on(kinesis.end_with_last_records(with_last_records).build(), 1);
+        put(&world.orders, 0..records);
+        let mut reader = world.records();
+        let (low, _) = world.orders.split(FIRST);
+        world.orders.put_to(&low, "9");
+        let expected: Vec<_> = (0..records).chain([9]).collect();
+        assert_eq!(take(&mut reader, expected.len()).await, expected);
+        let polls = world.kinesis.count("GetRecords");
+        assert!((1..=6).contains(&polls), "{polls} polls");
+    }
+}
+
 /// The end names no children, and comes with the last records or in a shard without records.
 #[tokio::test(start_paused = true)]
 async fn the_records_of_an_unconfirmed_end_are_read_once() {
@@ -201,6 +218,8 @@ async fn a_refused_position_is_polled_and_the_next_failure_retried() {
         assert_eq!(take(&mut records, 1).await, [1]);
         assert_eq!(world.kinesis.count("GetRecords"), 1);
         assert_eq!(world.retries(), [code, "ServiceUnavailable"]);
+        let subscriptions = world.kinesis.peak_rate(|it| it.operation() == "SubscribeToShard");
+        assert_eq!(subscriptions, 1, "AWS allows one a second");
     }
 }
 
@@ -252,6 +271,33 @@ async fn the_delay_grows_with_each_failure_and_with_each_takeover() {
         let last = waits.last().unwrap();
         assert!(within(*last, 5, 1), "{waits:?}");
     }
+}
+
+/// A subscription that lasted long ends a series of takeovers, and a refusal that follows later
+/// belongs to the next series.
+#[tokio::test(start_paused = true)]
+async fn the_delay_grows_with_each_refusal_after_a_long_subscription() {
+    let world = World::new(1);
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let options = world.options().on_event({
+        let waits = Arc::clone(&waits);
+        move |event| {
+            if let ReadEventKind::Retry { wait, .. } = event.kind {
+                waits.lock().unwrap().push(wait);
+            }
+        }
+    });
+    let shard = first(all_shards(&world.client, "orders")).await;
+    let mut records = shard.records(&world.client).with_options(options);
+    put(&world.orders, 0..1);
+    assert!(records.next().await.is_some());
+    let code = "ResourceInUseException".to_owned();
+    world.kinesis.fail_always("SubscribeToShard", Fault::Error { status: 400, code });
+    assert!(timeout(7 * MINUTE, records.next()).await.is_err());
+    let waits = waits.lock().unwrap();
+    assert!(waits.len() >= 6, "{waits:?}");
+    assert!(waits[0] <= Duration::from_secs(6), "{waits:?}");
+    assert!(waits[5] >= Duration::from_secs(5 + 16), "{waits:?}");
 }
 
 /// A subscription to a shard that has ended may send empty events for ever.
@@ -539,6 +585,47 @@ async fn subscriptions_have_a_client_of_their_own() {
         .with_options(ReadOptions::new().fan_out(&consumer));
     assert_eq!(take(&mut records, 1).await, [7]);
     assert_eq!(world.kinesis.count("SubscribeToShard"), 0);
+}
+
+/// An HTTP/2 server limits the streams of a connection.
+#[tokio::test(start_paused = true)]
+async fn a_shard_beyond_the_streams_of_a_connection_is_told_and_read_later() {
+    let kinesis = FakeKinesis::builder().streams_per_connection(4).build();
+    let mut world = World::on(kinesis, 5);
+    world.consumer = world.consumer.clone().with_client(&world.kinesis.client());
+    let shards = world.orders.open_shards();
+    for (n, shard) in shards.iter().enumerate() {
+        world.orders.put_to(shard, n.to_string());
+    }
+    let mut records = world.records();
+    let mut first = take(&mut records, 4).await;
+    first.sort_unstable();
+    let last = (0..5).find(|n| !first.contains(n)).unwrap();
+    assert!(timeout(2 * MINUTE, records.next()).await.is_err());
+    let retries = world.retries();
+    assert!(retries[0].contains("no response within 60 s"), "{retries:?}");
+
+    // Two streams are free once their shards have ended, and the child needs one.
+    let last_shard = usize::try_from(last).unwrap();
+    let read: Vec<_> = (0..4).filter(|n| ![*n, n + 1].contains(&last_shard)).collect();
+    world.orders.merge(&shards[read[0]], &shards[read[0] + 1]);
+    assert_eq!(take(&mut records, 1).await, [last]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscriptions_with_a_client_of_their_own_do_not_delay_the_listings() {
+    for has_own_client in [false, true] {
+        let kinesis = FakeKinesis::builder().streams_per_connection(4).build();
+        let mut world = World::on(kinesis, 4);
+        if has_own_client {
+            world.consumer = world.consumer.clone().with_client(&world.kinesis.client());
+        }
+        let mut records = world.records();
+        assert!(timeout(MINUTE, records.next()).await.is_err());
+        world.kinesis.clear_requests();
+        assert!(timeout(3 * MINUTE, records.next()).await.is_err());
+        assert_eq!(world.kinesis.count("ListShards") > 0, has_own_client);
+    }
 }
 
 /// The new stream has the sequence numbers of the old one, and fewer records.

@@ -27,6 +27,10 @@ fn options(consumer: &Consumer, visit: &Visit) -> ReadOptions {
     let options = ReadOptions::new()
         .idle_interval(Duration::from_millis(visit.idle_ms))
         .max_records(u16::try_from(visit.limit).unwrap_or(1_000));
+    let options = match &*consumer.fan_out.lock().unwrap() {
+        Some(fan_out) => options.fan_out(fan_out),
+        None => options,
+    };
     if consumer.setup.spawn { options.spawn_on(Handle::current()) } else { options }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::future::AbortHandle;
+use kinesis_shards::records::FanOut;
 use kinesis_shards::testing::FakeKinesis;
 use kinesis_shards::{AllShards, ShardHandle, TryAllShards};
 use tokio::sync::Notify;
@@ -23,6 +24,8 @@ pub(crate) struct Consumer {
     pub(crate) kinesis: FakeKinesis,
     /// A client without the SDK's retries, because readers retry themselves.
     pub(crate) client: Client,
+    /// The consumer of fan-out, if the readers subscribe.
+    pub(crate) fan_out: Mutex<Option<FanOut>>,
     pub(crate) oracle: Arc<Mutex<Oracle>>,
     /// The signal to read every shard to its end, because the script is over.
     pub(crate) draining: Draining,

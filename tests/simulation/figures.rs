@@ -22,6 +22,10 @@ impl Figures {
         sum.deliveries += outcome.deliveries;
         sum.requests += outcome.requests;
         sum.lives += outcome.lives;
+        sum.fan_out_seeds += outcome.fan_out_seeds;
+        sum.five_minute_ends += outcome.five_minute_ends;
+        sum.takeovers += outcome.takeovers;
+        sum.deregistrations += outcome.deregistrations;
         sum.ended_with_stream += outcome.ended_with_stream;
         sum.simulated += outcome.simulated;
         for (fault, times) in &outcome.faults {
@@ -46,6 +50,12 @@ impl fmt::Display for Figures {
         )?;
         writeln!(f, "{requests} requests, {met} faults, {restarts} restarts")?;
         writeln!(f, "{ended_with_stream} readers ended with their stream")?;
+        let Outcome { fan_out_seeds, five_minute_ends, takeovers, deregistrations, .. } = &self.sum;
+        writeln!(
+            f,
+            "{fan_out_seeds} seeds by fan-out: {five_minute_ends} subscriptions ended after five \
+             minutes, {takeovers} takeovers, {deregistrations} deregistrations"
+        )?;
         let kinds: &BTreeMap<String, u64> = faults;
         let kinds: Vec<_> = kinds.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
         write!(f, "faults by kind: {}", kinds.join(", "))

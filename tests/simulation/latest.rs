@@ -36,10 +36,15 @@ enum From {
 
 impl From {
     fn of(request: &Value) -> Option<Self> {
-        match request["ShardIteratorType"].as_str()? {
+        // A subscription has its position in a structure.
+        let (kind, position) = match &request["StartingPosition"] {
+            Value::Null => (&request["ShardIteratorType"], request),
+            position => (&position["Type"], position),
+        };
+        match kind.as_str()? {
             "LATEST" => Some(Self::Latest),
             "AT_TIMESTAMP" => {
-                let since = Duration::from_secs_f64(request["Timestamp"].as_f64()?);
+                let since = Duration::from_secs_f64(position["Timestamp"].as_f64()?);
                 Some(Self::Time(SystemTime::UNIX_EPOCH + since))
             }
             _ => None,

@@ -36,6 +36,7 @@ mod reader;
 mod requests;
 mod script;
 mod shrink;
+mod subscriptions;
 mod tap;
 mod truth;
 mod wire_format;

@@ -8,14 +8,18 @@ use tokio::time::Instant;
 
 use crate::id::number;
 use crate::script::{ITERATOR, READING};
+use crate::subscriptions::{SUBSCRIBING, is_takeover};
 
-/// AWS's limit for each operation, per second and shard.
+/// AWS's limit for reads and iterators, per second and shard.
 const MAX_RATE: usize = 5;
+/// AWS's limit for subscriptions, per second, shard and consumer.
+const MAX_SUBSCRIPTIONS: usize = 1;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Returns a violation of the rates: within any second, a shard gets at most five reads and five
-/// iterators. The reader of another offer of the shard does not know the one before it, and may
-/// begin within its second. So may the reader of a stream that was created again.
+/// Returns a violation of the rates: within any second, a shard gets at most five reads, five
+/// iterators and one subscription. The reader of another offer of the shard does not know the one
+/// before it, and may begin within its second. So may the reader of a stream that was created
+/// again.
 pub(crate) fn check(
     requests: &[Request],
     offered: &[(Instant, u64)],
@@ -27,9 +31,12 @@ pub(crate) fn check(
         offers.entry(*shard).or_default().push(*at);
     }
     let mut seconds: BTreeMap<(&str, u64), VecDeque<&Request>> = BTreeMap::new();
-    for request in
-        requests.iter().filter(|request| [ITERATOR, READING].contains(&request.operation()))
-    {
+    for request in requests {
+        let max_rate = match request.operation() {
+            ITERATOR | READING => MAX_RATE,
+            SUBSCRIBING if !is_takeover(request) => MAX_SUBSCRIPTIONS,
+            _ => continue,
+        };
         let Some(shard) = request.shard_id().and_then(number) else { continue };
         let second = seconds.entry((request.operation(), shard)).or_default();
         second.push_back(request);
@@ -37,13 +44,13 @@ pub(crate) fn check(
         while second.front().is_some_and(|first| now - first.at() >= SECOND) {
             second.pop_front();
         }
-        if second.len() <= MAX_RATE {
+        if second.len() <= max_rate {
             continue;
         }
         let again = offers.get(&shard).into_iter().flatten().skip(1);
         let again = again.filter(|at| **at <= now && now - **at < SECOND).count();
         let streams = 1 + recreated.iter().filter(|at| **at <= now).count();
-        let max = MAX_RATE * streams + again;
+        let max = max_rate * streams + again;
         if second.len() > max {
             let times: Vec<_> = second
                 .iter()

@@ -7,6 +7,8 @@ use fastrand::Rng;
 use kinesis_shards::OnDrop;
 use kinesis_shards::testing::Fault;
 
+use crate::subscriptions::{self, SUBSCRIBING};
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
     /// The seed of the randomness during the run: the jitter of the crate and the SDK, and the
@@ -44,6 +46,8 @@ pub(crate) struct Setup {
     /// Whether each reader is a task of its own.
     pub(crate) tasks: bool,
     pub(crate) reading: Reading,
+    /// Whether the crate's readers read by enhanced fan-out.
+    pub(crate) fan_out: bool,
     /// The maximum number of concurrent reads of a reader of all shards.
     pub(crate) max_concurrent_reads: usize,
     /// The time that the consumer takes for a page or a record.
@@ -132,6 +136,15 @@ pub(crate) enum Step {
     },
     /// Aborts one of the running readers.
     AbortReader(usize),
+    /// Another subscriber of the consumer takes a shard over.
+    TakeOver(usize),
+    /// Deregisters the consumer of fan-out, and registers it again after a gap. A consumer that
+    /// reads all shards by one stream is restarted, since it has the ARN of the old one.
+    Deregister {
+        gap_ms: u64,
+    },
+    /// Nothing changes for this many seconds: a subscription lasts five minutes.
+    Wait(u64),
     /// Deletes the stream, and creates another one under its name after a gap.
     Recreate {
         shards: u32,
@@ -242,9 +255,45 @@ impl Script {
         let faithful = rng.u32(..4) == 0;
         let visits = (0..30).map(|_| visit(&mut rng, faithful)).collect();
         let fault_rate = if faults > 0 && rng.bool() { rng.u32(1..12) } else { 0 };
-        Self { seed, setup: Setup { fault_rate, ..setup }, steps, visits }
+        let script = Self { seed, setup: Setup { fault_rate, ..setup }, steps, visits };
+        script.by_fan_out(&mut Rng::with_seed(seed ^ FAN_OUT_SEED))
+    }
+
+    /// Reads by fan-out in one seed of three in which a reader of the crate can, and adds steps.
+    ///
+    /// The draws are those of another generator, so that the script stays as it is otherwise.
+    fn by_fan_out(mut self, rng: &mut Rng) -> Self {
+        let can_subscribe = self.setup.reading != Reading::Own && !self.setup.kinesalite_ends;
+        if !can_subscribe || rng.u32(..3) > 0 {
+            return self;
+        }
+        self.setup.fan_out = true;
+        let has_faults = rng.u32(..4) > 0;
+        let begin = self.steps.iter().position(|(_, step)| *step == Step::Begin);
+        let first = begin.map_or(0, |begin| begin + 1);
+        for _ in 0..rng.u32(2..9) {
+            let step = match rng.u32(..12) {
+                0..=5 if has_faults => {
+                    let kinds = kinds_of(SUBSCRIBING);
+                    let fault = ScriptedFault::Plain(kinds[rng.usize(..kinds.len())].clone());
+                    Step::Fault(SUBSCRIBING, fault, rng.u8(1..4))
+                }
+                6 | 7 => Step::TakeOver(rng.usize(..64)),
+                8 if has_faults => {
+                    Step::Deregister { gap_ms: if rng.bool() { 0 } else { rng.u64(..20_000) } }
+                }
+                9 => Step::Wait(rng.u64(5..400)),
+                _ => Step::Put(rng.u8(1..12)),
+            };
+            let at = rng.usize(first..=self.steps.len());
+            self.steps.insert(at, (rng.u64(..6_000), step));
+        }
+        self
     }
 }
+
+/// Distinguishes the generator of fan-out from that of the other steps.
+const FAN_OUT_SEED: u64 = 0xfa0;
 
 fn recreate(rng: &mut Rng) -> Step {
     Step::Recreate {
@@ -277,6 +326,7 @@ fn setup(rng: &mut Rng) -> Setup {
         by_arn: rng.bool(),
         tasks: rng.bool(),
         reading,
+        fan_out: false,
         max_concurrent_reads: if rng.bool() { usize::MAX } else { rng.usize(1..4) },
         consumer_ms: if rng.bool() { 0 } else { rng.u64(..500) },
         run: if rng.bool() { 100 } else { rng.usize(1..4) },
@@ -372,6 +422,11 @@ pub(crate) fn kinds_of(operation: &str) -> Vec<Fault> {
         Fault::NotJson,
         Fault::WrongTypes,
     ];
+    if operation == SUBSCRIBING {
+        kinds.retain(|fault| !matches!(fault, Fault::TruncatedBody | Fault::WrongTypes));
+        kinds.extend(subscriptions::faults());
+        return kinds;
+    }
     if operation != LISTING {
         // A listing with this error would mean that the stream does not exist, and the crate would
         // act on that.

@@ -184,6 +184,9 @@ fn simpler(step: &Step) -> Vec<Step> {
             Step::Restart { polls: polls / 2, pause_ms },
         ],
         Step::AbortReader(_) => vec![Step::AbortReader(0)],
+        Step::TakeOver(_) => vec![Step::TakeOver(0)],
+        Step::Deregister { gap_ms: 1.. } => vec![Step::Deregister { gap_ms: 0 }],
+        Step::Wait(seconds) if seconds > 1 => vec![Step::Wait(seconds / 2)],
         Step::Recreate { shards, gap_ms, consumer } => vec![
             Step::Recreate { shards: 1, gap_ms, consumer },
             Step::Recreate { shards, gap_ms: 0, consumer },
@@ -193,7 +196,7 @@ fn simpler(step: &Step) -> Vec<Step> {
     }
 }
 
-const SIMPLER: [fn(&mut Script); 22] = [
+const SIMPLER: [fn(&mut Script); 23] = [
     |script| script.setup.fault_rate = 0,
     |script| script.setup.on_demand = false,
     |script| script.setup.shards = 1,
@@ -207,6 +210,7 @@ const SIMPLER: [fn(&mut Script); 22] = [
     |script| script.setup.reading = Reading::Own,
     |script| script.setup.reading = script.setup.reading.min(Reading::EachShard),
     |script| script.setup.reading = script.setup.reading.min(Reading::AllBatches),
+    |script| script.setup.fan_out = false,
     |script| script.setup.spawn = false,
     |script| script.setup.consumer_ms = 0,
     |script| script.setup.max_concurrent_reads = usize::MAX,

@@ -8,6 +8,7 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::primitives::DateTime;
+use kinesis_shards::records::FanOut;
 use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults};
 use kinesis_shards::{StartAt, StreamId, all_shards, try_all_shards};
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ use crate::script::{
     DuringRecreation, ITERATOR, LISTING, READING, Reading, STREAM, Script, ScriptedFault, Setup,
     Start, Step, kinds_of,
 };
+use crate::subscriptions::{CONSUMER, Rival, SUBSCRIBING, five_minute_ends};
 use crate::tap::Tap;
 use crate::wire_format::WireFormat;
 
@@ -41,6 +43,11 @@ pub(crate) struct Outcome {
     pub(crate) deliveries: u64,
     pub(crate) requests: u64,
     pub(crate) lives: u64,
+    /// Whether the readers subscribe.
+    pub(crate) fan_out_seeds: u64,
+    pub(crate) five_minute_ends: u64,
+    pub(crate) takeovers: u64,
+    pub(crate) deregistrations: u64,
     pub(crate) ended_with_stream: u64,
     pub(crate) simulated: Duration,
     pub(crate) faults: BTreeMap<String, u64>,
@@ -57,6 +64,8 @@ pub(crate) struct World {
     pipeline: Option<JoinHandle<()>>,
     start_at: StartAt,
     written: u64,
+    rival: Rival,
+    deregistrations: u64,
 }
 
 pub(crate) fn play(script: &Script) -> Outcome {
@@ -98,10 +107,9 @@ impl World {
         let poll_interval = Duration::from_millis(setup.poll_ms);
         // While a consumer processes an item of the stream of all shards, nothing is polled.
         // Records are processed one by one, for a whole page.
-        let a_page = script
-            .visits
-            .first()
-            .map_or(1_000, |visit| u64::try_from(visit.limit).unwrap_or(1_000));
+        // The events of a subscription have no limit.
+        let limited = script.visits.first().filter(|_| !setup.fan_out);
+        let a_page = limited.map_or(1_000, |visit| u64::try_from(visit.limit).unwrap_or(1_000));
         let takes = match setup.reading {
             Reading::AllBatches => setup.consumer_ms,
             Reading::AllRecords => setup.consumer_ms * a_page,
@@ -131,7 +139,9 @@ impl World {
         let tap = LatestTap { kinesis: kinesis.clone(), oracle: Arc::clone(&oracle) };
         let client = config().http_client(tap).retry_config(RetryConfig::disabled());
         let client = Client::from_conf(client.build());
+        let fan_out = setup.fan_out.then(|| FanOut::consumer(stream.register_consumer(CONSUMER)));
         let consumer = Consumer {
+            fan_out: Mutex::new(fan_out),
             setup: setup.clone(),
             visits: script.visits.clone(),
             kinesis: kinesis.clone(),
@@ -143,7 +153,8 @@ impl World {
         if setup.fault_rate > 0 {
             let mut faults = RandomFaults::seeded(script.seed);
             let share = f64::from(setup.fault_rate) / 1000.0;
-            for operation in [LISTING, ITERATOR, READING] {
+            let subscribing = setup.fan_out.then_some(SUBSCRIBING);
+            for operation in [LISTING, ITERATOR, READING].into_iter().chain(subscribing) {
                 for fault in kinds_of(operation) {
                     faults = faults.rate_of(operation, fault, share);
                 }
@@ -160,6 +171,8 @@ impl World {
             pipeline: None,
             start_at: StartAt::TrimHorizon,
             written: 0,
+            rival: Rival::default(),
+            deregistrations: 0,
             script,
         }
     }
@@ -241,6 +254,8 @@ impl World {
             let oracle = self.oracle.lock().unwrap();
             rates::check(&requests, &oracle.offered, &oracle.deleted_at, begun)
         };
+        let (takeovers, deregistrations) = (self.rival.takeovers, self.deregistrations);
+        let is_by_fan_out = self.script.setup.fan_out;
         let Self { oracle, consumer, listing, .. } = self;
         drop(listing);
         drop(consumer);
@@ -256,6 +271,10 @@ impl World {
             deliveries: oracle.ledger.delivered,
             requests: requests.len() as u64,
             lives: u64::from(oracle.life.number),
+            fan_out_seeds: u64::from(is_by_fan_out),
+            five_minute_ends: five_minute_ends(&requests),
+            takeovers,
+            deregistrations,
             ended_with_stream: oracle.ended_with_stream,
             simulated,
             faults,
@@ -308,6 +327,9 @@ impl World {
             Step::Recreate { shards, gap_ms, consumer } => {
                 self.recreate(shards, gap_ms, consumer).await;
             }
+            Step::TakeOver(pick) => self.take_over(pick).await,
+            Step::Deregister { gap_ms } => self.deregister(gap_ms).await,
+            Step::Wait(seconds) => sleep(Duration::from_secs(seconds)).await,
             change => self.change(&change),
         }
         self.update_truth();
@@ -326,17 +348,51 @@ impl World {
         }
         self.stream.delete();
         self.oracle.lock().unwrap().delete(self.kinesis.now());
-        let begins_early = was_running && meanwhile == DuringRecreation::RestartsEarly;
+        // A reader of all shards by fan-out needs the new consumer.
+        let can_begin = !(self.script.setup.fan_out && self.script.setup.reading.reads_all());
+        let begins_early = was_running && meanwhile == DuringRecreation::RestartsEarly && can_begin;
         if begins_early {
             self.begin();
             self.oracle.lock().unwrap().rules.is_reliable = false;
         }
         sleep(Duration::from_millis(gap_ms)).await;
         create(&self.kinesis, &self.script.setup, shards);
+        self.register();
         self.update_truth();
         if was_running && restarts && !begins_early {
             self.begin();
         }
+    }
+
+    /// Registers the consumer of fan-out, if the readers subscribe.
+    fn register(&self) {
+        if self.script.setup.fan_out {
+            let arn = self.stream.register_consumer(CONSUMER);
+            *self.consumer.fan_out.lock().unwrap() = Some(FanOut::consumer(arn));
+        }
+    }
+
+    async fn deregister(&mut self, gap_ms: u64) {
+        if !self.script.setup.fan_out {
+            return;
+        }
+        self.deregistrations += 1;
+        self.stream.deregister_consumer(CONSUMER);
+        sleep(Duration::from_millis(gap_ms)).await;
+        let restarts = self.pipeline.is_some() && self.script.setup.reading.reads_all();
+        if restarts {
+            self.stop_cleanly().await;
+        }
+        self.register();
+        if restarts {
+            self.begin();
+        }
+    }
+
+    /// Takes the subscription of a shard over, unless Kinesis refuses it.
+    async fn take_over(&mut self, pick: usize) {
+        let Some(consumer) = self.consumer.fan_out.lock().unwrap().clone() else { return };
+        self.rival.take_over(&self.kinesis, &self.stream, &consumer, pick).await;
     }
 
     /// Updates the truth. Expired records are no longer owed.

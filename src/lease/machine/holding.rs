@@ -13,7 +13,7 @@ use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::event::LeaseEventKind;
 use crate::lease::machine::holding::moves::Move;
-use crate::lease::machine::membership::Phase;
+use crate::lease::machine::membership::{Phase, delivery_limit};
 use crate::lease::machine::{
     Action, Failure, Machine, Offered, Purpose, SaveError, SaveId, Time, retry_delay,
 };
@@ -21,6 +21,7 @@ use crate::lease::table::{Change, Condition, LeaseRow, LeaseWrite, NewLease, Req
 
 /// A lease of this worker.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Held {
     /// The counter of the row, as this worker knows it.
     counter: u64,
@@ -43,8 +44,10 @@ pub(crate) struct Held {
     sent_at: Time,
     /// The time at which the last applied write was sent.
     confirmed: Time,
-    /// The delivery is paused: a KCL may soon take the lease.
+    /// The delivery is paused: a KCL may soon take the lease, or another worker has it already.
     is_paused: bool,
+    /// Whether a write must confirm the lease: another subscriber reads the shard.
+    is_doubted: bool,
     /// Kinesis no longer lists the shard: the row is to be deleted.
     is_unlisted: bool,
 }
@@ -84,6 +87,8 @@ enum Write {
     End(SaveId),
     Give,
     Renew,
+    /// Confirms the lease, which another subscriber has called in question.
+    Confirm,
     /// Kinesis no longer lists the shard.
     Delete,
 }
@@ -140,6 +145,7 @@ impl Machine {
             sent_at,
             confirmed: sent_at,
             is_paused: false,
+            is_doubted: false,
             is_unlisted: false,
         };
         // A response that comes late leaves less time for the next write.
@@ -453,6 +459,8 @@ impl Machine {
             (Write::Give, change)
         } else if let Some((id, checkpoint)) = held.save.take() {
             (Write::Save(id, checkpoint.clone()), Change::Save { checkpoint })
+        } else if held.is_doubted {
+            (Write::Confirm, Change::Renew)
         } else {
             return;
         };
@@ -472,13 +480,16 @@ impl Machine {
 
     /// A write to a lease of this worker was applied. Without a row, the row was deleted.
     pub(crate) fn written(&mut self, shard_id: &str, row: Option<LeaseRow>) {
-        let now = self.now;
+        let Some(held) = self.held.get(shard_id) else { return };
+        let (now, pause_at) = (self.now, held.sent_at + delivery_limit(self.config.failover));
         let Some(held) = self.held.get_mut(shard_id) else { return };
         if let Some(row) = &row {
             held.counter = row.counter;
         }
         held.written_at = now;
         held.confirmed = held.sent_at;
+        // A response that comes late confirms nothing.
+        held.is_doubted &= !matches!(held.write, Some(Write::Confirm)) || now >= pause_at;
         self.unpause(shard_id);
         let Some(held) = self.held.get_mut(shard_id) else { return };
         match held.write.take() {
@@ -499,7 +510,7 @@ impl Machine {
                 self.drop_lease(shard_id, LeaseEnd::Finished);
                 self.deleted(shard_id);
             }
-            Some(Write::Renew) | None => self.pump(shard_id),
+            Some(Write::Renew | Write::Confirm) | None => self.pump(shard_id),
         }
     }
 
@@ -626,13 +637,25 @@ impl Machine {
                 self.pump(shard_id);
             }
             // Until it is decided, the shard is neither read here nor given to another worker.
-            Some(Write::Give | Write::Delete) => {
+            // A lease in question is neither read nor free until then.
+            Some(Write::Give | Write::Delete | Write::Confirm) => {
                 let at = self.now + retry_delay(&mut self.rng);
                 held.retry_at = Some(at);
                 self.timed.insert(shard_id.to_owned());
             }
             Some(Write::Renew) | None => self.pump(shard_id),
         }
+    }
+
+    /// Pauses the delivery of a shard until a write confirms its lease: another subscriber of the
+    /// same consumer has the shard, and is a worker that has taken the lease, or a stranger.
+    pub(crate) fn confirm(&mut self, shard_id: &str) {
+        let Some(held) = self.held.get_mut(shard_id) else { return };
+        held.is_doubted = true;
+        if !std::mem::replace(&mut held.is_paused, true) {
+            self.act(Action::Drain { shard_id: shard_id.to_owned(), cut: false });
+        }
+        self.pump(shard_id);
     }
 
     /// Kinesis no longer lists a shard: its row is deleted.

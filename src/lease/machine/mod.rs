@@ -89,6 +89,8 @@ pub(crate) enum Event {
     },
     /// Kinesis no longer lists a shard.
     Unlisted(String),
+    /// Another subscriber has taken over the events of a shard of this worker.
+    TakenOver(String),
     /// A checkpoint is to be saved. At most one save of a shard is in flight.
     Save {
         shard_id: String,
@@ -467,6 +469,7 @@ impl Machine {
             }
             Event::AncestorsClosed { number } => self.ancestors_closed(number),
             Event::Unlisted(shard_id) => self.unlist(&shard_id),
+            Event::TakenOver(shard_id) => self.confirm(&shard_id),
             Event::Save { shard_id, id, checkpoint, children } => {
                 self.save(&shard_id, id, checkpoint, children);
             }

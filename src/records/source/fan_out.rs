@@ -53,9 +53,15 @@ const MAX_TAKEOVER_DELAY: Duration = Duration::from_mins(1);
 /// a closed shard, and consumers of AWS have hung at the end of a shard.
 const MAX_UNCHECKED: Duration = Duration::from_mins(5);
 
+/// The pages without new records that a reader polls before it subscribes again, if the shard may
+/// have ended. The first may repeat the last record, and some servers send an empty page before the
+/// end.
+const MAX_PAGES_BEFORE_END: u32 = 3;
+
 type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
 
 /// The source to which Kinesis pushes pages.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Subscription {
     consumer: FanOut,
     context: Arc<ReaderContext>,
@@ -70,6 +76,8 @@ pub(crate) struct Subscription {
     /// The reader that polls where a subscription leaves something open.
     polling: Polling,
     mode: Mode,
+    /// The pages without new records that are polled before the next subscription.
+    pages_left: u32,
     /// Whether a poll found the shard since the last event.
     was_found: bool,
     events: Option<Events>,
@@ -78,10 +86,12 @@ pub(crate) struct Subscription {
     has_event: bool,
     /// The time of the last record or poll.
     checked_at: Instant,
-    /// The time of the next request. `None` means at once.
+    /// The earliest time of the next request. `None` means at once.
     next: Option<Instant>,
     failures: u32,
     takeovers: u32,
+    /// Whether another subscriber has taken over, which was not reported yet.
+    was_taken_over: bool,
     /// The next event, with the request for a subscription before it if there is none.
     in_flight: Option<BoxFuture<'static, Received>>,
     /// An event that is not taken yet.
@@ -95,7 +105,7 @@ pub(crate) struct Subscription {
 enum Mode {
     /// The events of a subscription.
     Events,
-    /// Polls, until a page arrives.
+    /// Polls, until a page shows that the shard continues.
     Polls,
 }
 
@@ -133,6 +143,7 @@ impl Subscription {
             checks_last_record: false,
             polling,
             mode: Mode::Events,
+            pages_left: 0,
             was_found: false,
             events: None,
             subscribed_at: None,
@@ -141,6 +152,7 @@ impl Subscription {
             next: None,
             failures: 0,
             takeovers: 0,
+            was_taken_over: false,
             in_flight: None,
             completed: None,
             earlier_start: None,
@@ -168,7 +180,7 @@ impl Subscription {
             context: Arc::clone(&self.context),
             from: self.requested.clone(),
             events: self.events.take(),
-            not_before: self.next.take(),
+            not_before: self.next,
         };
         match &self.context.options.runtime {
             None => receive.run().boxed(),
@@ -197,7 +209,8 @@ impl Subscription {
     fn drop_subscription(&mut self) {
         self.in_flight = None;
         self.events = None;
-        self.next = self.subscribed_at.map(|begun| begun + SUBSCRIPTION_INTERVAL);
+        let allowed = self.subscribed_at.take().map(|begun| begun + SUBSCRIPTION_INTERVAL);
+        self.next = self.next.max(allowed);
     }
 
     /// Returns the page of an event, or `None` if there is none yet.
@@ -247,14 +260,18 @@ impl Subscription {
         if received > 0 {
             self.checked_at = Instant::now();
         }
+        let is_closed = is_unconfirmed || self.context.offer.is_known_to_be_closed();
         let may_have_ended = received == 0
             && lag.is_zero()
-            && (self.context.offer.is_known_to_be_closed()
-                || self.checked_at.elapsed() >= MAX_UNCHECKED);
+            && (is_closed || self.checked_at.elapsed() >= MAX_UNCHECKED);
         let end = (!children.is_empty()).then_some(children);
         if is_unconfirmed || (end.is_none() && may_have_ended) {
             self.drop_subscription();
-            self.begin_polling();
+            // The first page repeats the last record, if any.
+            let has_last_record = self.continuity.position().is_some();
+            let pages =
+                if is_closed { MAX_PAGES_BEFORE_END } else { 1 + u32::from(has_last_record) };
+            self.begin_polling(pages);
             if records.is_empty() {
                 return Ok(None);
             }
@@ -271,14 +288,15 @@ impl Subscription {
         }
     }
 
-    /// Polls the shard from here on, until a page arrives.
-    fn begin_polling(&mut self) {
+    /// Polls the shard from here on, until its end, new records, or this many pages without any.
+    fn begin_polling(&mut self, pages: u32) {
         self.mode = Mode::Polls;
+        self.pages_left = pages;
         let continuity = std::mem::take(&mut self.continuity);
         self.polling = self.polling.restarted(self.position.clone(), continuity);
     }
 
-    /// Subscribes again, since a page arrived that is not the last.
+    /// Subscribes again, since the shard continues.
     fn end_polling(&mut self, records: &[ReceivedRecord]) {
         self.mode = Mode::Events;
         self.was_found = true;
@@ -307,14 +325,17 @@ impl Subscription {
             return Err(Stop::Failed(error));
         }
         if is_not_found || error.code() == Some("InvalidArgumentException") {
+            // The shard is polled at once, and the next subscription may follow that.
+            self.next = self.next.max(Some(Instant::now() + MIN_RETRY_DELAY));
             self.retry_in(&error, Duration::ZERO);
-            self.begin_polling();
+            self.begin_polling(1);
             return Ok(());
         }
         if !error.is_retryable() {
             return Err(Stop::Failed(error));
         }
         let mut wait = if error.is_taken_over() {
+            self.was_taken_over = true;
             self.takeovers = if lasted > MAX_TAKEOVER_DELAY { 0 } else { self.takeovers + 1 };
             let again = self.takeovers.saturating_sub(1);
             SUBSCRIPTION_INTERVAL + backoff(MIN_RETRY_DELAY, MAX_TAKEOVER_DELAY, again)
@@ -353,7 +374,9 @@ impl Source for Subscription {
         loop {
             if self.mode == Mode::Polls {
                 let page = ready!(self.polling.poll_page(cx))?;
-                if page.end.is_none() {
+                self.pages_left = self.pages_left.saturating_sub(1);
+                let continues = !page.records.is_empty() || self.pages_left == 0;
+                if page.end.is_none() && continues {
                     self.end_polling(&page.records);
                 }
                 return Poll::Ready(Ok(page));
@@ -392,8 +415,24 @@ impl Source for Subscription {
         }
     }
 
+    fn yield_shard(&mut self, cx: &mut Context<'_>) {
+        self.poll_in_flight(cx);
+        if self.mode == Mode::Events {
+            // An event that was received is kept, without its subscription.
+            if let Some(received) = &mut self.completed {
+                received.events = None;
+                self.subscribed_at = received.subscribed_at.or(self.subscribed_at);
+            }
+            self.drop_subscription();
+        }
+    }
+
     fn take_earlier_start(&mut self) -> Option<StartPosition> {
         self.earlier_start.take()
+    }
+
+    fn take_takeover(&mut self) -> bool {
+        std::mem::take(&mut self.was_taken_over)
     }
 }
 

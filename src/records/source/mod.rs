@@ -63,6 +63,17 @@ pub(crate) trait Source: Send {
     /// hold a permit that other shards wait for.
     fn poll_in_flight(&mut self, cx: &mut Context<'_>);
 
+    /// Polls as [`poll_in_flight`](Self::poll_in_flight) does, and lets another reader have the
+    /// shard: a subscription ends, and a later page is received by another one.
+    fn yield_shard(&mut self, cx: &mut Context<'_>) {
+        self.poll_in_flight(cx);
+    }
+
+    /// Returns whether another subscriber has taken over since the last call.
+    fn take_takeover(&mut self) -> bool {
+        false
+    }
+
     /// Returns the earlier time at which the source started because Kinesis refused the start. The
     /// time is returned once.
     fn take_earlier_start(&mut self) -> Option<StartPosition> {

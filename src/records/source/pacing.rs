@@ -13,7 +13,7 @@ const MIN_NOT_FOUND_DELAY: Duration = Duration::from_secs(2);
 const BYTES_MARGIN: f64 = 1.05;
 
 /// The pauses between the requests of one reader.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pacing {
     /// The time of the next request. `None` means at once.
     next: Option<Instant>,

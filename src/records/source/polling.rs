@@ -125,7 +125,9 @@ impl Polling {
     pub(crate) fn restarted(&self, from: StartPosition, continuity: Continuity) -> Self {
         let is_estimate = self.start_kind == StartKind::Estimate && from.timestamp().is_some();
         let polling = Self::new(Arc::clone(&self.context), from);
-        Self { continuity, ..polling.estimated_start(is_estimate) }
+        // The next read keeps to the shard's limits, too.
+        let pacing = self.pacing.clone();
+        Self { continuity, pacing, ..polling.estimated_start(is_estimate) }
     }
 
     /// Returns the position of the next iterator.

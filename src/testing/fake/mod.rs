@@ -259,10 +259,10 @@ impl FakeKinesisBuilder {
         self
     }
 
-    /// Sets how many requests a connection carries at a time, as the limit of an HTTP/2 server does.
-    /// Each client of the fake has one connection, as the SDK's default HTTP client has for each
-    /// host. A request beyond the limit waits until another one ends, and a `SubscribeToShard` lasts
-    /// as long as its subscription. Zero counts as one.
+    /// Sets how many requests a connection carries at a time, as the limit of an HTTP/2 server
+    /// does. Each client of the fake has one connection, as the SDK's default HTTP client has for
+    /// each host. A request beyond the limit waits until another one ends, and a `SubscribeToShard`
+    /// lasts as long as its subscription. Zero counts as one.
     ///
     /// # Default
     ///
@@ -280,7 +280,8 @@ impl FakeKinesisBuilder {
     /// let orders = fake.create_stream("orders", 1);
     /// let (client, other_client) = (fake.client(), fake.client());
     /// let latest = StartingPosition::builder().r#type(ShardIteratorType::Latest).build()?;
-    /// let subscribe = client.subscribe_to_shard().consumer_arn(orders.register_consumer("billing"));
+    /// let consumer = orders.register_consumer("billing");
+    /// let subscribe = client.subscribe_to_shard().consumer_arn(consumer);
     /// let subscribe = subscribe.shard_id("shardId-000000000000").starting_position(latest);
     /// let subscription = subscribe.send().await?;
     ///

@@ -115,9 +115,13 @@ impl Machine {
         }
     }
 
-    /// Continues the delivery of a shard that was paused, if its counter was moved in time.
+    /// Continues the delivery of a shard that was paused, if its counter was moved in time and no
+    /// other write must confirm the lease.
     pub(crate) fn unpause(&mut self, shard_id: &str) {
-        let Some(held) = self.held.get(shard_id).filter(|held| held.is_paused) else { return };
+        let Some(held) = self.held.get(shard_id) else { return };
+        if !held.is_paused || held.is_doubted {
+            return;
+        }
         if self.pause_at(held) <= self.now {
             return;
         }

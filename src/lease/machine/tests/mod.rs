@@ -4,6 +4,7 @@ mod beside_kcl;
 mod creating;
 mod later_run;
 mod leaving;
+mod taken_over;
 
 use tokio::time::Duration;
 
