@@ -6,6 +6,7 @@ use crate::kind::Kind::{self, Kinesalite, KinesisLocal, Moto};
 /// A way in which a server differs from Kinesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quirk {
+    AdmitsTwoSubscriptions,
     IgnoresShardFilter,
     LosesConcurrentWrites,
     MergeCopiesRecords,
@@ -44,6 +45,7 @@ const fn known(server: Kind, quirk: Quirk, why: &'static str, instead: Instead) 
 
 const NEEDS_CHILD_SHARDS: Instead =
     Ignores(&["complete_with_child_shards", "complete_with_both_parents_of_a_merge"]);
+const NEEDS_FAN_OUT: Instead = Ignores(&["all_records_by_fan_out", "another_subscriber"]);
 const NO_SHARD_FILTER: Instead = Expects(
     "shards closed before the timestamp are offered too, and the first of each family starts at it",
 );
@@ -60,6 +62,12 @@ pub(crate) const KNOWN: &[Known] = &[
         Quirk::NeverEndsASubscription,
         "sends empty events to the subscribers of a closed shard for ever",
         Expects("no shard is split while it is read by fan-out"),
+    ),
+    known(
+        KinesisLocal,
+        Quirk::AdmitsTwoSubscriptions,
+        "admits two subscriptions of a consumer to a shard, and neither ends",
+        Expects("the second subscription succeeds at once"),
     ),
     known(
         Kinesalite,
@@ -79,12 +87,7 @@ pub(crate) const KNOWN: &[Known] = &[
         "returns no ChildShards from GetRecords",
         NEEDS_CHILD_SHARDS,
     ),
-    known(
-        Kinesalite,
-        Quirk::NoFanOut,
-        "has no SubscribeToShard",
-        Ignores(&["all_records_by_fan_out"]),
-    ),
+    known(Kinesalite, Quirk::NoFanOut, "has no SubscribeToShard", NEEDS_FAN_OUT),
     known(
         Kinesalite,
         Quirk::IgnoresShardFilter,
@@ -92,7 +95,7 @@ pub(crate) const KNOWN: &[Known] = &[
         NO_SHARD_FILTER,
     ),
     known(Moto, Quirk::NoChildShards, "returns no ChildShards from GetRecords", NEEDS_CHILD_SHARDS),
-    known(Moto, Quirk::NoFanOut, "fails in SubscribeToShard", Ignores(&["all_records_by_fan_out"])),
+    known(Moto, Quirk::NoFanOut, "fails in SubscribeToShard", NEEDS_FAN_OUT),
     known(Moto, Quirk::IgnoresShardFilter, "ignores ShardFilter in ListShards", NO_SHARD_FILTER),
     known(
         Moto,

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Runtime;
 
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         .collect();
     let independent = ALL.into_iter().filter(|kind| *kind != Kind::Fake);
     trials.extend(independent.map(|kind| differential(kind, args.nocapture, &runtime, &servers)));
-    trials.push(ministack(&runtime));
+    trials.extend(ministack(&runtime));
     trials.extend(ALL.map(|kind| formats(kind, &runtime, &servers)));
     trials.push(formats(Kind::Ministack, &runtime, &servers));
     trials.push(Trial::test("known::scenarios_exist", known_scenarios_exist));
@@ -114,17 +115,23 @@ fn differential(
     })
 }
 
-/// Creates the test of subscriptions to ministack. Its Kinesis is of use for nothing else: a split
+/// Creates the tests of subscriptions to ministack. Its Kinesis is of use for nothing else: a split
 /// deletes the shard with its records.
-fn ministack(runtime: &Arc<Runtime>) -> Trial {
-    let runtime = Arc::clone(runtime);
-    server_trial(Kind::Ministack, "ministack::fan_out".to_owned(), None, move || {
-        runtime.block_on(async {
-            let server = Server::new(Running::start(Kind::Ministack).await?, "fan_out");
-            let test = scenarios::records_by_fan_out_without_reshards(server);
-            tokio::time::timeout(TIMEOUT, test).await.map_err(|_| "timed out".into())
+fn ministack(runtime: &Arc<Runtime>) -> [Trial; 2] {
+    let trial = |name: &'static str, scenario: fn(Server) -> BoxFuture<'static, ()>| {
+        let runtime = Arc::clone(runtime);
+        server_trial(Kind::Ministack, format!("ministack::{name}"), None, move || {
+            runtime.block_on(async {
+                let server = Server::new(Running::start(Kind::Ministack).await?, name);
+                let test = tokio::time::timeout(TIMEOUT, scenario(server));
+                test.await.map_err(|_| "timed out".into())
+            })
         })
-    })
+    };
+    [
+        trial("fan_out", |server| scenarios::records_by_fan_out_without_reshards(server).boxed()),
+        trial("another_subscriber", |server| scenarios::another_subscriber(server).boxed()),
+    ]
 }
 
 /// Creates the test of a server's CBOR against its JSON.

@@ -9,6 +9,7 @@ mod reading;
 mod records;
 mod resume;
 mod start_at;
+mod subscriptions;
 mod unfinished;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use futures::future::BoxFuture;
 
 use crate::server::Server;
 pub(crate) use reading::records_by_fan_out_without_reshards;
+pub(crate) use subscriptions::another_subscriber;
 
 /// A short interval, so that tests are short.
 const SOON: Duration = Duration::from_millis(60);
@@ -71,6 +73,7 @@ scenarios! {
     Shared reading::all_records_spread_over_tasks;
     Shared reading::all_records_from_latest;
     Shared reading::all_records_by_fan_out;
+    Shared subscriptions::another_subscriber;
     Shared closing::complete_lists_at_once;
     Shared closing::complete_with_child_shards;
     Shared closing::complete_with_both_parents_of_a_merge;
