@@ -5,8 +5,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use aws_sdk_kinesis::types::ChildShard;
+use futures::task::AtomicWaker;
 use tokio::time::Instant;
 
 use crate::checkpoint::ack_run::RunProgress;
@@ -29,6 +31,8 @@ pub(crate) struct ReadSession {
     window: Arc<Mutex<AckWindow>>,
     /// Whether the reader has ended.
     has_ended: AtomicBool,
+    /// Whether the reader has delivered all records, and waits for their acknowledgement.
+    awaits_acks: AtomicBool,
     /// The rest of a page whose delivery was interrupted: the lease may not deliver now.
     undelivered: Mutex<Option<PageContents>>,
 }
@@ -39,10 +43,17 @@ impl ReadSession {
         state: Arc<ShardState>,
         incarnation: Incarnation,
     ) -> Self {
-        let (window, has_ended) = (Arc::default(), AtomicBool::new(false));
+        let window = Arc::default();
         state.track_window(&window, &incarnation);
-        let undelivered = Mutex::default();
-        Self { shared, state, incarnation, window, has_ended, undelivered }
+        Self {
+            shared,
+            state,
+            incarnation,
+            window,
+            has_ended: AtomicBool::new(false),
+            awaits_acks: AtomicBool::new(false),
+            undelivered: Mutex::default(),
+        }
     }
 
     fn window(&self) -> MutexGuard<'_, AckWindow> {
@@ -164,6 +175,18 @@ impl ReadSession {
         self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Notes that all records were delivered, and that the reader waits for their acknowledgement.
+    pub(crate) fn await_acks(&self) {
+        self.awaits_acks.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether nothing is delivered before the records in flight are acknowledged: the
+    /// shard has ended, or its lease is given away.
+    fn awaits_acks(&self) -> bool {
+        let is_draining = self.state.lease.as_ref().is_some_and(Lease::is_draining);
+        self.awaits_acks.load(Ordering::Relaxed) || is_draining
+    }
+
     /// Ends the session. Records that are dropped after this are expected, and not reported.
     pub(crate) fn end(&self) {
         self.has_ended.store(true, Ordering::Relaxed);
@@ -230,6 +253,44 @@ impl AckToken {
         if let Some(session) = self.session.take() {
             session.acknowledge(self.range, position);
         }
+    }
+
+    /// Adds the range that was delivered next. Returns its token if that is of another session, or
+    /// does not follow.
+    pub(crate) fn join(&mut self, mut next: Self) -> Option<Self> {
+        let is_next = match (&self.session, &next.session) {
+            (Some(session), Some(other)) => {
+                Arc::ptr_eq(session, other) && self.range.end() == next.range.first
+            }
+            _ => false,
+        };
+        if !is_next {
+            return Some(next);
+        }
+        self.range.len += next.range.len;
+        next.session = None;
+        None
+    }
+
+    /// Returns whether the shard waits for the acknowledgement.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.awaits_acks())
+    }
+
+    /// Waits until the records may be processed, and returns whether they may. They may not once
+    /// the lease has ended: they come again at its new owner, and their drop is expected.
+    pub(crate) fn poll_permit(
+        &self,
+        waker: &mut Option<Arc<AtomicWaker>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        let Some(session) = &self.session else { return Poll::Ready(true) };
+        let Some(lease) = &session.state.lease else { return Poll::Ready(true) };
+        let permit = lease.poll_held(waker, cx);
+        if permit == Poll::Ready(false) {
+            session.end();
+        }
+        permit
     }
 
     /// Returns the lease of the shard, where many workers share the stream.

@@ -44,7 +44,9 @@ use crate::records::record::Record;
 /// A record is acknowledged as soon as the stream is *polled* again. Do not wrap it in a combinator
 /// that polls for more records before the last is processed, such as `buffer_unordered`, `chunks`,
 /// `peekable` or a channel. There, acknowledge each record with
-/// [`UnackedRecord::ack`](super::UnackedRecord::ack).
+/// [`UnackedRecord::ack`](super::UnackedRecord::ack), or call
+/// [`for_each_by_key`](crate::records::AllRecords::for_each_by_key) or
+/// [`chunks`](crate::records::AllRecords::chunks) in place of `auto_ack`.
 ///
 /// # Cancel safety
 ///

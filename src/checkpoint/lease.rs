@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
@@ -208,9 +208,39 @@ impl Lease {
         self.is_delivering() && !self.0.deadline.has_passed()
     }
 
+    /// Waits until this worker [holds](Self::is_held) the lease, and returns false once the lease
+    /// has ended. `waker` keeps the wait between polls.
+    pub(crate) fn poll_held(
+        &self,
+        waker: &mut Option<Arc<AtomicWaker>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        if self.is_held() {
+            return Poll::Ready(true);
+        }
+        waker.get_or_insert_with(|| self.0.waiting.subscribe()).register(cx.waker());
+        if self.is_held() {
+            Poll::Ready(true)
+        } else if self.end_reason().is_some() {
+            Poll::Ready(false)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Wakes the tasks that wait for this lease: the worker has proved again that it lives.
+    pub(crate) fn wake(&self) {
+        self.0.waiting.wake();
+    }
+
     /// Returns whether the lease is neither being given away nor over.
     pub(crate) fn is_delivering(&self) -> bool {
         self.0.stage.load(Ordering::SeqCst) == DELIVERING
+    }
+
+    /// Returns whether the lease is given away once no record is in flight.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.stage.load(Ordering::SeqCst) == DRAINING
     }
 
     /// Ends the delivery of records, so that the lease can be given away.

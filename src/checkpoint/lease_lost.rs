@@ -5,7 +5,8 @@ use std::fmt;
 use crate::checkpoint::lease::Lease;
 
 /// The error of [`UnackedRecord::try_ack`](super::UnackedRecord::try_ack),
-/// [`UnackedBatch::try_ack`](super::UnackedBatch::try_ack) and
+/// [`UnackedBatch::try_ack`](super::UnackedBatch::try_ack),
+/// [`UnackedChunk::try_ack`](super::UnackedChunk::try_ack) and
 /// [`Acker::try_ack`](super::Acker::try_ack): the lease of the shard has ended, so that the
 /// acknowledgement has no effect. It holds what was to be acknowledged.
 ///

@@ -42,9 +42,16 @@
 //!
 //! Without `auto_ack`, records are acknowledged in any order and from any task, with
 //! [`UnackedRecord::ack`] or with the [`Acker`] of [`UnackedRecord::into_parts`]. That is needed
-//! with `for_each_concurrent`, `buffer_unordered` and `JoinSet`. A consumer that writes pages to a
-//! database reads [`batches`](crate::ShardStreamExt::batches): each [`UnackedBatch`] has one
-//! acknowledgement. [Batches into a database](#batches-into-a-database) shows such a consumer.
+//! with `for_each_concurrent`, `buffer_unordered` and `JoinSet`.
+//!
+//! | to process | use |
+//! |---|---|
+//! | one record after another | `auto_ack` |
+//! | many records at a time, and those of a key in order | [`for_each_by_key`](crate::records::AllRecords::for_each_by_key), [`try_for_each_by_key`](crate::records::AllRecords::try_for_each_by_key) |
+//! | pages, each with one acknowledgement | [`batches`](crate::ShardStreamExt::batches): see [Batches into a database](#batches-into-a-database) |
+//! | chunks of all shards, each with one acknowledgement | [`chunks`](crate::records::AllRecords::chunks) |
+//! | records that may fail | [When a record fails](#when-a-record-fails) |
+//! | more than one stream | [Several streams in one program](#several-streams-in-one-program) |
 //!
 //! # Promises
 //!
@@ -122,6 +129,8 @@
 //! acknowledgement and a checkpoint that has expired are logged at `WARN`, a shard whose reading
 //! pauses at `ERROR`.
 #![doc = include_str!("batches_into_a_database.md")]
+#![doc = include_str!("when_a_record_fails.md")]
+#![doc = include_str!("several_streams.md")]
 
 pub(crate) mod ack_run;
 pub(crate) mod ack_window;
@@ -164,6 +173,7 @@ pub(crate) mod start_barrier;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod unacked_batch;
+pub(crate) mod unacked_chunk;
 pub(crate) mod value;
 pub(crate) mod waiters;
 
@@ -182,4 +192,5 @@ pub use shards::CheckpointedShards;
 pub use status::CheckpointStatus;
 pub use store::{CheckpointStore, Save, StoreError};
 pub use unacked_batch::UnackedBatch;
+pub use unacked_chunk::{ChunkAcker, UnackedChunk};
 pub use value::{Checkpoint, ParseCheckpointError};

@@ -243,6 +243,12 @@ impl Reader {
         self.state = State::Reading;
     }
 
+    /// Waits for the acknowledgement of all records.
+    fn drain(&mut self, end: ReadEnd) {
+        self.session.await_acks();
+        self.state = State::Draining(end);
+    }
+
     fn poll_reading(
         &mut self,
         cx: &mut Context<'_>,
@@ -287,10 +293,10 @@ impl Reader {
             }
             Step::End(children) => {
                 self.resume.report_gap_at_end(&self.session);
-                self.state = State::Draining(ReadEnd::End(children));
+                self.drain(ReadEnd::End(children));
             }
             // If the shard has expired, it will be forgotten, and the gap is reported then.
-            Step::Expired => self.state = State::Draining(ReadEnd::Expired),
+            Step::Expired => self.drain(ReadEnd::Expired),
             Step::Replaced => {
                 let ReadSession { shared, state, .. } = &*self.session;
                 if let Some(lost @ Checkpoint::After { .. }) = state.checkpoint() {

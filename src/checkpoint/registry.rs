@@ -71,9 +71,13 @@ impl Registry {
         }
     }
 
+    /// Wakes all readers, and what waits for the leases of their shards.
     pub(crate) fn wake_readers(&self) {
         for shard in self.all() {
             shard.reader_waker.wake();
+            if let Some(lease) = &shard.lease {
+                lease.wake();
+            }
         }
     }
 

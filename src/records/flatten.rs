@@ -9,11 +9,14 @@ use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
 
+use crate::records::by_key::{ForEachByKey, TryForEachByKey};
+use crate::records::chunks::Chunks;
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::Read;
+use crate::records::record::Record;
 use crate::shard::handle::ShardHandle;
 
 /// A stream of the records of one shard, in order: see
@@ -64,6 +67,52 @@ impl<H: ReadShard> Records<H> {
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         self.records.pages.lag()
+    }
+
+    /// Processes up to `limit` records concurrently, and those of one partition key one after
+    /// another: see [`AllRecords::for_each_by_key`](super::AllRecords::for_each_by_key).
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is zero. Polling it panics if `f` or a future panics.
+    #[track_caller]
+    pub fn for_each_by_key<F, Fut>(self, limit: usize, f: F) -> ForEachByKey<Self, F, Fut>
+    where
+        F: FnMut(Result<Record, H::Error>) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        ForEachByKey::new(self, limit, f)
+    }
+
+    /// Processes records as [`for_each_by_key`](Self::for_each_by_key) does, until the first error:
+    /// see [`AllRecords::try_for_each_by_key`](super::AllRecords::try_for_each_by_key).
+    ///
+    /// # Errors
+    ///
+    /// The first error of a future or of the stream.
+    ///
+    /// # Panics
+    ///
+    /// As [`for_each_by_key`](Self::for_each_by_key) does.
+    #[track_caller]
+    pub fn try_for_each_by_key<F, Fut, E>(self, limit: usize, f: F) -> TryForEachByKey<Self, F, Fut>
+    where
+        F: FnMut(Record) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+        E: From<H::Error>,
+    {
+        TryForEachByKey::new(self, limit, f)
+    }
+
+    /// Collects the records into chunks of up to `max` records, each yielded at most `wait` after
+    /// its first record: see [`AllRecords::chunks`](super::AllRecords::chunks).
+    ///
+    /// # Panics
+    ///
+    /// If `max` is zero.
+    #[track_caller]
+    pub fn chunks(self, max: usize, wait: Duration) -> Chunks<Self> {
+        Chunks::new(self, max, wait)
     }
 
     /// Returns the id of the shard, and `None` once the reader has ended.

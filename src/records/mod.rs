@@ -50,8 +50,9 @@
 //! * **Order.** A reader yields the records of a shard in order, and omits and repeats none. A
 //!   shard ends when its last record was taken and the reader is polled for the next one: its
 //!   handle is completed, and its children open. They may open while you still process that last
-//!   record. If that matters, process one record of a key at a time, or acknowledge in the loop
-//!   with [checkpoints](crate::checkpoint).
+//!   record. If that matters, process one record of a key at a time, as
+//!   [`for_each_by_key`](AllRecords::for_each_by_key) does, or acknowledge in the loop with
+//!   [checkpoints](crate::checkpoint).
 //! * **Retries.** Throttled requests, 5xx responses and timeouts are retried without limit, with
 //!   the same iterator. After a broken connection or an expired iterator, a new iterator starts
 //!   *at* the last record, which is read again and dropped. If the record is missing, the reader
@@ -101,6 +102,8 @@
 pub(crate) mod all;
 pub(crate) mod batch;
 pub(crate) mod batches;
+pub(crate) mod by_key;
+pub(crate) mod chunks;
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod fan_out;
@@ -128,6 +131,8 @@ use aws_sdk_kinesis::Client;
 pub use all::{AllBatches, AllRecords, ShardStreamExt};
 pub use batch::{Batch, BatchRecords};
 pub use batches::Batches;
+pub use by_key::{ForEachByKey, TryForEachByKey};
+pub use chunks::Chunks;
 pub use error::{Error, ReadError};
 pub use event::{EndReason, ReadEvent, ReadEventKind};
 pub use fan_out::{FanOut, FanOutError};

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use aws_sdk_kinesis::Client;
 use futures::Stream;
 use futures::stream::FusedStream;
+use futures::task::AtomicWaker;
 use tokio::time::Duration;
 
 use crate::records::batch::Batch;
@@ -14,7 +15,7 @@ use crate::records::error::ReadError;
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
-use crate::records::read_shard::sealed::{Open, Read};
+use crate::records::read_shard::sealed::{Open, Read, Receive};
 use crate::records::record::Record;
 use crate::records::shard_reader::{ShardReader, Step};
 use crate::shard::handle::ShardHandle;
@@ -74,6 +75,42 @@ impl Open for ShardHandle {
 
     fn batch(page: Batch) -> Option<Batch> {
         Some(page)
+    }
+}
+
+impl Receive for Record {
+    type Acker = ();
+    type ChunkAcks = ();
+    type Chunk = Vec<Self>;
+
+    fn record(&self) -> &Self {
+        self
+    }
+
+    fn split(self) -> (Self, ()) {
+        (self, ())
+    }
+
+    fn acknowledge((): ()) {}
+
+    fn poll_permit(&self, _: &mut Option<Arc<AtomicWaker>>, _: &mut Context<'_>) -> Poll<bool> {
+        Poll::Ready(true)
+    }
+
+    fn add_to(self, records: &mut Vec<Self>, (): &mut ()) {
+        records.push(self);
+    }
+
+    fn is_chunk_awaited((): &()) -> bool {
+        false
+    }
+
+    fn poll_chunk_permit(_: &mut Vec<Self>, (): &mut (), _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn chunk(records: Vec<Self>, (): ()) -> Vec<Self> {
+        records
     }
 }
 

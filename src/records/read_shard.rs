@@ -31,19 +31,22 @@ impl<H: sealed::Open> ReadShard for H {}
 pub(crate) mod sealed {
     use std::fmt;
     use std::sync::Arc;
+    use std::task::{Context, Poll};
 
     use aws_sdk_kinesis::Client;
     use futures::stream::FusedStream;
+    use futures::task::AtomicWaker;
     use tokio::time::Duration;
 
     use crate::records::event::EndReason;
     use crate::records::options::ReadOptions;
     use crate::records::permits::RequestPermits;
+    use crate::records::record::Record;
 
     /// A shard that can be opened.
     pub trait Open: Sized {
         /// A record, as the user receives it.
-        type Record;
+        type Record: Receive;
         /// A page of records, as the reader yields it.
         type Page: IntoIterator<Item = Self::Record>;
         /// A page of records, as the user receives it.
@@ -66,6 +69,50 @@ pub(crate) mod sealed {
 
         /// Notes that the user polls for a record of another shard.
         fn leave(_records: &mut <Self::Page as IntoIterator>::IntoIter) {}
+    }
+
+    /// A record as the user receives it, with or without an acknowledgement.
+    pub trait Receive: Sized {
+        /// The acknowledgement of the record.
+        type Acker;
+        /// The acknowledgements of the records of a chunk.
+        type ChunkAcks: Default;
+        /// A chunk of records, as the user receives it.
+        type Chunk;
+
+        /// Returns the record.
+        fn record(&self) -> &Record;
+
+        /// Splits this into the record and its acknowledgement.
+        fn split(self) -> (Record, Self::Acker);
+
+        /// Acknowledges a record.
+        fn acknowledge(acker: Self::Acker);
+
+        /// Waits until a record that was received earlier may be processed. Returns whether it may:
+        /// it may not once this worker has lost its shard. `waker` keeps the wait between polls.
+        fn poll_permit(
+            &self,
+            waker: &mut Option<Arc<AtomicWaker>>,
+            cx: &mut Context<'_>,
+        ) -> Poll<bool>;
+
+        /// Adds this to the end of a chunk.
+        fn add_to(self, records: &mut Vec<Record>, acks: &mut Self::ChunkAcks);
+
+        /// Returns whether a shard waits for the acknowledgement of records of the chunk.
+        fn is_chunk_awaited(acks: &Self::ChunkAcks) -> bool;
+
+        /// Waits until the chunk may be delivered, and removes the records of shards that this
+        /// worker has lost.
+        fn poll_chunk_permit(
+            records: &mut Vec<Record>,
+            acks: &mut Self::ChunkAcks,
+            cx: &mut Context<'_>,
+        ) -> Poll<()>;
+
+        /// Makes a chunk of its records.
+        fn chunk(records: Vec<Record>, acks: Self::ChunkAcks) -> Self::Chunk;
     }
 
     /// A stream of one shard's pages.

@@ -24,6 +24,8 @@ use self::store::{Call, Scripted};
 
 mod acknowledging;
 mod batches;
+mod by_key;
+mod chunks;
 mod ends;
 mod in_order;
 mod namesakes;
@@ -35,6 +37,7 @@ mod retention;
 mod rules;
 mod runtimes;
 mod saving;
+mod several_streams;
 mod shutdown;
 mod starting;
 mod status;

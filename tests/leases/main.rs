@@ -14,6 +14,7 @@ use kinesis_shards::{Record, ShardStreamExt, all_shards};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+mod combinators;
 mod consumers;
 mod costs;
 mod fan_out;

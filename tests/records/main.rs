@@ -20,6 +20,7 @@ use kinesis_shards::{
 use tokio::time::{Instant, sleep, timeout};
 
 mod all;
+mod by_key;
 mod clock;
 mod ends;
 mod errors;
