@@ -7,6 +7,8 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/stop_signal.rs"]
+mod stop_signal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,10 +24,10 @@ use kinesis_shards::{
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls, Transaction};
 
-use common::ctrl_c::ctrl_c;
 use common::error::{LastError, with_cause};
 use common::logs;
 use common::source::Source;
+use stop_signal::stop_signal;
 
 /// How long a shutdown waits for the page in flight and for the store.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
@@ -158,19 +160,6 @@ async fn consume(
         batch.ack();
     }
     Ok(())
-}
-
-/// Waits for Ctrl-C or SIGTERM, which systemd and Kubernetes send to stop a service.
-async fn stop_signal() {
-    #[cfg(unix)]
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => return,
-            () = ctrl_c() => return,
-        },
-        Err(error) => eprintln!("warning: no handler for SIGTERM: {}", with_cause(&error)),
-    }
-    ctrl_c().await;
 }
 
 struct Database {

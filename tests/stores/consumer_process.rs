@@ -60,7 +60,6 @@ impl ConsumerProcess {
     }
 
     /// Sends it a signal, such as `STOP`.
-    #[allow(dead_code, reason = "the consumers of stores are only killed")]
     pub(crate) fn signal(&self, signal: &str) -> Result<(), String> {
         let mut kill = Command::new("kill");
         let status = kill.arg(format!("-{signal}")).arg(self.id().to_string()).status();

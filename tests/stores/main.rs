@@ -9,6 +9,8 @@
 //!   simulation of leases runs.
 //! * `postgres`: the example of that name is killed, loses its connections, and writes each record
 //!   to PostgreSQL once, and those that PostgreSQL rejects to its dead letters.
+//! * `effectively_once`: the example of that name is killed and loses its connections in the same
+//!   way. Each record is in its sums once.
 //!
 //! ```text
 //! cargo test --test stores                          10 kills on each store
@@ -24,6 +26,7 @@ mod conformance;
 mod consumer;
 mod consumer_process;
 mod dynamodb;
+mod effectively_once;
 mod figures;
 #[path = "../servers/install.rs"]
 mod install;
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
     if let Some(order) = consumer::Order::from_env() {
         return consumer::main(&order);
     }
-    if let Some(exit) = postgres::consumer() {
+    if let Some(exit) = postgres::consumer().or_else(effectively_once::consumer) {
         return exit;
     }
     let mut args = Arguments::from_args();
@@ -84,6 +87,9 @@ fn main() -> ExitCode {
     let servers = [kind::Kind::Kinesalite, kind::Kind::Postgres];
     trials.push(trial::trial("postgres".to_owned(), &servers, |runtime| {
         runtime.block_on(postgres::run())
+    }));
+    trials.push(trial::trial("effectively_once".to_owned(), &servers, |runtime| {
+        runtime.block_on(effectively_once::run())
     }));
     libtest_mimic::run(&args, trials).exit_code()
 }

@@ -17,7 +17,7 @@ use crate::process::{Process, postgres_url};
 use crate::producer::create;
 
 #[path = "../../examples/postgres.rs"]
-#[allow(unused, reason = "the example has a `main` of its own")]
+#[allow(unused, clippy::duplicate_mod, reason = "the example has a `main` and modules of its own")]
 mod example;
 
 const VARIABLE: &str = "POSTGRES_CONSUMER";

@@ -1,0 +1,314 @@
+//! Sums of records in PostgreSQL, each record counted once: the sums and the position in the stream
+//! change in one transaction.
+//!
+//! `cargo run --example effectively_once -- orders --database postgres://postgres@localhost/shop`
+//! follows a stream of yours until Ctrl-C or SIGTERM. Start it again, and it continues.
+//!
+//! The section "Effectively once" of `kinesis_shards::checkpoint` says why it is built so.
+
+#[path = "common/mod.rs"]
+mod common;
+#[path = "common/stop_signal.rs"]
+mod stop_signal;
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use clap::Parser;
+use futures::future::{BoxFuture, FutureExt};
+use futures::{Stream, StreamExt};
+use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, Save, StoreError, UnackedBatch};
+use kinesis_shards::{Checkpoints, Error, Record, ShardStreamExt, StreamId, try_all_shards};
+use tokio_postgres::{Client, GenericClient, NoTls};
+
+use common::error::{LastError, with_cause};
+use common::logs;
+use common::source::Source;
+use stop_signal::stop_signal;
+
+/// How long a shutdown waits for the page in flight and for the store.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
+/// How long one try to write a page may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The delays while the database is down: reading waits, and nothing is lost.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(Duration::from_secs(10))
+    .with_jitter()
+    .without_max_times();
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS sums (
+    customer text PRIMARY KEY, orders bigint NOT NULL, amount bigint NOT NULL
+);
+CREATE TABLE IF NOT EXISTS positions (
+    stream text, shard_id text, checkpoint text NOT NULL, PRIMARY KEY (stream, shard_id)
+)";
+
+const ADD: &str = "
+INSERT INTO sums SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
+ON CONFLICT (customer) DO UPDATE
+SET orders = sums.orders + excluded.orders, amount = sums.amount + excluded.amount";
+
+const FIRST_POSITION: &str = "INSERT INTO positions VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+const NEXT_POSITION: &str = "
+UPDATE positions SET checkpoint = $3 WHERE stream = $1 AND shard_id = $2 AND checkpoint = $4";
+const POSITION: &str = "SELECT checkpoint FROM positions WHERE stream = $1 AND shard_id = $2";
+
+/// Adds up the orders of each customer in PostgreSQL: stop it, start it, and it continues. The
+/// partition key of a record is the customer, and its data the amount.
+///
+/// The tables `sums` and `positions` are created if they do not exist.
+#[derive(Parser)]
+#[command(name = "effectively_once")]
+struct Args {
+    /// The stream's name or ARN
+    #[arg(value_name = "STREAM-NAME-OR-ARN")]
+    stream: StreamId,
+
+    /// The database; the example connects without TLS
+    #[arg(long, value_name = "URL", default_value = "postgres://postgres@localhost/postgres")]
+    database: String,
+
+    #[command(flatten)]
+    source: Source,
+}
+
+#[tokio::main]
+pub(crate) async fn main() -> ExitCode {
+    match follow(&Args::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Adds up all records until Ctrl-C or SIGTERM. Returns whether everything was saved.
+async fn follow(args: &Args) -> Result<bool, String> {
+    logs::print_warnings("kinesis_shards"); // failed saves
+    let Args { stream, source, .. } = args;
+    let client = source.client(stream).await?;
+    // No retry mends a wrong password, so the first failure to connect ends the program.
+    let database = Database::connect(&args.database).await;
+    let database =
+        database.map_err(|error| format!("cannot use PostgreSQL: {}", with_cause(&*error)))?;
+    let database = Arc::new(database);
+    let checkpoints = Checkpoints::load(Arc::clone(&database), stream).await;
+    let checkpoints = checkpoints.map_err(|error| with_cause(&error))?;
+
+    let batches = try_all_shards(&client, stream)
+        .start_at(source.from) // shards without a position
+        .checkpoints(&checkpoints) // the others continue at theirs
+        .batches(&client);
+    println!("Adding up {stream} in PostgreSQL. Ctrl-C or SIGTERM saves and exits.\n");
+    let result = tokio::select! {
+        // An error that no retry mends.
+        ended = tokio::spawn(consume(batches, database)) => {
+            ended.unwrap_or_else(|panic| Err(panic.to_string()))
+        }
+        // The task continues without its handle, and writes the page in flight.
+        () = stop_signal() => Ok(()),
+    };
+    let report = checkpoints.shutdown(SHUTDOWN_LIMIT).await;
+    println!("\n{report}");
+    result.map(|()| report.is_complete())
+}
+
+/// Writes each page, and acknowledges it once it is committed.
+async fn consume(
+    mut batches: impl Stream<Item = Result<UnackedBatch, Error>> + Unpin + Send,
+    database: Arc<Database>,
+) -> Result<(), String> {
+    let (last_read_error, last_write_error) = (LastError::default(), LastError::default());
+    while let Some(batch) = batches.next().await {
+        let batch = match batch {
+            Ok(batch) => batch,
+            // The shard is offered again, and the others continue.
+            Err(error) if error.is_retryable() => {
+                eprintln!("{}; retrying", last_read_error.describe(&error));
+                continue;
+            }
+            Err(error) => return Err(with_cause(&error)),
+        };
+        let write = || async {
+            tokio::time::timeout(WRITE_TIMEOUT, database.write(batch.records())).await?
+        };
+        let written = write.retry(BACKOFF).notify(|error, delay| {
+            eprintln!("{}; retrying in {delay:.1?}", last_write_error.describe(&**error));
+        });
+        written.await.map_err(|error: StoreError| with_cause(&*error))?;
+        println!("{}: {} records", batch.shard_id(), batch.records().len());
+        batch.ack();
+    }
+    Ok(())
+}
+
+/// The sums, and the positions up to which records are in them. It is the store of the checkpoints.
+struct Database {
+    url: String,
+    /// Connections that are not in use. One that failed is not used again: it may be closed, or in
+    /// the middle of a transaction.
+    idle: Mutex<Vec<Client>>,
+    /// The positions that this process has loaded or committed last, by the stream and the shard.
+    positions: Mutex<HashMap<(String, String), String>>,
+}
+
+impl Database {
+    async fn connect(url: &str) -> Result<Self, StoreError> {
+        let database =
+            Self { url: url.to_owned(), idle: Mutex::default(), positions: Mutex::default() };
+        let client = database.client().await?;
+        client.batch_execute(TABLES).await?;
+        database.release(client);
+        Ok(database)
+    }
+
+    async fn client(&self) -> Result<Client, tokio_postgres::Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(client) = idle.filter(|client| !client.is_closed()) {
+            return Ok(client);
+        }
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await?;
+        tokio::spawn(connection); // it ends with the client, whose requests report its errors
+        Ok(client)
+    }
+
+    fn release(&self, client: Client) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+    }
+
+    fn position(&self, key: &(String, String)) -> Option<String> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn set_position(&self, key: (String, String), position: impl Into<Option<String>>) {
+        let mut positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        match position.into() {
+            Some(position) => positions.insert(key, position),
+            None => positions.remove(&key),
+        };
+    }
+
+    /// Adds the records of a page and moves the position of its shard past them, in one
+    /// transaction.
+    async fn write(&self, page: &[Record]) -> Result<(), StoreError> {
+        let Some(last) = page.last() else { return Ok(()) };
+        let key = (last.stream().as_str().to_owned(), last.shard_id().to_owned());
+        let position = last.sequence_number();
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        if self.advance(&transaction, &key, position).await? {
+            let sums = sums(page);
+            let customers: Vec<_> = sums.keys().collect();
+            let (orders, amounts): (Vec<_>, Vec<_>) = sums.values().copied().unzip();
+            transaction.execute(ADD, &[&customers, &orders, &amounts]).await?;
+        }
+        transaction.commit().await?;
+        self.set_position(key, position.to_owned());
+        self.release(client);
+        Ok(())
+    }
+
+    /// Moves the position of a shard on from the last one. Returns whether it moved: if not, an
+    /// earlier try was committed.
+    async fn advance(
+        &self,
+        client: &(impl GenericClient + Sync),
+        key: &(String, String),
+        position: &str,
+    ) -> Result<bool, StoreError> {
+        let (stream, shard) = key;
+        let moved = match self.position(key) {
+            None => client.execute(FIRST_POSITION, &[stream, shard, &position]).await?,
+            Some(last) => client.execute(NEXT_POSITION, &[stream, shard, &position, &last]).await?,
+        };
+        if moved == 1 {
+            return Ok(true);
+        }
+        let row = client.query_opt(POSITION, &[stream, shard]).await?;
+        let actual: Option<&str> = row.as_ref().map(|row| row.get(0));
+        if actual == Some(position) {
+            return Ok(false);
+        }
+        Err(format!("the position of {shard} is {actual:?}: another consumer has moved it").into())
+    }
+}
+
+/// Adds up the orders of each customer of a page, and their amounts. A record that holds no amount
+/// is skipped.
+fn sums(page: &[Record]) -> BTreeMap<String, (i64, i64)> {
+    let mut sums = BTreeMap::<_, (i64, i64)>::new();
+    for record in page {
+        let amount = std::str::from_utf8(record.data()).ok().and_then(|text| text.parse().ok());
+        let (Some(customer), Some(amount)) = (record.partition_key(), amount) else {
+            eprintln!("{} {}: no amount", record.shard_id(), record.sequence_number());
+            continue;
+        };
+        let (orders, sum) = sums.entry(customer.to_owned()).or_default();
+        *orders += 1;
+        *sum = sum.saturating_add(amount);
+    }
+    sums
+}
+
+impl CheckpointStore for Database {
+    fn load<'a>(
+        &'a self,
+        stream: &'a StreamId,
+    ) -> BoxFuture<'a, Result<Vec<(String, Checkpoint)>, StoreError>> {
+        async move {
+            let client = self.client().await?;
+            let rows = client.query("SELECT DISTINCT stream FROM positions", &[]).await?;
+            stream.check_unambiguous(rows.iter().map(|row| row.get::<_, &str>(0)))?;
+            let query = "SELECT shard_id, checkpoint FROM positions WHERE stream = $1";
+            let mut loaded = Vec::new();
+            for row in client.query(query, &[&stream.as_str()]).await? {
+                let (shard, position): (String, String) = (row.get(0), row.get(1));
+                loaded.push((shard.clone(), position.parse()?));
+                self.set_position((stream.as_str().to_owned(), shard), position);
+            }
+            self.release(client);
+            Ok(loaded)
+        }
+        .boxed()
+    }
+
+    fn save<'a>(&'a self, save: Save<'a>) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            if let Checkpoint::After { .. } = save.checkpoint {
+                return Ok(()); // the transaction of the page has saved it
+            }
+            save.checkpoint.validate()?;
+            let key = (save.stream.as_str().to_owned(), save.shard_id().to_owned());
+            let position = save.checkpoint.to_string();
+            let client = self.client().await?;
+            self.advance(&client, &key, &position).await?;
+            self.set_position(key, position);
+            self.release(client);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn forget<'a>(
+        &'a self,
+        stream: &'a StreamId,
+        shard_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let client = self.client().await?;
+            let delete = "DELETE FROM positions WHERE stream = $1 AND shard_id = $2";
+            client.execute(delete, &[&stream.as_str(), &shard_id]).await?;
+            self.set_position((stream.as_str().to_owned(), shard_id.to_owned()), None);
+            self.release(client);
+            Ok(())
+        }
+        .boxed()
+    }
+}
