@@ -1,5 +1,6 @@
 //! One life of the consumer, which may be dropped at any poll.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -8,7 +9,8 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use futures::future::{AbortHandle, Abortable, BoxFuture, FutureExt};
 use futures::{Stream, StreamExt};
-use kinesis_shards::checkpoint::{CheckpointedShard, UnackedRecord};
+use kinesis_shards::checkpoint::{CheckpointedShard, CheckpointedShards, UnackedRecord};
+use kinesis_shards::records::AllRecords;
 use kinesis_shards::{
     Checkpoints, ReadError, ReadOptions, Record, ShardStreamExt, StartAt, all_shards,
 };
@@ -40,26 +42,41 @@ impl Consumer {
         checkpoints: &Checkpoints,
         mode: ConsumerMode,
     ) -> BoxFuture<'static, ()> {
-        let shards = all_shards(&self.client, "orders")
-            .poll_interval(Duration::from_secs(5))
-            .full_listing_interval(Duration::from_secs(20))
-            .start_at(self.start_at)
-            .checkpoints(checkpoints);
+        let shards = self.shards(checkpoints);
         match mode {
             ConsumerMode::Tasks => return self.by_tasks(shards).boxed(),
             ConsumerMode::Few(n) => return self.few(shards, n).boxed(),
             _ => {}
         }
-        let records = shards.records(&self.client).with_options(self.options.clone());
-        let records = records.max_concurrent_reads(self.concurrent_reads).max_run(self.max_run);
-        match mode {
-            ConsumerMode::Loop => async move { self.one_by_one(records.auto_ack()).await }.boxed(),
-            ConsumerMode::Concurrent(n) => {
-                async move { self.concurrently(records, n).await }.boxed()
+        let records = self.records(shards);
+        let checkpoints = checkpoints.clone();
+        async move {
+            match mode {
+                ConsumerMode::Loop => self.one_by_one(records.auto_ack()).await,
+                ConsumerMode::Concurrent(n) => self.concurrently(records, n).await,
+                ConsumerMode::Detached(n) => self.detached(records, n).await,
+                ConsumerMode::ByKey(n) => self.by_key(records, n).await,
+                ConsumerMode::TryByKey(n) => self.try_by_key(records, n, &checkpoints).await,
+                ConsumerMode::Chunks(max, wait) => {
+                    self.chunks(records, max, Duration::from_millis(wait)).await;
+                }
+                ConsumerMode::Tasks | ConsumerMode::Few(_) => unreachable!("returned above"),
             }
-            ConsumerMode::Detached(n) => async move { self.detached(records, n).await }.boxed(),
-            ConsumerMode::Tasks | ConsumerMode::Few(_) => unreachable!("returned above"),
         }
+        .boxed()
+    }
+
+    fn shards(&self, checkpoints: &Checkpoints) -> CheckpointedShards {
+        all_shards(&self.client, "orders")
+            .poll_interval(Duration::from_secs(5))
+            .full_listing_interval(Duration::from_secs(20))
+            .start_at(self.start_at)
+            .checkpoints(checkpoints)
+    }
+
+    fn records(&self, shards: CheckpointedShards) -> AllRecords<CheckpointedShards> {
+        let records = shards.records(&self.client).with_options(self.options.clone());
+        records.max_concurrent_reads(self.concurrent_reads).max_run(self.max_run)
     }
 
     async fn one_by_one(&self, records: impl Stream<Item = Result<Record, ReadError>>) {
@@ -99,6 +116,71 @@ impl Consumer {
         if fastrand::u32(..1_000) >= self.drops {
             self.oracle.lock().unwrap().acknowledge(number);
             record.ack();
+        }
+    }
+
+    async fn by_key(&self, records: AllRecords<CheckpointedShards>, n: usize) {
+        let keys = KeysInFlight::default();
+        let process = |record: Result<Record, ReadError>| async {
+            let Ok(record) = record else { return };
+            let number = self.process(&record, &keys).await;
+            self.oracle.lock().unwrap().acknowledge(number);
+        };
+        records.for_each_by_key(n, process).max_waiting(n).await;
+    }
+
+    async fn try_by_key(
+        &self,
+        mut records: AllRecords<CheckpointedShards>,
+        n: usize,
+        checkpoints: &Checkpoints,
+    ) {
+        loop {
+            let keys = KeysInFlight::default();
+            let process = |record: Record| async {
+                let record = record;
+                let number = self.process(&record, &keys).await;
+                if fastrand::u32(..1_000) < self.drops {
+                    return Err(Box::<dyn std::error::Error + Send + Sync>::from("as scripted"));
+                }
+                self.oracle.lock().unwrap().acknowledge(number);
+                Ok(())
+            };
+            if records.try_for_each_by_key(n, process).await.is_ok() {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+            records = self.records(self.shards(checkpoints));
+        }
+    }
+
+    /// Processes a record while no other of its key is in flight.
+    async fn process(&self, record: &Record, keys: &KeysInFlight) -> usize {
+        let number = self.oracle.lock().unwrap().process(record);
+        let key = record.partition_key().unwrap_or_default().to_owned();
+        let is_first = keys.0.lock().unwrap().insert(key.clone());
+        let _in_flight = KeyInFlight { keys, key };
+        if !is_first {
+            self.oracle.lock().unwrap().violate("two records of one key are in flight");
+        }
+        work().await;
+        number
+    }
+
+    async fn chunks(&self, records: AllRecords<CheckpointedShards>, max: usize, wait: Duration) {
+        let mut chunks = std::pin::pin!(records.chunks(max, wait));
+        while let Some(chunk) = chunks.next().await {
+            let Ok(chunk) = chunk else { continue };
+            let numbers = self.oracle.lock().unwrap().deliver_chunk(chunk.records(), max);
+            work().await;
+            if fastrand::u32(..1_000) >= self.drops {
+                let mut oracle = self.oracle.lock().unwrap();
+                for number in numbers {
+                    oracle.acknowledge(number);
+                }
+                drop(oracle);
+                chunk.ack();
+            }
         }
     }
 
@@ -156,6 +238,22 @@ impl Consumer {
             tasks.spawn(Abortable::new(reader, registration).map(drop));
         }
         while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// The keys of the records in flight.
+#[derive(Default)]
+struct KeysInFlight(Mutex<BTreeSet<String>>);
+
+/// A record in flight, which may be dropped at any point.
+struct KeyInFlight<'a> {
+    keys: &'a KeysInFlight,
+    key: String,
+}
+
+impl Drop for KeyInFlight<'_> {
+    fn drop(&mut self) {
+        self.keys.0.lock().unwrap().remove(&self.key);
     }
 }
 

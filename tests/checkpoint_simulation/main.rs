@@ -24,7 +24,7 @@
 //! * No checkpoint is saved past a record that was not acknowledged, nor over a later one.
 //! * No shard is read before its start is saved, nor in a run from `Latest` before the starts of
 //!   all shards that the run began with are, nor a child before the ends of its parents are.
-//! * Records come in order per key.
+//! * Records come in order per key. Where they are processed by key, one of a key is in flight.
 //! * No delivered record comes again after a complete shutdown.
 //! * The store keeps no checkpoint of an unlisted shard.
 //! * No task is leaked.
@@ -101,6 +101,8 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
         records,
         deliveries,
         redeliveries,
+        by_key,
+        chunks,
         saves,
         confirmed_saves,
         lives,
@@ -138,6 +140,7 @@ fn many(first: u64, seeds: u64) -> (u64, usize) {
     println!("{rebuilds} pipelines were rebuilt, {recreations} streams were created again");
     println!("{refused_requests} positions were refused, {started_over} shards started over");
     println!("{records} records, {deliveries} deliveries, {redeliveries} of them again, none lost");
+    println!("{by_key} records were processed by key, {chunks} chunks were delivered");
     println!("{saves} saves, {confirmed_saves} of them confirmed");
     (passed, failed)
 }
@@ -147,6 +150,8 @@ impl Outcome {
         self.records += other.records;
         self.deliveries += other.deliveries;
         self.redeliveries += other.redeliveries;
+        self.by_key += other.by_key;
+        self.chunks += other.chunks;
         self.saves += other.saves;
         self.confirmed_saves += other.confirmed_saves;
         self.lives += other.lives;

@@ -32,6 +32,9 @@ pub(crate) struct Oracle {
     pub(crate) deliveries: u64,
     pub(crate) owed_deliveries: u64,
     pub(crate) redeliveries: u64,
+    /// The records that were processed in the order of their key.
+    pub(crate) by_key: u64,
+    pub(crate) chunks: u64,
     pub(crate) saves: u64,
     pub(crate) confirmed_saves: u64,
     pub(crate) digest: u64,
@@ -161,6 +164,25 @@ impl Oracle {
 
     /// Checks a delivery, and returns the number of the record.
     pub(crate) fn deliver(&mut self, record: &Record) -> usize {
+        self.deliver_in_order(record, true)
+    }
+
+    /// Checks the delivery of a record that may overtake those of other keys of its shard.
+    pub(crate) fn process(&mut self, record: &Record) -> usize {
+        self.by_key += 1;
+        self.deliver_in_order(record, false)
+    }
+
+    /// Checks the delivery of a chunk, and returns the numbers of its records.
+    pub(crate) fn deliver_chunk(&mut self, records: &[Record], max: usize) -> Vec<usize> {
+        self.chunks += 1;
+        if records.is_empty() || records.len() > max {
+            self.violate(format!("a chunk of up to {max} records has {}", records.len()));
+        }
+        records.iter().map(|record| self.deliver(record)).collect()
+    }
+
+    fn deliver_in_order(&mut self, record: &Record, of_shard: bool) -> usize {
         let number =
             std::str::from_utf8(record.data()).ok().and_then(|text| text.parse::<usize>().ok());
         let Some(number) = number.filter(|number| *number < self.records.len()) else {
@@ -205,7 +227,7 @@ impl Oracle {
         let key = written.key;
         let skipped = self.records[..number].iter().position(|earlier| {
             earlier.owed
-                && (earlier.shard == shard || earlier.key == key)
+                && (of_shard && earlier.shard == shard || earlier.key == key)
                 && !(earlier.durable || earlier.shard == shard && earlier.delivered == Some(life))
         });
         if let Some(skipped) = skipped {

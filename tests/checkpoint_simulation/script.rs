@@ -94,6 +94,12 @@ pub(crate) enum ConsumerMode {
     Detached(usize),
     /// Up to this number of shards concurrently, while the others wait.
     Few(usize),
+    /// Up to this number concurrently, those of one key one after another.
+    ByKey(usize),
+    /// The same until an error, after which the pipeline is rebuilt.
+    TryByKey(usize),
+    /// In chunks of up to this number of records, after up to this number of milliseconds.
+    Chunks(usize, u64),
 }
 
 /// Distinguishes the generator of fan-out from that of the other steps.
@@ -232,11 +238,14 @@ fn change(rng: &mut Rng) -> Step {
 }
 
 fn mode(rng: &mut Rng) -> ConsumerMode {
-    match rng.u32(..5) {
+    match rng.u32(..8) {
         0 => ConsumerMode::Loop,
         1 => ConsumerMode::Concurrent(rng.usize(1..12)),
         2 => ConsumerMode::Tasks,
         3 => ConsumerMode::Few(rng.usize(1..4)),
+        4 => ConsumerMode::ByKey(rng.usize(1..12)),
+        5 => ConsumerMode::TryByKey(rng.usize(1..12)),
+        6 => ConsumerMode::Chunks(rng.usize(1..12), [0, 200, 5_000, 3_600_000][rng.usize(..4)]),
         _ => ConsumerMode::Detached(rng.usize(1..12)),
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct Outcome {
     pub(crate) records: u64,
     pub(crate) deliveries: u64,
     pub(crate) redeliveries: u64,
+    /// The records that were processed in the order of their key.
+    pub(crate) by_key: u64,
+    pub(crate) chunks: u64,
     pub(crate) saves: u64,
     pub(crate) confirmed_saves: u64,
     pub(crate) lives: u64,
@@ -213,7 +216,12 @@ impl World {
         self.script.setup.panics = 0;
         // Records that were dropped without acknowledgement come again in the next life.
         self.crash(0).await;
-        self.start(ConsumerMode::Concurrent(4)).await;
+        let last_mode = match self.script.seed % 4 {
+            0 => ConsumerMode::ByKey(4),
+            1 => ConsumerMode::Chunks(6, 30_000),
+            _ => ConsumerMode::Concurrent(4),
+        };
+        self.start(last_mode).await;
         let started = Instant::now();
         while let Some(unfinished) = self.unfinished() {
             if started.elapsed() > Duration::from_mins(20) {
@@ -404,8 +412,10 @@ impl World {
     /// Creates the stream again while the consumer runs, after two full listings. Between two runs,
     /// or before these listings, the crate cannot notice it.
     async fn recreate(&mut self, shards: u32) {
-        // A consumer that takes few shards at a time may list none meanwhile.
-        if self.life.as_ref().is_none_or(|life| matches!(life.mode, ConsumerMode::Few(_))) {
+        // A consumer that takes few shards at a time may list none meanwhile, and one that is
+        // rebuilt after an error lists them as a new run does.
+        let may_notice = |mode| !matches!(mode, ConsumerMode::Few(_) | ConsumerMode::TryByKey(_));
+        if !self.life.as_ref().is_some_and(|life| may_notice(life.mode)) {
             return;
         }
         // The new stream would have no consumer with this ARN.
@@ -493,6 +503,8 @@ impl World {
             records: oracle.written() as u64,
             deliveries: oracle.deliveries,
             redeliveries: oracle.redeliveries,
+            by_key: oracle.by_key,
+            chunks: oracle.chunks,
             saves: oracle.saves,
             confirmed_saves: oracle.confirmed_saves,
             lives: u64::from(oracle.life),
