@@ -79,6 +79,16 @@ macro_rules! setters {
             /// Records of different partition keys arrive in order only within a shard. If the
             /// stream is resharded, records of one such key may be in a shard and in one that is
             /// not its descendant.
+            ///
+            /// ```
+            /// # use kinesis_shards::{ShardStreamExt, all_shards};
+            /// # let client = kinesis_shards::testing::FakeKinesis::new().client();
+            /// let records = all_shards(&client, "orders").records(&client);
+            /// let processed = records
+            ///     .for_each_by_key(16, |_| async { /* ... */ })
+            ///     .key_by(|record| record.data().first().copied());
+            /// # drop(processed);
+            /// ```
             pub fn key_by<K, T>(
                 self,
                 key: K,

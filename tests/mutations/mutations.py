@@ -120,6 +120,18 @@ MUTATIONS = [
         "if range.first < self.acknowledged {",
     ),
     Mutation(
+        "a record does not wait for the record of its key in flight",
+        "src/records/by_key.rs",
+        "queue.push_back(record);\n            self.count += 1;\n            return None;",
+        "let _ = queue;\n            return Some(record);",
+    ),
+    Mutation(
+        "a chunk holds back the last records of a shard",
+        "src/records/chunks.rs",
+        "if St::Ok::is_chunk_awaited(this.acks) => break",
+        "if this.max.get() == 0 && St::Ok::is_chunk_awaited(this.acks) => break",
+    ),
+    Mutation(
         "children open before the end of their parent is durable",
         "src/checkpoint/reader.rs",
         "State::Finishing(children) => {\n                    ready!(state.poll_durable(cx));",
