@@ -16,7 +16,17 @@ pub(crate) fn request_timeout<F: Future>(request: F) -> PolledTimeout<F> {
 /// Fails a request that gets no response within this many seconds. Only time spent being polled
 /// counts.
 pub(crate) fn polled_timeout<F: Future>(seconds: u32, request: F) -> PolledTimeout<F> {
-    PolledTimeout { request, tick: None, ticks_left: seconds }
+    polled_ticks(seconds, TICK, request)
+}
+
+/// Fails a request that gets no response within this many ticks. With long ticks, a response that
+/// comes sooner costs no timer. Only time spent being polled counts.
+pub(crate) fn polled_ticks<F: Future>(
+    ticks: u32,
+    length: Duration,
+    request: F,
+) -> PolledTimeout<F> {
+    PolledTimeout { request, tick: None, length, ticks_left: ticks }
 }
 
 const TICK: Duration = Duration::from_secs(1);
@@ -33,6 +43,7 @@ pub(crate) struct PolledTimeout<F> {
     /// Created at the first `Pending`, since many responses are ready at once.
     #[pin]
     tick: Option<Sleep>,
+    length: Duration,
     ticks_left: u32,
 }
 
@@ -50,7 +61,7 @@ impl<F: Future> Future for PolledTimeout<F> {
         }
         loop {
             let Some(mut tick) = this.tick.as_mut().as_pin_mut() else {
-                this.tick.set(Some(sleep(TICK)));
+                this.tick.set(Some(sleep(*this.length)));
                 continue;
             };
             ready!(tick.as_mut().poll(cx));
@@ -58,7 +69,7 @@ impl<F: Future> Future for PolledTimeout<F> {
             if *this.ticks_left == 0 {
                 return Poll::Ready(Err(NoResponse));
             }
-            tick.reset(Instant::now() + TICK);
+            tick.reset(Instant::now() + *this.length);
         }
     }
 }

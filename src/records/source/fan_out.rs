@@ -33,12 +33,14 @@ use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::backoff::backoff;
 use crate::util::clock::now;
 use crate::util::received_record::ReceivedRecord;
-use crate::util::request_timeout::{polled_timeout, request_timeout};
+use crate::util::request_timeout::{polled_ticks, request_timeout};
 use crate::util::runtime::LastRuntime;
 
-/// The time without an event after which a subscription is dead. AWS sends an empty event every few
-/// seconds to an idle shard. The SDK has no timeout for it.
-const MAX_SILENCE_SECONDS: u32 = 40;
+/// The time without an event after which a subscription is dead, as a number of ticks. AWS sends
+/// an empty event every few seconds to an idle shard, so no tick ends there. The SDK has no timeout
+/// for silence.
+const MAX_SILENT_TICKS: u32 = 5;
+const SILENT_TICK: Duration = Duration::from_secs(8);
 /// The time after the start of a subscription during which AWS refuses another one of the consumer
 /// for the same shard.
 const SUBSCRIPTION_INTERVAL: Duration = Duration::from_secs(5);
@@ -63,7 +65,7 @@ type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventSt
 /// The source to which Kinesis pushes pages.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(crate) struct Subscription {
-    consumer: FanOut,
+    consumer: Arc<FanOut>,
     context: Arc<ReaderContext>,
     /// The position after the last event, which is never `LATEST`.
     position: StartPosition,
@@ -122,10 +124,14 @@ struct Received {
 
 /// The request for a subscription and for its next event.
 struct Receive {
-    consumer: FanOut,
+    consumer: Arc<FanOut>,
     context: Arc<ReaderContext>,
+    subscription: Result<Events, Start>,
+}
+
+/// Where and when a subscription starts.
+struct Start {
     from: StartPosition,
-    events: Option<Events>,
     not_before: Option<Instant>,
 }
 
@@ -135,7 +141,7 @@ impl Subscription {
         let context = Arc::clone(&polling.context);
         let position = context.latest_anchor.replace_latest(polling.position());
         Self {
-            consumer,
+            consumer: Arc::new(consumer),
             context,
             requested: position.clone(),
             continuity: std::mem::take(&mut polling.continuity),
@@ -172,16 +178,12 @@ impl Subscription {
 
     /// Begins to receive the next event, in this task or in a new one.
     fn begin(&mut self) -> BoxFuture<'static, Received> {
-        if self.events.is_none() {
+        let subscription = self.events.take().ok_or_else(|| {
             self.requested = self.next_position();
-        }
-        let receive = Receive {
-            consumer: self.consumer.clone(),
-            context: Arc::clone(&self.context),
-            from: self.requested.clone(),
-            events: self.events.take(),
-            not_before: self.next,
-        };
+            Start { from: self.requested.clone(), not_before: self.next }
+        });
+        let (consumer, context) = (Arc::clone(&self.consumer), Arc::clone(&self.context));
+        let receive = Receive { consumer, context, subscription };
         match &self.context.options.runtime {
             None => receive.run().boxed(),
             Some(runtime) => AbortOnDrop::spawn(runtime, receive.run()).boxed(),
@@ -439,17 +441,20 @@ impl Source for Subscription {
 impl Receive {
     /// Waits for the end of the pause, subscribes if there is no subscription, and waits for an
     /// event.
-    async fn run(mut self) -> Received {
+    async fn run(self) -> Received {
+        let Self { consumer, context, subscription } = self;
         let mut subscribed_at = None;
-        let events = if let Some(events) = self.events.take() {
-            Ok(events)
-        } else {
-            if let Some(not_before) = self.not_before {
-                sleep_until(not_before).await;
+        let events = match subscription {
+            Ok(events) => Ok(events),
+            Err(Start { from, not_before }) => {
+                if let Some(not_before) = not_before {
+                    sleep_until(not_before).await;
+                }
+                // Boxed, so that the future that waits for an event is small.
+                let events = subscribe(&consumer, &context, &from).boxed().await;
+                subscribed_at = events.is_ok().then(Instant::now);
+                events
             }
-            let events = self.subscribe().await;
-            subscribed_at = events.is_ok().then(Instant::now);
-            events
         };
         let (events, result) = match events {
             Ok(mut events) => {
@@ -460,27 +465,31 @@ impl Receive {
             }
             Err(error) => (None, Err(error)),
         };
-        Received { events, subscribed_at, result, at: now(&self.context.client) }
+        Received { events, subscribed_at, result, at: now(&context.client) }
     }
+}
 
-    async fn subscribe(&self) -> Result<Events, SubscriptionError> {
-        let from = starting_position(&self.from).map_err(|error| {
-            SubscriptionError::no_event(format!("the start is incomplete: {error}"))
-        })?;
-        let client = self.consumer.client().unwrap_or(&self.context.client);
-        let request = client
-            .subscribe_to_shard()
-            .consumer_arn(self.consumer.arn())
-            .shard_id(self.context.shard_id())
-            .starting_position(from);
-        let once = Config::builder().retry_config(RetryConfig::disabled());
-        // The SDK waits for the first frame here. Its own timeouts do not count that time.
-        let response = request_timeout(request.customize().config_override(once).send()).await;
-        match response {
-            Ok(Ok(output)) => Ok(output.event_stream),
-            Ok(Err(error)) => Err(SubscriptionError::request(error)),
-            Err(no_response) => Err(SubscriptionError::no_event(no_response.to_string())),
-        }
+async fn subscribe(
+    consumer: &FanOut,
+    context: &ReaderContext,
+    from: &StartPosition,
+) -> Result<Events, SubscriptionError> {
+    let from = starting_position(from).map_err(|error| {
+        SubscriptionError::no_event(format!("the start is incomplete: {error}"))
+    })?;
+    let client = consumer.client().unwrap_or(&context.client);
+    let request = client
+        .subscribe_to_shard()
+        .consumer_arn(consumer.arn())
+        .shard_id(context.shard_id())
+        .starting_position(from);
+    let once = Config::builder().retry_config(RetryConfig::disabled());
+    // The SDK waits for the first frame here. Its own timeouts do not count that time.
+    let response = request_timeout(request.customize().config_override(once).send()).await;
+    match response {
+        Ok(Ok(output)) => Ok(output.event_stream),
+        Ok(Err(error)) => Err(SubscriptionError::request(error)),
+        Err(no_response) => Err(SubscriptionError::no_event(no_response.to_string())),
     }
 }
 
@@ -489,7 +498,7 @@ async fn next_event(
     events: &mut Events,
 ) -> Result<Option<SubscribeToShardEvent>, SubscriptionError> {
     loop {
-        match polled_timeout(MAX_SILENCE_SECONDS, events.recv()).await {
+        match polled_ticks(MAX_SILENT_TICKS, SILENT_TICK, events.recv()).await {
             Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => {
                 return Ok(Some(event));
             }
@@ -497,7 +506,7 @@ async fn next_event(
             Ok(Ok(None)) => return Ok(None),
             Ok(Err(error)) => return Err(SubscriptionError::event(error)),
             Err(_) => {
-                let reason = format!("no event within {MAX_SILENCE_SECONDS} s");
+                let reason = format!("no event within {:?}", MAX_SILENT_TICKS * SILENT_TICK);
                 return Err(SubscriptionError::no_event(reason));
             }
         }

@@ -31,8 +31,8 @@ fn a_write_confirms_the_lease_and_the_delivery_continues() {
 fn a_lease_that_another_worker_has_is_lost_at_once() {
     let mut world = World::new(false);
     let row = world.row();
-    let (owner, counter) = (Some("java".to_owned()), row.counter + 1);
-    world.tables.put_row(LeaseRow { owner, counter, ..row });
+    let (counter, owner) = (row.counter + 1, Some("java".to_owned()));
+    world.tables.put_row(LeaseRow { counter, owner, ..row });
     take_over(&mut world);
     assert_eq!(world.ends, [LeaseEnd::Lost { to: Some("java".to_owned()) }]);
     assert_eq!(world.resumes, 0);
@@ -45,7 +45,7 @@ fn the_delivery_stays_paused_until_the_table_is_back() {
     let mut world = World::new(false);
     world.is_throttled = true;
     take_over(&mut world);
-    world.run(Duration::from_secs(60));
+    world.run(Duration::from_mins(1));
     take_over(&mut world);
     world.save("7");
     assert_eq!((world.drains.as_slice(), world.resumes), (&[false][..], 0));
