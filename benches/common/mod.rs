@@ -5,5 +5,6 @@ pub(crate) mod canned_records;
 pub(crate) mod canned_shards;
 pub(crate) mod measure;
 pub(crate) mod parked;
+pub(crate) mod subscriptions;
 pub(crate) mod table;
 pub(crate) mod workload;

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use futures::{StreamExt, future, stream};
+use kinesis_shards::records::FanOut;
+use kinesis_shards::testing::{FakeKinesis, Limits};
 use kinesis_shards::{ReadOptions, ShardHandle, ShardStreamExt};
 use tokio::runtime::Builder;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::common::canned_records::CannedRecords;
 use crate::common::measure::to_f64;
 use crate::common::parked::{PARKED, Workers};
+use crate::common::subscriptions::read_subscription_bare;
 use crate::common::table::Table;
 use crate::common::workload::{Workload, handles, read_bare, read_records};
 use crate::heap::{allocated_bytes, allocations};
@@ -18,6 +22,7 @@ pub(crate) fn measure(table: &mut Table) {
     Table::heading("Reading: the heap");
     measure_allocations(table);
     measure_idle_shards(table);
+    measure_idle_subscriptions(table);
     measure_parked_shards(table);
 }
 
@@ -54,6 +59,42 @@ fn measure_idle_shards(table: &mut Table) {
         future::select(batches.next(), Box::pin(sleep(Duration::from_secs(3)))).await;
         let per_shard = (allocated_bytes() - before) / to_f64(SHARDS);
         table.row(&format!("heap bytes per idle shard, of {SHARDS}"), 2_000.0, per_shard);
+    });
+}
+
+/// Compares idle subscriptions with those of the SDK alone. What the fake keeps of each counts in
+/// both.
+fn measure_idle_subscriptions(table: &mut Table) {
+    const SHARDS: usize = 1_000;
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let kinesis = FakeKinesis::builder().limits(Limits::none()).log_requests(false).build();
+        let orders = kinesis.create_stream("orders", u32::try_from(SHARDS).expect("a number"));
+        let (client, pause) = (kinesis.client(), Duration::from_secs(12));
+        let consumer = FanOut::consumer(orders.register_consumer("bench"));
+        let shards: Vec<ShardHandle> = handles(SHARDS).take(SHARDS).collect().await;
+        let before = allocated_bytes();
+        let shards = stream::iter(shards).chain(stream::pending());
+        let options = ReadOptions::new().fan_out(&consumer);
+        let mut batches = Box::pin(shards.batches(&client).with_options(options));
+        future::select(batches.next(), Box::pin(sleep(pause))).await;
+        let ours = (allocated_bytes() - before) / to_f64(SHARDS);
+        drop(batches);
+
+        let before = allocated_bytes();
+        let mut subscriptions = JoinSet::new();
+        for n in 0..SHARDS {
+            let (client, consumer) = (client.clone(), consumer.clone());
+            let shard_id = format!("shardId-{n:012}");
+            subscriptions
+                .spawn(async move { read_subscription_bare(&client, &consumer, shard_id).await });
+        }
+        sleep(pause).await;
+        let bare = (allocated_bytes() - before) / to_f64(SHARDS);
+        let what = format!("heap bytes per idle subscription, of {SHARDS}");
+        table.row(&format!("{what} / those of the SDK alone"), 1.5, ours / bare);
+        Table::note(&what, ours);
     });
 }
 

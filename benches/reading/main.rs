@@ -12,6 +12,7 @@
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "the benches share it, and each uses a part")]
 mod common;
+mod fan_out;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,7 +23,8 @@ use futures::future::LocalBoxFuture;
 use futures::{FutureExt, Stream, StreamExt, future, stream};
 use kinesis_shards::checkpoint::{CheckpointOptions, CheckpointedShard};
 use kinesis_shards::lease::Leases;
-use kinesis_shards::testing::{FakeKinesis, LeaseBoard};
+use kinesis_shards::records::FanOut;
+use kinesis_shards::testing::{FakeKinesis, FakeStream, LeaseBoard};
 use kinesis_shards::{
     Checkpoints, MemoryStore, ReadOptions, ShardHandle, ShardStreamExt, all_shards,
 };
@@ -76,13 +78,17 @@ fn main() -> ExitCode {
     if runs("latency") {
         measure_latency(&mut table);
     }
+    if runs("fan_out") {
+        fan_out::measure(&mut table);
+    }
 
     let over_limit = table.finish();
     if is_named("--check") && over_limit > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// The parts that can be measured alone.
-const PARTS: [&str; 6] = ["throughput", "formats", "acknowledgements", "leases", "idle", "latency"];
+const PARTS: [&str; 7] =
+    ["throughput", "formats", "acknowledgements", "leases", "idle", "latency", "fan_out"];
 
 /// Reads a workload once, for a profiler: `--profile CASE FORMAT PAGES`.
 fn profile(args: &[String]) {
@@ -353,15 +359,29 @@ fn measure_parked_shards(table: &mut Table) {
     Table::note(&format!("{what}microseconds of processor time per shard and minute"), micros);
 }
 
-/// Measures the simulated time from a record's arrival to its delivery, at the tip of a shard and
-/// with the default options.
+/// Measures the simulated time from a record's arrival to its delivery, at the tip of a shard: with
+/// the default options, and by fan-out. The fake sends an event 70 ms after its record.
 fn measure_latency(table: &mut Table) {
+    let what = "seconds from arrival to delivery at the tip";
+    let [p50, p99] = latencies(|_| ReadOptions::new());
+    table.row(&format!("{what}, defaults: p50"), 0.55, p50);
+    table.row(&format!("{what}, defaults: p99"), 1.05, p99);
+    let [p50, p99] = latencies(|orders| {
+        ReadOptions::new().fan_out(&FanOut::consumer(orders.register_consumer("bench")))
+    });
+    table.row(&format!("{what}, fan-out: p50"), 0.07, p50);
+    table.row(&format!("{what}, fan-out: p99"), 0.07, p99);
+}
+
+/// Returns the median of the latencies, and the 99th percentile.
+fn latencies(options: impl FnOnce(&FakeStream) -> ReadOptions) -> [f64; 2] {
     const RECORDS: usize = 5_000;
     let mut latencies: Vec<f64> = paused_runtime().block_on(async {
         let kinesis = FakeKinesis::new();
         let orders = kinesis.create_stream("orders", 1);
         let client = kinesis.client();
-        let mut records = Box::pin(all_shards(&client, "orders").records(&client));
+        let records = all_shards(&client, "orders").records(&client);
+        let mut records = Box::pin(records.with_options(options(&orders)));
         let writer = async move {
             for _ in 0..RECORDS {
                 sleep(Duration::from_millis(fastrand::u64(..4_000))).await;
@@ -388,7 +408,5 @@ fn measure_latency(table: &mut Table) {
         }
     });
     latencies.sort_by(f64::total_cmp);
-    let what = "seconds from arrival to delivery at the tip, defaults: ";
-    table.row(&format!("{what}p50"), 0.55, latencies[RECORDS / 2]);
-    table.row(&format!("{what}p99"), 1.05, latencies[RECORDS * 99 / 100]);
+    [latencies[RECORDS / 2], latencies[RECORDS * 99 / 100]]
 }
