@@ -9,6 +9,7 @@ START_POLICY = "src/lineage/start_policy.rs"
 FETCH = "src/listing/fetch.rs"
 LISTS = "src/listing/shard_lists.rs"
 POLLING = "src/records/source/polling.rs"
+FAN_OUT = "src/records/source/fan_out.rs"
 
 MUTATIONS = [
     Mutation(
@@ -148,5 +149,35 @@ MUTATIONS = [
         "src/checkpoint/in_flight.rs",
         "        !is_closed\n",
         "        let _ = is_closed;\n        true\n",
+    ),
+    Mutation(
+        "a subscription begins where the last one began",
+        FAN_OUT,
+        "_ => self.position.clone(),",
+        "_ => self.requested.clone(),",
+    ),
+    Mutation(
+        "after an error the next event of a subscription is taken",
+        FAN_OUT,
+        "let is_open = matches!(result, Ok(Some(_)));",
+        "let is_open = !matches!(result, Ok(None));",
+    ),
+    Mutation(
+        "a subscription may be silent for ever",
+        FAN_OUT,
+        "const MAX_SILENT_TICKS: u32 = 5;",
+        "const MAX_SILENT_TICKS: u32 = u32::MAX;",
+    ),
+    Mutation(
+        "a shard that is being given away stays subscribed",
+        "src/checkpoint/reader.rs",
+        "self.pages.yield_shard(cx);",
+        "self.pages.poll_in_flight(cx);",
+    ),
+    Mutation(
+        "a worker whose events another subscriber gets trusts its lease",
+        "src/checkpoint/reader.rs",
+        "lease.report_takeover();",
+        "let _ = lease;",
     ),
 ]
