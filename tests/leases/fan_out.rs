@@ -25,6 +25,16 @@ impl World {
     }
 
     async fn subscribe(&self, worker: &str, consumer: &FanOut) -> Subscriber {
+        self.subscribe_and_hold(worker, consumer, Duration::ZERO).await
+    }
+
+    /// Joins a worker that acknowledges each record after this time.
+    async fn subscribe_and_hold(
+        &self,
+        worker: &str,
+        consumer: &FanOut,
+        hold: Duration,
+    ) -> Subscriber {
         let lease_events = Arc::<Mutex<Vec<_>>>::default();
         let options = LeaseOptions::new().worker(worker).on_event({
             let events = Arc::clone(&lease_events);
@@ -50,7 +60,10 @@ impl World {
                 while let Some(record) = records.next().await {
                     if let Ok(record) = record {
                         world.note(&leases, &record);
-                        record.ack();
+                        tokio::spawn(async move {
+                            sleep(hold).await;
+                            record.ack();
+                        });
                     }
                 }
             }
@@ -97,6 +110,32 @@ async fn a_worker_ends_its_subscription_before_it_gives_the_shard_away() {
     assert_eq!(world.repeated(), 0);
     assert!(b.retries().is_empty());
     world.assert_tokens_grow();
+    b.task.abort();
+}
+
+/// The records in flight are waited for, and none is delivered meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_being_given_away_has_no_subscriber() {
+    let (world, consumer) = World::with_consumer(8);
+    let shards = world.orders.open_shards();
+    let a = world.subscribe_and_hold("a", &consumer, SECOND * 20).await;
+    sleep(SECOND * 60).await;
+    assert!(shards.iter().all(|shard| world.orders.subscribers(shard) == ["billing"]));
+    let b = world.subscribe("b", &consumer).await;
+    let mut without_subscriber = 0;
+    for _ in 0..120 {
+        world.put(50);
+        sleep(SECOND).await;
+        if world.owners() == [("a".to_owned(), 8)].into() {
+            let is_free = |shard: &&String| world.orders.subscribers(shard).is_empty();
+            let free = shards.iter().filter(is_free).count();
+            without_subscriber = without_subscriber.max(free);
+        }
+    }
+    assert!(without_subscriber > 0, "no move has waited for records in flight");
+    assert_eq!(world.owners(), [("a".to_owned(), 4), ("b".to_owned(), 4)].into());
+    assert_eq!(world.repeated(), 0);
+    a.task.abort();
     b.task.abort();
 }
 

@@ -21,7 +21,9 @@ TREE = WORK / "tree"
 
 LAYERS = {
     "unit": ["--lib"],
-    "scenarios": ["--test", "all_shards", "--test", "records", "--test", "checkpoints"],
+    "scenarios": [
+        "--test", "all_shards", "--test", "records", "--test", "checkpoints", "--test", "leases",
+    ],
     "servers": ["--test", "servers", "--", "fake::"],
     "simulation": ["--test", "simulation", "--test", "checkpoint_simulation"],
 }
