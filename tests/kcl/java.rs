@@ -53,18 +53,40 @@ impl Library {
 /// The exception that a KCL logs when a shard ends and the other parent of its child has no row
 /// yet. The KCL tries again until that parent has its row: a KCL alone in its table does the same.
 const WAITS_FOR_PARENT: &str = "BlockedOnParentShardException";
+/// The exception of a KCL whose lease another worker took while it processed the end of the shard:
+/// it can no longer store the end. Among workers of the KCL, a balancing one does that.
+const LOST_AT_END: &str = "Application didn't checkpoint at end of shard ";
 
-/// Returns the lines of a Java log that tell of an exception or an error.
-pub(crate) fn exceptions(log: &Path) -> Vec<String> {
+/// An exception or an error in a Java log, with its stack trace.
+pub(crate) struct LoggedError {
+    pub(crate) text: String,
+    /// The shard whose lease the worker lost while it processed the end.
+    pub(crate) lost_at_end: Option<String>,
+}
+
+/// Returns the exceptions and errors in a Java log.
+pub(crate) fn exceptions(log: &Path) -> Vec<LoggedError> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    let is_bad = |index: &usize| {
-        let line = lines[*index];
-        // The exception follows the line of the error.
-        let next = lines.get(index + 1).copied().unwrap_or_default();
-        (line.contains("Exception") || line.contains(" ERROR "))
-            && !line.contains(WAITS_FOR_PARENT)
-            && !(next.contains(WAITS_FOR_PARENT) && line.trim_end().ends_with("Caught exception:"))
+    let mut entries: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match entries.last_mut() {
+            Some(entry) if !begins_entry(line) => entry.extend(["\n", line]),
+            _ => entries.push(line.to_owned()),
+        }
+    }
+    let is_bad = |entry: &String| {
+        (entry.contains("Exception") || entry.contains(" ERROR "))
+            && !entry.contains(WAITS_FOR_PARENT)
     };
-    (0..lines.len()).filter(is_bad).map(|index| lines[index].to_owned()).collect()
+    let logged = |text: String| {
+        let shard = text.split_once(LOST_AT_END).and_then(|(_, rest)| rest.split_once('.'));
+        let lost_at_end = shard.map(|(shard, _)| shard.to_owned());
+        LoggedError { text, lost_at_end }
+    };
+    entries.into_iter().filter(is_bad).map(logged).collect()
+}
+
+/// Returns whether a line is the first one of an entry: it begins with the time and the thread.
+fn begins_entry(line: &str) -> bool {
+    line.split_once(" [").is_some_and(|(time, _)| time.parse::<u64>().is_ok())
 }

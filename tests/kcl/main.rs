@@ -17,7 +17,8 @@
 //!
 //! Each checks that no record is lost, that the records of each key are in order, that no record of
 //! a shard comes before all of its parents', that no checkpoint in the table goes back, and that no
-//! Java worker logs an exception. Records may come again; how many is printed.
+//! Java worker logs an exception, unless Java workers alone had the lease that it lost. Records may
+//! come again; how many is printed.
 
 mod application;
 #[path = "../servers/client.rs"]
