@@ -78,7 +78,7 @@ impl World {
         };
         row.is_some_and(|row| row.counter == 0 && row.owner.is_none())
             && self.setup.max_leases.is_none()
-            && last > self.setup.chaos + 30 * SECOND
+            && (self.setup.is_smooth || last > self.setup.chaos + 30 * SECOND)
             && self.now > last + 5 * SECOND
             && parents.iter().all(lives)
     }
@@ -242,7 +242,9 @@ impl World {
         let from = self.processes[index].machine.load();
         let to = row.held + row.coming.len() as u64;
         let is_even = to <= from + 2 + from / 20;
-        if !is_for_balance || is_even || !self.is_calm || self.setup.kcl.is_some() {
+        // A worker that leaves gives its leases away, however few it has left.
+        let is_quiet = self.is_calm || (self.setup.is_smooth && !self.processes[index].leaves());
+        if !is_for_balance || is_even || !is_quiet || self.setup.kcl.is_some() {
             return Ok(());
         }
         Err(format!(

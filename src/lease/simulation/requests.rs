@@ -25,6 +25,20 @@ impl World {
         if has_faults && self.setup.has_slow_requests && self.draw.chance(0.02) {
             latency = self.draw.secs(0.04, 5.0);
         }
+        let is_deletion =
+            matches!(&*request, Request::Write(LeaseWrite { change: Change::Delete, .. }));
+        if has_faults && is_deletion && self.draw.chance(0.5) {
+            // A worker whose list is older may claim the lease meanwhile.
+            latency = self.draw.secs(0.04, 10.0);
+        }
+        if let Request::Write(write) = &*request
+            && !self.is_calm
+            && self.setup.asks_fleet()
+            && !matches!(write.change, Change::Renew)
+            && self.draw.chance(0.1)
+        {
+            self.ask_meanwhile(&write.shard_id, latency / 2);
+        }
         let is_creation = request.is_creation();
         if !self.is_calm && self.setup.late_copies > 0.0 && !is_creation {
             // The first of two attempts comes last. A creation may come after a KCL has deleted the

@@ -77,6 +77,8 @@ const PERMISSIONS: &[Permission] = &[
 const COPIES_INTERVAL: u64 = 13;
 /// One seed in this many has workers of the Kinesis Client Library.
 const KCL_INTERVAL: u64 = 5;
+/// One in this many of those whose leader asks the fleet for hand-overs has late copies, too.
+const HAND_OVER_COPIES_INTERVAL: u64 = 3;
 
 /// What happens at one time. A worker is drawn when it happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -283,6 +285,9 @@ impl Setup {
             asks_others: draw.chance(0.5),
             until: if leaves { until } else { NEVER },
         });
+        if self.seed.is_multiple_of(HAND_OVER_COPIES_INTERVAL) && self.asks_fleet() {
+            self.late_copies = 0.3;
+        }
         let workers = 1 + draw.0.usize(..4);
         // They were there before the fleet, or come later.
         let spread = draw.pick(&[0.0, 0.5, 1.0]) * self.chaos as f64 / SECOND as f64;
@@ -306,6 +311,11 @@ impl Setup {
         }
         self.steps.sort_by_key(|(at, _)| *at);
         self.end += seconds(6.0 * self.failover.as_secs_f64() + 60.0);
+    }
+
+    /// Returns whether the leader of a KCL 3 asks workers of the fleet for hand-overs.
+    pub(super) fn asks_fleet(&self) -> bool {
+        self.kcl.as_ref().is_some_and(|kcl| kcl.version == Version::Three && kcl.asks_others)
     }
 
     /// Returns for how long the fleet has time to balance after the faults.

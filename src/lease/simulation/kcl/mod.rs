@@ -324,6 +324,20 @@ impl World {
         self.kcl_after(delay, index, KclEvent::Write { write, is_response_lost });
     }
 
+    /// The leader of a KCL 3 asks for a lease while a write of its owner is in flight.
+    pub(super) fn ask_meanwhile(&mut self, shard_id: &str, within: At) {
+        let Some(row) = self.tables.row(shard_id).cloned() else { return };
+        let Some(index) = self.kcls.iter().position(Kcl::is_running) else { return };
+        let is_ours = row.owner.as_ref().is_some_and(|owner| !owner.starts_with("kcl-"));
+        if !is_ours || self.kcl_leader.0 != index {
+            return;
+        }
+        let delay = (within as f64 * self.draw.0.f64()) as At;
+        let to = self.kcls[index].name.clone();
+        let write = Box::new(KclWrite::AskHandOver { row, to });
+        self.kcl_after(delay, index, KclEvent::Write { write, is_response_lost: false });
+    }
+
     /// Returns whether a worker of the KCL that lives has a shard.
     pub(super) fn kcl_has(&self, shard: usize) -> bool {
         let Some(row) = self.tables.row(&self.stream.shards[shard].id) else { return false };
