@@ -17,16 +17,16 @@ pub(crate) struct LateLink {
 }
 
 /// Returns the links that are part of a cycle, as the children to cut off from each parent.
-pub(crate) fn links_on_cycles<'a>(
-    links: &'a [LateLink],
-    open_parents: impl Fn(&ShardKey) -> [Option<&'a ShardKey>; 2],
+pub(crate) fn links_on_cycles(
+    links: &[LateLink],
+    open_parents: impl Fn(&ShardKey) -> Vec<ShardKey>,
 ) -> HashMap<ShardKey, HashSet<ShardKey>> {
     let mut search = Search::default();
     for LateLink { parent, .. } in links {
-        search.enter(parent, open_parents(parent));
+        search.enter(parent, &open_parents);
         while let Some((at, parent)) = search.next() {
             match parent {
-                Some(parent) => search.climb(at, parent, open_parents(parent)),
+                Some(parent) => search.climb(at, &parent, &open_parents),
                 None => search.leave(at),
             }
         }
@@ -44,17 +44,17 @@ pub(crate) fn links_on_cycles<'a>(
 ///
 /// A node is known by its number in the order of discovery.
 #[derive(Default)]
-struct Search<'a> {
-    found: HashMap<&'a ShardKey, usize>,
-    nodes: Vec<Visited<'a>>,
+struct Search {
+    found: HashMap<ShardKey, usize>,
+    nodes: Vec<Visited>,
     /// The nodes from the start of the search to its current position.
     path: Vec<usize>,
     /// The nodes whose cycle is not known yet.
     open: Vec<usize>,
 }
 
-struct Visited<'a> {
-    parents: std::iter::Flatten<std::array::IntoIter<Option<&'a ShardKey>, 2>>,
+struct Visited {
+    parents: std::vec::IntoIter<ShardKey>,
     /// The first node that is known to be on a cycle with this one.
     lowest: usize,
     /// The first node of its cycle; `OPEN` until that is known.
@@ -63,30 +63,32 @@ struct Visited<'a> {
 
 const OPEN: usize = usize::MAX;
 
-impl<'a> Search<'a> {
+impl Search {
     /// Enters a shard, unless it was found before.
-    fn enter(&mut self, key: &'a ShardKey, parents: [Option<&'a ShardKey>; 2]) {
+    fn enter(&mut self, key: &ShardKey, open_parents: impl Fn(&ShardKey) -> Vec<ShardKey>) {
         let at = self.nodes.len();
-        if *self.found.entry(key).or_insert(at) == at {
-            self.nodes.push(Visited {
-                parents: parents.into_iter().flatten(),
-                lowest: at,
-                cycle: OPEN,
-            });
+        if *self.found.entry(key.clone()).or_insert(at) == at {
+            let parents = open_parents(key).into_iter();
+            self.nodes.push(Visited { parents, lowest: at, cycle: OPEN });
             self.path.push(at);
             self.open.push(at);
         }
     }
 
     /// Returns the node at which the search is, and its next parent.
-    fn next(&mut self) -> Option<(usize, Option<&'a ShardKey>)> {
+    fn next(&mut self) -> Option<(usize, Option<ShardKey>)> {
         let at = *self.path.last()?;
         Some((at, self.nodes[at].parents.next()))
     }
 
-    fn climb(&mut self, from: usize, parent: &'a ShardKey, parents: [Option<&'a ShardKey>; 2]) {
+    fn climb(
+        &mut self,
+        from: usize,
+        parent: &ShardKey,
+        open_parents: impl Fn(&ShardKey) -> Vec<ShardKey>,
+    ) {
         match self.found.get(parent) {
-            None => self.enter(parent, parents),
+            None => self.enter(parent, open_parents),
             Some(&known) if self.nodes[known].cycle == OPEN => self.lower(from, known),
             Some(_) => {}
         }
@@ -137,8 +139,7 @@ mod tests {
             .collect();
         let cut = links_on_cycles(&late, |key| {
             let ShardKey::Numbered(n) = key else { panic!("{key:?}") };
-            let parents = parents.get(n).map_or(&[][..], Vec::as_slice);
-            [parents.first(), parents.get(1)]
+            parents.get(n).cloned().unwrap_or_default()
         });
         let is_cut = |&&(parent, child): &&(u64, u64)| {
             cut.get(&key(parent)).is_some_and(|children| children.contains(&key(child)))

@@ -14,7 +14,7 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use crate::lineage::cycles::{LateLink, links_on_cycles};
 use crate::lineage::key::{FirstSequence, ShardKey};
 use crate::lineage::late_parents::LateParents;
-use crate::lineage::node::{Generation, Node, NodeId, Parent, State, Waiting};
+use crate::lineage::node::{Children, Generation, Node, NodeId, Parent, State, Waiting};
 use crate::lineage::reader_reports::{ReaderReports, Resolved};
 use crate::lineage::sequential_hasher::BuildSequential;
 use crate::lineage::start_policy::{StartPolicy, Verdict};
@@ -279,10 +279,10 @@ impl ShardGraph {
                 let offer = Arc::new(offer.estimated(is_estimate));
                 if waits {
                     self.link_parents(&key, &parents, &offer.shard);
-                    State::Waiting(Box::new(Waiting { offer, parents, children: Vec::new() }))
+                    State::Waiting(Waiting::new(offer))
                 } else {
                     self.ready.push_back((NodeId { key: key.clone(), generation }, offer));
-                    State::Open(Vec::new())
+                    State::Open(Children::default())
                 }
             }
         };
@@ -314,7 +314,7 @@ impl ShardGraph {
                     if let Some(children) =
                         self.nodes.get_mut(parent).and_then(|p| p.state.children())
                     {
-                        children.push(child.clone());
+                        children.add(child.clone());
                     }
                 }
                 (Parent::Ended(ParentOutcome::Unlisted), Some(id)) => {
@@ -335,14 +335,10 @@ impl ShardGraph {
         else {
             return;
         };
-        for (slot, id) in waiting.parents.iter_mut().zip(parent_ids(&waiting.offer.shard)) {
-            if id.is_some_and(|id| ShardKey::from(id) == *late) {
-                *slot = link.clone();
-            }
-        }
+        waiting.set_parent(late, &link);
         if let Some(children) = self.nodes.get_mut(late).and_then(|parent| parent.state.children())
         {
-            children.push(child.clone());
+            children.add(child.clone());
         }
         if parent_waits {
             // The parent may wait for the child, which would then be its own ancestor.
@@ -355,22 +351,14 @@ impl ShardGraph {
     fn end_parent(&mut self, child: ShardKey, parent: &ShardKey, outcome: ParentOutcome) {
         let Some(node) = self.nodes.get_mut(&child) else { return };
         let State::Waiting(waiting) = &mut node.state else { return };
-        for slot in waiting.parents.iter_mut().filter(|slot| slot.is(parent)) {
-            *slot = Parent::Ended(outcome);
-        }
+        waiting.set_parent(parent, &Parent::Ended(outcome));
         if waiting.open_parents().next().is_some() {
             return;
         }
-        let children = std::mem::take(&mut waiting.children);
-        let State::Waiting(waiting) = std::mem::replace(&mut node.state, State::Open(children))
-        else {
-            return;
-        };
-        let Waiting { mut offer, parents, .. } = *waiting;
-        // A shard that was never offered is shared with no handle.
-        if let Some(offer) = Arc::get_mut(&mut offer) {
-            offer.parents = parents.each_ref().map(Parent::outcome);
-        }
+        let open = State::Open(Children::default());
+        let State::Waiting(waiting) = std::mem::replace(&mut node.state, open) else { return };
+        let (offer, children) = waiting.into_parts();
+        node.state = State::Open(children);
         self.waiting -= 1;
         self.late_parents.remove(&child, &offer.shard);
         self.ready.push_back((NodeId { key: child, generation: node.generation }, offer));
@@ -385,11 +373,8 @@ impl ShardGraph {
         }
         let nodes = &self.nodes;
         let cut = links_on_cycles(&links, |key| match nodes.get(key).map(|node| &node.state) {
-            Some(State::Waiting(waiting)) => {
-                let mut parents = waiting.open_parents();
-                [parents.next(), parents.next()]
-            }
-            _ => [None, None],
+            Some(State::Waiting(waiting)) => waiting.open_parents().collect(),
+            _ => Vec::new(),
         });
         for (parent, children) in &cut {
             if let Some(linked) =
@@ -607,7 +592,7 @@ impl ShardGraph {
             };
             for parent in waiting.open_parents() {
                 if ancestors.insert(parent.to_string()) {
-                    below.push(parent.clone());
+                    below.push(parent);
                 }
             }
         }
@@ -628,7 +613,7 @@ impl ShardGraph {
             if !among.contains(&key) {
                 continue;
             }
-            let children = children.clone();
+            let children = children.to_vec();
             let id = NodeId { key: key.clone(), generation: node.generation };
             self.end(&id, ParentOutcome::EarlierRun);
             closed.push(key.to_string());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::lineage::key::{FirstSequence, ShardKey};
 use crate::shard::offer::Offer;
 use crate::shard::outcome::ParentOutcome;
+use crate::shard::sdk_shard::parent_ids;
 
 /// A number that distinguishes two shards with one id: one of a deleted stream, and one of the
 /// stream that was created again under its name.
@@ -44,22 +45,26 @@ pub(crate) struct Node {
 
 #[derive(Debug)]
 pub(crate) enum State {
-    Waiting(Box<Waiting>),
+    Waiting(Waiting),
     /// The shard is offered, or ready to be offered. It holds the children that wait for it.
-    Open(Vec<ShardKey>),
+    Open(Children),
     Closed(ParentOutcome),
 }
 
 /// A shard that waits for a parent.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) offer: Arc<Offer>,
-    pub(crate) parents: [Parent; 2],
+    /// No handle shares it yet. An open parent has an id and no outcome in it.
+    offer: Arc<Offer>,
     /// The children that wait for this shard.
-    pub(crate) children: Vec<ShardKey>,
+    pub(crate) children: Children,
 }
 
-/// A parent, as its child knows it.
+/// The children that wait for a shard. Most shards have one or two.
+#[derive(Debug, Default)]
+pub(crate) struct Children(Vec<ShardKey>);
+
+/// A parent, as its child finds it.
 #[derive(Debug, Clone)]
 pub(crate) enum Parent {
     None,
@@ -77,7 +82,7 @@ impl State {
     }
 
     /// Returns the children that wait for a shard in this state, unless it is closed.
-    pub(crate) fn children(&mut self) -> Option<&mut Vec<ShardKey>> {
+    pub(crate) fn children(&mut self) -> Option<&mut Children> {
         match self {
             Self::Waiting(waiting) => Some(&mut waiting.children),
             Self::Open(children) => Some(children),
@@ -87,25 +92,67 @@ impl State {
 }
 
 impl Waiting {
-    pub(crate) fn open_parents(&self) -> impl Iterator<Item = &ShardKey> {
-        self.parents.iter().filter_map(Parent::open)
+    pub(crate) fn new(offer: Arc<Offer>) -> Self {
+        Self { offer, children: Children::default() }
+    }
+
+    pub(crate) fn open_parents(&self) -> impl Iterator<Item = ShardKey> {
+        let Offer { shard, parents, .. } = &*self.offer;
+        let open = |(id, outcome): (Option<&str>, &Option<ParentOutcome>)| {
+            id.filter(|_| outcome.is_none()).map(ShardKey::from)
+        };
+        parent_ids(shard).into_iter().zip(parents).filter_map(open)
+    }
+
+    /// Notes how a parent is found, or that it ended.
+    pub(crate) fn set_parent(&mut self, key: &ShardKey, parent: &Parent) {
+        let Some(offer) = Arc::get_mut(&mut self.offer) else { return };
+        for (id, outcome) in parent_ids(&offer.shard).into_iter().zip(&mut offer.parents) {
+            if id.is_some_and(|id| ShardKey::from(id) == *key) {
+                *outcome = parent.outcome();
+            }
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (Arc<Offer>, Children) {
+        (self.offer, self.children)
+    }
+}
+
+impl Children {
+    pub(crate) fn add(&mut self, child: ShardKey) {
+        if self.0.capacity() == 0 {
+            self.0.reserve_exact(2);
+        }
+        self.0.push(child);
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&ShardKey) -> bool) {
+        self.0.retain(keep);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn to_vec(&self) -> Vec<ShardKey> {
+        self.0.clone()
+    }
+}
+
+impl IntoIterator for Children {
+    type Item = ShardKey;
+    type IntoIter = std::vec::IntoIter<ShardKey>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
 impl Parent {
-    fn open(&self) -> Option<&ShardKey> {
-        match self {
-            Self::Open(key) => Some(key),
-            Self::None | Self::Ended(_) => None,
-        }
-    }
-
     pub(crate) fn is_open(&self) -> bool {
-        self.open().is_some()
-    }
-
-    pub(crate) fn is(&self, key: &ShardKey) -> bool {
-        self.open() == Some(key)
+        matches!(self, Self::Open(_))
     }
 
     pub(crate) fn outcome(&self) -> Option<ParentOutcome> {
