@@ -9,6 +9,7 @@ use kinesis_shards::lease::{LeaseOptions, Leases};
 use kinesis_shards::testing::LeaseBoard;
 use tokio::time::sleep;
 
+use super::canned::Format;
 use super::canned_shards::CannedShards;
 
 /// The shards of the stream.
@@ -26,7 +27,10 @@ pub(crate) struct Workers {
 
 impl Workers {
     pub(crate) fn new() -> Self {
-        Self { board: LeaseBoard::new(), client: CannedShards::new(SHARDS, 1_000).client() }
+        Self {
+            board: LeaseBoard::new(),
+            client: CannedShards::new(Format::Json, SHARDS, 1_000).client(),
+        }
     }
 
     /// Starts the worker that gets the leases of all shards.

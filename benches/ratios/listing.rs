@@ -9,6 +9,7 @@ use futures::StreamExt;
 use kinesis_shards::all_shards;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::common::canned::Format;
 use crate::common::canned_shards::CannedShards;
 use crate::common::measure::{ratio, seconds_per_item, to_f64};
 use crate::common::table::Table;
@@ -29,8 +30,13 @@ pub(crate) fn measure(table: &mut Table, is_quick: bool) {
             continue;
         }
         let what = format!("{shards} shards, pages of {page}");
-        let wall = ratio(pairs, || timed("ours", shards, page), || timed("bare", shards, page));
-        table.row(&format!("{what}: wall time"), 1.3, wall);
+        let beside_bare =
+            |case| ratio(pairs, || timed(case, shards, page), || timed("bare", shards, page));
+        table.row(&format!("{what}: wall time"), 1.3, beside_bare("ours"));
+        let in_cbor = beside_bare("ours in CBOR");
+        Table::note(&format!("{what}: in CBOR / the bare loop in JSON: wall time"), in_cbor);
+        let bare_in_cbor = beside_bare("bare in CBOR");
+        Table::note(&format!("{what}: the bare loop in CBOR / in JSON: wall time"), bare_in_cbor);
         // Twice the shards in as many requests: the difference has no share of the requests.
         let half = extra_allocations(&runtime, shards / 2, page / 2);
         let whole = extra_allocations(&runtime, shards, page);
@@ -45,7 +51,7 @@ pub(crate) fn measure(table: &mut Table, is_quick: bool) {
 
 /// Returns the number of allocations that the crate adds to those of the bare loop.
 fn extra_allocations(runtime: &Runtime, shards: usize, page: usize) -> f64 {
-    let client = CannedShards::new(shards, page).client();
+    let client = CannedShards::new(Format::Json, shards, page).client();
     let ours = allocations(|| run("ours", runtime, &client, shards));
     ours - allocations(|| run("bare", runtime, &client, shards))
 }
@@ -66,7 +72,11 @@ fn timed(case: &str, shards: usize, page: usize) -> f64 {
 pub(crate) fn run_timed(args: &[String]) {
     let [case, shards, page] = args else { panic!("usage: {TIME} CASE SHARDS PAGE") };
     let (shards, page) = (shards.parse().expect("a number"), page.parse().expect("a number"));
-    let client = CannedShards::new(shards, page).client();
+    let (case, format) = match case.strip_suffix(" in CBOR") {
+        Some(case) => (case, Format::Cbor),
+        None => (case.as_str(), Format::Json),
+    };
+    let client = CannedShards::new(format, shards, page).client();
     let runtime = runtime();
     run(case, &runtime, &client, shards); // a warm-up
     println!("{}", seconds_per_item(shards, || run(case, &runtime, &client, shards)));
@@ -74,7 +84,7 @@ pub(crate) fn run_timed(args: &[String]) {
 
 /// Runs a case whose instructions valgrind counts.
 pub(crate) fn run_counted(case: &str, shards: usize) {
-    let client = CannedShards::new(shards, 1_000).client();
+    let client = CannedShards::new(Format::Json, shards, 1_000).client();
     let runtime = runtime();
     if case != "setup" {
         run(case, &runtime, &client, shards);

@@ -7,6 +7,7 @@ use kinesis_shards::all_shards;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
+use crate::common::canned::Format;
 use crate::common::canned_shards::CannedShards;
 use crate::common::measure::to_f64;
 use crate::common::table::Table;
@@ -25,7 +26,7 @@ pub(crate) fn measure(table: &mut Table) {
 
 /// Returns the number of requests, and the bytes of their bodies.
 fn requests_in_one_interval(shards: usize) -> (usize, usize) {
-    let kinesis = CannedShards::new(shards, 1_000);
+    let kinesis = CannedShards::new(Format::Json, shards, 1_000);
     let client = kinesis.client();
     let mut runtime = Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
