@@ -1,10 +1,20 @@
 //! Records of a page that are acknowledged in order, each when the next one is taken.
 
 use std::hint::spin_loop;
+#[cfg(feature = "cbor")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
+#[cfg(feature = "cbor")]
+use bytes::Bytes;
+
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
+use crate::records::record::Record;
+#[cfg(feature = "cbor")]
+use crate::util::page_record::Place;
+#[cfg(feature = "cbor")]
+use crate::util::received_record::ReceivedRecord;
 
 /// The progress of the records of one page that are acknowledged in order.
 ///
@@ -19,6 +29,9 @@ pub(crate) struct RunProgress {
     /// `n` is at `n % 2`. The version of a position is `acknowledged`: the position of record `n`
     /// is overwritten only after record `n + 1` was acknowledged.
     positions: [Position; 2],
+    /// The body of the page in CBOR, in which positions are places.
+    #[cfg(feature = "cbor")]
+    body: OnceLock<Bytes>,
     /// Whether the page must report the next acknowledgement at once.
     is_watched: AtomicBool,
 }
@@ -30,10 +43,23 @@ impl RunProgress {
 
     /// Delivers record `n`, after record `n - 1` was acknowledged.
     #[inline]
-    pub(crate) fn deliver(&self, n: u64, position: &ExtendedSequenceNumber<'_>) {
+    pub(crate) fn deliver(&self, n: u64, record: &Record) {
+        #[cfg(feature = "cbor")]
+        if let ReceivedRecord::Page(page) = &record.received {
+            let body = self.body.get_or_init(|| page.body.clone());
+            if body.as_ptr() == page.body.as_ptr() {
+                let sub = ExtendedSequenceNumber::sub_sequence_number_of(record);
+                return self.deliver_at(n, |at| at.store_place(page.sequence_number, sub));
+            }
+        }
+        self.deliver_at(n, |at| at.store(&ExtendedSequenceNumber::of(record)));
+    }
+
+    #[inline]
+    fn deliver_at(&self, n: u64, store: impl FnOnce(&Position)) {
         // Whoever reads a part of this position also reads that record `n - 1` is acknowledged.
         fence(Ordering::Release);
-        self.position(n).store(position);
+        store(self.position(n));
         self.delivered.store(n, Ordering::Release);
     }
 
@@ -62,13 +88,24 @@ impl RunProgress {
     pub(crate) fn read(&self) -> (u64, ExtendedSequenceNumber<'static>) {
         loop {
             let n = self.acknowledged();
-            let position = self.position(n).load();
+            let position = self.load(self.position(n));
             fence(Ordering::Acquire);
             if self.acknowledged.load(Ordering::Relaxed) == n {
                 return (n, position);
             }
             spin_loop();
         }
+    }
+
+    fn load(&self, position: &Position) -> ExtendedSequenceNumber<'static> {
+        #[cfg(feature = "cbor")]
+        if let (Some(place), Some(body)) = (position.place(), self.body.get()) {
+            // The parts of two positions may be no place in the body.
+            let text = body.get(place.start as usize..place.end as usize).unwrap_or_default();
+            let text = std::str::from_utf8(text).unwrap_or_default().to_owned();
+            return ExtendedSequenceNumber::new(text, position.sub());
+        }
+        position.load()
     }
 
     fn position(&self, n: u64) -> &Position {
@@ -93,8 +130,34 @@ struct Position {
 
 /// The length of a position that is in [`Position::other`].
 const OTHER: u64 = u64::MAX;
+/// The length of a position whose first word is the place of its text in the body of the page.
+#[cfg(feature = "cbor")]
+const PLACE: u64 = u64::MAX - 1;
 
 impl Position {
+    /// Stores the place of a text in the body of the page, and a sub-sequence number.
+    #[cfg(feature = "cbor")]
+    #[inline]
+    fn store_place(&self, place: Place, sub: Option<u64>) {
+        let place = u64::from(place.start) << 32 | u64::from(place.end);
+        self.words[0].store(place, Ordering::Relaxed);
+        self.len.store(PLACE, Ordering::Relaxed);
+        // The largest sub-sequence number of an aggregated record is far below this limit.
+        self.sub.store(sub.map_or(0, |sub| sub.saturating_add(1)), Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "cbor")]
+    fn place(&self) -> Option<Place> {
+        let place = self.words[0].load(Ordering::Relaxed);
+        #[expect(clippy::cast_possible_truncation, reason = "each half is a place")]
+        let place = Place { start: (place >> 32) as u32, end: place as u32 };
+        (self.len.load(Ordering::Relaxed) == PLACE).then_some(place)
+    }
+
+    fn sub(&self) -> Option<u64> {
+        self.sub.load(Ordering::Relaxed).checked_sub(1)
+    }
+
     #[inline]
     fn store(&self, position: &ExtendedSequenceNumber<'_>) {
         let bytes = position.sequence_number().as_bytes();
@@ -126,14 +189,15 @@ impl Position {
         }
         let words = self.words.iter().map(|word| word.load(Ordering::Relaxed).to_le_bytes());
         let bytes: Vec<u8> = words.flatten().take(usize::try_from(len).unwrap_or(0)).collect();
-        let sub = self.sub.load(Ordering::Relaxed).checked_sub(1);
         // The parts of two positions may be no text.
-        ExtendedSequenceNumber::new(String::from_utf8(bytes).unwrap_or_default(), sub)
+        ExtendedSequenceNumber::new(String::from_utf8(bytes).unwrap_or_default(), self.sub())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "cbor")]
+    use std::sync::Arc;
     use std::sync::Barrier;
     use std::thread;
 
@@ -162,7 +226,7 @@ mod tests {
     fn the_last_acknowledged_record_is_read_and_not_the_one_in_flight() {
         let progress = RunProgress::default();
         for n in 1..5 {
-            progress.deliver(n, &at(&n.to_string(), None));
+            progress.deliver_at(n, |position| position.store(&at(&n.to_string(), None)));
             assert_eq!((progress.delivered(), progress.acknowledged()), (n, n - 1));
             if n > 1 {
                 assert_eq!(progress.read(), (n - 1, at(&(n - 1).to_string(), None)));
@@ -173,12 +237,58 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "cbor")]
+    #[test]
+    fn a_position_in_the_body_of_its_page_is_read_as_its_text() {
+        use aws_sdk_kinesis::types::Shard;
+
+        use crate::shard::offer::Offer;
+        use crate::shard::position::StartPosition;
+        use crate::shard::stream_context::StreamContext;
+        use crate::util::page_record::PageRecord;
+
+        let context = Arc::new(StreamContext::new("orders".into()));
+        let shard = Shard::builder().shard_id("shard").build().unwrap();
+        let start = StartPosition::TrimHorizon;
+        let offer = Arc::new(Offer::new(shard, context, start, [None, None]));
+        let record = |body: &Bytes, start, end| Record {
+            received: ReceivedRecord::Page(PageRecord {
+                body: body.clone(),
+                sequence_number: Place { start, end },
+                partition_key: None,
+                data: Place { start: 0, end: 0 },
+                arrival: None,
+                encryption: None,
+            }),
+            offer: Arc::clone(&offer),
+            #[cfg(feature = "kpl")]
+            user: None,
+        };
+        let progress = RunProgress::default();
+        let (body, other) = (Bytes::from_static(b"..123456"), Bytes::from_static(b"789"));
+        // A record of another body is noted by its text.
+        for (n, (record, number)) in [
+            (record(&body, 2, 5), "123"),
+            (record(&other, 0, 3), "789"),
+            (record(&body, 5, 8), "456"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let n = n as u64 + 1;
+            progress.deliver(n, &record);
+            progress.acknowledge(n);
+            assert_eq!(progress.read(), (n, at(number, None)));
+            assert_eq!(progress.read().1.sequence_number(), number);
+        }
+    }
+
     /// The reader finds each number together with its own position, while the page runs ahead.
     #[test]
     fn a_reader_never_finds_the_parts_of_two_positions() {
         const RECORDS: u64 = 100_000;
         let (progress, start) = (RunProgress::default(), Barrier::new(2));
-        progress.deliver(1, &at("1", Some(1)));
+        progress.deliver_at(1, |position| position.store(&at("1", Some(1))));
         progress.acknowledge(1);
         // Numbers of one to eight words, or too long for them.
         let number = |n: u64| format!("{n}").repeat(usize::try_from(n % 12).unwrap() + 1);
@@ -186,7 +296,7 @@ mod tests {
             scope.spawn(|| {
                 start.wait();
                 for n in 2..=RECORDS {
-                    progress.deliver(n, &at(&number(n), Some(n)));
+                    progress.deliver_at(n, |position| position.store(&at(&number(n), Some(n))));
                     progress.acknowledge(n);
                 }
             });

@@ -9,7 +9,6 @@ use tokio::time::Duration;
 use crate::checkpoint::ack_run::RunProgress;
 use crate::checkpoint::acker::{ReadSession, UnackedRecord};
 use crate::checkpoint::resume::ResumePoint;
-use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::records::batch::BatchRecords;
 use crate::records::record::Record;
 
@@ -167,7 +166,7 @@ impl AckRun {
     /// Delivers a record. Returns whether it may be delivered.
     #[inline]
     fn deliver(&mut self, record: &Record, session: &ReadSession) -> bool {
-        self.progress.deliver(self.delivered + 1, &ExtendedSequenceNumber::of(record));
+        self.progress.deliver(self.delivered + 1, record);
         if !self.is_open {
             let Some(acks_until_report) = session.open_run(&self.progress) else { return false };
             (self.is_open, self.acks_until_report) = (true, acks_until_report);

@@ -28,11 +28,17 @@ impl<'a> ExtendedSequenceNumber<'a> {
 
     /// Returns the position of a record, without an allocation.
     pub(crate) fn of(record: &'a Record) -> Self {
+        Self::new(record.sequence_number(), Self::sub_sequence_number_of(record))
+    }
+
+    /// Returns the sub-sequence number of a user record.
+    #[cfg_attr(not(feature = "kpl"), expect(unused_variables, reason = "there are none then"))]
+    #[inline]
+    pub(crate) fn sub_sequence_number_of(record: &Record) -> Option<u64> {
         #[cfg(feature = "kpl")]
-        let sub_sequence_number = record.sub_sequence_number();
+        return record.sub_sequence_number();
         #[cfg(not(feature = "kpl"))]
-        let sub_sequence_number = None;
-        Self::new(record.sequence_number(), sub_sequence_number)
+        None
     }
 
     pub(crate) fn sequence_number(&self) -> &str {

@@ -132,7 +132,7 @@ impl BatchRecords {
     #[inline]
     fn note(&self, record: &Record) {
         if let Some(progress) = &self.progress {
-            progress.take_record(record.arrival_time());
+            progress.take_record(record.received.arrival_millis());
         }
     }
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::primitives::DateTime;
 use tokio::time::{Duration, Instant};
 
 use crate::shard::offer::Offer;
@@ -188,7 +187,7 @@ impl Progress {
         let response = Some((Instant::now(), lag));
         *self.response.lock().unwrap_or_else(PoisonError::into_inner) = response;
         if let Some(first) = records.first() {
-            self.page_arrival.set(first.arrival());
+            self.page_arrival.set(first.arrival_millis());
         }
     }
 
@@ -219,13 +218,10 @@ impl Default for Time {
 }
 
 impl Time {
-    /// Sets the time. It is called for each record: `to_millis` costs more.
     #[inline]
-    fn set(&self, time: Option<DateTime>) {
-        if let Some(time) = time {
-            let millis = i64::from(time.subsec_nanos() / 1_000_000);
-            self.0
-                .store(time.secs().saturating_mul(1_000).saturating_add(millis), Ordering::Release);
+    fn set(&self, millis: Option<i64>) {
+        if let Some(millis) = millis {
+            self.0.store(millis, Ordering::Release);
         }
     }
 
@@ -244,9 +240,9 @@ impl PageProgress {
         Self(progress)
     }
 
-    /// Notes that the consumer took a record.
+    /// Notes that the consumer took a record that arrived at this time, in milliseconds.
     #[inline]
-    pub(crate) fn take_record(&self, arrival: Option<DateTime>) {
+    pub(crate) fn take_record(&self, arrival: Option<i64>) {
         self.0.last_arrival.set(arrival);
     }
 }
