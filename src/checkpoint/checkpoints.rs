@@ -86,15 +86,7 @@ impl Checkpoints {
         options: CheckpointOptions,
     ) -> Result<Self, LoadError> {
         let (stream, store) = (stream.into(), Arc::new(store));
-        let limit = options.load_timeout;
-        let loaded = match timeout(limit, store.load(&stream)).await {
-            Ok(Ok(loaded)) => loaded,
-            Ok(Err(source)) => return Err(LoadError { stream, source }),
-            Err(_) => {
-                let source = format!("no response from the store within {limit:?}").into();
-                return Err(LoadError { stream, source });
-            }
-        };
+        let loaded = load_from(&*store, &stream, options.load_timeout).await?;
         tracing::debug!(stream = stream.name(), shards = loaded.len(), "checkpoints loaded");
         Ok(Self { consumer: Consumer::new(Shared::new(stream, store, options, loaded)) })
     }
@@ -417,6 +409,18 @@ impl fmt::Debug for Checkpoints {
             .field("options", &self.shared().options)
             .finish_non_exhaustive()
     }
+}
+
+/// Loads the checkpoints of a stream within this time.
+pub(crate) async fn load_from(
+    store: &impl CheckpointStore,
+    stream: &StreamId,
+    limit: Duration,
+) -> Result<Vec<(String, Checkpoint)>, LoadError> {
+    let late = || Err(format!("no response from the store within {limit:?}").into());
+    let loaded = timeout(limit, store.load(stream)).await;
+    let loaded = loaded.unwrap_or_else(|_| late());
+    loaded.map_err(|source| LoadError { stream: stream.clone(), source })
 }
 
 /// The error of [`Checkpoints::load`]: the store failed or did not respond. The error of the store

@@ -123,6 +123,9 @@
 //! Each [`Checkpoints`] has one task that saves, and that ends with it. The task saves the newest
 //! checkpoint of a shard, with one save of a shard in flight, and up to 16 in all.
 //!
+//! [`StoredCheckpoints`] lists, sets and forgets the checkpoints in any store from a program that
+//! does not consume: to rewind to a time, to skip, or to take over from another library.
+//!
 //! # Logs
 //!
 //! The target is `kinesis_shards`. A save that fails, a record that is dropped without
@@ -172,6 +175,7 @@ pub(crate) mod shared;
 pub(crate) mod start_barrier;
 pub(crate) mod status;
 pub(crate) mod store;
+pub(crate) mod stored;
 pub(crate) mod unacked_batch;
 pub(crate) mod unacked_chunk;
 pub(crate) mod value;
@@ -191,6 +195,7 @@ pub use shard::CheckpointedShard;
 pub use shards::CheckpointedShards;
 pub use status::CheckpointStatus;
 pub use store::{CheckpointStore, Save, StoreError};
+pub use stored::{SetCheckpointError, StoredCheckpoints};
 pub use unacked_batch::UnackedBatch;
 pub use unacked_chunk::{ChunkAcker, UnackedChunk};
 pub use value::{Checkpoint, ParseCheckpointError};

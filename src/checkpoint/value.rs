@@ -112,7 +112,6 @@ impl Checkpoint {
     }
 
     /// Returns whether this checkpoint of a shard is further on than another.
-    #[cfg(feature = "dynamodb")]
     pub(crate) fn is_further_than(&self, other: &Self) -> bool {
         self.distance() > other.distance()
     }

@@ -42,6 +42,7 @@ mod shutdown;
 mod starting;
 mod status;
 mod store;
+mod stored;
 
 const FIRST: &str = "shardId-000000000000";
 const SECOND: &str = "shardId-000000000001";
