@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::time::{Duration, Instant};
+use tracing::Instrument;
 
 use crate::listing::error::ListError;
 use crate::records::error::ReadError;
@@ -83,8 +84,10 @@ impl Exchange {
                 tokio::time::sleep_until(pause_ends).await;
             }
             let _permit = self.context.permits.acquire().await;
+            let (stream, shard) = (self.context.stream().name(), self.context.shard_id());
+            let span = tracing::debug_span!("read_shard", stream, shard);
             // Boxed, so that a reader that waits for its pause or a permit takes little memory.
-            Box::pin(self.send()).await
+            Box::pin(self.send().instrument(span)).await
         }
     }
 
