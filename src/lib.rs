@@ -39,6 +39,7 @@
 //! | [`lineage`] | the combinator that orders the shards of any stream of shard lists; the rules in full |
 //! | [`listing`] | the interval stream of shard lists |
 //! | `testing` | an in-process Kinesis for tests (feature `testing`) |
+//! | `metrics` | figures for the facade of the crate `metrics` (feature `metrics`) |
 //!
 //! # The rules
 //!
@@ -68,6 +69,7 @@
 //! | `cbor` | this crate's requests in CBOR, which is read in half the time; `cbor::CborProtocol` for others | `aws-smithy-json` and other smithy crates of the SDK |
 //! | `file` | `FileStore`: checkpoints in a file | `redb` |
 //! | `dynamodb` | `lease`: many workers; `DynamoDbStore`: checkpoints in a table of the Kinesis Client Library | `aws-sdk-dynamodb` |
+//! | `metrics` | figures for any exporter of the crate `metrics` | `metrics` |
 //! | `kpl` | `ReadOptions::deaggregate`: splits records of the Kinesis Producer Library | `bytes`, `md-5` |
 //! | `testing` | `testing::FakeKinesis`; with `dynamodb` also `testing::LeaseBoard` | `serde_json`, `base64`, `md-5`, smithy crates, `tokio/test-util` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -80,6 +82,8 @@ pub mod checkpoint;
 pub mod lease;
 pub mod lineage;
 pub mod listing;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod records;
 pub mod shard;
 #[cfg(feature = "testing")]

@@ -26,6 +26,8 @@ use crate::checkpoint::value::Checkpoint;
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::{Progress, StartPosition};
 use crate::shard::stream_id::StreamId;
+#[cfg(feature = "metrics")]
+use crate::util::metrics::{set_max_lag, set_shards, set_unacknowledged, set_unsaved_age};
 use crate::util::runtime::Timer;
 
 /// The checkpoints of one stream, and the store that keeps them.
@@ -221,6 +223,39 @@ impl Checkpoints {
             }
         };
         self.shared().shards.all().into_iter().map(status).collect()
+    }
+
+    /// Sets the figures that hold now, for the facade of the crate `metrics`: the greatest lag, the
+    /// shards by state, the unacknowledged records, and the age of the oldest unsaved checkpoint.
+    /// See [`metrics`](crate::metrics).
+    #[cfg(feature = "metrics")]
+    pub fn record_metrics(&self) {
+        let (stream, status) = (self.stream(), self.status());
+        let max = |times: &mut dyn Iterator<Item = Duration>| times.max().unwrap_or_default();
+        set_max_lag(stream, max(&mut status.iter().filter_map(CheckpointStatus::lag)));
+        let [mut reading, mut finished, mut waiting] = [0; 3];
+        for shard in &status {
+            *match (&shard.reader, &shard.checkpoint) {
+                (Some(_), _) => &mut reading,
+                (None, Some(Checkpoint::End)) => &mut finished,
+                (None, _) => &mut waiting,
+            } += 1;
+        }
+        for (state, shards) in [("reading", reading), ("finished", finished), ("waiting", waiting)]
+        {
+            set_shards(stream, state, shards);
+        }
+        let unacknowledged = status.iter().map(|shard| shard.unacknowledged).sum();
+        let ages = &mut status.iter().filter_map(|shard| shard.oldest_unacknowledged);
+        set_unacknowledged(stream, unacknowledged, max(ages));
+        set_unsaved_age(stream, max(&mut status.iter().filter_map(|shard| shard.unsaved_for)));
+    }
+
+    /// Sets the lag of each shard with an open reader, for the facade of the crate `metrics`. Each
+    /// shard is a series of its own: a stream that is resharded often has many.
+    #[cfg(feature = "metrics")]
+    pub fn record_shard_metrics(&self) {
+        self.shared().monitor.record_shard_metrics();
     }
 
     /// Returns the progress of each shard, for

@@ -5,6 +5,8 @@ use tokio::time::Duration;
 use crate::checkpoint::store::StoreError;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
+#[cfg(feature = "metrics")]
+use crate::util::metrics::{FAILURE, OK, record_gap, record_pause, record_save};
 
 /// An event of one shard's checkpoint: see the example of
 /// [`CheckpointOptions::on_event`](super::CheckpointOptions::on_event).
@@ -70,4 +72,18 @@ pub enum CheckpointEventKind<'a> {
         /// The number of the record among those that this reader delivered, from 0.
         number: u64,
     },
+}
+
+#[cfg(feature = "metrics")]
+impl CheckpointEventKind<'_> {
+    /// Records the event for the facade of the crate `metrics`.
+    pub(crate) fn record(&self, stream: &StreamId) {
+        match self {
+            Self::Saved { .. } => record_save(stream, OK),
+            Self::SaveFailed { .. } => record_save(stream, FAILURE),
+            Self::Gap { .. } => record_gap(stream),
+            Self::Paused { .. } => record_pause(stream),
+            Self::Forgotten | Self::Unacknowledged { .. } => {}
+        }
+    }
 }

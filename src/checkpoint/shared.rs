@@ -174,6 +174,8 @@ impl Shared {
     /// Calls `on_event`. A panic in it must not end the save task, nor abort the process if a
     /// record is dropped by a panic.
     pub(crate) fn report(&self, shard_id: &str, kind: CheckpointEventKind<'_>) {
+        #[cfg(feature = "metrics")]
+        kind.record(&self.stream);
         let event = CheckpointEvent { stream: &self.stream, shard_id, kind };
         for on_event in &self.options.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {

@@ -65,3 +65,23 @@ pub enum LeaseEventKind {
         shards: usize,
     },
 }
+
+#[cfg(feature = "metrics")]
+impl LeaseEventKind {
+    /// Returns the label of the event for the facade of the crate `metrics`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Granted { .. } => "granted",
+            Self::Ended { end: LeaseEnd::Lost { .. }, .. } => "lost",
+            Self::Ended { end: LeaseEnd::Moved { .. }, .. } => "moved",
+            Self::Ended { end: LeaseEnd::Finished, .. } => "finished",
+            Self::Fenced { .. } => "fenced",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::WasFenced => "was_fenced",
+            Self::Stalled { .. } => "stalled",
+            Self::ForeignWorker { .. } => "foreign_worker",
+            Self::NoRoom { .. } => "no_room",
+        }
+    }
+}

@@ -25,6 +25,8 @@ use crate::lease::stalls::Stalls;
 use crate::lease::status::WorkerStatus;
 use crate::lease::table::{LeaseRow, LeaseTables, Request};
 use crate::shard::stream_id::StreamId;
+#[cfg(feature = "metrics")]
+use crate::util::metrics::record_lease_event;
 
 /// One worker, as its driver, its store and its stream of shards share it.
 pub(crate) struct Worker {
@@ -447,6 +449,8 @@ impl Worker {
                 "shards are not read: all workers hold as many leases as they take"
             ),
         }
+        #[cfg(feature = "metrics")]
+        record_lease_event(&self.stream, worker, kind.name());
         let event = LeaseEvent { stream: &self.stream, worker: &self.id, kind };
         for on_event in &self.options.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {

@@ -3,6 +3,8 @@ use tokio::time::Duration;
 
 use crate::records::error::ReadError;
 use crate::shard::stream_id::StreamId;
+#[cfg(feature = "metrics")]
+use crate::util::metrics::{record_end, record_page, record_retry};
 
 /// An event of a shard's reader: see the example of
 /// [`ReadOptions::on_event`](super::ReadOptions::on_event).
@@ -80,4 +82,33 @@ pub enum EndReason {
     /// The reader was dropped before the end, or was [shut down](crate::Checkpoints::shutdown). The
     /// handle was abandoned.
     Dropped,
+}
+
+#[cfg(feature = "metrics")]
+impl ReadEventKind<'_> {
+    /// Records the event for the facade of the crate `metrics`.
+    pub(crate) fn record(&self, stream: &StreamId) {
+        match self {
+            Self::Page { records, bytes, .. } => record_page(stream, *records, *bytes),
+            Self::Retry { error, .. } => {
+                record_retry(stream, error.code(), error.is_expired_iterator());
+            }
+            Self::Ended(end) => record_end(stream, end.name()),
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl EndReason {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::EndOfShard { .. } => "end_of_shard",
+            Self::Expired => "expired",
+            Self::Unacknowledged => "unacknowledged",
+            Self::LeaseMoved => "lease_moved",
+            Self::LeaseLost => "lease_lost",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The progress of readers, for health checks and alarms.
 
+#[cfg(feature = "metrics")]
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,6 +13,8 @@ use tokio::time::{Duration, Instant};
 use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 use crate::util::clock::now;
+#[cfg(feature = "metrics")]
+use crate::util::metrics::{set_lag, set_max_lag, set_shards};
 use crate::util::received_record::ReceivedRecord;
 
 /// A view of the progress of all readers whose [`ReadOptions::monitor`] it is.
@@ -126,6 +130,32 @@ impl Monitor {
     #[must_use]
     pub fn max_lag(&self) -> Option<Duration> {
         self.progress().iter().map(|reader| reader.status().lag()).max()
+    }
+
+    /// Sets the greatest lag and the number of open readers of each stream, for the facade of the
+    /// crate `metrics`: see [`metrics`](crate::metrics).
+    #[cfg(feature = "metrics")]
+    pub fn record_metrics(&self) {
+        let mut streams: BTreeMap<String, (StreamId, Duration, usize)> = BTreeMap::new();
+        for status in self.status() {
+            let lag = status.lag();
+            let key = status.stream.as_str().to_owned();
+            let (_, max, readers) = streams.entry(key).or_insert((status.stream, lag, 0));
+            (*max, *readers) = (lag.max(*max), *readers + 1);
+        }
+        for (stream, lag, readers) in streams.values() {
+            set_max_lag(stream, *lag);
+            set_shards(stream, "reading", *readers);
+        }
+    }
+
+    /// Sets the lag of each shard with an open reader, for the facade of the crate `metrics`. Each
+    /// shard is a series of its own: a stream that is resharded often has many.
+    #[cfg(feature = "metrics")]
+    pub fn record_shard_metrics(&self) {
+        for status in self.status() {
+            set_lag(&status.stream, &status.shard_id, status.lag());
+        }
     }
 
     fn progress(&self) -> Vec<Arc<Progress>> {

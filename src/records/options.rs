@@ -79,6 +79,8 @@ impl ReadOptions {
     /// Calls `on_event`. A panic in it must not lose the page of the event, which is not delivered
     /// yet.
     pub(crate) fn emit(&self, stream: &StreamId, shard_id: &str, kind: ReadEventKind<'_>) {
+        #[cfg(feature = "metrics")]
+        kind.record(stream);
         let event = ReadEvent { stream, shard_id, kind };
         for on_event in &self.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
@@ -101,7 +103,8 @@ impl ReadOptions {
 
     /// Returns the bytes of a page that count against AWS's limits, or 0 if nothing needs them.
     pub(crate) fn count_bytes(&self, records: &[ReceivedRecord]) -> usize {
-        if self.max_bytes_per_second.is_some() || !self.on_event.is_empty() {
+        let is_counted = cfg!(feature = "metrics") || !self.on_event.is_empty();
+        if is_counted || self.max_bytes_per_second.is_some() {
             records.iter().map(ReceivedRecord::size).sum()
         } else {
             0

@@ -18,6 +18,8 @@ use crate::records::source::reader_context::ReaderContext;
 use crate::records::source::{Source, Stop};
 use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
+#[cfg(feature = "metrics")]
+use crate::util::metrics::record_hand_over;
 
 /// A reader of one shard, which does not end the shard's handle.
 pub(crate) struct ShardReader {
@@ -161,6 +163,21 @@ impl ShardReader {
         self.source.as_mut().is_some_and(|source| source.take_takeover())
     }
 
+    /// Records the time since the end of the parent at the first page, and notes the end of the
+    /// shard for its children.
+    #[cfg(feature = "metrics")]
+    fn record_hand_over(&self, end: Option<&[ChildShard]>) {
+        let hand_overs = &self.context.offer.context.hand_overs;
+        if !self.has_received_page
+            && let Some(duration) = hand_overs.first_page(self.context.shard_id())
+        {
+            record_hand_over(self.context.stream(), duration);
+        }
+        if let Some(children) = end {
+            hand_overs.end(children);
+        }
+    }
+
     /// Polls for the next step.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if let Some(children) = self.end.take() {
@@ -207,6 +224,8 @@ impl ShardReader {
         if let Some(progress) = &self.progress {
             progress.receive_page(&page.records, page.lag);
         }
+        #[cfg(feature = "metrics")]
+        self.record_hand_over(page.end.as_deref());
         self.has_received_page = true;
         if page.records.is_empty() {
             if let Some(children) = page.end {

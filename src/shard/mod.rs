@@ -27,6 +27,8 @@
 
 pub(crate) mod completion;
 pub(crate) mod end_claim;
+#[cfg(feature = "metrics")]
+pub(crate) mod hand_overs;
 pub(crate) mod handle;
 pub(crate) mod offer;
 pub(crate) mod outcome;

@@ -20,6 +20,7 @@ use crate::records::source::requests::{
 };
 use crate::shard::position::StartPosition;
 use crate::util::clock::now;
+use crate::util::metrics::observe;
 
 /// An iterator expires 300 s after the request for it.
 const MAX_ITERATOR_AGE: Duration = Duration::from_secs(290);
@@ -113,7 +114,8 @@ impl Exchange {
                     from = context.latest_anchor.replace_latest(from);
                 }
                 let sent_at = Instant::now();
-                let token = match get_shard_iterator(context, &from).await {
+                let request = get_shard_iterator(context, &from);
+                let token = match observe(stream, "GetShardIterator", request).await {
                     Ok(Some(token)) => token,
                     Ok(None) => {
                         return self.outcome(Err(ReadError::no_iterator(stream, shard)), sent_at);
@@ -134,7 +136,8 @@ impl Exchange {
         let sent_at = Instant::now();
         let token = iterator.as_ref().map(|iterator| iterator.token.clone()).unwrap_or_default();
         let limit = if iterator_start.is_some() { self.first_limit } else { self.limit };
-        let result = match get_records(context, token, limit).await {
+        let request = get_records(context, token, limit);
+        let result = match observe(stream, "GetRecords", request).await {
             Ok(output) => Ok(Content::Records(output)),
             Err(error) => Err(ReadError::get_records(stream, shard, error)),
         };
