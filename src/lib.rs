@@ -40,6 +40,7 @@
 //! | [`listing`] | the interval stream of shard lists |
 //! | `testing` | an in-process Kinesis for tests (feature `testing`) |
 //! | `metrics` | figures for the facade of the crate `metrics` (feature `metrics`) |
+//! | [`guide`] | how to run a consumer: troubleshooting, alarms, sizing, permissions |
 //!
 //! # The rules
 //!
@@ -78,6 +79,7 @@ mod all_shards;
 #[cfg(feature = "cbor")]
 pub mod cbor;
 pub mod checkpoint;
+pub mod guide;
 #[cfg(feature = "dynamodb")]
 pub mod lease;
 pub mod lineage;
