@@ -224,6 +224,12 @@ impl World {
         if let Some(row) = self.tables.model.workers().find(|row| lives(row)) {
             return Err(format!("I14: the row of shard {shard} is deleted, but {row:?} has it"));
         }
+        let has_kcl = before.filter(|before| !before.has_ended()).is_some_and(|before| {
+            self.kcls.iter().any(|kcl| kcl.is_running() && before.is_owned_by(&kcl.name))
+        });
+        if has_kcl {
+            return Err(format!("I14: the row of shard {shard} is deleted, but a KCL has it"));
+        }
         self.oracle.has_no_holder(shard);
         Ok(())
     }

@@ -58,20 +58,22 @@ pub enum Mutation {
     ClaimUnownedByOwner,
     /// The worker that a hand-over names does not start before the counter has moved.
     ClaimOwnedByOwners,
-    /// The row stays with this worker until the leader takes it by force, or it counts as still.
+    /// A lease is given away although a KCL has asked for it.
     GiveByOwners,
     EndByCounter,
-    /// The end of a shard completes a hand-over that a KCL has asked for meanwhile.
+    /// The end of a shard completes a hand-over that a KCL has asked for meanwhile. The KCL then
+    /// finds a shard that has ended, as it does after the hand-over.
     EndByOwners,
     End,
-    /// A leader that ends a hand-over by force moves the counter and removes the former owner.
+    /// A leader that ends a hand-over by force moves the counter and removes the former owner, and
+    /// so each of the two clauses covers for the other: `HandOver` leaves out both.
     HandOverByCounter,
     HandOverByOwner,
     /// Only rows of shards that Kinesis no longer lists are deleted.
     DeleteByCounter,
     DeleteUnended,
     Delete,
-    /// A hand-over lands once more after the next owner has saved: no seed of the first 250 does.
+    /// A hand-over lands once more after the next owner has saved.
     HandOver,
 }
 
@@ -83,7 +85,7 @@ impl Mutation {
         (Self::BeatOfOtherRun, Some(294)),
         (Self::BeatOutOfOrder, Some(1)),
         (Self::BeatOfDead, Some(1)),
-        (Self::ReserveUnseen, None),
+        (Self::ReserveUnseen, Some(1280)),
         (Self::FenceOfOtherBeat, Some(104)),
         (Self::RemoveLivingWorker, Some(72)),
         (Self::CreateOver, Some(0)),
@@ -92,7 +94,7 @@ impl Mutation {
         (Self::GiveByCounter, Some(4)),
         (Self::NoEvidence, Some(11)),
         (Self::LateDeadline, Some(44)),
-        (Self::ParentsBeforeEnd, None),
+        (Self::ParentsBeforeEnd, Some(137)),
         (Self::CreateByOldList, None),
         (Self::GrantWithoutClaim, Some(9)),
         (Self::OldOwners, Some(55)),
@@ -110,7 +112,7 @@ impl Mutation {
         (Self::ClaimUnownedByCounter, Some(19)),
         (Self::ClaimUnownedByOwner, None),
         (Self::ClaimOwnedByOwners, None),
-        (Self::GiveByOwners, None),
+        (Self::GiveByOwners, Some(148)),
         (Self::EndByCounter, Some(31)),
         (Self::EndByOwners, None),
         (Self::End, Some(31)),
@@ -119,7 +121,7 @@ impl Mutation {
         (Self::DeleteByCounter, None),
         (Self::DeleteUnended, None),
         (Self::Delete, None),
-        (Self::HandOver, None),
+        (Self::HandOver, Some(58)),
     ];
 
     /// Returns the response to a request that this mutation leaves out.
