@@ -16,6 +16,7 @@ use crate::listing::shard_lists::{ShardLists, shard_lists};
 use crate::shard::handle::ShardHandle;
 use crate::shard::outcome::OnDrop;
 use crate::shard::position::{Progress, StartAt};
+use crate::shard::stop_at::StopAt;
 use crate::shard::stream_id::StreamId;
 
 /// Stream of [`all_shards`] and, as [`TryAllShards`], of [`try_all_shards`]: see their examples.
@@ -236,6 +237,76 @@ impl<E> AllShards<E> {
         self.shards.lists_mut().set_include_closed(include_closed);
     }
 
+    /// Ends the run at the tip of the stream, or at a time: a backfill, or a batch job.
+    ///
+    /// The readers of this crate deliver every record that arrived before the end, whatever is
+    /// split or merged meanwhile, and no record that arrived later. Then they end by themselves,
+    /// and so do the streams of records, of batches and of shards. Kinesis's clock counts, not the
+    /// client's.
+    ///
+    /// ```
+    /// use futures::TryStreamExt;
+    /// use kinesis_shards::{ShardStreamExt, StopAt, all_shards};
+    /// # use kinesis_shards::testing::FakeKinesis;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let kinesis = FakeKinesis::new();
+    /// # let orders = kinesis.create_stream("orders", 2);
+    /// # orders.put("customer 1", "an order");
+    /// # orders.split("shardId-000000000000");
+    /// # orders.put("customer 2", "another");
+    /// # let client = kinesis.client();
+    /// let mut records = all_shards(&client, "orders").until(StopAt::Tip).records(&client);
+    /// # let mut taken = 0;
+    /// while let Some(record) = records.try_next().await? {
+    ///     println!("{} {} bytes", record.sequence_number(), record.data().len());
+    /// #   taken += 1;
+    /// }
+    /// println!("all records are read");
+    /// # assert_eq!(taken, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A shard whose last record arrived before the end is read to its end, and its children are
+    /// read in turn. Any other shard is [left](crate::records::EndReason::Reached) at the end of
+    /// the run, and its children are not read: they hold later records only. Whether an idle shard
+    /// has reached the end is known from its `MillisBehindLatest`. If the end lies in the future,
+    /// each idle shard is also listed once: its reader needs `kinesis:ListShards`. A reader by
+    /// [fan-out](crate::records::FanOut) polls an idle shard at the end of the run, and needs
+    /// `kinesis:GetRecords` for it.
+    ///
+    /// The stream of shards ends when no shard is left to read, according to a full list that was
+    /// requested after the last one was read. A shard that cannot be read is offered again as ever,
+    /// and the run does not end before it is read. A handle that you read yourself is yours to end:
+    /// the stream waits for the children of a shard that you complete, once Kinesis has closed it.
+    ///
+    /// With [checkpoints](Self::checkpoints), a later run continues after the last acknowledged
+    /// record, with or without an end: no end is stored for a shard that was left. The streams do
+    /// not wait for the acknowledgements of those shards; call
+    /// [`Checkpoints::shutdown`](crate::Checkpoints::shutdown) when they have ended, to save the
+    /// last ones. A run of many workers (module `lease`) has no end.
+    ///
+    /// Kinesis does not promise that times of arrival grow within a shard. The first record that
+    /// arrived at the end or later ends the reading of its shard. An aggregated record of the KPL
+    /// arrives as a whole. A server that reports no times of arrival is read up to its tip.
+    ///
+    /// # Default
+    ///
+    /// No end: the stream never ends by itself.
+    ///
+    /// # Panics
+    ///
+    /// After the first poll.
+    #[must_use = "a setter returns the stream that it has set"]
+    #[track_caller]
+    pub fn until(mut self, stop_at: StopAt) -> Self {
+        self.shards.set_ends_when_read();
+        self.shards.lists_mut().set_stop_at(stop_at);
+        self
+    }
+
     /// Sets the effect of dropping an unfinished handle.
     ///
     /// # Default
@@ -398,7 +469,7 @@ impl<E: ErrorPolicy> Stream for AllShards<E> {
 
 impl<E: ErrorPolicy> FusedStream for AllShards<E> {
     fn is_terminated(&self) -> bool {
-        false
+        self.first.is_none() && self.shards.is_terminated()
     }
 }
 
@@ -411,9 +482,9 @@ impl<E> fmt::Debug for AllShards<E> {
 /// Returns every shard of a stream, each one once and after its parents, with each failed listing
 /// as one `Err`.
 ///
-/// Keep polling after an `Err`: the stream never ends by itself, and retries on the schedule of
-/// [`shard_lists`]. [`ListError::is_retryable`] distinguishes transient failures from a mistyped
-/// name or a revoked permission.
+/// Keep polling after an `Err`: the stream retries on the schedule of [`shard_lists`], and ends
+/// only at the [end](AllShards::until) of the run, if it has one. [`ListError::is_retryable`]
+/// distinguishes transient failures from a mistyped name or a revoked permission.
 ///
 /// ```no_run
 /// use futures::StreamExt;
@@ -456,8 +527,8 @@ pub fn try_all_shards(client: &Client, stream: impl Into<StreamId>) -> TryAllSha
 ///
 /// The stream lists the shards every 30 seconds, and at once when a shard with no known child is
 /// closed. It offers a shard as a [`ShardHandle`] when all its parents are closed; completing or
-/// dropping the handle closes the shard. The stream never ends by itself: stop with `take_until`,
-/// or by dropping it.
+/// dropping the handle closes the shard. The stream never ends by itself, unless the run has an
+/// [end](AllShards::until): stop with `take_until`, or by dropping it.
 ///
 /// A failed listing is logged with `tracing` and retried. Its level is `WARN`; until the first
 /// listing succeeds, it is `ERROR` for the 1st, 2nd, 4th, 8th ... failure in a row.

@@ -100,4 +100,4 @@ pub use checkpoint::FileStore;
 pub use checkpoint::{Checkpoints, MemoryStore};
 pub use listing::ListError;
 pub use records::{Error, ReadError, ReadOptions, Record, ShardStreamExt};
-pub use shard::{OnDrop, ShardHandle, StartAt, StreamId};
+pub use shard::{OnDrop, ShardHandle, StartAt, StopAt, StreamId};

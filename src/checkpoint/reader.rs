@@ -127,7 +127,7 @@ impl Reader {
         };
         let acknowledges_in_order = options.acknowledges_in_order;
         let pages = ShardReader::new(client, handle.offer(), read_from.clone(), options, permits)
-            .estimated_start(shard.is_estimate)
+            .start_kind(shard.start_kind)
             .resumed()
             .monitored(&consumer.shared.monitor);
         let session = Arc::new(ReadSession::new(Arc::clone(&consumer.shared), state, incarnation));
@@ -168,6 +168,7 @@ impl Reader {
         match &end {
             EndReason::EndOfShard { children } => handle.complete_with(children.clone()),
             EndReason::Expired => handle.expire(),
+            EndReason::Reached => handle.stop(),
             EndReason::LeaseMoved | EndReason::LeaseLost => handle.give_back(),
             _ => handle.abandon(),
         }
@@ -294,6 +295,12 @@ impl Reader {
             Step::End(children) => {
                 self.resume.report_gap_at_end(&self.session);
                 self.drain(ReadEnd::End(children));
+            }
+            // As at a shutdown: a consumer that collects records acknowledges the last of them when
+            // the stream has ended.
+            Step::Reached => {
+                self.end(EndReason::Reached);
+                return Poll::Ready(None);
             }
             // If the shard has expired, it will be forgotten, and the gap is reported then.
             Step::Expired => self.drain(ReadEnd::Expired),

@@ -15,6 +15,7 @@ use crate::checkpoint::value::Checkpoint;
 use crate::records::batches::Batches;
 use crate::records::error::ReadError;
 use crate::records::flatten::Records;
+use crate::records::shard_reader::ReaderStart;
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::{Progress, StartPosition};
 
@@ -41,8 +42,7 @@ pub struct CheckpointedShard {
     pub(crate) resume: ResumePoint,
     /// Whether the checkpoint is the end of the shard.
     pub(crate) is_finished: bool,
-    /// Whether the start stands for `Latest`, if it is a time.
-    pub(crate) is_estimate: bool,
+    pub(crate) start_kind: ReaderStart,
     /// Whether no record was acknowledged yet. The start must be durable before the shard is read.
     pub(crate) is_at_start: bool,
     /// The error that its reader yields instead of records.
@@ -101,8 +101,15 @@ impl CheckpointedShard {
             shared.set_start(&state, &incarnation, handle.shard(), start.clone());
         }
         let position = checkpoint.as_ref().and_then(Checkpoint::position);
+        let start_kind = if is_latest {
+            ReaderStart::Tip
+        } else if from_latest || handle.offer().is_estimate {
+            ReaderStart::Estimate
+        } else {
+            ReaderStart::Given
+        };
         Self {
-            is_estimate: is_latest || from_latest || handle.offer().is_estimate,
+            start_kind,
             claim,
             read_from: position.map_or_else(
                 || start.clone(),
@@ -131,7 +138,7 @@ impl CheckpointedShard {
             incarnation: Incarnation::default(),
             resume: ResumePoint::default(),
             is_finished: false,
-            is_estimate: false,
+            start_kind: ReaderStart::Given,
             is_at_start: false,
             failure: Some(failure),
         }

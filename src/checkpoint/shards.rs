@@ -19,7 +19,8 @@ use crate::shard::position::StartAt;
 
 /// A stream of shards with their checkpoints: see [`AllShards::checkpoints`].
 ///
-/// The stream ends when the checkpoints are [shut down](Checkpoints::shutdown).
+/// The stream ends when the checkpoints are [shut down](Checkpoints::shutdown), and at the
+/// [end](AllShards::until) of the run if it has one.
 ///
 /// # Filtering shards
 ///
@@ -162,6 +163,7 @@ impl<E: ErrorPolicy> Stream for CheckpointedShards<E> {
             this.opened.clear();
             return Poll::Ready(None);
         }
+        let mut all_read = false;
         while this.opened.is_empty() || this.opens_together {
             let item = this.shards.poll_next_unpin(cx);
             for id in this.shards.shards_mut().take_forgotten() {
@@ -171,11 +173,21 @@ impl<E: ErrorPolicy> Stream for CheckpointedShards<E> {
                 |handle| CheckpointedShard::new(handle, consumer, &this.client, this.from_latest);
             match item {
                 Poll::Ready(Some(item)) => this.opened.push_back(E::map(item, open)),
-                // The stream of shards never ends by itself.
-                Poll::Ready(None) | Poll::Pending => break,
+                Poll::Ready(None) => {
+                    all_read = true;
+                    break;
+                }
+                Poll::Pending => break,
             }
         }
-        this.opened.pop_front().map_or(Poll::Pending, |item| Poll::Ready(Some(item)))
+        match this.opened.pop_front() {
+            Some(item) => Poll::Ready(Some(item)),
+            None if all_read => {
+                this.has_ended = true;
+                Poll::Ready(None)
+            }
+            None => Poll::Pending,
+        }
     }
 }
 

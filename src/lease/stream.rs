@@ -147,7 +147,8 @@ impl<E: ErrorPolicy> AllShards<E> {
     ///
     /// # Panics
     ///
-    /// If the stream was polled before, and if the leases are those of another stream.
+    /// If the stream was polled before, if it ends by [`until`](Self::until), and if the leases are
+    /// those of another stream.
     #[track_caller]
     pub fn leased(self, leases: &Leases) -> LeasedShards<E> {
         LeasedShards::new(self, leases)
@@ -158,6 +159,10 @@ impl<E: ErrorPolicy> LeasedShards<E> {
     #[track_caller]
     fn new(shards: AllShards<E>, leases: &Leases) -> Self {
         leases.checkpoints().assert_same_stream(shards.shards().get_ref().stream());
+        assert!(
+            !shards.shards().ends_when_read(),
+            "a run of many workers has no end: call `until` on a stream of shards without leases"
+        );
         let mut shards = shards.on_drop(OnDrop::Reoffer);
         shards.shards_mut().track_forgotten();
         let client = shards.shards().get_ref().client().clone();

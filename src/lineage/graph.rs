@@ -12,9 +12,12 @@ use std::vec::IntoIter;
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 
 use crate::lineage::cycles::{LateLink, links_on_cycles};
+use crate::lineage::final_list::FinalList;
 use crate::lineage::key::{FirstSequence, ShardKey};
 use crate::lineage::late_parents::LateParents;
-use crate::lineage::node::{Children, Generation, Node, NodeId, Parent, State, Waiting};
+use crate::lineage::node::{
+    Children, Generation, KnownChildren, Node, NodeId, Parent, State, Waiting,
+};
 use crate::lineage::reader_reports::{ReaderReports, Resolved};
 use crate::lineage::sequential_hasher::BuildSequential;
 use crate::lineage::start_policy::{StartPolicy, Verdict};
@@ -63,6 +66,8 @@ pub(crate) struct ShardGraph {
     wants_additions: bool,
     wants_full: bool,
     reports: ReaderReports,
+    /// Set if the run ends when all its shards are read.
+    pub(crate) final_list: Option<FinalList>,
     full_lists: u32,
     next_generation: Generation,
     /// The ids of the shards that were forgotten, if they are tracked.
@@ -142,10 +147,13 @@ impl ShardGraph {
                 })
             });
             self.wants_full = self.reports.is_open();
+            if let Some(final_list) = &mut self.final_list {
+                final_list.end_list(self.full_lists);
+            }
             self.forget();
         }
         let Self { awaiting_children, nodes, .. } = self;
-        awaiting_children.retain(|key| nodes.get(key).is_some_and(|node| !node.has_child));
+        awaiting_children.retain(|key| nodes.get(key).is_some_and(|node| !node.has_child()));
         awaiting_children.shrink_to_fit();
     }
 
@@ -156,8 +164,14 @@ impl ShardGraph {
             if node.first_sequence.is_compatible_with(first_sequence) {
                 node.first_sequence.update(first_sequence);
                 node.last_listed = self.full_lists;
-                if self.reports.has_claims() && is_closed(&shard) {
-                    self.reports.confirm_end(&key);
+                if is_closed(&shard) {
+                    node.note_closed();
+                    if self.reports.has_claims() {
+                        self.reports.confirm_end(&key);
+                    }
+                }
+                if self.final_list.is_some() {
+                    self.note_child(&shard);
                 }
             } else {
                 // A shard of another stream of this name. Only a full list shows which of the known
@@ -195,6 +209,16 @@ impl ShardGraph {
             }
         }
         self.insert_shard(key, shard, first_sequence);
+    }
+
+    /// Notes in the parents of a shard that was listed again that they have a child: a parent may
+    /// have been listed later than the shard.
+    fn note_child(&mut self, shard: &Shard) {
+        for id in parent_ids(shard).into_iter().flatten() {
+            if let Some(parent) = self.nodes.get_mut(&ShardKey::from(id)) {
+                parent.children = KnownChildren::Known;
+            }
+        }
     }
 
     /// Returns whether an earlier run may have read a shard that is not known here.
@@ -243,6 +267,9 @@ impl ShardGraph {
         if full {
             self.wants_full = false;
             self.reports.listing_begins(self.full_lists);
+            if let Some(final_list) = &mut self.final_list {
+                final_list.listing_begins(self.full_lists);
+            }
         }
     }
 }
@@ -257,7 +284,7 @@ impl ShardGraph {
             let Some(id) = id else { return Parent::None };
             let key = ShardKey::from(id);
             if let Some(parent) = self.nodes.get_mut(&key) {
-                parent.has_child = true;
+                parent.children = KnownChildren::Known;
                 let parent = parent.state.as_parent(key);
                 follows_a_reader |= parent.outcome() != Some(ParentOutcome::BeforeStart)
                     && !self.start_policy.is_finished_ancestor(id);
@@ -270,6 +297,8 @@ impl ShardGraph {
         let waits = parents.iter().any(Parent::is_open);
 
         let generation = self.next_generation.take_next();
+        let children =
+            if is_closed(&shard) { KnownChildren::Awaited } else { KnownChildren::Unknown };
         let state = match self.start_policy.decide(&shard, follows_a_reader) {
             Verdict::Closed(outcome) => State::Closed(outcome),
             Verdict::Offer(start) => {
@@ -293,7 +322,7 @@ impl ShardGraph {
             first_sequence,
             was_listed: first_sequence.is_known(),
             state,
-            has_child: false,
+            children,
             is_superseded: false,
             last_listed: self.full_lists,
         };
@@ -328,7 +357,7 @@ impl ShardGraph {
     /// Links a shard to a parent that was listed later than the shard, if the shard still waits.
     fn link_late_parent(&mut self, late: &ShardKey, child: &ShardKey) {
         let Some(parent) = self.nodes.get_mut(late) else { return };
-        parent.has_child = true;
+        parent.children = KnownChildren::Known;
         let link = parent.state.as_parent(late.clone());
         let parent_waits = matches!(parent.state, State::Waiting(_));
         let Some(State::Waiting(waiting)) = self.nodes.get_mut(child).map(|node| &mut node.state)
@@ -412,12 +441,17 @@ impl ShardGraph {
         if !self.end(id, outcome) {
             return;
         }
+        if !children.is_empty()
+            && let Some(node) = self.node_mut(id)
+        {
+            node.note_closed();
+        }
         // If a child is named twice, the entry with more parents counts.
         children.sort_by_key(|child| Reverse(child.parent_shards.len()));
         for child in children {
             self.wants_additions |= !self.observe_child(&id.key, child);
         }
-        if self.node_mut(id).is_some_and(|node| !node.has_child) {
+        if self.node_mut(id).is_some_and(|node| !node.has_child()) {
             self.awaiting_children.push(id.key.clone());
         }
     }
@@ -438,7 +472,38 @@ impl ShardGraph {
             }
         }
         self.reports.forget_claim(id);
+        self.note_end();
         true
+    }
+
+    /// Stops a shard before its end: neither the shard nor a descendant is offered again.
+    pub(crate) fn stop(&mut self, id: &NodeId) {
+        if let Some(node) = self.node_mut(id) {
+            node.state = State::Stopped;
+            self.reports.forget_claim(id);
+            self.note_end();
+        }
+    }
+
+    fn note_end(&mut self) {
+        if let Some(final_list) = &mut self.final_list {
+            final_list.shard_ends(self.full_lists);
+        }
+    }
+
+    /// Returns whether a run with an end has read all its shards, if none of them is out: a list
+    /// that was requested after the last of them had ended names no other. If the list has not come
+    /// yet, it is requested.
+    pub(crate) fn is_all_read(&mut self) -> bool {
+        let Some(final_list) = &mut self.final_list else { return false };
+        if !self.ready.is_empty() || self.remaining.is_some() || self.reports.is_open() {
+            return false;
+        }
+        if !final_list.is_received() {
+            self.wants_full |= final_list.take_wanted();
+            return false;
+        }
+        !self.nodes.values().any(|node| node.awaits_child(self.full_lists))
     }
 
     /// Takes in a child that the last `GetRecords` of its parent named. Returns false if the child

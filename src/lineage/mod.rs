@@ -198,7 +198,8 @@
 //!
 //! # Stopping
 //!
-//! [`AllShards`](crate::AllShards) never ends by itself. With checkpoints,
+//! [`AllShards`](crate::AllShards) never ends by itself, unless the run has an
+//! [end](crate::AllShards::until). With checkpoints,
 //! [`Checkpoints::shutdown`](crate::Checkpoints::shutdown) ends the stream, waits for records in
 //! flight, and saves. Without checkpoints, `take_until` ends the stream and lets the readers in
 //! flight finish; dropping the whole pipeline stops the readers too. A stream of [`parents_first`]
@@ -232,6 +233,7 @@
 //! [`StartAt`]: crate::StartAt
 
 mod cycles;
+mod final_list;
 mod graph;
 mod key;
 mod late_parents;

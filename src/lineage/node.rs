@@ -35,12 +35,21 @@ pub(crate) struct Node {
     /// another stream.
     pub(crate) was_listed: bool,
     pub(crate) state: State,
-    pub(crate) has_child: bool,
+    pub(crate) children: KnownChildren,
     /// A partial list named a shard of another stream under this id. Until a full list shows which
     /// shards are left, this one is no parent.
     pub(crate) is_superseded: bool,
     /// The number of the last full list that named the shard.
     pub(crate) last_listed: u32,
+}
+
+/// Whether a child of a shard is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KnownChildren {
+    Unknown,
+    /// No child is known, although Kinesis has closed the shard, so that it has one.
+    Awaited,
+    Known,
 }
 
 #[derive(Debug)]
@@ -49,6 +58,8 @@ pub(crate) enum State {
     /// The shard is offered, or ready to be offered. It holds the children that wait for it.
     Open(Children),
     Closed(ParentOutcome),
+    /// The run ends before the shard does. Its children wait for ever.
+    Stopped,
 }
 
 /// A shard that waits for a parent.
@@ -72,12 +83,33 @@ pub(crate) enum Parent {
     Ended(ParentOutcome),
 }
 
+impl Node {
+    pub(crate) fn has_child(&self) -> bool {
+        self.children == KnownChildren::Known
+    }
+
+    /// Notes that Kinesis has closed the shard.
+    pub(crate) fn note_closed(&mut self) {
+        if !self.has_child() {
+            self.children = KnownChildren::Awaited;
+        }
+    }
+
+    /// Returns whether this run has read the shard to its end, and the full list of this number
+    /// names none of its children yet.
+    pub(crate) fn awaits_child(&self, full_list: u32) -> bool {
+        matches!(self.state, State::Closed(_))
+            && self.children == KnownChildren::Awaited
+            && self.last_listed == full_list
+    }
+}
+
 impl State {
     /// Returns how a child sees a shard in this state.
     pub(crate) fn as_parent(&self, key: ShardKey) -> Parent {
         match self {
             Self::Closed(outcome) => Parent::Ended(*outcome),
-            Self::Waiting(_) | Self::Open(_) => Parent::Open(key),
+            Self::Waiting(_) | Self::Open(_) | Self::Stopped => Parent::Open(key),
         }
     }
 
@@ -86,7 +118,7 @@ impl State {
         match self {
             Self::Waiting(waiting) => Some(&mut waiting.children),
             Self::Open(children) => Some(children),
-            Self::Closed(_) => None,
+            Self::Closed(_) | Self::Stopped => None,
         }
     }
 }

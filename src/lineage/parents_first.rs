@@ -13,6 +13,7 @@ use aws_sdk_kinesis::types::ChildShard;
 use futures::stream::{FusedStream, FuturesUnordered};
 use futures::{Stream, StreamExt};
 
+use crate::lineage::final_list::FinalList;
 use crate::lineage::graph::ShardGraph;
 use crate::lineage::reader_reports::Resolved;
 use crate::lineage::wait::{Event, ReofferBackoff, Wait};
@@ -187,6 +188,19 @@ impl<S> ParentsFirst<S> {
         self.graph.start_policy.resume(progress);
     }
 
+    /// Ends the stream when all shards are read: each is read to its end or stopped before it, or
+    /// is a descendant of one that was stopped.
+    #[track_caller]
+    pub(crate) fn set_ends_when_read(&mut self) {
+        self.assert_unpolled("until");
+        self.graph.final_list = Some(FinalList::default());
+    }
+
+    /// Returns whether the stream ends when all shards are read.
+    pub(crate) fn ends_when_read(&self) -> bool {
+        self.graph.final_list.is_some()
+    }
+
     /// Names the shards of [`resume`](Self::resume) that have a processed record: all their
     /// ancestors count as finished, also those without progress.
     pub(crate) fn resume_started(&mut self, started: impl IntoIterator<Item = String>) {
@@ -330,6 +344,10 @@ where
                         this.reoffers.forget(&id);
                     }
                 }
+                Poll::Ready(Some(Event::Stopped(id))) => {
+                    this.reoffers.forget(&id);
+                    this.graph.stop(&id);
+                }
                 Poll::Ready(Some(Event::EndClaimed(id, offer))) => {
                     this.graph.hear_end_claim(id.clone(), Arc::clone(&offer));
                     this.waits.push(Wait::Handle { id, offer });
@@ -368,11 +386,11 @@ where
                 continue;
             }
 
+            if this.waits.is_empty() && (*this.lists_ended || this.graph.is_all_read()) {
+                *this.ended = true;
+                return Poll::Ready(None);
+            }
             if *this.lists_ended {
-                if this.waits.is_empty() {
-                    *this.ended = true;
-                    return Poll::Ready(None);
-                }
                 // A handle that is out may be abandoned, or name its children.
                 return Poll::Pending;
             }

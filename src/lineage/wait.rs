@@ -46,6 +46,7 @@ pub(crate) enum Event {
     Closed(NodeId, ParentOutcome, Vec<ChildShard>),
     Abandoned(NodeId, Arc<Offer>),
     Expired(NodeId, Arc<Offer>),
+    Stopped(NodeId),
     /// The reader claims that the shard has ended. Its handle is still out.
     EndClaimed(NodeId, Arc<Offer>),
     Reoffered(NodeId, Arc<Offer>),
@@ -71,6 +72,7 @@ impl Future for Wait {
                 Poll::Ready(HandleOutcome::Expired) => {
                     Event::Expired(id.clone(), Arc::clone(offer))
                 }
+                Poll::Ready(HandleOutcome::Stopped) => Event::Stopped(id.clone()),
                 Poll::Pending if offer.hears_end_claim() => {
                     Event::EndClaimed(id.clone(), Arc::clone(offer))
                 }

@@ -23,6 +23,7 @@ use crate::listing::fetch::read_clock;
 use crate::listing::fetch::{NO_SHARDS, Query, list};
 use crate::listing::shard_list::{Extent, ShardList};
 use crate::shard::sdk_shard::{is_closed, parent_ids};
+use crate::shard::stop_at::StopAt;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 use crate::util::backoff::backoff;
@@ -319,6 +320,14 @@ impl ShardLists {
         self.from = from;
     }
 
+    /// Ends the run there, for the readers of the shards.
+    pub(crate) fn set_stop_at(&mut self, stop_at: StopAt) {
+        // The first listing shares the context.
+        if let Some(context) = Arc::get_mut(&mut self.context) {
+            context.stop_at = Some(stop_at);
+        }
+    }
+
     /// Makes the full lists name the shards that were closed before
     /// [`from_timestamp`](Self::from_timestamp) too: an earlier run may have left them unfinished.
     pub(crate) fn set_include_closed(&mut self, include_closed: bool) {
@@ -350,11 +359,13 @@ impl ShardLists {
         }));
     }
 
-    /// Sets in the list when the run began, by Kinesis's clock.
+    /// Sets in the list when the run began, by Kinesis's clock. The first list determines when it
+    /// ends.
     fn note_time(&mut self, listed: &mut Result<ShardList, ListError>) {
         self.first_skew = self.first_skew.or(self.context.clock.skew());
         if let (Ok(list), Some(run_began)) = (listed, self.run_began) {
             list.run_began = self.first_skew.unwrap_or_default().to_server_time(run_began);
+            self.context.determine_end(list.run_began, now(&self.client));
         }
     }
 

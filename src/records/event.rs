@@ -61,6 +61,10 @@ pub enum EndReason {
         /// The `ChildShards` of the last response. Empty if the server names none.
         children: Vec<ChildShard>,
     },
+    /// The reader has reached the [end of the run](crate::AllShards::until) before the end of the
+    /// shard. The shard is not offered again, and no child of it is offered: they hold no record
+    /// that arrived before the end of the run.
+    Reached,
     /// Kinesis no longer knows the shard (`ResourceNotFoundException`, twice in a row, at least 1 s
     /// apart): the shard has expired, or the stream was deleted or re-created. A full listing is
     /// requested at once. If it does not name the shard, the shard is closed, and its outcome for
@@ -103,6 +107,7 @@ impl EndReason {
     fn name(&self) -> &'static str {
         match self {
             Self::EndOfShard { .. } => "end_of_shard",
+            Self::Reached => "reached",
             Self::Expired => "expired",
             Self::Unacknowledged => "unacknowledged",
             Self::LeaseMoved => "lease_moved",

@@ -97,6 +97,7 @@
 //! A failed read is logged at `WARN` with the shard and the delay until the next attempt, and the
 //! end of each reader at `DEBUG`, target `kinesis_shards`. The requests of a read, and what the SDK
 //! logs about them, are within a span `read_shard` at `DEBUG` with the fields `stream` and `shard`.
+#![doc = include_str!("backfill.md")]
 #![doc = include_str!("polling_or_fan_out.md")]
 #![doc = include_str!("speed.md")]
 

@@ -44,7 +44,7 @@ impl PlainReader {
         Self { shard_reader, state: State::Reading(handle) }
     }
 
-    /// Ends the reader, and completes, expires or abandons the handle accordingly.
+    /// Ends the reader, and completes, stops, expires or abandons the handle accordingly.
     fn end(&mut self, end: EndReason) {
         let state = std::mem::replace(&mut self.state, State::Ended(end.clone()));
         let State::Reading(handle) = state else { return };
@@ -52,6 +52,7 @@ impl PlainReader {
         match end {
             EndReason::EndOfShard { children } => handle.complete_with(children),
             EndReason::Expired => handle.expire(),
+            EndReason::Reached => handle.stop(),
             _ => handle.abandon(),
         }
     }
@@ -155,6 +156,7 @@ impl Stream for PlainReader {
                 return Poll::Pending;
             }
             Step::End(children) => (EndReason::EndOfShard { children }, None),
+            Step::Reached => (EndReason::Reached, None),
             Step::Expired => (EndReason::Expired, None),
             Step::Failed(error) => (EndReason::Failed, Some(Err(error))),
         };

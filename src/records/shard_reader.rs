@@ -27,12 +27,11 @@ pub(crate) struct ShardReader {
     from: StartPosition,
     /// Whether an earlier reader of this shard has read the record at the start.
     is_resumed: bool,
-    /// Whether `from` is a time that stands for `LATEST`.
-    is_estimate: bool,
+    start_kind: ReaderStart,
     /// The source, which the first poll creates.
     source: Option<Box<dyn Source>>,
-    /// The shard's children, once the last page was yielded.
-    end: Option<Vec<ChildShard>>,
+    /// The end, once the last page was yielded.
+    end: Option<PageEnd>,
     lag: Option<Duration>,
     /// A monitor besides those of the options.
     monitor: Option<Monitor>,
@@ -42,18 +41,58 @@ pub(crate) struct ShardReader {
     has_received_page: bool,
 }
 
+/// The meaning of the position at which a reader starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReaderStart {
+    /// The user or a checkpoint has set the position.
+    Given,
+    /// The position is a time that stands for an earlier `LATEST`.
+    Estimate,
+    /// The position is the tip of the shard: `LATEST`, or the present time in its place.
+    Tip,
+}
+
+impl ReaderStart {
+    fn of(from: &StartPosition, is_estimate: bool) -> Self {
+        match from {
+            StartPosition::Latest => Self::Tip,
+            _ if is_estimate => Self::Estimate,
+            _ => Self::Given,
+        }
+    }
+}
+
+/// The end of the last page.
+enum PageEnd {
+    /// The shard has ended, and has these children.
+    Shard(Vec<ChildShard>),
+    /// The run ends before the shard does.
+    Run,
+}
+
 /// A step of a reader. A step other than a batch is the last.
 pub(crate) enum Step {
     /// The next batch, of at least one record.
     Batch(Batch),
     /// The shard has ended, and has these children.
     End(Vec<ChildShard>),
+    /// The run ends before the shard does.
+    Reached,
     /// Kinesis does not find the shard.
     Expired,
     /// The shard is another with the same id and sequence numbers, whose records were not read.
     Replaced,
     /// An error that no retry would resolve.
     Failed(ReadError),
+}
+
+impl From<PageEnd> for Step {
+    fn from(end: PageEnd) -> Self {
+        match end {
+            PageEnd::Shard(children) => Self::End(children),
+            PageEnd::Run => Self::Reached,
+        }
+    }
 }
 
 impl ShardReader {
@@ -66,7 +105,7 @@ impl ShardReader {
     ) -> Self {
         offer.begin_reading();
         Self {
-            is_estimate: offer.is_estimate,
+            start_kind: ReaderStart::of(&from, offer.is_estimate),
             is_resumed: false,
             context: Arc::new(ReaderContext::new(client, offer, options, permits)),
             from,
@@ -87,9 +126,9 @@ impl ShardReader {
         Self { is_resumed, monitor, ..Self::new(client, offer, from, options, permits) }
     }
 
-    /// Sets whether the start is a time that stands for `LATEST`.
-    pub(crate) fn estimated_start(self, is_estimate: bool) -> Self {
-        Self { is_estimate, ..self }
+    /// Sets what the start stands for.
+    pub(crate) fn start_kind(self, start_kind: ReaderStart) -> Self {
+        Self { start_kind, ..self }
     }
 
     /// Expects the record at the start, which an earlier reader of this shard has read.
@@ -180,15 +219,20 @@ impl ShardReader {
 
     /// Polls for the next step.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if let Some(children) = self.end.take() {
-            return Poll::Ready(Step::End(children));
+        let run_end = self.context.offer.context.run_end().copied();
+        if self.start_kind == ReaderStart::Tip && run_end.is_some_and(|end| end.is_tip()) {
+            // No record lies between the two.
+            return Poll::Ready(Step::Reached);
+        }
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(end.into());
         }
         if self.source.is_none() {
             self.show_progress();
         }
         let source = self.source.get_or_insert_with(|| {
             let polling = Polling::new(Arc::clone(&self.context), self.from.clone())
-                .estimated_start(self.is_estimate)
+                .estimated_start(self.start_kind != ReaderStart::Given)
                 .resumed(self.is_resumed);
             match self.context.options.fan_out.clone() {
                 Some(consumer) => Box::new(Subscription::new(consumer, polling)),
@@ -205,7 +249,7 @@ impl ShardReader {
             );
             return Poll::Ready(Step::Expired);
         }
-        let page = match ready!(source.poll_page(cx)) {
+        let mut page = match ready!(source.poll_page(cx)) {
             Ok(page) => page,
             Err(Stop::Expired) => return Poll::Ready(Step::Expired),
             Err(Stop::Replaced) => {
@@ -220,6 +264,9 @@ impl ShardReader {
             }
             Err(Stop::Failed(error)) => return Poll::Ready(Step::Failed(error)),
         };
+        if let Some(run_end) = &run_end {
+            page.cut_at(run_end);
+        }
         self.lag = page.lag;
         if let Some(progress) = &self.progress {
             progress.receive_page(&page.records, page.lag);
@@ -227,15 +274,17 @@ impl ShardReader {
         #[cfg(feature = "metrics")]
         self.record_hand_over(page.end.as_deref());
         self.has_received_page = true;
+        let end =
+            if page.is_at_run_end { Some(PageEnd::Run) } else { page.end.map(PageEnd::Shard) };
         if page.records.is_empty() {
-            if let Some(children) = page.end {
-                return Poll::Ready(Step::End(children));
+            if let Some(end) = end {
+                return Poll::Ready(end.into());
             }
             // A server that sends only empty pages must not keep the task from other work.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.end = page.end;
+        self.end = end;
         Poll::Ready(Step::Batch(Batch {
             records: page.records,
             offer: Arc::clone(&self.context.offer),
@@ -299,7 +348,7 @@ mod tests {
         };
         let records = (0..records).map(|_| record().into()).collect();
         let lag = Some(Duration::from_secs(3));
-        Page { records, lag, received_at: now(&client()), end }
+        Page { records, lag, received_at: now(&client()), end, is_at_run_end: false }
     }
 
     /// Creates a reader over this source.
@@ -358,7 +407,7 @@ mod tests {
                 Step::Expired => text == "Expired",
                 Step::Replaced => text == "Replaced",
                 Step::Failed(_) => text.starts_with("Failed"),
-                Step::Batch(_) | Step::End(_) => false,
+                Step::Batch(_) | Step::End(_) | Step::Reached => false,
             };
             assert!(is_same, "{text}");
         }

@@ -32,6 +32,7 @@ const DROPPED: u8 = 4;
 const ABANDONED: u8 = 5;
 const EXPIRED: u8 = 6;
 const RETURNED: u8 = 7;
+const STOPPED: u8 = 8;
 
 impl Completion {
     /// Ends the handle. It is called once per handle.
@@ -48,6 +49,7 @@ impl Completion {
                 COMPLETED_WITH_CHILDREN
             }
             HandleOutcome::Expired => EXPIRED,
+            HandleOutcome::Stopped => STOPPED,
             HandleOutcome::Closed(..) => DROPPED,
         };
         if self.state.swap(state, Ordering::AcqRel) == WAITED_FOR {
@@ -87,6 +89,7 @@ impl Completion {
             ABANDONED => HandleOutcome::Abandoned,
             RETURNED => HandleOutcome::Returned,
             EXPIRED => HandleOutcome::Expired,
+            STOPPED => HandleOutcome::Stopped,
             _ => HandleOutcome::Closed(ParentOutcome::Dropped, Vec::new()),
         })
     }
@@ -116,6 +119,7 @@ mod tests {
             HandleOutcome::Abandoned,
             HandleOutcome::Returned,
             HandleOutcome::Expired,
+            HandleOutcome::Stopped,
         ]
     }
 

@@ -171,6 +171,12 @@ impl ShardHandle {
         self.end(HandleOutcome::Expired);
     }
 
+    /// Ends the shard before its end, since the run ends there: neither the shard nor a descendant
+    /// is offered again.
+    pub(crate) fn stop(self) {
+        self.end(HandleOutcome::Stopped);
+    }
+
     fn end(mut self, outcome: HandleOutcome) {
         self.has_ended = true;
         self.offer.end(outcome);

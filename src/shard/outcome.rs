@@ -45,4 +45,6 @@ pub(crate) enum HandleOutcome {
     Returned,
     /// The reader got `ResourceNotFoundException`.
     Expired,
+    /// The run ends before the shard does: neither the shard nor a descendant is offered again.
+    Stopped,
 }

@@ -1,12 +1,16 @@
 //! The context that all shards of one stream share.
 
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
 #[cfg(feature = "metrics")]
 use crate::shard::hand_overs::HandOvers;
+use crate::shard::stop_at::{RunEnd, StopAt};
 use crate::shard::stream_id::StreamId;
 use crate::shard::wire_format::WireFormat;
 use crate::util::clock::ServerClock;
 
-/// A stream, and the clock and the wire format of the server that lists it.
+/// A stream, the clock and the wire format of the server that lists it, and the end of the run.
 ///
 /// The source of the lists creates it, and each list and each handle carries it, so that the
 /// lineage in between knows no wall clock.
@@ -17,6 +21,10 @@ pub(crate) struct StreamContext {
     pub(crate) wire: WireFormat,
     #[cfg(feature = "metrics")]
     pub(crate) hand_overs: HandOvers,
+    /// Where the run ends, if it does.
+    pub(crate) stop_at: Option<StopAt>,
+    /// The same as a time, once the first list has come.
+    run_end: OnceLock<RunEnd>,
 }
 
 impl StreamContext {
@@ -27,6 +35,20 @@ impl StreamContext {
             wire: WireFormat::default(),
             #[cfg(feature = "metrics")]
             hand_overs: HandOvers::default(),
+            stop_at: None,
+            run_end: OnceLock::new(),
         }
+    }
+
+    /// Determines the end of the run, by the first list: see [`RunEnd::new`].
+    pub(crate) fn determine_end(&self, began: SystemTime, listed: SystemTime) {
+        if let Some(stop_at) = self.stop_at {
+            self.run_end.get_or_init(|| RunEnd::new(stop_at, &self.clock, began, listed));
+        }
+    }
+
+    /// Returns the end of the run, if it has one.
+    pub(crate) fn run_end(&self) -> Option<&RunEnd> {
+        self.run_end.get()
     }
 }

@@ -8,7 +8,7 @@
 //! server that sends no `Date` is assumed to have the client's time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
@@ -23,6 +23,9 @@ pub(crate) struct ClockSkew(i32);
 
 /// AWS refuses the signatures of a client whose clock is off by more.
 pub(crate) const MAX_SKEW: Duration = Duration::from_mins(5);
+
+/// A `Date` is rounded down by less than this.
+pub(crate) const MAX_DATE_DELAY: Duration = Duration::from_secs(1);
 
 impl ClockSkew {
     /// Returns the skew that a `Date` shows.
@@ -50,23 +53,37 @@ impl ClockSkew {
 /// The clock of Kinesis, as the last response showed it.
 ///
 /// The clock is an interceptor that reads the `Date` of each response. Clones share the reading.
-#[derive(Clone, Debug)]
-pub(crate) struct ServerClock(Arc<AtomicI32>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerClock(Arc<Reading>);
+
+#[derive(Debug)]
+struct Reading {
+    skew: AtomicI32,
+    /// The last `Date`, in seconds since the Unix epoch.
+    date: AtomicI64,
+}
 
 /// No response has come yet. As a skew it would be 24 days.
 const UNKNOWN: i32 = i32::MIN;
+const NO_DATE: i64 = i64::MIN;
 
-impl Default for ServerClock {
+impl Default for Reading {
     fn default() -> Self {
-        Self(Arc::new(AtomicI32::new(UNKNOWN)))
+        Self { skew: AtomicI32::new(UNKNOWN), date: AtomicI64::new(NO_DATE) }
     }
 }
 
 impl ServerClock {
     /// Returns the skew that the last response showed.
     pub(crate) fn skew(&self) -> Option<ClockSkew> {
-        let skew = self.0.load(Ordering::Relaxed);
+        let skew = self.0.skew.load(Ordering::Relaxed);
         (skew != UNKNOWN).then_some(ClockSkew(skew))
+    }
+
+    /// Returns the last `Date`, however far it is from the client's time.
+    pub(crate) fn last_date(&self) -> Option<SystemTime> {
+        let date = self.0.date.load(Ordering::Relaxed);
+        (date != NO_DATE).then(|| SystemTime::try_from(DateTime::from_secs(date)).ok()).flatten()
     }
 
     /// Converts a time by the client's clock; see [`ClockSkew::to_server_time`].
@@ -88,12 +105,22 @@ impl Intercept for ServerClock {
     ) -> Result<(), BoxError> {
         let date = response.response().headers().get("date");
         let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-        if let Some(kinesis) = date.and_then(|date| SystemTime::try_from(date).ok()) {
+        if let Some(date) = date
+            && let Ok(kinesis) = SystemTime::try_from(date)
+        {
             let client = components.time_source().map_or_else(SystemTime::now, |time| time.now());
-            self.0.store(ClockSkew::between(client, kinesis).0, Ordering::Relaxed);
+            self.0.skew.store(ClockSkew::between(client, kinesis).0, Ordering::Relaxed);
+            self.0.date.store(date.secs(), Ordering::Relaxed);
         }
         Ok(())
     }
+}
+
+/// Rounds to milliseconds since the Unix epoch. JSON has a time in seconds, as a floating-point
+/// number, and CBOR in milliseconds: the times of one record may differ by some hundred
+/// nanoseconds.
+pub(crate) fn to_millis(time: DateTime) -> i128 {
+    (time.as_nanos() + 500_000).div_euclid(1_000_000)
 }
 
 /// Returns the time by the clock that `client` uses: the system's, or a test's.

@@ -258,7 +258,7 @@ impl Drop for KeyInFlight<'_> {
 }
 
 /// Processes a record, mostly at once.
-async fn work() {
+pub(crate) async fn work() {
     match fastrand::u32(..8) {
         0 => sleep(Duration::from_millis(fastrand::u64(..1_500))).await,
         1 | 2 => tokio::task::yield_now().await,

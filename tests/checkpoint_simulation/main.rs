@@ -28,6 +28,8 @@
 //! * No delivered record comes again after a complete shutdown.
 //! * The store keeps no checkpoint of an unlisted shard.
 //! * No task is leaked.
+//!
+//! Every fourth seed also has runs with an end: see `until`.
 
 mod consumer;
 mod oracle;
@@ -38,6 +40,7 @@ mod script;
 mod store;
 #[path = "../simulation/subscriptions.rs"]
 mod subscriptions;
+mod until;
 #[path = "../simulation/wire_format.rs"]
 mod wire_format;
 mod world;
@@ -55,12 +58,38 @@ const SEEDS: u64 = 250;
 const MAX_FAILURES: usize = 3;
 /// One in this many seeds is played twice: the second time must not differ.
 const REPLAY_INTERVAL: u64 = 50;
+/// One seed in this many has runs with an end, too.
+const BOUNDED_INTERVAL: u64 = 4;
 
 fn play(script: &Script) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| world::play(script))).unwrap_or_else(|panic| {
         let violation = Some(panicked(&*panic));
         Outcome { violation, ..Outcome::default() }
     })
+}
+
+/// Plays the runs with an end of one seed. Returns whether it passes.
+fn bounded(seed: u64) -> bool {
+    let play = |script: &Script| {
+        let played = catch_unwind(AssertUnwindSafe(|| until::play(script)));
+        played.unwrap_or_else(|panic| Some(panicked(&*panic)))
+    };
+    let script = Script::of_seed(seed);
+    let Some(violation) = play(&script) else { return true };
+    let shortest = script.shortest(|script| play(script).is_some());
+    println!("\nseed {seed} fails with an end: {violation}\n{shortest:#?}");
+    false
+}
+
+/// Plays the runs with an end of every fourth seed. Returns how many passed, and how many failed.
+fn many_bounded(first: u64, seeds: u64) -> (u64, usize) {
+    let threads = threads("CHECKPOINT_SIMULATION_THREADS");
+    let seeds = seeds / BOUNDED_INTERVAL;
+    let failed = play_all(0..seeds, threads, MAX_FAILURES, |number| {
+        bounded(first + number * BOUNDED_INTERVAL + number % BOUNDED_INTERVAL)
+    });
+    println!("{seeds} seeds have runs with an end");
+    (seeds - failed as u64, failed)
 }
 
 fn report(script: &Script, outcome: &Outcome) {
@@ -189,10 +218,14 @@ fn main() -> ExitCode {
         let outcome = play(&script);
         report(&script, &outcome);
         println!("{outcome:#?}");
-        (u64::from(outcome.violation.is_none()), usize::from(outcome.violation.is_some()))
+        let failed = usize::from(outcome.violation.is_some()) + usize::from(!bounded(seed));
+        (u64::from(failed == 0), failed)
     } else {
         let first = number_from("CHECKPOINT_SIMULATION_FIRST").unwrap_or(0);
-        many(first, number_from("CHECKPOINT_SIMULATION_SEEDS").unwrap_or(SEEDS))
+        let seeds = number_from("CHECKPOINT_SIMULATION_SEEDS").unwrap_or(SEEDS);
+        let (passed, failed) = many(first, seeds);
+        let (passed_bounded, failed_bounded) = many_bounded(first, seeds);
+        (passed + passed_bounded, failed + failed_bounded)
     };
     println!("{passed} seeds passed, {failed} failed");
     // All seeds count as one test.

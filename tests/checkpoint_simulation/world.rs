@@ -23,7 +23,7 @@ use crate::store::{Store, StoreFaults};
 use crate::subscriptions::{self, CONSUMER, Rival, SUBSCRIBING, five_minute_ends};
 use crate::wire_format::WireFormat;
 
-const PARTITION_KEYS: usize = 6;
+pub(crate) const PARTITION_KEYS: usize = 6;
 const MAX_SHARDS: usize = 24;
 const MAX_OPEN_SHARDS: usize = 6;
 
@@ -530,7 +530,7 @@ impl World {
 }
 
 /// Returns faults after which a careful consumer retries. A missing stream is not one of them.
-fn retryable_faults(seed: u64, rate: f64) -> RandomFaults {
+pub(crate) fn retryable_faults(seed: u64, rate: f64) -> RandomFaults {
     let everywhere = [
         Fault::Throttled,
         Fault::LimitExceeded,

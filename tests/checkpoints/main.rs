@@ -43,6 +43,7 @@ mod starting;
 mod status;
 mod store;
 mod stored;
+mod until;
 
 const FIRST: &str = "shardId-000000000000";
 const SECOND: &str = "shardId-000000000001";

@@ -122,3 +122,12 @@ async fn a_worker_that_cannot_leave_reports_the_leases_that_it_keeps() {
     assert!(!report.is_complete());
     assert_eq!(report.unsaved(), [left, right]);
 }
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "a run of many workers has no end")]
+async fn a_run_of_many_workers_has_no_end() {
+    let world = World::new(1);
+    let leases = world.join("worker-1").await.leases;
+    let shards = all_shards(&world.client, "orders").until(kinesis_shards::StopAt::Tip);
+    let _shards = shards.leased(&leases);
+}

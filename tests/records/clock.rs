@@ -33,7 +33,7 @@ impl Intercept for DateHeader {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Clock {
+pub(crate) enum Clock {
     Ahead,
     Behind,
 }
@@ -53,7 +53,7 @@ impl TimeSource for SkewedClock {
 }
 
 /// Creates a fake whose time is not a whole second, and a client with a wrong clock.
-fn skewed(clock: Clock) -> (FakeKinesis, Client) {
+pub(crate) fn skewed(clock: Clock) -> (FakeKinesis, Client) {
     let start = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_700);
     let kinesis = FakeKinesis::builder().starting_at(start).build();
     let config = kinesis

@@ -43,6 +43,7 @@ mod streams;
 mod tail;
 mod tasks;
 mod unconfirmed;
+mod until;
 
 /// Part of the example `tail`; the module `tail` tests it.
 #[cfg(feature = "kpl")]

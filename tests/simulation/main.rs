@@ -6,6 +6,7 @@
 //! SIMULATION_SEEDS=20000 cargo test --test simulation       as in CI
 //! SIMULATION_SEEDS=1000000 cargo test --test simulation     a long run
 //! SIMULATION_SEED=4711 cargo test --test simulation         one seed, printed with its script
+//! cargo test --test simulation runs_with_an_end             only the runs with an end
 //! ```
 //!
 //! `SIMULATION_FIRST` sets the first seed (default 0), and `SIMULATION_THREADS` the number of
@@ -15,8 +16,8 @@
 //! same one. `SIMULATION_SEED=4711 SIMULATION_SHORTER=3.8.20-24`, as the report has it, finds that
 //! script again.
 //!
-//! There is one test for each way to read the shards. Two more tests measure the heap, and run
-//! alone.
+//! There is one test for each way to read the shards, and one for runs with an end, which has every
+//! fourth seed. Two more tests measure the heap, and run alone.
 
 mod aggregate;
 mod by_records;
@@ -39,6 +40,7 @@ mod shrink;
 mod subscriptions;
 mod tap;
 mod truth;
+mod until;
 mod wire_format;
 mod world;
 mod writer;
@@ -59,6 +61,8 @@ const SEEDS: u64 = 500;
 const MAX_FAILURES: usize = 3;
 /// One seed in this many is played twice, to check that a seed determines everything.
 const REPEAT_INTERVAL: u64 = 50;
+/// One seed in this many has a run with an end, too.
+const BOUNDED_INTERVAL: u64 = 4;
 
 fn play(script: &Script) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| world::play(script))).unwrap_or_else(|panic| {
@@ -113,6 +117,31 @@ fn one(seed: u64) -> bool {
     outcome.violation.is_none()
 }
 
+/// Plays the run with an end of one seed. Returns whether it passes.
+fn bounded(seed: u64) -> bool {
+    let script = Script::of_seed(seed);
+    let play = |script: &Script| {
+        let played = catch_unwind(AssertUnwindSafe(|| until::play(script)));
+        played.unwrap_or_else(|panic| Some(panicked(&*panic)))
+    };
+    let Some(violation) = play(&script) else { return true };
+    let kind = shrink::kind(&violation);
+    let fails_alike =
+        |script: &Script| play(script).is_some_and(|violation| shrink::kind(&violation) == kind);
+    let (shortest, _) = shrink::shortest(&script, |_, script| fails_alike(script));
+    println!("\nseed {seed} fails with an end: {violation}\n{shortest:#?}");
+    false
+}
+
+/// Plays the runs with an end of every fourth seed. Returns how many failed.
+fn many_bounded(first: u64, seeds: u64) -> (u64, usize) {
+    let threads = threads("SIMULATION_THREADS");
+    let failed = play_all(0..seeds / BOUNDED_INTERVAL, threads, MAX_FAILURES, |number| {
+        bounded(first + number * BOUNDED_INTERVAL + number % BOUNDED_INTERVAL)
+    });
+    (seeds / BOUNDED_INTERVAL, failed)
+}
+
 /// The number of seeds played for each reader, and the seeds that failed.
 type Results = BTreeMap<Reading, (u64, Vec<u64>)>;
 
@@ -159,7 +188,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn main() -> ExitCode {
     let begun = Instant::now();
     let Some(filters) = filters("simulation") else { return ExitCode::SUCCESS };
-    if !is_wanted(&filters, "simulation") {
+    let is_whole = is_wanted(&filters, "simulation");
+    if !is_whole && !is_wanted(&filters, "runs_with_an_end") {
         return summary(0, 0, 1, begun);
     }
     // A panic of a reader is part of its script, and that of a failed script is in the report.
@@ -168,19 +198,25 @@ fn main() -> ExitCode {
     let mut tests = Vec::new();
     if let Some(seed) = number_from("SIMULATION_SEED") {
         tests.push((format!("seed_{seed}"), one(seed), String::new()));
+        tests.push((format!("seed_{seed}_with_an_end"), bounded(seed), String::new()));
     } else {
         let first = number_from("SIMULATION_FIRST").unwrap_or(0);
-        let results = many(first, number_from("SIMULATION_SEEDS").unwrap_or(SEEDS));
+        let seeds = number_from("SIMULATION_SEEDS").unwrap_or(SEEDS);
+        let results = if is_whole { many(first, seeds) } else { Results::new() };
+        let (played, failed) = many_bounded(first, seeds);
+        tests.push(("runs_with_an_end".to_owned(), failed == 0, format!("{played} seeds")));
         for (reading, (played, failures)) in results {
             tests.push((reading.name().to_owned(), failures.is_empty(), format!("{played} seeds")));
         }
-        // These count allocations of the whole process, so nothing else may run.
-        for (name, result) in [
-            ("simulation_leaves_nothing_on_the_heap", heap::check()),
-            ("aggregated_record_takes_bounded_memory", aggregate::check()),
-        ] {
-            let is_ok = result.is_ok();
-            tests.push((name.to_owned(), is_ok, result.unwrap_or_else(|error| error)));
+        if is_whole {
+            // These count allocations of the whole process, so nothing else may run.
+            for (name, result) in [
+                ("simulation_leaves_nothing_on_the_heap", heap::check()),
+                ("aggregated_record_takes_bounded_memory", aggregate::check()),
+            ] {
+                let is_ok = result.is_ok();
+                tests.push((name.to_owned(), is_ok, result.unwrap_or_else(|error| error)));
+            }
         }
     }
     println!();

@@ -29,7 +29,7 @@ use crate::subscriptions::{CONSUMER, Rival, SUBSCRIBING, five_minute_ends};
 use crate::tap::Tap;
 use crate::wire_format::WireFormat;
 
-const KEYS: u64 = 8;
+pub(crate) const KEYS: u64 = 8;
 const DAY: Duration = Duration::from_hours(24);
 
 /// The outcome of one simulation.
@@ -479,7 +479,7 @@ impl World {
     }
 }
 
-fn create(kinesis: &FakeKinesis, setup: &Setup, shards: u32) -> FakeStream {
+pub(crate) fn create(kinesis: &FakeKinesis, setup: &Setup, shards: u32) -> FakeStream {
     if setup.on_demand {
         kinesis.create_on_demand_stream(STREAM)
     } else {

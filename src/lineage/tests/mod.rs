@@ -12,6 +12,7 @@ mod not_found;
 mod order;
 mod random;
 mod starts;
+mod until;
 mod wakes;
 
 use std::pin::Pin;

@@ -6,11 +6,10 @@
 //! *at* the last record, and that record must arrive again. If it does not, it was trimmed, or the
 //! shard is another: the reader searches the shard from its oldest record.
 
-use aws_sdk_kinesis::primitives::DateTime;
-
 use crate::records::page_limit::RequestLimit;
 use crate::shard::position::StartPosition;
 use crate::shard::sequence_number::compare_sequence_numbers;
+use crate::util::clock::to_millis;
 use crate::util::received_record::ReceivedRecord;
 
 /// The number of empty pages at the tip of the shard after which the expected record is missing.
@@ -86,6 +85,11 @@ impl Continuity {
             _ => None,
         };
         Self { last, check: Check::Passed }
+    }
+
+    /// Returns whether the record at which the iterator starts must still arrive.
+    pub(crate) fn is_expecting(&self) -> bool {
+        matches!(self.check, Check::Expecting { .. })
     }
 
     /// Returns the position of the next iterator, if a record was read.
@@ -216,14 +220,9 @@ impl LastRecord {
     }
 }
 
-/// Rounds to milliseconds. JSON has a time in seconds, as a floating-point number, and CBOR in
-/// milliseconds: the times of one record may differ by some hundred nanoseconds.
-fn to_millis(time: DateTime) -> i128 {
-    (time.as_nanos() + 500_000).div_euclid(1_000_000)
-}
-
 #[cfg(test)]
 mod tests {
+    use aws_sdk_kinesis::primitives::DateTime;
     use aws_sdk_kinesis::types::Record;
 
     use super::*;

@@ -55,7 +55,7 @@ pub(crate) enum Content {
 /// The outcome of an exchange.
 pub(crate) struct ExchangeOutcome {
     pub(crate) result: Result<Content, ReadError>,
-    /// The iterator of the read, if a read was sent.
+    /// The iterator of the read, if a read was sent, or the one that a list left unused.
     pub(crate) iterator: Option<ShardIterator>,
     /// The position at which the iterator starts, if the iterator is new.
     pub(crate) iterator_start: Option<StartPosition>,
@@ -102,7 +102,8 @@ impl Exchange {
                 Err(ListError::StreamNotFound { .. }) => Ok(Content::Listed(None)),
                 Err(error) => Err(ReadError::list_shards(stream, shard, error)),
             };
-            return self.outcome(listed, sent_at);
+            let outcome = self.outcome(listed, sent_at);
+            return ExchangeOutcome { iterator: self.iterator, ..outcome };
         }
         let (mut iterator, mut iterator_start) =
             (self.iterator.clone().filter(ShardIterator::is_fresh), None);

@@ -267,12 +267,19 @@ impl Subscription {
             && lag.is_zero()
             && (is_closed || self.checked_at.elapsed() >= MAX_UNCHECKED);
         let end = (!children.is_empty()).then_some(children);
-        if is_unconfirmed || (end.is_none() && may_have_ended) {
+        let may_end_run = received == 0 && self.may_have_reached_run_end(lag, received_at);
+        if is_unconfirmed || (end.is_none() && (may_have_ended || may_end_run)) {
             self.drop_subscription();
-            // The first page repeats the last record, if any.
+            // The first page repeats the last record, if any. If the event may have reached the end
+            // of the run, the shard is polled to its tip.
             let has_last_record = self.continuity.position().is_some();
-            let pages =
-                if is_closed { MAX_PAGES_BEFORE_END } else { 1 + u32::from(has_last_record) };
+            let pages = if may_end_run {
+                u32::MAX
+            } else if is_closed {
+                MAX_PAGES_BEFORE_END
+            } else {
+                1 + u32::from(has_last_record)
+            };
             self.begin_polling(pages);
             if records.is_empty() {
                 return Ok(None);
@@ -280,7 +287,15 @@ impl Subscription {
         } else if end.is_none() {
             self.read_ahead();
         }
-        Ok(Some(Page { records, lag: Some(lag), received_at, end }))
+        Ok(Some(Page { records, lag: Some(lag), received_at, end, is_at_run_end: false }))
+    }
+
+    /// Returns whether an event without records may have reached the end of the run. The event may
+    /// have waited in a buffer, so a poll decides.
+    fn may_have_reached_run_end(&self, lag: Duration, received_at: SystemTime) -> bool {
+        let offer = &self.context.offer;
+        let run_end = offer.context.run_end();
+        run_end.is_some_and(|end| end.is_reached(Some(lag), offer.to_server_time(received_at)))
     }
 
     /// Begins to receive the next event in a task, if the reader has a runtime.

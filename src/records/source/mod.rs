@@ -18,6 +18,7 @@ use tokio::time::Duration;
 
 use crate::records::error::ReadError;
 use crate::shard::position::StartPosition;
+use crate::shard::stop_at::RunEnd;
 use crate::util::received_record::ReceivedRecord;
 
 /// Records of one shard that arrived together.
@@ -30,13 +31,28 @@ pub(crate) struct Page {
     pub(crate) received_at: SystemTime,
     /// The shard's children, if no page follows.
     pub(crate) end: Option<Vec<ChildShard>>,
+    /// Whether no record follows that arrived before the end of the run.
+    pub(crate) is_at_run_end: bool,
 }
 
 impl Page {
     /// Creates the last page of a shard that a list shows as closed, if no response names its
     /// children.
     pub(crate) fn end_of_closed_shard(received_at: SystemTime) -> Self {
-        Self { records: Vec::new(), lag: None, received_at, end: Some(Vec::new()) }
+        let end = Some(Vec::new());
+        Self { records: Vec::new(), lag: None, received_at, end, is_at_run_end: false }
+    }
+
+    /// Removes the records that arrived at the end of the run or later, and those that follow them.
+    /// The shard was open at the end of the run then, so its own end is of no concern.
+    pub(crate) fn cut_at(&mut self, run_end: &RunEnd) {
+        let is_excluded = |record: &ReceivedRecord| {
+            record.arrival().is_some_and(|arrived| run_end.excludes(arrived))
+        };
+        if let Some(first) = self.records.iter().position(is_excluded) {
+            self.records.truncate(first);
+            (self.end, self.is_at_run_end) = (None, true);
+        }
     }
 }
 

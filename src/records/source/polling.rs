@@ -51,6 +51,15 @@ enum StartKind {
     MovedBack,
 }
 
+/// Whether the shard was open at the end of the run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AtRunEnd {
+    Unknown,
+    /// The next list shows it.
+    Checked,
+    Open,
+}
+
 /// The source that requests each page.
 pub(crate) struct Polling {
     pub(crate) context: Arc<ReaderContext>,
@@ -72,8 +81,11 @@ pub(crate) struct Polling {
     /// The number of them that were requested while the shard was known to be closed. `None` if it
     /// is not known to be.
     ends_when_closed: Option<u32>,
-    /// Whether the next request lists the shards, to confirm the end.
+    /// Whether the next request lists the shards, to confirm the end of the shard, or that the
+    /// shard is open at the end of the run.
     lists_shards_next: bool,
+    /// Whether the shard was open at the end of the run.
+    at_run_end: AtRunEnd,
     /// The exchange in flight, with the pause before it. Each exchange is a new future, so an idle
     /// shard takes little memory.
     in_flight: Option<BoxFuture<'static, ExchangeOutcome>>,
@@ -100,6 +112,7 @@ impl Polling {
             unconfirmed_ends: 0,
             ends_when_closed: None,
             lists_shards_next: false,
+            at_run_end: AtRunEnd::Unknown,
             in_flight: None,
             completed: None,
             runtime: LastRuntime::default(),
@@ -210,8 +223,12 @@ impl Polling {
             return self.end_of_closed_shard(has_ended, received_at);
         }
         self.limit.received(received, completed_at - sent_at);
+        let is_last = children.is_empty() && received == 0 && is_continuous;
+        let requested_at = received_at.checked_sub(completed_at - sent_at).unwrap_or(received_at);
+        let is_at_run_end = is_last && self.is_at_run_end(lag, requested_at);
         // No record arrives in a closed shard, so its end is requested at once.
-        let is_ending = records.is_empty() && self.ends_when_closed.is_some();
+        let is_ending =
+            self.checks_run_end() || (records.is_empty() && self.ends_when_closed.is_some());
         let is_behind = is_full || is_ending || lag.is_some_and(|lag| !lag.is_zero());
         self.pacing.page(completed_at, bytes, is_behind, &self.context.options);
         if !is_continuous {
@@ -232,12 +249,41 @@ impl Polling {
             self.count_unconfirmed_end(self.unconfirmed_end(), lag)?;
             self.read_ahead();
         } else {
-            if end.is_none() {
+            if end.is_none() && !is_at_run_end {
                 self.read_ahead();
             }
             self.emit(page_event);
+            if self.checks_run_end() {
+                return Ok(None);
+            }
         }
-        Ok(Some(Page { records, lag, received_at, end }))
+        Ok(Some(Page { records, lag, received_at, end, is_at_run_end }))
+    }
+
+    /// Returns whether the shard holds no further record that arrived before the end of the run,
+    /// after a response without records and without an end.
+    ///
+    /// A closed shard sends such responses too, and its children may hold records that arrived
+    /// before the end of the run. So a shard that was listed as closed is read to its end. If the
+    /// shard may have been closed since, a list must show that it is open.
+    fn is_at_run_end(&mut self, lag: Option<Duration>, requested_at: SystemTime) -> bool {
+        let offer = &self.context.offer;
+        let Some(run_end) = offer.context.run_end() else { return false };
+        let server_time = offer.to_server_time(requested_at);
+        if !run_end.is_reached(lag, server_time)
+            || offer.is_known_to_be_closed()
+            || self.continuity.is_expecting()
+        {
+            return false;
+        }
+        if run_end.may_follow_closing() && self.at_run_end == AtRunEnd::Unknown {
+            (self.at_run_end, self.lists_shards_next) = (AtRunEnd::Checked, true);
+        }
+        !self.checks_run_end()
+    }
+
+    fn checks_run_end(&self) -> bool {
+        self.at_run_end == AtRunEnd::Checked
     }
 
     /// Returns the end of a shard that a list shows as closed, unless the shard must be searched.
@@ -341,6 +387,9 @@ impl Polling {
         if is_closed.ok_or(Stop::Expired)? {
             self.context.offer.confirm_end();
             self.ends_when_closed = self.ends_when_closed.or(Some(0));
+            self.at_run_end = AtRunEnd::Unknown;
+        } else if self.checks_run_end() {
+            self.at_run_end = AtRunEnd::Open;
         }
         Ok(())
     }
