@@ -1,0 +1,171 @@
+//! The example `backfill`, killed at random and resumed: each record is in one file once.
+//!
+//! `BACKFILL_RUNS=20 cargo test --test backfill` repeats it.
+
+#[path = "../../examples/backfill/copy.rs"]
+mod copy;
+#[path = "../../examples/backfill/demo.rs"]
+#[expect(dead_code, reason = "the example runs the rest")]
+mod demo;
+#[path = "../../examples/backfill/progress.rs"]
+mod progress;
+#[path = "../../examples/backfill/shard_file.rs"]
+mod shard_file;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use kinesis_shards::testing::FakeKinesis;
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::copy::Result;
+
+/// The environment variable that makes this program a copy into the directory it names.
+const DIR: &str = "BACKFILL_DIR";
+
+fn main() -> ExitCode {
+    if let Some(dir) = std::env::var_os(DIR) {
+        return copy(&PathBuf::from(dir));
+    }
+    let trials = vec![
+        Trial::test("a_copy_that_is_killed_and_resumed_has_each_record_once", || {
+            let runs = std::env::var("BACKFILL_RUNS").ok().and_then(|runs| runs.parse().ok());
+            for _ in 0..runs.unwrap_or(1_u32) {
+                in_new_dir(killed_and_resumed)?;
+            }
+            Ok(())
+        }),
+        Trial::test("a_line_of_which_a_part_was_written_is_written_again", || {
+            in_new_dir(torn_lines)
+        }),
+        Trial::test("a_complete_copy_is_not_touched_by_another_run", || in_new_dir(again)),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn copy(dir: &Path) -> ExitCode {
+    let runtime = Runtime::new().expect("a runtime");
+    let copied = async { demo::job(&demo::stream_with_records(), dir).run().await };
+    match runtime.block_on(copied) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn in_new_dir(run: impl FnOnce(&Path) -> Result<()>) -> Result<(), Failed> {
+    let name = format!("kinesis-shards-backfill-{}-{}", std::process::id(), fastrand::u64(..));
+    let dir = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&dir).map_err(Failed::from)?;
+    let result = run(&dir);
+    let _ = std::fs::remove_dir_all(&dir);
+    result.map_err(|error| Failed::from(error.to_string()))
+}
+
+/// Kills copies until one is complete. Each one has more time than the one before.
+fn killed_and_resumed(dir: &Path) -> Result<()> {
+    let (mut kills, mut lines) = (0_u64, BTreeSet::new());
+    loop {
+        let mut child = Command::new(std::env::current_exe()?)
+            .env(DIR, dir)
+            .stderr(Stdio::inherit())
+            .spawn()?;
+        let until = 50 + 40 * kills;
+        let wait = Duration::from_millis(fastrand::u64(until / 2..until));
+        let mut waited = Duration::ZERO;
+        let ended = loop {
+            if let Some(status) = child.try_wait()? {
+                break Some(status);
+            }
+            if waited >= wait {
+                break None;
+            }
+            sleep(Duration::from_millis(5));
+            waited += Duration::from_millis(5);
+        };
+        if let Some(status) = ended {
+            assert!(status.success(), "the copy failed: {status}");
+            break;
+        }
+        child.kill()?;
+        child.wait()?;
+        kills += 1;
+        lines.insert(count_lines(dir)?);
+    }
+    println!("{kills} kills, {} of them after more records", lines.len());
+    check(dir)
+}
+
+fn count_lines(dir: &Path) -> Result<usize> {
+    let mut lines = 0;
+    for entry in std::fs::read_dir(dir)? {
+        lines += String::from_utf8_lossy(&std::fs::read(entry?.path())?).lines().count();
+    }
+    Ok(lines)
+}
+
+/// Cuts the files of a complete copy at random, even within a line, and resumes.
+fn torn_lines(dir: &Path) -> Result<()> {
+    complete(dir)?;
+    for entry in std::fs::read_dir(dir)? {
+        let file = std::fs::OpenOptions::new().write(true).open(entry?.path())?;
+        file.set_len(fastrand::u64(..=file.metadata()?.len()))?;
+    }
+    complete(dir)?;
+    check(dir)
+}
+
+fn again(dir: &Path) -> Result<()> {
+    complete(dir)?;
+    let contents = || -> Result<Vec<_>> {
+        let mut contents = Vec::new();
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            contents.push((std::fs::read(&path)?, path));
+        }
+        contents.sort();
+        Ok(contents)
+    };
+    let before = contents()?;
+    complete(dir)?;
+    assert!(contents()? == before, "the files differ");
+    check(dir)
+}
+
+fn complete(dir: &Path) -> Result<()> {
+    let copied = async { demo::job(&demo::stream_with_records(), dir).run().await };
+    Runtime::new()?.block_on(copied)?;
+    Ok(())
+}
+
+/// Checks that each record is in the file of its shard, once and in order, and that the closed
+/// shards alone have an end.
+fn check(dir: &Path) -> Result<()> {
+    let counts = demo::count(dir)?;
+    assert_eq!(counts, demo::Counts { lost: 0, twice: 0 });
+    let kinesis: FakeKinesis = demo::stream_with_records();
+    let stream = kinesis.stream("orders");
+    let open = stream.open_shards();
+    for shard in stream.shards() {
+        let id = shard.shard_id();
+        let path = dir.join(id).with_extension("jsonl");
+        let text = std::fs::read_to_string(path)?;
+        let lines = text.lines().map(serde_json::from_str::<Value>);
+        let mut lines = lines.collect::<Result<Vec<_>, _>>()?;
+        if !open.iter().any(|open| open == id) {
+            assert_eq!(lines.pop().ok_or("no line")?["end"], true, "{id}");
+        }
+        let expected = stream.records(id);
+        let expected = expected.iter().map(|record| record.sequence_number.as_str());
+        let copied = lines.iter().map(|line| line["sequenceNumber"].as_str().unwrap_or_default());
+        assert!(copied.eq(expected), "{id}");
+    }
+    Ok(())
+}
