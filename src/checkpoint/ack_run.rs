@@ -97,6 +97,10 @@ impl RunProgress {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "cbor"),
+        expect(clippy::unused_self, reason = "without CBOR, a position is its text")
+    )]
     fn load(&self, position: &Position) -> ExtendedSequenceNumber<'static> {
         #[cfg(feature = "cbor")]
         if let (Some(place), Some(body)) = (position.place(), self.body.get()) {

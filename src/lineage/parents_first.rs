@@ -197,6 +197,7 @@ impl<S> ParentsFirst<S> {
     }
 
     /// Returns whether the stream ends when all shards are read.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn ends_when_read(&self) -> bool {
         self.graph.final_list.is_some()
     }
