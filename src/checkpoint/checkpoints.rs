@@ -230,9 +230,12 @@ impl Checkpoints {
     /// See [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn record_metrics(&self) {
-        let (stream, status) = (self.stream(), self.status());
-        let max = |times: &mut dyn Iterator<Item = Duration>| times.max().unwrap_or_default();
-        set_max_lag(stream, max(&mut status.iter().filter_map(CheckpointStatus::lag)));
+        fn max(times: impl Iterator<Item = Duration>) -> Duration {
+            times.max().unwrap_or_default()
+        }
+
+        let (stream, status) = (self.stream().name(), self.status());
+        set_max_lag(stream, max(status.iter().filter_map(CheckpointStatus::lag)));
         let [mut reading, mut finished, mut waiting] = [0; 3];
         for shard in &status {
             *match (&shard.reader, &shard.checkpoint) {
@@ -246,9 +249,9 @@ impl Checkpoints {
             set_shards(stream, state, shards);
         }
         let unacknowledged = status.iter().map(|shard| shard.unacknowledged).sum();
-        let ages = &mut status.iter().filter_map(|shard| shard.oldest_unacknowledged);
+        let ages = status.iter().filter_map(|shard| shard.oldest_unacknowledged);
         set_unacknowledged(stream, unacknowledged, max(ages));
-        set_unsaved_age(stream, max(&mut status.iter().filter_map(|shard| shard.unsaved_for)));
+        set_unsaved_age(stream, max(status.iter().filter_map(|shard| shard.unsaved_for)));
     }
 
     /// Sets the lag of each shard with an open reader, for the facade of the crate `metrics`. Each

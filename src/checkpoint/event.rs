@@ -77,7 +77,7 @@ pub enum CheckpointEventKind<'a> {
 #[cfg(feature = "metrics")]
 impl CheckpointEventKind<'_> {
     /// Records the event for the facade of the crate `metrics`.
-    pub(crate) fn record(&self, stream: &StreamId) {
+    pub(crate) fn record(&self, stream: &str) {
         match self {
             Self::Saved { .. } => record_save(stream, OK),
             Self::SaveFailed { .. } => record_save(stream, FAILURE),

@@ -175,7 +175,7 @@ impl Shared {
     /// record is dropped by a panic.
     pub(crate) fn report(&self, shard_id: &str, kind: CheckpointEventKind<'_>) {
         #[cfg(feature = "metrics")]
-        kind.record(&self.stream);
+        kind.record(self.stream.name());
         let event = CheckpointEvent { stream: &self.stream, shard_id, kind };
         for on_event in &self.options.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {

@@ -450,7 +450,7 @@ impl Worker {
             ),
         }
         #[cfg(feature = "metrics")]
-        record_lease_event(&self.stream, worker, kind.name());
+        record_lease_event(stream, worker, kind.name());
         let event = LeaseEvent { stream: &self.stream, worker: &self.id, kind };
         for on_event in &self.options.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {

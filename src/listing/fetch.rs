@@ -174,7 +174,7 @@ async fn respond(
             Err(no_response) => Err(no_response.into()),
         }
     };
-    observe(stream, "ListShards", request).await.map_err(|error| {
+    observe(stream.name(), "ListShards", request).await.map_err(|error| {
         let expired =
             error.as_service_error().is_some_and(ListShardsError::is_expired_next_token_exception);
         let error = ListError::list_shards(stream, error);

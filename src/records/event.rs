@@ -91,7 +91,7 @@ pub enum EndReason {
 #[cfg(feature = "metrics")]
 impl ReadEventKind<'_> {
     /// Records the event for the facade of the crate `metrics`.
-    pub(crate) fn record(&self, stream: &StreamId) {
+    pub(crate) fn record(&self, stream: &str) {
         match self {
             Self::Page { records, bytes, .. } => record_page(stream, *records, *bytes),
             Self::Retry { error, .. } => {

@@ -144,8 +144,8 @@ impl Monitor {
             (*max, *readers) = (lag.max(*max), *readers + 1);
         }
         for (stream, lag, readers) in streams.values() {
-            set_max_lag(stream, *lag);
-            set_shards(stream, "reading", *readers);
+            set_max_lag(stream.name(), *lag);
+            set_shards(stream.name(), "reading", *readers);
         }
     }
 
@@ -154,7 +154,7 @@ impl Monitor {
     #[cfg(feature = "metrics")]
     pub fn record_shard_metrics(&self) {
         for status in self.status() {
-            set_lag(&status.stream, &status.shard_id, status.lag());
+            set_lag(status.stream.name(), &status.shard_id, status.lag());
         }
     }
 

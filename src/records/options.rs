@@ -80,7 +80,7 @@ impl ReadOptions {
     /// yet.
     pub(crate) fn emit(&self, stream: &StreamId, shard_id: &str, kind: ReadEventKind<'_>) {
         #[cfg(feature = "metrics")]
-        kind.record(stream);
+        kind.record(stream.name());
         let event = ReadEvent { stream, shard_id, kind };
         for on_event in &self.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {

@@ -210,7 +210,7 @@ impl ShardReader {
         if !self.has_received_page
             && let Some(duration) = hand_overs.first_page(self.context.shard_id())
         {
-            record_hand_over(self.context.stream(), duration);
+            record_hand_over(self.context.stream().name(), duration);
         }
         if let Some(children) = end {
             hand_overs.end(children);

@@ -3,8 +3,6 @@
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-use crate::shard::stream_id::StreamId;
-
 #[cfg(feature = "metrics")]
 pub use recording::describe;
 #[cfg(feature = "metrics")]
@@ -13,7 +11,7 @@ pub(crate) use recording::*;
 /// Waits for the response to a request, and records the outcome and the duration.
 #[cfg(feature = "metrics")]
 pub(crate) async fn observe<T, E>(
-    stream: &StreamId,
+    stream: &str,
     operation: &'static str,
     request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 ) -> Result<T, SdkError<E, HttpResponse>>
@@ -33,7 +31,7 @@ where
 
 /// Waits for the response to a request. Without the feature `metrics`, nothing is recorded.
 #[cfg(not(feature = "metrics"))]
-pub(crate) fn observe<T, E, F>(_: &StreamId, _: &'static str, request: F) -> F
+pub(crate) fn observe<T, E, F>(_: &str, _: &'static str, request: F) -> F
 where
     E: ProvideErrorMetadata,
     F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -46,8 +44,6 @@ mod recording {
     use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
     use metrics::{gauge, histogram};
     use tokio::time::Duration;
-
-    use crate::shard::stream_id::StreamId;
 
     pub(crate) const OK: &str = "ok";
     /// The outcome of a request that failed without a code of AWS.
@@ -98,12 +94,8 @@ mod recording {
         }
     }
 
-    fn name(stream: &StreamId) -> String {
-        stream.name().to_owned()
-    }
-
     pub(crate) fn record_request(
-        stream: &StreamId,
+        stream: &str,
         operation: &'static str,
         outcome: &str,
         duration: Duration,
@@ -111,83 +103,86 @@ mod recording {
         let outcome = outcome.to_owned();
         counter!(
             "kinesis_shards.requests",
-            STREAM => name(stream), "operation" => operation, "outcome" => outcome
+            STREAM => stream.to_owned(), "operation" => operation, "outcome" => outcome
         )
         .increment(1);
         let durations = histogram!(
-            "kinesis_shards.request.duration", STREAM => name(stream), "operation" => operation
+            "kinesis_shards.request.duration", STREAM => stream.to_owned(), "operation" => operation
         );
         durations.record(duration);
     }
 
-    pub(crate) fn record_page(stream: &StreamId, records: usize, bytes: usize) {
-        counter!("kinesis_shards.records", STREAM => name(stream)).increment(records as u64);
-        counter!("kinesis_shards.bytes", STREAM => name(stream)).increment(bytes as u64);
+    pub(crate) fn record_page(stream: &str, records: usize, bytes: usize) {
+        counter!("kinesis_shards.records", STREAM => stream.to_owned()).increment(records as u64);
+        counter!("kinesis_shards.bytes", STREAM => stream.to_owned()).increment(bytes as u64);
     }
 
-    pub(crate) fn record_retry(stream: &StreamId, code: Option<&str>, is_expired_iterator: bool) {
+    pub(crate) fn record_retry(stream: &str, code: Option<&str>, is_expired_iterator: bool) {
         let code = code.unwrap_or(FAILURE).to_owned();
-        counter!("kinesis_shards.retries", STREAM => name(stream), "code" => code).increment(1);
+        counter!("kinesis_shards.retries", STREAM => stream.to_owned(), "code" => code)
+            .increment(1);
         if is_expired_iterator {
-            counter!("kinesis_shards.iterators.expired", STREAM => name(stream)).increment(1);
+            counter!("kinesis_shards.iterators.expired", STREAM => stream.to_owned()).increment(1);
         }
     }
 
-    pub(crate) fn record_end(stream: &StreamId, reason: &'static str) {
-        counter!("kinesis_shards.readers.ended", STREAM => name(stream), "reason" => reason)
+    pub(crate) fn record_end(stream: &str, reason: &'static str) {
+        counter!("kinesis_shards.readers.ended", STREAM => stream.to_owned(), "reason" => reason)
             .increment(1);
     }
 
-    pub(crate) fn record_hand_over(stream: &StreamId, duration: Duration) {
-        histogram!("kinesis_shards.hand_over.duration", STREAM => name(stream)).record(duration);
+    pub(crate) fn record_hand_over(stream: &str, duration: Duration) {
+        histogram!("kinesis_shards.hand_over.duration", STREAM => stream.to_owned())
+            .record(duration);
     }
 
-    pub(crate) fn record_save(stream: &StreamId, outcome: &'static str) {
-        counter!("kinesis_shards.checkpoint.saves", STREAM => name(stream), "outcome" => outcome)
+    pub(crate) fn record_save(stream: &str, outcome: &'static str) {
+        let stream = stream.to_owned();
+        counter!("kinesis_shards.checkpoint.saves", STREAM => stream, "outcome" => outcome)
             .increment(1);
     }
 
-    pub(crate) fn record_gap(stream: &StreamId) {
-        counter!("kinesis_shards.checkpoint.gaps", STREAM => name(stream)).increment(1);
+    pub(crate) fn record_gap(stream: &str) {
+        counter!("kinesis_shards.checkpoint.gaps", STREAM => stream.to_owned()).increment(1);
     }
 
-    pub(crate) fn record_pause(stream: &StreamId) {
-        counter!("kinesis_shards.checkpoint.pauses", STREAM => name(stream)).increment(1);
+    pub(crate) fn record_pause(stream: &str) {
+        counter!("kinesis_shards.checkpoint.pauses", STREAM => stream.to_owned()).increment(1);
     }
 
     #[cfg(feature = "dynamodb")]
-    pub(crate) fn record_lease_event(stream: &StreamId, worker: &str, kind: &'static str) {
+    pub(crate) fn record_lease_event(stream: &str, worker: &str, kind: &'static str) {
         counter!(
             "kinesis_shards.lease.events",
-            STREAM => name(stream), "worker" => worker.to_owned(), "kind" => kind
+            STREAM => stream.to_owned(), "worker" => worker.to_owned(), "kind" => kind
         )
         .increment(1);
     }
 
-    pub(crate) fn set_max_lag(stream: &StreamId, lag: Duration) {
-        gauge!("kinesis_shards.lag.max", STREAM => name(stream)).set(lag.as_secs_f64());
+    pub(crate) fn set_max_lag(stream: &str, lag: Duration) {
+        gauge!("kinesis_shards.lag.max", STREAM => stream.to_owned()).set(lag.as_secs_f64());
     }
 
-    pub(crate) fn set_lag(stream: &StreamId, shard_id: &str, lag: Duration) {
-        gauge!("kinesis_shards.lag", STREAM => name(stream), "shard" => shard_id.to_owned())
+    pub(crate) fn set_lag(stream: &str, shard_id: &str, lag: Duration) {
+        gauge!("kinesis_shards.lag", STREAM => stream.to_owned(), "shard" => shard_id.to_owned())
             .set(lag.as_secs_f64());
     }
 
-    pub(crate) fn set_shards(stream: &StreamId, state: &'static str, shards: usize) {
+    pub(crate) fn set_shards(stream: &str, state: &'static str, shards: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        gauge!("kinesis_shards.shards", STREAM => name(stream), "state" => state)
+        gauge!("kinesis_shards.shards", STREAM => stream.to_owned(), "state" => state)
             .set(shards as f64);
     }
 
-    pub(crate) fn set_unacknowledged(stream: &StreamId, records: u64, oldest: Duration) {
+    pub(crate) fn set_unacknowledged(stream: &str, records: u64, oldest: Duration) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        gauge!("kinesis_shards.unacknowledged", STREAM => name(stream)).set(records as f64);
-        gauge!("kinesis_shards.unacknowledged.age", STREAM => name(stream))
+        gauge!("kinesis_shards.unacknowledged", STREAM => stream.to_owned()).set(records as f64);
+        gauge!("kinesis_shards.unacknowledged.age", STREAM => stream.to_owned())
             .set(oldest.as_secs_f64());
     }
 
-    pub(crate) fn set_unsaved_age(stream: &StreamId, age: Duration) {
-        gauge!("kinesis_shards.checkpoint.unsaved.age", STREAM => name(stream))
+    pub(crate) fn set_unsaved_age(stream: &str, age: Duration) {
+        gauge!("kinesis_shards.checkpoint.unsaved.age", STREAM => stream.to_owned())
             .set(age.as_secs_f64());
     }
 }

@@ -116,7 +116,7 @@ impl Exchange {
                 }
                 let sent_at = Instant::now();
                 let request = get_shard_iterator(context, &from);
-                let token = match observe(stream, "GetShardIterator", request).await {
+                let token = match observe(stream.name(), "GetShardIterator", request).await {
                     Ok(Some(token)) => token,
                     Ok(None) => {
                         return self.outcome(Err(ReadError::no_iterator(stream, shard)), sent_at);
@@ -138,7 +138,7 @@ impl Exchange {
         let token = iterator.as_ref().map(|iterator| iterator.token.clone()).unwrap_or_default();
         let limit = if iterator_start.is_some() { self.first_limit } else { self.limit };
         let request = get_records(context, token, limit);
-        let result = match observe(stream, "GetRecords", request).await {
+        let result = match observe(stream.name(), "GetRecords", request).await {
             Ok(output) => Ok(Content::Records(output)),
             Err(error) => Err(ReadError::get_records(stream, shard, error)),
         };
