@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use tokio::time::{Duration, timeout, timeout_at};
+use tokio::time::{Duration, timeout_at};
 
 use crate::checkpoint::consumer::Consumer;
 use crate::checkpoint::deadline::deadline_in;
@@ -21,7 +21,7 @@ use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::shard_state::ShardState;
 use crate::checkpoint::shared::Shared;
 use crate::checkpoint::status::CheckpointStatus;
-use crate::checkpoint::store::{CheckpointStore, StoreError};
+use crate::checkpoint::store::{CheckpointStore, StoreError, respond_within};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::handle::ShardHandle;
 use crate::shard::position::{Progress, StartPosition};
@@ -455,9 +455,7 @@ pub(crate) async fn load_from(
     stream: &StreamId,
     limit: Duration,
 ) -> Result<Vec<(String, Checkpoint)>, LoadError> {
-    let late = || Err(format!("no response from the store within {limit:?}").into());
-    let loaded = timeout(limit, store.load(stream)).await;
-    let loaded = loaded.unwrap_or_else(|_| late());
+    let loaded = respond_within(limit, store.load(stream)).await;
     loaded.map_err(|source| LoadError { stream: stream.clone(), source })
 }
 

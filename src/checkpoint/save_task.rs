@@ -8,14 +8,14 @@ use std::task::{Context, Poll};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Handle;
-use tokio::time::{Duration, Sleep, sleep_until, timeout};
+use tokio::time::{Duration, Sleep, sleep_until};
 
 use crate::checkpoint::deadline::deadline_in;
 use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::save_queue::NextSave;
 use crate::checkpoint::shard_state::{Change, SaveFailure, ShardState};
 use crate::checkpoint::shared::Shared;
-use crate::checkpoint::store::{Save, StoreError};
+use crate::checkpoint::store::{Save, StoreError, respond_within};
 use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::backoff::backoff;
 
@@ -54,11 +54,8 @@ impl SaveTask {
         let save = async move {
             let limit = shared.options.save_timeout;
             let save = AssertUnwindSafe(apply(&shared, &state, &change)).catch_unwind();
-            let result = match timeout(limit, save).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err("the store panicked".into()),
-                Err(_) => Err(format!("no response from the store within {limit:?}").into()),
-            };
+            let save = save.map(|saved| saved.unwrap_or_else(|_| Err("the store panicked".into())));
+            let result = respond_within(limit, save).await;
             Saved { state, change, result }
         };
         self.saves.push(save.boxed());

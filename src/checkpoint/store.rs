@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_kinesis::types::{ChildShard, Shard};
 use futures::future::BoxFuture;
+use tokio::time::{Duration, timeout};
 
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
@@ -177,6 +178,16 @@ macro_rules! forward {
 }
 forward!(Arc<S>, |store: &Self| Some(Arc::as_ptr(store).cast::<()>().addr()));
 forward!(Box<S>, |_| None);
+
+/// Fails a call of a store that gets no response within this time.
+pub(crate) async fn respond_within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let response = timeout(limit, call).await;
+    let late = |_| Err(format!("no response from the store within {limit:?}").into());
+    response.unwrap_or_else(late)
+}
 
 /// A checkpoint to be saved: see the example of [`CheckpointStore`].
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_kinesis::types::Shard;
-use tokio::time::{Duration, timeout};
+use tokio::time::Duration;
 
 use crate::checkpoint::checkpoints::{LoadError, load_from};
 use crate::checkpoint::options::CheckpointOptions;
-use crate::checkpoint::store::{CheckpointStore, Save, StoreError};
+use crate::checkpoint::store::{CheckpointStore, Save, StoreError, respond_within};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::{StartAt, StartPosition};
 use crate::shard::stream_id::StreamId;
@@ -126,7 +126,9 @@ impl<S: CheckpointStore> StoredCheckpoints<S> {
             let source = "the store has no checkpoint of it; insert one with its shard";
             return Err(self.error(shard_id, source.into()));
         }
-        self.put(&self.shard(shard_id)?, checkpoint).await
+        let shard = Shard::builder().shard_id(shard_id).build();
+        let shard = shard.map_err(|source| self.error(shard_id, source.into()))?;
+        self.insert(&shard, checkpoint).await
     }
 
     /// Adds or replaces the checkpoint of a shard, such as that of another consumer library.
@@ -163,7 +165,17 @@ impl<S: CheckpointStore> StoredCheckpoints<S> {
         shard: &Shard,
         checkpoint: Checkpoint,
     ) -> Result<(), SetCheckpointError> {
-        self.put(shard, checkpoint).await
+        let shard_id = shard.shard_id();
+        if let Err(invalid) = checkpoint.validate() {
+            return Err(self.error(shard_id, invalid.into()));
+        }
+        let is_start = matches!(checkpoint, Checkpoint::Start(_));
+        let known = self.checkpoints.get(shard_id);
+        if !is_start && known.is_some_and(|known| known.is_further_than(&checkpoint)) {
+            // Only a start may replace a checkpoint that is further on.
+            self.save(shard, Checkpoint::Start(StartPosition::TrimHorizon)).await?;
+        }
+        self.save(shard, checkpoint).await
     }
 
     /// Sets all shards that have a checkpoint to one start, finished shards too.
@@ -209,28 +221,11 @@ impl<S: CheckpointStore> StoredCheckpoints<S> {
     ///
     /// Outside a tokio runtime with its time driver enabled.
     pub async fn forget(&mut self, shard_id: &str) -> Result<(), SetCheckpointError> {
-        let forgotten = timeout(self.save_timeout, self.store.forget(&self.stream, shard_id));
-        self.settle(shard_id, forgotten.await.ok())?;
+        let forget = self.store.forget(&self.stream, shard_id);
+        let forgotten = respond_within(self.save_timeout, forget).await;
+        forgotten.map_err(|source| self.error(shard_id, source))?;
         self.checkpoints.remove(shard_id);
         Ok(())
-    }
-
-    async fn put(
-        &mut self,
-        shard: &Shard,
-        checkpoint: Checkpoint,
-    ) -> Result<(), SetCheckpointError> {
-        let shard_id = shard.shard_id();
-        if let Err(invalid) = checkpoint.validate() {
-            return Err(self.error(shard_id, invalid.into()));
-        }
-        let is_start = matches!(checkpoint, Checkpoint::Start(_));
-        let known = self.checkpoints.get(shard_id);
-        if !is_start && known.is_some_and(|known| known.is_further_than(&checkpoint)) {
-            // Only a start may replace a checkpoint that is further on.
-            self.save(shard, Checkpoint::Start(StartPosition::TrimHorizon)).await?;
-        }
-        self.save(shard, checkpoint).await
     }
 
     async fn save(
@@ -239,26 +234,10 @@ impl<S: CheckpointStore> StoredCheckpoints<S> {
         checkpoint: Checkpoint,
     ) -> Result<(), SetCheckpointError> {
         let save = Save::new(&self.stream, shard, &checkpoint);
-        let saved = timeout(self.save_timeout, self.store.save(save)).await.ok();
-        self.settle(shard.shard_id(), saved)?;
+        let saved = respond_within(self.save_timeout, self.store.save(save)).await;
+        saved.map_err(|source| self.error(shard.shard_id(), source))?;
         self.checkpoints.insert(shard.shard_id().to_owned(), checkpoint);
         Ok(())
-    }
-
-    /// Turns the result of a call, or `None` after the timeout, into that of a change.
-    fn settle(
-        &self,
-        shard_id: &str,
-        result: Option<Result<(), StoreError>>,
-    ) -> Result<(), SetCheckpointError> {
-        let limit = self.save_timeout;
-        let late = || Err(format!("no response from the store within {limit:?}").into());
-        result.unwrap_or_else(late).map_err(|source| self.error(shard_id, source))
-    }
-
-    fn shard(&self, shard_id: &str) -> Result<Shard, SetCheckpointError> {
-        let shard = Shard::builder().shard_id(shard_id).build();
-        shard.map_err(|source| self.error(shard_id, source.into()))
     }
 
     fn error(&self, shard_id: &str, source: StoreError) -> SetCheckpointError {
