@@ -15,9 +15,7 @@ use crate::lineage::cycles::{LateLink, links_on_cycles};
 use crate::lineage::final_list::FinalList;
 use crate::lineage::key::{FirstSequence, ShardKey};
 use crate::lineage::late_parents::LateParents;
-use crate::lineage::node::{
-    Children, Generation, KnownChildren, Node, NodeId, Parent, State, Waiting,
-};
+use crate::lineage::node::{Generation, KnownChildren, Node, NodeId, Parent, State, Waiting};
 use crate::lineage::reader_reports::{ReaderReports, Resolved};
 use crate::lineage::sequential_hasher::BuildSequential;
 use crate::lineage::start_policy::{StartPolicy, Verdict};
@@ -311,7 +309,7 @@ impl ShardGraph {
                     State::Waiting(Waiting::new(offer))
                 } else {
                     self.ready.push_back((NodeId { key: key.clone(), generation }, offer));
-                    State::Open(Children::default())
+                    State::Open(Vec::new())
                 }
             }
         };
@@ -340,10 +338,8 @@ impl ShardGraph {
         for (parent, id) in parents.iter().zip(parent_ids(shard)) {
             match (parent, id) {
                 (Parent::Open(parent), _) => {
-                    if let Some(children) =
-                        self.nodes.get_mut(parent).and_then(|p| p.state.children())
-                    {
-                        children.add(child.clone());
+                    if let Some(parent) = self.nodes.get_mut(parent) {
+                        parent.state.add_child(child.clone());
                     }
                 }
                 (Parent::Ended(ParentOutcome::Unlisted), Some(id)) => {
@@ -365,9 +361,8 @@ impl ShardGraph {
             return;
         };
         waiting.set_parent(late, &link);
-        if let Some(children) = self.nodes.get_mut(late).and_then(|parent| parent.state.children())
-        {
-            children.add(child.clone());
+        if let Some(parent) = self.nodes.get_mut(late) {
+            parent.state.add_child(child.clone());
         }
         if parent_waits {
             // The parent may wait for the child, which would then be its own ancestor.
@@ -384,10 +379,9 @@ impl ShardGraph {
         if waiting.open_parents().next().is_some() {
             return;
         }
-        let open = State::Open(Children::default());
+        let open = State::Open(std::mem::take(&mut waiting.children));
         let State::Waiting(waiting) = std::mem::replace(&mut node.state, open) else { return };
-        let (offer, children) = waiting.into_parts();
-        node.state = State::Open(children);
+        let offer = waiting.into_offer();
         self.waiting -= 1;
         self.late_parents.remove(&child, &offer.shard);
         self.ready.push_back((NodeId { key: child, generation: node.generation }, offer));
@@ -678,7 +672,7 @@ impl ShardGraph {
             if !among.contains(&key) {
                 continue;
             }
-            let children = children.to_vec();
+            let children = children.clone();
             let id = NodeId { key: key.clone(), generation: node.generation };
             self.end(&id, ParentOutcome::EarlierRun);
             closed.push(key.to_string());

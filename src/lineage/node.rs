@@ -56,7 +56,7 @@ pub(crate) enum KnownChildren {
 pub(crate) enum State {
     Waiting(Waiting),
     /// The shard is offered, or ready to be offered. It holds the children that wait for it.
-    Open(Children),
+    Open(Vec<ShardKey>),
     Closed(ParentOutcome),
     /// The run ends before the shard does. Its children wait for ever.
     Stopped,
@@ -68,12 +68,8 @@ pub(crate) struct Waiting {
     /// No handle shares it yet. An open parent has an id and no outcome in it.
     offer: Arc<Offer>,
     /// The children that wait for this shard.
-    pub(crate) children: Children,
+    pub(crate) children: Vec<ShardKey>,
 }
-
-/// The children that wait for a shard. Most shards have one or two.
-#[derive(Debug, Default)]
-pub(crate) struct Children(Vec<ShardKey>);
 
 /// A parent, as its child finds it.
 #[derive(Debug, Clone)]
@@ -114,18 +110,29 @@ impl State {
     }
 
     /// Returns the children that wait for a shard in this state, unless it is closed.
-    pub(crate) fn children(&mut self) -> Option<&mut Children> {
+    pub(crate) fn children(&mut self) -> Option<&mut Vec<ShardKey>> {
         match self {
             Self::Waiting(waiting) => Some(&mut waiting.children),
             Self::Open(children) => Some(children),
             Self::Closed(_) | Self::Stopped => None,
         }
     }
+
+    /// Adds a child that waits for a shard in this state, unless it is closed. Most shards have one
+    /// or two.
+    pub(crate) fn add_child(&mut self, child: ShardKey) {
+        if let Some(children) = self.children() {
+            if children.capacity() == 0 {
+                children.reserve_exact(2);
+            }
+            children.push(child);
+        }
+    }
 }
 
 impl Waiting {
     pub(crate) fn new(offer: Arc<Offer>) -> Self {
-        Self { offer, children: Children::default() }
+        Self { offer, children: Vec::new() }
     }
 
     pub(crate) fn open_parents(&self) -> impl Iterator<Item = ShardKey> {
@@ -146,39 +153,8 @@ impl Waiting {
         }
     }
 
-    pub(crate) fn into_parts(self) -> (Arc<Offer>, Children) {
-        (self.offer, self.children)
-    }
-}
-
-impl Children {
-    pub(crate) fn add(&mut self, child: ShardKey) {
-        if self.0.capacity() == 0 {
-            self.0.reserve_exact(2);
-        }
-        self.0.push(child);
-    }
-
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&ShardKey) -> bool) {
-        self.0.retain(keep);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    #[cfg(feature = "dynamodb")]
-    pub(crate) fn to_vec(&self) -> Vec<ShardKey> {
-        self.0.clone()
-    }
-}
-
-impl IntoIterator for Children {
-    type Item = ShardKey;
-    type IntoIter = std::vec::IntoIter<ShardKey>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+    pub(crate) fn into_offer(self) -> Arc<Offer> {
+        self.offer
     }
 }
 
