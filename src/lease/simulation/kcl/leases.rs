@@ -7,7 +7,7 @@ use tokio::time::Duration;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::simulation::At;
 use crate::lease::simulation::SECOND;
-use crate::lease::simulation::kcl::{EPSILON, KclEvent, KclWrite, Owned, Version};
+use crate::lease::simulation::kcl::{EPSILON, KclEvent, KclWrite, Owned, Version, is_of_fleet};
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::State;
 use crate::lease::simulation::stream::index_of;
@@ -157,9 +157,7 @@ impl World {
         let setup = self.setup.kcl.as_ref();
         if setup.is_some_and(|setup| setup.asks_others) && self.draw.chance(0.5) {
             // A leader of the KCL does not do this: other workers have no metrics.
-            let is_ours =
-                |row: &LeaseRow| row.owner.as_ref().is_some_and(|owner| !owner.starts_with("kcl-"));
-            if let Some((_, row)) = movable.iter().find(|(_, row)| is_ours(row)) {
+            if let Some((_, row)) = movable.iter().find(|(_, row)| is_of_fleet(row)) {
                 self.send_kcl(index, KclWrite::AskHandOver { row: row.clone(), to });
             }
         }

@@ -157,6 +157,11 @@ impl Kcl {
     }
 }
 
+/// Returns whether a worker of the fleet owns a lease.
+fn is_of_fleet(row: &LeaseRow) -> bool {
+    row.owner.as_ref().is_some_and(|owner| !owner.starts_with("kcl-"))
+}
+
 /// A KCL renews a little more often than three times in each failover time.
 const EPSILON: Duration = Duration::from_millis(25);
 
@@ -328,8 +333,7 @@ impl World {
     pub(super) fn ask_meanwhile(&mut self, shard_id: &str, within: At) {
         let Some(row) = self.tables.row(shard_id).cloned() else { return };
         let Some(index) = self.kcls.iter().position(Kcl::is_running) else { return };
-        let is_ours = row.owner.as_ref().is_some_and(|owner| !owner.starts_with("kcl-"));
-        if !is_ours || self.kcl_leader.0 != index {
+        if !is_of_fleet(&row) || self.kcl_leader.0 != index {
             return;
         }
         let delay = (within as f64 * self.draw.0.f64()) as At;
