@@ -33,6 +33,8 @@
 
 mod consumer;
 mod oracle;
+#[path = "../simulation/paused.rs"]
+mod paused;
 #[path = "../simulation/program.rs"]
 mod program;
 mod refusals;

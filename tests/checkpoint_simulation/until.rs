@@ -13,7 +13,6 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use fastrand::Rng;
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
@@ -27,9 +26,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::consumer::{CutAfterPolls, work};
+use crate::paused::{play_paused, timeouts};
 use crate::script::{ConsumerMode, Script, Setup, Step};
 use crate::wire_format::WireFormat;
-use crate::world::{PARTITION_KEYS, retryable_faults};
+use crate::world::{PARTITION_KEYS, builder, retryable_faults};
 
 const STREAM: &str = "orders";
 const LIMIT: Duration = Duration::from_mins(30);
@@ -62,11 +62,7 @@ struct Life {
 
 /// Plays a seed, and returns its violation.
 pub(crate) fn play(script: &Script) -> Option<String> {
-    fastrand::seed(script.seed);
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
-    let violation = runtime.block_on(World::new(script).run(script));
-    let alive = runtime.metrics().num_alive_tasks();
+    let (violation, alive) = play_paused(script.seed, || World::new(script).run(script));
     violation.or_else(|| (alive > 0).then(|| format!("{alive} tasks are still alive")))
 }
 
@@ -74,21 +70,14 @@ impl World {
     fn new(script: &Script) -> Self {
         let setup = script.setup.clone();
         let format = WireFormat::of_seed(script.seed, WireFormat::JsonResponses);
-        let kinesis = FakeKinesis::builder()
-            .cbor(format.support())
-            .end_with_last_records(setup.end_with_last_records)
-            .child_shards(setup.child_shards)
-            .kinesalite_ends(setup.kinesalite_ends)
-            .build();
+        let kinesis = builder(&setup, format).build();
         let stream = kinesis.create_stream(STREAM, setup.shards);
         if setup.kinesis_faults > 0 {
             let share = f64::from(setup.kinesis_faults) / 1000.0;
             kinesis.fail_at_random(retryable_faults(script.seed, share));
         }
-        let timeouts =
-            TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
         let config =
-            kinesis.config().timeout_config(timeouts).retry_config(RetryConfig::disabled());
+            kinesis.config().timeout_config(timeouts()).retry_config(RetryConfig::disabled());
         Self {
             client: Client::from_conf(config.protocol(format.protocol()).build()),
             drops: setup.drops,

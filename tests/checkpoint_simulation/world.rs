@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use fastrand::Rng;
 use kinesis_shards::checkpoint::{CheckpointOptions, ShutdownReport};
 use kinesis_shards::records::FanOut;
-use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults};
+use kinesis_shards::testing::{FakeKinesis, FakeKinesisBuilder, FakeStream, Fault, RandomFaults};
 use kinesis_shards::{Checkpoints, ReadOptions, StartAt};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
@@ -17,8 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::consumer::{Consumer, CutAfterPolls};
 use crate::oracle::{ActualShard, Oracle};
+use crate::paused::{play_paused, timeouts};
 use crate::refusals::Refusals;
-use crate::script::{ConsumerMode, Script, Step};
+use crate::script::{ConsumerMode, Script, Setup, Step};
 use crate::store::{Store, StoreFaults};
 use crate::subscriptions::{self, CONSUMER, Rival, SUBSCRIBING, five_minute_ends};
 use crate::wire_format::WireFormat;
@@ -99,38 +99,35 @@ fn wire_format(seed: u64) -> WireFormat {
 }
 
 pub(crate) fn play(script: &Script) -> Outcome {
-    fastrand::seed(script.seed);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.expect("a runtime");
-    let mut outcome = runtime.block_on(async {
+    let (mut outcome, alive) = play_paused(script.seed, || async {
         let mut world = World::new(script.clone());
         let violation = world.run().await;
         world.end(violation).await
     });
-    let alive = runtime.metrics().num_alive_tasks();
     if alive > 0 {
         outcome.violation.get_or_insert(format!("{alive} tasks are still alive"));
     }
     outcome
 }
 
+/// Returns a builder of the fake with this setup.
+pub(crate) fn builder(setup: &Setup, format: WireFormat) -> FakeKinesisBuilder {
+    FakeKinesis::builder()
+        .cbor(format.support())
+        .end_with_last_records(setup.end_with_last_records)
+        .child_shards(setup.child_shards)
+        .kinesalite_ends(setup.kinesalite_ends)
+}
+
 impl World {
     fn new(script: Script) -> Self {
         let setup = &script.setup;
         let format = wire_format(script.seed);
-        let kinesis = FakeKinesis::builder()
-            .cbor(format.support())
-            .end_with_last_records(setup.end_with_last_records)
-            .child_shards(setup.child_shards)
-            .kinesalite_ends(setup.kinesalite_ends)
-            .date_ahead(Duration::from_secs(setup.date_ahead_s))
-            .build();
+        let kinesis = builder(setup, format);
+        let kinesis = kinesis.date_ahead(Duration::from_secs(setup.date_ahead_s)).build();
         let stream = kinesis.create_stream("orders", setup.shards);
-        let timeouts =
-            TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
         let config =
-            kinesis.config().timeout_config(timeouts).retry_config(RetryConfig::disabled());
+            kinesis.config().timeout_config(timeouts()).retry_config(RetryConfig::disabled());
         let config = config.protocol(format.protocol());
         if setup.kinesis_faults > 0 {
             let rate = f64::from(setup.kinesis_faults) / 1000.0;

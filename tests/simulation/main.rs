@@ -30,6 +30,7 @@ mod ledger;
 mod life;
 mod member;
 mod oracle;
+mod paused;
 mod pipeline;
 mod program;
 mod rates;

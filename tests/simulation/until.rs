@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use fastrand::Rng;
 use futures::StreamExt;
 use kinesis_shards::records::{Batch, FanOut};
@@ -23,12 +22,13 @@ use kinesis_shards::{
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::paused::{play_paused, timeouts};
 use crate::script::{
     ITERATOR, LISTING, READING, Reading, STREAM, Script, ScriptedFault, Setup, Start, Step, Visit,
     kinds_of,
 };
 use crate::wire_format::WireFormat;
-use crate::world::{KEYS, create};
+use crate::world::{KEYS, builder, create};
 use crate::writer::reshard;
 
 /// The time within which a run ends after its script and its end.
@@ -67,11 +67,7 @@ struct Run {
 
 /// Plays a seed, and returns its violation.
 pub(crate) fn play(script: &Script) -> Option<String> {
-    fastrand::seed(script.seed);
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
-    let violation = runtime.block_on(World::new(script).run(script));
-    let alive = runtime.metrics().num_alive_tasks();
+    let (violation, alive) = play_paused(script.seed, || World::new(script).run(script));
     violation.or_else(|| (alive > 0).then(|| format!("{alive} tasks are still alive")))
 }
 
@@ -79,15 +75,7 @@ impl World {
     fn new(script: &Script) -> Self {
         let setup = script.setup.clone();
         let format = WireFormat::of_seed(script.seed, WireFormat::Json);
-        let kinesis = FakeKinesis::builder()
-            .cbor(format.support())
-            .page_size(setup.page_size)
-            .end_with_last_records(setup.end_with_last_records)
-            .child_shards(setup.child_shards)
-            .kinesalite_ends(setup.kinesalite_ends)
-            .date_ahead(setup.date_ahead)
-            .date_header(script.seed.is_multiple_of(3))
-            .build();
+        let kinesis = builder(&setup, format).date_header(script.seed.is_multiple_of(3)).build();
         let stream = create(&kinesis, &setup, setup.shards);
         if setup.fault_rate > 0 {
             let mut faults = RandomFaults::seeded(script.seed);
@@ -188,10 +176,8 @@ impl World {
         visits: &[Visit],
         delivered: Delivered,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let timeouts =
-            TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
         let format = WireFormat::of_seed(self.seed, WireFormat::Json);
-        let config = self.kinesis.config().timeout_config(timeouts).protocol(format.protocol());
+        let config = self.kinesis.config().timeout_config(timeouts()).protocol(format.protocol());
         let client = Client::from_conf(config.retry_config(RetryConfig::disabled()).build());
         let setup = self.setup.clone();
         let visit = visits.first().unwrap_or(&Visit::FAITHFUL);

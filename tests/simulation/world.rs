@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::timeout::TimeoutConfig;
 use aws_sdk_kinesis::primitives::DateTime;
 use kinesis_shards::records::FanOut;
-use kinesis_shards::testing::{FakeKinesis, FakeStream, Fault, RandomFaults};
+use kinesis_shards::testing::{FakeKinesis, FakeKinesisBuilder, FakeStream, Fault, RandomFaults};
 use kinesis_shards::{StartAt, StreamId, all_shards, try_all_shards};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -19,6 +18,7 @@ use crate::id::{Id, number};
 use crate::latest::LatestTap;
 use crate::member::Rules;
 use crate::oracle::Oracle;
+use crate::paused::{play_paused, timeouts};
 use crate::pipeline::Pipeline;
 use crate::rates;
 use crate::script::{
@@ -69,18 +69,12 @@ pub(crate) struct World {
 }
 
 pub(crate) fn play(script: &Script) -> Outcome {
-    // The crate and the SDK draw from this thread's generator.
-    fastrand::seed(script.seed);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.expect("a runtime");
-    let mut outcome = runtime.block_on(async {
+    let (mut outcome, left) = play_paused(script.seed, || async {
         let mut world = World::new(script.clone());
         let begun = Instant::now();
         let violation = world.run().await;
         world.end(begun, violation).await
     });
-    let left = runtime.metrics().num_alive_tasks();
     if left > 0 {
         outcome.violation.get_or_insert(format!("{left} tasks are left"));
     }
@@ -91,15 +85,7 @@ impl World {
     fn new(script: Script) -> Self {
         let setup = &script.setup;
         let format = WireFormat::of_seed(script.seed, WireFormat::Cbor);
-        let kinesis = FakeKinesis::builder()
-            .cbor(format.support())
-            .page_size(setup.page_size)
-            .end_with_last_records(setup.end_with_last_records)
-            .child_shards(setup.child_shards)
-            .kinesalite_ends(setup.kinesalite_ends)
-            .date_ahead(setup.date_ahead)
-            .date_header(!setup.date_ahead.is_zero())
-            .build();
+        let kinesis = builder(setup, format).date_header(!setup.date_ahead.is_zero()).build();
         let stream = create(&kinesis, setup, setup.shards);
         let is_listing_fault = |step: &Step| matches!(step, Step::Fault(LISTING, ..));
         let is_reliable =
@@ -126,11 +112,8 @@ impl World {
             date_ahead,
         };
         let oracle = Arc::new(Mutex::new(Oracle::new(setup.on_drop, rules, setup.sdk_retries)));
-        let timeouts =
-            TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build();
         let protocol = format.protocol();
-        let config =
-            || kinesis.config().timeout_config(timeouts.clone()).protocol(protocol.clone());
+        let config = || kinesis.config().timeout_config(timeouts()).protocol(protocol.clone());
         let tap = Tap { kinesis: kinesis.http_client(), oracle: Arc::clone(&oracle) };
         let mut listing = config().http_client(tap);
         if !setup.sdk_retries {
@@ -477,6 +460,17 @@ impl World {
         let is_left = tasks > 0 || readers > 0 || !self.consumer.readers.lock().unwrap().is_empty();
         is_left.then(|| format!("{tasks} tasks and {readers} readers outlive their consumer"))
     }
+}
+
+/// Returns a builder of the fake with this setup.
+pub(crate) fn builder(setup: &Setup, format: WireFormat) -> FakeKinesisBuilder {
+    FakeKinesis::builder()
+        .cbor(format.support())
+        .page_size(setup.page_size)
+        .end_with_last_records(setup.end_with_last_records)
+        .child_shards(setup.child_shards)
+        .kinesalite_ends(setup.kinesalite_ends)
+        .date_ahead(setup.date_ahead)
 }
 
 pub(crate) fn create(kinesis: &FakeKinesis, setup: &Setup, shards: u32) -> FakeStream {
