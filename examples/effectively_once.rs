@@ -10,35 +10,23 @@
 mod common;
 #[path = "common/stop_signal.rs"]
 mod stop_signal;
+#[path = "common/write_pages.rs"]
+mod write_pages;
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use clap::Parser;
 use futures::future::{BoxFuture, FutureExt};
-use futures::{Stream, StreamExt};
-use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, Save, StoreError, UnackedBatch};
-use kinesis_shards::{Checkpoints, Error, Record, ShardStreamExt, StreamId, try_all_shards};
+use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, Save, StoreError};
+use kinesis_shards::{Checkpoints, Record, ShardStreamExt, StreamId, try_all_shards};
 use tokio_postgres::{Client, GenericClient, NoTls};
 
-use common::error::{LastError, with_cause};
+use common::error::with_cause;
 use common::logs;
 use common::source::Source;
-use stop_signal::stop_signal;
-
-/// How long a shutdown waits for the page in flight and for the store.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
-/// How long one try to write a page may take.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The delays while the database is down: reading waits, and nothing is lost.
-const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(100))
-    .with_max_delay(Duration::from_secs(10))
-    .with_jitter()
-    .without_max_times();
+use write_pages::{WritePage, write_pages};
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS sums (
@@ -107,46 +95,7 @@ async fn follow(args: &Args) -> Result<bool, String> {
         .checkpoints(&checkpoints) // the others continue at theirs
         .batches(&client);
     println!("Adding up {stream} in PostgreSQL. Ctrl-C or SIGTERM saves and exits.\n");
-    let result = tokio::select! {
-        // An error that no retry mends.
-        ended = tokio::spawn(consume(batches, database)) => {
-            ended.unwrap_or_else(|panic| Err(panic.to_string()))
-        }
-        // The task continues without its handle, and writes the page in flight.
-        () = stop_signal() => Ok(()),
-    };
-    let report = checkpoints.shutdown(SHUTDOWN_LIMIT).await;
-    println!("\n{report}");
-    result.map(|()| report.is_complete())
-}
-
-/// Writes each page, and acknowledges it once it is committed.
-async fn consume(
-    mut batches: impl Stream<Item = Result<UnackedBatch, Error>> + Unpin + Send,
-    database: Arc<Database>,
-) -> Result<(), String> {
-    let (last_read_error, last_write_error) = (LastError::default(), LastError::default());
-    while let Some(batch) = batches.next().await {
-        let batch = match batch {
-            Ok(batch) => batch,
-            // The shard is offered again, and the others continue.
-            Err(error) if error.is_retryable() => {
-                eprintln!("{}; retrying", last_read_error.describe(&error));
-                continue;
-            }
-            Err(error) => return Err(with_cause(&error)),
-        };
-        let write = || async {
-            tokio::time::timeout(WRITE_TIMEOUT, database.write(batch.records())).await?
-        };
-        let written = write.retry(BACKOFF).notify(|error, delay| {
-            eprintln!("{}; retrying in {delay:.1?}", last_write_error.describe(&**error));
-        });
-        written.await.map_err(|error: StoreError| with_cause(&*error))?;
-        println!("{}: {} records", batch.shard_id(), batch.records().len());
-        batch.ack();
-    }
-    Ok(())
+    write_pages(batches, database, &checkpoints).await
 }
 
 /// The sums, and the positions up to which records are in them. It is the store of the checkpoints.
@@ -195,26 +144,6 @@ impl Database {
         };
     }
 
-    /// Adds the records of a page and moves the position of its shard past them, in one
-    /// transaction.
-    async fn write(&self, page: &[Record]) -> Result<(), StoreError> {
-        let Some(last) = page.last() else { return Ok(()) };
-        let key = (last.stream().as_str().to_owned(), last.shard_id().to_owned());
-        let position = last.sequence_number();
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await?;
-        if self.advance(&transaction, &key, position).await? {
-            let sums = sums(page);
-            let customers: Vec<_> = sums.keys().collect();
-            let (orders, amounts): (Vec<_>, Vec<_>) = sums.values().copied().unzip();
-            transaction.execute(ADD, &[&customers, &orders, &amounts]).await?;
-        }
-        transaction.commit().await?;
-        self.set_position(key, position.to_owned());
-        self.release(client);
-        Ok(())
-    }
-
     /// Moves the position of a shard on from the last one. Returns whether it moved: if not, an
     /// earlier try was committed.
     async fn advance(
@@ -237,6 +166,28 @@ impl Database {
             return Ok(false);
         }
         Err(format!("the position of {shard} is {actual:?}: another consumer has moved it").into())
+    }
+}
+
+impl WritePage for Database {
+    /// Adds the records of a page and moves the position of its shard past them, in one
+    /// transaction.
+    async fn write(&self, page: &[Record]) -> Result<(), StoreError> {
+        let Some(last) = page.last() else { return Ok(()) };
+        let key = (last.stream().as_str().to_owned(), last.shard_id().to_owned());
+        let position = last.sequence_number();
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        if self.advance(&transaction, &key, position).await? {
+            let sums = sums(page);
+            let customers: Vec<_> = sums.keys().collect();
+            let (orders, amounts): (Vec<_>, Vec<_>) = sums.values().copied().unzip();
+            transaction.execute(ADD, &[&customers, &orders, &amounts]).await?;
+        }
+        transaction.commit().await?;
+        self.set_position(key, position.to_owned());
+        self.release(client);
+        Ok(())
     }
 }
 

@@ -9,36 +9,25 @@
 mod common;
 #[path = "common/stop_signal.rs"]
 mod stop_signal;
+#[path = "common/write_pages.rs"]
+mod write_pages;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
-use backon::{ExponentialBuilder, Retryable};
 use clap::Parser;
-use futures::{Stream, StreamExt};
-use kinesis_shards::checkpoint::UnackedBatch;
+use kinesis_shards::checkpoint::StoreError;
 use kinesis_shards::{
-    Checkpoints, Error, FileStore, ReadOptions, Record, ShardStreamExt, StreamId, try_all_shards,
+    Checkpoints, FileStore, ReadOptions, Record, ShardStreamExt, StreamId, try_all_shards,
 };
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, NoTls, Transaction};
 
-use common::error::{LastError, with_cause};
+use common::error::with_cause;
 use common::logs;
 use common::source::Source;
-use stop_signal::stop_signal;
-
-/// How long a shutdown waits for the page in flight and for the store.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
-/// How long one try to write a page may take.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The delays while the database is down: reading waits, and nothing is lost.
-const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(100))
-    .with_max_delay(Duration::from_secs(10))
-    .with_jitter()
-    .without_max_times();
+use write_pages::{WritePage, write_pages};
 
 /// The key of a record is its place in the stream. A record that is delivered again is found by it.
 const TABLES: &str = "
@@ -113,6 +102,7 @@ async fn follow(args: &Args) -> Result<bool, String> {
     let database = Database::connect(&args.database).await;
     let database = database
         .map_err(|error| format!("cannot connect to PostgreSQL: {}", with_cause(&error)))?;
+    let database = Arc::new(database);
 
     let batches = try_all_shards(&client, stream)
         .start_at(source.from) // shards without a checkpoint
@@ -120,46 +110,7 @@ async fn follow(args: &Args) -> Result<bool, String> {
         .batches(&client)
         .with_options(ReadOptions::new().deaggregate());
     println!("Writing {stream} to PostgreSQL. Ctrl-C or SIGTERM saves and exits.\n");
-    let result = tokio::select! {
-        // An error that no retry mends.
-        ended = tokio::spawn(consume(batches, database)) => {
-            ended.unwrap_or_else(|panic| Err(panic.to_string()))
-        }
-        // The task continues without its handle, and writes the page in flight.
-        () = stop_signal() => Ok(()),
-    };
-    // This ends the stream of pages, then waits for the last acknowledgement and save. If the
-    // database is down, the limit ends the wait, and the next run writes the page.
-    let report = checkpoints.shutdown(SHUTDOWN_LIMIT).await;
-    println!("\n{report}");
-    result.map(|()| report.is_complete())
-}
-
-/// Writes each page, and acknowledges it once it is committed.
-async fn consume(
-    mut batches: impl Stream<Item = Result<UnackedBatch, Error>> + Unpin + Send,
-    database: Database,
-) -> Result<(), String> {
-    let (last_read_error, last_write_error) = (LastError::default(), LastError::default());
-    while let Some(batch) = batches.next().await {
-        let batch = match batch {
-            Ok(batch) => batch,
-            // The shard is offered again, and the others continue.
-            Err(error) if error.is_retryable() => {
-                eprintln!("{}; retrying", last_read_error.describe(&error));
-                continue;
-            }
-            Err(error) => return Err(with_cause(&error)),
-        };
-        let write = || database.write(batch.records());
-        let written = write.retry(BACKOFF).notify(|error, delay| {
-            eprintln!("{}; retrying in {delay:.1?}", last_write_error.describe(&**error));
-        });
-        written.await.map_err(|error| with_cause(&*error))?;
-        println!("{}: {} records", batch.shard_id(), batch.records().len());
-        batch.ack();
-    }
-    Ok(())
+    write_pages(batches, database, &checkpoints).await
 }
 
 struct Database {
@@ -175,20 +126,17 @@ impl Database {
         client.batch_execute(TABLES).await?;
         Ok(Self { url: url.to_owned(), client: Mutex::new(Some(client)) })
     }
+}
 
-    /// Writes a page in one transaction.
-    async fn write(&self, page: &[Record]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+impl WritePage for Database {
+    async fn write(&self, page: &[Record]) -> Result<(), StoreError> {
         let mut idle = self.client.lock().await;
-        let client = idle.take();
-        let written = tokio::time::timeout(WRITE_TIMEOUT, async {
-            let mut client = match client {
-                Some(client) => client,
-                None => connect(&self.url).await?,
-            };
-            write_page(&mut client, page).await?;
-            Ok::<_, tokio_postgres::Error>(client)
-        });
-        *idle = Some(written.await??);
+        let mut client = match idle.take() {
+            Some(client) => client,
+            None => connect(&self.url).await?,
+        };
+        write_page(&mut client, page).await?;
+        *idle = Some(client);
         Ok(())
     }
 }
