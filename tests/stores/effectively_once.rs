@@ -8,13 +8,10 @@ use std::time::Duration;
 use aws_sdk_kinesis::error::DisplayErrorContext;
 use aws_sdk_kinesis::primitives::Blob;
 use fastrand::Rng;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
-use crate::client::{local_client, unthrottled};
-use crate::consumer_process::ConsumerProcess;
-use crate::kind::Kind;
-use crate::process::{Process, postgres_url};
-use crate::producer::create;
+use crate::client::unthrottled;
+use crate::database_example::{DatabaseExample, stop};
 
 #[path = "../../examples/effectively_once.rs"]
 #[allow(unused, clippy::duplicate_mod, reason = "the example has a `main` and modules of its own")]
@@ -28,9 +25,6 @@ const CUSTOMERS: usize = 12;
 /// How often the last process loses its connections.
 const CUTS: usize = 3;
 
-/// Closes all connections but this one.
-const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
 const SUMS: &str = "SELECT customer, orders, amount FROM sums";
 
 /// The orders of each customer, and their amounts.
@@ -39,17 +33,6 @@ type Sums = BTreeMap<String, (i64, i64)>;
 /// Runs the example if this is its process.
 pub(crate) fn consumer() -> Option<ExitCode> {
     std::env::var_os(VARIABLE).map(|_| example::main())
-}
-
-fn start(kinesis: &Process, postgres: &Process) -> Result<ConsumerProcess, String> {
-    ConsumerProcess::start(|this| {
-        this.env(VARIABLE, "1")
-            .env("AWS_ACCESS_KEY_ID", "x")
-            .env("AWS_SECRET_ACCESS_KEY", "x")
-            .args(["orders", "--from", "trim-horizon", "--region", "us-east-1"])
-            .args(["--endpoint-url", &format!("http://127.0.0.1:{}", kinesis.port)])
-            .args(["--database", &postgres_url(postgres.port)])
-    })
 }
 
 /// The stream, and the sums of what was written to it.
@@ -92,51 +75,34 @@ async fn sums(database: &Client) -> Result<Sums, String> {
 }
 
 pub(crate) async fn run() -> Result<(), String> {
-    let kinesis = Process::start(Kind::Kinesalite).await?;
-    let postgres = Process::start(Kind::Postgres).await?;
-    let client = local_client(kinesis.port);
-    create(&client, "orders", 2).await?;
-    let connected = tokio_postgres::connect(&postgres_url(postgres.port), NoTls).await;
-    let (database, connection) = connected.map_err(|error| error.to_string())?;
-    tokio::spawn(connection);
-
+    let example = DatabaseExample::new(VARIABLE, "Adding").await?;
+    let (client, database) = (example.client.clone(), &example.database);
     let mut rng = Rng::with_seed(0);
     let mut orders = Orders { client, rng: Rng::with_seed(1), sums: Sums::new() };
     // The first process creates the tables.
-    start(&kinesis, &postgres)?.until("Adding")?;
+    example.start(&[])?;
     for kill in 0..KILLS {
         orders.write().await?;
         if kill == KILLS / 2 {
             orders.split().await?;
         }
-        let consumer = start(&kinesis, &postgres)?;
-        // Killed during its start, during its first page, or right after a commit.
-        match rng.u32(..4) {
-            0 => {}
-            1 => drop(consumer.until("Adding")?),
-            _ => drop(consumer.until("shardId")?),
-        }
+        let consumer = example.start_to_kill(&[], &mut rng)?;
+        // Half of them are killed right after the last line, such as that of a commit.
         tokio::time::sleep(Duration::from_millis([0, rng.u64(..100)][rng.usize(..2)])).await;
         consumer.kill();
     }
 
-    let consumer = start(&kinesis, &postgres)?;
-    consumer.until("Adding")?;
+    let consumer = example.start(&[])?;
     for _ in 0..CUTS {
         orders.write().await?;
-        tokio::time::sleep(Duration::from_millis(rng.u64(..1_000))).await;
-        database.execute(CUT, &[]).await.map_err(|error| error.to_string())?;
+        example.cut(&mut rng).await?;
     }
     let count = |sums: &Sums| sums.values().map(|(orders, _)| orders).sum::<i64>();
-    while count(&sums(&database).await?) < count(&orders.sums) {
+    while count(&sums(database).await?) < count(&orders.sums) {
         consumer.until("shardId")?;
     }
-    consumer.signal("TERM")?;
-    let (lines, status) = consumer.wait()?;
-    if !status.success() {
-        return Err(format!("the shutdown was not complete: {status}: {:?}", lines.last()));
-    }
-    let sums = sums(&database).await?;
+    stop(consumer)?;
+    let sums = sums(database).await?;
     if sums != orders.sums {
         return Err(format!("the sums are {sums:?} instead of {:?}", orders.sums));
     }

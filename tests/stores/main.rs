@@ -25,6 +25,7 @@ mod client;
 mod conformance;
 mod consumer;
 mod consumer_process;
+mod database_example;
 mod dynamodb;
 mod effectively_once;
 mod figures;

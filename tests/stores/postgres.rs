@@ -1,20 +1,16 @@
 //! The example `postgres` on a real PostgreSQL: it is killed again and again, and loses its
 //! connections. Each record is in the table once, and each poison record among the dead letters.
 
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use aws_sdk_kinesis::error::DisplayErrorContext;
 use aws_sdk_kinesis::primitives::Blob;
 use fastrand::Rng;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
-use crate::client::{local_client, unthrottled};
-use crate::consumer_process::ConsumerProcess;
-use crate::kind::Kind;
-use crate::process::{Process, postgres_url};
-use crate::producer::create;
+use crate::client::unthrottled;
+use crate::database_example::{DatabaseExample, stop};
 
 #[path = "../../examples/postgres.rs"]
 #[allow(unused, clippy::duplicate_mod, reason = "the example has a `main` and modules of its own")]
@@ -27,26 +23,11 @@ const RECORDS_PER_LIFE: usize = 40;
 /// How often the last process loses its connections.
 const CUTS: usize = 3;
 
-/// Closes all connections but this one.
-const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
 const COUNT: &str = "SELECT (SELECT count(*) FROM records) + (SELECT count(*) FROM dead_letters)";
 
 /// Runs the example if this is its process.
 pub(crate) fn consumer() -> Option<ExitCode> {
     std::env::var_os(VARIABLE).map(|_| example::main())
-}
-
-fn start(kinesis: &Process, postgres: &Process, file: &Path) -> Result<ConsumerProcess, String> {
-    ConsumerProcess::start(|this| {
-        this.env(VARIABLE, "1")
-            .env("AWS_ACCESS_KEY_ID", "x")
-            .env("AWS_SECRET_ACCESS_KEY", "x")
-            .args(["orders", "--from", "trim-horizon", "--region", "us-east-1"])
-            .args(["--endpoint-url", &format!("http://127.0.0.1:{}", kinesis.port)])
-            .args(["--database", &postgres_url(postgres.port), "--file"])
-            .arg(file)
-    })
 }
 
 /// Returns data that PostgreSQL rejects: it is not JSON, is not UTF-8, has a character that text
@@ -117,38 +98,26 @@ impl Orders {
 }
 
 pub(crate) async fn run() -> Result<(), String> {
-    let kinesis = Process::start(Kind::Kinesalite).await?;
-    let postgres = Process::start(Kind::Postgres).await?;
+    let example = DatabaseExample::new(VARIABLE, "Writing").await?;
+    let (client, database) = (example.client.clone(), &example.database);
     let file = std::env::temp_dir().join(format!("postgres-{}.checkpoints", std::process::id()));
-    let client = local_client(kinesis.port);
-    create(&client, "orders", 2).await?;
-    let connected = tokio_postgres::connect(&postgres_url(postgres.port), NoTls).await;
-    let (database, connection) = connected.map_err(|error| error.to_string())?;
-    tokio::spawn(connection);
-
+    let args = ["--file", file.to_str().ok_or("the temporary directory is not UTF-8")?];
     let mut rng = Rng::with_seed(0);
     let mut orders = Orders { client, valid: Vec::new(), poison: Vec::new() };
     // The first process creates the tables.
-    start(&kinesis, &postgres, &file)?.until("Writing")?;
+    example.start(&args)?;
     for _ in 0..KILLS {
         orders.write(&mut rng).await?;
-        let consumer = start(&kinesis, &postgres, &file)?;
-        // Killed during its start, during its first page, or soon after that, before it has saved.
-        match rng.u32(..4) {
-            0 => {}
-            1 => drop(consumer.until("Writing")?),
-            _ => drop(consumer.until("shardId")?),
-        }
+        let consumer = example.start_to_kill(&args, &mut rng)?;
+        // One that has committed a page has perhaps not saved its checkpoint yet.
         tokio::time::sleep(Duration::from_millis(rng.u64(..100))).await;
         consumer.kill();
     }
 
-    let consumer = start(&kinesis, &postgres, &file)?;
-    consumer.until("Writing")?;
+    let consumer = example.start(&args)?;
     for _ in 0..CUTS {
         orders.write(&mut rng).await?;
-        tokio::time::sleep(Duration::from_millis(rng.u64(..1_000))).await;
-        database.execute(CUT, &[]).await.map_err(|error| error.to_string())?;
+        example.cut(&mut rng).await?;
     }
     loop {
         let count = database.query_one(COUNT, &[]).await.map_err(|error| error.to_string())?;
@@ -157,12 +126,7 @@ pub(crate) async fn run() -> Result<(), String> {
         }
         consumer.until("shardId")?;
     }
-    let pid = consumer.id().to_string();
-    Command::new("kill").args(["-s", "TERM", &pid]).status().map_err(|error| error.to_string())?;
-    let (lines, status) = consumer.wait()?;
-    if !status.success() {
-        return Err(format!("the shutdown was not complete: {status}: {:?}", lines.last()));
-    }
+    stop(consumer)?;
     std::fs::remove_file(file).map_err(|error| error.to_string())?;
-    orders.check(&database).await
+    orders.check(database).await
 }
