@@ -1,11 +1,10 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 use clap::Parser;
 use kinesis_shards::{StopAt, StreamId};
 
-use crate::common::source::Source;
+use crate::common::source::{Source, parse_time};
 
 /// Copies the records of a Kinesis stream into files, one for each shard.
 ///
@@ -42,9 +41,8 @@ pub(crate) struct Args {
 }
 
 fn parse_end(text: &str) -> Result<StopAt, String> {
-    if text == "tip" {
-        return Ok(StopAt::Tip);
+    match text {
+        "tip" => Ok(StopAt::Tip),
+        _ => parse_time(text, "tip").map(StopAt::Timestamp),
     }
-    let time = DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset);
-    time.map(StopAt::Timestamp).map_err(|error| format!("not tip, or an RFC 3339 time ({error})"))
 }

@@ -35,13 +35,16 @@ pub(crate) struct Source {
 
 fn parse_start(text: &str) -> Result<StartAt, String> {
     match text {
-        "latest" => return Ok(StartAt::Latest),
-        "trim-horizon" => return Ok(StartAt::TrimHorizon),
-        _ => {}
+        "latest" => Ok(StartAt::Latest),
+        "trim-horizon" => Ok(StartAt::TrimHorizon),
+        _ => parse_time(text, "latest, trim-horizon").map(StartAt::Timestamp),
     }
-    let time = DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset);
-    time.map(StartAt::Timestamp)
-        .map_err(|error| format!("not latest, trim-horizon, or an RFC 3339 time ({error})"))
+}
+
+/// Parses a time. The error names the words that could stand instead of it.
+pub(crate) fn parse_time(text: &str, words: &str) -> Result<DateTime, String> {
+    DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset)
+        .map_err(|error| format!("not {words}, or an RFC 3339 time ({error})"))
 }
 
 impl Source {

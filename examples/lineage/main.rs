@@ -20,7 +20,7 @@ use std::time::Duration;
 use aws_sdk_kinesis::types::Shard;
 use clap::Parser;
 use futures::StreamExt;
-use kinesis_shards::checkpoint::{Checkpoint, StoredCheckpoints};
+use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, StoredCheckpoints};
 use kinesis_shards::listing::shard_lists;
 use kinesis_shards::testing::FakeKinesis;
 use kinesis_shards::{Checkpoints, FileStore, MemoryStore, ShardStreamExt, StreamId, all_shards};
@@ -86,10 +86,14 @@ async fn load(stream: &StreamId, args: &Args) -> Result<(Vec<Shard>, Option<Stor
     let shards = list.shards().cloned().collect();
     let Some(path) = &args.checkpoints else { return Ok((shards, None)) };
     let store = FileStore::open(path).map_err(|error| with_cause(&error))?;
-    let stored = StoredCheckpoints::load(store, stream.clone()).await;
+    Ok((shards, Some(stored(store, stream).await?)))
+}
+
+/// Loads the checkpoints of a stream.
+async fn stored(store: impl CheckpointStore, stream: &StreamId) -> Result<Stored, String> {
+    let stored = StoredCheckpoints::load(store, stream).await;
     let stored = stored.map_err(|error| with_cause(&error))?;
-    let stored = stored.iter().map(|(id, checkpoint)| (id.to_owned(), checkpoint.clone()));
-    Ok((shards, Some(stored.collect())))
+    Ok(stored.iter().map(|(id, checkpoint)| (id.to_owned(), checkpoint.clone())).collect())
 }
 
 /// Splits and merges an in-process stream, and reads a part of it.
@@ -124,8 +128,5 @@ async fn demo() -> Result<(Vec<Shard>, Option<Stored>), String> {
         }
     }
     checkpoints.flush().await;
-    let stored =
-        StoredCheckpoints::load(store, "orders").await.map_err(|error| error.to_string())?;
-    let stored = stored.iter().map(|(id, checkpoint)| (id.to_owned(), checkpoint.clone()));
-    Ok((orders.shards(), Some(stored.collect())))
+    Ok((orders.shards(), Some(stored(store, &StreamId::from("orders")).await?)))
 }

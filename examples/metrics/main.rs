@@ -20,7 +20,7 @@ use kinesis_shards::testing::FakeKinesis;
 use kinesis_shards::{Checkpoints, MemoryStore, ShardStreamExt, StreamId, all_shards};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::common::ctrl_c::ctrl_c;
 use crate::common::logs;
@@ -104,18 +104,21 @@ async fn consume(client: &Client, stream: &StreamId) -> Result<(), String> {
     let checkpoints = checkpoints.map_err(|error| error.to_string())?;
     let shards = all_shards(client, stream.clone()).checkpoints(&checkpoints);
     let mut records = shards.records(client).auto_ack();
-    loop {
-        // The gauges are also set while no record comes.
-        checkpoints.record_metrics();
-        let until = tokio::time::Instant::now() + Duration::from_secs(1);
-        loop {
-            let left = until.saturating_duration_since(tokio::time::Instant::now());
-            match timeout(left, records.next()).await {
-                Ok(Some(Ok(record))) => drop(record),
-                Ok(Some(Err(error))) => return Err(error.to_string()),
-                Ok(None) => return Ok(()),
-                Err(_) => break,
-            }
+    let read = async {
+        while let Some(record) = records.next().await {
+            drop(record.map_err(|error| error.to_string())?);
         }
+        Ok(())
+    };
+    // The gauges are also set while no record comes.
+    let set_gauges = async {
+        loop {
+            checkpoints.record_metrics();
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        result = read => result,
+        never = set_gauges => never,
     }
 }
