@@ -39,6 +39,18 @@ impl World {
         })
     }
 
+    /// Returns options that record the waits before retries, in place of the failures.
+    fn options_with_waits(&self) -> (ReadOptions, Arc<Mutex<Vec<Duration>>>) {
+        let waits = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&waits);
+        let options = self.options().on_event(move |event| {
+            if let ReadEventKind::Retry { wait, .. } = event.kind {
+                recorded.lock().unwrap().push(wait);
+            }
+        });
+        (options, waits)
+    }
+
     fn records(&self) -> impl Stream<Item = Result<Record, ReadError>> + Unpin + use<> {
         all_shards(&self.client, "orders").records(&self.client).with_options(self.options())
     }
@@ -232,15 +244,7 @@ async fn the_delay_grows_with_each_failure_and_with_each_takeover() {
         [(Fault::ServiceUnavailable, 1, failures), (in_use(0), 5, &[1, 2, 4, 8, 16, 32, 60, 60])]
     {
         let world = World::new(1);
-        let waits = Arc::new(Mutex::new(Vec::new()));
-        let options = world.options().on_event({
-            let waits = Arc::clone(&waits);
-            move |event| {
-                if let ReadEventKind::Retry { wait, .. } = event.kind {
-                    waits.lock().unwrap().push(wait);
-                }
-            }
-        });
+        let (options, waits) = world.options_with_waits();
         world.kinesis.fail_always("SubscribeToShard", fault);
         let shard = first(all_shards(&world.client, "orders")).await;
         let mut records = shard.records(&world.client).with_options(options);
@@ -278,15 +282,7 @@ async fn the_delay_grows_with_each_failure_and_with_each_takeover() {
 #[tokio::test(start_paused = true)]
 async fn the_delay_grows_with_each_refusal_after_a_long_subscription() {
     let world = World::new(1);
-    let waits = Arc::new(Mutex::new(Vec::new()));
-    let options = world.options().on_event({
-        let waits = Arc::clone(&waits);
-        move |event| {
-            if let ReadEventKind::Retry { wait, .. } = event.kind {
-                waits.lock().unwrap().push(wait);
-            }
-        }
-    });
+    let (options, waits) = world.options_with_waits();
     let shard = first(all_shards(&world.client, "orders")).await;
     let mut records = shard.records(&world.client).with_options(options);
     put(&world.orders, 0..1);

@@ -280,14 +280,21 @@ async fn the_clock_of_kinesis_decides_when_a_time_in_the_future_has_come() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn children_that_no_list_names_yet_are_waited_for() {
+/// Returns a stream of one shard that was split, and its upper child. Only the lists name the
+/// children. The shard has three records, and each child has one.
+fn split() -> (FakeKinesis, Client, String) {
     let (kinesis, orders, client) =
         fake_with(FakeKinesis::builder().child_shards(false).build(), 1);
     put(&orders, 0..3);
     let (low, high) = orders.split(FIRST);
     orders.put_to(&low, "3");
     orders.put_to(&high, "4");
+    (kinesis, client, high)
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_that_no_list_names_yet_are_waited_for() {
+    let (kinesis, client, _) = split();
     kinesis.fail_times("ListShards", 6, Fault::NoChildrenYet(FIRST.to_owned()));
     let numbers = read(all_shards(&client, "orders").until(StopAt::Tip).records(&client)).await;
     assert_eq!(numbers[..3], [0, 1, 2]);
@@ -297,12 +304,7 @@ async fn children_that_no_list_names_yet_are_waited_for() {
 /// The first list omits one of two children: the other one does not end the wait.
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_the_first_lists_omit_is_read() {
-    let (kinesis, orders, client) =
-        fake_with(FakeKinesis::builder().child_shards(false).build(), 1);
-    put(&orders, 0..3);
-    let (low, high) = orders.split(FIRST);
-    orders.put_to(&low, "3");
-    orders.put_to(&high, "4");
+    let (kinesis, client, high) = split();
     kinesis.fail_next("ListShards", Fault::OmitShard(high));
     let numbers = read(all_shards(&client, "orders").until(StopAt::Tip).records(&client)).await;
     assert_eq!(sorted(numbers), [0, 1, 2, 3, 4]);

@@ -26,6 +26,14 @@ impl Driven {
     fn has_ended(&mut self) -> bool {
         matches!(self.poll(), Poll::Ready(None)) && self.lineage.is_terminated()
     }
+
+    /// Delivers a list that names shard 1, the child of shard 0, and stops it.
+    fn assert_child_is_offered_and_ends_the_stream(&mut self) {
+        self.send(ShardList::additions("orders", vec![shard(1, &[0])]));
+        self.one().stop();
+        self.list_on_request(vec![closed(shard(0, &[])), shard(1, &[0])]);
+        assert!(self.has_ended());
+    }
 }
 
 #[test]
@@ -73,10 +81,7 @@ fn a_closed_shard_without_a_child_is_waited_for() {
     assert_eq!(driven.take_list_request(), None, "the next list comes by itself");
     driven.send(ShardList::additions("orders", vec![]));
     driven.nothing();
-    driven.send(ShardList::additions("orders", vec![shard(1, &[0])]));
-    driven.one().stop();
-    driven.list_on_request(vec![closed(shard(0, &[])), shard(1, &[0])]);
-    assert!(driven.has_ended());
+    driven.assert_child_is_offered_and_ends_the_stream();
 }
 
 /// The response to the last read has named the children, but no list has.
@@ -97,10 +102,7 @@ fn a_child_that_is_malformed_is_waited_for_though_the_list_is_stale() {
     driven.one().complete_with([child_shard(1, &[0, 7])]);
     driven.list_on_request(vec![shard(0, &[])]);
     driven.nothing();
-    driven.send(ShardList::additions("orders", vec![shard(1, &[0])]));
-    driven.one().stop();
-    driven.list_on_request(vec![closed(shard(0, &[])), shard(1, &[0])]);
-    assert!(driven.has_ended());
+    driven.assert_child_is_offered_and_ends_the_stream();
 }
 
 #[test]
@@ -119,10 +121,7 @@ fn a_shard_that_an_earlier_run_has_finished_may_have_a_child_that_is_not_listed_
     });
     driven.list(vec![closed(shard(0, &[]))]);
     driven.nothing();
-    driven.send(ShardList::additions("orders", vec![shard(1, &[0])]));
-    driven.one().stop();
-    driven.list_on_request(vec![closed(shard(0, &[])), shard(1, &[0])]);
-    assert!(driven.has_ended());
+    driven.assert_child_is_offered_and_ends_the_stream();
 }
 
 #[test]
