@@ -20,6 +20,7 @@ use bytes::Bytes;
 use kinesis_shards::cbor::CborProtocol;
 use kinesis_shards::records::FanOut;
 use kinesis_shards::testing::{FakeKinesis, Limits};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::canned::{Format, client};
@@ -53,6 +54,29 @@ pub(crate) async fn read_subscription_bare(
     }
     assert!(bytes > 0 || records == 0);
     records
+}
+
+/// Returns a client of a stream with this number of shards and no records, and a consumer of it.
+pub(crate) fn idle_stream(shards: usize) -> (Client, FanOut) {
+    let kinesis = FakeKinesis::builder().limits(Limits::none()).log_requests(false).build();
+    let orders = kinesis.create_stream("orders", u32::try_from(shards).expect("a number"));
+    (kinesis.client(), FanOut::consumer(orders.register_consumer("bench")))
+}
+
+/// Subscribes to each shard of a stream with the SDK alone, in a task for each.
+pub(crate) fn spawn_bare_subscriptions(
+    client: &Client,
+    consumer: &FanOut,
+    shards: usize,
+) -> JoinSet<usize> {
+    let mut subscriptions = JoinSet::new();
+    for n in 0..shards {
+        let (client, consumer) = (client.clone(), consumer.clone());
+        let shard_id = format!("shardId-{n:012}");
+        subscriptions
+            .spawn(async move { read_subscription_bare(&client, &consumer, shard_id).await });
+    }
+    subscriptions
 }
 
 /// Creates a client whose subscriptions send `events` events, each with `records` records of

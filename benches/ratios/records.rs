@@ -3,17 +3,14 @@
 use std::time::Duration;
 
 use futures::{StreamExt, future, stream};
-use kinesis_shards::records::FanOut;
-use kinesis_shards::testing::{FakeKinesis, Limits};
 use kinesis_shards::{ReadOptions, ShardHandle, ShardStreamExt};
 use tokio::runtime::Builder;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::common::canned_records::CannedRecords;
 use crate::common::measure::to_f64;
 use crate::common::parked::{PARKED, Workers};
-use crate::common::subscriptions::read_subscription_bare;
+use crate::common::subscriptions::{idle_stream, spawn_bare_subscriptions};
 use crate::common::table::Table;
 use crate::common::workload::{Workload, handles, read_bare, read_records};
 use crate::heap::{allocated_bytes, allocations};
@@ -69,10 +66,7 @@ fn measure_idle_subscriptions(table: &mut Table) {
     let mut runtime = Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let kinesis = FakeKinesis::builder().limits(Limits::none()).log_requests(false).build();
-        let orders = kinesis.create_stream("orders", u32::try_from(SHARDS).expect("a number"));
-        let (client, pause) = (kinesis.client(), Duration::from_secs(12));
-        let consumer = FanOut::consumer(orders.register_consumer("bench"));
+        let ((client, consumer), pause) = (idle_stream(SHARDS), Duration::from_secs(12));
         let shards: Vec<ShardHandle> = handles(SHARDS).take(SHARDS).collect().await;
         let before = allocated_bytes();
         let shards = stream::iter(shards).chain(stream::pending());
@@ -83,13 +77,7 @@ fn measure_idle_subscriptions(table: &mut Table) {
         drop(batches);
 
         let before = allocated_bytes();
-        let mut subscriptions = JoinSet::new();
-        for n in 0..SHARDS {
-            let (client, consumer) = (client.clone(), consumer.clone());
-            let shard_id = format!("shardId-{n:012}");
-            subscriptions
-                .spawn(async move { read_subscription_bare(&client, &consumer, shard_id).await });
-        }
+        let _subscriptions = spawn_bare_subscriptions(&client, &consumer, SHARDS);
         sleep(pause).await;
         let bare = (allocated_bytes() - before) / to_f64(SHARDS);
         let what = format!("heap bytes per idle subscription, of {SHARDS}");

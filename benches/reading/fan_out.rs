@@ -6,14 +6,15 @@ use aws_sdk_kinesis::primitives::DateTime;
 use futures::future::{self, join_all};
 use futures::{FutureExt, StreamExt, stream};
 use kinesis_shards::records::FanOut;
-use kinesis_shards::testing::{FakeKinesis, Fault, Limits};
+use kinesis_shards::testing::{FakeKinesis, Fault};
 use kinesis_shards::{ReadOptions, ShardHandle, ShardStreamExt, all_shards};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::common::canned::Format;
 use crate::common::measure::{processor_seconds_per_item, ratio, to_f64};
-use crate::common::subscriptions::{consumer, read_subscription_bare, subscription_client};
+use crate::common::subscriptions::{
+    consumer, idle_stream, read_subscription_bare, spawn_bare_subscriptions, subscription_client,
+};
 use crate::common::table::Table;
 use crate::common::workload::{Workload, handles};
 use crate::{paused_runtime, runtime};
@@ -65,10 +66,7 @@ fn measure_idle_subscriptions(table: &mut Table) {
     const SHARDS: usize = 1_000;
     const SECONDS: usize = 120;
     let (ours, bare) = paused_runtime().block_on(async {
-        let kinesis = FakeKinesis::builder().limits(Limits::none()).log_requests(false).build();
-        let orders = kinesis.create_stream("orders", u32::try_from(SHARDS).expect("a number"));
-        let client = kinesis.client();
-        let consumer = FanOut::consumer(orders.register_consumer("bench"));
+        let (client, consumer) = idle_stream(SHARDS);
         let shards: Vec<ShardHandle> = handles(SHARDS).take(SHARDS).collect().await;
         let shards = stream::iter(shards).chain(stream::pending());
         let options = ReadOptions::new().fan_out(&consumer);
@@ -76,13 +74,7 @@ fn measure_idle_subscriptions(table: &mut Table) {
         let ours = seconds_within(SECONDS, batches.next().map(drop)).await;
         drop(batches);
 
-        let mut subscriptions = JoinSet::new();
-        for n in 0..SHARDS {
-            let (client, consumer) = (client.clone(), consumer.clone());
-            let shard_id = format!("shardId-{n:012}");
-            subscriptions
-                .spawn(async move { read_subscription_bare(&client, &consumer, shard_id).await });
-        }
+        let _subscriptions = spawn_bare_subscriptions(&client, &consumer, SHARDS);
         let bare = seconds_within(SECONDS, future::pending::<()>()).await;
         (ours, bare)
     });
