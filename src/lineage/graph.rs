@@ -45,6 +45,8 @@ pub(crate) struct ShardGraph {
     pub(crate) start_policy: StartPolicy,
     /// Set by the first list.
     context: Option<Arc<StreamContext>>,
+    /// A shard's first sequence number shows nothing: see [`first_sequence`](Self::first_sequence).
+    has_unique_ids: bool,
     nodes: HashMap<ShardKey, Node, BuildSequential>,
     /// The shards of the current list that were not observed yet.
     remaining: Option<Flatten<IntoIter<Vec<Shard>>>>,
@@ -92,6 +94,7 @@ impl ShardGraph {
             self.wants_full |= self.reports.is_open();
             return false;
         }
+        self.has_unique_ids = list.context.id.is_table_stream();
         let mut is_recreated = false;
         if list.is_full() {
             self.full_lists += 1;
@@ -157,7 +160,7 @@ impl ShardGraph {
 
     fn observe(&mut self, shard: Shard) {
         let key = ShardKey::from(shard.shard_id());
-        let first_sequence = FirstSequence::of(&shard);
+        let first_sequence = self.first_sequence(&shard);
         if let Some(node) = self.nodes.get_mut(&key) {
             if node.first_sequence.is_compatible_with(first_sequence) {
                 node.first_sequence.update(first_sequence);
@@ -534,7 +537,7 @@ impl ShardGraph {
             .set_hash_key_range(child.hash_key_range)
             .build();
         let Ok(shard) = shard else { return false };
-        let first_sequence = FirstSequence::of(&shard);
+        let first_sequence = self.first_sequence(&shard);
         self.insert_shard(key, shard, first_sequence);
         true
     }
@@ -690,12 +693,21 @@ impl ShardGraph {
 
 /// A stream that was deleted and created again: other shards with the same ids.
 impl ShardGraph {
+    /// Returns what distinguishes a shard from one of a deleted stream with the same id.
+    ///
+    /// Nothing does in the change stream of a `DynamoDB` table: its ARN holds the time of its
+    /// creation. The API does not say whether `StartingSequenceNumber` stays when records are
+    /// trimmed, and in ministack it is that of the oldest record that is left.
+    fn first_sequence(&self, shard: &Shard) -> FirstSequence {
+        if self.has_unique_ids { FirstSequence::UNKNOWN } else { FirstSequence::of(shard) }
+    }
+
     fn is_recreated(&self, list: &ShardList) -> bool {
         !self.nodes.is_empty()
             && list.shards().any(|shard| {
                 let node = self.nodes.get(&ShardKey::from(shard.shard_id()));
                 node.is_some_and(|node| {
-                    !node.first_sequence.is_compatible_with(FirstSequence::of(shard))
+                    !node.first_sequence.is_compatible_with(self.first_sequence(shard))
                 })
             })
     }
@@ -730,7 +742,7 @@ impl ShardGraph {
         let kept = |shard: &Shard| {
             let key = ShardKey::from(shard.shard_id());
             let node = self.nodes.get(&key)?;
-            let is_the_same = node.was_listed && node.first_sequence == FirstSequence::of(shard);
+            let is_the_same = node.was_listed && node.first_sequence == self.first_sequence(shard);
             (is_the_same && !matches!(node.state, State::Waiting(_))).then_some(key)
         };
         list.shards().filter_map(kept).collect()

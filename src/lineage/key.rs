@@ -79,7 +79,7 @@ impl fmt::Display for ShardKey {
 pub(crate) struct FirstSequence(u64);
 
 impl FirstSequence {
-    const UNKNOWN: Self = Self(0);
+    pub(crate) const UNKNOWN: Self = Self(0);
     /// Some servers say `0` until the first record gives the shard its number.
     const ZERO: Self = Self(1);
 

@@ -149,7 +149,9 @@ async fn page(
 /// Reads Kinesis's clock into the context, by a request for one shard.
 #[cfg(feature = "dynamodb")]
 pub(crate) async fn read_clock(client: &Client, context: &StreamContext) -> Result<(), ListError> {
-    let (name, arn) = context.id.name_or_arn();
+    let stream = &context.id;
+    stream.validate_for_kinesis().map_err(|reason| ListError::invalid(stream, reason))?;
+    let (name, arn) = stream.name_or_arn();
     let request = client.list_shards().set_stream_name(name).set_stream_arn(arn).max_results(1);
     match respond(client, request, context).await {
         Ok(_) => Ok(()),

@@ -465,7 +465,7 @@ async fn fetch_list(
     include_closed: bool,
 ) -> Result<ShardList, ListError> {
     let stream = &context.id;
-    stream.validate().map_err(|reason| ListError::invalid(stream, reason))?;
+    stream.validate_for_kinesis().map_err(|reason| ListError::invalid(stream, reason))?;
     let mut pages = list(&client, &context, &query).await?;
     let mut extent =
         if matches!(query, Query::After(_)) { Extent::Additions } else { Extent::Full };

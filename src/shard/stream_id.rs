@@ -7,6 +7,10 @@ use std::fmt;
 /// A string that starts with `arn:` is an ARN, since a stream's name cannot hold a colon; any other
 /// is a name. An ARN is needed for a stream of another account, and is optional otherwise.
 ///
+/// The ARN of the change stream of a `DynamoDB` table names a stream too, whose shards
+/// [`parents_first`](crate::lineage::parents_first) offers from lists that you make.
+/// [`all_shards`](crate::all_shards) refuses it, since Kinesis does not list such a stream.
+///
 /// Conversion from a string never fails, so that [`all_shards`](crate::all_shards) takes a plain
 /// `&str`. The first listing reports an invalid one as
 /// [`ListError::InvalidStream`](crate::ListError::InvalidStream), without a request;
@@ -20,18 +24,27 @@ use std::fmt;
 /// assert_eq!(orders.arn(), Some("arn:aws:kinesis:eu-west-1:123456789012:stream/orders"));
 /// assert_eq!(StreamId::from("orders").arn(), None);
 ///
+/// let changes = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000";
+/// assert_eq!(changes.parse::<StreamId>()?.name(), "orders/stream/2026-01-01T00:00:00.000");
+///
 /// assert!("arn:aws:s3:::bucket".parse::<StreamId>().is_err());
 /// assert!("no spaces, please".parse::<StreamId>().is_err());
+/// # Ok::<(), kinesis_shards::ListError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamId(String);
 
 impl StreamId {
-    /// Returns the stream's name: of an ARN, the part after `stream/`.
+    /// Returns the stream's name: of an ARN, the part after `stream/`, and of that of a `DynamoDB`
+    /// stream, the part after `table/`. The latter is no name of a Kinesis stream, since it holds
+    /// slashes.
     #[must_use]
     pub fn name(&self) -> &str {
         match self.arn() {
-            Some(arn) => arn.split_once(":stream/").map_or(arn, |(_, name)| name),
+            Some(arn) => {
+                let prefix = if self.is_table_stream() { ":table/" } else { ":stream/" };
+                arn.split_once(prefix).map_or(arn, |(_, name)| name)
+            }
             None => &self.0,
         }
     }
@@ -100,14 +113,31 @@ impl StreamId {
         }
     }
 
-    /// Checks the patterns of `StreamName` and `StreamARN` in AWS's API reference.
+    /// Returns whether this is the ARN of something in `DynamoDB`, of which only the change stream
+    /// of a table is [valid](Self::validate).
+    pub(crate) fn is_table_stream(&self) -> bool {
+        self.arn().and_then(|arn| arn.split(':').nth(2)) == Some("dynamodb")
+    }
+
+    /// Checks that Kinesis can list the stream.
+    pub(crate) fn validate_for_kinesis(&self) -> Result<(), &'static str> {
+        self.validate()?;
+        if self.is_table_stream() {
+            return Err("the stream of a DynamoDB table: pass lists of its shards to \
+                        lineage::parents_first, as the example dynamodb_streams does");
+        }
+        Ok(())
+    }
+
+    /// Checks the patterns of `StreamName` and `StreamARN` in the API references of Kinesis and
+    /// `DynamoDB` Streams.
     pub(crate) fn validate(&self) -> Result<(), &'static str> {
         if let Some(arn) = self.arn() {
             let fields: Vec<&str> = arn.splitn(6, ':').collect();
             let &[_, partition, service, region, account, resource] = fields.as_slice() else {
                 return Err("an ARN has six fields: arn:aws:kinesis:REGION:ACCOUNT:stream/NAME");
             };
-            if !partition.starts_with("aws") || service != "kinesis" {
+            if !partition.starts_with("aws") || !matches!(service, "kinesis" | "dynamodb") {
                 return Err("not a Kinesis ARN, which begins with arn:aws:kinesis:");
             }
             if region.is_empty()
@@ -115,6 +145,9 @@ impl StreamId {
                 || !account.bytes().all(|b| b.is_ascii_digit())
             {
                 return Err("the ARN lacks its region or its account of 12 digits");
+            }
+            if service == "dynamodb" {
+                return validate_table_stream(resource);
             }
             if !resource.starts_with("stream/") {
                 return Err("the ARN of a data stream ends with stream/NAME");
@@ -131,6 +164,26 @@ impl StreamId {
             return Err("a stream's name consists of letters, digits, '_', '.' and '-'");
         }
         Ok(())
+    }
+}
+
+/// Checks the last field of the ARN of a table's stream, `table/NAME/stream/LABEL`. The label is the
+/// time when the stream was created.
+fn validate_table_stream(resource: &str) -> Result<(), &'static str> {
+    let parts: Vec<&str> = resource.split('/').collect();
+    let is_table = |name: &str| {
+        (3..=255).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+    };
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b":.-".contains(&b))
+    };
+    match parts.as_slice() {
+        ["table", table, "stream", label] if is_table(table) && is_label(label) => Ok(()),
+        ["table", table] if is_table(table) => {
+            Err("the ARN of a table, not of its stream, which is its LatestStreamArn")
+        }
+        _ => Err("the ARN of the stream of a table ends with table/NAME/stream/LABEL"),
     }
 }
 
@@ -199,6 +252,22 @@ mod tests {
             "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/a.b",
         ] {
             assert!(good.parse::<StreamId>().is_ok(), "{good}");
+            assert_eq!(StreamId::from(good).validate_for_kinesis(), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn the_stream_of_a_table_is_accepted_but_not_for_kinesis() {
+        for partition in ["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-eusc"] {
+            for table in ["orders", "Orders_2.eu-west", &"x".repeat(255)] {
+                let name = format!("{table}/stream/2026-01-01T00:00:00.000");
+                let arn =
+                    format!("arn:{partition}:dynamodb:eu-central-1:123456789012:table/{name}");
+                let stream: StreamId = arn.parse().unwrap();
+                assert_eq!((stream.name(), stream.arn()), (name.as_str(), Some(arn.as_str())));
+                let refused = stream.validate_for_kinesis().unwrap_err();
+                assert!(refused.contains("parents_first"), "{refused}");
+            }
         }
     }
 
@@ -207,6 +276,11 @@ mod tests {
         let (here, there) = (
             "arn:aws:kinesis:us-east-1:123456789012:stream/orders",
             "arn:aws:kinesis:us-east-1:210987654321:stream/orders",
+        );
+        // A stream of Kinesis cannot be meant by the ARN of that of a table.
+        let (changes, later) = (
+            "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000",
+            "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-01-02T00:00:00.000",
         );
         let check = |stream: &str, kept: &[&str]| {
             StreamId::from(stream).check_unambiguous(kept.iter().copied())
@@ -222,6 +296,8 @@ mod tests {
             (here, &[there]),
             (here, &["orders", here]),
             (here, &["orders2"]),
+            ("orders", &[changes]),
+            (changes, &["orders", here, later]),
         ] {
             assert_eq!(check(stream, kept), Ok(()), "{stream} {kept:?}");
         }
@@ -245,6 +321,13 @@ mod tests {
             ("arn:aws:kinesis:us-east-1:12:stream/orders", "12 digits"),
             ("arn:aws:kinesis:us-east-1:123456789012:consumer/orders", "ends with stream/NAME"),
             ("arn:aws:kinesis:us-east-1:123456789012:stream/", "empty"),
+            ("arn:aws:dynamodb:us-east-1:12:table/orders/stream/2026", "12 digits"),
+            ("arn:aws:dynamodb:us-east-1:123456789012:table/orders", "LatestStreamArn"),
+            ("arn:aws:dynamodb:us-east-1:123456789012:table/orders/index/a", "table/NAME/stream"),
+            ("arn:aws:dynamodb:us-east-1:123456789012:table/or/stream/2026", "table/NAME/stream"),
+            ("arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/", "table/NAME/stream"),
+            ("arn:aws:dynamodb:us-east-1:123456789012:stream/orders", "table/NAME/stream"),
+            ("arn:gcp:dynamodb:us-east-1:123456789012:table/orders/stream/1", "not a Kinesis ARN"),
             ("arn:aws:kinesis:us-east-1:123456789012:stream/orders/consumer/a:1", "letters"),
         ] {
             let error = bad.parse::<StreamId>().unwrap_err().to_string();

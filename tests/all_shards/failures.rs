@@ -1,5 +1,8 @@
 //! Listings that fail.
 
+use aws_sdk_kinesis::types::Shard;
+use kinesis_shards::Error;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -133,6 +136,7 @@ async fn an_invalid_stream_is_an_error_without_a_request() {
         "no such name!",
         "arn:aws:s3:::bucket",
         "arn:aws:kinesis:us-east-1:123456789012:stream/",
+        TABLE_STREAM,
     ] {
         let mut shards = try_all_shards(&client, bad);
         let error = shards.next().await.unwrap().unwrap_err();
@@ -145,6 +149,26 @@ async fn an_invalid_stream_is_an_error_without_a_request() {
             "the stream retries, like after any failure"
         );
     }
+    assert_eq!(kinesis.requests().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_of_a_table_is_refused_with_what_to_use_instead() {
+    let kinesis = FakeKinesis::new();
+    let client = kinesis.client();
+    let error = all_shards(&client, TABLE_STREAM).ready().await.unwrap_err().to_string();
+    assert!(
+        error.contains("DynamoDB table") && error.contains("lineage::parents_first"),
+        "{error}"
+    );
+
+    // The order is that of any other stream, and Kinesis is not asked for its records.
+    let shard = Shard::builder().shard_id("shardId-00000001700000000000-9e3779b9").build().unwrap();
+    let lists = stream::iter([ShardList::full(TABLE_STREAM, vec![shard])]);
+    let mut records = parents_first(lists).records(&client);
+    let error = records.next().await.unwrap().unwrap_err();
+    assert!(matches!(&error, Error::Read(_)) && !error.is_retryable(), "{error}");
+    assert!(error.to_string().contains("read them with DynamoDB Streams"), "{error}");
     assert_eq!(kinesis.requests().len(), 0);
 }
 

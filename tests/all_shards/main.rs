@@ -33,6 +33,8 @@ use support::{Canned, Logged, Reply, within};
 const SECOND: Duration = Duration::from_secs(1);
 const ZERO: &str = "shardId-000000000000";
 const ONE: &str = "shardId-000000000001";
+const TABLE_STREAM: &str =
+    "arn:aws:dynamodb:eu-central-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000";
 
 fn setup(shards: u32) -> (FakeKinesis, FakeStream) {
     let kinesis = FakeKinesis::new();

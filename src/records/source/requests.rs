@@ -23,6 +23,10 @@ pub(crate) async fn get_shard_iterator(
     from: &StartPosition,
 ) -> Result<Option<String>, SdkError<GetShardIteratorError>> {
     let ReaderContext { client, offer, .. } = context;
+    if offer.stream().is_table_stream() {
+        let why = "Kinesis has no shards of a DynamoDB table: read them with DynamoDB Streams";
+        return Err(SdkError::construction_failure(why));
+    }
     let request = offer.context.wire.send(client, |format| {
         let request = offer.get_shard_iterator(client, from).customize();
         request.config_override(format.configure(once())).send()
