@@ -7,6 +7,8 @@ use crate::kind::Kind::{self, Kinesalite, KinesisLocal, Moto};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quirk {
     AdmitsTwoSubscriptions,
+    ForgetsDisabledStreams,
+    IgnoresChildShards,
     IgnoresShardFilter,
     LosesConcurrentWrites,
     MergeCopiesRecords,
@@ -15,6 +17,7 @@ pub(crate) enum Quirk {
     NoChildShards,
     NoFanOut,
     NoStreamArn,
+    NoTrimmedPositions,
     NoUpdateShardCount,
     StartsEveryShardAtZero,
     TimestampsAreSeconds,
@@ -131,6 +134,24 @@ pub(crate) const KNOWN: &[Known] = &[
         Expects(
             "a re-created stream is noticed if its shards had records before and have none now",
         ),
+    ),
+    known(
+        Moto,
+        Quirk::IgnoresChildShards,
+        "ignores the ShardFilter of a table's stream",
+        Expects("a request for the children of a shard names the shard itself"),
+    ),
+    known(
+        Moto,
+        Quirk::NoTrimmedPositions,
+        "fails with status 500 after a sequence number before the first of a table's stream",
+        Expects("no read begins at a trimmed position"),
+    ),
+    known(
+        Moto,
+        Quirk::ForgetsDisabledStreams,
+        "fails with status 500 in DescribeStream once the stream of a table is disabled",
+        Expects("the stream of the table is not disabled, so that its shard never ends"),
     ),
 ];
 

@@ -16,6 +16,7 @@ mod reader;
 mod scenarios;
 mod server;
 mod stream;
+mod table_streams;
 mod throttled;
 mod writers;
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     trials.extend(ministack(&runtime));
     trials.extend(ALL.map(|kind| formats(kind, &runtime, &servers)));
     trials.push(formats(Kind::Ministack, &runtime, &servers));
+    trials.extend([Kind::Ministack, Kind::Moto].map(|kind| table_streams(kind, &runtime)));
     trials.push(Trial::test("known::scenarios_exist", known_scenarios_exist));
     trials.push(Trial::test("throttled::requests_are_retried", {
         let runtime = Arc::clone(&runtime);
@@ -144,6 +146,17 @@ fn formats(kind: Kind, runtime: &Arc<Runtime>, servers: &Arc<Servers>) -> Trial 
                 _ => servers.get(kind).await?,
             };
             differential::formats::run(kind, running).await
+        })
+    })
+}
+
+/// Creates the test of the example `dynamodb_streams`.
+fn table_streams(kind: Kind, runtime: &Arc<Runtime>) -> Trial {
+    let runtime = Arc::clone(runtime);
+    server_trial(kind, format!("{kind}::table_streams"), None, move || {
+        runtime.block_on(async {
+            let test = tokio::time::timeout(TIMEOUT, table_streams::run(kind));
+            test.await.map_err(|_| format!("timed out after {TIMEOUT:?}"))?
         })
     })
 }

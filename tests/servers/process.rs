@@ -166,7 +166,7 @@ fn command(kind: Kind, port: u16) -> Result<Command, String> {
         Kind::Ministack => {
             command.arg(launch.join("supervised.py")).arg(installed.join("bin/ministack"));
             command.env("BIND_HOST", "127.0.0.1").env("GATEWAY_PORT", port.to_string());
-            command.env("SERVICES", "kinesis,dynamodb");
+            command.env("SERVICES", "kinesis,dynamodb,dynamodbstreams");
         }
         Kind::Redis => {
             // The Redis server that the Python package contains.
