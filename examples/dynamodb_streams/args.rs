@@ -2,7 +2,7 @@ use clap::Parser;
 
 use super::common::source::Source;
 
-/// Prints the changes of a `DynamoDB` table, those of one item in the order in which they were made.
+/// Prints the changes of a DynamoDB table, those of one item in the order in which they were made.
 ///
 /// Without --table it reads an in-process model of a table whose shards are replaced while it is
 /// written. It exits with an error if a change is lost, repeated or out of order.

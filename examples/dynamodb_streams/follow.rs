@@ -14,7 +14,7 @@ use super::table_stream::{BoxError, TableStream};
 pub(crate) async fn follow(
     stream: Arc<TableStream>,
     start_at: StartAt,
-    f: impl Fn(&str, Event),
+    f: impl Fn(&str, Event) + Send + Sync,
 ) -> Result<(), BoxError> {
     let (stream, f) = (&stream, &f);
     let shards = Arc::clone(stream).shards(start_at);

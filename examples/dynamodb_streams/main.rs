@@ -1,6 +1,6 @@
-//! The changes of a `DynamoDB` table, from another API in the same order: parents before children.
+//! The changes of a DynamoDB table, from another API in the same order: parents before children.
 //!
-//! `DynamoDB` Streams replaces the shards of a table about every four hours, and the changes of an
+//! DynamoDB Streams replaces the shards of a table about every four hours, and the changes of an
 //! item continue in the child of its shard. The combinator `parents_first` of the crate orders the
 //! shards; this program makes the lists for it and reads the shards.
 //!
@@ -69,7 +69,10 @@ async fn follow_table(table: &str, args: &Args) -> Result<(), BoxError> {
     }
     let given = StreamId::from(table);
     let config = args.source.config(&given, args.source.endpoint_url.as_deref()).await?;
-    let stream = match given.arn() {
+    let stream: StreamId = match given.arn() {
+        Some(arn) if arn.contains(":kinesis:") => {
+            return Err("a Kinesis stream is no table: the example tail prints its records".into());
+        }
         Some(arn) => arn.parse()?,
         None => latest_stream(&config, table).await?,
     };
@@ -88,7 +91,8 @@ async fn follow_table(table: &str, args: &Args) -> Result<(), BoxError> {
 /// Returns the stream that the table has, or had last.
 async fn latest_stream(config: &SdkConfig, table: &str) -> Result<StreamId, BoxError> {
     let client = aws_sdk_dynamodb::Client::new(config);
-    let described = client.describe_table().table_name(table).send().await?.table;
+    let described = client.describe_table().table_name(table).send().await;
+    let described = described.map_err(aws_sdk_dynamodb::Error::from)?.table;
     let arn = described.and_then(|table| table.latest_stream_arn);
     let arn = arn.ok_or_else(|| format!("table {table} has no stream: enable one"))?;
     Ok(arn.parse()?)

@@ -206,7 +206,8 @@ impl State {
         let shards: Vec<Value> = shards.collect();
         let status = if self.is_disabled { "DISABLED" } else { "ENABLED" };
         json!({"StreamDescription": {
-            "StreamArn": ARN, "StreamStatus": status, "Shards": shards, "LastEvaluatedShardId": last,
+            "StreamArn": ARN, "StreamStatus": status,
+            "Shards": shards, "LastEvaluatedShardId": last,
         }})
     }
 }

@@ -20,6 +20,11 @@
 //! **Can two processes read the same stream?** Independently, yes: each with its own store or
 //! application name. Sharing its shards needs leases.
 //!
+//! **Can it read the changes of a DynamoDB table?** The crate orders the shards of the table's
+//! stream, and you list and read them: see
+//! [another API, the same order](crate::lineage#another-api-the-same-order) and the example
+//! `dynamodb_streams`.
+//!
 //! **Does it need DynamoDB?** Only leases and a `DynamoDbStore` do.
 //!
 //! **Which runtime?** tokio, with its time driver. The features of the SDK's client are yours to

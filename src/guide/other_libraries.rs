@@ -16,6 +16,7 @@
 //! | `maxLeasesForWorker` | `LeaseOptions::max_leases` |
 //! | `idleTimeBetweenReadsInMillis`, `maxRecords` | [`ReadOptions::idle_interval`](crate::ReadOptions::idle_interval), [`max_records`](crate::ReadOptions::max_records) |
 //! | `FanOutConfig` | [`ReadOptions::fan_out`](crate::ReadOptions::fan_out) |
+//! | the DynamoDB Streams Kinesis Adapter | [`parents_first`](crate::lineage::parents_first) over lists from `DescribeStream`: the example `dynamodb_streams` |
 //! | the lease table | the same table: see `lease`, "Coming from the Kinesis Client Library" |
 //! | `MillisBehindLatest` of its metrics | [`ShardStatus::lag`](crate::records::ShardStatus::lag) |
 //!

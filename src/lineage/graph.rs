@@ -695,7 +695,7 @@ impl ShardGraph {
 impl ShardGraph {
     /// Returns what distinguishes a shard from one of a deleted stream with the same id.
     ///
-    /// Nothing does in the change stream of a `DynamoDB` table: its ARN holds the time of its
+    /// Nothing does in the change stream of a DynamoDB table: its ARN holds the time of its
     /// creation. The API does not say whether `StartingSequenceNumber` stays when records are
     /// trimmed, and in ministack it is that of the oldest record that is left.
     fn first_sequence(&self, shard: &Shard) -> FirstSequence {

@@ -7,7 +7,7 @@ use std::fmt;
 /// A string that starts with `arn:` is an ARN, since a stream's name cannot hold a colon; any other
 /// is a name. An ARN is needed for a stream of another account, and is optional otherwise.
 ///
-/// The ARN of the change stream of a `DynamoDB` table names a stream too, whose shards
+/// The ARN of the change stream of a DynamoDB table names a stream too, whose shards
 /// [`parents_first`](crate::lineage::parents_first) offers from lists that you make.
 /// [`all_shards`](crate::all_shards) refuses it, since Kinesis does not list such a stream.
 ///
@@ -24,7 +24,8 @@ use std::fmt;
 /// assert_eq!(orders.arn(), Some("arn:aws:kinesis:eu-west-1:123456789012:stream/orders"));
 /// assert_eq!(StreamId::from("orders").arn(), None);
 ///
-/// let changes = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000";
+/// let changes =
+///     "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000";
 /// assert_eq!(changes.parse::<StreamId>()?.name(), "orders/stream/2026-01-01T00:00:00.000");
 ///
 /// assert!("arn:aws:s3:::bucket".parse::<StreamId>().is_err());
@@ -35,7 +36,7 @@ use std::fmt;
 pub struct StreamId(String);
 
 impl StreamId {
-    /// Returns the stream's name: of an ARN, the part after `stream/`, and of that of a `DynamoDB`
+    /// Returns the stream's name: of an ARN, the part after `stream/`, and of that of a DynamoDB
     /// stream, the part after `table/`. The latter is no name of a Kinesis stream, since it holds
     /// slashes.
     #[must_use]
@@ -113,7 +114,7 @@ impl StreamId {
         }
     }
 
-    /// Returns whether this is the ARN of something in `DynamoDB`, of which only the change stream
+    /// Returns whether this is the ARN of something in DynamoDB, of which only the change stream
     /// of a table is [valid](Self::validate).
     pub(crate) fn is_table_stream(&self) -> bool {
         self.arn().and_then(|arn| arn.split(':').nth(2)) == Some("dynamodb")
@@ -130,7 +131,7 @@ impl StreamId {
     }
 
     /// Checks the patterns of `StreamName` and `StreamARN` in the API references of Kinesis and
-    /// `DynamoDB` Streams.
+    /// DynamoDB Streams.
     pub(crate) fn validate(&self) -> Result<(), &'static str> {
         if let Some(arn) = self.arn() {
             let fields: Vec<&str> = arn.splitn(6, ':').collect();
@@ -167,8 +168,8 @@ impl StreamId {
     }
 }
 
-/// Checks the last field of the ARN of a table's stream, `table/NAME/stream/LABEL`. The label is the
-/// time when the stream was created.
+/// Checks the last field of the ARN of a table's stream, `table/NAME/stream/LABEL`. The label is
+/// the time when the stream was created.
 fn validate_table_stream(resource: &str) -> Result<(), &'static str> {
     let parts: Vec<&str> = resource.split('/').collect();
     let is_table = |name: &str| {

@@ -1,4 +1,4 @@
-//! The change stream of a `DynamoDB` table: lists as `DescribeStream` makes them, in the order of
+//! The change stream of a DynamoDB table: lists as `DescribeStream` makes them, in the order of
 //! the crate, and the example that reads such a stream, with scripted faults.
 //!
 //! The tests of the servers (`tests/servers`) run the example on independent servers.

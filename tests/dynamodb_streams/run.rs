@@ -28,8 +28,7 @@ pub(crate) struct Request {
 pub(crate) struct Seen {
     pub(crate) versions: BTreeMap<String, Vec<u32>>,
     pub(crate) gaps: Vec<String>,
-    /// The sequence number of the last change, and when it was read.
-    pub(crate) last: String,
+    /// When each change was read.
     pub(crate) times: Vec<Instant>,
 }
 
@@ -47,7 +46,6 @@ impl Seen {
         let version = image["version"].as_n().unwrap().parse().unwrap();
         let key = image["id"].as_s().unwrap().clone();
         self.versions.entry(key).or_default().push(version);
-        self.last = change.sequence_number().unwrap().to_owned();
         self.times.push(Instant::now());
     }
 

@@ -11,7 +11,7 @@ pub(crate) enum Kind {
     Kinesalite,
     Moto,
     Fake,
-    /// Used for its DynamoDB.
+    /// Used for its DynamoDB and the change streams of its tables.
     Ministack,
     Redis,
     Postgres,
