@@ -21,8 +21,8 @@ const READ_INTERVAL: Duration = Duration::from_millis(200);
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Limits.html>. If the other one
 /// is Lambda, it reads 4 times a second: <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-/// By how much the client's clock may be ahead.
-const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
+/// By how much the client's clock may be ahead of the times of changes, in seconds.
+const MAX_CLOCK_SKEW: i64 = 60;
 
 /// What a shard yields.
 #[derive(Debug)]
@@ -124,8 +124,7 @@ impl Reader {
         let response = retried("GetShardIterator", || request.clone().send()).await?;
         if self.from == StartPosition::Latest {
             // A second `LATEST` would skip what was written since the first.
-            let since = DateTime::from(requested_at - MAX_CLOCK_SKEW);
-            self.from = StartPosition::Timestamp(since);
+            self.from = StartPosition::Timestamp(DateTime::from(requested_at));
         }
         Ok(response.shard_iterator.unwrap_or_default())
     }
@@ -139,7 +138,7 @@ impl Reader {
             records.retain(|record| {
                 let change = record.dynamodb.as_ref();
                 let created = change.and_then(|it| it.approximate_creation_date_time);
-                created.is_none_or(|created| created >= since)
+                created.is_none_or(|created| created.secs() + MAX_CLOCK_SKEW >= since.secs())
             });
         }
         let last = records.iter().rev().find_map(|it| it.dynamodb.as_ref()?.sequence_number());

@@ -28,7 +28,15 @@ where
     let response = request.retry(BACKOFF).when(is_transient).notify(|error, delay| {
         eprintln!("{operation}: {}; retrying in {delay:.1?}", last_error.describe(error));
     });
-    response.await.map_err(Into::into)
+    response.await.map_err(|error| {
+        if let SdkError::ServiceError(refused) = &error
+            && refused.err().code().is_none()
+        {
+            // The error itself would not say more than "unhandled".
+            eprintln!("{operation}: HTTP status {} without a code", refused.raw().status());
+        }
+        error.into()
+    })
 }
 
 /// Returns whether a retry may succeed: the request was throttled, or got no valid response.

@@ -1,12 +1,17 @@
 //! The example on a stream whose responses are scripted.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures::TryStreamExt;
 use kinesis_shards::StartAt;
+use kinesis_shards::shard::StartPosition;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::example::demo;
+use crate::example::read::read;
 use crate::{Run, Seen};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -184,8 +189,8 @@ async fn a_server_that_ignores_the_filter_makes_no_shard_its_own_child() {
     run.put("a");
     run.model.rotate(false);
     run.put("a");
-    let shards = run.stream.describe(None).await.unwrap().shards;
-    let shards = shards.iter().map(
+    let listed = run.stream.describe(None).await.unwrap().shards;
+    let shards = listed.iter().map(
         |shard| json!({"ShardId": shard.shard_id(), "ParentShardId": shard.parent_shard_id()}),
     );
     let description = json!({"StreamDescription": {
@@ -194,6 +199,11 @@ async fn a_server_that_ignores_the_filter_makes_no_shard_its_own_child() {
     run.on_request(move |_, body| {
         (!body["ShardFilter"].is_null()).then(|| Ok(description.clone()))
     });
+    // The newest first.
+    let [child, parent] = [0, 1].map(|n| listed[n].shard_id().unwrap());
+    let children = run.stream.children(parent).await;
+    assert_eq!(children.iter().map(|it| it.shard_id()).collect::<Vec<_>>(), [child]);
+    assert!(run.stream.children(child).await.is_empty());
     run.read_to_end().await.unwrap();
     run.assert_all_once();
 }
@@ -210,6 +220,27 @@ async fn pages_that_never_end_are_an_error() {
     });
     let error = run.read_to_end().await.unwrap_err();
     assert!(error.contains("shardId-1 leads to itself"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_at_a_time_skips_what_is_older_and_nothing_else() {
+    // The combinator gives such a start if the stream had no shard when a run from `Latest` began.
+    let mut run = Run::new(1);
+    let began = SystemTime::now();
+    run.put_at("old", began - Duration::from_hours(2));
+    // AWS rounds the time of a change to a second.
+    run.put_at("a", began - SECOND);
+    run.put_at("a", began + SECOND);
+    run.written.remove("old");
+    run.model.disable();
+    let shards = run.stream.describe(None).await.unwrap().shards;
+    let id = shards[0].shard_id().unwrap().to_owned();
+    let from = StartPosition::Timestamp(began.into());
+    let mut events = pin!(read(Arc::clone(&run.stream), id, from));
+    while let Some(event) = events.try_next().await.unwrap() {
+        run.seen.lock().unwrap().note(event);
+    }
+    run.assert_all_once();
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,7 +33,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn note(&mut self, event: Event) {
+    pub(crate) fn note(&mut self, event: Event) {
         match event {
             Event::Gap(after) => self.gaps.push(after),
             Event::Changes(changes) => changes.iter().for_each(|change| self.note_change(change)),
