@@ -9,18 +9,20 @@ use aws_sdk_dynamodbstreams::primitives::DateTime;
 use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
 use futures::{Stream, stream};
 use kinesis_shards::shard::StartPosition;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
 use super::retry::retried;
 use super::table_stream::{BoxError, TableStream};
 
-/// A shard may be read 5 times a second, by all its consumers together. AWS's reference does not
-/// say so, but a developer of its SDK: <https://github.com/aws/aws-sdk-java-v2/issues/470>
+/// A shard may be read 5 times a second, by all its consumers together, as in Kinesis. The
+/// reference of the API does not say so: <https://github.com/aws/aws-sdk-java-v2/issues/470>
 const READ_INTERVAL: Duration = Duration::from_millis(200);
 /// How long to wait after a read that returned nothing. Two processes may read a shard:
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Limits.html>. If the other one
 /// is Lambda, it reads 4 times a second: <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How late the response to a request for `LATEST` may come.
+const MAX_LATEST_DELAY: Duration = Duration::from_secs(1);
 /// By how much the client's clock may be ahead of the times of changes, in seconds.
 const MAX_CLOCK_SKEW: i64 = 60;
 
@@ -62,11 +64,12 @@ impl Reader {
         while !self.has_ended {
             match self.read_page().await {
                 Ok(page) => {
+                    let is_idle = page.records().is_empty();
                     let records = self.take_page(page);
                     if !records.is_empty() {
                         return Ok(Some(Event::Changes(records)));
                     }
-                    if !self.has_ended {
+                    if is_idle && !self.has_ended {
                         sleep(IDLE_INTERVAL).await;
                     }
                 }
@@ -110,22 +113,32 @@ impl Reader {
     }
 
     async fn get_iterator(&mut self) -> Result<String, Error> {
-        // The API knows no `AT_TIMESTAMP`.
+        loop {
+            let (requested_at, sent_at) = (SystemTime::now(), Instant::now());
+            let iterator = self.request_iterator().await?;
+            if self.from != StartPosition::Latest {
+                return Ok(iterator);
+            }
+            // Another `LATEST`, or one that is late, would skip what was written meanwhile.
+            self.from = StartPosition::Timestamp(DateTime::from(requested_at));
+            if sent_at.elapsed() <= MAX_LATEST_DELAY {
+                return Ok(iterator);
+            }
+        }
+    }
+
+    async fn request_iterator(&self) -> Result<String, Error> {
+        // The API knows no `AT_TIMESTAMP`: changes that are older are skipped.
         let kind = match &self.from {
             StartPosition::Latest => ShardIteratorType::Latest,
             StartPosition::At(_) => ShardIteratorType::AtSequenceNumber,
             StartPosition::After(_) => ShardIteratorType::AfterSequenceNumber,
             _ => ShardIteratorType::TrimHorizon,
         };
-        let requested_at = SystemTime::now();
         let request = self.stream.client.get_shard_iterator().stream_arn(&self.stream.arn);
         let request = request.shard_id(&self.shard_id).shard_iterator_type(kind);
         let request = request.set_sequence_number(self.from.sequence_number().map(str::to_owned));
         let response = retried("GetShardIterator", || request.clone().send()).await?;
-        if self.from == StartPosition::Latest {
-            // A second `LATEST` would skip what was written since the first.
-            self.from = StartPosition::Timestamp(DateTime::from(requested_at));
-        }
         Ok(response.shard_iterator.unwrap_or_default())
     }
 

@@ -153,9 +153,10 @@
 //!
 //! # Another API, the same order
 //!
-//! [`parents_first`] takes lists from any source. Make each a [`ShardList::full`] of all pages
-//! together, since a child may be on an earlier page than its parent; ids need not ascend, and
-//! shards need neither sequence numbers nor ranges of hash keys. After a poll that was `Pending`,
+//! [`parents_first`] takes lists from any source. Make each a
+//! [`ShardList::full`](crate::listing::ShardList::full) of all pages together, since a child may be
+//! on an earlier page than its parent; ids need not ascend, and shards need neither sequence
+//! numbers nor ranges of hash keys. After a poll that was `Pending`,
 //! [`take_list_request`](ParentsFirst::take_list_request) says whether a list would help now. If the
 //! API names the children of a shard at its end, pass them to
 //! [`complete_with`](crate::ShardHandle::complete_with).
@@ -165,7 +166,7 @@
 //! table's stream. The ARN differs when the stream is created again, so that rule 7 does not
 //! compare `StartingSequenceNumber`s there.
 //!
-//! A run from [`StartAt::Latest`] re-offers an abandoned shard at a
+//! A run from [`StartAt::Latest`](crate::StartAt::Latest) re-offers an abandoned shard at a
 //! [`Timestamp`](crate::shard::StartPosition::Timestamp). If the API cannot start at a time, read
 //! such a shard from its oldest record and skip what is older.
 //!

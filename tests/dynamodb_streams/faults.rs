@@ -264,6 +264,21 @@ async fn a_latest_iterator_that_expires_skips_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_latest_iterator_that_comes_late_skips_nothing() {
+    let mut run = Run::new(1);
+    run.fail("GetShardIterator", &[0, 1, 2], "LimitExceededException");
+    let read = run.spawn(StartAt::Latest);
+    // The third attempt comes 750 ms after the first, or later.
+    sleep(SECOND * 3 / 5).await;
+    assert_eq!(run.iterators().len(), 2, "the test writes between two attempts");
+    run.put("a");
+    sleep(SECOND * 20).await;
+    run.model.disable();
+    read.await.unwrap().unwrap();
+    run.assert_all_once();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_shard_is_read_once_a_second_and_a_busy_one_five_times() {
     let mut run = Run::new(1);
     let read = run.spawn(StartAt::TrimHorizon);
