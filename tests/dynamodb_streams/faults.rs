@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_kinesis::types::ChildShard;
 use futures::TryStreamExt;
 use kinesis_shards::StartAt;
 use kinesis_shards::shard::StartPosition;
@@ -202,7 +203,7 @@ async fn a_server_that_ignores_the_filter_makes_no_shard_its_own_child() {
     // The newest first.
     let [child, parent] = [0, 1].map(|n| listed[n].shard_id().unwrap());
     let children = run.stream.children(parent).await;
-    assert_eq!(children.iter().map(|it| it.shard_id()).collect::<Vec<_>>(), [child]);
+    assert_eq!(children.iter().map(ChildShard::shard_id).collect::<Vec<_>>(), [child]);
     assert!(run.stream.children(child).await.is_empty());
     run.read_to_end().await.unwrap();
     run.assert_all_once();
