@@ -175,6 +175,35 @@ async fn an_empty_description_is_not_an_active_table() {
     assert!(error.contains("DescribeTable on DynamoDB table orders-application"), "{error}");
 }
 
+/// A worker that starts during a short outage would end, if the first failure were the last.
+#[tokio::test(start_paused = true)]
+async fn the_creation_of_a_table_outlasts_a_short_outage() {
+    for operation in ["DescribeTable", "CreateTable"] {
+        let world = World::new(1);
+        world.table.remove_table();
+        let mut failures = 0;
+        world.table.on_request(move |requested, _| {
+            failures += u32::from(requested == operation);
+            (requested == operation && failures <= 10).then_some(Fault::Throttled)
+        });
+        world.store().create_table_if_missing().await.unwrap();
+        let requests = world.table.requests();
+        let mut created = requests.iter().filter(|it| it.fault.is_none());
+        assert!(created.any(|it| it.operation == "CreateTable"), "{requests:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_creation_of_a_table_fails_after_a_long_outage() {
+    let world = World::new(1);
+    world.table.remove_table();
+    world.table.fail_always("DescribeTable", Fault::Throttled);
+    let error = world.store().create_table_if_missing().await.unwrap_err().to_string();
+    assert!(error.contains("DescribeTable on DynamoDB table orders-application"), "{error}");
+    // The SDK alone sends three.
+    assert!(world.table.requests().len() > 10, "{:?}", world.table.requests());
+}
+
 /// The SDK waits for ever for a response from a dead connection.
 #[tokio::test(start_paused = true)]
 async fn a_request_without_a_response_fails_with_an_error_that_names_it() {

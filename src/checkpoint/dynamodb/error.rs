@@ -91,6 +91,12 @@ impl DynamoDbStoreError {
         }
     }
 
+    /// Returns whether a retry within seconds may succeed. A request without a response has taken a
+    /// minute already.
+    pub(crate) fn may_pass_soon(&self) -> bool {
+        !self.is_permanent() && !matches!(self.kind, Kind::NoResponse { .. })
+    }
+
     /// Returns whether no retry mends it: no permission, no such table, a table of another kind.
     pub(crate) fn is_permanent(&self) -> bool {
         match &self.kind {

@@ -136,11 +136,13 @@ impl DynamoDbStore {
     }
 
     /// Creates the table if it does not exist, billed on demand, and waits until it is active.
+    /// Requests that fail are sent again for 30 s, with a warning in the log.
     ///
     /// # Errors
     ///
-    /// If the table cannot be created or described, if a request gets no response within 60 s, or
-    /// if the table is not active within 5 minutes.
+    /// If the table cannot be created or described: at once if no retry can help, such as without
+    /// permission. If a request gets no response within 60 s, or if the table is not active within
+    /// 5 minutes.
     ///
     /// # Panics
     ///

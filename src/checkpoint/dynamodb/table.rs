@@ -26,7 +26,7 @@ use crate::checkpoint::dynamodb::expressions::Expressions;
 use crate::checkpoint::dynamodb::row::{self, Item, s};
 use crate::util::backoff::backoff;
 use crate::util::request_timeout::{NoResponse, request_timeout};
-use crate::util::sdk_error::{is_misconfigured, reason};
+use crate::util::sdk_error::{is_misconfigured, reason, root_cause};
 
 /// How often a page or a batch is requested while the responses bring nothing.
 const READ_ATTEMPTS: u32 = 4;
@@ -39,6 +39,8 @@ const MAX_BATCH: usize = 100;
 /// How long to wait for a new table to become active.
 const CREATION_TIMEOUT: Duration = Duration::from_mins(5);
 const DESCRIBE_INTERVAL: Duration = Duration::from_millis(500);
+/// How long requests may fail while the table is created. The KCL tries to start for 20 s.
+const OUTAGE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A table whose key is one string.
 #[derive(Clone, Debug)]
@@ -291,33 +293,60 @@ impl Table {
         self.written("DeleteItem", response.map(|output| output.attributes))
     }
 
-    /// Creates the table if it does not exist, and waits until it is active.
+    /// Creates the table if it does not exist, and waits until it is active. Failures that may pass
+    /// are retried, so that a worker which starts while DynamoDB is away does not end.
     pub(crate) async fn create_if_missing(&self) -> Result<(), DynamoDbStoreError> {
         let deadline = Instant::now() + CREATION_TIMEOUT;
         let mut is_requested = false;
+        let mut failing_since = None;
         loop {
-            let describe = self.client.describe_table().table_name(&*self.name);
-            let mut late = Kind::NotActive;
-            match self.send("DescribeTable", describe.send()).await {
-                Ok(described) => match described.table().and_then(|table| table.table_status()) {
-                    Some(TableStatus::Active) => return self.check_key(described.table()),
-                    // A table that is created again under the name would lack the checkpoints.
-                    Some(TableStatus::Deleting) => return Err(self.error(Kind::Deleting)),
-                    Some(_) => {}
-                    None => late = Kind::EmptyResponse { operation: "DescribeTable" },
-                },
-                Err(error) if error.is_missing_table() && !is_requested => {
-                    is_requested = true;
-                    self.request_creation().await?;
-                    continue;
+            let begun = Instant::now();
+            match self.create_or_describe(&mut is_requested).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(late)) => {
+                    if Instant::now() > deadline {
+                        return Err(self.error(late));
+                    }
+                    failing_since = None;
                 }
-                Err(error) if error.is_missing_table() => {}
-                Err(error) => return Err(error),
-            }
-            if Instant::now() > deadline {
-                return Err(self.error(late));
+                Err(error) => {
+                    let since = *failing_since.get_or_insert(begun);
+                    if !error.may_pass_soon() || since.elapsed() >= OUTAGE_LIMIT {
+                        return Err(error);
+                    }
+                    let cause = root_cause(&error);
+                    tracing::warn!(%error, cause, "cannot create the table yet; retrying");
+                }
             }
             sleep(DESCRIBE_INTERVAL).await;
+        }
+    }
+
+    /// Requests the creation of the table if it is missing. Returns what it lacks to be active.
+    async fn create_or_describe(
+        &self,
+        is_requested: &mut bool,
+    ) -> Result<Option<Kind>, DynamoDbStoreError> {
+        let describe = self.client.describe_table().table_name(&*self.name);
+        match self.send("DescribeTable", describe.send()).await {
+            Ok(described) => match described.table().and_then(|table| table.table_status()) {
+                Some(TableStatus::Active) => {
+                    self.check_key(described.table())?;
+                    Ok(None)
+                }
+                // A table that is created again under the name would lack the checkpoints.
+                Some(TableStatus::Deleting) => Err(self.error(Kind::Deleting)),
+                Some(_) => Ok(Some(Kind::NotActive)),
+                None => Ok(Some(Kind::EmptyResponse { operation: "DescribeTable" })),
+            },
+            Err(error) if error.is_missing_table() => {
+                if !*is_requested {
+                    self.request_creation().await?;
+                    *is_requested = true;
+                }
+                Ok(Some(Kind::NotActive))
+            }
+            Err(error) => Err(error),
         }
     }
 
