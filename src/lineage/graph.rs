@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 #[cfg(feature = "dynamodb")]
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::iter::Flatten;
 use std::sync::Arc;
@@ -627,17 +627,31 @@ impl ShardGraph {
     }
 
     /// Closes the ancestors of shards that have a processed record, except those of `unfinished`
-    /// and what lies between. Returns the ids of the closed ones, or `None` before the
-    /// first list.
+    /// and what lies between. Returns the ids of the closed ones, or `None` before the first list.
+    ///
+    /// `started` names the shards, each with its processed parents: it may no longer wait for a
+    /// parent that was listed after the shard was read. A shard that is not listed is one of a
+    /// deleted stream, and says nothing about the shards of the new one.
     pub(crate) fn close_ancestors(
         &mut self,
-        started: &[String],
+        started: &BTreeMap<String, Vec<String>>,
         unfinished: &BTreeSet<String>,
     ) -> Option<Vec<String>> {
         self.context.as_ref()?;
         self.drain_list();
-        let started = started.iter().map(|id| ShardKey::from(id.as_str()));
-        Some(self.close_above(started, unfinished))
+        let mut below = Vec::new();
+        let mut processed = Vec::new();
+        for (id, parents) in started {
+            let key = ShardKey::from(id.as_str());
+            if self.nodes.contains_key(&key) {
+                below.push(key);
+                processed.extend(parents.iter().map(|parent| ShardKey::from(parent.as_str())));
+            }
+        }
+        below.extend(processed.iter().cloned());
+        let mut closed = self.close_above(below, unfinished);
+        closed.extend(self.close_open(processed, unfinished));
+        Some(closed)
     }
 
     fn close_above(
@@ -648,7 +662,7 @@ impl ShardGraph {
         let mut ancestors = BTreeSet::new();
         let mut below: Vec<_> = shards.into_iter().collect();
         while let Some(key) = below.pop() {
-            // A shard that waits for no parent has only closed ancestors.
+            // A shard that waits for no parent has only closed ancestors, of those listed so far.
             let Some(State::Waiting(waiting)) = self.nodes.get(&key).map(|node| &node.state) else {
                 continue;
             };

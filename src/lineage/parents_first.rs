@@ -1,7 +1,7 @@
 //! The combinator that orders shards.
 
 #[cfg(feature = "dynamodb")]
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -222,7 +222,7 @@ impl<S> ParentsFirst<S> {
     #[cfg(feature = "dynamodb")]
     pub(crate) fn close_ancestors(
         &mut self,
-        started: &[String],
+        started: &BTreeMap<String, Vec<String>>,
         unfinished: &BTreeSet<String>,
     ) -> Option<Vec<String>> {
         self.graph.close_ancestors(started, unfinished)

@@ -85,7 +85,7 @@ impl World {
 
     pub(super) fn inspect(&mut self) -> Check {
         let failover = self.setup.failover.as_secs_f64();
-        let mut bound = seconds(1.2 * (failover * 1.8 + 60.0) + 35.0);
+        let mut bound = seconds(1.2 * (failover * 1.8 + 60.0) + 5.0) + self.setup.list_interval;
         if self.setup.kcl.is_some() {
             // A KCL looks for leases every two failover times.
             bound += seconds(6.0 * failover + 40.0);
@@ -259,22 +259,38 @@ impl World {
         ))
     }
 
+    /// The row of a dead worker was removed.
+    pub(super) fn check_removal(&self, worker: &str, run: u64) -> Check {
+        let age = self.now - self.beats.get(worker).copied().unwrap_or_default();
+        let limit = self.setup.failover.as_micros() as At * 9 / 10;
+        if age < limit && !self.has_left(worker, run) {
+            return Err(format!("I9: {worker} is removed {age} µs after its beat"));
+        }
+        Ok(())
+    }
+
+    /// Returns whether a worker has left by itself. Late copies of its first write and of its beats
+    /// create its row again.
+    pub(super) fn has_left(&self, worker: &str, run: u64) -> bool {
+        self.process_of(worker, run).is_some_and(|process| process.is_gone() && process.is_leaving)
+    }
+
+    fn process_of(&self, worker: &str, run: u64) -> Option<&Process> {
+        self.processes.iter().find(|process| process.name == worker && process.machine.run() == run)
+    }
+
     /// A worker is fenced by the process of this index.
     pub(super) fn check_fence(&self, by: usize, worker: &str, run: u64) -> Check {
         let failover = self.setup.failover.as_micros() as At * 9 / 10;
         let beat = self.beats.get(worker).copied().unwrap_or_default();
-        if self.now - beat < failover {
+        if self.now - beat < failover && !self.has_left(worker, run) {
             return Err(format!(
                 "I9: {worker} is fenced {} µs after its beat has moved",
                 self.now - beat
             ));
         }
         let Some((from, until, _)) = self.outage else { return Ok(()) };
-        let target = self
-            .processes
-            .iter()
-            .find(|process| process.name == worker && process.machine.run() == run);
-        let Some(target) = target else { return Ok(()) };
+        let Some(target) = self.process_of(worker, run) else { return Ok(()) };
         // A worker that the tables were away from for long must have noticed it. One that reached
         // them again soon has seen that another did not.
         let was_long = self.processes[by].requests_cut_until.max(until).saturating_sub(from)

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use tokio::time::Duration;
 
-use crate::lease::simulation::setup::{Setup, Step};
+use crate::lease::simulation::setup::{Expiry, Setup, Step};
 use crate::lease::simulation::stream::Stream;
 use crate::lease::simulation::world::World;
 use crate::lease::simulation::{At, SECOND, seconds};
@@ -97,6 +97,7 @@ pub(super) fn plain(seed: u64, workers: usize, shards: usize, end: At) -> Setup 
         list_interval: 30 * SECOND,
         steps: (0..workers).map(start).collect(),
         expiries: Vec::new(),
+        expiry: Expiry::Processed,
         is_smooth: false,
         only_first_lists: shards > 5_000,
         kcl: None,

@@ -87,21 +87,27 @@ impl Lineage {
     /// not.
     pub(super) fn take_over(&mut self, stream: &Stream, shard: usize) -> Vec<usize> {
         self.nodes.entry(shard).or_insert(Node::Waiting);
-        let closed = self.close_ancestors(stream, &[shard], &BTreeSet::new());
+        let shards = [(shard, Vec::new())];
+        let closed = self.close_ancestors(stream, &shards, &BTreeSet::new());
         self.nodes.insert(shard, Node::Offered);
         closed
     }
 
-    /// Closes the ancestors of shards, but none that is unfinished or has an unfinished ancestor.
-    /// Returns the closed ones.
+    /// Closes the ancestors of shards, of which each has processed parents, but none that is
+    /// unfinished or has an unfinished ancestor. Returns the closed ones.
     pub(super) fn close_ancestors(
         &mut self,
         stream: &Stream,
-        started: &[usize],
+        started: &[(usize, Vec<usize>)],
         unfinished: &BTreeSet<usize>,
     ) -> Vec<usize> {
-        let mut ancestors = BTreeSet::new();
-        let mut below = started.to_vec();
+        let listed = || started.iter().filter(|(shard, _)| self.nodes.contains_key(shard));
+        let is_open =
+            |shard: &&usize| self.nodes.get(*shard).is_some_and(|node| *node != Node::Closed);
+        let mut ancestors: BTreeSet<usize> =
+            listed().flat_map(|(_, parents)| parents).filter(is_open).copied().collect();
+        let mut below: Vec<usize> = listed().map(|(shard, _)| *shard).collect();
+        below.extend(&ancestors);
         while let Some(shard) = below.pop() {
             // A shard that waits for no parent has only closed ancestors.
             if self.nodes.get(&shard) != Some(&Node::Waiting) {

@@ -71,6 +71,7 @@ pub enum Mutation {
     HandOverByOwner,
     /// Only rows of shards that Kinesis no longer lists are deleted.
     DeleteByCounter,
+    /// The owner never changes without the counter, and an ended row never changes.
     DeleteUnended,
     Delete,
     /// A hand-over lands once more after the next owner has saved.
@@ -95,7 +96,7 @@ impl Mutation {
         (Self::NoEvidence, Some(11)),
         (Self::LateDeadline, Some(44)),
         (Self::ParentsBeforeEnd, Some(137)),
-        (Self::CreateByOldList, None),
+        (Self::CreateByOldList, Some(723)),
         (Self::GrantWithoutClaim, Some(9)),
         (Self::OldOwners, Some(55)),
         (Self::NoRenewal, Some(3)),
@@ -118,9 +119,9 @@ impl Mutation {
         (Self::End, Some(31)),
         (Self::HandOverByCounter, None),
         (Self::HandOverByOwner, None),
-        (Self::DeleteByCounter, None),
+        (Self::DeleteByCounter, Some(1386)),
         (Self::DeleteUnended, None),
-        (Self::Delete, None),
+        (Self::Delete, Some(1386)),
         (Self::HandOver, Some(58)),
     ];
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::time::Duration;
+
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Config, Machine, SaveId};
 use crate::lease::simulation::At;
@@ -192,7 +194,21 @@ impl Process {
         self.is_leaving || self.machine.is_leaving()
     }
 
+    /// Returns whether its clock stood still until shortly before: it cannot know how long.
+    pub(super) fn has_stood_still(&self, now: At, failover: Duration) -> bool {
+        is_recent(self.stood_until, now, failover)
+    }
+
+    /// Returns whether another process has registered under its id shortly before.
+    pub(super) fn was_superseded_lately(&self, now: At, failover: Duration) -> bool {
+        is_recent(self.superseded_at, now, failover)
+    }
+
     pub(super) fn is_gone(&self) -> bool {
         self.state == State::Gone
     }
+}
+
+fn is_recent(at: Option<At>, now: At, failover: Duration) -> bool {
+    at.is_some_and(|at| now < at + failover.as_micros() as At * 9 / 10)
 }

@@ -9,6 +9,7 @@ use crate::lease::machine::{Event as MachineEvent, Offered, SaveError, SaveId};
 use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::{Process, Reader, Saving};
+use crate::lease::simulation::setup::Expiry;
 use crate::lease::simulation::stream::{NEVER, index_of};
 use crate::lease::simulation::{At, MILLISECOND, SECOND};
 use crate::shard::position::StartPosition;
@@ -130,7 +131,11 @@ impl World {
             return;
         };
         let AncestorRequest { number, started, unfinished, .. } = request;
-        let started: Vec<_> = started.iter().filter_map(|id| index_of(id)).collect();
+        let index_all = |ids: &[String]| ids.iter().filter_map(|id| index_of(id)).collect();
+        let started: Vec<(usize, Vec<usize>)> = started
+            .iter()
+            .filter_map(|(id, parents)| Some((index_of(id)?, index_all(parents))))
+            .collect();
         let unfinished = unfinished.iter().filter_map(|id| index_of(id)).collect();
         let closed = lineage.close_ancestors(&self.stream, &started, &unfinished);
         self.closed(index, &closed);
@@ -207,9 +212,9 @@ impl World {
             let token = reader.token;
             reader.position += 1;
             reader.in_flight.insert(record);
-            let grace = (self.setup.failover.as_micros() as At) * 9 / 10;
-            let is_recent = |at: Option<At>| at.is_some_and(|at| now < at + grace);
-            let is_excused = is_recent(process.stood_until) || is_recent(process.superseded_at);
+            let failover = self.setup.failover;
+            let is_excused = process.has_stood_still(now, failover)
+                || process.was_superseded_lately(now, failover);
             self.oracle
                 .deliver(&self.stream, shard, record, token, is_excused)
                 .map_err(|violation| format!("process {index}: {violation}"))?;
@@ -365,8 +370,7 @@ impl World {
             self.oracle.shards[*shard].ended.is_some_and(|at| at + 20 * SECOND < self.now)
         };
         let is_processed = shards.iter().all(ended);
-        // Most shards are processed before they expire.
-        let is_early = self.setup.seed.is_multiple_of(7);
+        let is_early = self.setup.expiry != Expiry::Processed;
         let mut parents = shards.iter().flat_map(|shard| &self.stream.shards[*shard].parents);
         let has_parent = parents.any(|parent| self.stream.is_listed(*parent, self.now));
         if has_parent || (!is_processed && !is_early) {
@@ -375,6 +379,11 @@ impl World {
         }
         for shard in shards {
             self.log(|| format!("shard {shard} expires"));
+            if self.setup.expiry == Expiry::WithKills {
+                let id = &self.stream.shards[shard].id;
+                let owner = self.processes.iter().position(|process| process.machine.holds(id));
+                self.kill_meanwhile(owner, 0);
+            }
             self.stream.shards[shard].expired = self.now;
             self.oracle.shards[shard].is_lost |= self.oracle.shards[shard].ended.is_none();
         }

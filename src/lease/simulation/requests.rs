@@ -4,6 +4,7 @@ use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Failure, Ticket};
 use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::oracle::{Check, Written};
+use crate::lease::simulation::setup::Expiry;
 use crate::lease::simulation::stream::index_of;
 use crate::lease::simulation::{At, MILLISECOND, SECOND};
 use crate::lease::table::{Change, LeaseWrite, Request, Response, WorkerState};
@@ -25,11 +26,15 @@ impl World {
         if has_faults && self.setup.has_slow_requests && self.draw.chance(0.02) {
             latency = self.draw.secs(0.04, 5.0);
         }
+        let kills = self.setup.expiry == Expiry::WithKills && !self.is_calm;
         let is_deletion =
             matches!(&*request, Request::Write(LeaseWrite { change: Change::Delete, .. }));
-        if has_faults && is_deletion && self.draw.chance(0.5) {
+        if (has_faults || kills) && is_deletion && self.draw.chance(0.5) {
             // A worker whose list is older may claim the lease meanwhile.
             latency = self.draw.secs(0.04, 10.0);
+        }
+        if kills && is_deletion {
+            self.kill_meanwhile(Some(index), latency / 4);
         }
         if let Request::Write(write) = &*request
             && !self.is_calm
@@ -166,6 +171,12 @@ impl World {
                 let reader = shard.and_then(|shard| self.processes[index].readers.get(&shard));
                 let token = reader.filter(|reader| !reader.is_cut).map(|reader| reader.token);
                 let worker = &self.processes[index].name;
+                if let (Some(shard), Change::Create(_)) = (shard, &write.change)
+                    && self.processes[index].has_stood_still(now, self.setup.failover)
+                {
+                    // It may have read the rows long ago, and a KCL has deleted one since.
+                    self.oracle.taint(&self.stream, shard);
+                }
                 let written = Written { worker, write, before: before.as_ref(), row, token };
                 self.oracle.written(&self.stream, now, &written)?;
                 match &write.change {
@@ -225,11 +236,8 @@ impl World {
             (Request::Reserve { run, seen, .. }, Response::Worker(row)) => {
                 self.check_reservation(index, *run, seen.is_some(), row)?;
             }
-            (Request::RemoveWorker { worker, is_own: false, .. }, Response::Worker(_)) => {
-                let age = now - self.beats.get(worker).copied().unwrap_or_default();
-                if age < self.setup.failover.as_micros() as At * 9 / 10 {
-                    return Err(format!("I9: {worker} is removed {age} µs after its beat"));
-                }
+            (Request::RemoveWorker { worker, run, is_own: false }, Response::Worker(_)) => {
+                self.check_removal(worker, *run)?;
             }
             (Request::Fence { worker, run, .. }, Response::Worker(_)) => {
                 self.figures.fences += 1;

@@ -38,12 +38,25 @@ pub(super) struct Setup {
     pub(super) steps: Vec<(At, Step)>,
     /// Shards that Kinesis stops to list, and from when on it may.
     pub(super) expiries: Vec<(At, usize)>,
+    pub(super) expiry: Expiry,
     /// Nothing fails but what a fleet does by itself.
     pub(super) is_smooth: bool,
     /// Only the first process lists the shards: a fleet of thousands of leases needs no more.
     pub(super) only_first_lists: bool,
     /// The workers of the Kinesis Client Library in the same table.
     pub(super) kcl: Option<KclSetup>,
+}
+
+/// When Kinesis stops to list the closed shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expiry {
+    /// Once they are processed.
+    Processed,
+    /// Whether or not they are processed.
+    Early,
+    /// Early; the owner of such a shard is killed then, and a worker that deletes its row while the
+    /// deletion is in flight.
+    WithKills,
 }
 
 /// The workers of the Kinesis Client Library of one run.
@@ -62,6 +75,8 @@ impl KclSetup {
     }
 }
 
+/// In one seed in this many, Kinesis stops to list shards that are not processed.
+const EARLY_EXPIRY_INTERVAL: u64 = 7;
 /// One seed in this many has workers that lose a permission or whose consumer hangs.
 const TROUBLE_INTERVAL: u64 = 7;
 const PERMISSIONS: &[Permission] = &[
@@ -73,6 +88,10 @@ const PERMISSIONS: &[Permission] = &[
     Permission::WriteWorkers,
     Permission::DeleteWorkers,
 ];
+/// Of these seeds, one in this many kills workers that delete rows.
+const DELETERS_INTERVAL: u64 = 3;
+/// Of the seeds with a KCL, one in this many lists the shards rarely.
+const RARE_LISTS_INTERVAL: u64 = 3;
 /// One seed in this many has late copies of writes.
 const COPIES_INTERVAL: u64 = 13;
 /// One seed in this many has workers of the Kinesis Client Library.
@@ -215,7 +234,8 @@ impl Setup {
             Kind::Calm | Kind::Smooth | Kind::Outages => 0.0,
             _ => draw.pick(&[0.0, 0.01, 0.05, 0.2]),
         };
-        let (stream, expiries) = stream(&mut draw, shards, chaos);
+        let changes = draw.pick(CHANGES);
+        let (stream, expiries) = stream(&mut draw, shards, changes, chaos);
         let mut setup = Self {
             seed,
             workers,
@@ -240,6 +260,11 @@ impl Setup {
             list_interval: seconds(30.0),
             steps: Vec::new(),
             expiries,
+            expiry: if seed.is_multiple_of(EARLY_EXPIRY_INTERVAL) {
+                Expiry::Early
+            } else {
+                Expiry::Processed
+            },
             is_smooth: kind == Kind::Smooth,
             only_first_lists: false,
             kcl: None,
@@ -250,6 +275,9 @@ impl Setup {
         }
         setup.steps = steps(&mut draw, kind, workers, chaos);
         setup.end = chaos + setup.quiet();
+        if seed.is_multiple_of(EARLY_EXPIRY_INTERVAL * DELETERS_INTERVAL) && !setup.is_smooth {
+            setup.kill_deleters();
+        }
         if seed % TROUBLE_INTERVAL == 5 && !setup.is_smooth {
             setup.add_troubles();
         }
@@ -275,6 +303,18 @@ impl Setup {
         self.steps.sort_by_key(|(at, _)| *at);
     }
 
+    /// Lets shards expire soon after they are closed, with kills at that time.
+    fn kill_deleters(&mut self) {
+        let mut draw = Draw(fastrand::Rng::with_seed(self.seed ^ 0x6465_6C00));
+        self.expiry = Expiry::WithKills;
+        self.failover = Duration::from_secs(3);
+        let closed = self.stream.shards.iter().map(|shard| shard.closed).enumerate();
+        self.expiries = closed
+            .filter(|(_, closed)| *closed != NEVER)
+            .map(|(shard, closed)| (closed + draw.secs(0.0, 5.0), shard))
+            .collect();
+    }
+
     /// Adds workers of the Kinesis Client Library.
     fn add_kcl(&mut self) {
         let mut draw = Draw(fastrand::Rng::with_seed(self.seed ^ 0x4B43_4C00));
@@ -287,6 +327,18 @@ impl Setup {
         });
         if self.seed.is_multiple_of(HAND_OVER_COPIES_INTERVAL) && self.asks_fleet() {
             self.late_copies = 0.3;
+        }
+        if (self.seed / KCL_INTERVAL).is_multiple_of(RARE_LISTS_INTERVAL) {
+            // A KCL deletes the rows of several generations between two listings of a worker.
+            self.list_interval = seconds(120.0);
+            self.chaos = self.chaos.max(seconds(150.0));
+            let shards = 1 + draw.0.usize(..3);
+            (self.stream, self.expiries) = stream(&mut draw, shards, 12, self.chaos);
+            self.max_leases = None;
+            self.end = self.chaos + self.quiet() + self.list_interval;
+            for (at, _) in self.steps.iter_mut().filter(|(_, step)| *step == Step::Calm) {
+                *at = self.chaos;
+            }
         }
         let workers = 1 + draw.0.usize(..4);
         // They were there before the fleet, or come later.
@@ -330,11 +382,14 @@ impl Setup {
     }
 }
 
-fn stream(draw: &mut Draw, shards: usize, chaos: At) -> (Stream, Vec<(At, usize)>) {
+/// How often the shards are split and merged.
+const CHANGES: &[usize] = &[0, 1, 2, 4, 8];
+
+/// Draws a stream of which some shards are split and merged, and when some of those may expire.
+fn stream(draw: &mut Draw, shards: usize, changes: usize, chaos: At) -> (Stream, Vec<(At, usize)>) {
     let mut stream = Stream::default();
     let mut open: Vec<usize> = (0..shards).map(|_| stream.add(Vec::new(), 0)).collect();
     let mut expiries = Vec::new();
-    let changes = draw.pick(&[0, 1, 2, 4, 8]);
     let mut times: Vec<At> = (0..changes)
         .map(|_| {
             // Some before the fleet starts.

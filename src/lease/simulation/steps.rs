@@ -9,7 +9,7 @@ use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::{Consumer, Process, State};
 use crate::lease::simulation::setup::Step;
 use crate::lease::simulation::stream::{NEVER, index_of};
-use crate::lease::simulation::{MILLISECOND, SECOND, seconds};
+use crate::lease::simulation::{At, MILLISECOND, SECOND, seconds};
 use crate::shard::position::StartPosition;
 
 use crate::lease::simulation::world::{Event, INSPECT_INTERVAL, World};
@@ -114,6 +114,18 @@ impl World {
             Step::Calm => self.calm()?,
         }
         Ok(())
+    }
+
+    /// Kills a process after some time, unless the faults have ended. Its supervisor starts it
+    /// again.
+    pub(super) fn kill_meanwhile(&mut self, index: Option<usize>, after: At) {
+        let Some(process) = index.map(|index| &self.processes[index]) else { return };
+        let worker = process.worker;
+        if !self.is_calm && process.is_running() {
+            let back_after = Some(self.draw.secs(0.5, 20.0));
+            let kill = Step::Kill { worker: Some(worker), back_after };
+            self.after(after, Event::Step(kill));
+        }
     }
 
     /// A process loses a permission, or its consumer hangs.

@@ -2,10 +2,14 @@
 
 use super::*;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-fn started(shards: &[u64]) -> Vec<String> {
-    shards.iter().copied().map(id).collect()
+fn started(shards: &[u64]) -> BTreeMap<String, Vec<String>> {
+    shards.iter().map(|shard| (id(*shard), Vec::new())).collect()
+}
+
+fn with_parents(shard: u64, processed: &[u64]) -> BTreeMap<String, Vec<String>> {
+    [(id(shard), processed.iter().copied().map(id).collect())].into()
 }
 
 #[test]
@@ -30,6 +34,46 @@ fn the_ancestors_of_a_started_shard_are_closed_and_told() {
     zero.complete();
     driven.nothing();
     assert_eq!(driven.lineage.close_ancestors(&started(&[3]), &none), Some(vec![]));
+}
+
+/// The worker read 4 before a list named its parent 3, and 4 waits for none.
+#[test]
+fn the_ancestors_of_a_parent_that_is_listed_late_are_closed() {
+    let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[]), shard(2, &[])]);
+    let out = driven.ready();
+    assert_eq!(ids(&out), [0, 1, 2]);
+    driven.lineage.take_over(child_shard(4, &[2, 3])).expect("a list has come");
+    driven.one().complete();
+    let list =
+        vec![shard(0, &[]), shard(1, &[]), shard(2, &[]), shard(3, &[0, 1]), shard(4, &[2, 3])];
+    driven.list(list);
+    driven.nothing();
+    let none = BTreeSet::new();
+    let closed = driven.lineage.close_ancestors(&with_parents(4, &[3]), &none);
+    assert_eq!(closed.map(BTreeSet::from_iter), Some([0, 1, 3].map(id).into()));
+    driven.nothing();
+}
+
+/// The row of 1 is one of a deleted stream, in which 1 was a child of 0.
+#[test]
+fn a_started_shard_that_is_not_listed_closes_nothing() {
+    let mut driven = Driven::with(vec![shard(0, &[])]);
+    let zero = driven.one();
+    let closed = driven.lineage.close_ancestors(&with_parents(1, &[0]), &BTreeSet::new());
+    assert_eq!(closed, Some(vec![]));
+    zero.complete();
+}
+
+/// The row of 0 shows that neither it nor its child was processed to its end.
+#[test]
+fn a_processed_parent_below_an_unfinished_shard_stays_open() {
+    let mut driven =
+        Driven::with(vec![shard(0, &[]), shard(1, &[0]), shard(2, &[]), shard(3, &[1, 2])]);
+    let out = driven.ready();
+    assert_eq!(ids(&out), [0, 2]);
+    let unfinished = [id(0)].into();
+    let closed = driven.lineage.close_ancestors(&with_parents(3, &[1, 2]), &unfinished);
+    assert_eq!(closed, Some(vec![id(2)]));
 }
 
 #[test]
@@ -57,7 +101,8 @@ fn an_unfinished_ancestor_and_what_follows_it_stay_open() {
 fn a_closing_of_no_ancestor_leaves_the_ready_shards() {
     let mut driven = Driven::with(vec![shard(0, &[]), shard(1, &[])]);
     let Poll::Ready(Some(Ok(_zero))) = driven.poll() else { panic!("0 is not ready") };
-    assert_eq!(driven.lineage.close_ancestors(&started(&[1]), &BTreeSet::new()), Some(vec![]));
+    let none = BTreeSet::new();
+    assert_eq!(driven.lineage.close_ancestors(&started(&[1]), &none), Some(vec![]));
     assert_eq!(driven.one().id(), id(1));
 }
 

@@ -22,7 +22,8 @@ use crate::lease::table::LeaseRow;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AncestorRequest {
     pub(crate) number: u64,
-    pub(crate) started: Vec<String>,
+    /// The shards, each with those of its parents that have no row: they were processed, too.
+    pub(crate) started: BTreeMap<String, Vec<String>>,
     pub(crate) unfinished: BTreeSet<String>,
     /// All shards are listed first.
     pub(crate) after_list: bool,
@@ -91,13 +92,20 @@ impl Machine {
 
     fn close_ancestors(&mut self, started: Vec<String>, step: Step) {
         self.audit.closed_ancestors_of.extend(started.iter().cloned());
-        let unfinished = self.audit.rows.values().filter(|row| !row.has_ended());
+        let rows = &self.audit.rows;
+        let processed = |id: &String| {
+            let parents = rows.get(id).into_iter().flat_map(|row| &row.parents);
+            parents.filter(|parent| !rows.contains_key(*parent)).cloned().collect()
+        };
+        let started = started.into_iter().map(|id| (id.clone(), processed(&id))).collect();
+        let unfinished = rows.values().filter(|row| !row.has_ended());
         let unfinished = unfinished.map(|row| row.shard_id.clone()).collect();
         let closing = &mut self.audit.closing;
         closing.last += 1;
         closing.awaited = Some(step);
         let after_list = step == Step::Create;
-        let request = AncestorRequest { number: closing.last, started, unfinished, after_list };
+        let number = closing.last;
+        let request = AncestorRequest { number, started, unfinished, after_list };
         self.act(Action::CloseAncestors(request));
     }
 

@@ -32,7 +32,8 @@ fn a_row_is_created_only_after_a_list_that_is_newer_than_the_rows() {
     world.run(Duration::from_secs(30));
     assert_eq!(world.tables.row(SHARD), None);
     let request = world.unlisted.pop().expect("a request for a list");
-    assert_eq!(request.started, [CHILD]);
+    let between = "shardId-000000000003".to_owned();
+    assert_eq!(request.started, [(CHILD.to_owned(), vec![between])].into());
     world.is_list_missing = false;
     world.knows_child = true;
     world.run(Duration::from_mins(2));
