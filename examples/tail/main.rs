@@ -11,6 +11,7 @@ mod line;
 mod output;
 mod progress;
 mod replay;
+#[path = "../common/units.rs"]
 mod units;
 
 use std::io;

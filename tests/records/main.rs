@@ -45,9 +45,9 @@ mod tasks;
 mod unconfirmed;
 mod until;
 
-/// Part of the example `tail`; the module `tail` tests it.
+/// Part of the example `tail`, which the module `tail` tests.
 #[cfg(feature = "kpl")]
-#[path = "../../examples/tail/units.rs"]
+#[path = "../../examples/common/units.rs"]
 #[expect(dead_code, reason = "only the progress line uses the rest")]
 mod units;
 
