@@ -66,4 +66,4 @@
 //! [`Retry`](crate::records::ReadEventKind::Retry) events means that several applications share the
 //! 2 MiB and 5 requests a second of a shard: raise the idle interval, or read by
 //! [fan-out](crate::records#polling-or-fan-out). A hot shard, whose keys get more records than the
-//! others', is behind alone.
+//! others', is behind alone: `cargo run --example top -- --stream NAME` marks it on the terminal.
