@@ -144,7 +144,10 @@ impl View<'_> {
         let heads = columns.iter().map(|it| Cell::from(it.line(head(it.head, it.sort))));
         let heads: Vec<_> =
             std::iter::once(Cell::from(head("SHARD", Some(Sort::Id)))).chain(heads).collect();
-        let lines = rows.iter().skip(self.skipped).map(|row| {
+        // Rows may have gone since the last key.
+        let room = usize::from(area.height.saturating_sub(1)).max(1);
+        let skipped = self.skipped.min(rows.len().saturating_sub(room));
+        let lines = rows.iter().skip(skipped).map(|row| {
             let cells = columns.iter().map(|column| {
                 let text = shorten((column.cell)(row), column.width.into());
                 Cell::from(column.line(text)).style((column.style)(row))
@@ -437,7 +440,7 @@ mod tests {
         let now = Instant::now();
         let model = model(now);
         let (stream, sort) = ("orders", Sort::Id);
-        let view = View { stream, model: &model, now, sort, skipped: 0, with_keys: false };
+        let view = View { stream, model: &model, now, sort, skipped: 9, with_keys: false };
         let text = view.to_text(90);
         assert_eq!(text.lines().count(), 9, "{text}");
         assert!(text.ends_with("ago: throttled\n"), "{text}");
