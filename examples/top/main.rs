@@ -1,4 +1,4 @@
-//! `top` for a Kinesis stream: what each shard gets, how far its reader is behind, and who holds it.
+//! `top` for a Kinesis stream: the rates of each shard, the lag of its reader, and who holds it.
 //!
 //! `cargo run --example top` watches an in-process Kinesis with a moving load. `-- --stream NAME`
 //! watches a stream of yours, `--leases TABLE` shows the workers of its application, and `--once`

@@ -12,8 +12,8 @@ use crate::units::per_second;
 const WINDOW: Duration = Duration::from_secs(10);
 /// Less time than this in a window gives no rate.
 const MIN_TIME: Duration = Duration::from_millis(500);
-/// A reader gets a response at least every 5 s, after a page of 10 MiB. If none comes for this time,
-/// the reader falls behind.
+/// A reader gets a response every 5 s or sooner: a page of 10 MiB is paced so. If none comes for
+/// this time, the reader falls behind.
 const FRESH: Duration = Duration::from_secs(10);
 /// How long a shard is shown after its end, and longer until the application has read it.
 const SHOW_ENDED: Duration = Duration::from_mins(1);
@@ -306,9 +306,9 @@ impl Shard {
         (sum(|page| page.records), sum(|page| page.bytes))
     }
 
-    /// Returns what was written to the shard, in percent of the limit. A reader that is behind reads
-    /// faster than the shard is written: its pages span the time that passed, and what the lag has
-    /// lost in it.
+    /// Returns the rate at which the shard was written, in percent of the limit. A reader that is
+    /// behind reads faster than that: its pages span the time that passed, and the time by which
+    /// the lag has shrunk.
     fn load(&self) -> Option<u64> {
         let (first, last) = (self.pages.front()?, self.pages.back()?);
         let (lag_then, lag) = (first.lag.unwrap_or_default(), last.lag.unwrap_or_default());

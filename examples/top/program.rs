@@ -57,8 +57,8 @@ pub(crate) async fn connect(stream: &StreamId, args: &Args) -> Result<Feed, Stri
     })
 }
 
-/// Shows a feed, while `background` runs, until the user quits. With `once`, it is shown for a short
-/// time, and its last frame is returned as text.
+/// Shows a feed, while `background` runs, until the user quits. With `once`, the feed runs for a
+/// short time, and the last frame is returned as text.
 pub(crate) async fn show(
     feed: Feed,
     background: impl Future<Output = Result<(), String>>,

@@ -384,21 +384,19 @@ mod tests {
     fn every_column_is_aligned_and_what_needs_attention_is_marked() {
         let now = Instant::now();
         let (lines, buffer) = draw(&model(now), now, Sort::Lag, (90, 10));
-        assert_eq!(
-            lines,
-            [
-                "orders: 10 records/s, 920.0 kB/s, lag up to 1m00s, caught up in 4s; 1 retry",
-                "3 shards: 1 reading, 1 caught up, 1 waiting for parents",
-                "",
-                "SHARD                STATE     RECORDS/S  BYTES/S OF LIMIT    LAG CATCH-UP RETRIES",
-                "shardId-000000000001 reading           5  20.0 kB       0%  1m00s       4s       1",
-                "shardId-000000000000 caught up         5 900.0 kB  hot 90%    0ms        -       -",
-                "shardId-000000000002 waiting           -        -        -      -        -       -",
-                "",
-                "2s ago: throttled",
-                "sort by [l]ag [r]ate [i]d  [↑↓] scroll  [q]uit",
-            ]
-        );
+        let expected = [
+            "orders: 10 records/s, 920.0 kB/s, lag up to 1m00s, caught up in 4s; 1 retry",
+            "3 shards: 1 reading, 1 caught up, 1 waiting for parents",
+            "",
+            "SHARD                STATE     RECORDS/S  BYTES/S OF LIMIT    LAG CATCH-UP RETRIES",
+            "shardId-000000000001 reading           5  20.0 kB       0%  1m00s       4s       1",
+            "shardId-000000000000 caught up         5 900.0 kB  hot 90%    0ms        -       -",
+            "shardId-000000000002 waiting           -        -        -      -        -       -",
+            "",
+            "2s ago: throttled",
+            "sort by [l]ag [r]ate [i]d  [↑↓] scroll  [q]uit",
+        ];
+        assert_eq!(lines, expected);
         // The colours of the terminal alone.
         let hot = lines[5].find("hot").unwrap();
         assert_eq!(buffer[(u16::try_from(hot).unwrap(), 5)].style().fg, Some(Color::Red));
