@@ -1,0 +1,5 @@
+//! The client with the system's allocator.
+
+fn main() {
+    peers::run();
+}
