@@ -2,31 +2,31 @@
 //! change in one transaction.
 //!
 //! `cargo run --example effectively_once -- orders --database postgres://postgres@localhost/shop`
-//! follows a stream of yours until Ctrl-C or SIGTERM. Start it again, and it continues.
+//! follows a stream of yours until Ctrl-C or SIGTERM. Start it again, and it continues. The
+//! environment says which AWS account and region, or with `AWS_ENDPOINT_URL` which other server.
 //!
 //! The section "Effectively once" of `kinesis_shards::checkpoint` says why it is built so.
 
-#[path = "common/mod.rs"]
-mod common;
+#[path = "common/log_lag.rs"]
+mod log_lag;
 #[path = "common/stop_signal.rs"]
 mod stop_signal;
 #[path = "common/write_pages.rs"]
 mod write_pages;
 
 use std::collections::{BTreeMap, HashMap};
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
+use aws_config::BehaviorVersion;
 use clap::Parser;
 use futures::future::{BoxFuture, FutureExt};
 use kinesis_shards::checkpoint::{Checkpoint, CheckpointStore, Save, StoreError};
-use kinesis_shards::{Checkpoints, Record, ShardStreamExt, StreamId, try_all_shards};
+use kinesis_shards::{Checkpoints, ReadOptions, Record, ShardStreamExt, StreamId, all_shards};
 use tokio_postgres::{Client, GenericClient, NoTls};
 
-use common::error::with_cause;
-use common::logs;
-use common::source::Source;
-use write_pages::{WritePage, write_pages};
+use log_lag::log_lag;
+use write_pages::write_pages;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS sums (
@@ -60,42 +60,26 @@ struct Args {
     /// The database; the example connects without TLS
     #[arg(long, value_name = "URL", default_value = "postgres://postgres@localhost/postgres")]
     database: String,
-
-    #[command(flatten)]
-    source: Source,
 }
 
 #[tokio::main]
-pub(crate) async fn main() -> ExitCode {
-    match follow(&Args::parse()).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Adds up all records until Ctrl-C or SIGTERM. Returns whether everything was saved.
-async fn follow(args: &Args) -> Result<bool, String> {
-    logs::print_warnings("kinesis_shards"); // failed saves
-    let Args { stream, source, .. } = args;
-    let client = source.client(stream).await?;
+pub(crate) async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt::init();
+    let Args { stream, database } = Args::parse();
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let client = aws_sdk_kinesis::Client::new(&config);
     // No retry mends a wrong password, so the first failure to connect ends the program.
-    let database = Database::connect(&args.database).await;
-    let database =
-        database.map_err(|error| format!("cannot use PostgreSQL: {}", with_cause(&*error)))?;
-    let database = Arc::new(database);
-    let checkpoints = Checkpoints::load(Arc::clone(&database), stream).await;
-    let checkpoints = checkpoints.map_err(|error| with_cause(&error))?;
+    let database = Arc::new(Database::open(&database).await.context("cannot use PostgreSQL")?);
+    let checkpoints = Checkpoints::load(Arc::clone(&database), stream.clone()).await?;
 
-    let batches = try_all_shards(&client, stream)
-        .start_at(source.from) // shards without a position
-        .checkpoints(&checkpoints) // the others continue at theirs
-        .batches(&client);
-    println!("Adding up {stream} in PostgreSQL. Ctrl-C or SIGTERM saves and exits.\n");
-    write_pages(batches, database, &checkpoints).await
+    let batches = all_shards(&client, stream.clone())
+        .checkpoints(&checkpoints) // each shard continues at its position
+        .ready() // no such stream, no permission: the program ends
+        .await?
+        .batches(&client)
+        .with_options(log_lag(ReadOptions::new()));
+    tracing::info!("adding up {stream} in PostgreSQL");
+    write_pages(batches, &checkpoints, async |page| database.write(page).await).await
 }
 
 /// The sums, and the positions up to which records are in them. It is the store of the checkpoints.
@@ -109,7 +93,7 @@ struct Database {
 }
 
 impl Database {
-    async fn connect(url: &str) -> Result<Self, StoreError> {
+    async fn open(url: &str) -> anyhow::Result<Self> {
         let database =
             Self { url: url.to_owned(), idle: Mutex::default(), positions: Mutex::default() };
         let client = database.client().await?;
@@ -151,7 +135,7 @@ impl Database {
         client: &(impl GenericClient + Sync),
         key: &(String, String),
         position: &str,
-    ) -> Result<bool, StoreError> {
+    ) -> anyhow::Result<bool> {
         let (stream, shard) = key;
         let moved = match self.position(key) {
             None => client.execute(FIRST_POSITION, &[stream, shard, &position]).await?,
@@ -165,14 +149,12 @@ impl Database {
         if actual == Some(position) {
             return Ok(false);
         }
-        Err(format!("the position of {shard} is {actual:?}: another consumer has moved it").into())
+        anyhow::bail!("the position of {shard} is {actual:?}: another consumer has moved it");
     }
-}
 
-impl WritePage for Database {
     /// Adds the records of a page and moves the position of its shard past them, in one
     /// transaction.
-    async fn write(&self, page: &[Record]) -> Result<(), StoreError> {
+    async fn write(&self, page: &[Record]) -> anyhow::Result<()> {
         let Some(last) = page.last() else { return Ok(()) };
         let key = (last.stream().as_str().to_owned(), last.shard_id().to_owned());
         let position = last.sequence_number();
@@ -198,7 +180,7 @@ fn sums(page: &[Record]) -> BTreeMap<String, (i64, i64)> {
     for record in page {
         let amount = std::str::from_utf8(record.data()).ok().and_then(|text| text.parse().ok());
         let (Some(customer), Some(amount)) = (record.partition_key(), amount) else {
-            eprintln!("{} {}: no amount", record.shard_id(), record.sequence_number());
+            tracing::warn!("{} {}: no amount", record.shard_id(), record.sequence_number());
             continue;
         };
         let (orders, sum) = sums.entry(customer.to_owned()).or_default();

@@ -1,18 +1,13 @@
 //! Ctrl-C and SIGTERM.
 
-use super::common::ctrl_c::ctrl_c;
-#[cfg(unix)]
-use super::common::error::with_cause;
-
 /// Waits for Ctrl-C or SIGTERM, which systemd and Kubernetes send to stop a service.
-pub(crate) async fn stop_signal() {
+pub(crate) async fn stop_signal() -> std::io::Result<()> {
     #[cfg(unix)]
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => return,
-            () = ctrl_c() => return,
-        },
-        Err(error) => eprintln!("warning: no handler for SIGTERM: {}", with_cause(&error)),
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminate = tokio::signal::windows::ctrl_shutdown()?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
     }
-    ctrl_c().await;
 }

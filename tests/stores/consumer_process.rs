@@ -49,12 +49,12 @@ impl ConsumerProcess {
         self.until("started")
     }
 
-    /// Returns its lines up to the first one that begins with `prefix`.
-    pub(crate) fn until(&self, prefix: &str) -> Result<Vec<String>, String> {
+    /// Returns its lines up to the first one that contains `text`.
+    pub(crate) fn until(&self, text: &str) -> Result<Vec<String>, String> {
         let mut lines: Vec<String> = Vec::new();
-        while lines.last().is_none_or(|line| !line.starts_with(prefix)) {
+        while lines.last().is_none_or(|line| !line.contains(text)) {
             let line = self.next_line().map_err(|error| format!("{error}: {:?}", lines.last()))?;
-            lines.push(line.ok_or_else(|| format!("no line {prefix}"))?);
+            lines.push(line.ok_or_else(|| format!("no line with {text}"))?);
         }
         Ok(lines)
     }

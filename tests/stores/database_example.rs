@@ -1,5 +1,6 @@
 //! An example that writes a stream to PostgreSQL, in a process that is killed.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -15,13 +16,16 @@ use crate::producer::create;
 const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
 
+/// A part of the line that an example logs after the commit of a page.
+pub(crate) const PAGE: &str = " records";
+
 /// An example, and the servers that it uses.
 pub(crate) struct DatabaseExample {
     kinesis: Process,
     postgres: Process,
     /// The variable that makes this program run the example.
     variable: &'static str,
-    /// The beginning of the line that the example prints when it has started.
+    /// A part of the line that the example logs when it has started.
     started: &'static str,
     pub(crate) client: aws_sdk_kinesis::Client,
     pub(crate) database: Client,
@@ -46,9 +50,10 @@ impl DatabaseExample {
             this.env(self.variable, "1")
                 .env("AWS_ACCESS_KEY_ID", "x")
                 .env("AWS_SECRET_ACCESS_KEY", "x")
-                .args(["orders", "--from", "trim-horizon", "--region", "us-east-1"])
-                .args(["--endpoint-url", &format!("http://127.0.0.1:{}", self.kinesis.port)])
-                .args(["--database", &postgres_url(self.postgres.port)])
+                .env("AWS_REGION", "us-east-1")
+                .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.kinesis.port))
+                .env("RUST_LOG", "info,stores=debug") // a line for each page
+                .args(["orders", "--database", &postgres_url(self.postgres.port)])
                 .args(args)
         })
     }
@@ -71,7 +76,7 @@ impl DatabaseExample {
         match rng.u32(..4) {
             0 => {}
             1 => drop(consumer.until(self.started)?),
-            _ => drop(consumer.until("shardId")?),
+            _ => drop(consumer.until(PAGE)?),
         }
         Ok(consumer)
     }
@@ -80,6 +85,17 @@ impl DatabaseExample {
     pub(crate) async fn cut(&self, rng: &mut Rng) -> Result<(), String> {
         tokio::time::sleep(Duration::from_millis(rng.u64(..1_000))).await;
         self.database.execute(CUT, &[]).await.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// Returns how the process of an example ends.
+pub(crate) fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:?}");
+            ExitCode::FAILURE
+        }
     }
 }
 

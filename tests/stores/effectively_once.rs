@@ -11,7 +11,7 @@ use fastrand::Rng;
 use tokio_postgres::Client;
 
 use crate::client::unthrottled;
-use crate::database_example::{DatabaseExample, stop};
+use crate::database_example::{DatabaseExample, PAGE, exit_code, stop};
 
 #[path = "../../examples/effectively_once.rs"]
 #[allow(unused, clippy::duplicate_mod, reason = "the example has a `main` and modules of its own")]
@@ -32,7 +32,7 @@ type Sums = BTreeMap<String, (i64, i64)>;
 
 /// Runs the example if this is its process.
 pub(crate) fn consumer() -> Option<ExitCode> {
-    std::env::var_os(VARIABLE).map(|_| example::main())
+    std::env::var_os(VARIABLE).map(|_| exit_code(example::main()))
 }
 
 /// The stream, and the sums of what was written to it.
@@ -75,7 +75,7 @@ async fn sums(database: &Client) -> Result<Sums, String> {
 }
 
 pub(crate) async fn run() -> Result<(), String> {
-    let example = DatabaseExample::new(VARIABLE, "Adding").await?;
+    let example = DatabaseExample::new(VARIABLE, "adding up").await?;
     let (client, database) = (example.client.clone(), &example.database);
     let mut rng = Rng::with_seed(0);
     let mut orders = Orders { client, rng: Rng::with_seed(1), sums: Sums::new() };
@@ -99,7 +99,7 @@ pub(crate) async fn run() -> Result<(), String> {
     }
     let count = |sums: &Sums| sums.values().map(|(orders, _)| orders).sum::<i64>();
     while count(&sums(database).await?) < count(&orders.sums) {
-        consumer.until("shardId")?;
+        consumer.until(PAGE)?;
     }
     stop(consumer)?;
     let sums = sums(database).await?;

@@ -7,8 +7,8 @@
 //!   saved, only unsaved records are repeated, and the records of each key are in order.
 //! * `lease_tables`: the tables of a fleet respond as the model of them does, with which the
 //!   simulation of leases runs.
-//! * `postgres`: the example of that name is killed, loses its connections, and writes each record
-//!   to PostgreSQL once, and those that PostgreSQL rejects to its dead letters.
+//! * `orders`: the example of that name is killed, loses its connections, and writes each record to
+//!   PostgreSQL once, and those that are not JSON to its dead letters.
 //! * `effectively_once`: the example of that name is killed and loses its connections in the same
 //!   way. Each record is in its sums once.
 //!
@@ -36,7 +36,7 @@ mod kind;
 mod lease_tables;
 mod life;
 mod location;
-mod postgres;
+mod orders;
 #[path = "../servers/process.rs"]
 #[allow(dead_code, reason = "the tests of the servers use the rest")]
 mod process;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     if let Some(order) = consumer::Order::from_env() {
         return consumer::main(&order);
     }
-    if let Some(exit) = postgres::consumer().or_else(effectively_once::consumer) {
+    if let Some(exit) = orders::consumer().or_else(effectively_once::consumer) {
         return exit;
     }
     let mut args = Arguments::from_args();
@@ -86,8 +86,8 @@ fn main() -> ExitCode {
         }));
     }
     let servers = [kind::Kind::Kinesalite, kind::Kind::Postgres];
-    trials.push(trial::trial("postgres".to_owned(), &servers, |runtime| {
-        runtime.block_on(postgres::run())
+    trials.push(trial::trial("orders".to_owned(), &servers, |runtime| {
+        runtime.block_on(orders::run())
     }));
     trials.push(trial::trial("effectively_once".to_owned(), &servers, |runtime| {
         runtime.block_on(effectively_once::run())

@@ -1,4 +1,4 @@
-//! The example `postgres` on a real PostgreSQL: it is killed again and again, and loses its
+//! The example `orders` on a real PostgreSQL: it is killed again and again, and loses its
 //! connections. Each record is in the table once, and each poison record among the dead letters.
 
 use std::process::ExitCode;
@@ -10,24 +10,24 @@ use fastrand::Rng;
 use tokio_postgres::Client;
 
 use crate::client::unthrottled;
-use crate::database_example::{DatabaseExample, stop};
+use crate::database_example::{DatabaseExample, PAGE, exit_code, stop};
 
-#[path = "../../examples/postgres.rs"]
+#[path = "../../examples/services/orders.rs"]
 #[allow(unused, clippy::duplicate_mod, reason = "the example has a `main` and modules of its own")]
 mod example;
 
-const VARIABLE: &str = "POSTGRES_CONSUMER";
+const VARIABLE: &str = "ORDERS_CONSUMER";
 /// The number of processes that are killed.
 const KILLS: usize = 8;
 const RECORDS_PER_LIFE: usize = 40;
 /// How often the last process loses its connections.
 const CUTS: usize = 3;
 
-const COUNT: &str = "SELECT (SELECT count(*) FROM records) + (SELECT count(*) FROM dead_letters)";
+const COUNT: &str = "SELECT count(*) FROM records";
 
 /// Runs the example if this is its process.
 pub(crate) fn consumer() -> Option<ExitCode> {
-    std::env::var_os(VARIABLE).map(|_| example::main())
+    std::env::var_os(VARIABLE).map(|_| exit_code(example::main()))
 }
 
 /// Returns data that PostgreSQL rejects: it is not JSON, is not UTF-8, has a character that text
@@ -76,7 +76,7 @@ impl Orders {
     /// Checks that each table holds each of its records once.
     async fn check(mut self, database: &Client) -> Result<(), String> {
         let query = async |sql| database.query(sql, &[]).await.map_err(|error| error.to_string());
-        let rows = query("SELECT data::text FROM records").await?;
+        let rows = query("SELECT json::text FROM records WHERE json IS NOT NULL").await?;
         let mut records: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let rows = query("SELECT data FROM dead_letters").await?;
         let mut dead_letters: Vec<Vec<u8>> = rows.iter().map(|row| row.get(0)).collect();
@@ -98,10 +98,10 @@ impl Orders {
 }
 
 pub(crate) async fn run() -> Result<(), String> {
-    let example = DatabaseExample::new(VARIABLE, "Writing").await?;
+    let example = DatabaseExample::new(VARIABLE, "writing").await?;
     let (client, database) = (example.client.clone(), &example.database);
-    let file = std::env::temp_dir().join(format!("postgres-{}.checkpoints", std::process::id()));
-    let args = ["--file", file.to_str().ok_or("the temporary directory is not UTF-8")?];
+    let file = std::env::temp_dir().join(format!("orders-{}.checkpoints", std::process::id()));
+    let args = ["--checkpoints", file.to_str().ok_or("the temporary directory is not UTF-8")?];
     let mut rng = Rng::with_seed(0);
     let mut orders = Orders { client, valid: Vec::new(), poison: Vec::new() };
     // The first process creates the tables.
@@ -124,7 +124,7 @@ pub(crate) async fn run() -> Result<(), String> {
         if usize::try_from(count.get::<_, i64>(0)).is_ok_and(|count| count >= orders.count()) {
             break;
         }
-        consumer.until("shardId")?;
+        consumer.until(PAGE)?;
     }
     stop(consumer)?;
     std::fs::remove_file(file).map_err(|error| error.to_string())?;
