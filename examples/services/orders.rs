@@ -55,7 +55,6 @@ ON CONFLICT DO NOTHING";
 /// The table `records` and its view `dead_letters` are created if they do not exist. Ctrl-C and
 /// SIGTERM save how far each shard was written.
 #[derive(Parser)]
-#[command(name = "orders")]
 struct Args {
     /// The stream's name or ARN
     stream: StreamId,

@@ -48,7 +48,10 @@
 //! # }
 //! ```
 //!
-//! Start this program as often as you like: `cargo run --example fleet` shows what happens.
+//! With `kinesis-shards = { version = "0.1", features = ["dynamodb"] }` and `aws-sdk-dynamodb = "1"`
+//! in `Cargo.toml`. Start this program as often as you like: `cargo run --example fleet` shows what
+//! happens. The example `examples/services/replicas.rs` is a service as a whole.
+//!
 //! [`leased`](crate::AllShards::leased) yields shards as
 //! [`checkpoints`](crate::AllShards::checkpoints) does, so everything that
 //! [`checkpoint`](crate::checkpoint) says about records, batches and acknowledgements applies here,

@@ -1,7 +1,7 @@
 //! The workers of one application, each a process with a proxy between it and DynamoDB.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +18,9 @@ use crate::proxy::Proxy;
 use crate::worker::{Order, Times, now};
 
 /// The limit for a condition that never comes. Each comes in seconds.
-const LIMIT: Duration = Duration::from_mins(5);
+pub(crate) const LIMIT: Duration = Duration::from_mins(5);
 /// The pause between two looks at the lines of the workers.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// The servers of some fleets, and the folder of their files.
 pub(crate) struct Servers {
@@ -41,8 +41,18 @@ impl Servers {
         local_client(self.kinesis.port)
     }
 
+    pub(crate) fn kinesis_port(&self) -> u16 {
+        self.kinesis.port
+    }
+
     pub(crate) fn dynamodb_port(&self) -> u16 {
         self.dynamodb.port
+    }
+
+    /// Creates a file, such as for the log of a process.
+    pub(crate) fn new_file(&self, name: &str) -> Result<File, String> {
+        let path = self.dir.join(name);
+        File::create(&path).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// Removes the files. If a test fails, they stay.

@@ -8,6 +8,7 @@
 //! * `faults`: workers are killed, stopped, restarted and cut off from their tables at random.
 //! * `takeover`: workers are killed, over each DynamoDB.
 //! * `bad_input`: workers that cannot join, and tables that are deleted.
+//! * `replicas`: the example of that name. One replica gets SIGTERM, one SIGKILL.
 //! * `figures`: how long workers take, and how many requests they send.
 //!
 //! ```text
@@ -43,6 +44,7 @@ mod process;
 mod producer;
 #[path = "../stores/proxy.rs"]
 mod proxy;
+mod replicas;
 mod takeover;
 #[path = "../servers/trial.rs"]
 mod trial;
@@ -64,6 +66,9 @@ fn main() -> ExitCode {
     if let Some(order) = worker::Order::from_env() {
         return worker::main(&order);
     }
+    if let Some(exit) = replicas::replica() {
+        return exit;
+    }
     let mut args = Arguments::from_args();
     args.test_threads = args.test_threads.or(Some(TEST_THREADS));
     let mut trials = Vec::new();
@@ -77,6 +82,8 @@ fn main() -> ExitCode {
         }));
     }
     let servers = [Kind::Kinesalite, Kind::Ministack];
+    trials
+        .push(trial("replicas".to_owned(), &servers, |runtime| runtime.block_on(replicas::run())));
     trials.push(trial("figures".to_owned(), &servers, |runtime| runtime.block_on(figures::run())));
     trials.push(trial("bad_input::table_of_another_application".to_owned(), &servers, |runtime| {
         runtime.block_on(bad_input::table_of_another_application())

@@ -44,6 +44,12 @@ impl ConsumerProcess {
         }
     }
 
+    /// Returns the lines that it has printed since the last call.
+    #[allow(dead_code, reason = "the consumers of stores are waited for")]
+    pub(crate) fn new_lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.lines.try_iter()
+    }
+
     /// Returns its lines until it has started.
     pub(crate) fn started(&self) -> Result<Vec<String>, String> {
         self.until("started")
