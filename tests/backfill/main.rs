@@ -2,15 +2,10 @@
 //!
 //! `BACKFILL_RUNS=20 cargo test --test backfill` repeats it.
 
-#[path = "../../examples/backfill/copy.rs"]
-mod copy;
-#[path = "../../examples/backfill/demo.rs"]
-#[expect(dead_code, reason = "the example runs the rest")]
-mod demo;
-#[path = "../../examples/backfill/progress.rs"]
-mod progress;
-#[path = "../../examples/backfill/shard_file.rs"]
-mod shard_file;
+#[path = "../../examples/services/backfill.rs"]
+#[allow(dead_code, unused_imports, reason = "the example has a `main`")]
+mod backfill;
+mod orders;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,12 +13,10 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use kinesis_shards::testing::FakeKinesis;
 use libtest_mimic::{Arguments, Failed, Trial};
-use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::copy::Result;
+use crate::orders::{Result, check};
 
 /// The environment variable that makes this program a copy into the directory it names.
 const DIR: &str = "BACKFILL_DIR";
@@ -49,12 +42,10 @@ fn main() -> ExitCode {
 }
 
 fn copy(dir: &Path) -> ExitCode {
-    let runtime = Runtime::new().expect("a runtime");
-    let copied = async { demo::job(&demo::stream_with_records(), dir).run().await };
-    match runtime.block_on(copied) {
-        Ok(_) => ExitCode::SUCCESS,
+    match Runtime::new().expect("a runtime").block_on(orders::copy(dir)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("Error: {error:?}");
             ExitCode::FAILURE
         }
     }
@@ -140,32 +131,5 @@ fn again(dir: &Path) -> Result<()> {
 }
 
 fn complete(dir: &Path) -> Result<()> {
-    let copied = async { demo::job(&demo::stream_with_records(), dir).run().await };
-    Runtime::new()?.block_on(copied)?;
-    Ok(())
-}
-
-/// Checks that each record is in the file of its shard, once and in order, and that the closed
-/// shards alone have an end.
-fn check(dir: &Path) -> Result<()> {
-    let counts = demo::count(dir)?;
-    assert_eq!(counts, demo::Counts { lost: 0, twice: 0 });
-    let kinesis: FakeKinesis = demo::stream_with_records();
-    let stream = kinesis.stream("orders");
-    let open = stream.open_shards();
-    for shard in stream.shards() {
-        let id = shard.shard_id();
-        let path = dir.join(id).with_extension("jsonl");
-        let text = std::fs::read_to_string(path)?;
-        let lines = text.lines().map(serde_json::from_str::<Value>);
-        let mut lines = lines.collect::<Result<Vec<_>, _>>()?;
-        if !open.iter().any(|open| open == id) {
-            assert_eq!(lines.pop().ok_or("no line")?["end"], true, "{id}");
-        }
-        let expected = stream.records(id);
-        let expected = expected.iter().map(|record| record.sequence_number.as_str());
-        let copied = lines.iter().map(|line| line["sequenceNumber"].as_str().unwrap_or_default());
-        assert!(copied.eq(expected), "{id}");
-    }
-    Ok(())
+    Ok(Runtime::new()?.block_on(orders::copy(dir))?)
 }

@@ -1,0 +1,124 @@
+//! A job that copies the records of a stream into files, one for each shard, up to the tip of the
+//! stream: on all cores, with a progress bar for each shard, and with each record once.
+//!
+//! `cargo run --example backfill -- orders backfill` copies a stream of yours into a directory, and
+//! ends by itself. The next run continues after the last line of each file, with the records that
+//! have arrived since. That also holds for a run that was killed, so Ctrl-C and SIGTERM, which end
+//! the process at once, need no handler. The environment says which AWS account and region, or with
+//! `AWS_ENDPOINT_URL` which other server.
+//!
+//! The section "Backfills and batch jobs" of `kinesis_shards::records` says more.
+
+#[path = "../common/log_lag.rs"]
+mod log_lag;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{IsTerminal, Read, Seek, SeekFrom, Write as _, stderr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use aws_config::BehaviorVersion;
+use aws_sdk_kinesis::Client;
+use aws_smithy_types::base64;
+use clap::Parser;
+use futures::{StreamExt, TryStreamExt};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use kinesis_shards::records::{Batches, EndReason};
+use kinesis_shards::shard::{Progress, StartPosition};
+use kinesis_shards::{ReadOptions, StopAt, StreamId, all_shards};
+use serde_json::{Value, json};
+use tokio::task::block_in_place;
+use tracing::Level;
+
+use log_lag::log_lag;
+
+/// What a complete line and a part of another take at most: a record is up to 10 MiB, here in
+/// base64.
+const TAIL: u64 = 32 << 20;
+
+/// Copies the records of a Kinesis stream into files, one for each shard, and ends at its tip.
+#[derive(Parser)]
+pub(crate) struct Args {
+    /// The stream's name or ARN
+    pub(crate) stream: StreamId,
+    /// The directory of the files, which is created if it does not exist. Each line is a record, as
+    /// the AWS CLI prints it
+    pub(crate) dir: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // On a terminal, the bars show the lag.
+    let level = if stderr().is_terminal() { Level::WARN } else { Level::INFO };
+    tracing_subscriber::fmt().with_writer(stderr).with_max_level(level).init();
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    backfill(&Client::new(&config), Args::parse(), log_lag(ReadOptions::new())).await
+}
+
+/// Copies every record that the stream holds and that is in no file yet.
+pub(crate) async fn backfill(client: &Client, args: Args, options: ReadOptions) -> Result<()> {
+    let Args { stream, dir } = args;
+    std::fs::create_dir_all(&dir)?;
+    let mut progress = Vec::new();
+    for file in std::fs::read_dir(&dir)? {
+        let path = file?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some(shard) = name.strip_suffix(".jsonl") else { continue };
+        let last = last_record(&path).with_context(|| format!("cannot resume {name}"))?;
+        let last = last.map(|last| (shard.to_owned(), Progress::At(StartPosition::After(last))));
+        progress.extend(last);
+    }
+    let bars = MultiProgress::new();
+    let shards = all_shards(client, stream).resume(progress).until(StopAt::Tip).ready().await?;
+    let copied = shards.map(Ok).try_for_each_concurrent(None, |shard| {
+        let path = dir.join(shard.id()).with_extension("jsonl");
+        let bar = bars.add(ProgressBar::new(0).with_prefix(shard.id().to_owned()));
+        // A task for each shard: its pages are parsed and written on any core.
+        let copy = copy(shard.batches(client).with_options(options.clone()), path, bar);
+        async { tokio::spawn(copy).await? }
+    });
+    copied.await
+}
+
+async fn copy(mut batches: Batches, path: PathBuf, bar: ProgressBar) -> Result<()> {
+    bar.set_style(ProgressStyle::with_template("{prefix} {bar:40} {eta} left")?);
+    let mut file = File::options().append(true).create(true).open(path)?;
+    while let Some(batch) = batches.try_next().await? {
+        let lag = batch.lag().unwrap_or_default().as_secs();
+        let mut lines = String::new();
+        for record in batch {
+            let (number, key) = (record.sequence_number(), record.partition_key());
+            let data = base64::encode(record.data());
+            let line = json!({ "SequenceNumber": number, "PartitionKey": key, "Data": data });
+            writeln!(lines, "{line}")?;
+        }
+        block_in_place(|| file.write_all(lines.as_bytes()))?;
+        let length = lag.max(bar.length().unwrap_or_default());
+        bar.set_length(length);
+        bar.set_position(length - lag);
+    }
+    // Any other reason offers the shard again, from where this run has begun it.
+    let ended = batches.ended();
+    let is_read = matches!(ended, Some(EndReason::EndOfShard { .. } | EndReason::Reached));
+    anyhow::ensure!(is_read, "a shard was not read to its end: {ended:?}; the next run continues");
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Returns the sequence number of the last line of a file, and cuts off what a killed run has
+/// written of another. A file without a complete line has no last record.
+fn last_record(path: &Path) -> Result<Option<String>> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let start = file.metadata()?.len().saturating_sub(TAIL);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let end = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    file.set_len(start + end as u64)?;
+    let mut lines = tail[..end].trim_ascii_end().rsplit(|byte| *byte == b'\n');
+    let Some(line) = lines.next().filter(|line| !line.is_empty()) else { return Ok(None) };
+    let line: Value = serde_json::from_slice(line)?;
+    let number = line["SequenceNumber"].as_str().context("the last line is not a record")?;
+    Ok(Some(number.to_owned()))
+}
