@@ -23,6 +23,11 @@ const RECORDS_PER_LIFE: usize = 40;
 /// How often the last process loses its connections.
 const CUTS: usize = 3;
 
+/// The default of `CheckpointOptions`.
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The number of requests that wait for a lock.
+const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE NOT granted";
 const COUNT: &str = "SELECT count(*) FROM records";
 
 /// Runs the example if this is its process.
@@ -75,7 +80,7 @@ impl Orders {
 
     /// Checks that each table holds each of its records once.
     async fn check(mut self, database: &Client) -> Result<(), String> {
-        let query = async |sql| database.query(sql, &[]).await.map_err(|error| error.to_string());
+        let query = async |sql| database.query(sql, &[]).await.map_err(text);
         let rows = query("SELECT json::text FROM records WHERE json IS NOT NULL").await?;
         let mut records: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let rows = query("SELECT data FROM dead_letters").await?;
@@ -97,6 +102,31 @@ impl Orders {
     }
 }
 
+/// Kills the example while a lock keeps it from writing a page, after the time in which it saves
+/// what it has acknowledged.
+async fn kill_before_commit(
+    example: &DatabaseExample,
+    args: &[&str],
+    rng: &mut Rng,
+) -> Result<(), String> {
+    let database = &example.database;
+    database.batch_execute("BEGIN; LOCK TABLE records IN SHARE MODE").await.map_err(text)?;
+    let consumer = example.start(args)?;
+    while database.query_one(WAITING, &[]).await.map_err(text)?.get::<_, i64>(0) == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(SAVE_INTERVAL * 2).await;
+    consumer.kill();
+    // Its connection would otherwise write the page after the lock.
+    example.cut(rng).await?;
+    database.batch_execute("COMMIT").await.map_err(text)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn text(error: tokio_postgres::Error) -> String {
+    error.to_string()
+}
+
 pub(crate) async fn run() -> Result<(), String> {
     let example = DatabaseExample::new(VARIABLE, "writing").await?;
     let (client, database) = (example.client.clone(), &example.database);
@@ -114,13 +144,16 @@ pub(crate) async fn run() -> Result<(), String> {
         consumer.kill();
     }
 
+    orders.write(&mut rng).await?;
+    kill_before_commit(&example, &args, &mut rng).await?;
+
     let consumer = example.start(&args)?;
     for _ in 0..CUTS {
         orders.write(&mut rng).await?;
         example.cut(&mut rng).await?;
     }
     loop {
-        let count = database.query_one(COUNT, &[]).await.map_err(|error| error.to_string())?;
+        let count = database.query_one(COUNT, &[]).await.map_err(text)?;
         if usize::try_from(count.get::<_, i64>(0)).is_ok_and(|count| count >= orders.count()) {
             break;
         }
