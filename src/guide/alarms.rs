@@ -20,6 +20,30 @@
 //! [`ReadOptions::on_event`]: crate::ReadOptions::on_event
 //! [`CheckpointOptions::on_event`]: crate::checkpoint::CheckpointOptions::on_event
 //!
+//! A service that has no metrics logs its lag:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use kinesis_shards::ReadOptions;
+//! use kinesis_shards::records::Monitor;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let monitor = Monitor::new();
+//! let options = ReadOptions::new().monitor(&monitor); // for `.with_options(options)`
+//! tokio::spawn(async move {
+//!     loop {
+//!         tokio::time::sleep(Duration::from_secs(30)).await;
+//!         let (shards, lag) = (monitor.status().len(), monitor.max_lag());
+//!         println!("{shards} shards are read, the slowest is {lag:.1?} behind");
+//!     }
+//! });
+//! # tokio::time::sleep(Duration::from_secs(31)).await;
+//! # drop(options);
+//! # }
+//! ```
+//!
 //! A health check that restarts the process must not fail for what a restart does not mend, such
 //! as a store that is down:
 //!

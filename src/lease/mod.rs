@@ -48,9 +48,9 @@
 //! # }
 //! ```
 //!
-//! With `kinesis-shards = { version = "0.1", features = ["dynamodb"] }` and `aws-sdk-dynamodb = "1"`
-//! in `Cargo.toml`. Start this program as often as you like: `cargo run --example fleet` shows what
-//! happens. The example `examples/services/replicas.rs` is a service as a whole.
+//! The program needs the feature `dynamodb` of this crate, and `aws-sdk-dynamodb = "1"` in its
+//! `Cargo.toml`. Start it as often as you like: `cargo run --example fleet` shows what happens. The
+//! example `examples/services/replicas.rs` is such a program as a whole.
 //!
 //! [`leased`](crate::AllShards::leased) yields shards as
 //! [`checkpoints`](crate::AllShards::checkpoints) does, so everything that
