@@ -5,22 +5,24 @@
 //! and a DynamoDB on this machine, which it installs the first time, and runs each worker as a
 //! process.
 //!
-//! The example `replicas` is such a worker for a stream of yours.
+//! `cargo run --example fleet -- --stream NAME --application NAME` joins a fleet of yours.
 
+mod args;
 mod board;
 #[path = "../../tests/servers/client.rs"]
 #[allow(dead_code, reason = "the tests of the servers use the rest")]
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod consume;
 mod demo;
 #[path = "../../tests/stores/dynamodb.rs"]
 mod dynamodb;
-#[path = "../common/error.rs"]
-mod error;
 mod fleet;
 #[path = "../../tests/servers/install.rs"]
 #[allow(dead_code, reason = "the tests of the servers use the rest")]
 mod install;
+mod join;
 #[path = "../../tests/servers/kind.rs"]
 mod kind;
 mod message;
@@ -33,13 +35,21 @@ mod worker;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
+use crate::args::Args;
 use crate::worker::Order;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = match Order::from_env() {
-        Some(order) => worker::run(&order).await.map(|()| true),
-        None => demo::run().await,
+    let result = if let Some(order) = Order::from_env() {
+        worker::run(&order).await.map(|()| true)
+    } else {
+        let args = Args::parse();
+        match (&args.stream, &args.application) {
+            (Some(stream), Some(application)) => join::run(stream, application, &args).await,
+            _ => demo::run().await,
+        }
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

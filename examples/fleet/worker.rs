@@ -3,14 +3,15 @@
 use std::io::Read;
 use std::time::Duration;
 
+use kinesis_shards::StartAt;
 use kinesis_shards::checkpoint::CheckpointOptions;
 use kinesis_shards::lease::{LeaseEvent, LeaseEventKind, LeaseOptions, Leases};
 use tokio::sync::oneshot;
 
 use crate::client::local_client;
+use crate::common::error::with_cause;
 use crate::consume::consume;
 use crate::dynamodb::dynamodb;
-use crate::error::with_cause;
 use crate::message::Message;
 use crate::servers::{APPLICATION, STREAM};
 
@@ -67,7 +68,7 @@ pub(crate) async fn run(order: &Order) -> Result<(), String> {
             leases.shutdown(SHUTDOWN_LIMIT).await
         }
     });
-    consume(&local_client(order.kinesis), &leases, |record| {
+    consume(&local_client(order.kinesis), &leases, StartAt::TrimHorizon, |record| {
         if let Ok(number) = String::from_utf8_lossy(record.data()).parse() {
             println!("{}", Message::Read { number });
         }

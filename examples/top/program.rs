@@ -91,7 +91,9 @@ pub(crate) async fn show(
                 skipped = skipped.min(rows.saturating_sub(page));
                 true
             }
-            () = &mut stopped => return Ok(String::new()),
+            stopped = &mut stopped => {
+                return stopped.map(|()| String::new()).map_err(|error| with_cause(&error));
+            }
             () = &mut end, if once => {
                 let (stream, model, now) = (&stream, &model, Instant::now());
                 let view = View { stream, model, now, sort, skipped, with_keys: false };
