@@ -27,7 +27,7 @@ use crate::shard::handle::ShardHandle;
 use crate::shard::position::{Progress, StartPosition};
 use crate::shard::stream_id::StreamId;
 #[cfg(feature = "metrics")]
-use crate::util::metrics::{set_max_lag, set_shards, set_unacknowledged, set_unsaved_age};
+use crate::util::metrics::Standing;
 use crate::util::runtime::Timer;
 
 /// The checkpoints of one stream, and the store that keeps them.
@@ -230,28 +230,24 @@ impl Checkpoints {
     /// See [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn record_metrics(&self) {
-        fn max(times: impl Iterator<Item = Duration>) -> Duration {
-            times.max().unwrap_or_default()
+        let mut now = Standing::default();
+        for shard in self.status() {
+            let state = match (&shard.reader, &shard.checkpoint) {
+                (Some(_), _) => &mut now.reading,
+                (None, Some(Checkpoint::End)) => &mut now.finished,
+                (None, _) => &mut now.waiting,
+            };
+            *state += 1;
+            now.unacknowledged += shard.unacknowledged;
+            for (max, time) in [
+                (&mut now.max_lag, shard.lag()),
+                (&mut now.oldest_unacknowledged, shard.oldest_unacknowledged),
+                (&mut now.unsaved_for, shard.unsaved_for),
+            ] {
+                *max = time.unwrap_or_default().max(*max);
+            }
         }
-
-        let (stream, status) = (self.stream().name(), self.status());
-        set_max_lag(stream, max(status.iter().filter_map(CheckpointStatus::lag)));
-        let [mut reading, mut finished, mut waiting] = [0; 3];
-        for shard in &status {
-            *match (&shard.reader, &shard.checkpoint) {
-                (Some(_), _) => &mut reading,
-                (None, Some(Checkpoint::End)) => &mut finished,
-                (None, _) => &mut waiting,
-            } += 1;
-        }
-        for (state, shards) in [("reading", reading), ("finished", finished), ("waiting", waiting)]
-        {
-            set_shards(stream, state, shards);
-        }
-        let unacknowledged = status.iter().map(|shard| shard.unacknowledged).sum();
-        let ages = status.iter().filter_map(|shard| shard.oldest_unacknowledged);
-        set_unacknowledged(stream, unacknowledged, max(ages));
-        set_unsaved_age(stream, max(status.iter().filter_map(|shard| shard.unsaved_for)));
+        self.shared().figures.show(&now);
     }
 
     /// Sets the lag of each shard with an open reader, for the facade of the crate `metrics`. Each

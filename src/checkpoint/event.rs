@@ -6,7 +6,7 @@ use crate::checkpoint::store::StoreError;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::stream_id::StreamId;
 #[cfg(feature = "metrics")]
-use crate::util::metrics::{FAILURE, OK, record_gap, record_pause, record_save};
+use crate::util::metrics::CheckpointFigures;
 
 /// An event of one shard's checkpoint: see the example of
 /// [`CheckpointOptions::on_event`](super::CheckpointOptions::on_event).
@@ -77,12 +77,12 @@ pub enum CheckpointEventKind<'a> {
 #[cfg(feature = "metrics")]
 impl CheckpointEventKind<'_> {
     /// Records the event for the facade of the crate `metrics`.
-    pub(crate) fn record(&self, stream: &str) {
+    pub(crate) fn record(&self, figures: &CheckpointFigures) {
         match self {
-            Self::Saved { .. } => record_save(stream, OK),
-            Self::SaveFailed { .. } => record_save(stream, FAILURE),
-            Self::Gap { .. } => record_gap(stream),
-            Self::Paused { .. } => record_pause(stream),
+            Self::Saved { .. } => figures.record_save(true),
+            Self::SaveFailed { .. } => figures.record_save(false),
+            Self::Gap { .. } => figures.record_gap(),
+            Self::Paused { .. } => figures.record_pause(),
             Self::Forgotten | Self::Unacknowledged { .. } => {}
         }
     }

@@ -21,6 +21,8 @@ use crate::checkpoint::waiters::Waiters;
 use crate::records::monitor::Monitor;
 use crate::shard::position::StartPosition;
 use crate::shard::stream_id::StreamId;
+#[cfg(feature = "metrics")]
+use crate::util::metrics::CheckpointFigures;
 
 /// One consumer's checkpoints, as its streams, readers, acknowledgements and save task share them.
 pub(crate) struct Shared {
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) shards: Registry,
     /// The progress of the readers.
     pub(crate) monitor: Monitor,
+    #[cfg(feature = "metrics")]
+    pub(crate) figures: CheckpointFigures,
     pub(crate) queue: SaveQueue,
     pub(crate) saver: ActiveSaver,
     pub(crate) start_barrier: Arc<StartBarrier>,
@@ -53,6 +57,8 @@ impl Shared {
         Self {
             claims: Claims::new(store.identity(), &stream),
             arn: OnceLock::new(),
+            #[cfg(feature = "metrics")]
+            figures: CheckpointFigures::new(stream.name()),
             stream,
             store,
             options,
@@ -175,7 +181,7 @@ impl Shared {
     /// record is dropped by a panic.
     pub(crate) fn report(&self, shard_id: &str, kind: CheckpointEventKind<'_>) {
         #[cfg(feature = "metrics")]
-        kind.record(self.stream.name());
+        kind.record(&self.figures);
         let event = CheckpointEvent { stream: &self.stream, shard_id, kind };
         for on_event in &self.options.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {

@@ -110,7 +110,8 @@ impl Leases {
             .clone()
             .unwrap_or_else(|| (application.to_owned(), format!("{application}-workers")));
         let tables = tables.into_tables(leases, workers, &stream).0;
-        let worker = Arc::new(Worker::new(Arc::clone(&tables), stream.clone(), options));
+        let worker =
+            Arc::new(Worker::new(Arc::clone(&tables), application, stream.clone(), options));
         let (id, names) = (worker.id.clone(), tables.names());
         let failed =
             |text: String| LeaseError::new(&id, names.clone(), Death::Failed(text)).of_join();

@@ -26,7 +26,7 @@ use crate::lease::status::WorkerStatus;
 use crate::lease::table::{LeaseRow, LeaseTables, Request};
 use crate::shard::stream_id::StreamId;
 #[cfg(feature = "metrics")]
-use crate::util::metrics::record_lease_event;
+use crate::util::metrics::LeaseFigures;
 
 /// One worker, as its driver, its store and its stream of shards share it.
 pub(crate) struct Worker {
@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     stream_polled_at: AtomicU64,
     /// Whether a stream of shards takes the grants.
     has_stream: AtomicBool,
+    #[cfg(feature = "metrics")]
+    figures: LeaseFigures,
     /// The streams of shards, and those who wait for this worker to join or leave.
     pub(crate) waiting: Waiters,
 }
@@ -112,6 +114,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Worker {
     pub(crate) fn new(
         tables: Arc<dyn LeaseTables>,
+        #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "a label"))]
+        application: &str,
         stream: StreamId,
         options: LeaseOptions,
     ) -> Self {
@@ -128,6 +132,8 @@ impl Worker {
             beside_kcl: options.beside_kcl,
         };
         Self {
+            #[cfg(feature = "metrics")]
+            figures: LeaseFigures::new(stream.name(), application, &id),
             id,
             stream,
             tables,
@@ -233,6 +239,8 @@ impl Worker {
                 self.carry_out(action);
             }
         }
+        #[cfg(feature = "metrics")]
+        self.show(machine.workers().count());
         let resumes = self.deadline.set(machine.delivery_deadline());
         drop(machine);
         if let (true, Some(shared)) = (resumes, self.shared()) {
@@ -242,6 +250,14 @@ impl Worker {
         for event in reports {
             self.report(event);
         }
+    }
+
+    /// Sets the gauges, to 0 for a worker that has left or stopped.
+    #[cfg(feature = "metrics")]
+    fn show(&self, workers: usize) {
+        let inbox = self.inbox();
+        let is_member = !inbox.has_left && inbox.death.is_none();
+        self.figures.show(inbox.held.len(), if is_member { workers } else { 0 });
     }
 
     fn carry_out(&self, action: Action) {
@@ -389,6 +405,8 @@ impl Worker {
                 inbox.death.get_or_insert(error);
             }
         });
+        #[cfg(feature = "metrics")]
+        self.show(0);
     }
 
     /// Reports the leased shards whose reader nobody polls.
@@ -450,7 +468,7 @@ impl Worker {
             ),
         }
         #[cfg(feature = "metrics")]
-        record_lease_event(stream, worker, kind.name());
+        self.figures.record_event(kind.name());
         let event = LeaseEvent { stream: &self.stream, worker: &self.id, kind };
         for on_event in &self.options.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {

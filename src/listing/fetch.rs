@@ -13,7 +13,6 @@ use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType};
 use crate::listing::error::ListError;
 use crate::listing::shard_list::Pages;
 use crate::shard::stream_context::StreamContext;
-use crate::util::metrics::observe;
 use crate::util::request_timeout::request_timeout;
 
 /// The shards that a listing requests.
@@ -170,13 +169,9 @@ async fn respond(
         let request = request.clone().customize().config_override(config);
         request.interceptor(context.clock.clone()).send()
     });
-    let request = async {
-        match request_timeout(request).await {
-            Ok(response) => response,
-            Err(no_response) => Err(no_response.into()),
-        }
-    };
-    observe(stream.name(), "ListShards", request).await.map_err(|error| {
+    let figures = context.figures();
+    let response = async { figures.observe("ListShards", request_timeout(request)).await? };
+    response.await.map_err(|error| {
         let expired =
             error.as_service_error().is_some_and(ListShardsError::is_expired_next_token_exception);
         let error = ListError::list_shards(stream, error);

@@ -311,8 +311,7 @@ impl ReadError {
     /// Under leases the worker then delivers no record until it has confirmed its lease.
     #[must_use]
     pub fn is_taken_over(&self) -> bool {
-        matches!(self.cause, Cause::Subscription(_))
-            && self.code() == Some("ResourceInUseException")
+        matches!(&self.cause, Cause::Subscription(error) if error.is_taken_over())
     }
 
     /// Returns whether no response arrived over the network, or only a part of it.

@@ -4,7 +4,7 @@ use tokio::time::Duration;
 use crate::records::error::ReadError;
 use crate::shard::stream_id::StreamId;
 #[cfg(feature = "metrics")]
-use crate::util::metrics::{record_end, record_page, record_retry};
+use crate::util::metrics::StreamFigures;
 
 /// An event of a shard's reader: see the example of
 /// [`ReadOptions::on_event`](super::ReadOptions::on_event).
@@ -91,13 +91,13 @@ pub enum EndReason {
 #[cfg(feature = "metrics")]
 impl ReadEventKind<'_> {
     /// Records the event for the facade of the crate `metrics`.
-    pub(crate) fn record(&self, stream: &str) {
+    pub(crate) fn record(&self, figures: &StreamFigures) {
         match self {
-            Self::Page { records, bytes, .. } => record_page(stream, *records, *bytes),
+            Self::Page { records, bytes, .. } => figures.record_page(*records, *bytes),
             Self::Retry { error, .. } => {
-                record_retry(stream, error.code(), error.is_expired_iterator());
+                figures.record_retry(error.code(), error.is_expired_iterator());
             }
-            Self::Ended(end) => record_end(stream, end.name()),
+            Self::Ended(end) => figures.record_end(end.name()),
         }
     }
 }

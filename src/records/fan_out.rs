@@ -9,6 +9,7 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::types::ConsumerStatus;
 use tokio::time::{Duration, sleep, timeout};
 
+use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 use crate::util::backoff::backoff;
 use crate::util::request_timeout::request_timeout;
@@ -126,12 +127,12 @@ impl FanOut {
         stream: impl Into<StreamId>,
         name: &str,
     ) -> Result<Self, FanOutError> {
-        let stream = stream.into();
+        let context = StreamContext::new(stream.into());
         let mut registration =
-            Registration { client, stream: &stream, name, arn: None, last: None };
+            Registration { client, context: &context, name, arn: None, last: None };
         match timeout(MAX_REGISTRATION, registration.run()).await {
             Ok(Ok(arn)) => Ok(Self::consumer(arn)),
-            Ok(Err(failure)) => Err(FanOutError::new(&stream, name, failure)),
+            Ok(Err(failure)) => Err(FanOutError::new(&context.id, name, failure)),
             Err(_) => {
                 let last = registration.last.take().unwrap_or_else(|| Failure {
                     operation: "DescribeStreamConsumer",
@@ -140,7 +141,7 @@ impl FanOut {
                     code: None,
                     is_permanent: false,
                 });
-                Err(FanOutError::new(&stream, name, last))
+                Err(FanOutError::new(&context.id, name, last))
             }
         }
     }
@@ -167,17 +168,16 @@ impl FanOut {
     ///
     /// If the request fails.
     pub async fn deregister(&self, client: &Client) -> Result<(), FanOutError> {
+        let (stream, name) = match self.arn.split_once("/consumer/") {
+            Some((stream, consumer)) => (stream, consumer),
+            None => (self.arn.as_str(), self.arn.as_str()),
+        };
+        let context = StreamContext::new(StreamId::from(stream));
         let request = client.deregister_stream_consumer().consumer_arn(&self.arn);
-        match send("DeregisterStreamConsumer", request.send()).await {
+        match send(&context, "DeregisterStreamConsumer", request.send()).await {
             Ok(_) => Ok(()),
             Err(failure) if failure.is_not_found() => Ok(()),
-            Err(failure) => {
-                let (stream, name) = match self.arn.split_once("/consumer/") {
-                    Some((stream, consumer)) => (stream, consumer),
-                    None => (self.arn.as_str(), self.arn.as_str()),
-                };
-                Err(FanOutError::new(&StreamId::from(stream), name, failure))
-            }
+            Err(failure) => Err(FanOutError::new(&context.id, name, failure)),
         }
     }
 
@@ -219,7 +219,7 @@ impl fmt::Debug for FanOut {
 /// A registration under way.
 struct Registration<'a> {
     client: &'a Client,
-    stream: &'a StreamId,
+    context: &'a StreamContext,
     name: &'a str,
     /// The ARN of the stream, once known.
     arn: Option<String>,
@@ -237,7 +237,7 @@ impl Registration<'_> {
                 Ok(None) => {}
                 Err(failure) if failure.is_permanent => return Err(failure),
                 Err(failure) => {
-                    let (stream, consumer) = (self.stream.name(), self.name);
+                    let (stream, consumer) = (self.context.id.name(), self.name);
                     let Failure { operation, reason, .. } = &failure;
                     tracing::warn!(stream, consumer, operation, %reason, "retrying");
                     self.last = Some(failure);
@@ -253,7 +253,7 @@ impl Registration<'_> {
         let stream_arn = self.stream_arn().await?;
         let describe =
             self.client.describe_stream_consumer().stream_arn(&stream_arn).consumer_name(self.name);
-        match send("DescribeStreamConsumer", describe.send()).await {
+        match send(self.context, "DescribeStreamConsumer", describe.send()).await {
             Ok(output) => {
                 let consumer = output.consumer_description;
                 let consumer = consumer.filter(|it| it.consumer_status == ConsumerStatus::Active);
@@ -265,7 +265,7 @@ impl Registration<'_> {
         }
         let register =
             self.client.register_stream_consumer().stream_arn(&stream_arn).consumer_name(self.name);
-        match send("RegisterStreamConsumer", register.send()).await {
+        match send(self.context, "RegisterStreamConsumer", register.send()).await {
             Ok(_) => Ok(None),
             // Another process registers it, or it is being deleted.
             Err(failure) if failure.code.as_deref() == Some("ResourceInUseException") => Ok(None),
@@ -274,11 +274,11 @@ impl Registration<'_> {
     }
 
     async fn stream_arn(&mut self) -> Result<String, Failure> {
-        if let Some(arn) = self.stream.arn().or(self.arn.as_deref()) {
+        if let Some(arn) = self.context.id.arn().or(self.arn.as_deref()) {
             return Ok(arn.to_owned());
         }
-        let describe = self.client.describe_stream_summary().stream_name(self.stream.name());
-        let described = send("DescribeStreamSummary", describe.send()).await;
+        let describe = self.client.describe_stream_summary().stream_name(self.context.id.name());
+        let described = send(self.context, "DescribeStreamSummary", describe.send()).await;
         let output = described.map_err(Failure::permanent_if_not_found)?;
         let arn = output.stream_description_summary.map(|stream| stream.stream_arn);
         let arn = arn.filter(|arn| !arn.is_empty()).ok_or_else(|| Failure {
@@ -326,17 +326,16 @@ impl Failure {
 }
 
 async fn send<T, E>(
+    context: &StreamContext,
     operation: &'static str,
     request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 ) -> Result<T, Failure>
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
-    let response = match request_timeout(request).await {
-        Ok(response) => response,
-        Err(no_response) => Err(no_response.into()),
-    };
-    response.map_err(|error| Failure::new(operation, error))
+    let figures = context.figures();
+    let response = async { figures.observe(operation, request_timeout(request)).await? };
+    response.await.map_err(|error| Failure::new(operation, error))
 }
 
 /// The error of [`FanOut::register`] and [`FanOut::deregister`].

@@ -14,7 +14,7 @@ use crate::shard::offer::Offer;
 use crate::shard::stream_id::StreamId;
 use crate::util::clock::now;
 #[cfg(feature = "metrics")]
-use crate::util::metrics::{set_lag, set_max_lag, set_shards};
+use crate::util::metrics::Gauges;
 use crate::util::received_record::ReceivedRecord;
 
 /// A view of the progress of all readers whose [`ReadOptions::monitor`] it is.
@@ -59,6 +59,16 @@ use crate::util::received_record::ReceivedRecord;
 #[derive(Clone, Default)]
 pub struct Monitor {
     readers: Arc<Mutex<Vec<Weak<Progress>>>>,
+    #[cfg(feature = "metrics")]
+    gauges: Arc<MonitorGauges>,
+}
+
+/// The gauges of the streams and those of the shards, which are set apart.
+#[cfg(feature = "metrics")]
+#[derive(Default)]
+struct MonitorGauges {
+    streams: Gauges,
+    shards: Gauges,
 }
 
 /// The progress of one shard's reader, as returned by [`Monitor::status`]: see the example of
@@ -136,26 +146,29 @@ impl Monitor {
     /// crate `metrics`: see [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn record_metrics(&self) {
-        let mut streams: BTreeMap<String, (StreamId, Duration, usize)> = BTreeMap::new();
+        let mut streams: BTreeMap<String, (StreamId, Duration, u64)> = BTreeMap::new();
         for status in self.status() {
             let lag = status.lag();
             let key = status.stream.as_str().to_owned();
             let (_, max, readers) = streams.entry(key).or_insert((status.stream, lag, 0));
             (*max, *readers) = (lag.max(*max), *readers + 1);
         }
-        for (stream, lag, readers) in streams.values() {
-            set_max_lag(stream.name(), *lag);
-            set_shards(stream.name(), "reading", *readers);
-        }
+        self.gauges.streams.record(|round| {
+            for (stream, max_lag, readers) in streams.values() {
+                round.set_readers(stream.name(), *max_lag, *readers);
+            }
+        });
     }
 
     /// Sets the lag of each shard with an open reader, for the facade of the crate `metrics`. Each
     /// shard is a series of its own: a stream that is resharded often has many.
     #[cfg(feature = "metrics")]
     pub fn record_shard_metrics(&self) {
-        for status in self.status() {
-            set_lag(status.stream.name(), &status.shard_id, status.lag());
-        }
+        self.gauges.shards.record(|round| {
+            for status in self.status() {
+                round.set_lag(status.stream.name(), &status.shard_id, status.lag());
+            }
+        });
     }
 
     fn progress(&self) -> Vec<Arc<Progress>> {

@@ -11,7 +11,7 @@ use crate::records::event::{EndReason, ReadEvent, ReadEventKind};
 use crate::records::fan_out::FanOut;
 use crate::records::monitor::Monitor;
 use crate::shard::handle::ShardHandle;
-use crate::shard::stream_id::StreamId;
+use crate::shard::stream_context::StreamContext;
 use crate::util::received_record::ReceivedRecord;
 
 /// Options for reading shards: how often, how fast, and on which runtime.
@@ -73,18 +73,18 @@ impl ReadOptions {
     /// Logs the end of a reader, and passes it to `on_event`.
     pub(crate) fn emit_end(&self, handle: &ShardHandle, end: &EndReason) {
         tracing::debug!(stream = handle.stream().name(), shard = handle.id(), ?end, "reader ended");
-        self.emit(handle.stream(), handle.id(), ReadEventKind::Ended(end));
+        self.emit(handle.context(), handle.id(), ReadEventKind::Ended(end));
     }
 
     /// Calls `on_event`. A panic in it must not lose the page of the event, which is not delivered
     /// yet.
-    pub(crate) fn emit(&self, stream: &StreamId, shard_id: &str, kind: ReadEventKind<'_>) {
+    pub(crate) fn emit(&self, context: &StreamContext, shard_id: &str, kind: ReadEventKind<'_>) {
         #[cfg(feature = "metrics")]
-        kind.record(stream.name());
-        let event = ReadEvent { stream, shard_id, kind };
+        kind.record(context.figures());
+        let event = ReadEvent { stream: &context.id, shard_id, kind };
         for on_event in &self.on_event {
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
-                let stream = stream.name();
+                let stream = context.id.name();
                 tracing::error!(stream, shard = shard_id, ?event.kind, "on_event panicked");
             }
         }
@@ -98,7 +98,7 @@ impl ReadOptions {
         failures: u32,
         wait: Duration,
     ) {
-        self.emit(handle.stream(), handle.id(), ReadEventKind::Retry { error, failures, wait });
+        self.emit(handle.context(), handle.id(), ReadEventKind::Retry { error, failures, wait });
     }
 
     /// Returns the bytes of a page that count against AWS's limits, or 0 if nothing needs them.

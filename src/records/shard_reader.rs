@@ -18,8 +18,6 @@ use crate::records::source::reader_context::ReaderContext;
 use crate::records::source::{Source, Stop};
 use crate::shard::offer::Offer;
 use crate::shard::position::StartPosition;
-#[cfg(feature = "metrics")]
-use crate::util::metrics::record_hand_over;
 
 /// A reader of one shard, which does not end the shard's handle.
 pub(crate) struct ShardReader {
@@ -206,14 +204,14 @@ impl ShardReader {
     /// shard for its children.
     #[cfg(feature = "metrics")]
     fn record_hand_over(&self, end: Option<&[ChildShard]>) {
-        let hand_overs = &self.context.offer.context.hand_overs;
+        let context = &self.context.offer.context;
         if !self.has_received_page
-            && let Some(duration) = hand_overs.first_page(self.context.shard_id())
+            && let Some(duration) = context.hand_overs.first_page(self.context.shard_id())
         {
-            record_hand_over(self.context.stream().name(), duration);
+            context.figures().record_hand_over(duration);
         }
         if let Some(children) = end {
-            hand_overs.end(children);
+            context.hand_overs.end(children);
         }
     }
 

@@ -7,6 +7,7 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::subscribe_to_shard::SubscribeToShardError;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError as EventError;
 
+use crate::util::metrics::SubscriptionEnd;
 use crate::util::sdk_error::{cannot_be_sent, is_network_failure, reason, root_cause};
 
 /// Why a subscription failed.
@@ -66,6 +67,21 @@ impl SubscriptionError {
 
     pub(crate) fn code(&self) -> Option<&str> {
         self.code.as_deref()
+    }
+
+    /// Returns whether another subscriber reads the shard as the same consumer.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        self.code() == Some("ResourceInUseException")
+    }
+
+    /// Returns why the subscription has ended that brought this error.
+    pub(crate) fn end(&self) -> SubscriptionEnd {
+        match (self.code(), &self.source) {
+            _ if self.is_taken_over() => SubscriptionEnd::TakenOver,
+            (Some(_), _) => SubscriptionEnd::Error,
+            (None, Some(_)) => SubscriptionEnd::Cut,
+            (None, None) => SubscriptionEnd::Silence,
+        }
     }
 
     pub(crate) fn message(&self) -> Option<&str> {

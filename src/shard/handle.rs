@@ -10,6 +10,7 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use crate::shard::offer::Offer;
 use crate::shard::outcome::{HandleOutcome, OnDrop, ParentOutcome};
 use crate::shard::position::StartPosition;
+use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 
 /// One shard, and the right to read it: all its parents have been processed.
@@ -154,6 +155,10 @@ impl ShardHandle {
         let mut handle = self;
         handle.on_drop = OnDrop::Reoffer;
         handle
+    }
+
+    pub(crate) fn context(&self) -> &StreamContext {
+        &self.offer.context
     }
 
     pub(crate) fn offer(&self) -> Arc<Offer> {

@@ -10,6 +10,7 @@ use crate::shard::stream_id::StreamId;
 use crate::shard::wire_format::WireFormat;
 use crate::util::clock::ServerClock;
 use crate::util::idle_slots::IdleSlots;
+use crate::util::metrics::StreamFigures;
 
 /// A stream, the clock and the wire format of the server that lists it, when its idle shards are
 /// read, and the end of the run.
@@ -24,6 +25,8 @@ pub(crate) struct StreamContext {
     pub(crate) idle_slots: IdleSlots,
     #[cfg(feature = "metrics")]
     pub(crate) hand_overs: HandOvers,
+    #[cfg(feature = "metrics")]
+    figures: OnceLock<StreamFigures>,
     /// Where the run ends, if it does.
     pub(crate) stop_at: Option<StopAt>,
     /// The same as a time, once the first list has come.
@@ -39,9 +42,24 @@ impl StreamContext {
             idle_slots: IdleSlots::default(),
             #[cfg(feature = "metrics")]
             hand_overs: HandOvers::default(),
+            #[cfg(feature = "metrics")]
+            figures: OnceLock::new(),
             stop_at: None,
             run_end: OnceLock::new(),
         }
+    }
+
+    /// Returns the figures of the stream, for the facade of the crate `metrics`.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn figures(&self) -> &StreamFigures {
+        self.figures.get_or_init(|| StreamFigures::new(self.id.name()))
+    }
+
+    /// Returns the figures of the stream: none without the feature `metrics`.
+    #[cfg(not(feature = "metrics"))]
+    #[expect(clippy::unused_self, reason = "the feature `metrics` needs it")]
+    pub(crate) fn figures(&self) -> &StreamFigures {
+        &StreamFigures
     }
 
     /// Determines the end of the run, by the first list: see [`RunEnd::new`].

@@ -25,6 +25,7 @@ use crate::checkpoint::dynamodb::error::{DynamoDbStoreError, Kind};
 use crate::checkpoint::dynamodb::expressions::Expressions;
 use crate::checkpoint::dynamodb::row::{self, Item, s};
 use crate::util::backoff::backoff;
+use crate::util::metrics::TableFigures;
 use crate::util::request_timeout::{NoResponse, request_timeout};
 use crate::util::sdk_error::{is_misconfigured, reason, root_cause};
 
@@ -48,6 +49,8 @@ pub(crate) struct Table {
     client: Client,
     name: Arc<str>,
     key: &'static str,
+    #[cfg(feature = "metrics")]
+    figures: Arc<TableFigures>,
 }
 
 /// The result of a conditional write.
@@ -62,11 +65,28 @@ pub(crate) enum Written {
 impl Table {
     /// Creates a table with this key attribute.
     pub(crate) fn new(client: &Client, name: String, key: &'static str) -> Self {
-        Self { client: client.clone(), name: name.into(), key }
+        Self {
+            client: client.clone(),
+            key,
+            #[cfg(feature = "metrics")]
+            figures: Arc::new(TableFigures::new(&name)),
+            name: name.into(),
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    #[cfg(feature = "metrics")]
+    fn figures(&self) -> &TableFigures {
+        &self.figures
+    }
+
+    #[cfg(not(feature = "metrics"))]
+    #[expect(clippy::unused_self, reason = "the feature `metrics` needs it")]
+    fn figures(&self) -> &TableFigures {
+        &TableFigures
     }
 
     pub(crate) fn error(&self, kind: Kind) -> DynamoDbStoreError {
@@ -100,7 +120,7 @@ impl Table {
         SdkError: From<RequestError<E, HttpResponse>>,
     {
         let response = async move {
-            let response = request_timeout(request).await;
+            let response = self.figures().observe(operation, request_timeout(request)).await;
             let response =
                 response.map_err(|NoResponse| self.error(Kind::NoResponse { operation }))?;
             if let Err(error) = &response

@@ -20,7 +20,6 @@ use crate::records::source::requests::{
 };
 use crate::shard::position::StartPosition;
 use crate::util::clock::now;
-use crate::util::metrics::observe;
 
 /// An iterator expires 300 s after the request for it.
 const MAX_ITERATOR_AGE: Duration = Duration::from_secs(290);
@@ -95,6 +94,7 @@ impl Exchange {
     async fn send(self) -> ExchangeOutcome {
         let context = &*self.context;
         let (stream, shard) = (context.stream(), context.shard_id());
+        let figures = context.offer.context.figures();
         if self.lists_shards {
             let sent_at = Instant::now();
             let listed = match is_closed(context).await {
@@ -116,7 +116,7 @@ impl Exchange {
                 }
                 let sent_at = Instant::now();
                 let request = get_shard_iterator(context, &from);
-                let token = match observe(stream.name(), "GetShardIterator", request).await {
+                let token = match figures.observe("GetShardIterator", request).await {
                     Ok(Some(token)) => token,
                     Ok(None) => {
                         return self.outcome(Err(ReadError::no_iterator(stream, shard)), sent_at);
@@ -138,7 +138,7 @@ impl Exchange {
         let token = iterator.as_ref().map(|iterator| iterator.token.clone()).unwrap_or_default();
         let limit = if iterator_start.is_some() { self.first_limit } else { self.limit };
         let request = get_records(context, token, limit);
-        let result = match observe(stream.name(), "GetRecords", request).await {
+        let result = match figures.observe("GetRecords", request).await {
             Ok(output) => Ok(Content::Records(output)),
             Err(error) => Err(ReadError::get_records(stream, shard, error)),
         };

@@ -32,6 +32,7 @@ use crate::shard::position::StartPosition;
 use crate::util::abort_on_drop::AbortOnDrop;
 use crate::util::backoff::backoff;
 use crate::util::clock::now;
+use crate::util::metrics::{OpenSubscription, SubscriptionEnd};
 use crate::util::received_record::ReceivedRecord;
 use crate::util::request_timeout::{polled_ticks, request_timeout};
 use crate::util::runtime::LastRuntime;
@@ -60,7 +61,13 @@ const MAX_UNCHECKED: Duration = Duration::from_mins(5);
 /// end.
 const MAX_PAGES_BEFORE_END: u32 = 3;
 
-type Events = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
+type Receiver = EventReceiver<SubscribeToShardEventStream, SubscribeToShardEventStreamError>;
+
+/// The events of a subscription, which is open until they are dropped.
+struct Events {
+    receiver: Receiver,
+    open: OpenSubscription,
+}
 
 /// The source to which Kinesis pushes pages.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -286,6 +293,8 @@ impl Subscription {
             }
         } else if end.is_none() {
             self.read_ahead();
+        } else if let Some(events) = &mut self.events {
+            events.open.ends_by(SubscriptionEnd::ShardEnd);
         }
         Ok(Some(Page { records, lag: Some(lag), received_at, end, is_at_run_end: false }))
     }
@@ -382,7 +391,7 @@ impl Subscription {
     }
 
     fn emit(&self, kind: ReadEventKind<'_>) {
-        self.context.options.emit(self.context.stream(), self.shard_id(), kind);
+        self.context.options.emit(&self.context.offer.context, self.shard_id(), kind);
     }
 }
 
@@ -475,8 +484,15 @@ impl Receive {
             Ok(mut events) => {
                 let result = next_event(&mut events).await;
                 // After any error the SDK (1.130) returns the next event, and would skip one.
-                let is_open = matches!(result, Ok(Some(_)));
-                (is_open.then_some(events), result)
+                let end = match &result {
+                    Ok(Some(_)) => None,
+                    Ok(None) => Some(SubscriptionEnd::Ended),
+                    Err(error) => Some(error.end()),
+                };
+                if let Some(end) = end {
+                    events.open.ends_by(end);
+                }
+                (end.is_none().then_some(events), result)
             }
             Err(error) => (None, Err(error)),
         };
@@ -500,9 +516,10 @@ async fn subscribe(
         .starting_position(from);
     let once = Config::builder().retry_config(RetryConfig::disabled());
     // The SDK waits for the first frame here. Its own timeouts do not count that time.
-    let response = request_timeout(request.customize().config_override(once).send()).await;
-    match response {
-        Ok(Ok(output)) => Ok(output.event_stream),
+    let request = request_timeout(request.customize().config_override(once).send());
+    let figures = context.offer.context.figures();
+    match figures.observe("SubscribeToShard", request).await {
+        Ok(Ok(output)) => Ok(Events { receiver: output.event_stream, open: figures.subscribed() }),
         Ok(Err(error)) => Err(SubscriptionError::request(error)),
         Err(no_response) => Err(SubscriptionError::no_event(no_response.to_string())),
     }
@@ -513,7 +530,7 @@ async fn next_event(
     events: &mut Events,
 ) -> Result<Option<SubscribeToShardEvent>, SubscriptionError> {
     loop {
-        match polled_ticks(MAX_SILENT_TICKS, SILENT_TICK, events.recv()).await {
+        match polled_ticks(MAX_SILENT_TICKS, SILENT_TICK, events.receiver.recv()).await {
             Ok(Ok(Some(SubscribeToShardEventStream::SubscribeToShardEvent(event)))) => {
                 return Ok(Some(event));
             }

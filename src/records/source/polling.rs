@@ -470,7 +470,7 @@ impl Polling {
     }
 
     fn emit(&self, kind: ReadEventKind<'_>) {
-        self.context.options.emit(self.context.stream(), self.context.shard_id(), kind);
+        self.context.options.emit(&self.context.offer.context, self.context.shard_id(), kind);
     }
 }
 
