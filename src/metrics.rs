@@ -32,13 +32,18 @@
 //! # }
 //! ```
 //!
-//! Counters and durations are recorded as they happen, for all streams of the process. The gauges
-//! are set by [`Checkpoints::record_metrics`](crate::Checkpoints::record_metrics), or by
+//! Counters and durations are recorded as they happen, for all streams of the process, and so are
+//! the gauges of subscriptions and leases. The other gauges are set by
+//! [`Checkpoints::record_metrics`](crate::Checkpoints::record_metrics), or by
 //! [`Monitor::record_metrics`](crate::records::Monitor::record_metrics) without checkpoints: call
-//! it at an interval, also while the pipeline is not polled. Nothing is recorded for each single
-//! record: a request costs some ten small allocations, with or without a recorder.
+//! it at an interval, also while the pipeline is not polled. A gauge becomes 0 when its readers,
+//! its worker, or the checkpoints that have set it are dropped.
 //!
-//! All figures have the label `stream`, its name.
+//! Nothing is recorded for each single record. Labels are made once for each stream, so a page
+//! costs no allocation here. An exporter that is installed late gets the later figures, but a
+//! subscription that was open before is never counted as open: install the exporter first.
+//!
+//! All figures but those of DynamoDB have the label `stream`, its name.
 //!
 //! | name | kind, unit | labels | figure of the KCL | figure of a Kafka consumer |
 //! |---|---|---|---|---|
@@ -47,19 +52,40 @@
 //! | `kinesis_shards.records` | counter | | `RecordsProcessed` | `records-consumed-total` |
 //! | `kinesis_shards.bytes` | counter, bytes | | `DataBytesProcessed` | `bytes-consumed-total` |
 //! | `kinesis_shards.requests` | counter | `operation`, `outcome`: `ok`, a code of AWS, `timeout`, `failure` | `KinesisDataFetcher.getRecords.Success` | `fetch-total` |
-//! | `kinesis_shards.request.duration` | histogram, s | `operation` | `KinesisDataFetcher.getRecords.Time` | `fetch-latency-avg` |
+//! | `kinesis_shards.request.duration` | histogram, s; of `SubscribeToShard` until its first response | `operation` | `KinesisDataFetcher.getRecords.Time` | `fetch-latency-avg` |
 //! | `kinesis_shards.retries` | counter | `code` | | |
 //! | `kinesis_shards.iterators.expired` | counter | | `ExpiredIterator` | |
+//! | `kinesis_shards.subscriptions` | gauge: open ones | | | |
+//! | `kinesis_shards.subscriptions.ended` | counter | `reason`: see below | | |
 //! | `kinesis_shards.readers.ended` | counter | `reason` | | |
 //! | `kinesis_shards.hand_over.duration` | histogram, s | | | |
-//! | `kinesis_shards.shards` | gauge | `state`: `reading`, `finished`, `waiting` | `CurrentLeases` | `assigned-partitions` |
+//! | `kinesis_shards.shards` | gauge | `state`: `reading`, `finished`, `waiting` | | `assigned-partitions` |
 //! | `kinesis_shards.unacknowledged` | gauge | | | |
 //! | `kinesis_shards.unacknowledged.age` | gauge, s | | | |
 //! | `kinesis_shards.checkpoint.saves` | counter | `outcome`: `ok`, `failure` | `UpdateLease.Success` | `commit-total` |
 //! | `kinesis_shards.checkpoint.unsaved.age` | gauge, s | | | |
 //! | `kinesis_shards.checkpoint.gaps` | counter | | | |
 //! | `kinesis_shards.checkpoint.pauses` | counter | | | |
-//! | `kinesis_shards.lease.events` | counter | `worker`, `kind` | `LostLeases`, `LeasesToTake` | `rebalance-total` |
+//! | `kinesis_shards.leases` | gauge: those that the worker holds | `application`, `worker` | `CurrentLeases` | `assigned-partitions` |
+//! | `kinesis_shards.lease.workers` | gauge: live ones that the worker sees | `application`, `worker` | `NumWorkers` | |
+//! | `kinesis_shards.lease.events` | counter | `application`, `worker`, `kind`: such as `granted`, `moved`, `lost`, `fenced`, `was_fenced` | `LostLeases`, `LeasesToTake` | `rebalance-total` |
+//! | `kinesis_shards.dynamodb.requests` | counter | `table`, `operation`, `outcome` as above | `UpdateLease.Success`, `RenewLease.Success` | `commit-total` |
+//! | `kinesis_shards.dynamodb.request.duration` | histogram, s | `table`, `operation` | `UpdateLease.Time`, `RenewLease.Time` | `commit-latency-avg` |
+//!
+//! A write whose condition does not hold has the outcome `ConditionalCheckFailedException`, and a
+//! few of them are normal where workers share leases.
+//!
+//! A subscription by [enhanced fan-out](crate::records::FanOut) ends for one of these reasons:
+//!
+//! | `reason` | it means |
+//! |---|---|
+//! | `ended` | Kinesis has ended it, as it does after 5 minutes |
+//! | `shard_end` | the shard has ended |
+//! | `closed` | the reader has closed it: it was dropped, gives the shard away, or polls once |
+//! | `taken_over` | another subscriber reads the shard as the same consumer |
+//! | `error` | Kinesis has sent an exception |
+//! | `silence` | no event came for 40 s |
+//! | `cut` | the connection broke, or an event was damaged |
 //!
 //! Alarm on the figures of [`guide::alarms`](crate::guide::alarms).
 

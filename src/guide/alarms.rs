@@ -15,6 +15,8 @@
 //! | a [`Gap`](crate::checkpoint::CheckpointEventKind::Gap) event | records may have expired unread |
 //! | many [`Retry`](crate::records::ReadEventKind::Retry) events with one code | throttling, a failing network, missing permissions |
 //! | [`Ended`](crate::records::ReadEventKind::Ended) with [`Failed`](crate::records::EndReason::Failed) | a person must act: a permission, a KMS key |
+//! | [`is_taken_over`](crate::ReadError::is_taken_over) errors again and again | another program reads as the same consumer of enhanced fan-out |
+//! | `Leases::workers` are fewer than you run (feature `dynamodb`) | workers have crashed, or cannot join |
 //! | `LeaseEventKind::NoRoom`, `Paused` or `WasFenced` (feature `dynamodb`) | the fleet is too small, or a worker is cut off from DynamoDB |
 //!
 //! [`ReadOptions::on_event`]: crate::ReadOptions::on_event

@@ -5,6 +5,7 @@ mod example;
 mod exporter;
 mod fan_out;
 mod gauges;
+mod labels;
 mod leases;
 mod tables;
 
@@ -121,6 +122,18 @@ fn retries_are_counted_by_their_code() {
     assert_eq!(page.count(retries), 2);
     let requests = r#"kinesis_shards_requests{stream="orders",operation="GetRecords",outcome="#;
     assert_eq!(page.count(format!("{requests}\"{code}\"}}")), 2);
+}
+
+#[test]
+fn expired_iterators_are_counted() {
+    let page = scrape(async |world| {
+        let World { kinesis, orders, client, .. } = world;
+        orders.put("customer 1", "an order");
+        kinesis.fail_next("GetRecords", Fault::ExpiredIterator);
+        let mut records = all_shards(client, "orders").records(client);
+        records.next().await.unwrap().unwrap();
+    });
+    assert_eq!(page.count(r#"kinesis_shards_iterators_expired{stream="orders"}"#), 1);
 }
 
 #[test]

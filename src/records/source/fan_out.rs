@@ -484,15 +484,13 @@ impl Receive {
             Ok(mut events) => {
                 let result = next_event(&mut events).await;
                 // After any error the SDK (1.130) returns the next event, and would skip one.
-                let end = match &result {
-                    Ok(Some(_)) => None,
-                    Ok(None) => Some(SubscriptionEnd::Ended),
-                    Err(error) => Some(error.end()),
-                };
-                if let Some(end) = end {
-                    events.open.ends_by(end);
+                let is_open = matches!(result, Ok(Some(_)));
+                match &result {
+                    Ok(Some(_)) => {}
+                    Ok(None) => events.open.ends_by(SubscriptionEnd::Ended),
+                    Err(error) => events.open.ends_by(error.end()),
                 }
-                (end.is_none().then_some(events), result)
+                (is_open.then_some(events), result)
             }
             Err(error) => (None, Err(error)),
         };

@@ -1,7 +1,7 @@
 //! What the crate records for the facade of the crate `metrics`, by name.
 //!
-//! The labels of a figure are made once, by the stream, consumer, worker or table that it is of. The
-//! recorder is looked up each time, so that one that is installed later gets the later figures.
+//! The labels of a figure are made once, by the stream, worker or table that it is of. The recorder
+//! is looked up each time, so that one that is installed later gets the later figures.
 
 #[cfg(feature = "metrics")]
 mod checkpoints;
