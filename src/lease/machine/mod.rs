@@ -373,6 +373,7 @@ impl Machine {
         }
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn run(&self) -> u64 {
         self.run
     }
