@@ -334,7 +334,9 @@ where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     let figures = context.figures();
-    let response = async { figures.observe(operation, request_timeout(request)).await? };
+    // Boxed, since the SDK's futures have thousands of bytes.
+    let response = Box::pin(figures.observe(operation, request_timeout(request)));
+    let response = async { response.await? };
     response.await.map_err(|error| Failure::new(operation, error))
 }
 
