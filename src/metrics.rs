@@ -43,7 +43,9 @@
 //! costs no allocation here. An exporter that is installed late gets the later figures, but a
 //! subscription that was open before is never counted as open: install the exporter first.
 //!
-//! All figures but those of DynamoDB have the label `stream`, its name.
+//! All figures but those of DynamoDB have the label `stream`, its name. The gauges of checkpoints
+//! and of monitors have one owner for each name of a stream: with two in one process, the last call
+//! wins, and dropping one sets them to 0.
 //!
 //! | name | kind, unit | labels | figure of the KCL | figure of a Kafka consumer |
 //! |---|---|---|---|---|
@@ -52,7 +54,7 @@
 //! | `kinesis_shards.records` | counter | | `RecordsProcessed` | `records-consumed-total` |
 //! | `kinesis_shards.bytes` | counter, bytes | | `DataBytesProcessed` | `bytes-consumed-total` |
 //! | `kinesis_shards.requests` | counter | `operation`, `outcome`: `ok`, a code of AWS, `timeout`, `failure` | `KinesisDataFetcher.getRecords.Success` | `fetch-total` |
-//! | `kinesis_shards.request.duration` | histogram, s; of `SubscribeToShard` until its first response | `operation` | `KinesisDataFetcher.getRecords.Time` | `fetch-latency-avg` |
+//! | `kinesis_shards.request.duration` | histogram, s; for `SubscribeToShard`, until the first frame | `operation` | `KinesisDataFetcher.getRecords.Time` | `fetch-latency-avg` |
 //! | `kinesis_shards.retries` | counter | `code` | | |
 //! | `kinesis_shards.iterators.expired` | counter | | `ExpiredIterator` | |
 //! | `kinesis_shards.subscriptions` | gauge: open ones | | | |

@@ -15,14 +15,14 @@
 //! | a [`Gap`](crate::checkpoint::CheckpointEventKind::Gap) event | records may have expired unread |
 //! | many [`Retry`](crate::records::ReadEventKind::Retry) events with one code | throttling, a failing network, missing permissions |
 //! | [`Ended`](crate::records::ReadEventKind::Ended) with [`Failed`](crate::records::EndReason::Failed) | a person must act: a permission, a KMS key |
-//! | [`is_taken_over`](crate::ReadError::is_taken_over) errors again and again | another program reads as the same consumer of enhanced fan-out |
-//! | `Leases::workers` are fewer than you run (feature `dynamodb`) | workers have crashed, or cannot join |
+//! | [`is_taken_over`](crate::ReadError::is_taken_over), repeatedly | another program reads as the same consumer of enhanced fan-out |
+//! | `Leases::workers` returns fewer workers than you run (feature `dynamodb`) | workers have crashed, or cannot join |
 //! | `LeaseEventKind::NoRoom`, `Paused` or `WasFenced` (feature `dynamodb`) | the fleet is too small, or a worker is cut off from DynamoDB |
 //!
 //! [`ReadOptions::on_event`]: crate::ReadOptions::on_event
 //! [`CheckpointOptions::on_event`]: crate::checkpoint::CheckpointOptions::on_event
 //!
-//! A service that has no metrics logs its lag:
+//! A service without metrics can log its lag:
 //!
 //! ```
 //! use std::time::Duration;
@@ -37,8 +37,8 @@
 //! tokio::spawn(async move {
 //!     loop {
 //!         tokio::time::sleep(Duration::from_secs(30)).await;
-//!         let (shards, lag) = (monitor.status().len(), monitor.max_lag());
-//!         println!("{shards} shards are read, the slowest is {lag:.1?} behind");
+//!         let lag = monitor.max_lag().unwrap_or_default();
+//!         println!("the greatest lag of {} shards is {lag:.1?}", monitor.status().len());
 //!     }
 //! });
 //! # tokio::time::sleep(Duration::from_secs(31)).await;

@@ -146,16 +146,15 @@ impl Monitor {
     /// crate `metrics`: see [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn record_metrics(&self) {
-        let mut streams: BTreeMap<String, (StreamId, Duration, u64)> = BTreeMap::new();
+        // Streams of other accounts or regions may have the same name, which is the label.
+        let mut streams: BTreeMap<String, (Duration, u64)> = BTreeMap::new();
         for status in self.status() {
-            let lag = status.lag();
-            let key = status.stream.as_str().to_owned();
-            let (_, max, readers) = streams.entry(key).or_insert((status.stream, lag, 0));
-            (*max, *readers) = (lag.max(*max), *readers + 1);
+            let (max, readers) = streams.entry(status.stream.name().to_owned()).or_default();
+            (*max, *readers) = (status.lag().max(*max), *readers + 1);
         }
         self.gauges.streams.record(|round| {
-            for (stream, max_lag, readers) in streams.values() {
-                round.set_readers(stream.name(), *max_lag, *readers);
+            for (stream, (max_lag, readers)) in &streams {
+                round.set_readers(stream, *max_lag, *readers);
             }
         });
     }
