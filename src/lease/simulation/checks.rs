@@ -272,7 +272,7 @@ impl World {
     /// Returns whether a worker has left by itself. Late copies of its first write and of its beats
     /// create its row again.
     pub(super) fn has_left(&self, worker: &str, run: u64) -> bool {
-        self.process_of(worker, run).is_some_and(|process| process.is_gone() && process.is_leaving)
+        self.process_of(worker, run).is_some_and(|process| process.has_left)
     }
 
     fn process_of(&self, worker: &str, run: u64) -> Option<&Process> {

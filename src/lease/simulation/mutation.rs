@@ -69,7 +69,6 @@ pub enum Mutation {
     /// so each of the two clauses covers for the other: `HandOver` leaves out both.
     HandOverByCounter,
     HandOverByOwner,
-    /// Only rows of shards that Kinesis no longer lists are deleted.
     DeleteByCounter,
     /// The owner never changes without the counter, and an ended row never changes.
     DeleteUnended,

@@ -51,6 +51,8 @@ pub(super) struct Process {
     /// When another process registered under its id.
     pub(super) superseded_at: Option<At>,
     pub(super) is_leaving: bool,
+    /// It has removed its row, and ended.
+    pub(super) has_left: bool,
     /// A lease was given away with records in flight.
     pub(super) was_cut: bool,
     pub(super) has_listed: bool,
@@ -174,6 +176,7 @@ impl Process {
             stood_until: None,
             superseded_at: None,
             is_leaving: false,
+            has_left: false,
             was_cut: false,
             has_listed: false,
             is_listing: false,

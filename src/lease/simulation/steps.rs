@@ -246,6 +246,7 @@ impl World {
     pub(super) fn ended(&mut self, index: usize, by_fault: bool) {
         let process = &mut self.processes[index];
         process.state = State::Gone;
+        process.has_left = !by_fault;
         let (worker, back) = (process.worker, process.back_after.take());
         if by_fault || self.is_calm {
             let delay = self.draw.secs(3.0, 10.0);
