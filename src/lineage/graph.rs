@@ -45,7 +45,7 @@ pub(crate) struct ShardGraph {
     pub(crate) start_policy: StartPolicy,
     /// Set by the first list.
     context: Option<Arc<StreamContext>>,
-    /// A shard's first sequence number shows nothing: see [`first_sequence`](Self::first_sequence).
+    /// Whether the id of a shard is never used again: see [`first_sequence`](Self::first_sequence).
     has_unique_ids: bool,
     nodes: HashMap<ShardKey, Node, BuildSequential>,
     /// The shards of the current list that were not observed yet.
@@ -630,8 +630,9 @@ impl ShardGraph {
     /// and what lies between. Returns the ids of the closed ones, or `None` before the first list.
     ///
     /// `started` names the shards, each with its processed parents: it may no longer wait for a
-    /// parent that was listed after the shard was read. A shard that is not listed is one of a
-    /// deleted stream, and says nothing about the shards of the new one.
+    /// parent that was listed after the shard was read. A shard that this graph does not know
+    /// closes nothing: it may be one of a deleted stream, or not be listed here yet. The request
+    /// before rows are created comes after a full list.
     pub(crate) fn close_ancestors(
         &mut self,
         started: &BTreeMap<String, Vec<String>>,
@@ -662,7 +663,7 @@ impl ShardGraph {
         let mut ancestors = BTreeSet::new();
         let mut below: Vec<_> = shards.into_iter().collect();
         while let Some(key) = below.pop() {
-            // A shard that waits for no parent has only closed ancestors, of those listed so far.
+            // A shard that does not wait has no open ancestor among the listed shards.
             let Some(State::Waiting(waiting)) = self.nodes.get(&key).map(|node| &node.state) else {
                 continue;
             };
@@ -709,8 +710,8 @@ impl ShardGraph {
 impl ShardGraph {
     /// Returns what distinguishes a shard from one of a deleted stream with the same id.
     ///
-    /// Nothing does in the change stream of a DynamoDB table: its ARN holds the time of its
-    /// creation. The API does not say whether `StartingSequenceNumber` stays when records are
+    /// In the change stream of a DynamoDB table nothing needs to: a new stream has a new ARN. The
+    /// API does not say whether `StartingSequenceNumber` stays when records are
     /// trimmed, and in ministack it is that of the oldest record that is left.
     fn first_sequence(&self, shard: &Shard) -> FirstSequence {
         if self.has_unique_ids { FirstSequence::UNKNOWN } else { FirstSequence::of(shard) }

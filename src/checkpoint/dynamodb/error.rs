@@ -93,7 +93,7 @@ impl DynamoDbStoreError {
 
     /// Returns whether a retry within seconds may succeed. A request without a response has taken a
     /// minute already.
-    pub(crate) fn may_pass_soon(&self) -> bool {
+    pub(crate) fn is_worth_retrying(&self) -> bool {
         !self.is_permanent() && !matches!(self.kind, Kind::NoResponse { .. })
     }
 

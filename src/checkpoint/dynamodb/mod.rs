@@ -136,7 +136,7 @@ impl DynamoDbStore {
     }
 
     /// Creates the table if it does not exist, billed on demand, and waits until it is active.
-    /// Requests that fail are sent again for 30 s, with a warning in the log.
+    /// Failed requests are retried until 30 s after the first failure, with a warning in the log.
     ///
     /// # Errors
     ///

@@ -314,7 +314,7 @@ impl Table {
     }
 
     /// Creates the table if it does not exist, and waits until it is active. Failures that may pass
-    /// are retried, so that a worker which starts while DynamoDB is away does not end.
+    /// are retried for 30 s, so that a worker that starts during a short outage does not end.
     pub(crate) async fn create_if_missing(&self) -> Result<(), DynamoDbStoreError> {
         let deadline = Instant::now() + CREATION_TIMEOUT;
         let mut is_requested = false;
@@ -323,18 +323,18 @@ impl Table {
             let begun = Instant::now();
             match self.create_or_describe(&mut is_requested).await {
                 Ok(None) => return Ok(()),
-                Ok(Some(late)) => {
+                Ok(Some(not_yet)) => {
                     if Instant::now() > deadline {
-                        return Err(self.error(late));
+                        return Err(self.error(not_yet));
                     }
                     failing_since = None;
                 }
                 Err(error) => {
                     let since = *failing_since.get_or_insert(begun);
-                    if !error.may_pass_soon() || since.elapsed() >= OUTAGE_LIMIT {
+                    if !error.is_worth_retrying() || since.elapsed() >= OUTAGE_LIMIT {
                         return Err(error);
                     }
-                    let cause = root_cause(&error);
+                    let cause = error.source().map(root_cause);
                     tracing::warn!(%error, cause, "cannot create the table yet; retrying");
                 }
             }
@@ -342,7 +342,8 @@ impl Table {
         }
     }
 
-    /// Requests the creation of the table if it is missing. Returns what it lacks to be active.
+    /// Requests the creation of the table if it is missing. Returns `None` if the table is active,
+    /// and otherwise the error to report if it stays so.
     async fn create_or_describe(
         &self,
         is_requested: &mut bool,
