@@ -5,15 +5,15 @@ use std::time::Duration;
 use kinesis_shards::ReadOptions;
 use kinesis_shards::records::Monitor;
 
-/// Logs every 30 s how far the slowest shard of those that are read with these options is behind.
+/// Logs the greatest lag of the shards that are read with these options, every 30 s.
 pub(crate) fn log_lag(options: ReadOptions) -> ReadOptions {
     let monitor = Monitor::new();
     let options = options.monitor(&monitor);
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(30)).await;
-            let (shards, lag) = (monitor.status().len(), monitor.max_lag());
-            tracing::info!("{shards} shards are read, the slowest is {lag:.1?} behind");
+            let lag = monitor.max_lag().unwrap_or_default();
+            tracing::info!("the greatest lag of {} shards is {lag:.1?}", monitor.status().len());
         }
     });
     options

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use backon::{ExponentialBuilder, Retryable};
 use futures::{Stream, TryStreamExt};
 use kinesis_shards::checkpoint::UnackedBatch;
@@ -27,9 +28,14 @@ pub(crate) async fn write_pages(
     let backoff = ExponentialBuilder::new().with_jitter().without_max_times();
     let consume = async {
         while let Some(batch) = batches.try_next().await? {
-            let write = async || timeout(WRITE_TIMEOUT, write(batch.records())).await?;
+            let write = async || {
+                timeout(WRITE_TIMEOUT, write(batch.records()))
+                    .await
+                    .context("no response in time")?
+            };
             let written = write.retry(backoff).notify(|error, delay| {
-                tracing::warn!("{error:#}; retrying in {delay:.1?}");
+                let shard = batch.shard_id();
+                tracing::warn!("cannot write a page of {shard}: {error:#}; retry in {delay:.1?}");
             });
             written.await?;
             tracing::debug!("{}: {} records", batch.shard_id(), batch.records().len());
@@ -46,8 +52,11 @@ pub(crate) async fn write_pages(
         anyhow::ensure!(report.is_complete(), "the next run writes the last records again");
         Ok(())
     };
-    tokio::select! {
-        Err(error) = consume => Err(error), // one that no retry mends
-        result = shutdown => result,
-    }
+    let ended = tokio::select! {
+        ended = consume => ended, // with an error that no retry mends, or at the end of the run
+        result = shutdown => return result,
+    };
+    // The checkpoints of the pages before are saved.
+    tracing::info!("{}", checkpoints.shutdown(SHUTDOWN_LIMIT).await);
+    ended
 }

@@ -36,7 +36,8 @@ impl TableStream {
         let mut shards = Box::pin(shards);
         stream::poll_fn(move |cx| {
             let polled = shards.as_mut().poll_next(cx);
-            // Such as: a shard has ended, and no child of it is known.
+            // The combinator requests a list, for example, when a shard has ended and no child of
+            // it is known.
             if polled.is_pending() && shards.as_mut().take_list_request().is_some() {
                 self.list_now.notify_one();
             }

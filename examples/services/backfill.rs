@@ -33,8 +33,8 @@ use tracing::Level;
 
 use log_lag::log_lag;
 
-/// What a complete line and a part of another take at most: a record is up to 10 MiB, here in
-/// base64.
+/// The maximum length of a complete line and a part of the next one: a record is up to 10 MiB, here
+/// in base64.
 const TAIL: u64 = 32 << 20;
 
 /// Copies the records of a Kinesis stream into files, one for each shard, and ends at its tip.
@@ -42,8 +42,8 @@ const TAIL: u64 = 32 << 20;
 pub(crate) struct Args {
     /// The stream's name or ARN
     pub(crate) stream: StreamId,
-    /// The directory of the files, which is created if it does not exist. Each line is a record, as
-    /// the AWS CLI prints it
+    /// The directory of the files, which is created if it does not exist. Each line is a record as
+    /// JSON, with `SequenceNumber`, `PartitionKey` and `Data` in base64
     pub(crate) dir: PathBuf,
 }
 
@@ -60,14 +60,16 @@ async fn main() -> Result<()> {
 pub(crate) async fn backfill(client: &Client, args: Args, options: ReadOptions) -> Result<()> {
     let Args { stream, dir } = args;
     std::fs::create_dir_all(&dir)?;
+    let lock = File::create(dir.join(".lock"))?;
+    lock.try_lock().context("another run writes to this directory")?;
     let mut progress = Vec::new();
     for file in std::fs::read_dir(&dir)? {
         let path = file?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Some(shard) = name.strip_suffix(".jsonl") else { continue };
+        let shard = name.strip_suffix(".jsonl").filter(|name| name.starts_with("shardId-"));
+        let Some(shard) = shard else { continue };
         let last = last_record(&path).with_context(|| format!("cannot resume {name}"))?;
-        let last = last.map(|last| (shard.to_owned(), Progress::At(StartPosition::After(last))));
-        progress.extend(last);
+        progress.extend(last.map(|last| (shard.to_owned(), Progress::At(last))));
     }
     let bars = MultiProgress::new();
     let shards = all_shards(client, stream).resume(progress).until(StopAt::Tip).ready().await?;
@@ -106,19 +108,20 @@ async fn copy(mut batches: Batches, path: PathBuf, bar: ProgressBar) -> Result<(
     Ok(())
 }
 
-/// Returns the sequence number of the last line of a file, and cuts off what a killed run has
+/// Returns the position after the last line of a file, and cuts off what a killed run has
 /// written of another. A file without a complete line has no last record.
-fn last_record(path: &Path) -> Result<Option<String>> {
+fn last_record(path: &Path) -> Result<Option<StartPosition>> {
     let mut file = File::options().read(true).write(true).open(path)?;
     let start = file.metadata()?.len().saturating_sub(TAIL);
     file.seek(SeekFrom::Start(start))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
     let end = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    anyhow::ensure!(start == 0 || end > 0, "no complete line within the last {TAIL} bytes");
     file.set_len(start + end as u64)?;
     let mut lines = tail[..end].trim_ascii_end().rsplit(|byte| *byte == b'\n');
     let Some(line) = lines.next().filter(|line| !line.is_empty()) else { return Ok(None) };
     let line: Value = serde_json::from_slice(line)?;
     let number = line["SequenceNumber"].as_str().context("the last line is not a record")?;
-    Ok(Some(number.to_owned()))
+    Ok(Some(StartPosition::After(number.to_owned())))
 }

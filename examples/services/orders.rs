@@ -14,6 +14,7 @@ mod stop_signal;
 #[path = "../common/write_pages.rs"]
 mod write_pages;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -22,13 +23,13 @@ use clap::Parser;
 use kinesis_shards::{
     Checkpoints, FileStore, ReadOptions, Record, ShardStreamExt, StreamId, all_shards,
 };
-use tokio::sync::Mutex;
 use tokio_postgres::{Client, Error, NoTls};
 
 use log_lag::log_lag;
 use write_pages::write_pages;
 
-/// The key of a record is its place in the stream. A record that is delivered again is found by it.
+/// The key of a record is its place in the stream. An insert of
+/// a record that is delivered again does nothing.
 ///
 /// A record that PostgreSQL cannot hold as JSON is a dead letter: it must not stop its shard.
 const TABLES: &str = "
@@ -76,7 +77,7 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     // No retry mends a wrong password, so the first failure to connect ends the program.
     let idle = connect(&database).await.context("cannot connect to PostgreSQL")?;
     idle.batch_execute(TABLES).await.context("cannot create the tables")?;
-    let idle = Mutex::new(Some(idle));
+    let idle = Cell::new(Some(idle));
 
     let batches = all_shards(&client, stream.clone())
         .checkpoints(&checkpoints)
@@ -87,12 +88,12 @@ pub(crate) async fn main() -> anyhow::Result<()> {
     tracing::info!("writing {stream} to PostgreSQL");
     write_pages(batches, &checkpoints, async |page| {
         // A try that fails or times out drops the connection, which may be closed or in use.
-        let client = match idle.lock().await.take() {
+        let client = match idle.take() {
             Some(client) => client,
             None => connect(&database).await?,
         };
         insert(&client, page).await?;
-        *idle.lock().await = Some(client);
+        idle.set(Some(client));
         Ok(())
     })
     .await

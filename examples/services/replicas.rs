@@ -54,11 +54,12 @@ pub(crate) async fn main() -> anyhow::Result<()> {
         stop_signal().await?;
         // Within the 30 s that Kubernetes grants, all leases are given away. Meanwhile, the last
         // records are processed.
-        anyhow::Ok(leases.shutdown(Duration::from_secs(25)).await)
+        let report = leases.shutdown(Duration::from_secs(25)).await;
+        anyhow::ensure!(report.is_complete(), "{report}: others handle the last records again");
+        Ok(())
     };
     tokio::select! {
-        Err(error) = consume => return Err(error.into()), // one that no retry mends
-        report = shutdown => tracing::info!("{}", report?),
+        Err(error) = consume => Err(error.into()), // one that no retry mends
+        result = shutdown => result,
     }
-    Ok(())
 }

@@ -23,7 +23,7 @@ use crate::common::source::Source;
 #[derive(Parser)]
 #[command(name = "top")]
 pub(crate) struct Args {
-    /// The stream to watch, by name or ARN; an in-process one with a moving load without
+    /// The stream to watch, by name or ARN. By default, an in-process one with a moving load
     #[arg(long, value_name = "NAME")]
     pub(crate) stream: Option<StreamId>,
 

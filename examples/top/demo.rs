@@ -17,12 +17,14 @@ const STREAM: &str = "orders";
 const APPLICATION: &str = "orders-application";
 /// Records are written at this interval.
 const STEP: Duration = Duration::from_millis(100);
-/// The hot shard gets so many records in a step: 900 a second, of the 1,000 that Kinesis accepts.
+/// The number of records that the hot shard gets in a step: 900 a second, of the 1,000 that Kinesis
+/// accepts.
 const HOT_RECORDS: u32 = 90;
 /// The steps after which the hot load moves to another shard, and a shard is split or merged.
 const MOVE_STEPS: u32 = 300;
 const RESHARD_STEPS: u32 = 200;
-/// One shard was written for five minutes, and not read: so many records of this size in a second.
+/// The backlog of one shard: the time in which it was written, the records per second, and their
+/// size.
 const BACKLOG: Duration = Duration::from_mins(5);
 const BACKLOG_RECORDS: u32 = 40;
 const BACKLOG_BYTES: usize = 2_000;

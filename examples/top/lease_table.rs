@@ -1,12 +1,17 @@
 //! The leases of an application, read without joining its workers.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use kinesis_shards::testing::LeaseBoard;
+use tokio::time::timeout;
 
 use crate::common::error::with_cause;
 use crate::model::Lease;
+
+/// The SDK itself waits for a response forever.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The place of the leases of an application.
 pub(crate) enum LeaseTable {
@@ -29,7 +34,8 @@ impl LeaseTable {
         };
         let mut pages = client.scan().table_name(table).into_paginator().send();
         let mut leases = Vec::new();
-        while let Some(page) = pages.next().await {
+        let silent = |_| format!("no response to a scan of table {table}");
+        while let Some(page) = timeout(RESPONSE_TIMEOUT, pages.next()).await.map_err(silent)? {
             let page = page.map_err(|error| {
                 format!("cannot read the leases in table {table}: {}", with_cause(&error))
             })?;

@@ -110,6 +110,8 @@ pub(crate) async fn show(
         if let (true, Some(screen)) = (is_due, &mut screen) {
             let (stream, model, now) = (&stream, &model, Instant::now());
             screen.draw(&View { stream, model, now, sort, skipped, with_keys: true })?;
+            // A slow terminal must not keep the reader from its turn.
+            ticks.reset();
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct View<'a> {
     pub(crate) sort: Sort,
     /// The number of rows above the first one that is drawn.
     pub(crate) skipped: usize,
-    /// Whether there is somebody to press keys.
+    /// Whether the line of keys is shown.
     pub(crate) with_keys: bool,
 }
 
@@ -38,10 +38,10 @@ struct Column {
     head: &'static str,
     width: u16,
     is_right: bool,
-    /// It is left out without a lease table.
+    /// Whether the column is shown only with a lease table.
     of_lease: bool,
     sort: Option<Sort>,
-    /// Of the columns that find no room, the greatest is left out first.
+    /// If the columns do not fit, the one with the greatest rank is left out first.
     rank: u8,
     cell: fn(&Row<'_>) -> String,
     style: fn(&Row<'_>) -> Style,
@@ -108,7 +108,7 @@ impl View<'_> {
         lines(&buffer).join("\n").trim_end().to_owned() + "\n"
     }
 
-    /// Returns how many rows can be drawn in so many lines.
+    /// Returns the number of rows that fit into a view of this height.
     pub(crate) fn page(height: u16) -> usize {
         usize::from(height.saturating_sub(ABOVE + BELOW)).max(1)
     }
@@ -126,7 +126,7 @@ impl View<'_> {
                 CatchUp::In(time) => format!(", caught up in {}", whole(time)),
                 CatchUp::Never => ", not shrinking".to_owned(),
             },
-            count(self.model.retries, "retry", "retries"),
+            count(self.model.errors, "error", "errors"),
         )
     }
 
@@ -385,7 +385,7 @@ mod tests {
         let now = Instant::now();
         let (lines, buffer) = draw(&model(now), now, Sort::Lag, (90, 10));
         let expected = [
-            "orders: 10 records/s, 920.0 kB/s, lag up to 1m00s, caught up in 4s; 1 retry",
+            "orders: 10 records/s, 920.0 kB/s, lag up to 1m00s, caught up in 4s; 1 error",
             "3 shards: 1 reading, 1 caught up, 1 waiting for parents",
             "",
             "SHARD                STATE     RECORDS/S  BYTES/S OF LIMIT    LAG CATCH-UP RETRIES",

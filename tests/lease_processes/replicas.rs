@@ -48,7 +48,15 @@ pub(crate) async fn run() -> Result<(), String> {
         .await?;
     let (killed, last) = if replicas.handles(1) { (1, 2) } else { (2, 1) };
     replicas.kill(killed);
-    replicas.wait_until("the last one continues", |replicas| replicas.handles(last)).await?;
+    // It reads all open shards once it has handled a record of each key.
+    let before = replicas.0[last].handled.len();
+    let has_every_key = |replicas: &Replicas| {
+        let handled = replicas.0[last].handled[before..].iter();
+        let keys: HashSet<_> = handled.filter_map(|record| record.split_once(':')).collect();
+        let keys: HashSet<_> = keys.into_iter().map(|(key, _)| key).collect();
+        keys.len() == Load::default().keys
+    };
+    replicas.wait_until("the last one reads all shards", has_every_key).await?;
 
     let written = producer.stop().await?;
     let keys = written.by_key.iter().enumerate();

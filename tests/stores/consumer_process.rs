@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The limit for a consumer that hangs. It prints a line every second or so.
 const LINE_TIMEOUT: Duration = Duration::from_mins(10);
@@ -37,7 +37,11 @@ impl ConsumerProcess {
     }
 
     pub(crate) fn next_line(&self) -> Result<Option<String>, String> {
-        match self.lines.recv_timeout(LINE_TIMEOUT) {
+        self.line_within(LINE_TIMEOUT)
+    }
+
+    fn line_within(&self, limit: Duration) -> Result<Option<String>, String> {
+        match self.lines.recv_timeout(limit) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err("the consumer ended".to_owned()),
@@ -58,9 +62,12 @@ impl ConsumerProcess {
     /// Returns its lines up to the first one that contains `text`.
     pub(crate) fn until(&self, text: &str) -> Result<Vec<String>, String> {
         let mut lines: Vec<String> = Vec::new();
+        let deadline = Instant::now() + LINE_TIMEOUT;
         while lines.last().is_none_or(|line| !line.contains(text)) {
-            let line = self.next_line().map_err(|error| format!("{error}: {:?}", lines.last()))?;
-            lines.push(line.ok_or_else(|| format!("no line with {text}"))?);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.line_within(left);
+            let line = line.map_err(|error| format!("{error}: {:?}", lines.last()))?;
+            lines.push(line.ok_or_else(|| format!("no line with {text}: {:?}", lines.last()))?);
         }
         Ok(lines)
     }

@@ -78,7 +78,7 @@ impl Orders {
         self.valid.len() + self.poison.len()
     }
 
-    /// Checks that each table holds each of its records once.
+    /// Checks that the table holds each record once, and the view each poison record.
     async fn check(mut self, database: &Client) -> Result<(), String> {
         let query = async |sql| database.query(sql, &[]).await.map_err(text);
         let rows = query("SELECT json::text FROM records WHERE json IS NOT NULL").await?;
@@ -111,8 +111,11 @@ async fn kill_before_commit(
 ) -> Result<(), String> {
     let database = &example.database;
     database.batch_execute("BEGIN; LOCK TABLE records IN SHARE MODE").await.map_err(text)?;
-    let consumer = example.start(args)?;
+    let mut consumer = example.start(args)?;
     while database.query_one(WAITING, &[]).await.map_err(text)?.get::<_, i64>(0) == 0 {
+        if consumer.has_ended() {
+            return Err("the consumer has ended before it wrote a page".to_owned());
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tokio::time::sleep(SAVE_INTERVAL * 2).await;
