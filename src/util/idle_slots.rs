@@ -1,7 +1,7 @@
 //! The times at which the readers of one stream read their idle shards.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::{Duration, Instant};
 
@@ -16,40 +16,24 @@ const MAX_TOGETHER: u64 = 8;
 pub(crate) struct IdleSlots {
     /// The time of the first tick, which is that of the first page.
     origin: OnceLock<Instant>,
-    numbers: Arc<Mutex<Numbers>>,
+    readers: AtomicU64,
 }
 
-/// The numbers of the readers. That of a dropped reader is assigned again, so that the readers fill
-/// the ticks evenly however often shards are split and moved.
-#[derive(Debug, Default)]
-struct Numbers {
-    free: BTreeSet<u64>,
-    /// All numbers below this one are assigned or free.
-    next: u64,
-}
-
-/// The place of one reader among those of its stream, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct IdleSlot {
-    number: u64,
-    numbers: Arc<Mutex<Numbers>>,
-}
+/// The place of one reader among those of its stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdleSlot(u64);
 
 impl IdleSlots {
     /// Returns the slot of a new reader.
     pub(crate) fn assign(&self) -> IdleSlot {
-        let mut numbers = lock(&self.numbers);
-        let number = numbers.free.pop_first().unwrap_or(numbers.next);
-        numbers.next = numbers.next.max(number + 1);
-        IdleSlot { number, numbers: Arc::clone(&self.numbers) }
+        IdleSlot(self.readers.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Returns how long after `received_at` an idle shard is read again: within `interval`, and
-    /// after `min` in any case. A reader in a steady state reads exactly once an interval, if a
-    /// response takes less than the interval without `min`.
+    /// after `min` in any case. A reader in a steady state reads exactly once an interval.
     pub(crate) fn wait(
         &self,
-        slot: &IdleSlot,
+        slot: IdleSlot,
         received_at: Instant,
         min: Duration,
         interval: Duration,
@@ -65,30 +49,20 @@ impl IdleSlots {
         if own >= min_wait {
             return Duration::from_nanos(own);
         }
-        // The slot is closer than `min`. A read at a tick before the next slot keeps the pause
-        // within the interval.
+        // The page came just before the slot. A read on the way to the next one keeps within the
+        // interval.
         let soon = min_wait + until(elapsed + min_wait, 0, tick);
         Duration::from_nanos(soon.min(interval_nanos))
     }
 }
 
 impl IdleSlot {
-    /// Returns the offset of the slot within the interval, in nanoseconds.
-    fn phase(&self, tick: u64) -> u64 {
+    /// Returns the nanoseconds from a whole interval to the slot.
+    fn phase(self, tick: u64) -> u64 {
         // The ticks in an order in which consecutive readers are far apart.
-        let millis = self.number / (TICKS * MAX_TOGETHER);
-        tick * (self.number * 7 % TICKS) + millis * 1_000_000 % tick
+        let millis = self.0 / (TICKS * MAX_TOGETHER);
+        tick * (self.0 * 7 % TICKS) + millis * 1_000_000 % tick
     }
-}
-
-impl Drop for IdleSlot {
-    fn drop(&mut self) {
-        lock(&self.numbers).free.insert(self.number);
-    }
-}
-
-fn lock(numbers: &Mutex<Numbers>) -> MutexGuard<'_, Numbers> {
-    numbers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the nanoseconds, more than zero, until the next time at this phase of a period.
@@ -103,7 +77,7 @@ fn nanos(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, VecDeque};
+    use std::collections::BTreeMap;
 
     use super::*;
 
@@ -114,9 +88,8 @@ mod tests {
     fn reads(readers: usize, intervals: u32) -> Vec<Vec<Instant>> {
         let slots = IdleSlots::default();
         let start = Instant::now();
-        let assigned: Vec<_> = (0..readers).map(|_| slots.assign()).collect();
-        let read = |slot: &IdleSlot| {
-            let mut at = start;
+        let read = |_| {
+            let (slot, mut at) = (slots.assign(), start);
             let mut reads = Vec::new();
             while at < start + intervals * SECOND {
                 reads.push(at);
@@ -125,7 +98,7 @@ mod tests {
             }
             reads
         };
-        assigned.iter().map(read).collect()
+        (0..readers).map(read).collect()
     }
 
     #[test]
@@ -162,26 +135,13 @@ mod tests {
         assert!(at.values().all(|readers| *readers == 8), "{at:?}");
     }
 
-    /// Shards are split, and leases are moved, for months.
-    #[test]
-    fn the_slot_of_a_dropped_reader_is_assigned_again() {
-        let slots = IdleSlots::default();
-        let mut readers: VecDeque<_> = (0..64).map(|_| slots.assign()).collect();
-        for _ in 0..2_000 {
-            drop(readers.pop_front());
-            readers.push_back(slots.assign());
-        }
-        let numbers: BTreeSet<_> = readers.iter().map(|reader| reader.number).collect();
-        assert!(numbers.into_iter().eq(0..64));
-    }
-
     #[test]
     fn a_late_page_neither_undercuts_the_minimum_nor_exceeds_the_interval() {
         let slots = IdleSlots::default();
         let (slot, start) = (slots.assign(), Instant::now());
         for late in 0..2_000 {
             let received_at = start + late * MS;
-            let wait = slots.wait(&slot, received_at, 200 * MS, SECOND);
+            let wait = slots.wait(slot, received_at, 200 * MS, SECOND);
             assert!((200 * MS..=SECOND).contains(&wait), "{late}: {wait:?}");
             let phase = (received_at + wait - start).as_millis();
             assert_eq!(phase % 50, 0, "{late}: {wait:?}");
@@ -193,7 +153,7 @@ mod tests {
         let slots = IdleSlots::default();
         let slot = slots.assign();
         for (min, interval, expected) in [(200, 100, 200), (200, 200, 200), (0, 0, 0)] {
-            let wait = slots.wait(&slot, Instant::now(), min * MS, interval * MS);
+            let wait = slots.wait(slot, Instant::now(), min * MS, interval * MS);
             assert_eq!(wait, expected * MS);
         }
     }

@@ -14,7 +14,7 @@ const MIN_NOT_FOUND_DELAY: Duration = Duration::from_secs(2);
 const BYTES_MARGIN: f64 = 1.05;
 
 /// The pauses between the requests of one reader.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pacing {
     /// The time of the next request. `None` means at once.
     next: Option<Instant>,
@@ -47,7 +47,7 @@ impl Pacing {
             wait = wait.max(Duration::from_secs_f64(earned));
         }
         if !is_behind {
-            let slot = self.idle_slot.get_or_insert_with(|| idle_slots.assign());
+            let slot = *self.idle_slot.get_or_insert_with(|| idle_slots.assign());
             wait = idle_slots.wait(slot, received_at, wait, options.idle_interval);
         }
         self.next = (!wait.is_zero()).then(|| received_at + wait);

@@ -135,11 +135,11 @@ impl Polling {
 
     /// Creates a source of the same shard that continues at `from`, or at the last record that
     /// `continuity` remembers.
-    pub(crate) fn restarted(&mut self, from: StartPosition, continuity: Continuity) -> Self {
+    pub(crate) fn restarted(&self, from: StartPosition, continuity: Continuity) -> Self {
         let is_estimate = self.start_kind == StartKind::Estimate && from.timestamp().is_some();
         let polling = Self::new(Arc::clone(&self.context), from);
         // The next read keeps to the shard's limits, too.
-        let pacing = std::mem::take(&mut self.pacing);
+        let pacing = self.pacing.clone();
         Self { continuity, pacing, ..polling.estimated_start(is_estimate) }
     }
 
