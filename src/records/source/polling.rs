@@ -230,7 +230,7 @@ impl Polling {
         let is_ending =
             self.checks_run_end() || (records.is_empty() && self.ends_when_closed.is_some());
         let is_behind = is_full || is_ending || lag.is_some_and(|lag| !lag.is_zero());
-        self.schedule_read(completed_at, bytes, is_behind);
+        self.pacing.page(completed_at, bytes, is_behind, &self.context.options);
         if !is_continuous {
             return Ok(None);
         }
@@ -299,14 +299,8 @@ impl Polling {
             return Ok(Some(Page::end_of_closed_shard(received_at)));
         }
         // The search begins within the shard's limits, too.
-        self.schedule_read(Instant::now(), 0, true);
+        self.pacing.page(Instant::now(), 0, true, &self.context.options);
         Ok(None)
-    }
-
-    /// Schedules the next read after a page.
-    fn schedule_read(&mut self, received_at: Instant, bytes: usize, is_behind: bool) {
-        let ReaderContext { options, offer, .. } = &*self.context;
-        self.pacing.page(received_at, bytes, is_behind, options, &offer.context.idle_slots);
     }
 
     /// Removes the records that were yielded before, and returns whether the others come next. If
