@@ -616,12 +616,10 @@ impl ShardGraph {
         self.drain_list();
         let key = ShardKey::from(shard.shard_id());
         if self.nodes.contains_key(&key) {
-            return Some(self.close_above([key], &BTreeSet::new()));
+            return Some(self.close_above(vec![key], BTreeSet::new(), &BTreeSet::new()));
         }
-        let parents: Vec<_> =
-            shard.parent_shards.iter().map(|id| ShardKey::from(id.as_str())).collect();
-        let mut closed = self.close_above(parents.clone(), &BTreeSet::new());
-        closed.extend(self.close_open(parents, &BTreeSet::new()));
+        let parents = shard.parent_shards.iter().cloned().collect();
+        let closed = self.close_above(Vec::new(), parents, &BTreeSet::new());
         self.insert_child(key, shard);
         Some(closed)
     }
@@ -641,27 +639,26 @@ impl ShardGraph {
         self.context.as_ref()?;
         self.drain_list();
         let mut below = Vec::new();
-        let mut processed = Vec::new();
+        let mut processed = BTreeSet::new();
         for (id, parents) in started {
             let key = ShardKey::from(id.as_str());
             if self.nodes.contains_key(&key) {
                 below.push(key);
-                processed.extend(parents.iter().map(|parent| ShardKey::from(parent.as_str())));
+                processed.extend(parents.iter().cloned());
             }
         }
-        below.extend(processed.iter().cloned());
-        let mut closed = self.close_above(below, unfinished);
-        closed.extend(self.close_open(processed, unfinished));
-        Some(closed)
+        Some(self.close_above(below, processed, unfinished))
     }
 
+    /// Closes the shards of `ancestors`, and all ancestors of them and of `below`, except those of
+    /// `unfinished` and what lies between.
     fn close_above(
         &mut self,
-        shards: impl IntoIterator<Item = ShardKey>,
+        mut below: Vec<ShardKey>,
+        mut ancestors: BTreeSet<String>,
         unfinished: &BTreeSet<String>,
     ) -> Vec<String> {
-        let mut ancestors = BTreeSet::new();
-        let mut below: Vec<_> = shards.into_iter().collect();
+        below.extend(ancestors.iter().map(|id| ShardKey::from(id.as_str())));
         while let Some(key) = below.pop() {
             // A shard that does not wait has no open ancestor among the listed shards.
             let Some(State::Waiting(waiting)) = self.nodes.get(&key).map(|node| &node.state) else {

@@ -102,10 +102,8 @@ impl Lineage {
         unfinished: &BTreeSet<usize>,
     ) -> Vec<usize> {
         let listed = || started.iter().filter(|(shard, _)| self.nodes.contains_key(shard));
-        let is_open =
-            |shard: &&usize| self.nodes.get(*shard).is_some_and(|node| *node != Node::Closed);
-        let mut ancestors: BTreeSet<usize> =
-            listed().flat_map(|(_, parents)| parents).filter(is_open).copied().collect();
+        let parents = listed().flat_map(|(_, parents)| parents).copied();
+        let mut ancestors: BTreeSet<_> = parents.filter(|parent| self.is_open(*parent)).collect();
         let mut below: Vec<usize> = listed().map(|(shard, _)| *shard).collect();
         below.extend(&ancestors);
         while let Some(shard) = below.pop() {
@@ -114,8 +112,7 @@ impl Lineage {
                 continue;
             }
             for parent in &stream.shards[shard].parents {
-                let is_open = self.nodes.get(parent).is_some_and(|node| *node != Node::Closed);
-                if is_open && ancestors.insert(*parent) {
+                if self.is_open(*parent) && ancestors.insert(*parent) {
                     below.push(*parent);
                 }
             }
@@ -131,6 +128,11 @@ impl Lineage {
             }
         }
         closed
+    }
+
+    /// Returns whether a shard is known, and not closed.
+    fn is_open(&self, shard: usize) -> bool {
+        self.nodes.get(&shard).is_some_and(|node| *node != Node::Closed)
     }
 
     /// Returns whether a parent of a shard is closed, or is no longer listed.
