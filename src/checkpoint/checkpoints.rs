@@ -27,7 +27,7 @@ use crate::shard::handle::ShardHandle;
 use crate::shard::position::{Progress, StartPosition};
 use crate::shard::stream_id::StreamId;
 #[cfg(feature = "metrics")]
-use crate::util::metrics::Standing;
+use crate::util::metrics::ShardTotals;
 use crate::util::runtime::Timer;
 
 /// The checkpoints of one stream, and the store that keeps them.
@@ -230,7 +230,7 @@ impl Checkpoints {
     /// See [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn record_metrics(&self) {
-        let mut now = Standing::default();
+        let mut now = ShardTotals::default();
         for shard in self.status() {
             let state = match (&shard.reader, &shard.checkpoint) {
                 (Some(_), _) => &mut now.reading,

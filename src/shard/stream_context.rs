@@ -22,7 +22,6 @@ pub(crate) struct StreamContext {
     pub(crate) wire: WireFormat,
     #[cfg(feature = "metrics")]
     pub(crate) hand_overs: HandOvers,
-    #[cfg(feature = "metrics")]
     figures: OnceLock<StreamFigures>,
     /// Where the run ends, if it does.
     pub(crate) stop_at: Option<StopAt>,
@@ -38,7 +37,6 @@ impl StreamContext {
             wire: WireFormat::default(),
             #[cfg(feature = "metrics")]
             hand_overs: HandOvers::default(),
-            #[cfg(feature = "metrics")]
             figures: OnceLock::new(),
             stop_at: None,
             run_end: OnceLock::new(),
@@ -46,16 +44,8 @@ impl StreamContext {
     }
 
     /// Returns the figures of the stream, for the facade of the crate `metrics`.
-    #[cfg(feature = "metrics")]
     pub(crate) fn figures(&self) -> &StreamFigures {
         self.figures.get_or_init(|| StreamFigures::new(self.id.name()))
-    }
-
-    /// Returns the figures of the stream: none without the feature `metrics`.
-    #[cfg(not(feature = "metrics"))]
-    #[expect(clippy::unused_self, reason = "the feature `metrics` needs it")]
-    pub(crate) fn figures(&self) -> &StreamFigures {
-        &StreamFigures
     }
 
     /// Determines the end of the run, by the first list: see [`RunEnd::new`].

@@ -49,7 +49,6 @@ pub(crate) struct Table {
     client: Client,
     name: Arc<str>,
     key: &'static str,
-    #[cfg(feature = "metrics")]
     figures: Arc<TableFigures>,
 }
 
@@ -68,7 +67,6 @@ impl Table {
         Self {
             client: client.clone(),
             key,
-            #[cfg(feature = "metrics")]
             figures: Arc::new(TableFigures::new(&name)),
             name: name.into(),
         }
@@ -76,17 +74,6 @@ impl Table {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
-    }
-
-    #[cfg(feature = "metrics")]
-    fn figures(&self) -> &TableFigures {
-        &self.figures
-    }
-
-    #[cfg(not(feature = "metrics"))]
-    #[expect(clippy::unused_self, reason = "the feature `metrics` needs it")]
-    fn figures(&self) -> &TableFigures {
-        &TableFigures
     }
 
     pub(crate) fn error(&self, kind: Kind) -> DynamoDbStoreError {
@@ -120,7 +107,7 @@ impl Table {
         SdkError: From<RequestError<E, HttpResponse>>,
     {
         let response = async move {
-            let response = self.figures().observe(operation, request_timeout(request)).await;
+            let response = self.figures.observe(operation, request_timeout(request)).await;
             let response =
                 response.map_err(|NoResponse| self.error(Kind::NoResponse { operation }))?;
             if let Err(error) = &response

@@ -18,9 +18,9 @@ pub(crate) struct CheckpointFigures {
     gauges: Gauges,
 }
 
-/// What holds for the shards of a consumer at one time.
+/// The totals over the shards of one consumer, at one time.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct ShardTotals {
     pub(crate) max_lag: Duration,
     pub(crate) reading: u64,
     pub(crate) finished: u64,
@@ -60,11 +60,11 @@ impl CheckpointFigures {
     }
 
     /// Sets the gauges.
-    pub(crate) fn show(&self, now: &Standing) {
+    pub(crate) fn show(&self, now: &ShardTotals) {
         self.gauges.record(|round| self.set(round, now));
     }
 
-    fn set(&self, round: &mut Round<'_>, now: &Standing) {
+    fn set(&self, round: &mut Round<'_>, now: &ShardTotals) {
         let key = |name| self.stream.key(name);
         round.set_time(&key("kinesis_shards.lag.max"), now.max_lag);
         let states =

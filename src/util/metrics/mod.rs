@@ -23,7 +23,7 @@ mod subscriptions;
 mod without;
 
 #[cfg(feature = "metrics")]
-pub(crate) use self::checkpoints::{CheckpointFigures, Standing};
+pub(crate) use self::checkpoints::{CheckpointFigures, ShardTotals};
 #[cfg(feature = "metrics")]
 pub use self::describe::describe;
 #[cfg(feature = "metrics")]

@@ -91,7 +91,7 @@ pub(crate) struct Observed<'a, F> {
     sent_at: Option<Instant>,
 }
 
-impl<F: Future<Output: Response>> Future for Observed<'_, F> {
+impl<F: Future<Output: Observable>> Future for Observed<'_, F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -104,12 +104,12 @@ impl<F: Future<Output: Response>> Future for Observed<'_, F> {
 }
 
 /// The result of a request.
-pub(crate) trait Response {
+pub(crate) trait Observable {
     /// Returns the outcome of a request that has failed: a code of AWS, or a word of this crate.
     fn failure(&self) -> Option<&str>;
 }
 
-impl<T, E: ProvideErrorMetadata, R> Response for Result<T, SdkError<E, R>> {
+impl<T, E: ProvideErrorMetadata, R> Observable for Result<T, SdkError<E, R>> {
     fn failure(&self) -> Option<&str> {
         match self {
             Ok(_) => None,
@@ -119,7 +119,7 @@ impl<T, E: ProvideErrorMetadata, R> Response for Result<T, SdkError<E, R>> {
     }
 }
 
-impl<R: Response> Response for Result<R, NoResponse> {
+impl<R: Observable> Observable for Result<R, NoResponse> {
     fn failure(&self) -> Option<&str> {
         match self {
             Ok(response) => response.failure(),

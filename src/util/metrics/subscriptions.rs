@@ -7,9 +7,9 @@ use crate::util::metrics::series::{Labels, add, gauge};
 
 /// An open subscription, which is counted until it is dropped. Boxed, since an idle subscription
 /// has room for it in several places.
-pub(crate) struct OpenSubscription(Box<Open>);
+pub(crate) struct OpenSubscription(Box<Inner>);
 
-struct Open {
+struct Inner {
     stream: Labels,
     /// The gauge that was incremented. A recorder that is installed meanwhile has another one,
     /// which must not fall below 0.
@@ -21,7 +21,7 @@ impl OpenSubscription {
     pub(crate) fn new(stream: Labels, subscriptions: &Key) -> Self {
         let count = gauge(subscriptions);
         count.increment(1.0);
-        Self(Box::new(Open { stream, count, end: SubscriptionEnd::Closed }))
+        Self(Box::new(Inner { stream, count, end: SubscriptionEnd::Closed }))
     }
 
     /// Sets why the subscription ends, in place of [`SubscriptionEnd::Closed`].
@@ -30,7 +30,7 @@ impl OpenSubscription {
     }
 }
 
-impl Drop for Open {
+impl Drop for Inner {
     fn drop(&mut self) {
         self.count.decrement(1.0);
         let reason = [("reason", SharedString::const_str(self.end.name()))];

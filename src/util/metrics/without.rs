@@ -1,4 +1,4 @@
-//! Stands in for the figures without the feature `metrics`: nothing is recorded.
+//! Empty types that replace the figures if the feature `metrics` is off.
 
 use crate::util::metrics::SubscriptionEnd;
 
@@ -8,6 +8,10 @@ pub(crate) struct StreamFigures;
 
 #[expect(clippy::unused_self, reason = "the feature `metrics` needs it")]
 impl StreamFigures {
+    pub(crate) fn new(_: &str) -> Self {
+        Self
+    }
+
     pub(crate) fn observe<F>(&self, _: &'static str, request: F) -> F {
         request
     }
@@ -34,6 +38,10 @@ pub(crate) struct TableFigures;
 #[cfg(feature = "dynamodb")]
 #[expect(clippy::unused_self, reason = "the feature `metrics` needs it")]
 impl TableFigures {
+    pub(crate) fn new(_: &str) -> Self {
+        Self
+    }
+
     pub(crate) fn observe<F>(&self, _: &'static str, request: F) -> F {
         request
     }
