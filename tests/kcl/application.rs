@@ -16,12 +16,11 @@ use crate::log::{Log, Record};
 use crate::process::Process;
 use crate::producer::{Load, Producer, create, one_to_each};
 use crate::table::{Watch, ask_for_hand_over};
+use crate::wait::Wait;
 use crate::worker::Order;
 
-/// The limit for a condition that never comes. A KCL takes a minute for some.
-const LIMIT: Duration = Duration::from_mins(10);
-/// The pause between two looks at the lines of the workers.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How the lines of the workers are waited for. A KCL takes a minute for some.
+const WAIT: Wait = Wait { limit: Duration::from_mins(10), pause: Duration::from_millis(100) };
 const STREAM: &str = "orders";
 pub(crate) const SHARDS: u8 = 4;
 const KEYS: usize = 12;
@@ -227,18 +226,13 @@ impl Application {
         what: &str,
         mut holds: impl FnMut(&Self) -> bool,
     ) -> Result<(), String> {
-        let deadline = Instant::now() + LIMIT;
-        loop {
+        let waited = WAIT.until(what, async || {
             self.read()?;
-            if holds(self) {
-                self.note(what);
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                return Err(format!("not within {LIMIT:?}: {what}"));
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+            Ok(holds(self))
+        });
+        waited.await?;
+        self.note(what);
+        Ok(())
     }
 
     /// Lets the workers work for a time.

@@ -43,6 +43,8 @@ mod scenarios;
 mod table;
 #[path = "../servers/trial.rs"]
 mod trial;
+#[path = "../lease_processes/wait.rs"]
+mod wait;
 mod worker;
 #[path = "../lease_processes/worker_process.rs"]
 mod worker_process;

@@ -15,12 +15,12 @@ use crate::log::Log;
 use crate::process::Process;
 use crate::producer::create;
 use crate::proxy::Proxy;
+use crate::wait::Wait;
 use crate::worker::{Order, Times, now};
 
-/// The limit for a condition that never comes. Each comes in seconds.
-pub(crate) const LIMIT: Duration = Duration::from_mins(5);
-/// The pause between two looks at the lines of the workers.
-pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+/// How the lines of the workers are waited for. Each comes in seconds.
+pub(crate) const WAIT: Wait =
+    Wait { limit: Duration::from_mins(5), pause: Duration::from_millis(20) };
 
 /// The servers of some fleets, and the folder of their files.
 pub(crate) struct Servers {
@@ -224,17 +224,11 @@ impl Fleet {
         what: &str,
         mut holds: impl FnMut(&Self) -> bool,
     ) -> Result<(), String> {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            self.read().map_err(|error| self.failure(&error))?;
-            if holds(self) {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                return Err(self.failure(&format!("not within {LIMIT:?}: {what}")));
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        let waited = WAIT.until(what, async || {
+            self.read()?;
+            Ok(holds(self))
+        });
+        waited.await.map_err(|error| self.failure(&error))
     }
 
     /// Returns how many leases each running process has.

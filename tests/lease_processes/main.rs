@@ -48,6 +48,7 @@ mod replicas;
 mod takeover;
 #[path = "../servers/trial.rs"]
 mod trial;
+mod wait;
 mod worker;
 mod worker_process;
 

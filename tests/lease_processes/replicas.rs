@@ -3,11 +3,10 @@
 
 use std::collections::HashSet;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use crate::consumer_process::ConsumerProcess;
 use crate::dynamodb::dynamodb;
-use crate::fleet::{LIMIT, PAUSE, Servers};
+use crate::fleet::{Servers, WAIT};
 use crate::kind::Kind;
 use crate::producer::{Load, Producer, create};
 
@@ -83,20 +82,14 @@ pub(crate) async fn run() -> Result<(), String> {
 /// Waits until the table of the workers has this number of replicas.
 async fn have_joined(servers: &Servers, replicas: usize) -> Result<(), String> {
     let client = dynamodb(&servers.dynamodb_port().to_string());
-    let deadline = Instant::now() + LIMIT;
-    loop {
+    let have_joined = async || {
         let scan = client.scan().table_name(format!("{APPLICATION}-workers")).send();
         let rows = scan.await.map_err(|error| format!("Scan: {}", error.into_service_error()))?;
         let ids = rows.items().iter().filter_map(|row| row.get("worker")?.as_s().ok());
         // The other rows are those of the fleet.
-        if ids.filter(|id| !id.starts_with('#')).count() == replicas {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            return Err(format!("not within {LIMIT:?}: {replicas} replicas have joined"));
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+        Ok(ids.filter(|id| !id.starts_with('#')).count() == replicas)
+    };
+    WAIT.until(&format!("{replicas} replicas have joined"), have_joined).await
 }
 
 /// The replicas, by the number of their start.
@@ -160,24 +153,24 @@ impl Replicas {
         what: &str,
         mut holds: impl FnMut(&Self) -> bool,
     ) -> Result<(), String> {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            for replica in &mut self.0 {
-                let Some(process) = &mut replica.process else { continue };
-                let has_ended = process.has_ended();
-                replica.handled.extend(process.new_lines().map(|line| record(&line)));
-                if has_ended {
-                    return Err("a replica has ended by itself".to_owned());
-                }
+        let waited = WAIT.until(what, async || {
+            self.read()?;
+            Ok(holds(self))
+        });
+        waited.await
+    }
+
+    /// Reads the lines of the replicas.
+    fn read(&mut self) -> Result<(), String> {
+        for replica in &mut self.0 {
+            let Some(process) = &mut replica.process else { continue };
+            let has_ended = process.has_ended();
+            replica.handled.extend(process.new_lines().map(|line| record(&line)));
+            if has_ended {
+                return Err("a replica has ended by itself".to_owned());
             }
-            if holds(self) {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                return Err(format!("not within {LIMIT:?}: {what}"));
-            }
-            tokio::time::sleep(PAUSE).await;
         }
+        Ok(())
     }
 }
 
