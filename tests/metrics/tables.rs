@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use kinesis_shards::checkpoint::UnackedRecord;
 use kinesis_shards::{Checkpoints, DynamoDbStore, ShardStreamExt, all_shards};
 use tokio::time::sleep;
 
@@ -18,16 +19,25 @@ fn requests(operation: &str, outcome: &str) -> String {
     format!("kinesis_shards_dynamodb_requests{{{labels}}}")
 }
 
+/// Takes a record, once the start of its shard is saved.
+async fn take_record(
+    World { orders, client, .. }: &World,
+    table: &Table,
+) -> (Checkpoints, UnackedRecord) {
+    orders.put("customer 1", "an order");
+    let store = DynamoDbStore::new(&table.client(), NAME);
+    let checkpoints = Checkpoints::load(store, "orders").await.unwrap();
+    let mut records = all_shards(client, "orders").checkpoints(&checkpoints).records(client);
+    let record = records.next().await.unwrap().unwrap();
+    checkpoints.flush().await;
+    (checkpoints, record)
+}
+
 #[test]
 fn the_requests_to_a_table_are_counted_by_operation_and_outcome() {
     let table = Table::default();
-    let page = scrape(async |World { orders, client, .. }| {
-        orders.put("customer 1", "an order");
-        let store = DynamoDbStore::new(&table.client(), NAME);
-        let checkpoints = Checkpoints::load(store, "orders").await.unwrap();
-        let mut records = all_shards(client, "orders").checkpoints(&checkpoints).records(client);
-        let record = records.next().await.unwrap().unwrap();
-        checkpoints.flush().await;
+    let page = scrape(async |world| {
+        let (checkpoints, record) = take_record(world, &table).await;
         let mut throttled = 0;
         table.on_request(move |_, _| {
             throttled += 1;
@@ -69,13 +79,7 @@ fn an_unsaved_checkpoint_ages_until_the_table_is_back() {
     const FAILED: &str = r#"kinesis_shards_checkpoint_saves{stream="orders",outcome="failure"}"#;
     let table = Table::default();
     scrape(async |world| {
-        let World { orders, client, .. } = world;
-        orders.put("customer 1", "an order");
-        let store = DynamoDbStore::new(&table.client(), NAME);
-        let checkpoints = Checkpoints::load(store, "orders").await.unwrap();
-        let mut records = all_shards(client, "orders").checkpoints(&checkpoints).records(client);
-        let record = records.next().await.unwrap().unwrap();
-        checkpoints.flush().await;
+        let (checkpoints, record) = take_record(world, &table).await;
         table.fail_always("UpdateItem", Fault::Throttled);
         record.ack();
         sleep(Duration::from_mins(1)).await;
