@@ -42,7 +42,7 @@ fn parse_start(text: &str) -> Result<StartAt, String> {
 }
 
 /// Parses a time. The error names the words that could stand instead of it.
-pub(crate) fn parse_time(text: &str, words: &str) -> Result<DateTime, String> {
+fn parse_time(text: &str, words: &str) -> Result<DateTime, String> {
     DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset)
         .map_err(|error| format!("not {words}, or an RFC 3339 time ({error})"))
 }
