@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::consumer::{Consumer, Offers};
-use crate::id::{Id, number};
+use crate::id::{Id, Offered, number};
 use crate::oracle::Oracle;
 use crate::reader::{ScriptedPanic, TrackedHandle, named};
 use crate::script::{End, Reading as Setting, Stop, Visit};
@@ -39,11 +39,12 @@ fn deliver(oracle: &mut Oracle, id: Id, record: &Record) {
     oracle.deliver_once(id, text.parse().unwrap_or(usize::MAX), record.sequence_number());
 }
 
-fn has_ended(oracle: &mut Oracle, id: Id, end: &EndReason) {
+fn has_ended(oracle: &mut Oracle, offered: Offered, end: &EndReason) {
+    let id = offered.id;
     match end {
-        EndReason::EndOfShard { children } => oracle.complete(id, true, &named(children, id)),
-        EndReason::Expired => oracle.expire(id),
-        EndReason::Failed | EndReason::Dropped => oracle.abandon(id),
+        EndReason::EndOfShard { children } => oracle.complete(offered, true, &named(children, id)),
+        EndReason::Expired => oracle.expire(offered),
+        EndReason::Failed | EndReason::Dropped => oracle.abandon(offered),
         end => oracle.violate(format!("the reader of shard {id} ended: {end:?}")),
     }
 }
@@ -51,8 +52,7 @@ fn has_ended(oracle: &mut Oracle, id: Id, end: &EndReason) {
 /// A reader of one shard. It reports to the oracle when it is dropped before its end.
 struct Reading {
     consumer: Arc<Consumer>,
-    life: u32,
-    id: Id,
+    offered: Offered,
     batches: Batches,
 }
 
@@ -61,15 +61,15 @@ impl Reading {
     fn take(&mut self, next: Option<Result<Batch, ReadError>>) -> bool {
         let mut oracle = self.consumer.oracle.lock().unwrap();
         if let Some(Ok(batch)) = next {
-            batch.into_iter().for_each(|record| deliver(&mut oracle, self.id, &record));
+            batch.into_iter().for_each(|record| deliver(&mut oracle, self.offered.id, &record));
             return true;
         }
-        if oracle.is_current(self.life) {
+        if oracle.is_current(self.offered.life) {
             match self.batches.ended() {
-                Some(end) => has_ended(&mut oracle, self.id, end),
+                Some(end) => has_ended(&mut oracle, self.offered, end),
                 None => oracle.violate(format!(
                     "the reader of shard {} yielded None before its end",
-                    self.id
+                    self.offered.id
                 )),
             }
         }
@@ -80,26 +80,27 @@ impl Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         let mut oracle = self.consumer.oracle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(readers) = oracle.active_readers.get_mut(&self.id) {
+        let id = self.offered.id;
+        if let Some(readers) = oracle.active_readers.get_mut(&id) {
             *readers -= 1;
         }
-        let is_gone = self.id.generation != oracle.truth.generation;
+        let is_gone = id.generation != oracle.truth.generation;
         oracle.ended_with_stream +=
             u64::from(is_gone && self.batches.ended() == Some(&EndReason::Expired));
-        if self.batches.ended().is_none() && oracle.is_current(self.life) {
-            oracle.abandon(self.id);
+        if self.batches.ended().is_none() {
+            oracle.abandon(self.offered);
         }
     }
 }
 
 pub(crate) async fn read(
     consumer: Arc<Consumer>,
-    life: u32,
-    id: Id,
+    offered: Offered,
     handle: ShardHandle,
     visit: Visit,
 ) {
-    let held = TrackedHandle::new(&consumer, life, id, handle);
+    let Offered { life, id, .. } = offered;
+    let held = TrackedHandle::new(&consumer, offered, handle);
     let draining = &consumer.draining;
     if visit.end == End::Hold {
         draining.begun().await;
@@ -115,7 +116,7 @@ pub(crate) async fn read(
     });
     let batches = handle.batches(&consumer.client).with_options(options);
     *consumer.oracle.lock().unwrap().active_readers.entry(id).or_default() += 1;
-    let mut reading = Reading { consumer: Arc::clone(&consumer), life, id, batches };
+    let mut reading = Reading { consumer: Arc::clone(&consumer), offered, batches };
     let mut reads = 0;
     loop {
         if let End::Stop(after, stop) = visit.end
@@ -152,8 +153,9 @@ pub(crate) async fn read_all(consumer: Arc<Consumer>, life: u32, offers: Offers)
             oracle.life.requests.allow();
         }
         let ReadEventKind::Ended(end) = event.kind else { return };
-        if let Some(id) = id_of(&oracle, event.shard_id).filter(|_| oracle.is_current(life)) {
-            has_ended(&mut oracle, id, end);
+        let offered = id_of(&oracle, event.shard_id).and_then(|id| oracle.life.latest_offer(id));
+        if let Some(offered) = offered.filter(|_| oracle.is_current(life)) {
+            has_ended(&mut oracle, offered, end);
         }
     });
     let take = |record: &Record| {

@@ -11,6 +11,15 @@ pub(crate) struct Id {
     pub(crate) index: u64,
 }
 
+/// The offer of a shard, by which its handle is told from that of another offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offered {
+    pub(crate) life: u32,
+    pub(crate) id: Id,
+    /// The number of the offer among those of all lives.
+    pub(crate) number: usize,
+}
+
 impl Id {
     pub(crate) fn is_namesake_of(self, other: Self) -> bool {
         self.index == other.index && self != other

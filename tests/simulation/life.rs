@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use kinesis_shards::shard::{ParentOutcome, Progress};
 use tokio::time::Instant;
 
-use crate::id::Id;
+use crate::id::{Id, Offered};
 use crate::member::{Member, State};
 use crate::requests::Requests;
 use crate::truth::Truth;
@@ -270,6 +270,7 @@ impl Life {
             known_parents,
             last_listed: self.full_lists,
             state,
+            offered: None,
             exact,
             may_start_at_latest: from_latest && !shard.closed,
             is_uncertain,
@@ -298,15 +299,25 @@ impl Life {
             || self.members.get(&id).is_some_and(|member| member.stream_may_be_gone)
     }
 
+    /// Returns the shard of this offer, unless it was offered again since.
+    fn member_of(&mut self, offered: Offered) -> Option<&mut Member> {
+        self.members.get_mut(&offered.id).filter(|member| member.offered == Some(offered))
+    }
+
+    /// Returns the latest offer of a shard.
+    pub(crate) fn latest_offer(&self, id: Id) -> Option<Offered> {
+        self.members.get(&id)?.offered
+    }
+
     pub(crate) fn close(
         &mut self,
-        id: Id,
+        offered: Offered,
         outcome: ParentOutcome,
         children: &[(Id, Vec<Id>)],
         truth: &Truth,
     ) {
         self.requests.allow();
-        let Some(member) = self.members.get_mut(&id) else { return };
+        let Some(member) = self.member_of(offered) else { return };
         member.state = State::Closed(outcome, Instant::now());
         for (child, parents) in children {
             // The ids may be those of another stream.
@@ -324,9 +335,9 @@ impl Life {
         }
     }
 
-    pub(crate) fn report_not_found(&mut self, id: Id) {
+    pub(crate) fn report_not_found(&mut self, offered: Offered) {
         self.requests.allow();
-        if let Some(member) = self.members.get_mut(&id) {
+        if let Some(member) = self.member_of(offered) {
             member.state = State::NotFound { since: Instant::now(), was_omitted: false };
         }
     }
@@ -345,8 +356,8 @@ impl Life {
         }
     }
 
-    pub(crate) fn abandon(&mut self, id: Id) {
-        if let Some(member) = self.members.get_mut(&id) {
+    pub(crate) fn abandon(&mut self, offered: Offered) {
+        if let Some(member) = self.member_of(offered) {
             member.state = State::Abandoned(Instant::now());
         }
     }

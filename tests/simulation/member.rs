@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use kinesis_shards::shard::{ParentOutcome, StartPosition};
 use tokio::time::{Duration, Instant};
 
-use crate::id::Id;
+use crate::id::{Id, Offered};
 
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -16,6 +16,10 @@ pub(crate) struct Member {
     pub(crate) known_parents: Vec<Id>,
     pub(crate) last_listed: u32,
     pub(crate) state: State,
+    /// The latest offer, whose handle the crate heeds. A shard that only its parent has named is
+    /// offered again once a list shows that the stream was created again, since the first handle
+    /// may be one of the deleted stream.
+    pub(crate) offered: Option<Offered>,
     /// The start that an earlier run or an earlier offer prescribes.
     pub(crate) exact: Option<StartPosition>,
     pub(crate) may_start_at_latest: bool,

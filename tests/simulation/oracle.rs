@@ -8,7 +8,7 @@ use kinesis_shards::shard::{ParentOutcome, Progress, StartPosition};
 use kinesis_shards::{OnDrop, ShardHandle};
 use tokio::time::{Duration, Instant};
 
-use crate::id::{Id, number};
+use crate::id::{Id, Offered, number};
 use crate::ledger::Ledger;
 use crate::life::{Extent, Life, ListedShard};
 use crate::member::{Rules, State};
@@ -53,7 +53,7 @@ pub(crate) struct Oracle {
     pub(crate) ended_with_stream: u64,
     /// The offers, each with the index of its shard.
     pub(crate) offered: Vec<(Instant, u64)>,
-    pub(crate) last_offered: Id,
+    pub(crate) last_offered: Offered,
     /// The times at which the stream was deleted while a consumer was running.
     pub(crate) deleted_at: Vec<Instant>,
     sdk_retries: bool,
@@ -88,7 +88,7 @@ impl Oracle {
             active_readers: BTreeMap::new(),
             ended_with_stream: 0,
             offered: Vec::new(),
-            last_offered: Id { generation: 0, index: 0 },
+            last_offered: Offered { life: 0, id: Id { generation: 0, index: 0 }, number: 0 },
             deleted_at: Vec::new(),
             polls_left: None,
             tracked_shards: 0,
@@ -203,18 +203,21 @@ impl Oracle {
     pub(crate) fn offer(&mut self, handle: &ShardHandle) -> Id {
         let Some(id) = self.id_of(handle) else {
             self.violate(format!("{} is not a shard id", handle.id()));
-            return self.last_offered;
+            return self.last_offered.id;
         };
         let same_generation = |parent| Some(Id { index: number(parent)?, ..id });
         let parents: Vec<_> = handle
             .parents()
             .filter_map(|(parent, outcome)| Some((same_generation(parent)?, outcome)))
             .collect();
+        let offered = Offered { life: self.life.number, id, number: self.offered.len() };
         self.offered.push((Instant::now(), id.index));
-        self.last_offered = id;
+        self.last_offered = offered;
         self.last_delivered.remove(&id);
         self.add_to_digest(1, id);
-        if let Err(why) = self.life.offer(id, handle.start(), &parents, &self.rules, &self.truth) {
+        if let Err(why) =
+            self.life.offer(offered, handle.start(), &parents, &self.rules, &self.truth)
+        {
             self.violate(format!("shard {id} was offered, but {why}"));
         }
         if let (Some(latest), StartPosition::Timestamp(began)) =
@@ -323,7 +326,18 @@ impl Oracle {
         at
     }
 
-    pub(crate) fn complete(&mut self, id: Id, at_its_end: bool, children: &[(Id, Vec<Id>)]) {
+    // The ends of handles. Those of an earlier life change nothing.
+
+    pub(crate) fn complete(
+        &mut self,
+        offered: Offered,
+        at_its_end: bool,
+        children: &[(Id, Vec<Id>)],
+    ) {
+        if !self.is_current(offered.life) {
+            return;
+        }
+        let id = offered.id;
         self.add_to_digest(3, id);
         if !at_its_end {
             self.ledger.forfeit(id);
@@ -332,27 +346,34 @@ impl Oracle {
             self.truth.close_early(id);
         }
         self.progress.insert(id, Progress::Finished);
-        self.life.close(id, ParentOutcome::Completed, children, &self.truth);
+        self.life.close(offered, ParentOutcome::Completed, children, &self.truth);
     }
 
     /// Notes that the reader did not find the shard twice in a row, rightly or not.
-    pub(crate) fn expire(&mut self, id: Id) {
-        self.add_to_digest(6, id);
-        self.life.report_not_found(id);
+    pub(crate) fn expire(&mut self, offered: Offered) {
+        if self.is_current(offered.life) {
+            self.add_to_digest(6, offered.id);
+            self.life.report_not_found(offered);
+        }
     }
 
-    pub(crate) fn abandon(&mut self, id: Id) {
-        self.add_to_digest(4, id);
-        self.life.abandon(id);
+    pub(crate) fn abandon(&mut self, offered: Offered) {
+        if self.is_current(offered.life) {
+            self.add_to_digest(4, offered.id);
+            self.life.abandon(offered);
+        }
     }
 
-    pub(crate) fn drop_handle(&mut self, id: Id) {
-        self.add_to_digest(5, id);
+    pub(crate) fn drop_handle(&mut self, offered: Offered) {
+        if !self.is_current(offered.life) {
+            return;
+        }
+        self.add_to_digest(5, offered.id);
         match self.on_drop {
-            OnDrop::Reoffer => self.life.abandon(id),
+            OnDrop::Reoffer => self.life.abandon(offered),
             OnDrop::Close => {
-                self.ledger.forfeit(id);
-                self.life.close(id, ParentOutcome::Dropped, &[], &self.truth);
+                self.ledger.forfeit(offered.id);
+                self.life.close(offered, ParentOutcome::Dropped, &[], &self.truth);
             }
         }
     }

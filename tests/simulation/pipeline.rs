@@ -16,7 +16,6 @@ use crate::{by_records, reader};
 
 /// One life of the consumer as one future, which is dropped as a whole.
 pub(crate) struct Pipeline {
-    life: u32,
     consumer: Arc<Consumer>,
     offers: Option<Offers>,
     /// The future that reads all shards, if one reader does so.
@@ -46,7 +45,6 @@ impl Pipeline {
             (Some(offers), None)
         };
         Self {
-            life,
             consumer,
             offers,
             all_readers,
@@ -56,19 +54,17 @@ impl Pipeline {
     }
 
     fn start(&mut self, handle: ShardHandle) {
-        let oracle = self.consumer.oracle.lock().unwrap();
-        let number = oracle.offers() - 1;
-        let id = oracle.last_offered;
-        drop(oracle);
+        let offered = self.consumer.oracle.lock().unwrap().last_offered;
+        let number = offered.number;
         let visit = self.consumer.visits.get(number).unwrap_or(&Visit::FAITHFUL).clone();
         let (abort, registration) = AbortHandle::new_pair();
         self.consumer.readers.lock().unwrap().insert(number, abort);
         let registered = Registration { consumer: Arc::clone(&self.consumer), number };
         let consumer = Arc::clone(&self.consumer);
         let reader = if consumer.setup.reading == Reading::EachShard {
-            by_records::read(consumer, self.life, id, handle, visit).boxed()
+            by_records::read(consumer, offered, handle, visit).boxed()
         } else {
-            reader::read(consumer, self.life, id, handle, visit).boxed()
+            reader::read(consumer, offered, handle, visit).boxed()
         };
         let reader = Abortable::new(reader, registration).map(move |_| drop(registered));
         if self.consumer.setup.tasks {

@@ -13,7 +13,7 @@ use kinesis_shards::shard::StartPosition;
 use tokio::time::{sleep, sleep_until};
 
 use crate::consumer::Consumer;
-use crate::id::{Id, number};
+use crate::id::{Id, Offered, number};
 use crate::script::{End, STREAM, Stop, Visit};
 
 /// The number of ends without children and with a lag that complete a closed shard. Fewer may be
@@ -23,14 +23,13 @@ const MAX_UNCONFIRMED_ENDS: usize = 7;
 /// A handle that reports its end to the oracle.
 pub(crate) struct TrackedHandle {
     consumer: Arc<Consumer>,
-    life: u32,
-    id: Id,
+    offered: Offered,
     handle: Option<ShardHandle>,
 }
 
 impl TrackedHandle {
-    pub(crate) fn new(consumer: &Arc<Consumer>, life: u32, id: Id, handle: ShardHandle) -> Self {
-        Self { consumer: Arc::clone(consumer), life, id, handle: Some(handle) }
+    pub(crate) fn new(consumer: &Arc<Consumer>, offered: Offered, handle: ShardHandle) -> Self {
+        Self { consumer: Arc::clone(consumer), offered, handle: Some(handle) }
     }
 
     pub(crate) fn into_handle(mut self) -> Option<ShardHandle> {
@@ -39,22 +38,14 @@ impl TrackedHandle {
 
     fn complete(mut self, at_its_end: bool, children: Vec<ChildShard>) {
         let Some(handle) = self.handle.take() else { return };
-        let named = named(&children, self.id);
-        let mut oracle = self.consumer.oracle.lock().unwrap();
-        if oracle.is_current(self.life) {
-            oracle.complete(self.id, at_its_end, &named);
-        }
-        drop(oracle);
+        let named = named(&children, self.offered.id);
+        self.consumer.oracle.lock().unwrap().complete(self.offered, at_its_end, &named);
         handle.complete_with(children);
     }
 
     fn abandon(mut self) {
         let Some(handle) = self.handle.take() else { return };
-        let mut oracle = self.consumer.oracle.lock().unwrap();
-        if oracle.is_current(self.life) {
-            oracle.abandon(self.id);
-        }
-        drop(oracle);
+        self.consumer.oracle.lock().unwrap().abandon(self.offered);
         handle.abandon();
     }
 }
@@ -62,11 +53,7 @@ impl TrackedHandle {
 impl Drop for TrackedHandle {
     fn drop(&mut self) {
         let Some(handle) = self.handle.take() else { return };
-        let mut oracle = self.consumer.oracle.lock().unwrap();
-        if oracle.is_current(self.life) {
-            oracle.drop_handle(self.id);
-        }
-        drop(oracle);
+        self.consumer.oracle.lock().unwrap().drop_handle(self.offered);
         drop(handle);
     }
 }
@@ -86,13 +73,13 @@ pub(crate) struct ScriptedPanic;
 
 pub(crate) async fn read(
     consumer: Arc<Consumer>,
-    life: u32,
-    id: Id,
+    offered: Offered,
     handle: ShardHandle,
     visit: Visit,
 ) {
+    let id = offered.id;
     let start = handle.start().clone();
-    let held = TrackedHandle::new(&consumer, life, id, handle);
+    let held = TrackedHandle::new(&consumer, offered, handle);
     let draining = &consumer.draining;
     if visit.end == End::Hold {
         draining.begun().await;

@@ -4,7 +4,7 @@ use kinesis_shards::shard::{ParentOutcome, StartPosition};
 use tokio::time::{Duration, Instant};
 
 use super::Life;
-use crate::id::Id;
+use crate::id::{Id, Offered};
 use crate::member::{Member, Rules, State};
 use crate::truth::Truth;
 
@@ -12,13 +12,13 @@ impl Life {
     /// Checks that this shard may be offered now, with this start and these parents.
     pub(crate) fn offer(
         &mut self,
-        id: Id,
+        offered: Offered,
         start: &StartPosition,
         parents: &[(Id, ParentOutcome)],
         rules: &Rules,
         truth: &Truth,
     ) -> Result<(), String> {
-        let now = Instant::now();
+        let (id, now) = (offered.id, Instant::now());
         if !self.members.contains_key(&id) {
             return Err("no list named it together with its parents".to_owned());
         }
@@ -76,6 +76,7 @@ impl Life {
         };
         if let Some(member) = self.members.get_mut(&id) {
             member.state = State::Offered;
+            member.offered = Some(offered);
             member.exact = Some(again);
         }
         Ok(())
