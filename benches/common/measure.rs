@@ -16,7 +16,7 @@ pub(crate) fn ratio(pairs: usize, mut a: impl FnMut() -> f64, mut b: impl FnMut(
 
 /// Returns the seconds of processor time that this thread has taken, where Linux tells it; else the
 /// wall time.
-fn processor_seconds() -> f64 {
+pub(crate) fn processor_seconds() -> f64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     let wall = START.elapsed().as_secs_f64();
     let nanos = std::fs::read_to_string("/proc/thread-self/schedstat").ok();

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
 use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt, future, stream};
 use kinesis_shards::checkpoint::{CheckpointOptions, CheckpointedShard};
 use kinesis_shards::lease::Leases;
@@ -29,11 +30,14 @@ use kinesis_shards::{
     Checkpoints, MemoryStore, ReadOptions, ShardHandle, ShardStreamExt, all_shards,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 
 use crate::common::canned::Format;
 use crate::common::canned_records::CannedRecords;
-use crate::common::measure::{median, processor_seconds_per_item, ratio, seconds_per_item, to_f64};
+use crate::common::loopback::serve_idle_shards;
+use crate::common::measure::{
+    median, processor_seconds, processor_seconds_per_item, ratio, seconds_per_item, to_f64,
+};
 use crate::common::parked::{PARKED, Workers};
 use crate::common::table::Table;
 use crate::common::workload::{
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
     }
     if runs("idle") {
         measure_idle_shards(&mut table);
+        measure_wake_ups(&mut table);
         measure_parked_shards(&mut table);
     }
     if runs("latency") {
@@ -325,6 +330,50 @@ fn measure_idle_shards(table: &mut Table) {
         let micros = per_second * 1e6;
         Table::note(&format!("{what}microseconds of processor time per shard and second"), micros);
     });
+}
+
+/// Measures the processor time of 64 idle shards in one task of a current-thread runtime, over
+/// loopback HTTP and in real time. It depends on how often the task wakes up: at the time of each
+/// shard, or once for several shards.
+fn measure_wake_ups(table: &mut Table) {
+    const SHARDS: u32 = 64;
+    const SECONDS: u32 = 20;
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let client = serve_idle_shards();
+    // Returns the seconds of processor time of a minute.
+    let measure = |read: LocalBoxFuture<'_, ()>| {
+        runtime.block_on(async {
+            let mut read = read;
+            // The connections and the first reads do not count.
+            future::select(&mut read, Box::pin(sleep(Duration::from_secs(3)))).await;
+            let start = processor_seconds();
+            let pause = sleep(Duration::from_secs(SECONDS.into()));
+            future::select(&mut read, Box::pin(pause)).await;
+            (processor_seconds() - start) * 60.0 / f64::from(SECONDS)
+        })
+    };
+    let read_bare = async |delay| {
+        sleep(delay).await;
+        let mut ticks = interval(Duration::from_secs(1));
+        loop {
+            ticks.tick().await;
+            let request = client.get_records().shard_iterator("0").limit(10_000);
+            request.send().await.expect("a response");
+        }
+    };
+    let bare = |spread: Duration| {
+        let loops: FuturesUnordered<_> = (0..SHARDS).map(|n| read_bare(spread * n)).collect();
+        measure(loops.collect::<()>().boxed_local())
+    };
+    let spread = bare(Duration::from_secs(1) / SHARDS);
+    let together = bare(Duration::ZERO);
+    let shards = handles(SHARDS as usize).take(SHARDS as usize).chain(stream::pending());
+    let mut batches = Box::pin(shards.batches(&client));
+    let ours = measure(async { while batches.next().await.is_some() {} }.boxed_local());
+    let what = format!("{SHARDS} idle shards over loopback HTTP: processor time");
+    table.row(&format!("{what} / bare loops, spread"), 1.0, ours / spread);
+    Table::note(&format!("{what} / bare loops, together"), ours / together);
+    Table::note(&format!("{what}, seconds a minute"), ours);
 }
 
 /// Measures the shards that a worker is offered, and whose leases another worker holds, on a paused

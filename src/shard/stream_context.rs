@@ -9,9 +9,11 @@ use crate::shard::stop_at::{RunEnd, StopAt};
 use crate::shard::stream_id::StreamId;
 use crate::shard::wire_format::WireFormat;
 use crate::util::clock::ServerClock;
+use crate::util::idle_slots::IdleSlots;
 use crate::util::metrics::StreamFigures;
 
-/// A stream, the clock and the wire format of the server that lists it, and the end of the run.
+/// A stream, the clock and the wire format of the server that lists it, when its idle shards are
+/// read, and the end of the run.
 ///
 /// The source of the lists creates it, and each list and each handle carries it, so that the
 /// lineage in between knows no wall clock.
@@ -20,6 +22,7 @@ pub(crate) struct StreamContext {
     pub(crate) id: StreamId,
     pub(crate) clock: ServerClock,
     pub(crate) wire: WireFormat,
+    pub(crate) idle_slots: IdleSlots,
     #[cfg(feature = "metrics")]
     pub(crate) hand_overs: HandOvers,
     figures: OnceLock<StreamFigures>,
@@ -35,6 +38,7 @@ impl StreamContext {
             id,
             clock: ServerClock::default(),
             wire: WireFormat::default(),
+            idle_slots: IdleSlots::default(),
             #[cfg(feature = "metrics")]
             hand_overs: HandOvers::default(),
             figures: OnceLock::new(),

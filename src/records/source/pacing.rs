@@ -4,6 +4,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::records::options::ReadOptions;
 use crate::util::backoff::backoff;
+use crate::util::idle_slots::{IdleSlot, IdleSlots};
 
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(400);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -13,12 +14,12 @@ const MIN_NOT_FOUND_DELAY: Duration = Duration::from_secs(2);
 const BYTES_MARGIN: f64 = 1.05;
 
 /// The pauses between the requests of one reader.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Pacing {
     /// The time of the next request. `None` means at once.
     next: Option<Instant>,
-    /// Whether the reader has reached the tip of the shard.
-    was_idle: bool,
+    /// When the shard is read while it is idle, once it was.
+    idle_slot: Option<IdleSlot>,
     failures: u32,
 }
 
@@ -36,6 +37,7 @@ impl Pacing {
         bytes: usize,
         is_behind: bool,
         options: &ReadOptions,
+        idle_slots: &IdleSlots,
     ) {
         self.failures = 0;
         let mut wait = options.min_read_interval.mul_f64(random_between(1.0, 1.05));
@@ -45,11 +47,8 @@ impl Pacing {
             wait = wait.max(Duration::from_secs_f64(earned));
         }
         if !is_behind {
-            // The first pause spreads shards that opened together over the interval, and the later
-            // ones keep them spread.
-            let min = if self.was_idle { 0.9 } else { 0.0 };
-            self.was_idle = true;
-            wait = wait.max(options.idle_interval.mul_f64(random_between(min, 1.0)));
+            let slot = self.idle_slot.get_or_insert_with(|| idle_slots.assign());
+            wait = idle_slots.wait(slot, received_at, wait, options.idle_interval);
         }
         self.next = (!wait.is_zero()).then(|| received_at + wait);
     }
@@ -93,36 +92,46 @@ mod tests {
         pacing.next().map_or(Duration::ZERO, |next| next - received_at)
     }
 
-    #[test]
-    fn a_reader_that_is_behind_keeps_to_the_limits() {
-        let (mut pacing, received_at, options) =
-            (Pacing::default(), Instant::now(), ReadOptions::default());
-        assert_eq!(pacing.next(), None, "the first read is sent at once");
-        pacing.page(received_at, 1_000, true, &options);
-        assert!((200 * MS..=210 * MS).contains(&wait(&pacing, received_at)), "{pacing:?}");
-        // AWS allows 10 MiB in 5 s; the margin adds a twentieth.
-        pacing.page(received_at, 10 << 20, true, &options);
-        assert_eq!(wait(&pacing, received_at), 5_250 * MS);
+    fn page(pacing: &mut Pacing, received_at: Instant, bytes: usize, is_behind: bool) {
+        let (options, slots) = (ReadOptions::default(), IdleSlots::default());
+        pacing.page(received_at, bytes, is_behind, &options, &slots);
     }
 
     #[test]
-    fn idle_shards_are_read_once_a_second_at_different_times() {
-        let (received_at, options) = (Instant::now(), ReadOptions::default());
-        let mut firsts = Vec::new();
-        for _ in 0..1_000 {
-            let mut pacing = Pacing::default();
-            pacing.page(received_at, 0, false, &options);
-            firsts.push(wait(&pacing, received_at));
-            pacing.page(received_at, 0, false, &options);
-            assert!((900 * MS..=1_000 * MS).contains(&wait(&pacing, received_at)), "{pacing:?}");
+    fn a_reader_that_is_behind_keeps_to_the_limits() {
+        let (mut pacing, received_at) = (Pacing::default(), Instant::now());
+        assert_eq!(pacing.next(), None, "the first read is sent at once");
+        page(&mut pacing, received_at, 1_000, true);
+        assert!((200 * MS..=210 * MS).contains(&wait(&pacing, received_at)), "{pacing:?}");
+        // AWS allows 10 MiB in 5 s; the margin adds a twentieth.
+        page(&mut pacing, received_at, 10 << 20, true);
+        assert_eq!(wait(&pacing, received_at), 5_250 * MS);
+    }
+
+    /// An idle shard is read at its slot, whatever pages came before.
+    #[test]
+    fn a_shard_is_read_at_its_slot_once_it_is_idle() {
+        let (options, slots) = (ReadOptions::default(), IdleSlots::default());
+        let start = Instant::now();
+        let mut pacings: Vec<_> = (0..20).map(|_| Pacing::default()).collect();
+        for (n, pacing) in (0_u32..).zip(&mut pacings) {
+            pacing.page(start, 0, false, &options, &slots);
+            assert!((200 * MS..=1_000 * MS).contains(&wait(pacing, start)), "{pacing:?}");
+            pacing.page(start + n * MS, 1_000, true, &options, &slots);
+            assert!((200 * MS..=210 * MS).contains(&wait(pacing, start + n * MS)), "{pacing:?}");
         }
-        // The first pauses are spread over the whole second.
-        for tenth in 2..10 {
-            let in_tenth = firsts
-                .iter()
-                .filter(|first| (tenth * 100 * MS..(tenth + 1) * 100 * MS).contains(*first));
-            assert!(in_tenth.count() > 50, "{firsts:?}");
-        }
+        let mut reads: Vec<_> = pacings
+            .iter_mut()
+            .map(|pacing| {
+                let at = start + 1_500 * MS;
+                pacing.page(at, 0, false, &options, &slots);
+                let next = pacing.next().expect("a pause") + 3 * MS;
+                pacing.page(next, 0, false, &options, &slots);
+                (pacing.next().expect("a pause") - start).as_millis() % 1_000
+            })
+            .collect();
+        reads.sort_unstable();
+        assert!(reads.iter().copied().eq((0..20).map(|tick| 50 * tick)), "{reads:?}");
     }
 
     #[test]
@@ -130,7 +139,7 @@ mod tests {
         let options =
             ReadOptions::new().min_read_interval(Duration::ZERO).max_bytes_per_second(None);
         let mut pacing = Pacing::default();
-        pacing.page(Instant::now(), 1 << 20, true, &options);
+        pacing.page(Instant::now(), 1 << 20, true, &options, &IdleSlots::default());
         assert_eq!(pacing.next(), None);
     }
 
@@ -145,7 +154,7 @@ mod tests {
             waits[10..].iter().all(|wait| (5_000 * MS..=10_000 * MS).contains(wait)),
             "{waits:?}"
         );
-        pacing.page(Instant::now(), 0, true, &options);
+        page(&mut pacing, Instant::now(), 0, true);
         assert!(pacing.failure(&options) <= 400 * MS);
         for _ in 0..20 {
             pacing.failure(&options);

@@ -135,11 +135,11 @@ impl Polling {
 
     /// Creates a source of the same shard that continues at `from`, or at the last record that
     /// `continuity` remembers.
-    pub(crate) fn restarted(&self, from: StartPosition, continuity: Continuity) -> Self {
+    pub(crate) fn restarted(&mut self, from: StartPosition, continuity: Continuity) -> Self {
         let is_estimate = self.start_kind == StartKind::Estimate && from.timestamp().is_some();
         let polling = Self::new(Arc::clone(&self.context), from);
         // The next read keeps to the shard's limits, too.
-        let pacing = self.pacing.clone();
+        let pacing = std::mem::take(&mut self.pacing);
         Self { continuity, pacing, ..polling.estimated_start(is_estimate) }
     }
 
@@ -230,7 +230,7 @@ impl Polling {
         let is_ending =
             self.checks_run_end() || (records.is_empty() && self.ends_when_closed.is_some());
         let is_behind = is_full || is_ending || lag.is_some_and(|lag| !lag.is_zero());
-        self.pacing.page(completed_at, bytes, is_behind, &self.context.options);
+        self.schedule_read(completed_at, bytes, is_behind);
         if !is_continuous {
             return Ok(None);
         }
@@ -299,8 +299,14 @@ impl Polling {
             return Ok(Some(Page::end_of_closed_shard(received_at)));
         }
         // The search begins within the shard's limits, too.
-        self.pacing.page(Instant::now(), 0, true, &self.context.options);
+        self.schedule_read(Instant::now(), 0, true);
         Ok(None)
+    }
+
+    /// Schedules the next read after a page.
+    fn schedule_read(&mut self, received_at: Instant, bytes: usize, is_behind: bool) {
+        let ReaderContext { options, offer, .. } = &*self.context;
+        self.pacing.page(received_at, bytes, is_behind, options, &offer.context.idle_slots);
     }
 
     /// Removes the records that were yielded before, and returns whether the others come next. If
