@@ -429,26 +429,12 @@ impl ShardGraph {
 
     /// Closes an offered shard: the children that waited for it alone become ready, and so do those
     /// that `children` names.
-    pub(crate) fn close(
-        &mut self,
-        id: &NodeId,
-        outcome: ParentOutcome,
-        mut children: Vec<ChildShard>,
-    ) {
-        if !self.end(id, outcome) {
-            return;
+    pub(crate) fn close(&mut self, id: &NodeId, outcome: ParentOutcome, children: Vec<ChildShard>) {
+        let Some(mut known_children) = self.end(id, outcome) else { return };
+        if !children.is_empty() {
+            known_children = self.observe_children(id, children);
         }
-        if !children.is_empty()
-            && let Some(node) = self.node_mut(id)
-        {
-            node.note_closed();
-        }
-        // If a child is named twice, the entry with more parents counts.
-        children.sort_by_key(|child| Reverse(child.parent_shards.len()));
-        for child in children {
-            self.wants_additions |= !self.observe_child(&id.key, child);
-        }
-        if self.node_mut(id).is_some_and(|node| !node.has_child()) {
+        if known_children != KnownChildren::Known {
             self.awaiting_children.push(id.key.clone());
         }
     }
@@ -459,18 +445,21 @@ impl ShardGraph {
         self.end(id, ParentOutcome::Unlisted);
     }
 
-    /// Closes a shard, and ends the wait of its children for it. Returns false for a shard of a
+    /// Closes a shard, and ends the wait of its children for it. Returns `None` for a shard of a
     /// deleted stream.
-    fn end(&mut self, id: &NodeId, outcome: ParentOutcome) -> bool {
-        let Some(node) = self.node_mut(id) else { return false };
-        if let State::Open(children) = std::mem::replace(&mut node.state, State::Closed(outcome)) {
+    fn end(&mut self, id: &NodeId, outcome: ParentOutcome) -> Option<KnownChildren> {
+        let node = self.node_mut(id)?;
+        let known_children = node.children;
+        if let State::Open(children) = std::mem::replace(&mut node.state, State::Closed(outcome))
+            && !children.is_empty()
+        {
             for child in children {
                 self.end_parent(child, &id.key, outcome);
             }
         }
         self.reports.forget_claim(id);
         self.note_end();
-        true
+        Some(known_children)
     }
 
     /// Stops a shard before its end: neither the shard nor a descendant is offered again.
@@ -501,6 +490,20 @@ impl ShardGraph {
             return false;
         }
         !self.nodes.values().any(|node| node.awaits_child(self.full_lists))
+    }
+
+    /// Takes in the children that the last `GetRecords` of a closed shard named. Returns whether a
+    /// child of the shard is known now.
+    fn observe_children(&mut self, id: &NodeId, mut children: Vec<ChildShard>) -> KnownChildren {
+        if let Some(node) = self.node_mut(id) {
+            node.note_closed();
+        }
+        // If a child is named twice, the entry with more parents counts.
+        children.sort_by_key(|child| Reverse(child.parent_shards.len()));
+        for child in children {
+            self.wants_additions |= !self.observe_child(&id.key, child);
+        }
+        self.node_mut(id).map_or(KnownChildren::Unknown, |node| node.children)
     }
 
     /// Takes in a child that the last `GetRecords` of its parent named. Returns false if the child
