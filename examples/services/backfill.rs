@@ -14,7 +14,7 @@ mod log_lag;
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{IsTerminal, Read, Seek, SeekFrom, Write as _, stderr};
+use std::io::{BufRead, IsTerminal, Read, Seek, SeekFrom, Write as _, stderr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -58,23 +58,22 @@ async fn main() -> Result<()> {
 
 /// Copies every record that the stream holds and that is in no file yet.
 pub(crate) async fn backfill(client: &Client, args: Args, options: ReadOptions) -> Result<()> {
-    let Args { stream, dir } = args;
-    std::fs::create_dir_all(&dir)?;
-    let lock = File::create(dir.join(".lock"))?;
+    std::fs::create_dir_all(&args.dir)?;
+    let lock = File::create(args.dir.join(".lock"))?;
     lock.try_lock().context("another run writes to this directory")?;
-    let mut progress = Vec::new();
-    for file in std::fs::read_dir(&dir)? {
+    let mut starts = Vec::new();
+    for file in std::fs::read_dir(&args.dir)? {
         let path = file?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let shard = name.strip_suffix(".jsonl").filter(|name| name.starts_with("shardId-"));
         let Some(shard) = shard else { continue };
         let last = last_record(&path).with_context(|| format!("cannot resume {name}"))?;
-        progress.extend(last.map(|last| (shard.to_owned(), Progress::At(last))));
+        starts.extend(last.map(|last| (shard.to_owned(), Progress::At(last))));
     }
     let bars = MultiProgress::new();
-    let shards = all_shards(client, stream).resume(progress).until(StopAt::Tip).ready().await?;
+    let shards = all_shards(client, args.stream).resume(starts).until(StopAt::Tip).ready().await?;
     let copied = shards.map(Ok).try_for_each_concurrent(None, |shard| {
-        let path = dir.join(shard.id()).with_extension("jsonl");
+        let path = args.dir.join(shard.id()).with_extension("jsonl");
         let bar = bars.add(ProgressBar::new(0).with_prefix(shard.id().to_owned()));
         // A task for each shard: its pages are parsed and written on any core.
         let copy = copy(shard.batches(client).with_options(options.clone()), path, bar);
@@ -119,9 +118,8 @@ fn last_record(path: &Path) -> Result<Option<StartPosition>> {
     let end = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     anyhow::ensure!(start == 0 || end > 0, "no complete line within the last {TAIL} bytes");
     file.set_len(start + end as u64)?;
-    let mut lines = tail[..end].trim_ascii_end().rsplit(|byte| *byte == b'\n');
-    let Some(line) = lines.next().filter(|line| !line.is_empty()) else { return Ok(None) };
-    let line: Value = serde_json::from_slice(line)?;
+    let Some(line) = tail[..end].lines().last() else { return Ok(None) };
+    let line: Value = serde_json::from_str(&line?)?;
     let number = line["SequenceNumber"].as_str().context("the last line is not a record")?;
     Ok(Some(StartPosition::After(number.to_owned())))
 }

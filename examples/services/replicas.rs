@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use clap::Parser;
-use futures::TryStreamExt;
+use futures::{TryFutureExt, TryStreamExt};
 use kinesis_shards::lease::Leases;
 use kinesis_shards::{ReadOptions, ShardStreamExt, StreamId, all_shards};
 
@@ -58,8 +58,7 @@ pub(crate) async fn main() -> anyhow::Result<()> {
         anyhow::ensure!(report.is_complete(), "{report}: others handle the last records again");
         Ok(())
     };
-    tokio::select! {
-        Err(error) = consume => Err(error.into()), // one that no retry mends
-        result = shutdown => result,
-    }
+    // An error that no retry mends ends the program at once. A shutdown ends the records first.
+    tokio::try_join!(consume.map_err(Into::into), shutdown)?;
+    Ok(())
 }
