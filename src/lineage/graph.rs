@@ -43,7 +43,7 @@ use crate::shard::stream_context::StreamContext;
 #[derive(Debug, Default)]
 pub(crate) struct ShardGraph {
     pub(crate) start_policy: StartPolicy,
-    /// Set by the first list.
+    /// Set by the first list of the stream.
     context: Option<Arc<StreamContext>>,
     /// Whether the id of a shard is never used again: see [`first_sequence`](Self::first_sequence).
     has_unique_ids: bool,
@@ -109,7 +109,10 @@ impl ShardGraph {
         }
         self.start_policy.begin_list(&list);
         let ShardList { context, extent, pages, .. } = list;
-        self.context = Some(context);
+        // A list that a user makes has a context of its own. The shards of one stream share one.
+        if self.context.as_ref().is_none_or(|known| known.id != context.id) {
+            self.context = Some(context);
+        }
         if self.nodes.is_empty() {
             self.nodes.reserve(pages.iter().map(Vec::len).sum());
         }

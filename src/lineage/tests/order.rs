@@ -137,3 +137,15 @@ fn the_children_of_a_parent_that_is_listed_late_keep_their_order() {
     zero.complete();
     assert_eq!(ids(&driven.ready()), (10..40).collect::<Vec<_>>());
 }
+
+/// So that their readers spread their requests, and a child's reader knows when its parent ended.
+#[test]
+fn shards_of_all_lists_share_the_context_of_their_stream() {
+    let mut driven = Driven::with(vec![shard(0, &[])]);
+    let first = driven.one();
+    driven.list(vec![shard(0, &[]), shard(1, &[])]);
+    let second = driven.one();
+    assert!(Arc::ptr_eq(&first.offer().context, &second.offer().context));
+    driven.send(ShardList::full("payments", vec![shard(2, &[])]));
+    assert_eq!(driven.one().stream().name(), "payments");
+}
