@@ -2,8 +2,8 @@
 //!
 //! `cargo run --example lineage` draws an in-process Kinesis. `-- --stream NAME` draws a stream of
 //! yours, and `--checkpoints FILE` shows how far the consumer with that `FileStore` has read it.
-//! The picture is a flowchart for Mermaid (GitHub shows it in Markdown), or a graph for Graphviz
-//! (`--dot`), or a drawing (`--svg`).
+//! The picture is a flowchart for Mermaid (`--mermaid`, the default: GitHub shows it in Markdown),
+//! a graph for Graphviz (`--dot`), or a drawing (`--svg`).
 
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "other examples use the rest")]
@@ -39,6 +39,10 @@ struct Args {
     #[arg(long, value_name = "FILE", requires = "stream")]
     checkpoints: Option<PathBuf>,
 
+    /// A flowchart for Mermaid (the default)
+    #[arg(long = "mermaid", group = "format")]
+    _mermaid: bool,
+
     /// A graph for Graphviz
     #[arg(long, group = "format")]
     dot: bool,
@@ -68,9 +72,9 @@ async fn main() -> ExitCode {
         }
     };
     let nodes = graph::nodes(&shards, checkpoints.as_ref());
-    let picture = match (args.dot, args.svg) {
-        (true, _) => render::dot(&nodes),
-        (_, true) => render::svg(&nodes),
+    let picture = match args {
+        Args { dot: true, .. } => render::dot(&nodes),
+        Args { svg: true, .. } => render::svg(&nodes),
         _ => render::mermaid(&nodes),
     };
     print!("{picture}");
