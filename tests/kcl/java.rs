@@ -53,6 +53,9 @@ impl Library {
 /// The exception that a KCL logs when a shard ends and the other parent of its child has no row
 /// yet. The KCL tries again until that parent has its row: a KCL alone in its table does the same.
 const WAITS_FOR_PARENT: &str = "BlockedOnParentShardException";
+/// The exception of a KCL 2.x that has waited for that row long enough: it drops the lease, and
+/// processes the end of the shard again. A KCL alone in its table does that, too.
+const GIVES_UP_WAITING: &str = "has partial parent information in lease table";
 /// The exception of a KCL whose lease another worker took while it processed the end of the shard:
 /// it can no longer store the end. Among workers of the KCL, a balancing one does that.
 const LOST_AT_END: &str = "Application didn't checkpoint at end of shard ";
@@ -76,7 +79,7 @@ pub(crate) fn exceptions(log: &Path) -> Vec<LoggedError> {
     }
     let is_bad = |entry: &String| {
         (entry.contains("Exception") || entry.contains(" ERROR "))
-            && !entry.contains(WAITS_FOR_PARENT)
+            && ![WAITS_FOR_PARENT, GIVES_UP_WAITING].iter().any(|text| entry.contains(text))
     };
     let logged = |text: String| {
         let shard = text.split_once(LOST_AT_END).and_then(|(_, rest)| rest.split_once('.'));
