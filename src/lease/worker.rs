@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use futures::channel::oneshot;
 use tokio::time::{Duration, Instant};
@@ -26,6 +26,7 @@ use crate::lease::status::WorkerStatus;
 use crate::lease::table::{LeaseRow, LeaseTables, Request};
 use crate::shard::stream_id::StreamId;
 #[cfg(feature = "metrics")]
+use crate::util::lock::lock;
 use crate::util::metrics::LeaseFigures;
 
 /// One worker, as its driver, its store and its stream of shards share it.
@@ -105,10 +106,6 @@ impl Drop for StreamClaim {
     fn drop(&mut self) {
         self.0.has_stream.store(false, Ordering::SeqCst);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Worker {

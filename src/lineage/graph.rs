@@ -448,8 +448,8 @@ impl ShardGraph {
         self.end(id, ParentOutcome::Unlisted);
     }
 
-    /// Closes a shard, and ends the wait of its children for it. Returns `None` for a shard of a
-    /// deleted stream.
+    /// Closes a shard, and ends the wait of its children for it. Returns what is known of its
+    /// children, or `None` for a shard of a deleted stream.
     fn end(&mut self, id: &NodeId, outcome: ParentOutcome) -> Option<KnownChildren> {
         let node = self.node_mut(id)?;
         let known_children = node.children;
@@ -495,8 +495,8 @@ impl ShardGraph {
         !self.nodes.values().any(|node| node.awaits_child(self.full_lists))
     }
 
-    /// Takes in the children that the last `GetRecords` of a closed shard named. Returns whether a
-    /// child of the shard is known now.
+    /// Takes in the children that the last `GetRecords` of a closed shard named. Returns what is
+    /// known of its children then.
     fn observe_children(&mut self, id: &NodeId, mut children: Vec<ChildShard>) -> KnownChildren {
         if let Some(node) = self.node_mut(id) {
             node.note_closed();

@@ -1,9 +1,11 @@
 //! The times at which the readers of one stream read their idle shards.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::time::{Duration, Instant};
+
+use crate::util::lock::lock;
 
 /// The number of times within an interval at which idle shards are read.
 const TICKS: u64 = 20;
@@ -85,10 +87,6 @@ impl Drop for IdleSlot {
     fn drop(&mut self) {
         lock(&self.numbers).free.insert(self.number);
     }
-}
-
-fn lock(numbers: &Mutex<Numbers>) -> MutexGuard<'_, Numbers> {
-    numbers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the nanoseconds, more than zero, until the next time at this phase of a period.

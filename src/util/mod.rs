@@ -5,6 +5,7 @@ pub(crate) mod backoff;
 pub(crate) mod clock;
 pub(crate) mod coarse_clock;
 pub(crate) mod idle_slots;
+pub(crate) mod lock;
 pub(crate) mod metrics;
 #[cfg(feature = "cbor")]
 pub(crate) mod page_record;

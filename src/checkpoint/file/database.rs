@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redb::backends::FileBackend;
@@ -14,6 +14,7 @@ use redb::{BackendError, Builder, DatabaseError, StorageBackend, StorageError, T
 
 use crate::checkpoint::file::error::{FileErrorKind, LostFile};
 use crate::checkpoint::file::identity::Identity;
+use crate::util::lock::lock;
 
 /// The text of each checkpoint, by stream and shard.
 pub(crate) const CHECKPOINTS: TableDefinition<'_, (&str, &str), &str> =
@@ -101,10 +102,6 @@ fn catch_panic<T>(f: impl FnOnce() -> T) -> Result<T, StorageError> {
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes the directory entry of the file durable.
