@@ -7,10 +7,10 @@ use crate::testing::model::listing_faults::ListingFault;
 use crate::testing::model::reading::ReadFaults;
 use crate::testing::model::time::Millis;
 use crate::testing::model::writing::FailedEntries;
-use crate::testing::wire::consumers::ShardEnd;
-use crate::testing::wire::event_stream::{FirstFrame, Interruption, SubscriptionFault};
 use crate::testing::wire::operations::{OPERATIONS, has_body};
-use crate::testing::wire::reply::{FAULT_MESSAGE, Override};
+use crate::testing::wire::overrides::{
+    FAULT_MESSAGE, FirstFrame, Interruption, Override, ShardEnd, SubscriptionFault,
+};
 
 /// A fault of one request.
 ///

@@ -22,8 +22,9 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
+use crate::testing::event_stream;
 use crate::testing::server::{Outcome, Response, Server};
-use crate::testing::wire::{CBOR, JSON, event_stream};
+use crate::testing::wire::{CBOR, JSON};
 
 /// An HTTP client with one connection.
 #[derive(Clone)]

@@ -113,6 +113,7 @@
 
 pub(crate) mod cbor_support;
 pub(crate) mod clock;
+pub(crate) mod event_stream;
 pub(crate) mod fake;
 pub(crate) mod fault;
 pub(crate) mod http;

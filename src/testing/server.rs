@@ -15,13 +15,13 @@ use crate::testing::fault::{Damage, Effect};
 use crate::testing::log::Log;
 use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::service::Service;
+use crate::testing::model::subscription::Subscriber;
 use crate::testing::model::time::Millis;
 use crate::testing::request::Request;
 use crate::testing::script::Script;
 use crate::testing::wire::cbor;
-use crate::testing::wire::event_stream::Subscribed;
 use crate::testing::wire::operations::respond;
-use crate::testing::wire::reply::Override;
+use crate::testing::wire::overrides::{Override, SubscriptionFault};
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -69,6 +69,16 @@ pub(crate) enum Outcome {
     ConnectionRefused,
     NeverConnects,
     ConnectionReset,
+}
+
+/// An accepted `SubscribeToShard`.
+pub(crate) struct Subscribed {
+    pub(crate) subscriber: Subscriber,
+    pub(crate) fault: Option<SubscriptionFault>,
+    /// Whether the payloads of the events are in CBOR.
+    pub(crate) is_cbor: bool,
+    /// The number of the request in the log, if there is a log.
+    pub(crate) request: Option<u64>,
 }
 
 /// A response on the wire.

@@ -8,6 +8,7 @@ use crate::testing::model::time::Millis;
 use crate::testing::wire::input::{Input, required, seal, unseal};
 use crate::testing::wire::output;
 use crate::testing::wire::output::{Object, object};
+use crate::testing::wire::overrides::ShardEnd;
 use crate::testing::wire::records::start;
 use crate::testing::wire::reply::Reply;
 
@@ -66,7 +67,7 @@ pub(crate) fn list(
 }
 
 /// Subscribes to a shard. The body of the response is not part of the reply, see
-/// [`event_stream`](crate::testing::wire::event_stream).
+/// [`event_stream`](crate::testing::event_stream).
 pub(crate) fn subscribe(
     service: &mut Service,
     input: Input<'_>,
@@ -100,16 +101,6 @@ fn describe_into(object: &mut Object<'_>, consumer: &Consumer, now: Millis) {
     object.text("ConsumerARN", &consumer.arn);
     object.text("ConsumerStatus", consumer.status(now).as_str());
     object.time("ConsumerCreationTimestamp", consumer.created);
-}
-
-/// How the last event of a closed shard marks the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ShardEnd {
-    /// With child shards and without a continuation, as AWS does.
-    #[default]
-    Complete,
-    WithoutChildShards,
-    WithContinuation,
 }
 
 /// Returns the payload of a `SubscribeToShardEvent`.

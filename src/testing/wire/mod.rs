@@ -3,10 +3,10 @@
 
 pub(crate) mod cbor;
 pub(crate) mod consumers;
-pub(crate) mod event_stream;
 pub(crate) mod input;
 pub(crate) mod operations;
 pub(crate) mod output;
+pub(crate) mod overrides;
 pub(crate) mod records;
 pub(crate) mod reply;
 pub(crate) mod subject;

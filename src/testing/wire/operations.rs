@@ -12,7 +12,8 @@ use crate::testing::model::time::Millis;
 use crate::testing::model::token::StreamsToken;
 use crate::testing::wire::input::{Input, required, seal, unseal};
 use crate::testing::wire::output::{Object, object};
-use crate::testing::wire::reply::{Override, Reply};
+use crate::testing::wire::overrides::Override;
+use crate::testing::wire::reply::Reply;
 use crate::testing::wire::{consumers, output, records};
 
 /// The operations of the fake.

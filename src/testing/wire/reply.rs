@@ -1,23 +1,8 @@
-//! The reply to a request, and the faults that a reply can have.
+//! The reply to a request that is carried out.
 
-use crate::testing::model::listing_faults::ListingFault;
-use crate::testing::model::reading::{ReadBatch, ReadFaults};
+use crate::testing::model::reading::ReadBatch;
 use crate::testing::model::shard::shard_id;
 use crate::testing::model::subscription::Subscriber;
-use crate::testing::model::writing::FailedEntries;
-use crate::testing::wire::event_stream::SubscriptionFault;
-
-/// The message of an error that is a fault.
-pub(crate) const FAULT_MESSAGE: &str = "A fault of FakeKinesis.";
-
-/// Faults in the result of a request that is carried out.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Override {
-    pub(crate) listing: ListingFault,
-    pub(crate) read: ReadFaults,
-    pub(crate) entries: FailedEntries,
-    pub(crate) subscription: Option<SubscriptionFault>,
-}
 
 /// The body of a response, and the facts about a read that the request log keeps.
 #[derive(Debug, Default)]

@@ -6,7 +6,6 @@ use std::io::{Error, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::body::SdkBody;
@@ -21,53 +20,15 @@ use tokio::time::{sleep, timeout_at};
 use crate::testing::model::api_error::ApiError;
 use crate::testing::model::subscription::{Next, Subscriber};
 use crate::testing::model::time::Millis;
-use crate::testing::server::{Server, State};
-use crate::testing::wire::consumers::{ShardEnd, event};
-use crate::testing::wire::reply::{FAULT_MESSAGE, Read};
+use crate::testing::server::{Server, State, Subscribed};
+use crate::testing::wire::consumers::event;
+use crate::testing::wire::overrides::{
+    FAULT_MESSAGE, FirstFrame, Interruption, ShardEnd, SubscriptionFault,
+};
+use crate::testing::wire::reply::Read;
 use crate::testing::wire::{CBOR, JSON, cbor};
 
 pub(crate) const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
-
-/// An accepted `SubscribeToShard`.
-pub(crate) struct Subscribed {
-    pub(crate) subscriber: Subscriber,
-    pub(crate) fault: Option<SubscriptionFault>,
-    /// Whether the payloads of the events are in CBOR.
-    pub(crate) is_cbor: bool,
-    /// The number of the request in the log, if there is a log.
-    pub(crate) request: Option<u64>,
-}
-
-/// A fault of the response to a `SubscribeToShard`.
-#[derive(Clone, Debug)]
-pub(crate) enum SubscriptionFault {
-    First(FirstFrame),
-    /// A fault after this many events.
-    After(u64, Interruption),
-    End(ShardEnd),
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum FirstFrame {
-    Never,
-    Late(Duration),
-    NoInitialResponse,
-    Exception(String),
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Interruption {
-    Silence,
-    End,
-    Exception(String),
-    UnknownEvent,
-    /// The next event is lost to an I/O error. Further events follow.
-    IoError,
-    /// Half of the next event arrives before an I/O error, and nothing follows.
-    CutFrame,
-    /// The next event has a wrong checksum. Further events follow.
-    BadChecksum,
-}
 
 /// The source of the frames.
 struct Frames {
