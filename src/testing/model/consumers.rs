@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::consumer::Consumer;
 use crate::testing::model::limits::ConsumerCall;
 use crate::testing::model::listing::page_length;
 use crate::testing::model::service::{Service, StreamRef, name_in_arn};
-use crate::testing::model::stream::{Change, Status, Stream};
-use crate::testing::model::subscription::Subscription;
+use crate::testing::model::status::{Change, Status};
+use crate::testing::model::stream::Stream;
 use crate::testing::model::time::Millis;
 use crate::testing::model::token::{ConsumersToken, LIFETIME};
 
@@ -20,25 +21,6 @@ const PAGE_LENGTH: usize = 100;
 const ARN_PATTERN: &str = "satisfy regular expression pattern: \
                            ^(arn):aws.*:kinesis:.*:\\d{12}:.*stream\\/[a-zA-Z0-9_.-]+\\/consumer\\/\
                            [a-zA-Z0-9_.-]+:[0-9]+";
-
-/// A registered consumer.
-#[derive(Clone, Debug)]
-pub(crate) struct Consumer {
-    pub(crate) name: String,
-    pub(crate) arn: String,
-    /// Distinguishes the consumers that have had this name.
-    pub(crate) id: u64,
-    pub(crate) created: Millis,
-    change: Change,
-    /// The subscriptions, by the index of the shard.
-    pub(crate) subscriptions: BTreeMap<u32, Subscription>,
-}
-
-impl Consumer {
-    pub(crate) fn status(&self, now: Millis) -> Status {
-        self.change.status(now)
-    }
-}
 
 /// A reference to a consumer: its ARN, or its name and the ARN of its stream, or all of them.
 #[derive(Clone, Copy, Debug, Default)]

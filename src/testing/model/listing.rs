@@ -4,7 +4,8 @@ use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::listing_faults::{ListedShard, ListingFault, View};
 use crate::testing::model::service::{Service, StreamRef};
 use crate::testing::model::shard::shard_index;
-use crate::testing::model::stream::{Status, Stream};
+use crate::testing::model::status::Status;
+use crate::testing::model::stream::Stream;
 use crate::testing::model::time::Millis;
 use crate::testing::model::token::{LIFETIME, ListToken, Selection};
 

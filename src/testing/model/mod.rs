@@ -5,6 +5,7 @@
 //! AWS has been observed to do; where no observation is known, it takes the stricter rule.
 
 pub(crate) mod api_error;
+pub(crate) mod consumer;
 pub(crate) mod consumers;
 #[cfg(test)]
 pub(crate) mod filter_tests;
@@ -27,6 +28,7 @@ pub(crate) mod stream;
 pub(crate) mod subscription;
 pub(crate) mod time;
 pub(crate) mod token;
+pub(crate) mod transition;
 pub(crate) mod writing;
 
 pub use limits::Limits;

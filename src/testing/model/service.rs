@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::limits::Meters;
 use crate::testing::model::reading::EndRules;
+use crate::testing::model::status::Change;
 use crate::testing::model::stream::{
-    Change, DEFAULT_RECORD_KIB, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Stream,
+    DEFAULT_RECORD_KIB, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Stream,
 };
 use crate::testing::model::time::Millis;
 use crate::testing::model::token::{LIFETIME, StreamsToken};

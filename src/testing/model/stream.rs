@@ -4,59 +4,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::testing::model::api_error::ApiError;
-use crate::testing::model::consumers::Consumer;
+use crate::testing::model::consumer::Consumer;
 use crate::testing::model::hash_range::HashRange;
 use crate::testing::model::records::Records;
 use crate::testing::model::shard::{Shard, shard_id, shard_index};
+use crate::testing::model::status::{Change, Status};
 use crate::testing::model::time::Millis;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Provisioned,
     OnDemand,
-}
-
-/// The latest change of a stream or a consumer, with the time at which it is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Creating(Millis),
-    Updating(Millis),
-    Deleting(Millis),
-}
-
-impl Change {
-    pub(crate) fn status(self, now: Millis) -> Status {
-        match self {
-            Self::Creating(until) if now < until => Status::Creating,
-            Self::Updating(until) if now < until => Status::Updating,
-            Self::Deleting(_) => Status::Deleting,
-            Self::Creating(_) | Self::Updating(_) => Status::Active,
-        }
-    }
-
-    /// Returns whether this is a deletion that is complete.
-    pub(crate) fn is_deleted(self, now: Millis) -> bool {
-        matches!(self, Self::Deleting(until) if until <= now)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    Creating,
-    Active,
-    Updating,
-    Deleting,
-}
-
-impl Status {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Creating => "CREATING",
-            Self::Active => "ACTIVE",
-            Self::Updating => "UPDATING",
-            Self::Deleting => "DELETING",
-        }
-    }
 }
 
 pub(crate) const MIN_RETENTION_HOURS: u32 = 24;
@@ -252,6 +210,22 @@ impl Stream {
             shard.close(children, now);
             self.closed.push_back((now, index));
             self.wake_subscribers(index);
+        }
+    }
+
+    /// Wakes the subscriptions of a shard.
+    pub(crate) fn wake_subscribers(&self, shard: u32) {
+        for consumer in self.consumers.values() {
+            if let Some(subscription) = consumer.subscriptions.get(&shard) {
+                subscription.change.notify_one();
+            }
+        }
+    }
+
+    /// Ends the subscriptions of every consumer.
+    pub(crate) fn end_subscriptions(&mut self) {
+        for consumer in self.consumers.values_mut() {
+            consumer.subscriptions.clear();
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::testing::model::api_error::{ApiError, Code};
+use crate::testing::model::consumer::Subscription;
 use crate::testing::model::consumers::ConsumerRef;
 use crate::testing::model::reading::{
     IteratorStart, MAX_RECORDS, ReadBatch, ReadFaults, ReadRange, read_batch, start_offset,
@@ -16,7 +17,7 @@ use crate::testing::model::reading::{
 use crate::testing::model::sequence::SequenceNumber;
 use crate::testing::model::service::{Service, StreamRef, not_found};
 use crate::testing::model::shard::shard_id;
-use crate::testing::model::stream::{Status, Stream};
+use crate::testing::model::status::Status;
 use crate::testing::model::time::Millis;
 
 /// How long a subscription lasts.
@@ -30,20 +31,6 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The maximum number of bytes in one event, and within one second. An event with one record may
 /// have more.
 const MAX_EVENT_BYTES: usize = 2 << 20;
-
-/// The service's end of a subscription. Removing it wakes the reading end.
-#[derive(Clone, Debug)]
-pub(crate) struct Subscription {
-    number: u64,
-    since: Millis,
-    change: Arc<Notify>,
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.change.notify_one();
-    }
-}
 
 /// The reading end of a subscription, which the body of its response keeps.
 #[derive(Debug)]
@@ -84,23 +71,6 @@ pub(crate) struct SubscriptionEvent<'a> {
     /// A position after everything sent so far, also at the end of a closed shard. It advances with
     /// the time if there is nothing to send.
     pub(crate) continuation: SequenceNumber,
-}
-
-impl Stream {
-    /// Wakes the subscriptions of a shard.
-    pub(crate) fn wake_subscribers(&self, shard: u32) {
-        for consumer in self.consumers.values() {
-            if let Some(subscription) = consumer.subscriptions.get(&shard) {
-                subscription.change.notify_one();
-            }
-        }
-    }
-
-    pub(crate) fn end_subscriptions(&mut self) {
-        for consumer in self.consumers.values_mut() {
-            consumer.subscriptions.clear();
-        }
-    }
 }
 
 impl Service {

@@ -1,7 +1,8 @@
 //! The operations on consumers, and `SubscribeToShard`.
 
 use crate::testing::model::api_error::ApiError;
-use crate::testing::model::consumers::{Consumer, ConsumerRef};
+use crate::testing::model::consumer::Consumer;
+use crate::testing::model::consumers::ConsumerRef;
 use crate::testing::model::service::{Service, StreamRef};
 use crate::testing::model::subscription::SubscriptionEvent;
 use crate::testing::model::time::Millis;
