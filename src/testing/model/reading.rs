@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::records::Record;
 use crate::testing::model::sequence::SequenceNumber;
-use crate::testing::model::service::{Service, StreamRef};
+use crate::testing::model::service::{EndRules, Service, StreamRef};
 use crate::testing::model::shard::{Shard, shard_id};
 use crate::testing::model::stream::Stream;
 use crate::testing::model::time::Millis;
@@ -36,16 +36,6 @@ pub(crate) struct ReadFaults {
     /// Whether the end of a closed shard comes with its last records. `None` leaves this to the
     /// service.
     pub(crate) end_with_last_records: Option<bool>,
-}
-
-/// The settings that decide how a shard ends for its readers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EndRules {
-    /// Whether the end of a closed shard comes with its last records, or in one more response.
-    pub(crate) with_last_records: bool,
-    /// Whether the end of a closed shard names its children.
-    pub(crate) child_shards: bool,
-    pub(crate) kinesalite: bool,
 }
 
 /// Where a read begins, and how much it may return.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::testing::model::api_error::{ApiError, Code};
 use crate::testing::model::limits::Meters;
-use crate::testing::model::reading::EndRules;
 use crate::testing::model::status::Change;
 use crate::testing::model::stream::{
     DEFAULT_RECORD_KIB, MAX_RETENTION_HOURS, MIN_RETENTION_HOURS, Mode, Stream,
@@ -81,6 +80,16 @@ fn check_name(name: &str) -> Result<(), ApiError> {
         ));
     }
     Ok(())
+}
+
+/// The settings that decide how a shard ends for its readers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndRules {
+    /// Whether the end of a closed shard comes with its last records, or in one more response.
+    pub(crate) with_last_records: bool,
+    /// Whether the end of a closed shard names its children.
+    pub(crate) child_shards: bool,
+    pub(crate) kinesalite: bool,
 }
 
 #[derive(Clone, Debug)]
