@@ -11,7 +11,8 @@ use aws_sdk_kinesis::types::HashKeyRange;
 use fastrand::Rng;
 use futures::future::try_join_all;
 
-use crate::checkpoint::dynamodb::row::{self, LeaseRow, PENDING, Writer, n, s};
+use crate::checkpoint::dynamodb::item::{self, n, s};
+use crate::checkpoint::dynamodb::row::{self, LeaseRow, PENDING, Writer};
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::table::dynamodb::DynamoDbTables;
 use crate::lease::table::model::ModelTables;
@@ -179,11 +180,11 @@ impl Comparison {
         let scan = self.client.scan().table_name(&self.lease_table).consistent_read(true);
         let rows = scan.send().await.map_err(|error| format!("Scan: {error:?}"))?.items;
         for row in rows.unwrap_or_default() {
-            let id = row::get(&row, row::LEASE_KEY).unwrap_or_default();
+            let id = item::get(&row, row::LEASE_KEY).unwrap_or_default();
             if let Some(unknown) = row.keys().find(|name| !ATTRIBUTES.contains(&name.as_str())) {
                 return Err(format!("{id} has an attribute {unknown}"));
             }
-            let switches = row.get(row::OWNER_SWITCHES).and_then(row::number_of);
+            let switches = row.get(row::OWNER_SWITCHES).and_then(item::number_of);
             let expected = self.model.owner_switches(id);
             if switches != expected {
                 return Err(format!("{id}: {switches:?} switches of owners, not {expected:?}"));

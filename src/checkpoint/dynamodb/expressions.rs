@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::checkpoint::dynamodb::row::Item;
+use crate::checkpoint::dynamodb::item::Item;
 
 /// The condition of a write and its changes, with their placeholders.
 ///
@@ -159,7 +159,7 @@ impl Expressions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::dynamodb::row::{n, s};
+    use crate::checkpoint::dynamodb::item::{n, s};
 
     #[test]
     fn the_clauses_name_each_attribute_and_value_by_a_placeholder() {

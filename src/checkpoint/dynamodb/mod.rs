@@ -2,6 +2,7 @@
 
 pub(crate) mod error;
 pub(crate) mod expressions;
+pub(crate) mod item;
 pub(crate) mod row;
 pub(crate) mod row_cache;
 pub(crate) mod table;
@@ -17,9 +18,9 @@ use tokio::time::Duration;
 pub use self::error::DynamoDbStoreError;
 use crate::checkpoint::dynamodb::error::Kind;
 use crate::checkpoint::dynamodb::expressions::Expressions;
+use crate::checkpoint::dynamodb::item::{Item, n};
 use crate::checkpoint::dynamodb::row::{
-    CHECKPOINT_OWNER, CHILD_SHARD_IDS, Item, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, LeaseRow,
-    Writer, n,
+    CHECKPOINT_OWNER, CHILD_SHARD_IDS, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER, LeaseRow, Writer,
 };
 use crate::checkpoint::dynamodb::row_cache::{CachedRow, RowCache};
 use crate::checkpoint::dynamodb::table::{Table, Written};
@@ -248,7 +249,7 @@ impl DynamoDbStore {
         let update = update.remove(LEASE_OWNER).remove(CHECKPOINT_OWNER);
         let children: Vec<_> =
             save.children.iter().map(|child| child.shard_id().to_owned()).collect();
-        match (row::set(&children), save.checkpoint) {
+        match (item::set(&children), save.checkpoint) {
             (Some(children), _) => update.set(CHILD_SHARD_IDS, children),
             (None, Checkpoint::End) => update,
             // The shard had ended, and is started over.

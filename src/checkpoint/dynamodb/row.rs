@@ -1,12 +1,11 @@
 //! The row of a shard, in the layout of the Kinesis Client Library.
 
-use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Shard};
 
 use crate::checkpoint::dynamodb::expressions::Expressions;
+use crate::checkpoint::dynamodb::item::{Item, get, n, number_of, s, set, set_of, sorted};
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::StartPosition;
 use crate::shard::stream_id::StreamId;
@@ -37,8 +36,6 @@ const WRITER: &str = "kinesisShardsWriter";
 
 /// The [key](StreamId::as_str) of the stream, so that the table of another stream is noticed.
 const STREAM_KEY: &str = "kinesisShardsStream";
-
-pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// A row of the lease table: the lease of one shard, and its checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -293,47 +290,10 @@ fn parse_kcl(position: &str, sub: u64) -> Option<Checkpoint> {
     })
 }
 
-/// Returns ids as the table keeps them: each once, in ascending order.
-pub(crate) fn sorted<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<String> {
-    ids.collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
-}
-
-/// Returns the text of an attribute of type `S`.
-pub(crate) fn get<'a>(row: &'a Item, name: &str) -> Option<&'a str> {
-    row.get(name)?.as_s().ok().map(String::as_str)
-}
-
-/// Returns the elements of an attribute of type `SS`, in ascending order.
-pub(crate) fn set_of(row: &Item, name: &str) -> Vec<String> {
-    let ids = row.get(name).and_then(|ids| ids.as_ss().ok());
-    sorted(ids.into_iter().flatten().map(String::as_str))
-}
-
-/// Returns the value of an attribute of type `N`.
-pub(crate) fn number_of(value: &AttributeValue) -> Option<u64> {
-    value.as_n().ok()?.parse().ok()
-}
-
-/// Returns an attribute of type `S`, a string.
-pub(crate) fn s(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-/// Returns an attribute of type `N`, a number.
-pub(crate) fn n(number: u64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
-
-/// Returns an attribute of type `SS`, a set of strings. DynamoDB refuses an empty one, and an
-/// element that is named twice.
-pub(crate) fn set<'a>(texts: impl IntoIterator<Item = &'a String>) -> Option<AttributeValue> {
-    let texts = sorted(texts.into_iter().map(String::as_str));
-    (!texts.is_empty()).then_some(AttributeValue::Ss(texts))
-}
-
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::primitives::Blob;
+    use aws_sdk_dynamodb::types::AttributeValue;
     use aws_sdk_kinesis::primitives::DateTime;
 
     use super::*;

@@ -23,7 +23,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::checkpoint::dynamodb::error::{DynamoDbStoreError, Kind};
 use crate::checkpoint::dynamodb::expressions::Expressions;
-use crate::checkpoint::dynamodb::row::{self, Item, s};
+use crate::checkpoint::dynamodb::item::{self, Item, s};
 use crate::util::backoff::backoff;
 use crate::util::metrics::TableFigures;
 use crate::util::request_timeout::{NoResponse, request_timeout};
@@ -82,7 +82,7 @@ impl Table {
 
     /// Returns the error of a row that cannot be read.
     pub(crate) fn unusable(&self, row: &Item, reason: String) -> DynamoDbStoreError {
-        let key = row::get(row, self.key).unwrap_or_default().to_owned();
+        let key = item::get(row, self.key).unwrap_or_default().to_owned();
         self.error(Kind::Row { key, reason })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checkpoint::dynamodb::row::sorted;
+use crate::checkpoint::dynamodb::item::sorted;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::table::{
     Beat, Change, Condition, LeaseRow, LeaseWrite, Request, Response, WorkerRow, WorkerState,

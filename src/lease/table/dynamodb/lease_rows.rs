@@ -6,9 +6,10 @@ use aws_sdk_dynamodb::Client;
 
 use crate::checkpoint::dynamodb::error::{DynamoDbStoreError, Kind};
 use crate::checkpoint::dynamodb::expressions::Expressions;
+use crate::checkpoint::dynamodb::item::{self, Item, n, s};
 use crate::checkpoint::dynamodb::row::{
-    self, CHECKPOINT, CHECKPOINT_OWNER, CHILD_SHARD_IDS, Item, LEASE_COUNTER, LEASE_KEY,
-    LEASE_OWNER, LeaseRow, OWNER_SWITCHES, n, s,
+    self, CHECKPOINT, CHECKPOINT_OWNER, CHILD_SHARD_IDS, LEASE_COUNTER, LEASE_KEY, LEASE_OWNER,
+    LeaseRow, OWNER_SWITCHES,
 };
 use crate::checkpoint::dynamodb::table::{Table, Written};
 use crate::checkpoint::value::Checkpoint;
@@ -95,7 +96,7 @@ impl LeaseRows {
             Change::End { children } => {
                 // The end also completes a hand-over that was asked for.
                 let end = row::save(update, &Checkpoint::End).remove(CHECKPOINT_OWNER);
-                match row::set(children) {
+                match item::set(children) {
                     Some(children) => end.set(CHILD_SHARD_IDS, children),
                     None => end,
                 }

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::checkpoint::dynamodb::error::DynamoDbStoreError;
 use crate::checkpoint::dynamodb::expressions::Expressions;
-use crate::checkpoint::dynamodb::row::{Item, get, n, number_of, s, set, set_of};
+use crate::checkpoint::dynamodb::item::{Item, get, n, number_of, s, set, set_of};
 use crate::checkpoint::dynamodb::table::{Table, Written};
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::table::{Beat, Response, WorkerRow, WorkerState};
