@@ -17,10 +17,11 @@ use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::lease::Lease;
 #[cfg(feature = "dynamodb")]
 use crate::checkpoint::lease_lost::LeaseLost;
-use crate::checkpoint::page::PageContents;
+use crate::checkpoint::page_contents::PageContents;
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::shard_state::{Incarnation, ShardState, Urgency};
 use crate::checkpoint::shared::Shared;
+use crate::checkpoint::value::Checkpoint;
 use crate::records::record::Record;
 
 /// One session of reading one shard: the delivered records, and which of them were acknowledged.
@@ -84,6 +85,17 @@ impl ReadSession {
     /// Returns whether there is no lease, or it is neither being given away nor over.
     pub(crate) fn is_delivering(&self) -> bool {
         self.state.lease.as_ref().is_none_or(Lease::is_delivering)
+    }
+
+    /// Takes the next record of a page that was not acknowledged before. Reports a gap before it.
+    #[inline]
+    pub(crate) fn next_of(&self, page: &mut PageContents) -> Option<Record> {
+        page.next(|expired, first| self.report_gap(expired, Some(first.sequence_number())))
+    }
+
+    /// Reports that records after a checkpoint have expired unread, up to the `first` that has not.
+    pub(crate) fn report_gap(&self, after: &Checkpoint, first: Option<&str>) {
+        self.shared.report_gap(&self.state.id, after, first);
     }
 
     /// Delivers a record. Returns the record after a shutdown, and if the lease may not deliver.

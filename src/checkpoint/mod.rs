@@ -161,6 +161,7 @@ pub(crate) mod lease_lost;
 pub(crate) mod memory;
 pub(crate) mod options;
 pub(crate) mod page;
+pub(crate) mod page_contents;
 pub(crate) mod reader;
 pub(crate) mod records;
 pub(crate) mod registry;

@@ -1,15 +1,11 @@
-//! A page of records that are not delivered yet.
+//! Delivers the records of a page.
 
 use std::iter::FusedIterator;
 use std::sync::Arc;
-use std::time::SystemTime;
-
-use tokio::time::Duration;
 
 use crate::checkpoint::ack_run::RunProgress;
 use crate::checkpoint::acker::{ReadSession, UnackedRecord};
-use crate::checkpoint::resume::ResumePoint;
-use crate::records::batch::BatchRecords;
+use crate::checkpoint::page_contents::PageContents;
 use crate::records::record::Record;
 
 /// A page of one session, whose records are delivered one by one or together.
@@ -34,44 +30,6 @@ struct AckRun {
     is_open: bool,
     /// After how many acknowledgements the session must count them.
     acks_until_report: u64,
-}
-
-/// The records of a page that were not delivered.
-pub(crate) struct PageContents {
-    pub(crate) lag: Option<Duration>,
-    pub(crate) received_at: SystemTime,
-    /// Records that were taken and could not be delivered.
-    taken: std::vec::IntoIter<Record>,
-    records: BatchRecords,
-    resume: Arc<ResumePoint>,
-}
-
-impl PageContents {
-    pub(crate) fn new(
-        lag: Option<Duration>,
-        received_at: SystemTime,
-        records: BatchRecords,
-        resume: Arc<ResumePoint>,
-    ) -> Self {
-        Self { lag, received_at, taken: Vec::new().into_iter(), records, resume }
-    }
-
-    /// Returns the next record that was not acknowledged before.
-    #[inline]
-    fn next(&mut self, session: &ReadSession) -> Option<Record> {
-        // Nearly all records take the first way, which moves them once.
-        if self.taken.len() == 0 && !self.resume.is_searching() {
-            return self.records.next();
-        }
-        let Self { taken, records, resume, .. } = self;
-        taken.next().or_else(|| records.find(|record| !resume.skips(record, session)))
-    }
-
-    /// Puts records back that were taken last.
-    fn put_back(&mut self, records: Vec<Record>) {
-        let rest: Vec<_> = self.taken.by_ref().collect();
-        self.taken = [records, rest].concat().into_iter();
-    }
 }
 
 impl UnackedPage {
@@ -105,7 +63,7 @@ impl UnackedPage {
             self.session.keep_undelivered(contents);
             return None;
         }
-        let records: Vec<_> = std::iter::from_fn(|| contents.next(&self.session)).collect();
+        let records: Vec<_> = std::iter::from_fn(|| self.session.next_of(&mut contents)).collect();
         if records.is_empty() {
             return None;
         }
@@ -136,7 +94,7 @@ impl UnackedPage {
             self.interrupt();
             return None;
         }
-        let Some(record) = contents.next(&self.session) else {
+        let Some(record) = self.session.next_of(contents) else {
             run.close(&self.session);
             return None;
         };
@@ -208,7 +166,7 @@ impl Iterator for UnackedPage {
             self.interrupt();
             return None;
         }
-        let record = contents.next(&self.session)?;
+        let record = self.session.next_of(contents)?;
         match self.session.deliver(record) {
             Ok(delivered) => Some(delivered),
             Err(record) => {
@@ -220,9 +178,7 @@ impl Iterator for UnackedPage {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let Some(contents) = &self.contents else { return (0, Some(0)) };
-        let records = contents.records.size_hint().1;
-        (0, records.map(|records| records + contents.taken.len()))
+        (0, self.contents.as_ref().map_or(Some(0), PageContents::max_len))
     }
 }
 
@@ -230,15 +186,18 @@ impl FusedIterator for UnackedPage {}
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use aws_sdk_kinesis::primitives::Blob;
     use aws_sdk_kinesis::types::{self, Shard};
-    use tokio::time::Instant;
+    use tokio::time::{Duration, Instant};
 
     use super::*;
     use crate::checkpoint::event::CheckpointEventKind;
     use crate::checkpoint::lease::{DeliveryDeadline, DriverSignal, Lease};
     use crate::checkpoint::memory::MemoryStore;
     use crate::checkpoint::options::CheckpointOptions;
+    use crate::checkpoint::resume::ResumePoint;
     use crate::checkpoint::shard_state::{Incarnation, ShardState};
     use crate::checkpoint::shared::Shared;
     use crate::checkpoint::unacked_batch::UnackedBatch;

@@ -17,7 +17,8 @@ use crate::checkpoint::claims::Claim;
 use crate::checkpoint::consumer::Consumer;
 use crate::checkpoint::event::CheckpointEventKind;
 use crate::checkpoint::lease::{Lease, LeaseEnd};
-use crate::checkpoint::page::{PageContents, UnackedPage};
+use crate::checkpoint::page::UnackedPage;
+use crate::checkpoint::page_contents::PageContents;
 use crate::checkpoint::resume::ResumePoint;
 use crate::checkpoint::shard::CheckpointedShard;
 use crate::checkpoint::shard_state::Incarnation;
@@ -234,7 +235,9 @@ impl Reader {
                  region and account, unless the stream was created again"
             );
         }
-        self.resume.report_gap(&self.session, None);
+        if let Some(expired) = self.resume.take_expired() {
+            self.session.report_gap(&expired, None);
+        }
         let ReadSession { shared, state, .. } = &*self.session;
         let (shared, state) = (Arc::clone(shared), Arc::clone(state));
         self.read_from = StartPosition::TrimHorizon;
@@ -293,7 +296,9 @@ impl Reader {
                 return Poll::Ready(Some(Ok(self.page(contents))));
             }
             Step::End(children) => {
-                self.resume.report_gap_at_end(&self.session);
+                if let Some(expired) = self.resume.take_expired_at_end() {
+                    self.session.report_gap(&expired, None);
+                }
                 self.drain(ReadEnd::End(children));
             }
             // As at a shutdown: a consumer that collects records acknowledges the last of them when
@@ -305,9 +310,8 @@ impl Reader {
             // If the shard has expired, it will be forgotten, and the gap is reported then.
             Step::Expired => self.drain(ReadEnd::Expired),
             Step::Replaced => {
-                let ReadSession { shared, state, .. } = &*self.session;
-                if let Some(lost @ Checkpoint::After { .. }) = state.checkpoint() {
-                    shared.report_gap(&state.id, &lost, None);
+                if let Some(lost @ Checkpoint::After { .. }) = self.session.state.checkpoint() {
+                    self.session.report_gap(&lost, None);
                 }
                 self.resume = Arc::default();
                 self.state = State::StartingOver(None);

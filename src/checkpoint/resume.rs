@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::checkpoint::acker::ReadSession;
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::value::Checkpoint;
 use crate::records::error::ReadError;
@@ -42,8 +41,9 @@ impl ResumePoint {
         self.is_searching.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the record was acknowledged before.
-    pub(crate) fn skips(&self, record: &Record, session: &ReadSession) -> bool {
+    /// Returns whether the record was acknowledged before. If it is the first one after the
+    /// checkpoint, whose record has expired, `on_gap` gets that checkpoint.
+    pub(crate) fn skips(&self, record: &Record, on_gap: &dyn Fn(&Checkpoint)) -> bool {
         if !self.is_searching() {
             return false;
         }
@@ -56,28 +56,25 @@ impl ResumePoint {
         }
         let is_found = resume.is_found;
         drop(after);
-        if !is_found {
-            self.report_gap(session, Some(record.sequence_number()));
+        if !is_found && let Some(expired) = self.take_expired() {
+            on_gap(&expired);
         }
         self.is_searching.store(false, Ordering::Relaxed);
         false
     }
 
-    /// Reports a gap if the shard ends and the record of the checkpoint has not come.
-    pub(crate) fn report_gap_at_end(&self, session: &ReadSession) {
-        let after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_missing = after.as_ref().is_some_and(|after| !after.is_found);
-        drop(after);
-        if is_missing {
-            self.report_gap(session, None);
-        }
+    /// Returns the checkpoint, once, if the shard ends and the record of the checkpoint has not
+    /// come.
+    pub(crate) fn take_expired_at_end(&self) -> Option<Checkpoint> {
+        let mut after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = after.take_if(|after| !after.is_found)?;
+        Some(Checkpoint::from(after.position))
     }
 
-    /// Reports, once, that the record of the checkpoint has expired.
-    pub(crate) fn report_gap(&self, session: &ReadSession, first: Option<&str>) {
+    /// Returns the checkpoint, once: its record has expired.
+    pub(crate) fn take_expired(&self) -> Option<Checkpoint> {
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(After { position, .. }) = after else { return };
-        session.shared.report_gap(&session.state.id, &Checkpoint::from(position), first);
+        after.map(|after| Checkpoint::from(after.position))
     }
 
     /// Returns whether Kinesis refused the sequence number of the checkpoint: an
