@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::lease::simulation::tables::Tables;
+use crate::lease::table::model::ModelTables;
 use crate::lease::table::{
     Change, Condition, LeaseRow, LeaseWrite, Request, Response, WorkerRow, WorkerState,
 };
@@ -125,7 +125,7 @@ impl Mutation {
     ];
 
     /// Returns the response to a request that this mutation leaves out.
-    pub(super) fn response(self, tables: &Tables, request: &Request) -> Option<Response> {
+    pub(super) fn response(self, tables: &ModelTables, request: &Request) -> Option<Response> {
         if self == Self::GrantWithoutClaim
             && let Request::Write(LeaseWrite { shard_id, condition, change, .. }) = request
             && let (Condition::Owned { counter, owner, .. }, Change::Claim { owner: to }) =
@@ -145,7 +145,7 @@ impl Mutation {
 
     /// Changes a request as if a clause of its condition were left out: the clause then holds for
     /// the row as it is. Returns a row of a worker to be written instead, on no condition.
-    pub(super) fn apply(self, tables: &Tables, request: &mut Request) -> Option<WorkerRow> {
+    pub(super) fn apply(self, tables: &ModelTables, request: &mut Request) -> Option<WorkerRow> {
         match request {
             Request::Register(row) if self == Self::RegisterOlderRun => return Some(row.clone()),
             Request::Beat(beat) => {

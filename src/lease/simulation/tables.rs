@@ -50,12 +50,12 @@ impl Tables {
 
     fn respond(&mut self, request: &Request) -> Response {
         let Some(mutation) = self.mutation else { return self.model.apply(request) };
-        if let Some(response) = mutation.response(self, request) {
+        if let Some(response) = mutation.response(&self.model, request) {
             return response;
         }
         let original = request;
         let mut request = request.clone();
-        if let Some(row) = mutation.apply(self, &mut request) {
+        if let Some(row) = mutation.apply(&self.model, &mut request) {
             self.model.put_worker(row.clone());
             return Response::Worker(row);
         }
@@ -78,7 +78,7 @@ impl Tables {
     }
 
     pub(super) fn worker(&self, id: &str) -> Option<&WorkerRow> {
-        self.model.workers().find(|row| row.id == id)
+        self.model.worker(id)
     }
 
     fn workers(&self, now: At, rng: &mut fastrand::Rng) -> Vec<WorkerRow> {

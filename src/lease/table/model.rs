@@ -97,6 +97,11 @@ impl ModelTables {
         self.workers.values()
     }
 
+    /// Returns the row of a worker.
+    pub(crate) fn worker(&self, id: &str) -> Option<&WorkerRow> {
+        self.workers.get(id)
+    }
+
     /// Writes a lease on no condition, as another application may.
     pub(crate) fn put_row(&mut self, row: LeaseRow) {
         self.leases.insert(row.shard_id.clone(), ModelLease { row, owner_switches: 0 });
