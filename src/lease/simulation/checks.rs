@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::lease::simulation::event::Event;
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::Process;
+use crate::lease::simulation::world::{INSPECT_INTERVAL, World};
 use crate::lease::simulation::{At, SECOND, seconds};
 use crate::lease::table::{LeaseRow, LeaseWrite, Permission, WorkerRow, WorkerState};
-
-use crate::lease::simulation::world::{Event, INSPECT_INTERVAL, World};
 
 impl World {
     /// Returns whether a process holds a shard by its own lights and by the row.

@@ -5,35 +5,11 @@ use std::fmt::Write;
 
 use tokio::time::Duration;
 
+use crate::lease::simulation::happened::Happened;
 use crate::lease::simulation::setup::{Expiry, Setup, Step};
 use crate::lease::simulation::stream::Stream;
 use crate::lease::simulation::world::World;
 use crate::lease::simulation::{At, SECOND, seconds};
-
-/// What happened to a shard or a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Happened {
-    /// The process begins to read the shard.
-    Reads {
-        shard: usize,
-        process: usize,
-    },
-    /// The process delivers no record of the shard any longer.
-    Drains {
-        shard: usize,
-        process: usize,
-    },
-    Stopped {
-        process: usize,
-    },
-}
-
-/// Requests to DynamoDB, in its units.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Units {
-    pub(super) writes: f64,
-    pub(super) reads: f64,
-}
 
 /// The runs of each scenario.
 const RUNS: u64 = 60;

@@ -1,9 +1,8 @@
 //! A fleet that runs for long, in which shards and workers come and go: nothing grows.
 
 use crate::lease::simulation::figures::plain;
-use crate::lease::simulation::kcl::Version;
 use crate::lease::simulation::oracle::Check;
-use crate::lease::simulation::setup::{Draw, KclSetup, KclStep, Setup, Step};
+use crate::lease::simulation::setup::{Draw, KclSetup, KclStep, Setup, Step, Version};
 use crate::lease::simulation::stream::{NEVER, Stream};
 use crate::lease::simulation::world::World;
 use crate::lease::simulation::{At, SECOND, seconds};

@@ -12,8 +12,10 @@
 
 mod checks;
 mod clock;
+mod event;
 mod figures;
 mod growth;
+mod happened;
 mod kcl;
 mod lineage;
 mod mutation;
@@ -25,6 +27,7 @@ mod setup;
 mod steps;
 mod stream;
 mod tables;
+mod units;
 mod world;
 
 use std::fmt;

@@ -8,9 +8,9 @@ use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Config, Machine, SaveId};
 use crate::lease::simulation::At;
 use crate::lease::simulation::clock::Clock;
+use crate::lease::simulation::event::Event;
 use crate::lease::simulation::lineage::Lineage;
 use crate::lease::simulation::stream::Stream;
-use crate::lease::simulation::world::Event;
 use crate::lease::table::{LeaseRow, Permission};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

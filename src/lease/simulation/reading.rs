@@ -6,15 +6,15 @@ use crate::checkpoint::lease::LeaseEnd;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::placing::creating::AncestorRequest;
 use crate::lease::machine::{Event as MachineEvent, Offered, SaveError, SaveId};
+use crate::lease::simulation::event::Event;
 use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::{Process, Reader, Saving};
 use crate::lease::simulation::setup::Expiry;
 use crate::lease::simulation::stream::{NEVER, index_of};
+use crate::lease::simulation::world::World;
 use crate::lease::simulation::{At, MILLISECOND, SECOND};
 use crate::shard::position::StartPosition;
-
-use crate::lease::simulation::world::{Event, World};
 
 /// How long the save task waits for a save.
 const SAVE_TIMEOUT: At = 20 * SECOND;

@@ -2,14 +2,14 @@
 
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Failure, Ticket};
+use crate::lease::simulation::event::{Event, Reply};
 use crate::lease::simulation::mutation::Mutation;
 use crate::lease::simulation::oracle::{Check, Written};
 use crate::lease::simulation::setup::Expiry;
 use crate::lease::simulation::stream::index_of;
+use crate::lease::simulation::world::World;
 use crate::lease::simulation::{At, MILLISECOND, SECOND};
 use crate::lease::table::{Change, LeaseWrite, Request, Response, WorkerState};
-
-use crate::lease::simulation::world::{Event, Reply, World};
 
 impl World {
     pub(super) fn send(&mut self, index: usize, ticket: Ticket, request: Box<Request>) {
@@ -164,7 +164,7 @@ impl World {
             Some(response) => response,
             None => self.tables.apply(now, request, &mut self.draw.0),
         };
-        self.count_units(request, &response);
+        self.units.count(request, &response);
         match (request, &response) {
             (Request::Write(write), Response::Lease(row)) => {
                 let shard = index_of(&write.shard_id);
@@ -276,22 +276,6 @@ impl World {
                 Some(Response::Leases(rows))
             }
             _ => None,
-        }
-    }
-
-    /// Counts the units of a request, with rows of usual sizes.
-    pub(super) fn count_units(&mut self, request: &Request, response: &Response) {
-        let pages = |rows: usize, kilobytes: f64| (rows as f64 * kilobytes / 4.0).ceil();
-        match (request, response) {
-            (Request::Workers { is_consistent }, Response::Workers(rows)) => {
-                let reads = pages(rows.len() + 1, 0.25);
-                self.units.reads += if *is_consistent { reads } else { reads / 2.0 };
-            }
-            (Request::Scan, Response::Leases(rows)) => {
-                self.units.reads += pages(rows.len(), 0.6);
-            }
-            (Request::Get(ids), _) => self.units.reads += ids.len() as f64,
-            _ => self.units.writes += 1.0,
         }
     }
 }

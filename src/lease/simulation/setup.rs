@@ -2,7 +2,6 @@
 
 use tokio::time::Duration;
 
-use crate::lease::simulation::kcl::Version;
 use crate::lease::simulation::stream::{NEVER, Stream};
 use crate::lease::simulation::{At, SECOND, seconds};
 use crate::lease::table::Permission;
@@ -57,6 +56,13 @@ pub(super) enum Expiry {
     /// Early; the owner of such a shard is killed then, and a worker that deletes its row while the
     /// deletion is in flight.
     WithKills,
+}
+
+/// A version of the Kinesis Client Library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Two,
+    Three,
 }
 
 /// The workers of the Kinesis Client Library of one run.

@@ -4,15 +4,15 @@ use tokio::time::Duration;
 
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Config, Event as MachineEvent};
-use crate::lease::simulation::figures::Happened;
+use crate::lease::simulation::event::Event;
+use crate::lease::simulation::happened::Happened;
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::{Consumer, Process, State};
 use crate::lease::simulation::setup::Step;
 use crate::lease::simulation::stream::{NEVER, index_of};
+use crate::lease::simulation::world::{INSPECT_INTERVAL, World};
 use crate::lease::simulation::{At, MILLISECOND, SECOND, seconds};
 use crate::shard::position::StartPosition;
-
-use crate::lease::simulation::world::{Event, INSPECT_INTERVAL, World};
 
 impl World {
     pub(super) fn step(&mut self, step: &Step) -> Check {

@@ -7,9 +7,11 @@ use tokio::time::Duration;
 use crate::checkpoint::value::Checkpoint;
 use crate::lease::simulation::At;
 use crate::lease::simulation::SECOND;
-use crate::lease::simulation::kcl::{EPSILON, KclEvent, KclWrite, Owned, Version, is_of_fleet};
+use crate::lease::simulation::kcl::event::{KclEvent, KclWrite};
+use crate::lease::simulation::kcl::worker::{Owned, is_of_fleet};
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::State;
+use crate::lease::simulation::setup::Version;
 use crate::lease::simulation::stream::index_of;
 use crate::lease::simulation::world::World;
 use crate::lease::table::LeaseRow;
@@ -19,6 +21,9 @@ use crate::shard::position::StartPosition;
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the lock of a leader of version 3 outlives it.
 const LEADER_TIMEOUT: At = 60 * SECOND;
+
+/// A KCL renews a little more often than three times in each failover time.
+const EPSILON: Duration = Duration::from_millis(25);
 
 impl World {
     /// Returns the rows of the leases with their shards, and notes since when their counters stand.

@@ -7,163 +7,19 @@
 //! All of them renew each lease by its counter, read a shard once the rows of its parents have
 //! ended or do not exist, and delete the rows of ended shards.
 
+pub(super) mod event;
 mod leases;
 mod reading;
+pub(super) mod worker;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use tokio::time::Duration;
-
-use crate::lease::machine::Time;
-use crate::lease::simulation::clock::Clock;
+use crate::lease::simulation::event::Event;
+use crate::lease::simulation::kcl::event::{KclEvent, KclWrite};
+use crate::lease::simulation::kcl::worker::{Kcl, is_of_fleet};
 use crate::lease::simulation::oracle::Check;
-use crate::lease::simulation::process::{Consumer, Reader, State};
-use crate::lease::simulation::setup::KclStep;
-use crate::lease::simulation::world::{Event, World};
+use crate::lease::simulation::process::{Consumer, State};
+use crate::lease::simulation::setup::{KclStep, Step};
+use crate::lease::simulation::world::World;
 use crate::lease::simulation::{At, MILLISECOND, SECOND, seconds};
-use crate::lease::table::LeaseRow;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    Two,
-    Three,
-}
-
-/// What happens in a worker of the KCL.
-#[derive(Clone, Debug)]
-pub(super) enum KclEvent {
-    /// Version 2 looks for leases to take; the leader of version 3 assigns leases.
-    Round,
-    Renew,
-    /// Version 3 looks for leases that it was assigned.
-    Discover,
-    /// The rows of the parents are read.
-    Begin {
-        shard: usize,
-        life: u64,
-    },
-    Read {
-        shard: usize,
-        life: u64,
-    },
-    Acked {
-        shard: usize,
-        life: u64,
-        record: usize,
-    },
-    Save {
-        shard: usize,
-        life: u64,
-    },
-    CleanUp {
-        shard: usize,
-    },
-    /// A write comes to the table. If its response is lost, the worker does not know its result.
-    Write {
-        write: Box<KclWrite>,
-        is_response_lost: bool,
-    },
-    Resume,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum KclWrite {
-    Renew {
-        shard: usize,
-        life: u64,
-    },
-    Save {
-        shard: usize,
-        life: u64,
-    },
-    CreateChildren {
-        shard: usize,
-        life: u64,
-    },
-    End {
-        shard: usize,
-        life: u64,
-    },
-    /// The checkpoint is saved, and the lease is left to the worker that the leader has named.
-    HandOver {
-        shard: usize,
-        life: u64,
-    },
-    /// Version 2: on condition of the counter.
-    Take {
-        row: LeaseRow,
-        is_expired: bool,
-    },
-    /// The leader of version 3: on condition of the owner, with any counter.
-    Assign {
-        row: LeaseRow,
-        to: String,
-        is_expired: bool,
-    },
-    /// The leader of version 3 asks the owner to hand the lease over. The counter stays.
-    AskHandOver {
-        row: LeaseRow,
-        to: String,
-    },
-}
-
-/// A worker of the KCL.
-#[derive(Debug)]
-pub(super) struct Kcl {
-    worker: usize,
-    pub(super) name: String,
-    version: Version,
-    clock: Clock,
-    pub(super) state: State,
-    ended_at: At,
-    inbox: Vec<KclEvent>,
-    /// The counter of each lease in its last round, and since when it has not moved.
-    seen: BTreeMap<usize, (u64, Time)>,
-    /// The hand-overs that the leader waits for.
-    asked: BTreeMap<usize, (LeaseRow, Time)>,
-    owned: BTreeMap<usize, Owned>,
-    /// The ended shards whose rows are deleted later.
-    finished: BTreeSet<usize>,
-    consumer: Consumer,
-    cut_until: At,
-    rounds: u32,
-}
-
-/// A lease of a worker of the KCL.
-#[derive(Debug)]
-struct Owned {
-    life: u64,
-    counter: u64,
-    /// When the counter was moved last, by the worker's clock.
-    moved_at: Time,
-    reader: Option<Reader>,
-    is_saving: bool,
-    /// The leader has asked for a hand-over.
-    is_asked: bool,
-}
-
-/// The model of a worker's consumer that ends leases: whether it lives.
-impl Kcl {
-    pub(super) fn is_running(&self) -> bool {
-        self.state == State::Running
-    }
-
-    pub(super) fn owns(&self, shard: usize) -> bool {
-        self.owned.contains_key(&shard)
-    }
-
-    fn local(&self, now: At) -> Time {
-        self.clock.local(now)
-    }
-}
-
-/// Returns whether a worker of the fleet owns a lease.
-fn is_of_fleet(row: &LeaseRow) -> bool {
-    row.owner.as_ref().is_some_and(|owner| !owner.starts_with("kcl-"))
-}
-
-/// A KCL renews a little more often than three times in each failover time.
-const EPSILON: Duration = Duration::from_millis(25);
 
 impl World {
     pub(super) fn kcl_step(&mut self, step: &KclStep) {
@@ -183,7 +39,7 @@ impl World {
                 self.end_kcl(index);
                 if let Some(back) = back_after {
                     let worker = self.kcls[index].worker;
-                    self.after(back, Event::Step(super::setup::Step::Kcl(KclStep::Start(worker))));
+                    self.after(back, Event::Step(Step::Kcl(KclStep::Start(worker))));
                 }
             }
             KclStep::EndAll => {
@@ -227,22 +83,7 @@ impl World {
         };
         let index = self.kcls.len();
         self.log(|| format!("k{index} starts as {name}, {version:?}, rate {rate:.3}"));
-        self.kcls.push(Kcl {
-            worker,
-            name,
-            version,
-            clock: Clock::new(self.now, rate),
-            state: State::Running,
-            ended_at: 0,
-            inbox: Vec::new(),
-            seen: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            owned: BTreeMap::new(),
-            finished: BTreeSet::new(),
-            consumer,
-            cut_until: 0,
-            rounds: 0,
-        });
+        self.kcls.push(Kcl::new(self.now, worker, name, version, rate, consumer));
         self.create_first_rows();
         // The leases of an earlier run under its id.
         self.discover(index);

@@ -1,7 +1,7 @@
 //! How workers of the KCL read shards, end them, and delete their rows.
 
 use crate::checkpoint::value::Checkpoint;
-use crate::lease::simulation::kcl::{KclEvent, KclWrite};
+use crate::lease::simulation::kcl::event::{KclEvent, KclWrite};
 use crate::lease::simulation::oracle::Check;
 use crate::lease::simulation::process::Reader;
 use crate::lease::simulation::stream::NEVER;
