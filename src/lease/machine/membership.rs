@@ -29,7 +29,7 @@ pub(crate) enum Phase {
         since: Time,
     },
     /// The worker gives its leases away. It reads the workers first, until `give_at` at the latest:
-    /// in a rolling deploy, one may have joined just now.
+    /// in a rolling deploy, one may have joined just now, and take no leases yet.
     Leaving {
         since: Time,
         give_at: Time,
@@ -422,8 +422,13 @@ impl Machine {
             && let Phase::Leaving { since, give_at, .. } = &mut self.phase
             && self.reading.sent_at >= *since
         {
-            *give_at = self.now;
-            self.give_all_away();
+            if self.view.expects_receiver(self.run, HURRY_AFTER_JOIN) {
+                let again_at = self.now + FAST_BEAT.min(self.config.failover / 40);
+                self.reading.next_at = self.reading.next_at.min(again_at);
+            } else {
+                *give_at = self.now;
+                self.give_all_away();
+            }
         } else if matches!(self.phase, Phase::Leaving { .. }) {
             self.announce_released();
         }

@@ -171,6 +171,17 @@ impl View {
         self.beating(suspect).filter(|seen| seen.row.state == WorkerState::Up)
     }
 
+    /// Returns whether a worker other than `run` has joined within `limit` and takes no leases yet:
+    /// a worker takes none until its stream of shards is polled.
+    pub(crate) fn expects_receiver(&self, run: u64, limit: Duration) -> bool {
+        let now = self.read_at.unwrap_or_default();
+        self.workers.values().any(|seen| {
+            let row = &seen.row;
+            let is_new = now.saturating_sub(seen.appeared_at) < limit;
+            row.run != run && row.state == WorkerState::Up && row.max == Some(0) && is_new
+        })
+    }
+
     /// Returns the run of the oldest worker that takes leases.
     pub(crate) fn oldest_up(&self, suspect: Duration) -> Option<u64> {
         self.up(suspect).map(|seen| seen.row.run).min()
