@@ -9,7 +9,7 @@ use crate::lease::simulation::happened::Happened;
 use crate::lease::simulation::setup::{Expiry, Setup, Step};
 use crate::lease::simulation::stream::Stream;
 use crate::lease::simulation::world::World;
-use crate::lease::simulation::{At, SECOND, seconds};
+use crate::lease::simulation::{At, MILLISECOND, SECOND, seconds};
 
 /// The runs of each scenario.
 const RUNS: u64 = 60;
@@ -31,9 +31,14 @@ pub fn lease_figures() -> Result<String, String> {
         let name = format!("worker {} joins, {shards} shards -> balanced", workers + 1);
         line(&name, &joined(workers, shards)?);
     }
-    for gap in [15.0, 60.0] {
-        let name = format!("surge deploy of 10 workers, 200 shards, one each {gap} s");
-        line(&name, &deploy(gap)?);
+    for (gap, lag) in [(15.0, 5 * SECOND), (60.0, 5 * SECOND), (15.0, JUST_JOINED)] {
+        let name = format!(
+            "surge deploy of 10 workers, 200 shards, one each {gap} s, {} s after",
+            lag as f64 / SECOND as f64
+        );
+        let (moves, gaps) = deploy(10, 200, gap, lag)?;
+        let moves = format!("{:?} to {:?} moves", moves.iter().min(), moves.iter().max());
+        line(&name, &format!("{moves}; gaps {}", distribution(gaps)));
     }
     for (shards, workers, contract) in [
         (10, 2, "3,660 W + 1,920 R"),
@@ -75,6 +80,7 @@ pub(super) fn plain(seed: u64, workers: usize, shards: usize, end: At) -> Setup 
         expiries: Vec::new(),
         expiry: Expiry::Processed,
         is_smooth: false,
+        polls_late: true,
         only_first_lists: shards > 5_000,
         kcl: None,
     }
@@ -170,17 +176,22 @@ fn joined(workers: usize, shards: usize) -> Result<String, String> {
     Ok(format!("{}, {moves:?} moves", distribution(lengths)))
 }
 
-fn deploy(gap: f64) -> Result<String, String> {
+/// A time after the start of a worker at which it has joined, and may take no leases yet.
+const JUST_JOINED: At = 250 * MILLISECOND;
+
+/// Replaces all workers, one each `gap` seconds. An old one is stopped `lag` after a new one is
+/// started. Returns the moves of each run, and how long each shard was not read.
+fn deploy(workers: usize, shards: usize, gap: f64, lag: At) -> Result<(Vec<u64>, Vec<At>), String> {
     let (mut gaps, mut moves) = (Vec::new(), Vec::new());
     for seed in 0..RUNS / 3 {
         let first = 150 * SECOND;
-        let end = first + seconds(gap * 10.0) + 200 * SECOND;
-        let mut setup = plain(seed, 10, 200, end);
-        for pod in 0..10 {
+        let end = first + seconds(gap * workers as f64) + 200 * SECOND;
+        let mut setup = plain(seed, workers, shards, end);
+        for pod in 0..workers {
             let at = first + seconds(gap * pod as f64);
-            setup.steps.push((at, Step::Start(10 + pod)));
+            setup.steps.push((at, Step::Start(workers + pod)));
             let stop = Step::Shutdown { worker: Some(pod), limit: 25 * SECOND, back_after: None };
-            setup.steps.push((at + 5 * SECOND, stop));
+            setup.steps.push((at + lag, stop));
         }
         let mut world = World::new(setup, None, false);
         world.play()?;
@@ -200,14 +211,7 @@ fn deploy(gap: f64) -> Result<String, String> {
         }
         moves.push(count);
     }
-    moves.sort_unstable();
-    let (least, most) = (moves.first().copied(), moves.last().copied());
-    Ok(format!(
-        "{} to {} moves; gaps {}",
-        least.unwrap_or_default(),
-        most.unwrap_or_default(),
-        distribution(gaps)
-    ))
+    Ok((moves, gaps))
 }
 
 fn idle_hour(shards: usize, workers: usize) -> Result<String, String> {
@@ -221,4 +225,17 @@ fn idle_hour(shards: usize, workers: usize) -> Result<String, String> {
         (after.writes - before.writes) / hours,
         (after.reads - before.reads) / hours
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_surge_deploy_moves_each_shard_once() {
+        for lag in [JUST_JOINED, SECOND, 5 * SECOND] {
+            let (moves, _) = deploy(3, 30, 5.0, lag).expect("no violation");
+            assert_eq!(moves, [30; RUNS as usize / 3], "stopped {lag} us after the start");
+        }
+    }
 }

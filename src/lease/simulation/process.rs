@@ -46,6 +46,8 @@ pub(super) struct Process {
     pub(super) forbidden: Option<(Permission, At)>,
     /// Its stream of shards is polled.
     pub(super) is_polled: bool,
+    /// Its stream of shards was polled at least once.
+    pub(super) was_polled: bool,
     /// When its clock began to run again.
     pub(super) stood_until: Option<At>,
     /// When another process registered under its id.
@@ -172,7 +174,8 @@ impl Process {
             responses_cut_until: 0,
             impaired_at: now,
             forbidden: None,
-            is_polled: true,
+            is_polled: false,
+            was_polled: false,
             stood_until: None,
             superseded_at: None,
             is_leaving: false,

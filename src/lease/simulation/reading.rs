@@ -78,12 +78,17 @@ impl World {
         }
     }
 
-    /// The stream of shards of a process is polled again.
+    /// The stream of shards of a process is polled, for the first time or again.
     pub(super) fn poll(&mut self, index: usize) {
         let process = &mut self.processes[index];
         if process.is_gone() || std::mem::replace(&mut process.is_polled, true) {
             return;
         }
+        if !std::mem::replace(&mut process.was_polled, true) {
+            let start = Checkpoint::Start(StartPosition::TrimHorizon);
+            self.tell(index, MachineEvent::Start(start));
+        }
+        let process = &mut self.processes[index];
         let unpolled_list = process.unpolled_list.take();
         let mut parked = Vec::new();
         for (shard, reader) in &mut process.readers {

@@ -42,6 +42,8 @@ pub(super) struct Setup {
     pub(super) is_smooth: bool,
     /// Only the first process lists the shards: a fleet of thousands of leases needs no more.
     pub(super) only_first_lists: bool,
+    /// A stream of shards is polled first some time after its worker has joined, not before.
+    pub(super) polls_late: bool,
     /// The workers of the Kinesis Client Library in the same table.
     pub(super) kcl: Option<KclSetup>,
 }
@@ -98,6 +100,8 @@ const PERMISSIONS: &[Permission] = &[
 const DELETERS_INTERVAL: u64 = 3;
 /// Of the seeds with a KCL, one in this many lists the shards rarely.
 const RARE_LISTS_INTERVAL: u64 = 3;
+/// One seed in this many has workers whose streams of shards are polled late.
+const LATE_POLLS_INTERVAL: u64 = 8;
 /// One seed in this many has late copies of writes.
 const COPIES_INTERVAL: u64 = 13;
 /// One seed in this many has workers of the Kinesis Client Library.
@@ -272,6 +276,7 @@ impl Setup {
                 Expiry::Processed
             },
             is_smooth: kind == Kind::Smooth,
+            polls_late: seed % LATE_POLLS_INTERVAL == 5,
             only_first_lists: false,
             kcl: None,
         };

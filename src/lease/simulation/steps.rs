@@ -2,7 +2,6 @@
 
 use tokio::time::Duration;
 
-use crate::checkpoint::value::Checkpoint;
 use crate::lease::machine::{Config, Event as MachineEvent};
 use crate::lease::simulation::event::Event;
 use crate::lease::simulation::happened::Happened;
@@ -12,7 +11,6 @@ use crate::lease::simulation::setup::Step;
 use crate::lease::simulation::stream::{NEVER, index_of};
 use crate::lease::simulation::world::{INSPECT_INTERVAL, World};
 use crate::lease::simulation::{At, MILLISECOND, SECOND, seconds};
-use crate::shard::position::StartPosition;
 
 impl World {
     pub(super) fn step(&mut self, step: &Step) -> Check {
@@ -238,8 +236,11 @@ impl World {
         let process = self.processes.len();
         self.log(|| format!("p{process} starts as worker {worker}, rate {rate:.3}"));
         self.processes.push(Process::new(self.now, worker, config, seed, rate, consumer));
-        let start = Checkpoint::Start(StartPosition::TrimHorizon);
-        self.tell(process, MachineEvent::Start(start));
+        if self.setup.polls_late {
+            self.tell(process, MachineEvent::Tick);
+        } else {
+            self.poll(process);
+        }
     }
 
     /// A process has stopped by itself. Its supervisor starts it again if it did so for a fault.

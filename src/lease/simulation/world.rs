@@ -329,7 +329,14 @@ impl World {
                 self.close_ancestors(index);
             }
             Action::Saved { id, result } => self.saved(index, id, &result),
-            Action::Joined | Action::Report(_) => {}
+            Action::Joined => {
+                if !self.processes[index].was_polled {
+                    let delays = [MILLISECOND, 100 * MILLISECOND, 700 * MILLISECOND];
+                    let delay = self.draw.pick(&delays);
+                    self.after(delay, Event::Poll { process: index });
+                }
+            }
+            Action::Report(_) => {}
             Action::Left => self.ended(index, false),
             Action::Die(death) => {
                 let is_forbidden = self.processes[index].forbidden.is_some();
