@@ -8,6 +8,7 @@ use crate::lease::table::Permission;
 
 /// The world of one run.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(super) struct Setup {
     pub(super) seed: u64,
     pub(super) workers: usize,
