@@ -62,7 +62,7 @@ pub(super) enum Event {
         life: u64,
         id: SaveId,
     },
-    /// The stream of shards is polled again.
+    /// The stream of shards is polled, for the first time or again.
     Poll {
         process: usize,
     },

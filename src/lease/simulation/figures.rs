@@ -37,8 +37,8 @@ pub fn lease_figures() -> Result<String, String> {
             lag as f64 / SECOND as f64
         );
         let (moves, gaps) = deploy(10, 200, gap, lag)?;
-        let moves = format!("{:?} to {:?} moves", moves.iter().min(), moves.iter().max());
-        line(&name, &format!("{moves}; gaps {}", distribution(gaps)));
+        let (least, most) = (moves.iter().min().unwrap_or(&0), moves.iter().max().unwrap_or(&0));
+        line(&name, &format!("{least} to {most} moves; gaps {}", distribution(gaps)));
     }
     for (shards, workers, contract) in [
         (10, 2, "3,660 W + 1,920 R"),

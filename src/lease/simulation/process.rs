@@ -46,7 +46,7 @@ pub(super) struct Process {
     pub(super) forbidden: Option<(Permission, At)>,
     /// Its stream of shards is polled.
     pub(super) is_polled: bool,
-    /// Its stream of shards was polled at least once.
+    /// Its stream of shards was polled at least once. It stays set while nobody polls.
     pub(super) was_polled: bool,
     /// When its clock began to run again.
     pub(super) stood_until: Option<At>,
