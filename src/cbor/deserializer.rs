@@ -10,6 +10,15 @@ use aws_smithy_types::{BigDecimal, BigInteger, Blob, DateTime, Document, base64}
 use crate::cbor::decoder::{Decoder, Number, invalid, major};
 use crate::cbor::knowledge::SharedKnowledge;
 
+/// Times below this number are in seconds, not in milliseconds: kinesalite and ministack follow
+/// RFC 8949. In milliseconds, the number is a day of 1973, and Kinesis has existed since 2013. In
+/// seconds, it is the year 5138.
+///
+/// A reader compares the arrival times of one record in two responses, one of which may be in JSON.
+/// A time in the wrong unit would be that of another record, and thus of a stream that was created
+/// again.
+pub(crate) const MIN_MILLIS: i64 = 100_000_000_000;
+
 /// A deserializer of the body of a response.
 #[derive(Debug)]
 pub(crate) struct Deserializer<'a> {
@@ -218,14 +227,21 @@ impl ShapeDeserializer for Deserializer<'_> {
     }
 
     /// Reads milliseconds since the epoch. RFC 8949 has seconds; Kinesis and the SDK for Java do
-    /// not follow it.
+    /// not follow it. Positive numbers below [`MIN_MILLIS`] are seconds.
     #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
     fn read_timestamp(&mut self, _: &Schema<'_>) -> Result<DateTime, SerdeError> {
-        let millis = match self.decoder.number()? {
+        let number = self.decoder.number()?;
+        let integer = match number {
             Number::Integer(integer) => i64::try_from(integer).ok(),
             Number::Float(float) => float.is_finite().then(|| float.floor() as i64),
         };
-        millis.map(DateTime::from_millis).ok_or_else(|| invalid("a timestamp is out of range"))
+        match (integer, number) {
+            // The SDK converts seconds in JSON in the same way, so both formats give one time.
+            (Some(0..MIN_MILLIS), Number::Float(seconds)) => Ok(DateTime::from_secs_f64(seconds)),
+            (Some(seconds @ 0..MIN_MILLIS), Number::Integer(_)) => Ok(DateTime::from_secs(seconds)),
+            (Some(millis), _) => Ok(DateTime::from_millis(millis)),
+            (None, _) => Err(invalid("a timestamp is out of range")),
+        }
     }
 
     fn read_document(&mut self, _: &Schema<'_>) -> Result<Document, SerdeError> {
@@ -248,5 +264,52 @@ impl ShapeDeserializer for Deserializer<'_> {
     /// Returns no size: a declared length proves nothing.
     fn container_size(&self) -> Option<usize> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timestamp(body: &[u8]) -> Result<DateTime, SerdeError> {
+        Deserializer::new(body).read_timestamp(&prelude::TIMESTAMP)
+    }
+
+    fn double(value: f64) -> Vec<u8> {
+        [&[0xfb][..], &value.to_be_bytes()].concat()
+    }
+
+    fn integer(value: i64) -> Vec<u8> {
+        [&[0x1b][..], &value.to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn a_time_is_in_milliseconds_unless_they_would_be_before_1973() {
+        let tag = |body: Vec<u8>| [vec![0xc1], body].concat();
+        for (body, millis) in [
+            (tag(integer(1_764_100_000_123)), 1_764_100_000_123),
+            (integer(1_764_100_000_123), 1_764_100_000_123),
+            (double(1_764_100_000_123.0), 1_764_100_000_123),
+            (tag(integer(MIN_MILLIS)), MIN_MILLIS),
+            (tag(integer(1_764_100_000)), 1_764_100_000_000),
+            (integer(1_764_100_000), 1_764_100_000_000),
+            (integer(MIN_MILLIS - 1), (MIN_MILLIS - 1) * 1_000),
+            (double(1_764_100_000.5), 1_764_100_000_500),
+            (vec![0], 0),
+            // -1500, which is before 1970 in either unit.
+            (vec![0x39, 0x05, 0xdb], -1_500),
+        ] {
+            let time = timestamp(&body).unwrap();
+            assert_eq!(time.to_millis().unwrap(), millis, "{body:x?}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_out_of_range_is_an_error() {
+        for body in [double(f64::NAN), double(f64::INFINITY), vec![0x60]] {
+            assert!(timestamp(&body).is_err(), "{body:x?}");
+        }
+        let greatest = [&[0x1b][..], &u64::MAX.to_be_bytes()].concat();
+        assert!(timestamp(&greatest).is_err());
     }
 }

@@ -57,8 +57,10 @@
 //! Blobs are byte strings. A timestamp is tag 1 with the *milliseconds* since the epoch as an
 //! integer, where the RFC has seconds. An error is a map with `__type` and `message`. The protocol
 //! accepts definite and indefinite lengths, integers in floats, `null` for a missing member, and a
-//! base64 text for a blob. It skips unknown members. It rejects more than 64 levels of nesting, and
-//! allocates nothing for a length that the response declares but does not contain.
+//! base64 text for a blob. It reads a timestamp below 10¹¹ as seconds, as kinesalite sends them:
+//! milliseconds would be a time before 1973. It skips unknown members. It rejects more than 64
+//! levels of nesting, and allocates nothing for a length that the response declares but does not
+//! contain.
 
 pub(crate) mod decoder;
 pub(crate) mod deserializer;

@@ -12,6 +12,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 
 use crate::cbor::decoder::{Decoder, Number, invalid, major};
+use crate::cbor::deserializer::MIN_MILLIS;
 use crate::util::page_record::{Encryption, PageRecord, Place};
 use crate::util::received_record::ReceivedRecord;
 
@@ -103,7 +104,8 @@ fn read_record(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<ReceivedRecord
             }
             "ApproximateArrivalTimestamp" => match decoder.number()? {
                 Number::Integer(millis) => {
-                    arrival = Some(i64::try_from(millis).map_err(|_| not_plain())?);
+                    let millis = i64::try_from(millis).ok().filter(|millis| *millis >= MIN_MILLIS);
+                    arrival = Some(millis.ok_or_else(not_plain)?);
                 }
                 Number::Float(_) => return Err(not_plain()),
             },
@@ -169,10 +171,12 @@ mod tests {
             members.push(encoded);
         };
         member("SequenceNumber", &|body| text(body, &number.to_string()));
-        let millis = rng.u32(..);
+        // Rarely in seconds, which are left to the deserializer.
+        let seconds = rng.u64(1_000_000_000..2_000_000_000);
+        let millis = if rng.u8(..) == 0 { seconds } else { seconds * 1_000 };
         member("ApproximateArrivalTimestamp", &|body| {
             body.push(0xc1);
-            body.push(0x1a);
+            body.push(0x1b);
             body.extend_from_slice(&millis.to_be_bytes());
         });
         let data = vec![7; rng.usize(0..40)];

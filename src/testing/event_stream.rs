@@ -21,12 +21,13 @@ use crate::testing::model::api_error::ApiError;
 use crate::testing::model::subscription::{Next, Subscriber};
 use crate::testing::model::time::Millis;
 use crate::testing::server::{Server, State, Subscribed};
+use crate::testing::wire::cbor::{self, Dialect};
 use crate::testing::wire::consumers::event;
 use crate::testing::wire::overrides::{
     FAULT_MESSAGE, FirstFrame, Interruption, ShardEnd, SubscriptionFault,
 };
 use crate::testing::wire::reply::Read;
-use crate::testing::wire::{CBOR, JSON, cbor};
+use crate::testing::wire::{CBOR, JSON};
 
 pub(crate) const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
 
@@ -229,7 +230,7 @@ impl Frames {
         let name_header = if message_type == "event" { ":event-type" } else { ":exception-type" };
         let text = |value: &str| HeaderValue::String(value.to_owned().into());
         let (content_type, payload) = if self.is_cbor {
-            (CBOR, cbor::from_json(payload.as_bytes()))
+            (CBOR, cbor::from_json(payload.as_bytes(), Dialect::Aws))
         } else {
             (JSON, payload.as_bytes().to_vec())
         };

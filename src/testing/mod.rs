@@ -39,7 +39,8 @@
 //! `UnknownOperationException`.
 //!
 //! It speaks both formats of Kinesis, JSON and CBOR: a response has the format of its request.
-//! [`FakeKinesisBuilder::cbor`] makes a server that knows no CBOR.
+//! [`FakeKinesisBuilder::cbor`] makes a server that knows no CBOR, or whose CBOR is that of
+//! kinesalite.
 //!
 //! # Time
 //!

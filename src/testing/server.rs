@@ -19,7 +19,7 @@ use crate::testing::model::subscription::Subscriber;
 use crate::testing::model::time::Millis;
 use crate::testing::request::Request;
 use crate::testing::script::Script;
-use crate::testing::wire::cbor;
+use crate::testing::wire::cbor::{self, Dialect};
 use crate::testing::wire::operations::respond;
 use crate::testing::wire::overrides::{Override, SubscriptionFault};
 
@@ -184,9 +184,9 @@ impl Server {
             Some(Effect::ConnectionRefused) => Outcome::ConnectionRefused,
             Some(Effect::NeverConnects) => Outcome::NeverConnects,
         };
-        let is_cbor = is_cbor && self.settings.cbor == CborSupport::Supported;
-        if is_cbor {
-            outcome.translate();
+        let dialect = self.settings.cbor.dialect().filter(|_| is_cbor);
+        if let Some(dialect) = dialect {
+            outcome.translate(dialect);
         }
         if let (Outcome::Response { response, .. }, true) = (&mut outcome, is_truncated) {
             response.truncate();
@@ -200,8 +200,8 @@ impl Server {
         }
         match (outcome, subscriber) {
             (Outcome::Response { delay, .. }, Some(subscriber)) => {
-                let subscription =
-                    Subscribed { subscriber, fault: subscription_fault, is_cbor, request: number };
+                let (fault, is_cbor) = (subscription_fault, dialect.is_some());
+                let subscription = Subscribed { subscriber, fault, is_cbor, request: number };
                 Outcome::Subscribed { subscription, delay }
             }
             (outcome, _) => outcome,
@@ -238,9 +238,9 @@ impl Outcome {
     }
 
     /// Translates the body of the response into CBOR.
-    fn translate(&mut self) {
+    fn translate(&mut self, dialect: Dialect) {
         if let Self::Response { response, .. } = self {
-            response.body = cbor::from_json(&response.body);
+            response.body = cbor::from_json(&response.body, dialect);
             response.is_cbor = true;
         }
     }
@@ -265,7 +265,7 @@ impl Response {
     /// Returns the response to each request in CBOR, if the server knows no CBOR.
     fn refusal(support: CborSupport) -> Option<Self> {
         match support {
-            CborSupport::Supported | CborSupport::JsonResponses => None,
+            CborSupport::Supported | CborSupport::Kinesalite | CborSupport::JsonResponses => None,
             CborSupport::SerializationException => {
                 let code = Code::Serialization.as_str();
                 Some(Self::error(400, code, "The body is not a JSON object."))

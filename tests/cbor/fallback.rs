@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
@@ -88,6 +88,38 @@ async fn a_server_without_cbor_is_asked_in_json_at_once_and_from_then_on() {
             assert_eq!(requests[at].at(), begun, "{support:?}: it was sent without a delay");
         }
     }
+}
+
+/// kinesalite sends times in seconds, and a page that does not fit into 16 KiB is damaged. The
+/// reader then continues in JSON. Were a time not the same in both formats, it would take the shard
+/// for one of a stream that was created again, and read it from its oldest record.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_switches_from_the_cbor_of_kinesalite_to_json_repeats_no_record() {
+    let kinesis = FakeKinesis::builder().cbor(CborSupport::Kinesalite).build();
+    let orders = kinesis.create_stream("orders", 1);
+    let records = try_all_shards(&kinesis.client(), "orders").records(&kinesis.client());
+    let mut records = std::pin::pin!(records);
+    tokio::time::advance(Duration::from_millis(7)).await;
+    let written_at = kinesis.now();
+    for number in 0..3 {
+        orders.put("customer", number.to_string());
+        let record = records.next().await.unwrap().unwrap();
+        assert_eq!(record.data(), number.to_string().as_bytes());
+        let arrived = SystemTime::try_from(record.arrival_time().unwrap()).unwrap();
+        assert!(written_at <= arrived + Duration::from_millis(1) && arrived <= kinesis.now());
+    }
+    assert!(formats(&kinesis).iter().all(|is_cbor| *is_cbor));
+    for number in 3..6 {
+        orders.put("customer", number.to_string().repeat(8 * 1_024));
+    }
+    kinesis.fail_next("GetRecords", Fault::ExpiredIterator);
+    for number in 3..6 {
+        let record = records.next().await.unwrap().unwrap();
+        assert_eq!(record.data(), number.to_string().repeat(8 * 1_024).as_bytes());
+    }
+    assert_eq!(formats(&kinesis).last(), Some(&false));
+    orders.put("customer", "6");
+    assert_eq!(records.next().await.unwrap().unwrap().data(), b"6");
 }
 
 #[tokio::test(start_paused = true)]

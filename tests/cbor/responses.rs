@@ -125,10 +125,15 @@ async fn read(client: &Client, operation: &str) -> String {
     }
 }
 
+/// Responses that the SDK for Java reads in another way, with what this crate reads. A time of so
+/// few digits is in seconds, as kinesalite and ministack send it. Java reads a day of 1970.
+const OTHER_THAN_JAVA: [(&str, &str); 1] =
+    [("time_of_32_bits", "[1,k,1764095904000,64,null] AAAB null null")];
+
 #[tokio::test]
 async fn responses_are_read_as_the_sdk_for_java_reads_them() {
     let lines = include_str!("responses.txt").lines().filter(|line| !line.starts_with('#'));
-    let mut count = 0;
+    let (mut count, mut others) = (0, 0);
     for line in lines {
         let [name, operation, status, error, body, expected] =
             line.split('\t').collect::<Vec<_>>()[..]
@@ -144,8 +149,14 @@ async fn responses_are_read_as_the_sdk_for_java_reads_them() {
         }
         let (status, body) = (status.parse().unwrap(), bytes_of(body));
         let canned = Canned::new(Response { status, headers, body });
+        let other = OTHER_THAN_JAVA.iter().find(|(other, _)| *other == name);
+        let expected = other.map_or(expected, |(_, expected)| {
+            others += 1;
+            expected
+        });
         assert_eq!(read(&canned.client(), operation).await, expected, "{name}");
         count += 1;
     }
     assert!(count > 20, "{count} responses");
+    assert_eq!(others, OTHER_THAN_JAVA.len());
 }

@@ -28,8 +28,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::consumer::{CutAfterPolls, work};
 use crate::paused::{play_paused, timeouts};
 use crate::script::{ConsumerMode, Script, Setup, Step};
-use crate::wire_format::WireFormat;
-use crate::world::{PARTITION_KEYS, builder, retryable_faults};
+use crate::world::{PARTITION_KEYS, builder, retryable_faults, wire_format};
 
 const STREAM: &str = "orders";
 const LIMIT: Duration = Duration::from_mins(30);
@@ -69,7 +68,7 @@ pub(crate) fn play(script: &Script) -> Option<String> {
 impl World {
     fn new(script: &Script) -> Self {
         let setup = script.setup.clone();
-        let format = WireFormat::of_seed(script.seed, WireFormat::JsonResponses);
+        let format = wire_format(script.seed);
         let kinesis = builder(&setup, format).build();
         let stream = kinesis.create_stream(STREAM, setup.shards);
         if setup.kinesis_faults > 0 {

@@ -94,8 +94,8 @@ struct Life {
     mode: ConsumerMode,
 }
 
-fn wire_format(seed: u64) -> WireFormat {
-    WireFormat::of_seed(seed, WireFormat::JsonResponses)
+pub(crate) fn wire_format(seed: u64) -> WireFormat {
+    WireFormat::of_seed(seed, [WireFormat::JsonResponses, WireFormat::Kinesalite])
 }
 
 pub(crate) fn play(script: &Script) -> Outcome {

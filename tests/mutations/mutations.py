@@ -180,4 +180,10 @@ MUTATIONS = [
         "lease.report_takeover();",
         "let _ = lease;",
     ),
+    Mutation(
+        "a time of kinesalite is read as milliseconds",
+        "src/cbor/deserializer.rs",
+        "const MIN_MILLIS: i64 = 100_000_000_000;",
+        "const MIN_MILLIS: i64 = 1;",
+    ),
 ]

@@ -16,14 +16,17 @@ pub(crate) enum WireFormat {
     /// in JSON is sent again at once.
     #[allow(dead_code, reason = "one of the simulations uses it")]
     JsonResponses,
+    /// The requests are in CBOR, as kinesalite writes it, until a response is damaged.
+    Kinesalite,
 }
 
 impl WireFormat {
-    /// Returns JSON for five seeds in eight, CBOR for two, and `other` for one.
-    pub(crate) fn of_seed(seed: u64, other: Self) -> Self {
-        match seed % 8 {
-            1 | 4 => Self::Cbor,
-            6 => other,
+    /// Returns JSON for ten seeds in sixteen, CBOR for four, and one of `others` for one each.
+    pub(crate) fn of_seed(seed: u64, others: [Self; 2]) -> Self {
+        match seed % 16 {
+            1 | 4 | 9 | 12 => Self::Cbor,
+            6 => others[0],
+            14 => others[1],
             _ => Self::Json,
         }
     }
@@ -32,7 +35,7 @@ impl WireFormat {
     pub(crate) fn protocol(self) -> CborProtocol {
         match self {
             Self::Json => CborProtocol::disabled(),
-            Self::Cbor | Self::JsonResponses => CborProtocol::new(),
+            Self::Cbor | Self::JsonResponses | Self::Kinesalite => CborProtocol::new(),
         }
     }
 
@@ -41,6 +44,7 @@ impl WireFormat {
         match self {
             Self::Json | Self::Cbor => CborSupport::Supported,
             Self::JsonResponses => CborSupport::JsonResponses,
+            Self::Kinesalite => CborSupport::Kinesalite,
         }
     }
 }

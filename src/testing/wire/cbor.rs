@@ -21,19 +21,36 @@ pub fn json_of(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body).ok().or_else(|| to_json(body))
 }
 
+/// Whose CBOR a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Aws,
+    /// That of kinesalite 3.3.3: times are in seconds and have no tag, data is text in base64, and
+    /// a body ends after 16 KiB.
+    Kinesalite,
+}
+
+/// The length after which a body of kinesalite ends.
+const KINESALITE_LEN: usize = 16 * 1_024;
+
 /// Returns the CBOR of a body in JSON. Returns the body itself if it is not JSON.
-pub(crate) fn from_json(body: &[u8]) -> Vec<u8> {
+pub(crate) fn from_json(body: &[u8], dialect: Dialect) -> Vec<u8> {
     let Ok(Value::Object(body)) = serde_json::from_slice(body) else { return body.to_vec() };
     // This map is of indefinite length and all others of definite length: a client reads both.
     let mut out = vec![0xbf];
-    members(&mut out, &body);
+    members(&mut out, &body, dialect);
     out.push(0xff);
+    if dialect == Dialect::Kinesalite {
+        out.truncate(KINESALITE_LEN);
+    }
     out
 }
 
 const MAX_DEPTH: u32 = 16;
 /// The argument of the tag of a timestamp.
 const EPOCH_TIME: u64 = 1;
+/// The first byte of a float of 64 bits.
+const DOUBLE: u8 = 0xfb;
 
 /// Reads the first byte of an item and its argument, which is `None` for an indefinite length.
 fn head(rest: &mut &[u8]) -> Option<(u8, Option<u64>)> {
@@ -151,20 +168,26 @@ fn put_integer(out: &mut Vec<u8>, integer: i64) {
     }
 }
 
-fn members(out: &mut Vec<u8>, object: &Map<String, Value>) {
+fn members(out: &mut Vec<u8>, object: &Map<String, Value>, dialect: Dialect) {
     for (name, value) in object {
         put_text(out, name);
         match value {
-            Value::String(data) if name == "Data" => {
+            Value::String(data) if name == "Data" && dialect == Dialect::Aws => {
                 let data = BASE64.decode(data).unwrap_or_default();
                 put_head(out, 2, data.len() as u64);
                 out.extend(data);
             }
-            Value::Number(seconds) if name.ends_with("Timestamp") => {
-                put_head(out, 6, EPOCH_TIME);
-                put_integer(out, millis(seconds));
-            }
-            _ => put(out, value),
+            Value::Number(seconds) if name.ends_with("Timestamp") => match dialect {
+                Dialect::Aws => {
+                    put_head(out, 6, EPOCH_TIME);
+                    put_integer(out, millis(seconds));
+                }
+                Dialect::Kinesalite => {
+                    out.push(DOUBLE);
+                    out.extend(seconds.as_f64().unwrap_or_default().to_be_bytes());
+                }
+            },
+            _ => put(out, value, dialect),
         }
     }
 }
@@ -174,7 +197,7 @@ fn millis(seconds: &Number) -> i64 {
     (seconds.as_f64().unwrap_or_default() * 1_000.0).round() as i64
 }
 
-fn put(out: &mut Vec<u8>, value: &Value) {
+fn put(out: &mut Vec<u8>, value: &Value, dialect: Dialect) {
     match value {
         Value::Null => out.push(0xf6),
         Value::Bool(value) => out.push(0xf4 + u8::from(*value)),
@@ -184,12 +207,12 @@ fn put(out: &mut Vec<u8>, value: &Value) {
         Value::Array(list) => {
             put_head(out, 4, list.len() as u64);
             for value in list {
-                put(out, value);
+                put(out, value, dialect);
             }
         }
         Value::Object(object) => {
             put_head(out, 5, object.len() as u64);
-            members(out, object);
+            members(out, object, dialect);
         }
     }
 }

@@ -40,13 +40,11 @@ const fn known(kind: Kind, response: &'static str, what: &'static str) -> Known 
 
 const KNOWN: &[Known] = &[
     known(Kind::Moto, "", "knows no CBOR: it fails with status 500 and a page of HTML"),
-    known(Kind::Kinesalite, "DescribeStream", "sends times in seconds, without a tag"),
     known(
         Kind::Kinesalite,
         "GetRecords shardId-000000000001 AT_TIMESTAMP From { sequence: None, time: Some",
         "refuses every timestamp in CBOR; in JSON it does not read one in the past",
     ),
-    known(Kind::Ministack, "DescribeStream", "sends times in seconds, as RFC 8949 has them"),
     known(Kind::Ministack, "ListShards from", "expects seconds, and refuses milliseconds"),
     known(Kind::Ministack, "GetRecords shardId-000000000001", "the same"),
     known(Kind::KinesisLocal, "GetRecords shardId-000000000001 SIDEWAYS", WORDS),
