@@ -172,12 +172,12 @@ mod tests {
         };
         member("SequenceNumber", &|body| text(body, &number.to_string()));
         // Rarely in seconds, which are left to the deserializer.
-        let seconds = rng.u64(1_000_000_000..2_000_000_000);
-        let millis = if rng.u8(..) == 0 { seconds } else { seconds * 1_000 };
+        let millis = rng.u64(1_000_000_000_000..2_000_000_000_000);
+        let time = if rng.u8(..) == 0 { millis / 1_000 } else { millis };
         member("ApproximateArrivalTimestamp", &|body| {
             body.push(0xc1);
             body.push(0x1b);
-            body.extend_from_slice(&millis.to_be_bytes());
+            body.extend_from_slice(&time.to_be_bytes());
         });
         let data = vec![7; rng.usize(0..40)];
         let form = rng.u8(0..24);

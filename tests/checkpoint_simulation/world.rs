@@ -95,7 +95,7 @@ struct Life {
 }
 
 pub(crate) fn wire_format(seed: u64) -> WireFormat {
-    WireFormat::of_seed(seed, [WireFormat::JsonResponses, WireFormat::Kinesalite])
+    WireFormat::of_seed(seed, WireFormat::JsonResponses)
 }
 
 pub(crate) fn play(script: &Script) -> Outcome {

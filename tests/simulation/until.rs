@@ -33,7 +33,6 @@ use crate::writer::reshard;
 
 /// The time within which a run ends after its script and its end.
 const LIMIT: Duration = Duration::from_mins(30);
-const OTHER_FORMATS: [WireFormat; 2] = [WireFormat::Json, WireFormat::Kinesalite];
 const MAX_SUSPENSION: Duration = Duration::from_hours(1);
 
 /// A record that was written.
@@ -75,7 +74,7 @@ pub(crate) fn play(script: &Script) -> Option<String> {
 impl World {
     fn new(script: &Script) -> Self {
         let setup = script.setup.clone();
-        let format = WireFormat::of_seed(script.seed, OTHER_FORMATS);
+        let format = WireFormat::of_seed(script.seed, WireFormat::Json);
         let kinesis = builder(&setup, format).date_header(script.seed.is_multiple_of(3)).build();
         let stream = create(&kinesis, &setup, setup.shards);
         if setup.fault_rate > 0 {
@@ -177,7 +176,7 @@ impl World {
         visits: &[Visit],
         delivered: Delivered,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let format = WireFormat::of_seed(self.seed, OTHER_FORMATS);
+        let format = WireFormat::of_seed(self.seed, WireFormat::Json);
         let config = self.kinesis.config().timeout_config(timeouts()).protocol(format.protocol());
         let client = Client::from_conf(config.retry_config(RetryConfig::disabled()).build());
         let setup = self.setup.clone();

@@ -21,12 +21,13 @@ pub(crate) enum WireFormat {
 }
 
 impl WireFormat {
-    /// Returns JSON for ten seeds in sixteen, CBOR for four, and one of `others` for one each.
-    pub(crate) fn of_seed(seed: u64, others: [Self; 2]) -> Self {
+    /// Returns JSON for ten seeds in sixteen, CBOR for four, the CBOR of kinesalite for one, and
+    /// `other` for one.
+    pub(crate) fn of_seed(seed: u64, other: Self) -> Self {
         match seed % 16 {
             1 | 4 | 9 | 12 => Self::Cbor,
-            6 => others[0],
-            14 => others[1],
+            6 => other,
+            14 => Self::Kinesalite,
             _ => Self::Json,
         }
     }

@@ -84,7 +84,7 @@ pub(crate) fn play(script: &Script) -> Outcome {
 impl World {
     fn new(script: Script) -> Self {
         let setup = &script.setup;
-        let format = WireFormat::of_seed(script.seed, [WireFormat::Cbor, WireFormat::Kinesalite]);
+        let format = WireFormat::of_seed(script.seed, WireFormat::Cbor);
         let kinesis = builder(setup, format).date_header(!setup.date_ahead.is_zero()).build();
         let stream = create(&kinesis, setup, setup.shards);
         let is_listing_fault = |step: &Step| matches!(step, Step::Fault(LISTING, ..));
