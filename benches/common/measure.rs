@@ -1,27 +1,39 @@
 //! Wall time and processor time.
 
-use std::sync::LazyLock;
 use std::time::Instant;
 
 /// Returns how many times as long as `b` the run `a` takes: the median over pairs of runs. Each run
 /// returns its seconds per item.
 ///
 /// The runs of a pair follow each other, so that the speed of the machine, which drifts, is about
-/// the same for both.
+/// the same for both. Pairs alternate in which of the two runs first.
 pub(crate) fn ratio(pairs: usize, mut a: impl FnMut() -> f64, mut b: impl FnMut() -> f64) -> f64 {
     // A warm-up: the first touch of memory is slow.
     let _ = a() + b();
-    median((0..pairs).map(|_| a() / b()).collect())
+    let pair = |n| {
+        if n % 2 == 0 {
+            a() / b()
+        } else {
+            let b = b();
+            a() / b
+        }
+    };
+    median((0..pairs).map(pair).collect())
 }
 
-/// Returns the seconds of processor time that this thread has taken, where Linux tells it; else the
-/// wall time.
+/// Returns the seconds of processor time that this thread has taken.
+#[cfg(target_os = "linux")]
 pub(crate) fn processor_seconds() -> f64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let wall = START.elapsed().as_secs_f64();
-    let nanos = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanos = nanos.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
-    nanos.map_or(wall, |nanos| nanos / 1e9)
+    // The `schedstat` of a thread is up to a tick of the kernel old.
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    std::time::Duration::from(clock.now().expect("a clock of each thread")).as_secs_f64()
+}
+
+/// Returns the wall time in seconds, where the processor time of a thread is not known.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn processor_seconds() -> f64 {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    START.elapsed().as_secs_f64()
 }
 
 /// Runs `run`, which processes `items` items in this thread, and returns the seconds of processor

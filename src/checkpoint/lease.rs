@@ -11,7 +11,7 @@ use futures::task::AtomicWaker;
 use tokio::time::{Duration, Instant};
 
 use crate::checkpoint::waiters::Waiters;
-use crate::util::coarse_clock::{CoarseClock, nanos};
+use crate::util::coarse_clock::{CoarseClock, last_tick, nanos};
 
 /// The time until which a worker may deliver records. Clones share it.
 ///
@@ -25,11 +25,17 @@ struct Deadline {
     clock: CoarseClock,
     /// The deadline in nanoseconds from the origin.
     until: AtomicU64,
+    /// The tick from which on the deadline may have passed.
+    until_tick: AtomicU64,
 }
 
 impl DeliveryDeadline {
     pub(crate) fn new(origin: Instant) -> Self {
-        Self(Arc::new(Deadline { clock: CoarseClock::new(origin), until: AtomicU64::new(0) }))
+        Self(Arc::new(Deadline {
+            clock: CoarseClock::new(origin),
+            until: AtomicU64::new(0),
+            until_tick: AtomicU64::new(0),
+        }))
     }
 
     /// Sets the deadline, as a time since the origin. Returns whether the last one had passed, and
@@ -39,12 +45,18 @@ impl DeliveryDeadline {
         self.0.clock.check();
         let until = nanos(until);
         let last = self.0.until.swap(until, Ordering::SeqCst);
+        self.0.until_tick.store(self.0.clock.tick_at(until), Ordering::SeqCst);
         let now = self.0.clock.at_most();
         last <= now && now < until
     }
 
     #[inline]
     pub(crate) fn has_passed(&self) -> bool {
+        // This is asked for each record, so the usual answer costs one comparison.
+        let until_tick = self.0.until_tick.load(Ordering::Relaxed);
+        if last_tick().is_some_and(|tick| tick < until_tick) {
+            return false;
+        }
         self.0.clock.at_most() >= self.0.until.load(Ordering::Relaxed)
     }
 }
@@ -315,6 +327,22 @@ mod tests {
         let deadline = DeliveryDeadline::new(Instant::now());
         let _ = deadline.set(until);
         Lease::new("shardId-000000000000".to_owned(), 7, deadline, DriverSignal::default())
+    }
+
+    #[tokio::test]
+    async fn a_deadline_passes_without_a_paused_clock() {
+        let deadline = DeliveryDeadline::new(Instant::now());
+        let hour = Duration::from_hours(1);
+        assert!(deadline.set(hour));
+        assert!(!deadline.has_passed());
+        assert!(!deadline.set(Duration::ZERO));
+        assert!(deadline.has_passed());
+        assert!(deadline.set(hour));
+        // From now on, the ticks of the system are not those of tokio's clock.
+        tokio::time::pause();
+        assert!(!deadline.set(2 * hour));
+        advance(3 * hour).await;
+        assert!(deadline.has_passed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,8 +49,14 @@ impl CoarseClock {
         nanos(self.origin.elapsed())
     }
 
+    /// Returns the tick at which [`at_most`](Self::at_most) reaches a time. Returns 0 if that is not
+    /// measured in ticks now.
+    pub(crate) fn tick_at(&self, time: u64) -> u64 {
+        let at_origin = self.tick_at_origin.filter(|_| !self.is_virtual.load(Ordering::Relaxed));
+        at_origin.map_or(0, |at_origin| at_origin.saturating_add(time).saturating_sub(MAX_LAG))
+    }
+
     /// Returns the time since the origin, or up to 50 ms more.
-    #[inline]
     pub(crate) fn at_most(&self) -> u64 {
         match last_tick().zip(self.tick_at_origin) {
             Some((tick, at_origin)) if !self.is_virtual.load(Ordering::Relaxed) => {
@@ -64,15 +70,15 @@ impl CoarseClock {
 /// Returns the time of the last tick, where a clock has ticks.
 #[inline]
 #[cfg(all(feature = "dynamodb", any(target_os = "linux", target_os = "android")))]
-#[expect(clippy::unnecessary_wraps, reason = "other systems have no ticks")]
-fn last_tick() -> Option<u64> {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+pub(crate) fn last_tick() -> Option<u64> {
+    // The call of libc: a program that calls the kernel's vDSO by itself crashes under valgrind.
+    let time = nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now().ok()?;
     // Neither is negative.
-    Some(time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs())
+    Some(time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs())
 }
 
 #[cfg(not(all(feature = "dynamodb", any(target_os = "linux", target_os = "android"))))]
-fn last_tick() -> Option<u64> {
+pub(crate) fn last_tick() -> Option<u64> {
     None
 }
 
