@@ -28,11 +28,12 @@ const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
 const NULL: u8 = 0xf6;
 const UNDEFINED: u8 = 0xf7;
-/// The lower five bits of the first byte before an argument of one byte.
+/// The lower five bits of the first byte before an argument of one byte or more. Those of a simple
+/// value are a float of that width.
 const ONE_BYTE: u8 = 24;
-const HALF: u8 = 25;
-const SINGLE: u8 = 26;
-const DOUBLE: u8 = 27;
+const TWO_BYTES: u8 = 25;
+const FOUR_BYTES: u8 = 26;
+const EIGHT_BYTES: u8 = 27;
 
 /// How deep arrays, maps and tags may be nested. The responses of Kinesis have five levels.
 const MAX_DEPTH: u32 = 64;
@@ -98,6 +99,7 @@ impl<'a> Decoder<'a> {
         self.position == self.input.len()
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.input.get(self.position).copied()
     }
@@ -108,20 +110,28 @@ impl<'a> Decoder<'a> {
         self.peek().map(|first| first >> 5).ok_or_else(truncated)
     }
 
+    #[inline]
     fn head(&mut self) -> Result<Head, SerdeError> {
         let first = self.peek().ok_or_else(truncated)?;
         self.position += 1;
         let (major, info) = (first >> 5, first & 31);
         let argument = match info {
-            0..=23 => u64::from(info),
-            24..=27 => {
-                let bytes = self.take(1 << (info - 24))?;
-                bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
-            }
+            0..ONE_BYTE => u64::from(info),
+            ONE_BYTE => u8::from_be_bytes(self.take_array()?).into(),
+            TWO_BYTES => u16::from_be_bytes(self.take_array()?).into(),
+            FOUR_BYTES => u32::from_be_bytes(self.take_array()?).into(),
+            EIGHT_BYTES => u64::from_be_bytes(self.take_array()?),
             INDEFINITE if !matches!(major, UNSIGNED | NEGATIVE | TAG) => 0,
             _ => return Err(invalid(format!("{first:#04x} begins no item"))),
         };
         Ok(Head { first, argument })
+    }
+
+    #[inline]
+    fn take_array<const N: usize>(&mut self) -> Result<[u8; N], SerdeError> {
+        let bytes = self.input[self.position..].first_chunk().ok_or_else(truncated)?;
+        self.position += N;
+        Ok(*bytes)
     }
 
     fn take(&mut self, length: u64) -> Result<&'a [u8], SerdeError> {
@@ -133,6 +143,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Skips the tags before an item: the content is read by the member's type alone.
+    #[inline]
     fn skip_tags(&mut self) -> Result<(), SerdeError> {
         while self.peek().is_some_and(|first| first >> 5 == TAG) {
             self.head()?;
@@ -140,6 +151,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    #[inline]
     fn expect(&mut self, major: u8) -> Result<Head, SerdeError> {
         self.skip_tags()?;
         let head = self.head()?;
@@ -151,11 +163,13 @@ impl<'a> Decoder<'a> {
     }
 
     /// Returns whether the next item is `null` or `undefined`.
+    #[inline]
     pub(crate) fn is_null(&self) -> bool {
         matches!(self.peek(), Some(NULL | UNDEFINED))
     }
 
     /// Skips a `null`, if one is next. Returns whether it was.
+    #[inline]
     pub(crate) fn skip_null(&mut self) -> bool {
         let is_null = self.is_null();
         self.position += usize::from(is_null);
@@ -170,6 +184,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Returns whether an array or a map has another item, and ends it if it has none.
+    #[inline]
     pub(crate) fn has_next(&mut self, remaining: &mut Remaining) -> Result<bool, SerdeError> {
         let has_next = match remaining {
             None if self.peek().ok_or_else(truncated)? == BREAK => {
@@ -212,11 +227,29 @@ impl<'a> Decoder<'a> {
         Some(content)
     }
 
-    /// Reads the content of a byte string or of a text: borrowed, unless it comes in chunks.
-    fn string(&mut self, major: u8) -> Result<Cow<'a, [u8]>, SerdeError> {
-        if let Some(content) = self.short_string(major) {
-            return Ok(content.into());
+    /// Reads a text of up to 255 characters of ASCII that has no tag, if one is next. Nearly all
+    /// texts of Kinesis are such, and to see that costs less than to check for UTF-8.
+    #[inline]
+    pub(crate) fn short_ascii(&mut self) -> Option<&'a [u8]> {
+        let start = self.position;
+        let text = self.short_string(TEXT)?;
+        if !text.is_ascii() {
+            self.position = start;
+            return None;
         }
+        Some(text)
+    }
+
+    /// Reads the content of a byte string or of a text: borrowed, unless it comes in chunks.
+    #[inline]
+    fn string(&mut self, major: u8) -> Result<Cow<'a, [u8]>, SerdeError> {
+        match self.short_string(major) {
+            Some(content) => Ok(content.into()),
+            None => self.long_string(major),
+        }
+    }
+
+    fn long_string(&mut self, major: u8) -> Result<Cow<'a, [u8]>, SerdeError> {
         let head = self.expect(major)?;
         if head.info() != INDEFINITE {
             return Ok(self.take(head.argument)?.into());
@@ -260,15 +293,16 @@ impl<'a> Decoder<'a> {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the argument has the width of the float")]
+    #[inline]
     pub(crate) fn number(&mut self) -> Result<Number, SerdeError> {
         self.skip_tags()?;
         let head = self.head()?;
         match (head.major(), head.info()) {
             (UNSIGNED, _) => Ok(Number::Integer(head.argument.into())),
             (NEGATIVE, _) => Ok(Number::Integer(-1 - i128::from(head.argument))),
-            (SIMPLE, HALF) => Ok(Number::Float(half_to_double(head.argument as u16))),
-            (SIMPLE, SINGLE) => Ok(Number::Float(f32::from_bits(head.argument as u32).into())),
-            (SIMPLE, DOUBLE) => Ok(Number::Float(f64::from_bits(head.argument))),
+            (SIMPLE, TWO_BYTES) => Ok(Number::Float(half_to_double(head.argument as u16))),
+            (SIMPLE, FOUR_BYTES) => Ok(Number::Float(f32::from_bits(head.argument as u32).into())),
+            (SIMPLE, EIGHT_BYTES) => Ok(Number::Float(f64::from_bits(head.argument))),
             (major, _) => Err(mismatch("a number", major)),
         }
     }
@@ -373,6 +407,29 @@ mod tests {
             let input = [&[first], &[0; 64][..]].concat();
             let is_refused = Decoder::new(&input).head().is_err();
             assert_eq!(is_refused, is_reserved, "{first:#04x}");
+        }
+    }
+
+    #[test]
+    fn a_short_text_of_ascii_is_read_and_nothing_else() {
+        let long = [&[0x79, 0x01, 0x00][..], &[b'a'; 256]].concat();
+        let inputs: [(&[u8], Option<&str>); 10] = [
+            (b"\x60", Some("")),
+            (b"\x62ab\x01", Some("ab")),
+            (b"\x78\x02ab", Some("ab")),
+            (b"\x62\xc3\xa4", None),
+            (b"\x61\xff", None),
+            (b"\x62a", None),
+            (b"\x42ab", None),
+            (b"\xc1\x62ab", None),
+            (b"\x7f\x62ab\xff", None),
+            (&long, None),
+        ];
+        for (input, text) in inputs {
+            let mut decoder = Decoder::new(input);
+            assert_eq!(decoder.short_ascii(), text.map(str::as_bytes), "{input:02x?}");
+            // Nothing was read of another item.
+            assert_eq!(decoder.position() > 0, text.is_some(), "{input:02x?}");
         }
     }
 

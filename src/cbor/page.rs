@@ -72,12 +72,18 @@ fn read_page(body: &Bytes) -> Option<(Vec<ReceivedRecord>, Range<usize>)> {
     found
 }
 
+/// The length of the shortest record: the names of the two members that each one has, their heads
+/// and its own. It bounds what is allocated for the number of records that a page declares.
+const MIN_RECORD_BYTES: usize = "SequenceNumber".len() + "Data".len() + 5;
+
 fn read_records(
     decoder: &mut Decoder<'_>,
     body: &Bytes,
 ) -> Result<Vec<ReceivedRecord>, SerdeError> {
-    let mut records = Vec::new();
     let mut remaining = decoder.open(major::ARRAY)?;
+    let rest = body.len() - decoder.position();
+    let count = remaining.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    let mut records = Vec::with_capacity(count.min(rest / MIN_RECORD_BYTES));
     while decoder.has_next(&mut remaining)? {
         records.push(read_record(decoder, body)?);
     }
@@ -91,32 +97,35 @@ fn read_record(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<ReceivedRecord
     let (mut arrival, mut encryption) = (None, None);
     let mut members = decoder.open(major::MAP)?;
     while decoder.has_next(&mut members)? {
-        let name = decoder.text()?;
+        let member = match decoder.short_ascii() {
+            Some(name) => Member::of(name),
+            None => Member::of(decoder.text()?.as_bytes()),
+        };
         if decoder.skip_null() {
             continue;
         }
-        match &*name {
-            "SequenceNumber" => sequence_number = Some(text_place(decoder)?),
-            "PartitionKey" => partition_key = Some(text_place(decoder)?),
-            "Data" => {
+        match member {
+            Member::SequenceNumber => sequence_number = Some(text_place(decoder)?),
+            Member::PartitionKey => partition_key = Some(text_place(decoder)?),
+            Member::Data => {
                 let Cow::Borrowed(bytes) = decoder.bytes()? else { return Err(not_plain()) };
                 data = Some(place(decoder, bytes.len())?);
             }
-            "ApproximateArrivalTimestamp" => match decoder.number()? {
+            Member::ApproximateArrivalTimestamp => match decoder.number()? {
                 Number::Integer(millis) => {
                     let millis = i64::try_from(millis).ok().filter(|millis| *millis >= MIN_MILLIS);
                     arrival = Some(millis.ok_or_else(not_plain)?);
                 }
                 Number::Float(_) => return Err(not_plain()),
             },
-            "EncryptionType" => {
+            Member::EncryptionType => {
                 encryption = Some(match &*decoder.text()? {
                     "NONE" => Encryption::None,
                     "KMS" => Encryption::Kms,
                     _ => return Err(not_plain()),
                 });
             }
-            _ => decoder.skip()?,
+            Member::Unknown => decoder.skip()?,
         }
     }
     let sequence_number = sequence_number.ok_or_else(not_plain)?;
@@ -126,7 +135,33 @@ fn read_record(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<ReceivedRecord
     Ok(ReceivedRecord::Page(parts))
 }
 
+/// The members of a record.
+enum Member {
+    SequenceNumber,
+    PartitionKey,
+    Data,
+    ApproximateArrivalTimestamp,
+    EncryptionType,
+    Unknown,
+}
+
+impl Member {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"SequenceNumber" => Self::SequenceNumber,
+            b"PartitionKey" => Self::PartitionKey,
+            b"Data" => Self::Data,
+            b"ApproximateArrivalTimestamp" => Self::ApproximateArrivalTimestamp,
+            b"EncryptionType" => Self::EncryptionType,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 fn text_place(decoder: &mut Decoder<'_>) -> Result<Place, SerdeError> {
+    if let Some(text) = decoder.short_ascii() {
+        return place(decoder, text.len());
+    }
     match decoder.text()? {
         Cow::Borrowed(text) => place(decoder, text.len()),
         Cow::Owned(_) => Err(not_plain()),
@@ -202,6 +237,16 @@ mod tests {
             6..12 => member("EncryptionType", &|body| text(body, "NONE")),
             12 => member("Unknown", &|body| bytes(body, b"ignored")),
             13 => member("SequenceNumber", &|body| text(body, "again")),
+            14 => member("неизвестный", &|body| bytes(body, b"ignored")),
+            15 => {
+                // A known name that is not short.
+                let mut encoded = b"\x7f".to_vec();
+                text(&mut encoded, "Encryption");
+                text(&mut encoded, "Type");
+                encoded.push(0xff);
+                text(&mut encoded, "KMS");
+                members.push(encoded);
+            }
             _ => {}
         }
         rng.shuffle(&mut members);
@@ -268,6 +313,18 @@ mod tests {
             }
         }
         assert!(plain > 15_000 && failed > 2_000, "{plain} plain, {failed} failed");
+    }
+
+    #[test]
+    fn records_that_are_declared_and_do_not_come_are_not_allocated() {
+        let mut body = Vec::new();
+        write_head(&mut body, major::MAP, 1);
+        text(&mut body, "Records");
+        for count in [1, 1_000_000, u64::MAX] {
+            let mut body = body.clone();
+            write_head(&mut body, major::ARRAY, count);
+            assert!(read_page(&Bytes::from(body)).is_none(), "{count}");
+        }
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub(crate) enum Encryption {
 }
 
 impl Place {
+    fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
     fn of(self, body: &Bytes) -> &[u8] {
         &body[self.start as usize..self.end as usize]
     }
@@ -57,6 +61,11 @@ impl PageRecord {
     #[cfg(feature = "kpl")]
     pub(crate) fn shared_data(&self) -> Bytes {
         self.body.slice(self.data.start as usize..self.data.end as usize)
+    }
+
+    /// Returns the bytes of the data and the partition key.
+    pub(crate) fn size(&self) -> usize {
+        self.data.len() + self.partition_key.map_or(0, Place::len)
     }
 
     pub(crate) fn arrival(&self) -> Option<DateTime> {

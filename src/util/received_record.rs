@@ -77,7 +77,13 @@ impl ReceivedRecord {
 
     /// Returns the bytes that count against AWS's limits.
     pub(crate) fn size(&self) -> usize {
-        self.data().len() + self.partition_key().map_or(0, str::len)
+        match self {
+            Self::Sdk(record) => {
+                record.data.as_ref().len() + record.partition_key.as_ref().map_or(0, String::len)
+            }
+            #[cfg(feature = "cbor")]
+            Self::Page(record) => record.size(),
+        }
     }
 
     pub(crate) fn into_data(self) -> Vec<u8> {
