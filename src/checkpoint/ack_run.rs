@@ -10,10 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
-use crate::records::record::Record;
 #[cfg(feature = "cbor")]
 use crate::util::page_record::Place;
-#[cfg(feature = "cbor")]
 use crate::util::received_record::ReceivedRecord;
 
 /// The progress of the records of one page that are acknowledged in order.
@@ -41,18 +39,19 @@ impl RunProgress {
         self.delivered.load(Ordering::Acquire)
     }
 
-    /// Delivers record `n`, after record `n - 1` was acknowledged.
+    /// Delivers record `n`, after record `n - 1` was acknowledged. A user record has a
+    /// sub-sequence number.
     #[inline]
-    pub(crate) fn deliver(&self, n: u64, record: &Record) {
+    pub(crate) fn deliver(&self, n: u64, record: &ReceivedRecord, sub: Option<u64>) {
         #[cfg(feature = "cbor")]
-        if let ReceivedRecord::Page(page) = &record.received {
+        if let ReceivedRecord::Page(page) = record {
             let body = self.body.get_or_init(|| page.body.clone());
             if body.as_ptr() == page.body.as_ptr() {
-                let sub = ExtendedSequenceNumber::sub_sequence_number_of(record);
                 return self.deliver_at(n, |at| at.store_place(page.sequence_number, sub));
             }
         }
-        self.deliver_at(n, |at| at.store(&ExtendedSequenceNumber::of(record)));
+        let number = record.sequence_number();
+        self.deliver_at(n, |at| at.store(&ExtendedSequenceNumber::new(number, sub)));
     }
 
     #[inline]
@@ -112,6 +111,7 @@ impl RunProgress {
         position.load()
     }
 
+    #[inline]
     fn position(&self, n: u64) -> &Position {
         &self.positions[usize::from(n % 2 == 1)]
     }
@@ -200,8 +200,6 @@ impl Position {
 
 #[cfg(test)]
 mod tests {
-    #[cfg(feature = "cbor")]
-    use std::sync::Arc;
     use std::sync::Barrier;
     use std::thread;
 
@@ -244,29 +242,17 @@ mod tests {
     #[cfg(feature = "cbor")]
     #[test]
     fn a_position_in_the_body_of_its_page_is_read_as_its_text() {
-        use aws_sdk_kinesis::types::Shard;
-
-        use crate::shard::offer::Offer;
-        use crate::shard::position::StartPosition;
-        use crate::shard::stream_context::StreamContext;
         use crate::util::page_record::PageRecord;
 
-        let context = Arc::new(StreamContext::new("orders".into()));
-        let shard = Shard::builder().shard_id("shard").build().unwrap();
-        let start = StartPosition::TrimHorizon;
-        let offer = Arc::new(Offer::new(shard, context, start, [None, None]));
-        let record = |body: &Bytes, start, end| Record {
-            received: ReceivedRecord::Page(PageRecord {
+        let record = |body: &Bytes, start, end| {
+            ReceivedRecord::Page(PageRecord {
                 body: body.clone(),
                 sequence_number: Place { start, end },
                 partition_key: None,
                 data: Place { start: 0, end: 0 },
                 arrival: None,
                 encryption: None,
-            }),
-            offer: Arc::clone(&offer),
-            #[cfg(feature = "kpl")]
-            user: None,
+            })
         };
         let progress = RunProgress::default();
         let (body, other) = (Bytes::from_static(b"..123456"), Bytes::from_static(b"789"));
@@ -280,7 +266,7 @@ mod tests {
         .enumerate()
         {
             let n = n as u64 + 1;
-            progress.deliver(n, &record);
+            progress.deliver(n, &record, None);
             progress.acknowledge(n);
             assert_eq!(progress.read(), (n, at(number, None)));
             assert_eq!(progress.read().1.sequence_number(), number);

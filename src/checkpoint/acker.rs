@@ -242,19 +242,22 @@ impl ReadSession {
 
     fn settle(&self, records: u64, is_settled: bool) {
         self.shared.in_flight.remove(records);
-        if is_settled {
+        if !is_settled {
+            return;
+        }
+        // The reader notes that it waits before it looks at the window, whose lock was held since.
+        if self.awaits_acks.load(Ordering::Relaxed) {
             self.state.reader_waker.wake();
-            if let Some(lease) = &self.state.lease {
-                lease.settled();
-            }
+        }
+        if let Some(lease) = &self.state.lease {
+            lease.settled();
         }
     }
 }
 
 /// The right to acknowledge one record or page, once.
 pub(crate) struct AckToken {
-    /// `None` once the range is acknowledged, and for a record of a run, which its page
-    /// acknowledges.
+    /// `None` once the range is acknowledged.
     session: Option<Arc<ReadSession>>,
     range: RecordRange,
 }
@@ -309,12 +312,6 @@ impl AckToken {
     #[cfg(feature = "dynamodb")]
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.session.as_ref()?.state.lease.as_ref()
-    }
-
-    /// Returns whether the record is one of a run, which its page acknowledges.
-    #[inline]
-    pub(crate) fn is_of_run(&self) -> bool {
-        self.session.is_none()
     }
 }
 
@@ -373,13 +370,6 @@ pub struct UnackedRecord {
 }
 
 impl UnackedRecord {
-    /// Creates a record that its page acknowledges.
-    #[inline]
-    pub(crate) fn of_run(record: Record) -> Self {
-        let range = RecordRange { first: 0, len: 0 };
-        Self { record, token: AckToken { session: None, range } }
-    }
-
     /// Acknowledges the record: it was processed and need not come again.
     ///
     /// An acknowledgement sends no request and does not wait. The checkpoint is saved later: see

@@ -1,14 +1,19 @@
 //! Acknowledges each record when the next one is polled for.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures::Stream;
 use futures::stream::FusedStream;
 use pin_project::pin_project;
 
-use crate::checkpoint::acker::{AckToken, UnackedRecord};
-use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
+use crate::checkpoint::page::UnackedPage;
+use crate::checkpoint::shard::CheckpointedShard;
+use crate::records::all::AllRecords;
+use crate::records::error::ReadError;
+use crate::records::flatten::Records;
+use crate::records::read_shard::ReadShard;
+use crate::records::read_shard::sealed::Open;
 use crate::records::record::Record;
 
 /// A stream that acknowledges each record when the next one is polled for. It suits a loop that
@@ -58,22 +63,11 @@ use crate::records::record::Record;
 pub struct AutoAck<S> {
     #[pin]
     records: S,
-    /// Dropped after the readers, which then have ended: an unacknowledged record is expected.
-    last: LastRecord,
-}
-
-/// The record that was taken last, if its page does not acknowledge it: if the page arrived before
-/// `auto_ack` was called. The buffer of the position is reused, so that a record costs no
-/// allocation.
-#[derive(Default)]
-struct LastRecord {
-    token: Option<AckToken>,
-    position: ExtendedSequenceNumber<'static>,
 }
 
 impl<S> AutoAck<S> {
     pub(crate) fn new(records: S) -> Self {
-        Self { records, last: LastRecord::default() }
+        Self { records }
     }
 
     /// Returns the stream of records inside, such as for its lag.
@@ -82,52 +76,30 @@ impl<S> AutoAck<S> {
     }
 }
 
-impl LastRecord {
-    fn set(&mut self, record: &Record, token: AckToken) {
-        self.position.assign(&ExtendedSequenceNumber::of(record));
-        self.token = Some(token);
-    }
-
-    #[inline]
-    fn ack(&mut self) {
-        if let Some(token) = self.token.take() {
-            token.acknowledge(self.position.borrowed());
-        }
-    }
-}
-
-impl std::fmt::Debug for LastRecord {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.token.as_ref().map(|_| self.position.sequence_number()).fmt(f)
-    }
-}
-
-impl<S, E> Stream for AutoAck<S>
+impl<S> Stream for AutoAck<AllRecords<S>>
 where
-    S: Stream<Item = Result<UnackedRecord, E>>,
+    S: Stream<Item: ReadShard<Page = UnackedPage>>,
 {
-    type Item = Result<Record, E>;
+    type Item = Result<Record, <S::Item as Open>::Error>;
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.project();
-        this.last.ack();
-        match ready!(this.records.poll_next(cx)) {
-            Some(Ok(UnackedRecord { record, token })) => {
-                if !token.is_of_run() {
-                    this.last.set(&record, token);
-                }
-                Poll::Ready(Some(Ok(record)))
-            }
-            Some(Err(error)) => Poll::Ready(Some(Err(error))),
-            None => Poll::Ready(None),
-        }
+        self.project().records.poll_next_by(cx, UnackedPage::next_in_order)
     }
 }
 
-impl<S, E> FusedStream for AutoAck<S>
+impl Stream for AutoAck<Records<CheckpointedShard>> {
+    type Item = Result<Record, ReadError>;
+
+    #[inline]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.project().records.poll_next_by(cx, UnackedPage::next_in_order)
+    }
+}
+
+impl<S: FusedStream> FusedStream for AutoAck<S>
 where
-    S: FusedStream<Item = Result<UnackedRecord, E>>,
+    Self: Stream,
 {
     fn is_terminated(&self) -> bool {
         self.records.is_terminated()

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::checkpoint::ack_run::RunProgress;
 use crate::checkpoint::acker::{ReadSession, UnackedRecord};
 use crate::checkpoint::page_contents::PageContents;
+use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::records::record::Record;
+use crate::util::received_record::ReceivedRecord;
 
 /// A page of one session, whose records are delivered one by one or together.
 ///
@@ -16,7 +18,7 @@ pub struct UnackedPage {
     /// `None` once the session keeps them.
     contents: Option<PageContents>,
     session: Arc<ReadSession>,
-    /// `None` if the consumer acknowledges the records.
+    /// `None` if the consumer acknowledges each record.
     run: Option<AckRun>,
 }
 
@@ -35,12 +37,6 @@ struct AckRun {
 impl UnackedPage {
     pub(crate) fn new(contents: PageContents, session: Arc<ReadSession>) -> Self {
         Self { contents: Some(contents), session, run: None }
-    }
-
-    /// Acknowledges each record when the next one is taken.
-    pub(crate) fn acknowledging_in_order(mut self) -> Self {
-        self.run = Some(AckRun::default());
-        self
     }
 
     /// Acknowledges the record that was taken last, since the consumer polls for a record of
@@ -63,7 +59,8 @@ impl UnackedPage {
             self.session.keep_undelivered(contents);
             return None;
         }
-        let records: Vec<_> = std::iter::from_fn(|| self.session.next_of(&mut contents)).collect();
+        let mut records = Vec::with_capacity(contents.max_len().unwrap_or(0));
+        records.extend(std::iter::from_fn(|| self.session.next_of(&mut contents)));
         if records.is_empty() {
             return None;
         }
@@ -86,24 +83,38 @@ impl UnackedPage {
 
     /// Acknowledges the record that was taken last, and takes the next one.
     #[inline]
-    fn next_of_run(&mut self) -> Option<UnackedRecord> {
-        let (contents, run) = (self.contents.as_mut()?, self.run.as_mut()?);
+    pub(crate) fn next_in_order(&mut self) -> Option<Record> {
+        let contents = self.contents.as_mut()?;
+        let run = self.run.get_or_insert_default();
         run.acknowledge_last(&self.session);
         if !self.session.may_continue_run() {
             run.close(&self.session);
             self.interrupt();
             return None;
         }
+        // Nearly all records are noted where they are, so that each is moved once.
+        let Some(next) = contents.peek() else { return self.next_searched() };
+        if !run.deliver(next, None, &self.session) {
+            self.interrupt();
+            return None;
+        }
+        contents.take_peeked()
+    }
+
+    /// Takes the next record, where [`PageContents::peek`] does not know it.
+    fn next_searched(&mut self) -> Option<Record> {
+        let (contents, run) = (self.contents.as_mut()?, self.run.as_mut()?);
         let Some(record) = self.session.next_of(contents) else {
             run.close(&self.session);
             return None;
         };
-        if !run.deliver(&record, &self.session) {
+        let sub = ExtendedSequenceNumber::sub_sequence_number_of(&record);
+        if !run.deliver(&record.received, sub, &self.session) {
             contents.put_back(vec![record]);
             self.interrupt();
             return None;
         }
-        Some(UnackedRecord::of_run(record))
+        Some(record)
     }
 }
 
@@ -123,8 +134,13 @@ impl AckRun {
 
     /// Delivers a record. Returns whether it may be delivered.
     #[inline]
-    fn deliver(&mut self, record: &Record, session: &ReadSession) -> bool {
-        self.progress.deliver(self.delivered + 1, record);
+    fn deliver(
+        &mut self,
+        record: &ReceivedRecord,
+        sub: Option<u64>,
+        session: &ReadSession,
+    ) -> bool {
+        self.progress.deliver(self.delivered + 1, record, sub);
         if !self.is_open {
             let Some(acks_until_report) = session.open_run(&self.progress) else { return false };
             (self.is_open, self.acks_until_report) = (true, acks_until_report);
@@ -158,9 +174,6 @@ impl Iterator for UnackedPage {
 
     #[inline]
     fn next(&mut self) -> Option<UnackedRecord> {
-        if self.run.is_some() {
-            return self.next_of_run();
-        }
         let contents = self.contents.as_mut()?;
         if !self.session.may_deliver() {
             self.interrupt();
@@ -273,6 +286,20 @@ mod tests {
         assert_eq!(rest.size_hint(), (0, Some(2)));
         let numbers = rest.map(|record| record.ack().sequence_number().to_owned());
         assert_eq!(numbers.collect::<Vec<_>>(), ["3", "4"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_cannot_be_delivered_in_order_comes_first_in_the_rest() {
+        let (session, lease) = session();
+        let mut interrupted = page(&["3", "4"], expired(), &session);
+        assert!(interrupted.next_in_order().is_none());
+        let mut rest = rest(&session, &lease);
+        let mut numbers = Vec::new();
+        while let Some(record) = rest.next_in_order() {
+            numbers.push(record.sequence_number().to_owned());
+        }
+        assert_eq!(numbers, ["3", "4"]);
+        assert!(session.is_all_acknowledged());
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use crate::checkpoint::resume::ResumePoint;
 use crate::checkpoint::value::Checkpoint;
 use crate::records::batch::BatchRecords;
 use crate::records::record::Record;
+use crate::util::received_record::ReceivedRecord;
 
 /// The records of a page that were not delivered.
 pub(crate) struct PageContents {
@@ -18,6 +19,8 @@ pub(crate) struct PageContents {
     taken: std::vec::IntoIter<Record>,
     records: BatchRecords,
     resume: Arc<ResumePoint>,
+    /// Whether the rest of the records is known to be neither searched nor taken.
+    is_plain: bool,
 }
 
 impl PageContents {
@@ -27,7 +30,33 @@ impl PageContents {
         records: BatchRecords,
         resume: Arc<ResumePoint>,
     ) -> Self {
-        Self { lag, received_at, taken: Vec::new().into_iter(), records, resume }
+        let taken = Vec::new().into_iter();
+        Self { lag, received_at, taken, records, resume, is_plain: false }
+    }
+
+    /// Returns the next record, if it is delivered as it was received, and was not acknowledged
+    /// before. [`take_peeked`](Self::take_peeked) takes it.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Option<&ReceivedRecord> {
+        if !self.is_plain {
+            if self.is_searched() {
+                return None;
+            }
+            self.is_plain = true;
+        }
+        self.records.peek()
+    }
+
+    /// Takes the record that [`peek`](Self::peek) has returned.
+    #[inline]
+    pub(crate) fn take_peeked(&mut self) -> Option<Record> {
+        self.records.next()
+    }
+
+    /// Returns whether the next record is not simply that of the page.
+    #[inline]
+    fn is_searched(&self) -> bool {
+        self.taken.len() > 0 || self.resume.is_searching()
     }
 
     /// Returns the next record that was not acknowledged before. If the record of the checkpoint
@@ -35,7 +64,7 @@ impl PageContents {
     #[inline]
     pub(crate) fn next(&mut self, on_gap: impl Fn(&Checkpoint, &Record)) -> Option<Record> {
         // Nearly all records take the first way, which moves them once.
-        if self.taken.len() == 0 && !self.resume.is_searching() {
+        if !self.is_searched() {
             return self.records.next();
         }
         let Self { taken, records, resume, .. } = self;
@@ -48,6 +77,7 @@ impl PageContents {
     pub(crate) fn put_back(&mut self, records: Vec<Record>) {
         let rest: Vec<_> = self.taken.by_ref().collect();
         self.taken = [records, rest].concat().into_iter();
+        self.is_plain = false;
     }
 
     /// Returns how many records are left, at most.

@@ -55,8 +55,6 @@ pub struct Reader {
     /// The timer of [`Consumer::watch_save_task`].
     save_task_watch: Timer,
     is_paused: bool,
-    /// Whether each record is acknowledged when the next one is polled for.
-    acknowledges_in_order: bool,
     ended: Option<EndReason>,
 }
 
@@ -126,7 +124,6 @@ impl Reader {
         } else {
             State::Reading
         };
-        let acknowledges_in_order = options.acknowledges_in_order;
         let pages = ShardReader::new(client, handle.offer(), read_from.clone(), options, permits)
             .start_kind(shard.start_kind)
             .resumed()
@@ -145,19 +142,12 @@ impl Reader {
             state: reader_state,
             save_task_watch: Timer::default(),
             is_paused: false,
-            acknowledges_in_order,
             ended: None,
         }
     }
 
-    /// Acknowledges each record when the next one is polled for, from the next page on.
-    pub(crate) fn acknowledge_in_order(&mut self) {
-        self.acknowledges_in_order = true;
-    }
-
     fn page(&self, contents: PageContents) -> UnackedPage {
-        let page = UnackedPage::new(contents, Arc::clone(&self.session));
-        if self.acknowledges_in_order { page.acknowledging_in_order() } else { page }
+        UnackedPage::new(contents, Arc::clone(&self.session))
     }
 
     fn end(&mut self, end: EndReason) {

@@ -21,7 +21,6 @@ use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::read_shard::ReadShard;
 use crate::records::read_shard::sealed::{Open, Receive};
-use crate::records::readers::Readers;
 use crate::records::record::Record;
 
 impl Open for CheckpointedShard {
@@ -94,18 +93,17 @@ impl Receive for UnackedRecord {
 
 impl Records<CheckpointedShard> {
     /// Acknowledges each record when the next one is polled for: see [`AutoAck`].
-    pub fn auto_ack(mut self) -> AutoAck<Self> {
-        self.reader_mut().acknowledge_in_order();
+    pub fn auto_ack(self) -> AutoAck<Self> {
         AutoAck::new(self)
     }
 }
 
 impl<S> AllRecords<S>
 where
-    S: Stream<Item: ReadShard<Record = UnackedRecord>>,
+    S: Stream<Item: ReadShard<Page = UnackedPage>>,
 {
     /// Acknowledges each record when the next one is polled for: see [`AutoAck`].
     pub fn auto_ack(self) -> AutoAck<Self> {
-        AutoAck::new(self.map(Readers::acknowledging_in_order))
+        AutoAck::new(self)
     }
 }

@@ -158,6 +158,7 @@ impl Shared {
     }
 
     /// Returns whether the consumer was shut down.
+    #[inline]
     pub(crate) fn is_shut_down(&self) -> bool {
         self.in_flight.is_closed()
     }

@@ -14,7 +14,7 @@ use crate::records::chunks::Chunks;
 use crate::records::merge::MergeRecords;
 use crate::records::options::ReadOptions;
 use crate::records::read_shard::ReadShard;
-use crate::records::read_shard::sealed::{Open, Read};
+use crate::records::read_shard::sealed::{Open, PageRecords, Read};
 use crate::records::readers::Readers;
 use crate::records::record::Record;
 
@@ -438,8 +438,18 @@ impl<S: Stream<Item: ReadShard>> AllRecords<S> {
         Chunks::new(self, max, wait)
     }
 
+    /// Polls for the next record, which `next` takes from its page.
+    #[inline]
+    pub(crate) fn poll_next_by<T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        next: impl Fn(&mut PageRecords<S::Item>) -> Option<T>,
+    ) -> Poll<Option<Result<T, <S::Item as Open>::Error>>> {
+        self.project().records.poll_next_by(cx, next)
+    }
+
     #[track_caller]
-    pub(crate) fn map(self, set: impl FnOnce(Readers<S>) -> Readers<S>) -> Self {
+    fn map(self, set: impl FnOnce(Readers<S>) -> Readers<S>) -> Self {
         Self { records: self.records.map_readers(set) }
     }
 }

@@ -128,6 +128,17 @@ pub struct BatchRecords {
 }
 
 impl BatchRecords {
+    /// Returns the next record, if it is delivered as it was received: if it is no part of an
+    /// aggregated record.
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<&ReceivedRecord> {
+        #[cfg(feature = "kpl")]
+        if self.deaggregation != Deaggregation::Off {
+            return None;
+        }
+        self.records.as_slice().first()
+    }
+
     /// Notes that the consumer has taken a record.
     #[inline]
     fn note(&self, record: &Record) {

@@ -15,7 +15,7 @@ use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
 use crate::records::read_shard::ReadShard;
-use crate::records::read_shard::sealed::Read;
+use crate::records::read_shard::sealed::{PageRecords, Read};
 use crate::records::record::Record;
 use crate::shard::handle::ShardHandle;
 
@@ -57,8 +57,14 @@ impl<H: ReadShard> Records<H> {
         self
     }
 
-    pub(crate) fn reader_mut(&mut self) -> &mut H::Reader {
-        &mut self.records.pages
+    /// Polls for the next record, which `next` takes from its page.
+    #[inline]
+    pub(crate) fn poll_next_by<T>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        next: impl Fn(&mut PageRecords<H>) -> Option<T>,
+    ) -> Poll<Option<Result<T, H::Error>>> {
+        Pin::new(&mut self.records).poll_next_by(cx, next)
     }
 
     /// Returns `MillisBehindLatest` of the last response: how far the end of the current page was
@@ -168,6 +174,29 @@ impl<S, P: IntoIterator> FlattenPages<S, P> {
         Self { pages, current: None }
     }
 
+    /// Polls for the next record, which `next` takes from the current page.
+    // A record of the current page costs as much as the `next` of a vector.
+    #[inline]
+    fn poll_next_by<T, E>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        next: impl Fn(&mut P::IntoIter) -> Option<T>,
+    ) -> Poll<Option<Result<T, E>>>
+    where
+        S: Stream<Item = Result<P, E>>,
+    {
+        loop {
+            if let Some(current) = self.as_mut().project().current
+                && let Some(record) = next(current)
+            {
+                return Poll::Ready(Some(Ok(record)));
+            }
+            if let Err(end) = ready!(self.as_mut().poll_page(cx)) {
+                return Poll::Ready(end.map(Err));
+            }
+        }
+    }
+
     /// Polls for the next page. `Err(None)` is the end of the stream.
     fn poll_page<E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Option<E>>>
     where
@@ -191,19 +220,9 @@ where
 {
     type Item = Result<P::Item, E>;
 
-    // A record of the current page costs as much as the `next` of a vector.
     #[inline]
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some(current) = self.as_mut().project().current
-                && let Some(record) = current.next()
-            {
-                return Poll::Ready(Some(Ok(record)));
-            }
-            if let Err(end) = ready!(self.as_mut().poll_page(cx)) {
-                return Poll::Ready(end.map(Err));
-            }
-        }
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_by(cx, Iterator::next)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

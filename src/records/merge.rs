@@ -11,7 +11,7 @@ use pin_project::pin_project;
 use tokio::time::{Duration, Instant};
 
 use crate::records::read_shard::ReadShard;
-use crate::records::read_shard::sealed::Open;
+use crate::records::read_shard::sealed::{Open, PageRecords};
 use crate::records::readers::Readers;
 
 /// The default number of records of one shard in a row.
@@ -46,7 +46,7 @@ pub(crate) struct MergeRecords<S: Stream<Item: ReadShard>> {
 
 /// A page with records left, and its reader.
 struct PendingPage<H: ReadShard> {
-    records: <H::Page as IntoIterator>::IntoIter,
+    records: PageRecords<H>,
     reader: H::Reader,
 }
 
@@ -82,6 +82,31 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
     pub(crate) fn readers(&self) -> impl Iterator<Item = &<S::Item as Open>::Reader> {
         let set_aside = self.current.iter().chain(&self.waiting).map(|page| &page.reader);
         set_aside.chain(self.readers.readers())
+    }
+
+    /// Polls for the next record, which `next` takes from the current page.
+    // A record of the current page costs as much as the `next` of a vector.
+    #[inline]
+    pub(crate) fn poll_next_by<T>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        next: impl Fn(&mut PageRecords<S::Item>) -> Option<T>,
+    ) -> Poll<Option<Result<T, <S::Item as Open>::Error>>> {
+        loop {
+            let this = self.as_mut().project();
+            if *this.left_in_run > 0
+                && let Some(page) = this.current
+                && let Some(record) = next(&mut page.records)
+            {
+                *this.left_in_run -= 1;
+                return Poll::Ready(Some(Ok(record)));
+            }
+            match ready!(self.as_mut().poll_run(cx)) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
     }
 
     /// Begins the next run; `None` is the end of the stream.
@@ -138,24 +163,9 @@ impl<S: Stream<Item: ReadShard>> MergeRecords<S> {
 impl<S: Stream<Item: ReadShard>> Stream for MergeRecords<S> {
     type Item = Result<<S::Item as Open>::Record, <S::Item as Open>::Error>;
 
-    // A record of the current page costs as much as the `next` of a vector.
     #[inline]
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            let this = self.as_mut().project();
-            if *this.left_in_run > 0
-                && let Some(page) = this.current
-                && let Some(record) = page.records.next()
-            {
-                *this.left_in_run -= 1;
-                return Poll::Ready(Some(Ok(record)));
-            }
-            match ready!(self.as_mut().poll_run(cx)) {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            }
-        }
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_next_by(cx, Iterator::next)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -41,8 +41,6 @@ pub struct ReadOptions {
     pub(crate) on_event: Vec<Arc<OnEvent>>,
     pub(crate) monitors: Vec<Monitor>,
     pub(crate) fan_out: Option<FanOut>,
-    /// Whether pages of shards with checkpoints acknowledge each record when the next one is taken.
-    pub(crate) acknowledges_in_order: bool,
     #[cfg(feature = "kpl")]
     pub(crate) deaggregation: crate::records::kpl::Deaggregation,
 }
@@ -64,7 +62,6 @@ impl ReadOptions {
             on_event: Vec::new(),
             monitors: Vec::new(),
             fan_out: None,
-            acknowledges_in_order: false,
             #[cfg(feature = "kpl")]
             deaggregation: crate::records::kpl::Deaggregation::Off,
         }

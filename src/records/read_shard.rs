@@ -68,8 +68,11 @@ pub(crate) mod sealed {
         fn batch(page: Self::Page) -> Option<Self::Batch>;
 
         /// Notes that the user polls for a record of another shard.
-        fn leave(_records: &mut <Self::Page as IntoIterator>::IntoIter) {}
+        fn leave(_records: &mut PageRecords<Self>) {}
     }
+
+    /// The records of a page that are not taken.
+    pub(crate) type PageRecords<H> = <<H as Open>::Page as IntoIterator>::IntoIter;
 
     /// A record as the user receives it, with or without an acknowledgement.
     pub trait Receive: Sized {
@@ -128,7 +131,7 @@ pub(crate) mod sealed {
         fn ended(&self) -> Option<&EndReason>;
     }
 }
-pub(crate) use sealed::{Open, Read};
+pub(crate) use sealed::{Open, PageRecords, Read};
 
 impl<H: Open<Error = ReadError>> Open for Result<H, ListError> {
     type Record = H::Record;
@@ -153,7 +156,7 @@ impl<H: Open<Error = ReadError>> Open for Result<H, ListError> {
         H::batch(page)
     }
 
-    fn leave(records: &mut <H::Page as IntoIterator>::IntoIter) {
+    fn leave(records: &mut PageRecords<H>) {
         H::leave(records);
     }
 }

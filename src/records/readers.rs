@@ -31,12 +31,6 @@ impl<S: Stream<Item: ReadShard>> Readers<S> {
         Self { options: Arc::new(options), ..self }
     }
 
-    /// Acknowledges each record when the next one is polled for, from shards with checkpoints.
-    pub(crate) fn acknowledging_in_order(mut self) -> Self {
-        Arc::make_mut(&mut self.options).acknowledges_in_order = true;
-        self
-    }
-
     #[track_caller]
     pub(crate) fn max_concurrent_reads(self, reads: usize) -> Self {
         Self { reader_set: self.reader_set.max_concurrent_reads(reads), ..self }

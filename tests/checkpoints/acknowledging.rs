@@ -1,5 +1,8 @@
 //! Acknowledged records do not come again; all others do.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -66,6 +69,47 @@ async fn auto_ack_acknowledges_a_record_when_the_next_one_is_polled_for() {
     let checkpoints = world.load().await;
     let mut records = world.records(&checkpoints).auto_ack();
     assert_eq!(number(&next(&mut records).await), 1, "no record was polled for after it");
+}
+
+#[derive(Default)]
+struct WakeUps(AtomicUsize);
+
+impl Wake for WakeUps {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_wakes_its_reader_only_at_the_end_of_the_shard() {
+    let world = World::new(1);
+    world.put(0..3);
+    let checkpoints = world.load().await;
+    let mut records = world.records(&checkpoints);
+    let wake_ups = Arc::new(WakeUps::default());
+    let waker = Waker::from(Arc::clone(&wake_ups));
+    // Returns how often `ack` wakes a task that waits for a record.
+    let wake_ups_of = |records: &mut AllRecords<_>, ack: &mut dyn FnMut()| {
+        let mut context = Context::from_waker(&waker);
+        assert!(records.poll_next_unpin(&mut context).is_pending());
+        let before = wake_ups.0.load(Ordering::SeqCst);
+        ack();
+        wake_ups.0.load(Ordering::SeqCst) - before
+    };
+    let mut taken = take(&mut records, 3).await;
+    nothing_for(&mut records, Duration::from_secs(10)).await;
+    let mut ack = || drop(taken.remove(0).ack());
+    assert_eq!(wake_ups_of(&mut records, &mut ack), 0, "two are in flight");
+    assert_eq!(wake_ups_of(&mut records, &mut ack), 0, "one is in flight");
+    assert_eq!(wake_ups_of(&mut records, &mut ack), 0, "none is in flight");
+    world.put(3..4);
+    world.orders.split(FIRST);
+    let mut last = Some(next(&mut records).await);
+    nothing_for(&mut records, Duration::from_secs(10)).await;
+    let mut ack = || drop(last.take().map(UnackedRecord::ack));
+    assert!(wake_ups_of(&mut records, &mut ack) > 0, "the children wait for it");
+    nothing_for(&mut records, Duration::from_secs(10)).await;
+    assert_eq!(world.store.get(FIRST), Some(Checkpoint::End));
 }
 
 #[tokio::test(start_paused = true)]
