@@ -85,14 +85,18 @@ pub(crate) const MAP: u8 = 0xa0;
 pub(crate) const TAG: u8 = 0xc0;
 pub(crate) const NULL: u8 = 0xf6;
 
-/// Appends the head of an item of CBOR.
+/// Appends the head of an item of CBOR, in its shortest form.
 pub(crate) fn head(out: &mut Vec<u8>, major: u8, argument: u64) {
-    if let Ok(small @ 0..24) = u8::try_from(argument) {
-        out.push(major + small);
-    } else {
-        out.push(major + 27);
-        out.extend(argument.to_be_bytes());
-    }
+    let bytes = argument.to_be_bytes();
+    let (info, bytes) = match argument {
+        0..24 => (bytes[7], &[][..]),
+        24..=0xff => (24, &bytes[7..]),
+        0x100..=0xffff => (25, &bytes[6..]),
+        0x1_0000..=0xffff_ffff => (26, &bytes[4..]),
+        _ => (27, &bytes[..]),
+    };
+    out.push(major + info);
+    out.extend(bytes);
 }
 
 /// Appends a text in CBOR.

@@ -3,6 +3,7 @@
 pub(crate) mod canned;
 pub(crate) mod canned_records;
 pub(crate) mod canned_shards;
+pub(crate) mod instructions;
 pub(crate) mod loopback;
 pub(crate) mod measure;
 pub(crate) mod parked;

@@ -39,7 +39,16 @@ impl Workload {
     }
 
     pub(crate) fn client_in(self, format: Format) -> Client {
-        CannedRecords::new(format, self.pages, self.records, self.bytes).client()
+        self.canned(format).client()
+    }
+
+    /// Creates a client in JSON that lists the shards, too.
+    pub(crate) fn client_with_list(self) -> Client {
+        self.canned(Format::Json).client_with_list(self.shards)
+    }
+
+    fn canned(self, format: Format) -> CannedRecords {
+        CannedRecords::new(format, self.pages, self.records, self.bytes)
     }
 
     fn assert_was_read(self, records: usize, bytes: usize) {

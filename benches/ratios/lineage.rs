@@ -9,9 +9,9 @@ use kinesis_shards::lineage::parents_first;
 use kinesis_shards::listing::ShardList;
 use kinesis_shards::{ListError, ShardHandle};
 
+use crate::common::instructions;
 use crate::common::measure::{ratio, seconds_per_item, to_f64};
 use crate::common::table::Table;
-use crate::instructions;
 
 /// The shapes of the lineage: no parents at all; a binary tree of splits; one long chain; as many
 /// parents as children, all of them released at once.

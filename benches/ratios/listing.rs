@@ -11,10 +11,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::common::canned::Format;
 use crate::common::canned_shards::CannedShards;
+use crate::common::instructions;
 use crate::common::measure::{ratio, seconds_per_item, to_f64};
 use crate::common::table::Table;
 use crate::heap::allocations;
-use crate::instructions;
 
 /// The shards of a run under valgrind, which is slow.
 const COUNTED: usize = 20_000;

@@ -11,7 +11,6 @@
 #[expect(dead_code, reason = "the benches share it, and each uses a part")]
 mod common;
 mod heap;
-mod instructions;
 mod lineage;
 mod listing;
 mod memory;
@@ -20,6 +19,7 @@ mod steady;
 
 use std::process::ExitCode;
 
+use crate::common::instructions;
 use crate::common::table::Table;
 
 fn main() -> ExitCode {
