@@ -25,8 +25,8 @@ use crate::lease::stalls::Stalls;
 use crate::lease::status::WorkerStatus;
 use crate::lease::table::{LeaseRow, LeaseTables, Request};
 use crate::shard::stream_id::StreamId;
-#[cfg(feature = "metrics")]
 use crate::util::lock::lock;
+#[cfg(feature = "metrics")]
 use crate::util::metrics::LeaseFigures;
 
 /// One worker, as its driver, its store and its stream of shards share it.
