@@ -24,7 +24,7 @@ pub(crate) fn ratio(pairs: usize, mut a: impl FnMut() -> f64, mut b: impl FnMut(
 /// Returns the seconds of processor time that this thread has taken.
 #[cfg(target_os = "linux")]
 pub(crate) fn processor_seconds() -> f64 {
-    // The `schedstat` of a thread is up to a tick of the kernel old.
+    // The time in `/proc/thread-self/schedstat` may be a tick of the kernel old.
     let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
     std::time::Duration::from(clock.now().expect("a clock of each thread")).as_secs_f64()
 }

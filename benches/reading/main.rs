@@ -98,7 +98,8 @@ const PARTS: [&str; 7] =
     ["throughput", "formats", "acknowledgements", "leases", "idle", "latency", "fan_out"];
 
 /// Reads a workload once, so that valgrind counts its instructions, or for a profiler: `--count
-/// CASE PAGES`. A case is a format and what reads it, such as `cbor-auto_ack`.
+/// CASE PAGES`. A case is a format and what reads it, such as `cbor-auto_ack`. Listed shards, of
+/// `checkpoints` and `leases`, are read in JSON.
 fn run_counted(args: &[String]) {
     let [case, pages] = args else { panic!("usage: {} CASE PAGES", instructions::COUNT) };
     let (format, case) = case.split_once('-').expect("a format and what reads it");
@@ -106,7 +107,10 @@ fn run_counted(args: &[String]) {
     let pages = pages.parse().expect("a number of pages");
     let workload = Workload { shards: 8, pages, records: 10_000, bytes: 100 };
     let client = match case {
-        "checkpoints" | "leases" => workload.client_with_list(),
+        "checkpoints" | "leases" => {
+            assert!(format == Format::Json, "the shards are listed in JSON");
+            workload.client_with_list()
+        }
         _ => workload.client_in(format),
     };
     runtime().block_on(async {

@@ -72,8 +72,9 @@ fn read_page(body: &Bytes) -> Option<(Vec<ReceivedRecord>, Range<usize>)> {
     found
 }
 
-/// The length of the shortest record: the names of the two members that each one has, their heads
-/// and its own. It bounds what is allocated for the number of records that a page declares.
+/// The length of the shortest record: the names of the two members that each one has, and the heads
+/// of the record, of both names and of both values. It bounds what is allocated for the number of
+/// records that a page declares.
 const MIN_RECORD_BYTES: usize = "SequenceNumber".len() + "Data".len() + 5;
 
 fn read_records(

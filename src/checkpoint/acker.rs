@@ -245,7 +245,8 @@ impl ReadSession {
         if !is_settled {
             return;
         }
-        // The reader notes that it waits before it looks at the window, whose lock was held since.
+        // The reader sets this before it locks the window: either it has found the window settled,
+        // or this finds the flag set.
         if self.awaits_acks.load(Ordering::Relaxed) {
             self.state.reader_waker.wake();
         }
@@ -257,7 +258,7 @@ impl ReadSession {
 
 /// The right to acknowledge one record or page, once.
 pub(crate) struct AckToken {
-    /// `None` once the range is acknowledged.
+    /// `None` once the range is acknowledged, or has joined the one before it.
     session: Option<Arc<ReadSession>>,
     range: RecordRange,
 }

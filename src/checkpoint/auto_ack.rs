@@ -7,7 +7,7 @@ use futures::Stream;
 use futures::stream::FusedStream;
 use pin_project::pin_project;
 
-use crate::checkpoint::page::UnackedPage;
+use crate::checkpoint::acker::UnackedRecord;
 use crate::checkpoint::shard::CheckpointedShard;
 use crate::records::all::AllRecords;
 use crate::records::error::ReadError;
@@ -78,13 +78,13 @@ impl<S> AutoAck<S> {
 
 impl<S> Stream for AutoAck<AllRecords<S>>
 where
-    S: Stream<Item: ReadShard<Page = UnackedPage>>,
+    S: Stream<Item: ReadShard<Record = UnackedRecord>>,
 {
     type Item = Result<Record, <S::Item as Open>::Error>;
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.project().records.poll_next_by(cx, UnackedPage::next_in_order)
+        self.project().records.poll_next_by(cx, S::Item::next_in_order)
     }
 }
 
@@ -93,7 +93,7 @@ impl Stream for AutoAck<Records<CheckpointedShard>> {
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.project().records.poll_next_by(cx, UnackedPage::next_in_order)
+        self.project().records.poll_next_by(cx, CheckpointedShard::next_in_order)
     }
 }
 

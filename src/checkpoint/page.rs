@@ -18,7 +18,7 @@ pub struct UnackedPage {
     /// `None` once the session keeps them.
     contents: Option<PageContents>,
     session: Arc<ReadSession>,
-    /// `None` if the consumer acknowledges each record.
+    /// `None` until a record is taken [in order](Self::next_in_order).
     run: Option<AckRun>,
 }
 

@@ -38,6 +38,11 @@ impl Open for CheckpointedShard {
         UnackedBatch::deliver(page)
     }
 
+    #[inline]
+    fn next_in_order(records: &mut UnackedPage) -> Option<Record> {
+        records.next_in_order()
+    }
+
     fn leave(records: &mut UnackedPage) {
         records.leave();
     }
@@ -100,7 +105,7 @@ impl Records<CheckpointedShard> {
 
 impl<S> AllRecords<S>
 where
-    S: Stream<Item: ReadShard<Page = UnackedPage>>,
+    S: Stream<Item: ReadShard<Record = UnackedRecord>>,
 {
     /// Acknowledges each record when the next one is polled for: see [`AutoAck`].
     pub fn auto_ack(self) -> AutoAck<Self> {

@@ -29,7 +29,8 @@ const TRIM_HORIZON: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);
 pub(crate) struct ShardState {
     pub(crate) id: String,
     state: Mutex<State>,
-    /// Wakes the reader, which waits for a save or for an acknowledgement.
+    /// Wakes the reader, which waits for a save, for its lease, for a shutdown, or at the end of
+    /// its shard for the last acknowledgement.
     pub(crate) reader_waker: AtomicWaker,
     /// The records of the last reader.
     session: Mutex<SessionWindow>,

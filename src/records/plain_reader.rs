@@ -10,7 +10,7 @@ use futures::stream::FusedStream;
 use futures::task::AtomicWaker;
 use tokio::time::Duration;
 
-use crate::records::batch::Batch;
+use crate::records::batch::{Batch, BatchRecords};
 use crate::records::error::ReadError;
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
@@ -72,6 +72,12 @@ impl Open for ShardHandle {
         permits: RequestPermits,
     ) -> PlainReader {
         PlainReader::new(self, client, options, permits)
+    }
+
+    #[inline]
+    fn next_in_order(records: &mut BatchRecords) -> Option<Record> {
+        // There is nothing to acknowledge.
+        records.next()
     }
 
     fn batch(page: Batch) -> Option<Batch> {

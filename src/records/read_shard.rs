@@ -15,6 +15,7 @@ use crate::records::error::{Error, ReadError};
 use crate::records::event::EndReason;
 use crate::records::options::ReadOptions;
 use crate::records::permits::RequestPermits;
+use crate::records::record::Record;
 
 /// A shard that can be read: a [`ShardHandle`](crate::ShardHandle), a
 /// [`CheckpointedShard`](crate::checkpoint::CheckpointedShard), or a `Result` of either, as
@@ -66,6 +67,9 @@ pub(crate) mod sealed {
 
         /// Turns a page into what the user gets, if any record of it is left.
         fn batch(page: Self::Page) -> Option<Self::Batch>;
+
+        /// Takes the next record, and acknowledges the one that was taken before it.
+        fn next_in_order(records: &mut PageRecords<Self>) -> Option<Record>;
 
         /// Notes that the user polls for a record of another shard.
         fn leave(_records: &mut PageRecords<Self>) {}
@@ -154,6 +158,11 @@ impl<H: Open<Error = ReadError>> Open for Result<H, ListError> {
 
     fn batch(page: H::Page) -> Option<H::Batch> {
         H::batch(page)
+    }
+
+    #[inline]
+    fn next_in_order(records: &mut PageRecords<H>) -> Option<Record> {
+        H::next_in_order(records)
     }
 
     fn leave(records: &mut PageRecords<H>) {

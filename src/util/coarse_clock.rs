@@ -73,8 +73,7 @@ impl CoarseClock {
 pub(crate) fn last_tick() -> Option<u64> {
     // The call of libc: a program that calls the kernel's vDSO by itself crashes under valgrind.
     let time = nix::time::ClockId::CLOCK_MONOTONIC_COARSE.now().ok()?;
-    // Neither is negative.
-    Some(time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs())
+    Some(nanos(Duration::from(time)))
 }
 
 #[cfg(not(all(feature = "dynamodb", any(target_os = "linux", target_os = "android"))))]
@@ -83,6 +82,7 @@ pub(crate) fn last_tick() -> Option<u64> {
 }
 
 /// Returns whole nanoseconds, in less time than `as_nanos`.
+#[inline]
 pub(crate) fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
