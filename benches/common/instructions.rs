@@ -10,8 +10,14 @@ pub(crate) const COUNT: &str = "--count";
 /// Returns how many times the instructions of `b` the case `a` takes, both without those of
 /// `setup`, or `None` if valgrind is not installed.
 pub(crate) fn ratio(a: &str, b: &str, setup: &str, n: usize) -> Option<f64> {
-    let setup = count(setup, n)?;
-    Some((count(a, n)? - setup) / (count(b, n)? - setup))
+    quotient([a, setup], [b, setup], n)
+}
+
+/// Returns how many times the instructions of the second case the first one takes. Each is given
+/// with the case of its setup, whose instructions do not count.
+pub(crate) fn quotient(a: [&str; 2], b: [&str; 2], n: usize) -> Option<f64> {
+    let without_setup = |[case, setup]: [&str; 2]| Some(count(case, n)? - count(setup, n)?);
+    Some(without_setup(a)? / without_setup(b)?)
 }
 
 /// Returns the instructions of a case, or `None` if valgrind is not installed.

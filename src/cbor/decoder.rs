@@ -4,6 +4,7 @@
 //! after all its bytes have been found.
 
 use std::borrow::Cow;
+use std::str::Utf8Error;
 
 use aws_smithy_schema::serde::SerdeError;
 
@@ -177,7 +178,16 @@ impl<'a> Decoder<'a> {
     }
 
     /// Begins an array or a map.
+    #[inline]
     pub(crate) fn open(&mut self, major: u8) -> Result<Remaining, SerdeError> {
+        if let Some(first) =
+            self.peek().filter(|first| (major << 5..major << 5 | ONE_BYTE).contains(first))
+        {
+            // It is short and has no tag, as most are.
+            self.position += 1;
+            self.enter()?;
+            return Ok(Some(u64::from(first & 31)));
+        }
         let head = self.expect(major)?;
         self.enter()?;
         Ok((head.info() != INDEFINITE).then_some(head.argument))
@@ -240,6 +250,19 @@ impl<'a> Decoder<'a> {
         Some(text)
     }
 
+    /// Reads the name of a member, whose bytes are not checked: that of a known member is compared
+    /// with them, and [`skip_member`](Self::skip_member) checks any other.
+    #[inline]
+    pub(crate) fn member_name(&mut self) -> Result<Cow<'a, [u8]>, SerdeError> {
+        self.string(TEXT)
+    }
+
+    /// Skips a member that is not known, after its name.
+    pub(crate) fn skip_member(&mut self, name: &[u8]) -> Result<(), SerdeError> {
+        std::str::from_utf8(name).map_err(invalid_text)?;
+        self.skip()
+    }
+
     /// Reads the content of a byte string or of a text: borrowed, unless it comes in chunks.
     #[inline]
     fn string(&mut self, major: u8) -> Result<Cow<'a, [u8]>, SerdeError> {
@@ -271,7 +294,6 @@ impl<'a> Decoder<'a> {
     }
 
     pub(crate) fn text(&mut self) -> Result<Cow<'a, str>, SerdeError> {
-        let invalid_text = |error| invalid(format!("a text is not UTF-8: {error}"));
         match self.string(TEXT)? {
             Cow::Borrowed(text) => std::str::from_utf8(text).map(Cow::from).map_err(invalid_text),
             Cow::Owned(text) => String::from_utf8(text)
@@ -342,6 +364,10 @@ impl<'a> Decoder<'a> {
             _ => self.head().map(|_| ()),
         }
     }
+}
+
+fn invalid_text(error: Utf8Error) -> SerdeError {
+    invalid(format!("a text is not UTF-8: {error}"))
 }
 
 /// Converts a float of 16 bits.

@@ -18,8 +18,8 @@ use aws_smithy_types::error::metadata::{Builder, ErrorMetadata};
 use crate::cbor::decoder::{Decoder, major};
 use crate::cbor::deserializer::Deserializer;
 use crate::cbor::knowledge::{Knowledge, SharedKnowledge};
-use crate::cbor::page::RecordTaker;
 use crate::cbor::serializer::Serializer;
+use crate::cbor::taker::TakeItems;
 
 pub(crate) const CONTENT_TYPE: &str = "application/x-amz-cbor-1.1";
 static CBOR_ID: ShapeId<'static> = shape_id!("aws.protocols", "awsCbor1_1");
@@ -50,8 +50,8 @@ static CBOR_ID: ShapeId<'static> = shape_id!("aws.protocols", "awsCbor1_1");
 #[derive(Clone, Debug)]
 pub struct CborProtocol {
     shared: Arc<Shared>,
-    /// Takes the records of the response, which the SDK then does not read.
-    taker: Option<RecordTaker>,
+    /// Takes the items of the response, which the SDK then does not read.
+    taker: Option<Arc<dyn TakeItems>>,
 }
 
 #[derive(Debug)]
@@ -101,8 +101,8 @@ impl CborProtocol {
         }
     }
 
-    /// Gives the records of the response to `taker` instead of the SDK.
-    pub(crate) fn with_taker(self, taker: RecordTaker) -> Self {
+    /// Gives the items of the response to `taker` instead of the SDK.
+    pub(crate) fn with_taker(self, taker: Arc<dyn TakeItems>) -> Self {
         Self { taker: Some(taker), ..self }
     }
 
@@ -214,6 +214,9 @@ impl ClientProtocolInner for CborProtocol {
         output_schema: &Schema<'_>,
         cfg: &'a ConfigBag,
     ) -> Result<Box<dyn ShapeDeserializer + 'a>, SerdeError> {
+        if let Some(taker) = &self.taker {
+            taker.clear();
+        }
         let body = body(response);
         if is_json(body) {
             if response.status().is_success() {
@@ -307,5 +310,36 @@ impl DynCodec for PayloadCodec {
 
     fn create_serializer(&self) -> Box<dyn PayloadSerializer + '_> {
         Box::new(Serializer::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_schema::prelude;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+    use crate::cbor::taker::Taker;
+    use crate::shard::received_shard::ReceivedShard;
+
+    #[test]
+    fn what_was_taken_from_a_response_is_not_a_part_of_the_next() {
+        let taker = Arc::new(Taker::<ReceivedShard>::default());
+        let shared: Arc<_> = Arc::clone(&taker);
+        let protocol = CborProtocol::new().with_taker(shared);
+        let read = |body: &'static [u8]| {
+            let response = Response::new(StatusCode::try_from(200).unwrap(), SdkBody::from(body));
+            let bag = ConfigBag::base();
+            let read = protocol.deserialize_response(&response, &prelude::DOCUMENT, &bag);
+            assert!(read.is_ok());
+        };
+        read(b"\xa1\x66Shards\x81\xa1\x67ShardId\x611");
+        assert_eq!(taker.taken().unwrap()[0].shard_id(), "1");
+        for next in [b"{}", b"\xa0\xa0"] {
+            read(b"\xa1\x66Shards\x81\xa1\x67ShardId\x611");
+            read(next);
+            assert!(taker.taken().is_none());
+        }
     }
 }

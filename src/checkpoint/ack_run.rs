@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 #[cfg(feature = "cbor")]
-use crate::util::page_record::Place;
+use crate::util::place::Place;
 use crate::util::received_record::ReceivedRecord;
 
 /// The progress of the records of one page that are acknowledged in order.

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_sdk_kinesis::types::Shard;
-
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
 use crate::checkpoint::value::Checkpoint;
+use crate::shard::received_shard::ReceivedShard;
 
 /// The shards of one stream that have a checkpoint or a reader, by id.
 ///
@@ -29,7 +28,10 @@ impl Registry {
 
     /// Opens a shard for a reader. Returns its state, its incarnation, and the checkpoint that the
     /// reader continues from.
-    pub(crate) fn open(&self, shard: &Shard) -> (Arc<ShardState>, Incarnation, Option<Checkpoint>) {
+    pub(crate) fn open(
+        &self,
+        shard: &ReceivedShard,
+    ) -> (Arc<ShardState>, Incarnation, Option<Checkpoint>) {
         let mut shards = self.lock();
         let id = shard.shard_id();
         let state = shards

@@ -59,7 +59,7 @@ impl CheckpointedShard {
         from_latest: bool,
     ) -> Self {
         let claim = consumer.shared.claims.claim(handle.id());
-        let opened = consumer.shared.shards.open(handle.shard());
+        let opened = consumer.shared.shards.open(handle.received());
         Self::opened(handle, consumer, client, from_latest, claim, opened)
     }
 
@@ -73,7 +73,7 @@ impl CheckpointedShard {
         state: Arc<ShardState>,
     ) -> Self {
         let claim = consumer.shared.claims.claim(handle.id());
-        let (incarnation, checkpoint) = state.open(handle.shard());
+        let (incarnation, checkpoint) = state.open(handle.received());
         let opened = (state, incarnation, checkpoint);
         Self::opened(handle, consumer, client, from_latest, claim, opened)
     }
@@ -98,7 +98,7 @@ impl CheckpointedShard {
             start = StartPosition::Timestamp(handle.offer().now(client).into());
         }
         if claim.is_some() && (checkpoint.is_none() || is_latest) {
-            shared.set_start(&state, &incarnation, handle.shard(), start.clone());
+            shared.set_start(&state, &incarnation, handle.received(), start.clone());
         }
         let position = checkpoint.as_ref().and_then(Checkpoint::position);
         let start_kind = if is_latest {

@@ -15,6 +15,7 @@ use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::start_barrier::PendingStart;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::{Progress, StartPosition};
+use crate::shard::received_shard::ReceivedShard;
 
 /// The checkpoint of a shard that starts over after Kinesis has refused its checkpoint.
 const TRIM_HORIZON: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);
@@ -262,9 +263,9 @@ impl ShardState {
     }
 
     /// Opens the shard for a reader. Returns its incarnation and the checkpoint to continue from.
-    pub(crate) fn open(&self, shard: &Shard) -> (Incarnation, Option<Checkpoint>) {
+    pub(crate) fn open(&self, shard: &ReceivedShard) -> (Incarnation, Option<Checkpoint>) {
         let mut state = self.lock();
-        state.shard.get_or_insert_with(|| shard.clone());
+        state.shard.get_or_insert_with(|| shard.to_sdk());
         (state.incarnation.clone(), state.checkpoint.clone())
     }
 
@@ -273,7 +274,7 @@ impl ShardState {
     pub(crate) fn set_start(
         &self,
         incarnation: &Incarnation,
-        shard: &Shard,
+        shard: &ReceivedShard,
         checkpoint: Checkpoint,
         pending: Option<PendingStart>,
     ) -> Urgency {
@@ -281,7 +282,7 @@ impl ShardState {
         if !state.incarnation.is_same_as(incarnation) {
             return Urgency::None;
         }
-        state.shard = Some(shard.clone());
+        state.shard = Some(shard.to_sdk());
         state.checkpoint = Some(checkpoint);
         let urgency = state.change(Urgency::Now);
         let revision = state.revision;
@@ -590,6 +591,7 @@ mod tests {
     /// Returns a shard whose start is durable, and its incarnation.
     fn started() -> (ShardState, Incarnation) {
         let shard = Shard::builder().shard_id("shardId-000000000000").build().unwrap();
+        let shard = ReceivedShard::from(shard);
         let state = ShardState::new(shard.shard_id().to_owned(), None);
         let (incarnation, _) = state.open(&shard);
         assert_eq!(state.set_start(&incarnation, &shard, TRIM_HORIZON, None), Urgency::Now);

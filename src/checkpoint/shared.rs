@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
-use aws_sdk_kinesis::types::Shard;
 use tokio::time::Duration;
 
 use crate::checkpoint::active_saver::ActiveSaver;
@@ -20,6 +19,7 @@ use crate::checkpoint::value::Checkpoint;
 use crate::checkpoint::waiters::Waiters;
 use crate::records::monitor::Monitor;
 use crate::shard::position::StartPosition;
+use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_id::StreamId;
 #[cfg(feature = "metrics")]
 use crate::util::metrics::CheckpointFigures;
@@ -90,7 +90,7 @@ impl Shared {
         &self,
         state: &Arc<ShardState>,
         incarnation: &Incarnation,
-        shard: &Shard,
+        shard: &ReceivedShard,
         start: StartPosition,
     ) {
         // The barrier closes before the save task can know of the start.
@@ -208,11 +208,13 @@ impl Shared {
 mod tests {
     use std::task::Poll;
 
+    use aws_sdk_kinesis::types::Shard;
+
     use super::*;
     use crate::checkpoint::memory::MemoryStore;
 
-    fn shard() -> Shard {
-        Shard::builder().shard_id("shardId-000000000000").build().unwrap()
+    fn shard() -> ReceivedShard {
+        Shard::builder().shard_id("shardId-000000000000").build().unwrap().into()
     }
 
     fn shared() -> Shared {

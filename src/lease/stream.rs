@@ -31,7 +31,6 @@ use crate::shard::handle::ShardHandle;
 use crate::shard::offer::Offer;
 use crate::shard::outcome::OnDrop;
 use crate::shard::position::{Progress, StartAt, StartPosition};
-use crate::shard::sdk_shard::parent_ids;
 use crate::shard::stream_context::StreamContext;
 use crate::util::backoff::backoff;
 
@@ -319,12 +318,12 @@ impl<E: ErrorPolicy> LeasedShards<E> {
                 Err(returned) => handle = returned,
             }
         }
-        let parents = parent_ids(handle.shard()).into_iter().flatten().map(str::to_owned);
+        let parents = handle.received().parent_ids().into_iter().flatten().map(str::to_owned);
         let offered = Offered {
             shard_id: id.clone(),
             start: Checkpoint::Start(handle.start().clone()),
             parents: parents.collect(),
-            hash_range: handle.shard().hash_key_range().cloned(),
+            hash_range: handle.received().hash_key_range(),
         };
         self.parked.insert(id, handle);
         self.leases.worker.step(Event::Offered(offered));

@@ -9,7 +9,7 @@ use std::iter::Flatten;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use aws_sdk_kinesis::types::{ChildShard, Shard};
+use aws_sdk_kinesis::types::ChildShard;
 
 use crate::lineage::cycles::{LateLink, links_on_cycles};
 use crate::lineage::final_list::FinalList;
@@ -23,7 +23,7 @@ use crate::listing::shard_list::{Extent, ShardList};
 use crate::listing::shard_lists::ListRequest;
 use crate::shard::offer::Offer;
 use crate::shard::outcome::ParentOutcome;
-use crate::shard::sdk_shard::{is_closed, parent_ids};
+use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
 
 /// The shards of one stream, linked to their parents.
@@ -49,7 +49,7 @@ pub(crate) struct ShardGraph {
     has_unique_ids: bool,
     nodes: HashMap<ShardKey, Node, BuildSequential>,
     /// The shards of the current list that were not observed yet.
-    remaining: Option<Flatten<IntoIter<Vec<Shard>>>>,
+    remaining: Option<Flatten<IntoIter<Vec<ReceivedShard>>>>,
     /// The extent of the current list.
     extent: Extent,
     /// Shards in the current list that this run does not read.
@@ -84,7 +84,7 @@ impl ShardGraph {
     /// being stored in between.
     pub(crate) fn absorb(&mut self, list: ShardList) -> bool {
         self.drain_list();
-        if list.is_full() && list.shards().next().is_none() {
+        if list.is_full() && list.received().next().is_none() {
             // A stream has at least one shard: the stream is being created, or the list is damaged.
             tracing::warn!(
                 stream = list.context.id.name(),
@@ -161,14 +161,14 @@ impl ShardGraph {
         awaiting_children.shrink_to_fit();
     }
 
-    fn observe(&mut self, shard: Shard) {
-        let key = ShardKey::from(shard.shard_id());
+    fn observe(&mut self, shard: ReceivedShard) {
+        let key = ShardKey::of(&shard);
         let first_sequence = self.first_sequence(&shard);
         if let Some(node) = self.nodes.get_mut(&key) {
             if node.first_sequence.is_compatible_with(first_sequence) {
                 node.first_sequence.update(first_sequence);
                 node.last_listed = self.full_lists;
-                if is_closed(&shard) {
+                if shard.is_closed() {
                     node.note_closed();
                     if self.reports.has_claims() {
                         self.reports.confirm_end(&key);
@@ -185,7 +185,7 @@ impl ShardGraph {
             }
             return;
         }
-        let parents = parent_ids(&shard);
+        let parents = shard.parent_ids();
         let knows = |id: &&str| {
             self.nodes.get(&ShardKey::from(*id)).is_some_and(|node| !node.is_superseded)
         };
@@ -208,7 +208,7 @@ impl ShardGraph {
             };
             let descends = |id: &&str| knows(id) || was_read(id);
             if !is_wanted && !parents.iter().flatten().any(descends) {
-                self.skipped.insert(shard.shard_id);
+                self.skipped.insert(shard.shard_id().to_owned());
                 return;
             }
         }
@@ -217,8 +217,8 @@ impl ShardGraph {
 
     /// Notes in the parents of a shard that was listed again that they have a child: a parent may
     /// have been listed later than the shard.
-    fn note_child(&mut self, shard: &Shard) {
-        for id in parent_ids(shard).into_iter().flatten() {
+    fn note_child(&mut self, shard: &ReceivedShard) {
+        for id in shard.parent_ids().into_iter().flatten() {
             if let Some(parent) = self.nodes.get_mut(&ShardKey::from(id)) {
                 parent.children = KnownChildren::Known;
             }
@@ -281,10 +281,10 @@ impl ShardGraph {
 /// Links between shards.
 impl ShardGraph {
     /// Inserts a shard that is observed for the first time.
-    fn insert_shard(&mut self, key: ShardKey, shard: Shard, first_sequence: FirstSequence) {
+    fn insert_shard(&mut self, key: ShardKey, shard: ReceivedShard, first_sequence: FirstSequence) {
         let Some(context) = self.context.clone() else { return };
         let mut follows_a_reader = false;
-        let parents = parent_ids(&shard).map(|id| {
+        let parents = shard.parent_ids().map(|id| {
             let Some(id) = id else { return Parent::None };
             let key = ShardKey::from(id);
             if let Some(parent) = self.nodes.get_mut(&key) {
@@ -302,14 +302,15 @@ impl ShardGraph {
 
         let generation = self.next_generation.take_next();
         let children =
-            if is_closed(&shard) { KnownChildren::Awaited } else { KnownChildren::Unknown };
+            if shard.is_closed() { KnownChildren::Awaited } else { KnownChildren::Unknown };
         let state = match self.start_policy.decide(&shard, follows_a_reader) {
             Verdict::Closed(outcome) => State::Closed(outcome),
             Verdict::Offer(start) => {
                 let outcomes = parents.each_ref().map(Parent::outcome);
                 let is_estimate = self.start_policy.is_estimate(&start);
-                let offer = Offer::new(shard, context, start, outcomes);
-                let offer = Arc::new(offer.estimated(is_estimate));
+                let mut offer = Offer::new(shard, context, start, outcomes);
+                offer.is_estimate = is_estimate;
+                let offer = Arc::new(offer);
                 if waits {
                     self.link_parents(&key, &parents, &offer.shard);
                     State::Waiting(Waiting::new(offer))
@@ -339,9 +340,9 @@ impl ShardGraph {
     }
 
     /// Links a shard that waits to its open parents, and remembers the unlisted ones.
-    fn link_parents(&mut self, child: &ShardKey, parents: &[Parent; 2], shard: &Shard) {
+    fn link_parents(&mut self, child: &ShardKey, parents: &[Parent; 2], shard: &ReceivedShard) {
         self.waiting += 1;
-        for (parent, id) in parents.iter().zip(parent_ids(shard)) {
+        for (parent, id) in parents.iter().zip(shard.parent_ids()) {
             match (parent, id) {
                 (Parent::Open(parent), _) => {
                     if let Some(parent) = self.nodes.get_mut(parent) {
@@ -527,25 +528,17 @@ impl ShardGraph {
         if child.shard_id.is_empty() || key == *parent || !has_known_parents {
             return false;
         }
-        if self.nodes.contains_key(&key) {
-            return true;
+        if !self.nodes.contains_key(&key) {
+            self.insert_child(key, child);
         }
-        self.insert_child(key, child)
+        true
     }
 
-    /// Inserts a shard that no list has named. Returns false if it is malformed.
-    fn insert_child(&mut self, key: ShardKey, child: ChildShard) -> bool {
-        let mut parents = child.parent_shards.into_iter();
-        let shard = Shard::builder()
-            .shard_id(child.shard_id)
-            .set_parent_shard_id(parents.next())
-            .set_adjacent_parent_shard_id(parents.next())
-            .set_hash_key_range(child.hash_key_range)
-            .build();
-        let Ok(shard) = shard else { return false };
+    /// Inserts a shard that no list has named.
+    fn insert_child(&mut self, key: ShardKey, child: ChildShard) {
+        let shard = ReceivedShard::from(child);
         let first_sequence = self.first_sequence(&shard);
         self.insert_shard(key, shard, first_sequence);
-        true
     }
 
     /// Re-offers an abandoned shard. Returns false for a shard of a deleted stream.
@@ -558,7 +551,7 @@ impl ShardGraph {
             offer
         } else {
             let is_estimate = self.start_policy.is_estimate(&start);
-            Arc::new(offer.again(start).estimated(is_estimate))
+            Arc::new(offer.again(start, is_estimate))
         };
         self.ready.push_back((id, offer));
         true
@@ -716,14 +709,14 @@ impl ShardGraph {
     /// In the change stream of a DynamoDB table nothing needs to: a new stream has a new ARN. The
     /// API does not say whether `StartingSequenceNumber` stays when records are
     /// trimmed, and in ministack it is that of the oldest record that is left.
-    fn first_sequence(&self, shard: &Shard) -> FirstSequence {
+    fn first_sequence(&self, shard: &ReceivedShard) -> FirstSequence {
         if self.has_unique_ids { FirstSequence::UNKNOWN } else { FirstSequence::of(shard) }
     }
 
     fn is_recreated(&self, list: &ShardList) -> bool {
         !self.nodes.is_empty()
-            && list.shards().any(|shard| {
-                let node = self.nodes.get(&ShardKey::from(shard.shard_id()));
+            && list.received().any(|shard| {
+                let node = self.nodes.get(&ShardKey::of(shard));
                 node.is_some_and(|node| {
                     !node.first_sequence.is_compatible_with(self.first_sequence(shard))
                 })
@@ -757,13 +750,13 @@ impl ShardGraph {
     /// them and the deleted stream had no shards with their ids. A shard that only its parent has
     /// named may belong to the deleted stream.
     fn kept_for_new_stream(&self, list: &ShardList) -> HashSet<ShardKey> {
-        let kept = |shard: &Shard| {
-            let key = ShardKey::from(shard.shard_id());
+        let kept = |shard: &ReceivedShard| {
+            let key = ShardKey::of(shard);
             let node = self.nodes.get(&key)?;
             let is_the_same = node.was_listed && node.first_sequence == self.first_sequence(shard);
             (is_the_same && !matches!(node.state, State::Waiting(_))).then_some(key)
         };
-        list.shards().filter_map(kept).collect()
+        list.received().filter_map(kept).collect()
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use aws_sdk_kinesis::types::Shard;
 use rustc_hash::FxBuildHasher;
+
+use crate::shard::received_shard::ReceivedShard;
 
 /// The id of a shard. An id of AWS's form, `shardId-` and twelve digits, is kept as its number and
 /// needs no allocation; any other is shared between its holders.
@@ -57,12 +58,24 @@ impl Hash for ShardKey {
 
 impl From<&str> for ShardKey {
     fn from(id: &str) -> Self {
-        let digits = id
-            .strip_prefix("shardId-")
-            .filter(|digits| digits.len() == 12 && !digits.starts_with('+'));
-        let number = digits.and_then(|digits| digits.parse().ok());
-        number.map_or_else(|| Self::Named(Arc::new(id.to_owned())), Self::Numbered)
+        number(id.as_bytes()).map_or_else(|| Self::Named(Arc::new(id.to_owned())), Self::Numbered)
     }
+}
+
+impl ShardKey {
+    /// Returns the key of a shard.
+    pub(crate) fn of(shard: &ReceivedShard) -> Self {
+        number(shard.id_bytes()).map_or_else(|| Self::from(shard.shard_id()), Self::Numbered)
+    }
+}
+
+/// Returns the number in an id of AWS's form.
+fn number(id: &[u8]) -> Option<u64> {
+    let digits: &[u8; 12] = id.strip_prefix(b"shardId-")?.try_into().ok()?;
+    digits.iter().try_fold(0, |number, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + u64::from(digit))
+    })
 }
 
 impl fmt::Display for ShardKey {
@@ -83,14 +96,11 @@ impl FirstSequence {
     /// Some servers say `0` until the first record gives the shard its number.
     const ZERO: Self = Self(1);
 
-    pub(crate) fn of(shard: &Shard) -> Self {
-        match shard.sequence_number_range() {
-            None => Self::UNKNOWN,
-            Some(range) => match range.starting_sequence_number() {
-                "" => Self::UNKNOWN,
-                "0" => Self::ZERO,
-                number => Self(FxBuildHasher.hash_one(number).max(2)),
-            },
+    pub(crate) fn of(shard: &ReceivedShard) -> Self {
+        match shard.starting_sequence_number() {
+            None | Some(b"") => Self::UNKNOWN,
+            Some(b"0") => Self::ZERO,
+            Some(number) => Self(FxBuildHasher.hash_one(number).max(2)),
         }
     }
 
@@ -113,7 +123,7 @@ impl FirstSequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_kinesis::types::SequenceNumberRange;
+    use aws_sdk_kinesis::types::{SequenceNumberRange, Shard};
 
     #[test]
     fn an_id_of_aws_form_is_kept_as_its_number_and_any_other_as_text() {
@@ -140,9 +150,8 @@ mod tests {
             let range = number.map(|n| {
                 SequenceNumberRange::builder().starting_sequence_number(n).build().unwrap()
             });
-            FirstSequence::of(
-                &Shard::builder().shard_id("s").set_sequence_number_range(range).build().unwrap(),
-            )
+            let shard = Shard::builder().shard_id("s").set_sequence_number_range(range).build();
+            FirstSequence::of(&shard.unwrap().into())
         };
         for (old, new, same) in [
             (None, None, true),

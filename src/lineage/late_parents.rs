@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use aws_sdk_kinesis::types::Shard;
-
 use crate::lineage::key::ShardKey;
-use crate::shard::sdk_shard::parent_ids;
+use crate::shard::received_shard::ReceivedShard;
 
 /// The waiting children of unlisted parents, each of which may be listed late.
 #[derive(Debug, Default)]
@@ -34,11 +32,11 @@ impl LateParents {
     }
 
     /// Removes a child that has become ready.
-    pub(crate) fn remove(&mut self, child: &ShardKey, shard: &Shard) {
+    pub(crate) fn remove(&mut self, child: &ShardKey, shard: &ReceivedShard) {
         if self.by_parent.is_empty() {
             return;
         }
-        for parent in parent_ids(shard).into_iter().flatten() {
+        for parent in shard.parent_ids().into_iter().flatten() {
             if let Entry::Occupied(mut children) = self.by_parent.entry(ShardKey::from(parent)) {
                 children.get_mut().remove(child);
                 if children.get().is_empty() {

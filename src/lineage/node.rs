@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::lineage::key::{FirstSequence, ShardKey};
 use crate::shard::offer::Offer;
 use crate::shard::outcome::ParentOutcome;
-use crate::shard::sdk_shard::parent_ids;
 
 /// A number that distinguishes two shards with one id: one of a deleted stream, and one of the
 /// stream that was created again under its name.
@@ -140,13 +139,13 @@ impl Waiting {
         let open = |(id, outcome): (Option<&str>, &Option<ParentOutcome>)| {
             id.filter(|_| outcome.is_none()).map(ShardKey::from)
         };
-        parent_ids(shard).into_iter().zip(parents).filter_map(open)
+        shard.parent_ids().into_iter().zip(parents).filter_map(open)
     }
 
     /// Notes how a parent is found, or that it ended.
     pub(crate) fn set_parent(&mut self, key: &ShardKey, parent: &Parent) {
         let Some(offer) = Arc::get_mut(&mut self.offer) else { return };
-        for (id, outcome) in parent_ids(&offer.shard).into_iter().zip(&mut offer.parents) {
+        for (id, outcome) in offer.shard.parent_ids().into_iter().zip(&mut offer.parents) {
             if id.is_some_and(|id| ShardKey::from(id) == *key) {
                 *outcome = parent.outcome();
             }

@@ -4,12 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
-use aws_sdk_kinesis::types::Shard;
-
 use crate::listing::shard_list::ShardList;
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::position::{Progress, StartAt, StartPosition};
-use crate::shard::sdk_shard::{is_closed, parent_ids};
+use crate::shard::received_shard::ReceivedShard;
 
 /// The rules of [`StartAt`] and `resume`, and what they need to remember.
 #[derive(Debug, Default)]
@@ -61,8 +59,8 @@ impl StartPolicy {
         self.stream_was_missing = list.stream_was_missing || self.began_with_nothing;
         if self.full_lists == 0 && !self.resume.is_empty() {
             let named: HashSet<_> = list
-                .shards()
-                .map(Shard::shard_id)
+                .received()
+                .map(ReceivedShard::shard_id)
                 .filter(|id| self.resume.contains_key(*id))
                 .collect();
             self.earlier_run_has_gaps = named.len() < self.resume.len();
@@ -85,10 +83,10 @@ impl StartPolicy {
             return;
         }
         // Children before parents.
-        for shard in list.pages.iter().flatten().rev() {
+        for shard in list.received().rev() {
             let id = shard.shard_id();
             if started.contains(id) || self.finished_ancestors.contains(id) {
-                let parents = parent_ids(shard).into_iter().flatten();
+                let parents = shard.parent_ids().into_iter().flatten();
                 self.finished_ancestors.extend(
                     parents.filter(|parent| !self.resume.contains_key(*parent)).map(str::to_owned),
                 );
@@ -105,9 +103,9 @@ impl StartPolicy {
         }
         let mut follows = HashSet::new();
         // Parents before children.
-        for shard in list.pages.iter().flatten() {
+        for shard in list.received() {
             let is_unfinished = |id: &str| matches!(self.resume.get(id), Some(Progress::At(_)));
-            let mut parents = parent_ids(shard).into_iter().flatten();
+            let mut parents = shard.parent_ids().into_iter().flatten();
             if parents.any(|parent| is_unfinished(parent) || follows.contains(parent)) {
                 follows.insert(shard.shard_id());
                 self.finished_ancestors.remove(shard.shard_id());
@@ -183,7 +181,7 @@ impl StartPolicy {
 
     /// Decides about a new shard. It follows a reader if this run reads a parent of it, or an
     /// earlier run may have.
-    pub(crate) fn decide(&mut self, shard: &Shard, follows_a_reader: bool) -> Verdict {
+    pub(crate) fn decide(&mut self, shard: &ReceivedShard, follows_a_reader: bool) -> Verdict {
         if self.resume.is_empty() {
             return self.unnamed(shard, follows_a_reader);
         }
@@ -197,14 +195,14 @@ impl StartPolicy {
         }
     }
 
-    fn unnamed(&self, shard: &Shard, follows_a_reader: bool) -> Verdict {
+    fn unnamed(&self, shard: &ReceivedShard, follows_a_reader: bool) -> Verdict {
         let position = match self.start_at {
             _ if self.full_lists > 0 || follows_a_reader => StartPosition::TrimHorizon,
             // The run began before the stream existed, or Kinesis was wrong: either way nothing is
             // skipped, and nothing is replayed.
             StartAt::Latest if self.stream_was_missing => self.again(&StartPosition::Latest),
             StartAt::TrimHorizon => StartPosition::TrimHorizon,
-            StartAt::Latest if is_closed(shard) => {
+            StartAt::Latest if shard.is_closed() => {
                 return Verdict::Closed(ParentOutcome::BeforeStart);
             }
             StartAt::Latest => StartPosition::Latest,

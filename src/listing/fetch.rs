@@ -2,6 +2,8 @@
 //! `NextToken`.
 
 use std::collections::HashSet;
+#[cfg(feature = "cbor")]
+use std::sync::Arc;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::Config;
@@ -10,8 +12,11 @@ use aws_sdk_kinesis::operation::list_shards::{ListShardsError, ListShardsOutput}
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType};
 
+#[cfg(feature = "cbor")]
+use crate::cbor::taker::Taker;
 use crate::listing::error::ListError;
 use crate::listing::shard_list::Pages;
+use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
 use crate::util::request_timeout::request_timeout;
 
@@ -62,6 +67,19 @@ pub(crate) async fn list(
     }
 }
 
+/// A page of a list.
+struct Page {
+    shards: Option<Vec<ReceivedShard>>,
+    next_token: Option<String>,
+}
+
+impl From<ListShardsOutput> for Page {
+    fn from(output: ListShardsOutput) -> Self {
+        let shards = output.shards.map(|page| page.into_iter().map(ReceivedShard::from).collect());
+        Self { shards, next_token: output.next_token }
+    }
+}
+
 enum PageError {
     TokenExpired(ListError),
     Other(ListError),
@@ -92,8 +110,8 @@ async fn pages(
                 return Err(endless("a page's NextToken leads to itself"));
             }
             match shards.first() {
-                Some(first) if !first_shards.insert(first.shard_id.clone()) => {
-                    return Err(endless(&format!("two pages begin with {}", first.shard_id)));
+                Some(first) if !first_shards.insert(first.shard_id().to_owned()) => {
+                    return Err(endless(&format!("two pages begin with {}", first.shard_id())));
                 }
                 Some(_) => empty_in_a_row = 0,
                 None => empty_in_a_row += 1,
@@ -120,7 +138,7 @@ async fn page(
     context: &StreamContext,
     query: &Query,
     token: Option<String>,
-) -> Result<ListShardsOutput, PageError> {
+) -> Result<Page, PageError> {
     let stream = &context.id;
     let mut request = client.list_shards();
     if token.is_some() {
@@ -162,19 +180,29 @@ async fn respond(
     client: &Client,
     request: ListShardsFluentBuilder,
     context: &StreamContext,
-) -> Result<ListShardsOutput, PageError> {
+) -> Result<Page, PageError> {
     let stream = &context.id;
+    #[cfg(feature = "cbor")]
+    let taker = Arc::new(Taker::default());
     let request = context.wire.send(client, |format| {
+        #[cfg(feature = "cbor")]
+        let format = format.with_taker(&taker);
         let config = format.configure(Config::builder());
         let request = request.clone().customize().config_override(config);
         request.interceptor(context.clock.clone()).send()
     });
     let figures = context.figures();
     let response = async { figures.observe("ListShards", request_timeout(request)).await? };
-    response.await.map_err(|error| {
+    let response = response.await.map_err(|error| {
         let expired =
             error.as_service_error().is_some_and(ListShardsError::is_expired_next_token_exception);
         let error = ListError::list_shards(stream, error);
         if expired { PageError::TokenExpired(error) } else { PageError::Other(error) }
-    })
+    })?;
+    let page = Page::from(response);
+    #[cfg(feature = "cbor")]
+    if let Some(shards) = taker.taken().filter(|_| page.shards.is_none()) {
+        return Ok(Page { shards: Some(shards), ..page });
+    }
+    Ok(page)
 }

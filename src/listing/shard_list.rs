@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::types::Shard;
 
 use crate::listing::error::ListError;
-use crate::shard::sdk_shard::parent_ids;
+use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 
@@ -39,7 +39,7 @@ pub struct ShardList {
     pub(crate) extent: Extent,
     /// The shards, parents before children across the pages. They stay in pages, so that a long
     /// list is not copied.
-    pub(crate) pages: Vec<Vec<Shard>>,
+    pub(crate) pages: Vec<Vec<ReceivedShard>>,
     /// The greatest id, in Kinesis's order.
     pub(crate) greatest_id: Option<String>,
     /// When the source began its first listing, by Kinesis's clock. For a list with no source,
@@ -75,7 +75,8 @@ impl ShardList {
     ///
     /// [`ListError::MalformedList`] if a shard has no id or is its own ancestor.
     pub fn full(stream: impl Into<StreamId>, shards: Vec<Shard>) -> Result<Self, ListError> {
-        Self::from_pages(Arc::new(StreamContext::new(stream.into())), Extent::Full, shards.into())
+        let context = Arc::new(StreamContext::new(stream.into()));
+        Self::from_pages(context, Extent::Full, Pages::of_one(shards))
     }
 
     /// Creates a list of the shards after the greatest known id (`ExclusiveStartShardId`): nothing
@@ -85,15 +86,17 @@ impl ShardList {
     ///
     /// Those of [`full`](Self::full).
     pub fn additions(stream: impl Into<StreamId>, shards: Vec<Shard>) -> Result<Self, ListError> {
-        Self::from_pages(
-            Arc::new(StreamContext::new(stream.into())),
-            Extent::Additions,
-            shards.into(),
-        )
+        let context = Arc::new(StreamContext::new(stream.into()));
+        Self::from_pages(context, Extent::Additions, Pages::of_one(shards))
     }
 
     /// Returns the shards, parents before children.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.received().map(ReceivedShard::sdk)
+    }
+
+    /// Returns the shards as they were received, parents before children.
+    pub(crate) fn received(&self) -> impl DoubleEndedIterator<Item = &ReceivedShard> {
         self.pages.iter().flatten()
     }
 
@@ -113,12 +116,12 @@ impl ShardList {
         }
         let (pages, greatest_id) = if pages.in_order {
             let last = pages.shards.last().and_then(|page| page.last());
-            let greatest_id = last.map(|shard| shard.shard_id.clone());
+            let greatest_id = last.map(|shard| shard.shard_id().to_owned());
             (pages.shards, greatest_id)
         } else {
-            let mut shards: Vec<Shard> = pages.into_shards().collect();
+            let mut shards: Vec<ReceivedShard> = pages.into_shards().collect();
             merge_repeats(&mut shards);
-            let greatest_id = shards.iter().map(Shard::shard_id).max().map(str::to_owned);
+            let greatest_id = shards.iter().map(ReceivedShard::shard_id).max().map(str::to_owned);
             let sorted = sort_parents_first(shards).map_err(|id| {
                 ListError::malformed(&context.id, format!("{id} is its own ancestor"))
             })?;
@@ -138,7 +141,7 @@ impl ShardList {
 /// The pages of a list. Each is checked when it arrives, while it is in the processor's cache.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    shards: Vec<Vec<Shard>>,
+    shards: Vec<Vec<ReceivedShard>>,
     has_nameless: bool,
     /// The order is that of AWS: ids ascend, and a child's id is greater than its parents'. Then
     /// no table is needed to sort the list.
@@ -150,17 +153,25 @@ impl Pages {
         Self { shards: Vec::new(), has_nameless: false, in_order: true }
     }
 
+    fn of_one(page: Vec<Shard>) -> Self {
+        let mut pages = Self::new();
+        pages.push(page.into_iter().map(ReceivedShard::from).collect());
+        pages
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.shards.len()
     }
 
-    pub(crate) fn push(&mut self, page: Vec<Shard>) {
-        let mut last = self.shards.last().and_then(|page| page.last()).map_or("", Shard::shard_id);
+    pub(crate) fn push(&mut self, page: Vec<ReceivedShard>) {
+        // The order of the bytes is that of the texts.
+        let before = self.shards.last().and_then(|page| page.last());
+        let mut last = before.map_or(&b""[..], ReceivedShard::id_bytes);
         for shard in &page {
-            let id = shard.shard_id();
+            let id = shard.id_bytes();
+            let mut parents = shard.parents().into_iter().flatten();
             self.has_nameless |= id.is_empty();
-            self.in_order &=
-                last < id && !parent_ids(shard).into_iter().flatten().any(|parent| parent >= id);
+            self.in_order &= last < id && !parents.any(|parent| parent.as_bytes() >= id);
             last = id;
         }
         if !page.is_empty() {
@@ -168,22 +179,14 @@ impl Pages {
         }
     }
 
-    pub(crate) fn into_shards(self) -> impl Iterator<Item = Shard> {
+    pub(crate) fn into_shards(self) -> impl Iterator<Item = ReceivedShard> {
         self.shards.into_iter().flatten()
-    }
-}
-
-impl From<Vec<Shard>> for Pages {
-    fn from(shards: Vec<Shard>) -> Self {
-        let mut pages = Self::new();
-        pages.push(shards);
-        pages
     }
 }
 
 /// Adds to the first mention of each shard the parents that only a later mention names, up to two
 /// in all.
-fn merge_repeats(shards: &mut [Shard]) {
+fn merge_repeats(shards: &mut [ReceivedShard]) {
     let mut first_at = HashMap::with_capacity(shards.len());
     let mut repeats = Vec::new();
     for (i, shard) in shards.iter().enumerate() {
@@ -193,24 +196,27 @@ fn merge_repeats(shards: &mut [Shard]) {
         }
     }
     for (first, repeat) in repeats {
-        let [parent, adjacent] = parent_ids(&shards[repeat]).map(|id| id.map(str::to_owned));
-        for id in [parent, adjacent].into_iter().flatten() {
-            let known = parent_ids(&shards[first]);
+        let added = shards[repeat].parent_ids().map(|id| id.map(str::to_owned));
+        for id in added.into_iter().flatten() {
+            let known = shards[first].parent_ids();
             if known.contains(&Some(&id)) {
                 continue;
             }
-            match known {
-                [None, _] => shards[first].parent_shard_id = Some(id),
-                [_, None] => shards[first].adjacent_parent_shard_id = Some(id),
+            let is_free = known.map(|known| known.is_none());
+            let mut sdk = shards[first].to_sdk();
+            match is_free {
+                [true, _] => sdk.parent_shard_id = Some(id),
+                [_, true] => sdk.adjacent_parent_shard_id = Some(id),
                 _ => {}
             }
+            shards[first] = ReceivedShard::from(sdk);
         }
     }
 }
 
 /// Sorts parents before their children, by Kahn's algorithm. The error is the id of a shard on a
 /// cycle.
-fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
+fn sort_parents_first(shards: Vec<ReceivedShard>) -> Result<Vec<ReceivedShard>, String> {
     let mut at = HashMap::with_capacity(shards.len());
     for (i, shard) in shards.iter().enumerate() {
         at.entry(shard.shard_id()).or_insert(i);
@@ -224,7 +230,7 @@ fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
             children[first].push(i);
             waits_for[i] += 1;
         }
-        for parent in parent_ids(shard).into_iter().flatten() {
+        for parent in shard.parent_ids().into_iter().flatten() {
             if let Some(&parent) = at.get(parent) {
                 children[parent].push(first);
                 waits_for[first] += 1;
@@ -252,9 +258,9 @@ fn sort_parents_first(shards: Vec<Shard>) -> Result<Vec<Shard>, String> {
             }
         }
         let on_cycle = (0..shards.len()).fold(stuck, |i, _| stuck_parent[i]);
-        return Err(shards[on_cycle].shard_id.clone());
+        return Err(shards[on_cycle].shard_id().to_owned());
     }
-    let mut shards: Vec<Option<Shard>> = shards.into_iter().map(Some).collect();
+    let mut shards: Vec<Option<ReceivedShard>> = shards.into_iter().map(Some).collect();
     Ok(order.into_iter().filter_map(|i| shards[i].take()).collect())
 }
 
@@ -320,8 +326,8 @@ mod tests {
             let list = list.into_iter().map(|parents| shard("2", parents));
             let list = list.chain([shard("1", &[]), shard("0", &[])]).collect();
             let list = ShardList::full("s", list).unwrap();
-            let two = list.shards().find(|shard| shard.shard_id() == "2").unwrap();
-            assert_eq!(parent_ids(two), parents);
+            let two = list.received().find(|shard| shard.shard_id() == "2").unwrap();
+            assert_eq!(two.parent_ids(), parents);
             assert_eq!(ids(&list)[2..], ["2"; 3]);
         }
     }

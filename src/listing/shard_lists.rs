@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::{ChildShard, Shard};
+use aws_sdk_kinesis::types::ChildShard;
 use futures::future::BoxFuture;
 use futures::stream::FusedStream;
 use futures::{FutureExt, Stream};
@@ -22,7 +22,7 @@ use crate::listing::error::ListError;
 use crate::listing::fetch::read_clock;
 use crate::listing::fetch::{NO_SHARDS, Query, list};
 use crate::listing::shard_list::{Extent, ShardList};
-use crate::shard::sdk_shard::{is_closed, parent_ids};
+use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stop_at::StopAt;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
@@ -413,7 +413,7 @@ pub(crate) async fn is_listed_as_closed(
 ) -> Result<Option<bool>, ListError> {
     let pages = list(client, context, &Query::Everything).await?;
     let shard = pages.into_shards().find(|shard| shard.shard_id() == shard_id);
-    Ok(shard.map(|shard| is_closed(&shard)))
+    Ok(shard.map(|shard| shard.is_closed()))
 }
 
 /// Returns the time by Kinesis's clock, or up to a second or so earlier. A failed request is
@@ -447,12 +447,13 @@ pub(crate) async fn list_children(
 ) -> Result<Vec<ChildShard>, ListError> {
     let query = Query::After(shard_id.to_owned());
     let pages = list(client, context, &query).await?;
-    let as_child = |shard: Shard| {
-        let parents = parent_ids(&shard);
+    let as_child = |shard: ReceivedShard| {
+        let parents = shard.parent_ids();
         let parents = parents.contains(&Some(shard_id)).then_some(parents)?;
         let parents = parents.into_iter().flatten().map(str::to_owned).collect();
-        let child = ChildShard::builder().set_parent_shards(Some(parents)).shard_id(shard.shard_id);
-        child.set_hash_key_range(shard.hash_key_range).build().ok()
+        let child = ChildShard::builder().set_parent_shards(Some(parents));
+        let child = child.shard_id(shard.shard_id()).set_hash_key_range(shard.hash_key_range());
+        child.build().ok()
     };
     Ok(pages.into_shards().filter_map(as_child).collect())
 }
@@ -472,9 +473,8 @@ async fn fetch_list(
     if include_closed && matches!(query, Query::FromTimestamp(_)) {
         // The full list comes second, so that it holds all shards of the filtered one.
         let only = ShardList::from_pages(Arc::clone(&context), Extent::Full, pages)?;
-        extent = Extent::Filtered(
-            only.pages.into_iter().flatten().map(|shard| shard.shard_id).collect(),
-        );
+        extent =
+            Extent::Filtered(only.received().map(|shard| shard.shard_id().to_owned()).collect());
         pages = list(&client, &context, &Query::Everything).await?;
     }
     ShardList::from_pages(context, extent, pages)

@@ -2,9 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use aws_sdk_kinesis::types::Shard;
-
-use crate::shard::sdk_shard::is_closed;
+use crate::shard::received_shard::ReceivedShard;
 
 /// The state that a reader and the stream of shards share about the end of one shard.
 ///
@@ -39,8 +37,8 @@ pub(crate) enum Standing {
 }
 
 impl EndClaim {
-    pub(crate) fn of(shard: &Shard) -> Self {
-        Self(AtomicU8::new(if is_closed(shard) { CLOSED } else { NONE }))
+    pub(crate) fn of(shard: &ReceivedShard) -> Self {
+        Self(AtomicU8::new(if shard.is_closed() { CLOSED } else { NONE }))
     }
 
     /// Claims the end, for the reader. The caller wakes the stream of shards.
@@ -94,7 +92,7 @@ impl EndClaim {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_kinesis::types::SequenceNumberRange;
+    use aws_sdk_kinesis::types::{SequenceNumberRange, Shard};
 
     use super::*;
 
@@ -104,9 +102,8 @@ mod tests {
             .set_ending_sequence_number(ending.map(str::to_owned))
             .build()
             .unwrap();
-        EndClaim::of(
-            &Shard::builder().shard_id("shard").sequence_number_range(range).build().unwrap(),
-        )
+        let shard = Shard::builder().shard_id("shard").sequence_number_range(range);
+        EndClaim::of(&shard.build().unwrap().into())
     }
 
     #[test]

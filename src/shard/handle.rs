@@ -10,6 +10,7 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use crate::shard::offer::Offer;
 use crate::shard::outcome::{HandleOutcome, OnDrop, ParentOutcome};
 use crate::shard::position::StartPosition;
+use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 
@@ -63,7 +64,7 @@ impl ShardHandle {
     /// numbers yet.
     #[must_use]
     pub fn shard(&self) -> &Shard {
-        &self.offer.shard
+        self.offer.shard.sdk()
     }
 
     /// Returns the stream of the shard, as it was given to [`all_shards`](crate::all_shards).
@@ -82,10 +83,7 @@ impl ShardHandle {
     /// one after a split, two after a merge (the parent, then the adjacent parent).
     pub fn parents(&self) -> impl Iterator<Item = (&str, ParentOutcome)> {
         let Offer { shard, parents, .. } = &*self.offer;
-        [shard.parent_shard_id(), shard.adjacent_parent_shard_id()]
-            .into_iter()
-            .zip(*parents)
-            .filter_map(|(id, outcome)| Some((id?, outcome?)))
+        shard.parents().into_iter().zip(*parents).filter_map(|(id, outcome)| Some((id?, outcome?)))
     }
 
     /// Returns a `GetShardIterator` request for this shard from its [`start`](Self::start), ready
@@ -155,6 +153,11 @@ impl ShardHandle {
         let mut handle = self;
         handle.on_drop = OnDrop::Reoffer;
         handle
+    }
+
+    /// Returns the shard as it was received, of which [`shard`](Self::shard) makes a copy.
+    pub(crate) fn received(&self) -> &ReceivedShard {
+        &self.offer.shard
     }
 
     pub(crate) fn context(&self) -> &StreamContext {

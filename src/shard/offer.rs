@@ -7,13 +7,13 @@ use std::time::SystemTime;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
-use aws_sdk_kinesis::types::Shard;
 use futures::task::AtomicWaker;
 
 use crate::shard::completion::Completion;
 use crate::shard::end_claim::{EndClaim, Standing};
 use crate::shard::outcome::{HandleOutcome, ParentOutcome};
 use crate::shard::position::StartPosition;
+use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 use crate::util::clock::now;
@@ -21,7 +21,7 @@ use crate::util::clock::now;
 /// An offered shard, shared by its handle, its readers and the stream of shards.
 #[derive(Debug)]
 pub(crate) struct Offer {
-    pub(crate) shard: Shard,
+    pub(crate) shard: ReceivedShard,
     pub(crate) context: Arc<StreamContext>,
     pub(crate) start: StartPosition,
     /// How the parent and the adjacent parent ended, if there are such.
@@ -39,11 +39,12 @@ pub(crate) struct Offer {
 
 impl Offer {
     pub(crate) fn new(
-        shard: Shard,
+        shard: impl Into<ReceivedShard>,
         context: Arc<StreamContext>,
         start: StartPosition,
         parents: [Option<ParentOutcome>; 2],
     ) -> Self {
+        let shard = shard.into();
         let end_claim = EndClaim::of(&shard);
         Self {
             shard,
@@ -59,14 +60,10 @@ impl Offer {
         }
     }
 
-    /// Sets whether the start is an estimate.
-    pub(crate) fn estimated(self, is_estimate: bool) -> Self {
-        Self { is_estimate, ..self }
-    }
-
-    /// Offers the same shard with another start.
-    pub(crate) fn again(&self, start: StartPosition) -> Self {
-        Self::new(self.shard.clone(), Arc::clone(&self.context), start, self.parents)
+    /// Offers the same shard with another start, which may be an estimate.
+    pub(crate) fn again(&self, start: StartPosition, is_estimate: bool) -> Self {
+        let context = Arc::clone(&self.context);
+        Self { is_estimate, ..Self::new(self.shard.clone(), context, start, self.parents) }
     }
 
     /// Returns the stream that the shard belongs to.

@@ -1,6 +1,9 @@
 //! The wire format of this crate's own requests: CBOR with the feature `cbor`, unless the client's
 //! configuration names another protocol.
 
+#[cfg(feature = "cbor")]
+use std::sync::Arc;
+
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::Builder;
 use aws_sdk_kinesis::config::http::HttpResponse;
@@ -15,9 +18,9 @@ use aws_smithy_runtime_api::client::retries::classifiers::RetryClassifierPriorit
 #[cfg(feature = "cbor")]
 use crate::cbor::knowledge::Knowledge;
 #[cfg(feature = "cbor")]
-use crate::cbor::page::RecordTaker;
-#[cfg(feature = "cbor")]
 use crate::cbor::protocol::{CborProtocol, is_cbor, is_cbor_id};
+#[cfg(feature = "cbor")]
+use crate::cbor::taker::TakeItems;
 
 /// The wire format that the shards of one stream are requested in, and what the server has shown
 /// about it.
@@ -34,10 +37,11 @@ pub(crate) struct RequestFormat {
 }
 
 impl RequestFormat {
-    /// Gives the records of a response in CBOR to `taker` instead of the SDK.
+    /// Gives the items of a response in CBOR to `taker` instead of the SDK.
     #[cfg(feature = "cbor")]
-    pub(crate) fn with_taker(self, taker: &RecordTaker) -> Self {
-        Self { protocol: self.protocol.map(|protocol| protocol.with_taker(taker.clone())) }
+    pub(crate) fn with_taker(self, taker: &Arc<impl TakeItems + 'static>) -> Self {
+        let taker: Arc<_> = Arc::clone(taker);
+        Self { protocol: self.protocol.map(|protocol| protocol.with_taker(taker)) }
     }
 
     /// Adds the format to the configuration of the request.

@@ -9,6 +9,8 @@ pub(crate) mod lock;
 pub(crate) mod metrics;
 #[cfg(feature = "cbor")]
 pub(crate) mod page_record;
+#[cfg(feature = "cbor")]
+pub(crate) mod place;
 pub(crate) mod received_record;
 pub(crate) mod request_timeout;
 pub(crate) mod runtime;

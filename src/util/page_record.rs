@@ -4,6 +4,8 @@ use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types;
 use bytes::Bytes;
 
+use crate::util::place::Place;
+
 /// The places of a record's members in the body of its page. The record allocates nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct PageRecord {
@@ -16,32 +18,10 @@ pub(crate) struct PageRecord {
     pub(crate) encryption: Option<Encryption>,
 }
 
-/// The place of a member in the body. A body is shorter than 4 GiB.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encryption {
     None,
     Kms,
-}
-
-impl Place {
-    fn len(self) -> usize {
-        (self.end - self.start) as usize
-    }
-
-    fn of(self, body: &Bytes) -> &[u8] {
-        &body[self.start as usize..self.end as usize]
-    }
-
-    /// Returns the text at this place. The page has checked that it is one.
-    fn text(self, body: &Bytes) -> &str {
-        std::str::from_utf8(self.of(body)).unwrap_or_default()
-    }
 }
 
 impl PageRecord {

@@ -7,6 +7,7 @@ mod canned;
 mod fallback;
 mod requests;
 mod responses;
+mod shards;
 
 /// Parses hexadecimal bytes.
 fn bytes_of(hex: &str) -> Vec<u8> {

@@ -1,5 +1,8 @@
 //! The requests that read a shard. Each is sent once: the reader itself retries.
 
+#[cfg(feature = "cbor")]
+use std::sync::Arc;
+
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_kinesis::config::{Builder, Config};
 use aws_sdk_kinesis::error::SdkError;
@@ -8,7 +11,7 @@ use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_kinesis::types::ChildShard;
 
 #[cfg(feature = "cbor")]
-use crate::cbor::page::RecordTaker;
+use crate::cbor::taker::Taker;
 use crate::listing::error::ListError;
 use crate::listing::shard_lists::is_listed_as_closed;
 use crate::records::page_limit::RequestLimit;
@@ -63,7 +66,7 @@ pub(crate) async fn get_records(
     let (_, arn) = offer.stream().name_or_arn();
     let request = client.get_records().set_stream_arn(arn).shard_iterator(iterator).limit(records);
     #[cfg(feature = "cbor")]
-    let taker = RecordTaker::default();
+    let taker = Arc::new(Taker::default());
     let request = offer.context.wire.send(client, |format| {
         #[cfg(feature = "cbor")]
         let format = format.with_taker(&taker);

@@ -1,94 +1,26 @@
-//! The records of a `GetRecords` response, as parts of its body.
-//!
-//! The SDK allocates each text and each blob of a record. These records allocate nothing.
+//! The records of a `GetRecords` response, as parts of its body. They allocate nothing.
 
 use std::borrow::Cow;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_smithy_schema::serde::SerdeError;
-use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 
 use crate::cbor::decoder::{Decoder, Number, invalid, major};
 use crate::cbor::deserializer::MIN_MILLIS;
-use crate::util::page_record::{Encryption, PageRecord, Place};
+use crate::cbor::taker::{Item, place, text_place};
+use crate::util::page_record::{Encryption, PageRecord};
 use crate::util::received_record::ReceivedRecord;
 
-/// Takes the records of a response before the SDK reads the rest of it. Clones share the records.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RecordTaker(Arc<Mutex<Option<Vec<ReceivedRecord>>>>);
+impl Item for ReceivedRecord {
+    const LIST: &'static str = "Records";
 
-impl RecordTaker {
-    /// Takes the records of a response, and returns the part of the body that they fill.
-    ///
-    /// Returns `None` for any other response, and for one with records that are not plain: the SDK
-    /// then reads the whole body, and decides whether it is valid.
-    pub(crate) fn take_from(&self, response: &HttpResponse) -> Option<Range<usize>> {
-        let body = Bytes::from_owner(Body(response.body().try_clone()?));
-        let (records, part) = read_page(&body)?;
-        self.replace(Some(records));
-        Some(part)
+    /// The names of the two members that each record has, and the heads of the record, of both
+    /// names and of both values.
+    const MIN_BYTES: usize = "SequenceNumber".len() + "Data".len() + 5;
+
+    fn read(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Self, SerdeError> {
+        read_record(decoder, body)
     }
-
-    /// Returns the records that were taken since the last call.
-    pub(crate) fn taken(&self) -> Option<Vec<ReceivedRecord>> {
-        self.replace(None)
-    }
-
-    fn replace(&self, records: Option<Vec<ReceivedRecord>>) -> Option<Vec<ReceivedRecord>> {
-        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), records)
-    }
-}
-
-/// A body in memory.
-struct Body(SdkBody);
-
-impl AsRef<[u8]> for Body {
-    fn as_ref(&self) -> &[u8] {
-        self.0.bytes().unwrap_or_default()
-    }
-}
-
-/// Returns the records of a page, and the part of the body that they fill.
-fn read_page(body: &Bytes) -> Option<(Vec<ReceivedRecord>, Range<usize>)> {
-    u32::try_from(body.len()).ok()?;
-    let mut decoder = Decoder::new(body);
-    let mut found = None;
-    let mut members = decoder.open(major::MAP).ok()?;
-    while decoder.has_next(&mut members).ok()? {
-        if decoder.text().ok()? != "Records" {
-            decoder.skip().ok()?;
-            continue;
-        }
-        if found.is_some() {
-            return None;
-        }
-        let start = decoder.position();
-        let records = read_records(&mut decoder, body).ok()?;
-        found = Some((records, start..decoder.position()));
-    }
-    found
-}
-
-/// The length of the shortest record: the names of the two members that each one has, and the heads
-/// of the record, of both names and of both values. It bounds what is allocated for the number of
-/// records that a page declares.
-const MIN_RECORD_BYTES: usize = "SequenceNumber".len() + "Data".len() + 5;
-
-fn read_records(
-    decoder: &mut Decoder<'_>,
-    body: &Bytes,
-) -> Result<Vec<ReceivedRecord>, SerdeError> {
-    let mut remaining = decoder.open(major::ARRAY)?;
-    let rest = body.len() - decoder.position();
-    let count = remaining.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-    let mut records = Vec::with_capacity(count.min(rest / MIN_RECORD_BYTES));
-    while decoder.has_next(&mut remaining)? {
-        records.push(read_record(decoder, body)?);
-    }
-    Ok(records)
 }
 
 /// Reads a record. Fails for one whose texts or data are not in one piece, as they would have to be
@@ -98,11 +30,10 @@ fn read_record(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<ReceivedRecord
     let (mut arrival, mut encryption) = (None, None);
     let mut members = decoder.open(major::MAP)?;
     while decoder.has_next(&mut members)? {
-        let member = match decoder.short_ascii() {
-            Some(name) => Member::of(name),
-            None => Member::of(decoder.text()?.as_bytes()),
-        };
-        if decoder.skip_null() {
+        let name = decoder.member_name()?;
+        let member = Member::of(&name);
+        if decoder.is_null() {
+            decoder.skip_member(&name)?;
             continue;
         }
         match member {
@@ -126,7 +57,7 @@ fn read_record(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<ReceivedRecord
                     _ => return Err(not_plain()),
                 });
             }
-            Member::Unknown => decoder.skip()?,
+            Member::Unknown => decoder.skip_member(&name)?,
         }
     }
     let sequence_number = sequence_number.ok_or_else(not_plain)?;
@@ -159,23 +90,6 @@ impl Member {
     }
 }
 
-fn text_place(decoder: &mut Decoder<'_>) -> Result<Place, SerdeError> {
-    if let Some(text) = decoder.short_ascii() {
-        return place(decoder, text.len());
-    }
-    match decoder.text()? {
-        Cow::Borrowed(text) => place(decoder, text.len()),
-        Cow::Owned(_) => Err(not_plain()),
-    }
-}
-
-/// Returns the place of the last `len` bytes that were read.
-fn place(decoder: &Decoder<'_>, len: usize) -> Result<Place, SerdeError> {
-    let end = decoder.position();
-    let index = |at: usize| u32::try_from(at).map_err(|_| not_plain());
-    Ok(Place { start: index(end - len)?, end: index(end)? })
-}
-
 fn not_plain() -> SerdeError {
     invalid("the record is not plain")
 }
@@ -188,6 +102,7 @@ mod tests {
     use super::*;
     use crate::cbor::deserializer::Deserializer;
     use crate::cbor::serializer::{write_head, write_string};
+    use crate::cbor::taker::read_list;
 
     fn text(body: &mut Vec<u8>, text: &str) {
         write_string(body, major::TEXT, text.as_bytes());
@@ -282,7 +197,7 @@ mod tests {
 
     /// Reads a body as the protocol does.
     fn read_in_parts(body: &[u8]) -> Option<Result<GetRecordsOutput, String>> {
-        let (records, part) = read_page(&Bytes::copy_from_slice(body))?;
+        let (records, part) = read_list::<ReceivedRecord>(&Bytes::copy_from_slice(body))?;
         let output = GetRecordsOutput::deserialize(&mut Deserializer::new(body).without(part));
         Some(output.map_err(|error| error.to_string()).map(|mut output| {
             assert!(output.records.is_empty());
@@ -324,7 +239,7 @@ mod tests {
         for count in [1, 1_000_000, u64::MAX] {
             let mut body = body.clone();
             write_head(&mut body, major::ARRAY, count);
-            assert!(read_page(&Bytes::from(body)).is_none(), "{count}");
+            assert!(read_list::<ReceivedRecord>(&Bytes::from(body)).is_none(), "{count}");
         }
     }
 
@@ -340,7 +255,7 @@ mod tests {
         text(&mut body, "Data");
         bytes(&mut body, b"an order");
         let body = Bytes::from(body);
-        let (records, _) = read_page(&body).unwrap();
+        let (records, _) = read_list::<ReceivedRecord>(&body).unwrap();
         assert_eq!((records[0].sequence_number(), records[0].data()), ("49", &b"an order"[..]));
         assert!(body.as_ptr_range().contains(&records[0].data().as_ptr()));
         assert_eq!((records[0].partition_key(), records[0].arrival()), (None, None));

@@ -1,0 +1,138 @@
+//! The list that fills a response, read by this crate instead of the SDK.
+//!
+//! The SDK allocates each text and each blob of an item.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_kinesis::config::http::HttpResponse;
+use aws_smithy_schema::serde::SerdeError;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+
+use crate::cbor::decoder::{Decoder, invalid, major};
+use crate::util::place::Place;
+
+/// An item of the list that fills a response.
+pub(crate) trait Item: Debug + Send + Sized {
+    /// The member of the response that holds the list.
+    const LIST: &'static str;
+
+    /// The length of the shortest item. It bounds what is allocated for the number of items that a
+    /// list declares.
+    const MIN_BYTES: usize;
+
+    /// Reads an item of a body. Fails for one that is not plain, which the SDK then reads.
+    fn read(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Self, SerdeError>;
+}
+
+/// Takes the items of a response before the SDK reads the rest of it.
+#[derive(Debug)]
+pub(crate) struct Taker<T>(Mutex<Option<Vec<T>>>);
+
+/// A taker of any items.
+pub(crate) trait TakeItems: Debug + Send + Sync {
+    /// Takes the items of a response, and returns the part of the body that they fill.
+    ///
+    /// Returns `None` for any other response, and for one with items that are not plain: the SDK
+    /// then reads the whole body, and decides whether it is valid.
+    fn take_from(&self, response: &HttpResponse) -> Option<Range<usize>>;
+
+    /// Drops what was taken from an earlier response. The rest of it may have been invalid.
+    fn clear(&self);
+}
+
+impl<T> Default for Taker<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Taker<T> {
+    /// Returns the items that were taken since the last call.
+    pub(crate) fn taken(&self) -> Option<Vec<T>> {
+        self.replace(None)
+    }
+
+    fn replace(&self, items: Option<Vec<T>>) -> Option<Vec<T>> {
+        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), items)
+    }
+}
+
+impl<T: Item> TakeItems for Taker<T> {
+    fn take_from(&self, response: &HttpResponse) -> Option<Range<usize>> {
+        let body = Bytes::from_owner(Body(response.body().try_clone()?));
+        let (items, part) = read_list(&body)?;
+        self.replace(Some(items));
+        Some(part)
+    }
+
+    fn clear(&self) {
+        self.replace(None);
+    }
+}
+
+/// A body in memory.
+struct Body(SdkBody);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes().unwrap_or_default()
+    }
+}
+
+/// Returns the items of a body, and the part of the body that they fill.
+pub(crate) fn read_list<T: Item>(body: &Bytes) -> Option<(Vec<T>, Range<usize>)> {
+    u32::try_from(body.len()).ok()?;
+    let mut decoder = Decoder::new(body);
+    let mut found = None;
+    let mut members = decoder.open(major::MAP).ok()?;
+    while decoder.has_next(&mut members).ok()? {
+        if decoder.text().ok()? != T::LIST {
+            decoder.skip().ok()?;
+            continue;
+        }
+        if found.is_some() {
+            return None;
+        }
+        let start = decoder.position();
+        let items = read_items(&mut decoder, body).ok()?;
+        found = Some((items, start..decoder.position()));
+    }
+    found
+}
+
+fn read_items<T: Item>(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Vec<T>, SerdeError> {
+    let mut remaining = decoder.open(major::ARRAY)?;
+    let rest = body.len() - decoder.position();
+    let count = remaining.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    let mut items = Vec::with_capacity(count.min(rest / T::MIN_BYTES));
+    while decoder.has_next(&mut remaining)? {
+        items.push(T::read(decoder, body)?);
+    }
+    Ok(items)
+}
+
+/// Reads a text, and returns its place. Fails for one that is not in one piece.
+pub(crate) fn text_place(decoder: &mut Decoder<'_>) -> Result<Place, SerdeError> {
+    if let Some(text) = decoder.short_ascii() {
+        return place(decoder, text.len());
+    }
+    match decoder.text()? {
+        Cow::Borrowed(text) => place(decoder, text.len()),
+        Cow::Owned(_) => Err(in_pieces()),
+    }
+}
+
+/// Returns the place of the last `len` bytes that were read.
+pub(crate) fn place(decoder: &Decoder<'_>, len: usize) -> Result<Place, SerdeError> {
+    let end = decoder.position();
+    let index = |at: usize| u32::try_from(at).map_err(|_| invalid("the body is too long"));
+    Ok(Place { start: index(end - len)?, end: index(end)? })
+}
+
+fn in_pieces() -> SerdeError {
+    invalid("a text is in pieces")
+}
