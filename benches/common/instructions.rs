@@ -13,8 +13,8 @@ pub(crate) fn ratio(a: &str, b: &str, setup: &str, n: usize) -> Option<f64> {
     quotient([a, setup], [b, setup], n)
 }
 
-/// Returns how many times the instructions of the second case the first one takes. Each is given
-/// with the case of its setup, whose instructions do not count.
+/// Returns the instructions of the case `a` divided by those of `b`. Each comes with its setup,
+/// whose instructions are subtracted.
 pub(crate) fn quotient(a: [&str; 2], b: [&str; 2], n: usize) -> Option<f64> {
     let without_setup = |[case, setup]: [&str; 2]| Some(count(case, n)? - count(setup, n)?);
     Some(without_setup(a)? / without_setup(b)?)

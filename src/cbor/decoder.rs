@@ -183,7 +183,7 @@ impl<'a> Decoder<'a> {
         if let Some(first) =
             self.peek().filter(|first| (major << 5..major << 5 | ONE_BYTE).contains(first))
         {
-            // It is short and has no tag, as most are.
+            // Most arrays and maps have fewer than 24 items and no tag.
             self.position += 1;
             self.enter()?;
             return Ok(Some(u64::from(first & 31)));
@@ -250,8 +250,8 @@ impl<'a> Decoder<'a> {
         Some(text)
     }
 
-    /// Reads the name of a member, whose bytes are not checked: that of a known member is compared
-    /// with them, and [`skip_member`](Self::skip_member) checks any other.
+    /// Reads the name of a member without checking that it is UTF-8. The caller compares the name
+    /// with those that it knows, and [`skip_member`](Self::skip_member) checks any other.
     #[inline]
     pub(crate) fn member_name(&mut self) -> Result<Cow<'a, [u8]>, SerdeError> {
         self.string(TEXT)

@@ -11,11 +11,12 @@
 //! The records of a page are then slices of the body of its response, where the SDK allocates the
 //! data, the partition key and the sequence number of each record. So a [`Record`](crate::Record)
 //! that is kept keeps the body of its page in memory, up to 10 MiB; its
-//! [`into_data`](crate::Record::into_data) and [`into_sdk`](crate::Record::into_sdk) copy. The shards
-//! of a list are slices, too, until [`shard`](crate::ShardHandle::shard) copies one: a handle keeps
-//! the page that listed its shard in memory, about 300 kB for 1,000 shards. An interceptor of the
-//! client sees the `GetRecordsOutput` and the `ListShardsOutput` of such pages without their records
-//! and shards.
+//! [`into_data`](crate::Record::into_data) and [`into_sdk`](crate::Record::into_sdk) copy.
+//!
+//! The shards of a list are slices, too. So a [`ShardHandle`](crate::ShardHandle) keeps the page that
+//! listed its shard in memory, about 300 kB for 1,000 shards; its
+//! [`shard`](crate::ShardHandle::shard) copies the shard once. An interceptor of the client sees the
+//! `GetRecordsOutput` and the `ListShardsOutput` of such pages without their records and shards.
 //!
 //! # Other requests
 //!

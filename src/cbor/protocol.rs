@@ -321,7 +321,7 @@ mod tests {
 
     use super::*;
     use crate::cbor::taker::Taker;
-    use crate::shard::received_shard::ReceivedShard;
+    use crate::util::received_shard::ReceivedShard;
 
     #[test]
     fn what_was_taken_from_a_response_is_not_a_part_of_the_next() {

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use aws_smithy_schema::serde::SerdeError;
 use bytes::Bytes;
 
-use crate::cbor::decoder::{Decoder, Number, invalid, major};
+use crate::cbor::decoder::{Decoder, Number, major};
 use crate::cbor::deserializer::MIN_MILLIS;
-use crate::cbor::taker::{Item, place, text_place};
+use crate::cbor::taker::{Item, not_plain, place, text_place};
 use crate::util::page_record::{Encryption, PageRecord};
 use crate::util::received_record::ReceivedRecord;
 
@@ -19,52 +19,47 @@ impl Item for ReceivedRecord {
     const MIN_BYTES: usize = "SequenceNumber".len() + "Data".len() + 5;
 
     fn read(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Self, SerdeError> {
-        read_record(decoder, body)
-    }
-}
-
-/// Reads a record. Fails for one whose texts or data are not in one piece, as they would have to be
-/// copied.
-fn read_record(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<ReceivedRecord, SerdeError> {
-    let (mut sequence_number, mut partition_key, mut data) = (None, None, None);
-    let (mut arrival, mut encryption) = (None, None);
-    let mut members = decoder.open(major::MAP)?;
-    while decoder.has_next(&mut members)? {
-        let name = decoder.member_name()?;
-        let member = Member::of(&name);
-        if decoder.is_null() {
-            decoder.skip_member(&name)?;
-            continue;
-        }
-        match member {
-            Member::SequenceNumber => sequence_number = Some(text_place(decoder)?),
-            Member::PartitionKey => partition_key = Some(text_place(decoder)?),
-            Member::Data => {
-                let Cow::Borrowed(bytes) = decoder.bytes()? else { return Err(not_plain()) };
-                data = Some(place(decoder, bytes.len())?);
+        let (mut sequence_number, mut partition_key, mut data) = (None, None, None);
+        let (mut arrival, mut encryption) = (None, None);
+        let mut members = decoder.open(major::MAP)?;
+        while decoder.has_next(&mut members)? {
+            let name = decoder.member_name()?;
+            let member = Member::of(&name);
+            if decoder.is_null() {
+                decoder.skip_member(&name)?;
+                continue;
             }
-            Member::ApproximateArrivalTimestamp => match decoder.number()? {
-                Number::Integer(millis) => {
-                    let millis = i64::try_from(millis).ok().filter(|millis| *millis >= MIN_MILLIS);
-                    arrival = Some(millis.ok_or_else(not_plain)?);
+            match member {
+                Member::SequenceNumber => sequence_number = Some(text_place(decoder)?),
+                Member::PartitionKey => partition_key = Some(text_place(decoder)?),
+                Member::Data => {
+                    let Cow::Borrowed(bytes) = decoder.bytes()? else { return Err(not_plain()) };
+                    data = Some(place(decoder, bytes.len())?);
                 }
-                Number::Float(_) => return Err(not_plain()),
-            },
-            Member::EncryptionType => {
-                encryption = Some(match &*decoder.text()? {
-                    "NONE" => Encryption::None,
-                    "KMS" => Encryption::Kms,
-                    _ => return Err(not_plain()),
-                });
+                Member::ApproximateArrivalTimestamp => match decoder.number()? {
+                    Number::Integer(millis) => {
+                        let millis =
+                            i64::try_from(millis).ok().filter(|millis| *millis >= MIN_MILLIS);
+                        arrival = Some(millis.ok_or_else(not_plain)?);
+                    }
+                    Number::Float(_) => return Err(not_plain()),
+                },
+                Member::EncryptionType => {
+                    encryption = Some(match &*decoder.text()? {
+                        "NONE" => Encryption::None,
+                        "KMS" => Encryption::Kms,
+                        _ => return Err(not_plain()),
+                    });
+                }
+                Member::Unknown => decoder.skip_member(&name)?,
             }
-            Member::Unknown => decoder.skip_member(&name)?,
         }
+        let sequence_number = sequence_number.ok_or_else(not_plain)?;
+        let data = data.ok_or_else(not_plain)?;
+        let body = body.clone();
+        let parts = PageRecord { body, sequence_number, partition_key, data, arrival, encryption };
+        Ok(Self::Page(parts))
     }
-    let sequence_number = sequence_number.ok_or_else(not_plain)?;
-    let data = data.ok_or_else(not_plain)?;
-    let body = body.clone();
-    let parts = PageRecord { body, sequence_number, partition_key, data, arrival, encryption };
-    Ok(ReceivedRecord::Page(parts))
 }
 
 /// The members of a record.
@@ -88,10 +83,6 @@ impl Member {
             _ => Self::Unknown,
         }
     }
-}
-
-fn not_plain() -> SerdeError {
-    invalid("the record is not plain")
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use aws_smithy_schema::serde::SerdeError;
 use bytes::Bytes;
 
-use crate::cbor::decoder::{Decoder, invalid, major};
-use crate::cbor::taker::{Item, text_place};
-use crate::shard::page_shard::PageShard;
-use crate::shard::received_shard::ReceivedShard;
+use crate::cbor::decoder::{Decoder, major};
+use crate::cbor::taker::{Item, not_plain, text_place};
+use crate::util::page_shard::PageShard;
 use crate::util::place::Place;
+use crate::util::received_shard::ReceivedShard;
 
 impl Item for ReceivedShard {
     const LIST: &'static str = "Shards";
@@ -17,30 +17,27 @@ impl Item for ReceivedShard {
     const MIN_BYTES: usize = "ShardId".len() + 3;
 
     fn read(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Self, SerdeError> {
-        read_shard(decoder, body).map(Self::Page)
+        let mut id = None;
+        let mut shard = PageShard { body: body.clone(), ..PageShard::default() };
+        read_members(decoder, |name, decoder| {
+            match name {
+                b"ShardId" => id = Some(text_place(decoder)?),
+                b"ParentShardId" => shard.parents[0] = Some(text_place(decoder)?),
+                b"AdjacentParentShardId" => shard.parents[1] = Some(text_place(decoder)?),
+                b"HashKeyRange" => shard.hash_keys = Some(read_hash_keys(decoder)?),
+                b"SequenceNumberRange" => {
+                    shard.sequence_numbers = Some(read_sequence_numbers(decoder)?);
+                }
+                _ => decoder.skip_member(name)?,
+            }
+            Ok(())
+        })?;
+        let id = id.ok_or_else(not_plain)?;
+        Ok(Self::Page(PageShard { id, ..shard }))
     }
 }
 
-fn read_shard(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<PageShard, SerdeError> {
-    let mut id = None;
-    let mut shard = PageShard { body: body.clone(), ..PageShard::default() };
-    read_members(decoder, |name, decoder| {
-        match name {
-            b"ShardId" => id = Some(text_place(decoder)?),
-            b"ParentShardId" => shard.parents[0] = non_empty(decoder)?,
-            b"AdjacentParentShardId" => shard.parents[1] = non_empty(decoder)?,
-            b"HashKeyRange" => shard.hash_keys = Some(read_hash_keys(decoder)?),
-            b"SequenceNumberRange" => {
-                shard.sequence_numbers = Some(read_sequence_numbers(decoder)?);
-            }
-            _ => decoder.skip_member(name)?,
-        }
-        Ok(())
-    })?;
-    Ok(PageShard { id: id.ok_or_else(not_plain)?, ..shard })
-}
-
-fn read_hash_keys(decoder: &mut Decoder<'_>) -> Result<[Place; 2], SerdeError> {
+fn read_hash_keys(decoder: &mut Decoder<'_>) -> Result<(Place, Place), SerdeError> {
     let (mut first, mut last) = (None, None);
     read_members(decoder, |name, decoder| {
         match name {
@@ -50,21 +47,20 @@ fn read_hash_keys(decoder: &mut Decoder<'_>) -> Result<[Place; 2], SerdeError> {
         }
         Ok(())
     })?;
-    let (first, last) = first.zip(last).ok_or_else(not_plain)?;
-    Ok([first, last])
+    first.zip(last).ok_or_else(not_plain)
 }
 
-fn read_sequence_numbers(decoder: &mut Decoder<'_>) -> Result<[Place; 2], SerdeError> {
-    let (mut first, mut last) = (None, Place::default());
+fn read_sequence_numbers(decoder: &mut Decoder<'_>) -> Result<(Place, Option<Place>), SerdeError> {
+    let (mut first, mut last) = (None, None);
     read_members(decoder, |name, decoder| {
         match name {
             b"StartingSequenceNumber" => first = Some(text_place(decoder)?),
-            b"EndingSequenceNumber" => last = non_empty(decoder)?,
+            b"EndingSequenceNumber" => last = Some(text_place(decoder)?),
             _ => decoder.skip_member(name)?,
         }
         Ok(())
     })?;
-    Ok([first.ok_or_else(not_plain)?, last])
+    Ok((first.ok_or_else(not_plain)?, last))
 }
 
 /// Reads the members of a map, except those that are `null`.
@@ -83,16 +79,6 @@ fn read_members<'a>(
         }
     }
     Ok(())
-}
-
-/// Reads an optional text. An empty one is not plain: it would count as missing.
-fn non_empty(decoder: &mut Decoder<'_>) -> Result<Place, SerdeError> {
-    let place = text_place(decoder)?;
-    if place.is_empty() { Err(not_plain()) } else { Ok(place) }
-}
-
-fn not_plain() -> SerdeError {
-    invalid("the shard is not plain")
 }
 
 #[cfg(test)]
@@ -183,15 +169,7 @@ mod tests {
         for number in 0..count {
             shards.extend(write_shard(rng, number));
         }
-        let mut members = [("Shards", shards), ("NextToken", value("token"))];
-        rng.shuffle(&mut members);
-        let mut page = Vec::new();
-        write_head(&mut page, major::MAP, 2);
-        for (name, value) in members {
-            text(&mut page, name);
-            page.extend(value);
-        }
-        page
+        write_map(rng, &[("Shards", shards), ("NextToken", value("token"))])
     }
 
     /// Reads a body as the protocol does.
@@ -201,8 +179,23 @@ mod tests {
         Some(output.map_err(|error| error.to_string()).map(|mut output| {
             assert_eq!(output.shards, None);
             output.shards = Some(shards.iter().map(ReceivedShard::to_sdk).collect());
+            shards.iter().for_each(assert_equals_sdk);
             output
         }))
+    }
+
+    /// Asserts that all that the crate asks of a shard is that of the SDK's type.
+    fn assert_equals_sdk(page: &ReceivedShard) {
+        assert!(matches!(page, ReceivedShard::Page(_)));
+        let sdk = ReceivedShard::from(page.to_sdk());
+        assert_eq!(page.sdk(), sdk.sdk());
+        assert_eq!(page.shard_id(), sdk.shard_id());
+        assert_eq!(page.id_bytes(), sdk.id_bytes());
+        assert_eq!(page.parent_ids(), sdk.parent_ids());
+        assert_eq!(page.hash_key_range(), sdk.hash_key_range());
+        assert_eq!(page.starting_sequence_number(), sdk.starting_sequence_number());
+        assert_eq!(page.is_closed(), sdk.is_closed());
+        assert_eq!(format!("{page:?}"), format!("{sdk:?}"));
     }
 
     #[test]

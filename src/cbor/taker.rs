@@ -1,9 +1,8 @@
-//! The list that fills a response, read by this crate instead of the SDK.
-//!
-//! The SDK allocates each text and each blob of an item.
+//! Reads the list that fills a response in place of the SDK, which allocates each text and each
+//! blob of an item.
 
 use std::borrow::Cow;
-use std::fmt::Debug;
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,7 +15,7 @@ use crate::cbor::decoder::{Decoder, invalid, major};
 use crate::util::place::Place;
 
 /// An item of the list that fills a response.
-pub(crate) trait Item: Debug + Send + Sized {
+pub(crate) trait Item: Send + Sized {
     /// The member of the response that holds the list.
     const LIST: &'static str;
 
@@ -24,24 +23,33 @@ pub(crate) trait Item: Debug + Send + Sized {
     /// list declares.
     const MIN_BYTES: usize;
 
-    /// Reads an item of a body. Fails for one that is not plain, which the SDK then reads.
+    /// Reads an item of a body. Fails for one that is not plain: a part of it is missing, or is not
+    /// in one piece, or is of an unknown form. The SDK then reads the body.
     fn read(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Self, SerdeError>;
 }
 
-/// Takes the items of a response before the SDK reads the rest of it.
-#[derive(Debug)]
+/// The items of a response, which are taken before the SDK reads the rest of it.
 pub(crate) struct Taker<T>(Mutex<Option<Vec<T>>>);
 
+/// As many items as AWS puts in a page, of records or of shards.
+const MAX_RESERVED: usize = 10_000;
+
 /// A taker of any items.
-pub(crate) trait TakeItems: Debug + Send + Sync {
+pub(crate) trait TakeItems: fmt::Debug + Send + Sync {
     /// Takes the items of a response, and returns the part of the body that they fill.
     ///
     /// Returns `None` for any other response, and for one with items that are not plain: the SDK
     /// then reads the whole body, and decides whether it is valid.
     fn take_from(&self, response: &HttpResponse) -> Option<Range<usize>>;
 
-    /// Drops what was taken from an earlier response. The rest of it may have been invalid.
+    /// Drops the items of an earlier response, the rest of which may have been invalid.
     fn clear(&self);
+}
+
+impl<T> fmt::Debug for Taker<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Taker").finish_non_exhaustive()
+    }
 }
 
 impl<T> Default for Taker<T> {
@@ -108,7 +116,7 @@ fn read_items<T: Item>(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Vec<T>
     let mut remaining = decoder.open(major::ARRAY)?;
     let rest = body.len() - decoder.position();
     let count = remaining.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-    let mut items = Vec::with_capacity(count.min(rest / T::MIN_BYTES));
+    let mut items = Vec::with_capacity(count.min(rest / T::MIN_BYTES).min(MAX_RESERVED));
     while decoder.has_next(&mut remaining)? {
         items.push(T::read(decoder, body)?);
     }
@@ -122,17 +130,18 @@ pub(crate) fn text_place(decoder: &mut Decoder<'_>) -> Result<Place, SerdeError>
     }
     match decoder.text()? {
         Cow::Borrowed(text) => place(decoder, text.len()),
-        Cow::Owned(_) => Err(in_pieces()),
+        Cow::Owned(_) => Err(not_plain()),
     }
 }
 
 /// Returns the place of the last `len` bytes that were read.
 pub(crate) fn place(decoder: &Decoder<'_>, len: usize) -> Result<Place, SerdeError> {
     let end = decoder.position();
-    let index = |at: usize| u32::try_from(at).map_err(|_| invalid("the body is too long"));
+    let index = |at: usize| u32::try_from(at).map_err(|_| not_plain());
     Ok(Place { start: index(end - len)?, end: index(end)? })
 }
 
-fn in_pieces() -> SerdeError {
-    invalid("a text is in pieces")
+/// Returns the error of an item that the SDK reads.
+pub(crate) fn not_plain() -> SerdeError {
+    invalid("the item is not plain")
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::checkpoint::shard_state::{Incarnation, ShardState};
 use crate::checkpoint::value::Checkpoint;
-use crate::shard::received_shard::ReceivedShard;
+use crate::util::received_shard::ReceivedShard;
 
 /// The shards of one stream that have a checkpoint or a reader, by id.
 ///

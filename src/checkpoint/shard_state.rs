@@ -15,7 +15,7 @@ use crate::checkpoint::sequence_number::ExtendedSequenceNumber;
 use crate::checkpoint::start_barrier::PendingStart;
 use crate::checkpoint::value::Checkpoint;
 use crate::shard::position::{Progress, StartPosition};
-use crate::shard::received_shard::ReceivedShard;
+use crate::util::received_shard::ReceivedShard;
 
 /// The checkpoint of a shard that starts over after Kinesis has refused its checkpoint.
 const TRIM_HORIZON: Checkpoint = Checkpoint::Start(StartPosition::TrimHorizon);

@@ -19,10 +19,10 @@ use crate::checkpoint::value::Checkpoint;
 use crate::checkpoint::waiters::Waiters;
 use crate::records::monitor::Monitor;
 use crate::shard::position::StartPosition;
-use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_id::StreamId;
 #[cfg(feature = "metrics")]
 use crate::util::metrics::CheckpointFigures;
+use crate::util::received_shard::ReceivedShard;
 
 /// One consumer's checkpoints, as its streams, readers, acknowledgements and save task share them.
 pub(crate) struct Shared {

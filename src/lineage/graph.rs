@@ -23,8 +23,8 @@ use crate::listing::shard_list::{Extent, ShardList};
 use crate::listing::shard_lists::ListRequest;
 use crate::shard::offer::Offer;
 use crate::shard::outcome::ParentOutcome;
-use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
+use crate::util::received_shard::ReceivedShard;
 
 /// The shards of one stream, linked to their parents.
 ///
@@ -283,21 +283,12 @@ impl ShardGraph {
     /// Inserts a shard that is observed for the first time.
     fn insert_shard(&mut self, key: ShardKey, shard: ReceivedShard, first_sequence: FirstSequence) {
         let Some(context) = self.context.clone() else { return };
-        let mut follows_a_reader = false;
-        let parents = shard.parent_ids().map(|id| {
-            let Some(id) = id else { return Parent::None };
-            let key = ShardKey::from(id);
-            if let Some(parent) = self.nodes.get_mut(&key) {
-                parent.children = KnownChildren::Known;
-                let parent = parent.state.as_parent(key);
-                follows_a_reader |= parent.outcome() != Some(ParentOutcome::BeforeStart)
-                    && !self.start_policy.is_finished_ancestor(id);
-                parent
-            } else {
-                follows_a_reader |= self.may_have_been_read(id);
-                Parent::Ended(self.start_policy.unlisted(id))
-            }
-        });
+        // An array's `map` would cost more than all the rest for a shard without parents.
+        let [parent, adjacent] = shard.parent_ids();
+        let (parent, follows_parent) = self.find_parent(parent);
+        let (adjacent, follows_adjacent) = self.find_parent(adjacent);
+        let parents = [parent, adjacent];
+        let follows_a_reader = follows_parent || follows_adjacent;
         let waits = parents.iter().any(Parent::is_open);
 
         let generation = self.next_generation.take_next();
@@ -306,7 +297,7 @@ impl ShardGraph {
         let state = match self.start_policy.decide(&shard, follows_a_reader) {
             Verdict::Closed(outcome) => State::Closed(outcome),
             Verdict::Offer(start) => {
-                let outcomes = parents.each_ref().map(Parent::outcome);
+                let outcomes = [parents[0].outcome(), parents[1].outcome()];
                 let is_estimate = self.start_policy.is_estimate(&start);
                 let mut offer = Offer::new(shard, context, start, outcomes);
                 offer.is_estimate = is_estimate;
@@ -320,8 +311,7 @@ impl ShardGraph {
                 }
             }
         };
-        let late_parent_of = self.late_parents.take_children(&key);
-        let late = (!late_parent_of.is_empty()).then(|| key.clone());
+        let late = (!self.late_parents.is_empty()).then(|| key.clone());
         let node = Node {
             generation,
             first_sequence,
@@ -333,9 +323,27 @@ impl ShardGraph {
         };
         self.nodes.insert(key, node);
         if let Some(late) = late {
-            for child in late_parent_of {
+            for child in self.late_parents.take_children(&late) {
                 self.link_late_parent(&late, &child);
             }
+        }
+    }
+
+    /// Finds a parent of a shard that is observed for the first time. Returns with it whether the
+    /// shard continues what this run or an earlier one reads of the parent.
+    #[inline]
+    fn find_parent(&mut self, id: Option<&str>) -> (Parent, bool) {
+        let Some(id) = id else { return (Parent::None, false) };
+        let key = ShardKey::from(id);
+        if let Some(parent) = self.nodes.get_mut(&key) {
+            parent.children = KnownChildren::Known;
+            let parent = parent.state.as_parent(key);
+            let follows = parent.outcome() != Some(ParentOutcome::BeforeStart)
+                && !self.start_policy.is_finished_ancestor(id);
+            (parent, follows)
+        } else {
+            let parent = Parent::Ended(self.start_policy.unlisted(id));
+            (parent, self.may_have_been_read(id))
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
-use crate::shard::received_shard::ReceivedShard;
+use crate::util::received_shard::ReceivedShard;
 
 /// The id of a shard. An id of AWS's form, `shardId-` and twelve digits, is kept as its number and
 /// needs no allocation; any other is shared between its holders.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use crate::lineage::key::ShardKey;
-use crate::shard::received_shard::ReceivedShard;
+use crate::util::received_shard::ReceivedShard;
 
 /// The waiting children of unlisted parents, each of which may be listed late.
 #[derive(Debug, Default)]
@@ -22,9 +22,6 @@ impl LateParents {
 
     /// Takes the children of a parent that is listed late, in their order of insertion.
     pub(crate) fn take_children(&mut self, parent: &ShardKey) -> Vec<ShardKey> {
-        if self.by_parent.is_empty() {
-            return Vec::new();
-        }
         let children = self.by_parent.remove(parent).unwrap_or_default();
         let mut children: Vec<_> = children.into_iter().collect();
         children.sort_unstable_by_key(|(_, order)| *order);
@@ -46,7 +43,6 @@ impl LateParents {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.by_parent.is_empty()
     }

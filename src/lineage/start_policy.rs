@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::listing::shard_list::ShardList;
 use crate::shard::outcome::ParentOutcome;
 use crate::shard::position::{Progress, StartAt, StartPosition};
-use crate::shard::received_shard::ReceivedShard;
+use crate::util::received_shard::ReceivedShard;
 
 /// The rules of [`StartAt`] and `resume`, and what they need to remember.
 #[derive(Debug, Default)]

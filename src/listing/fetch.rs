@@ -16,8 +16,8 @@ use aws_sdk_kinesis::types::{ShardFilter, ShardFilterType};
 use crate::cbor::taker::Taker;
 use crate::listing::error::ListError;
 use crate::listing::shard_list::Pages;
-use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
+use crate::util::received_shard::ReceivedShard;
 use crate::util::request_timeout::request_timeout;
 
 /// The shards that a listing requests.
@@ -200,6 +200,7 @@ async fn respond(
         if expired { PageError::TokenExpired(error) } else { PageError::Other(error) }
     })?;
     let page = Page::from(response);
+    // An interceptor of the client may have set other shards.
     #[cfg(feature = "cbor")]
     if let Some(shards) = taker.taken().filter(|_| page.shards.is_none()) {
         return Ok(Page { shards: Some(shards), ..page });

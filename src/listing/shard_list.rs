@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use aws_sdk_kinesis::types::Shard;
 
 use crate::listing::error::ListError;
-use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
+use crate::util::received_shard::ReceivedShard;
 
 /// One list of a stream's shards, with all its pages: the input of
 /// [`ParentsFirst`](crate::lineage::ParentsFirst).
@@ -91,6 +91,9 @@ impl ShardList {
     }
 
     /// Returns the shards, parents before children.
+    ///
+    /// Shards that were listed in CBOR (feature `cbor`) are parts of their page. The first call
+    /// copies each that it yields.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.received().map(ReceivedShard::sdk)
     }
@@ -169,7 +172,7 @@ impl Pages {
         let mut last = before.map_or(&b""[..], ReceivedShard::id_bytes);
         for shard in &page {
             let id = shard.id_bytes();
-            let mut parents = shard.parents().into_iter().flatten();
+            let mut parents = shard.parent_ids().into_iter().flatten();
             self.has_nameless |= id.is_empty();
             self.in_order &= last < id && !parents.any(|parent| parent.as_bytes() >= id);
             last = id;
@@ -199,15 +202,15 @@ fn merge_repeats(shards: &mut [ReceivedShard]) {
         let added = shards[repeat].parent_ids().map(|id| id.map(str::to_owned));
         for id in added.into_iter().flatten() {
             let known = shards[first].parent_ids();
-            if known.contains(&Some(&id)) {
+            let [has_parent, has_adjacent] = known.map(|known| known.is_some());
+            if known.contains(&Some(&id)) || has_parent && has_adjacent {
                 continue;
             }
-            let is_free = known.map(|known| known.is_none());
             let mut sdk = shards[first].to_sdk();
-            match is_free {
-                [true, _] => sdk.parent_shard_id = Some(id),
-                [_, true] => sdk.adjacent_parent_shard_id = Some(id),
-                _ => {}
+            if has_parent {
+                sdk.adjacent_parent_shard_id = Some(id);
+            } else {
+                sdk.parent_shard_id = Some(id);
             }
             shards[first] = ReceivedShard::from(sdk);
         }

@@ -22,12 +22,12 @@ use crate::listing::error::ListError;
 use crate::listing::fetch::read_clock;
 use crate::listing::fetch::{NO_SHARDS, Query, list};
 use crate::listing::shard_list::{Extent, ShardList};
-use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stop_at::StopAt;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 use crate::util::backoff::backoff;
 use crate::util::clock::{ClockSkew, now};
+use crate::util::received_shard::ReceivedShard;
 use crate::util::runtime::LastRuntime;
 
 const DEFAULT_FULL_LISTING_INTERVAL: Duration = Duration::from_mins(10);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::shard::received_shard::ReceivedShard;
+use crate::util::received_shard::ReceivedShard;
 
 /// The state that a reader and the stream of shards share about the end of one shard.
 ///

@@ -10,9 +10,9 @@ use aws_sdk_kinesis::types::{ChildShard, Shard};
 use crate::shard::offer::Offer;
 use crate::shard::outcome::{HandleOutcome, OnDrop, ParentOutcome};
 use crate::shard::position::StartPosition;
-use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
+use crate::util::received_shard::ReceivedShard;
 
 /// One shard, and the right to read it: all its parents have been processed.
 ///
@@ -62,6 +62,9 @@ impl ShardHandle {
     ///
     /// A shard announced by its parent's [`complete_with`](Self::complete_with) has no sequence
     /// numbers yet.
+    ///
+    /// A shard that was listed in CBOR (feature `cbor`) is a part of its page, which the handle
+    /// keeps in memory. The first call copies the shard.
     #[must_use]
     pub fn shard(&self) -> &Shard {
         self.offer.shard.sdk()
@@ -83,7 +86,11 @@ impl ShardHandle {
     /// one after a split, two after a merge (the parent, then the adjacent parent).
     pub fn parents(&self) -> impl Iterator<Item = (&str, ParentOutcome)> {
         let Offer { shard, parents, .. } = &*self.offer;
-        shard.parents().into_iter().zip(*parents).filter_map(|(id, outcome)| Some((id?, outcome?)))
+        shard
+            .parent_ids()
+            .into_iter()
+            .zip(*parents)
+            .filter_map(|(id, outcome)| Some((id?, outcome?)))
     }
 
     /// Returns a `GetShardIterator` request for this shard from its [`start`](Self::start), ready
@@ -155,7 +162,7 @@ impl ShardHandle {
         handle
     }
 
-    /// Returns the shard as it was received, of which [`shard`](Self::shard) makes a copy.
+    /// Returns the shard as it was received, without a copy.
     pub(crate) fn received(&self) -> &ReceivedShard {
         &self.offer.shard
     }

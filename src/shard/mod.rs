@@ -32,10 +32,7 @@ pub(crate) mod hand_overs;
 pub(crate) mod handle;
 pub(crate) mod offer;
 pub(crate) mod outcome;
-#[cfg(feature = "cbor")]
-pub(crate) mod page_shard;
 pub(crate) mod position;
-pub(crate) mod received_shard;
 pub(crate) mod sequence_number;
 pub(crate) mod stop_at;
 pub(crate) mod stream_context;

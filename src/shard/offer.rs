@@ -13,10 +13,10 @@ use crate::shard::completion::Completion;
 use crate::shard::end_claim::{EndClaim, Standing};
 use crate::shard::outcome::{HandleOutcome, ParentOutcome};
 use crate::shard::position::StartPosition;
-use crate::shard::received_shard::ReceivedShard;
 use crate::shard::stream_context::StreamContext;
 use crate::shard::stream_id::StreamId;
 use crate::util::clock::now;
+use crate::util::received_shard::ReceivedShard;
 
 /// An offered shard, shared by its handle, its readers and the stream of shards.
 #[derive(Debug)]

@@ -10,8 +10,11 @@ pub(crate) mod metrics;
 #[cfg(feature = "cbor")]
 pub(crate) mod page_record;
 #[cfg(feature = "cbor")]
+pub(crate) mod page_shard;
+#[cfg(feature = "cbor")]
 pub(crate) mod place;
 pub(crate) mod received_record;
+pub(crate) mod received_shard;
 pub(crate) mod request_timeout;
 pub(crate) mod runtime;
 pub(crate) mod sdk_error;

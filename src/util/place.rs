@@ -22,7 +22,9 @@ impl Place {
         &body[self.start as usize..self.end as usize]
     }
 
-    /// Returns the text at this place. Whoever made the place has checked that it is one.
+    /// Returns the text at this place. [`text_place`] has checked that it is UTF-8.
+    ///
+    /// [`text_place`]: crate::cbor::taker::text_place
     pub(crate) fn text(self, body: &Bytes) -> &str {
         std::str::from_utf8(self.of(body)).unwrap_or_default()
     }

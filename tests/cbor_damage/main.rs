@@ -7,10 +7,13 @@
 mod canned;
 
 use std::alloc::System;
+use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::ShardIteratorType;
 use fastrand::Rng;
+use futures::StreamExt;
+use kinesis_shards::listing::shard_lists;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use canned::{Canned, Response};
@@ -19,8 +22,9 @@ use canned::{Canned, Response};
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const INPUTS: u64 = 20_000;
-/// The SDK allocates some 20 KiB for a request and its response.
-const BYTES_OF_A_REQUEST: usize = 64 << 10;
+/// The SDK allocates some 20 KiB for a request and its response. The shards of a list are requested
+/// three times: by this crate, possibly with a second page, and by the SDK alone.
+const BYTES_OF_A_REQUEST: usize = 128 << 10;
 /// A record without members takes one byte of a response, and 200 in memory; the list of records
 /// grows by doubling.
 const BYTES_PER_BYTE: usize = 1_000;
@@ -97,7 +101,13 @@ async fn send(client: &Client, operation: &str) -> bool {
             let iterator = client.get_shard_iterator().stream_name("orders").shard_id("shard");
             iterator.shard_iterator_type(ShardIteratorType::Latest).send().await.is_ok()
         }
-        "ListShards" => client.list_shards().stream_name("orders").send().await.is_ok(),
+        "ListShards" => {
+            let lists = shard_lists(client, "orders", Duration::from_secs(30)).next().await;
+            let is_read = client.list_shards().stream_name("orders").send().await.is_ok();
+            // A list may be invalid although its response is read.
+            assert!(is_read || lists.is_some_and(|list| list.is_err()));
+            is_read
+        }
         "DescribeStreamSummary" => {
             client.describe_stream_summary().stream_name("orders").send().await.is_ok()
         }

@@ -14,9 +14,9 @@ FAN_OUT = "src/records/source/fan_out.rs"
 MUTATIONS = [
     Mutation(
         "the adjacent parent is skipped",
-        "src/shard/sdk_shard.rs",
-        "    [parent, adjacent]\n",
-        "    let _ = adjacent;\n    [parent, None]\n",
+        "src/util/received_shard.rs",
+        "        [parent, adjacent.filter(|id| !id.is_empty() && parent != Some(*id))]\n",
+        "        let _ = adjacent;\n        [parent, None]\n",
     ),
     Mutation(
         "a child is offered when the first of its parents ends",

@@ -1,16 +1,33 @@
 //! A shard as a response describes it.
 
+use std::fmt;
+
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, SequenceNumberRange, Shard};
 
 #[cfg(feature = "cbor")]
-use crate::shard::page_shard::PageShard;
+use crate::util::page_shard::PageShard;
 
-/// A shard of a list or of a user: of the SDK, or a part of the body of a response in CBOR.
-#[derive(Clone, Debug)]
+/// A shard that a response lists or a user builds: the SDK's type, or a part of the body of a
+/// response in CBOR.
+#[derive(Clone)]
 pub(crate) enum ReceivedShard {
     Sdk(Shard),
     #[cfg(feature = "cbor")]
     Page(PageShard),
+}
+
+/// Why the SDK's builders of shards do not fail.
+pub(crate) const COMPLETE: &str = "the builder gets each required member";
+
+/// Formats a shard as the SDK does, without the page that it is a part of.
+impl fmt::Debug for ReceivedShard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sdk(shard) => shard.fmt(f),
+            #[cfg(feature = "cbor")]
+            Self::Page(shard) => shard.to_sdk().fmt(f),
+        }
+    }
 }
 
 impl From<Shard> for ReceivedShard {
@@ -27,7 +44,7 @@ impl From<ChildShard> for ReceivedShard {
             .set_parent_shard_id(parents.next())
             .set_adjacent_parent_shard_id(parents.next())
             .set_hash_key_range(child.hash_key_range);
-        Self::Sdk(shard.build().expect("the builder gets each required member"))
+        Self::Sdk(shard.build().expect(COMPLETE))
     }
 }
 
@@ -41,7 +58,7 @@ impl ReceivedShard {
         }
     }
 
-    /// Returns the bytes of the id, which cost less than the text.
+    /// Returns the bytes of the id. The text of a page's shard is checked for UTF-8 at each call.
     #[inline]
     pub(crate) fn id_bytes(&self) -> &[u8] {
         match self {
@@ -51,22 +68,16 @@ impl ReceivedShard {
         }
     }
 
-    /// Returns the parent, and the adjacent parent that a merged shard has too.
-    #[inline]
-    pub(crate) fn parents(&self) -> [Option<&str>; 2] {
-        let parents = match self {
-            Self::Sdk(shard) => [shard.parent_shard_id(), shard.adjacent_parent_shard_id()],
-            #[cfg(feature = "cbor")]
-            Self::Page(shard) => shard.parents(),
-        };
-        parents.map(|id| id.filter(|id| !id.is_empty()))
-    }
-
     /// Returns the ids of the parents, each of them once: the parent, then the adjacent parent.
     #[inline]
     pub(crate) fn parent_ids(&self) -> [Option<&str>; 2] {
-        let [parent, adjacent] = self.parents();
-        [parent, adjacent.filter(|_| adjacent != parent)]
+        let (parent, adjacent) = match self {
+            Self::Sdk(shard) => (shard.parent_shard_id(), shard.adjacent_parent_shard_id()),
+            #[cfg(feature = "cbor")]
+            Self::Page(shard) => (shard.parent(), shard.adjacent_parent()),
+        };
+        let parent = parent.filter(|id| !id.is_empty());
+        [parent, adjacent.filter(|id| !id.is_empty() && parent != Some(*id))]
     }
 
     pub(crate) fn hash_key_range(&self) -> Option<HashKeyRange> {
@@ -104,7 +115,8 @@ impl ReceivedShard {
         }
     }
 
-    /// Returns the shard as one of the SDK, which a part of a body becomes at the first call.
+    /// Returns the shard as the SDK's type. A part of a body is copied at the first call, and keeps
+    /// the copy.
     pub(crate) fn sdk(&self) -> &Shard {
         match self {
             Self::Sdk(shard) => shard,
@@ -113,7 +125,7 @@ impl ReceivedShard {
         }
     }
 
-    /// Copies the shard into one of the SDK.
+    /// Copies the shard into the SDK's type.
     pub(crate) fn to_sdk(&self) -> Shard {
         match self {
             Self::Sdk(shard) => shard.clone(),
@@ -139,6 +151,7 @@ mod tests {
         assert_eq!(parents("", ""), [None, None]);
     }
 
+    #[cfg(target_pointer_width = "64")]
     #[test]
     fn a_received_shard_is_as_large_as_one_of_the_sdk() {
         // So the shards of a page in JSON are converted in place.
