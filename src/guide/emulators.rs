@@ -11,7 +11,7 @@
 //! use kinesis_shards::testing::FakeKinesis;
 //! use kinesis_shards::{ShardStreamExt, all_shards};
 //!
-//! # #[allow(unused)] mod shown {
+//! # #[allow(unused, reason = "the test is called below")] mod shown {
 //! #[tokio::test(start_paused = true)]
 //! # async fn an_order_is_read_after_a_split() {}
 //! # }

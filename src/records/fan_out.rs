@@ -112,8 +112,9 @@ impl FanOut {
     ///
     /// # Errors
     ///
-    /// If a request fails that no retry mends, such as one for a stream that does not exist or a
-    /// missing permission, or if the consumer is not active within 2 minutes.
+    /// If the argument is neither a stream's name nor the ARN of a data stream, if a request fails
+    /// that no retry mends, such as one for a stream that does not exist or a missing permission,
+    /// or if the consumer is not active within 2 minutes.
     ///
     /// # Panics
     ///
@@ -128,6 +129,9 @@ impl FanOut {
         name: &str,
     ) -> Result<Self, FanOutError> {
         let context = StreamContext::new(stream.into());
+        if let Err(reason) = context.id.validate_for_kinesis() {
+            return Err(FanOutError::new(&context.id, name, Failure::invalid_stream(reason)));
+        }
         let mut registration =
             Registration { client, context: &context, name, arn: None, last: None };
         match timeout(MAX_REGISTRATION, registration.run()).await {
@@ -135,7 +139,7 @@ impl FanOut {
             Ok(Err(failure)) => Err(FanOutError::new(&context.id, name, failure)),
             Err(_) => {
                 let last = registration.last.take().unwrap_or_else(|| Failure {
-                    operation: "DescribeStreamConsumer",
+                    operation: Some("DescribeStreamConsumer"),
                     reason: format!("the consumer was not active within {MAX_REGISTRATION:?}"),
                     source: None,
                     code: None,
@@ -282,7 +286,7 @@ impl Registration<'_> {
         let output = described.map_err(Failure::permanent_if_not_found)?;
         let arn = output.stream_description_summary.map(|stream| stream.stream_arn);
         let arn = arn.filter(|arn| !arn.is_empty()).ok_or_else(|| Failure {
-            operation: "DescribeStreamSummary",
+            operation: Some("DescribeStreamSummary"),
             reason: "the response holds no ARN".to_owned(),
             source: None,
             code: None,
@@ -293,10 +297,11 @@ impl Registration<'_> {
     }
 }
 
-/// A request that failed.
+/// Why a registration failed.
 #[derive(Debug)]
 struct Failure {
-    operation: &'static str,
+    /// The request that failed, if one was sent.
+    operation: Option<&'static str>,
     reason: String,
     code: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -312,7 +317,13 @@ impl Failure {
         let is_permanent = cannot_be_sent(&error)
             || code.as_deref().is_some_and(|it| DENIED.contains(&it) || PERMANENT.contains(&it));
         let reason = reason(&error);
+        let operation = Some(operation);
         Self { operation, reason, code, source: Some(Box::new(error)), is_permanent }
+    }
+
+    fn invalid_stream(reason: &str) -> Self {
+        let reason = format!("it is not a Kinesis stream: {reason}");
+        Self { operation: None, reason, code: None, source: None, is_permanent: true }
     }
 
     fn is_not_found(&self) -> bool {
@@ -383,7 +394,9 @@ impl fmt::Display for FanOutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stream, consumer, failure } = self;
         let Failure { operation, reason, code, .. } = failure;
-        write!(f, "consumer {consumer} of stream {stream}: {operation} failed: {reason}")?;
+        write!(f, "consumer {consumer} of stream {stream}: ")?;
+        let Some(operation) = operation else { return f.write_str(reason) };
+        write!(f, "{operation} failed: {reason}")?;
         match code.as_deref() {
             Some(code) if DENIED.contains(&code) || EXPIRED.contains(&code) => {
                 write!(f, "; the client needs working credentials that allow kinesis:{operation}")

@@ -559,6 +559,21 @@ async fn a_registration_that_no_retry_mends_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registration_for_what_is_no_kinesis_stream_fails_without_a_request() {
+    let (kinesis, _, client) = fake(1);
+    let table =
+        "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000";
+    for stream in ["orders of today", table] {
+        let error = FanOut::register(&client, stream, "billing").await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("consumer billing of stream "), "{text}");
+        assert!(text.contains(": it is not a Kinesis stream: "), "{text}");
+        assert_eq!(error.code(), None);
+    }
+    assert_eq!(kinesis.requests().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_denied_subscription_is_an_error_with_the_permission() {
     let world = World::new(1);
     world.kinesis.fail_always("SubscribeToShard", Fault::AccessDenied);
