@@ -123,6 +123,24 @@ fn read_items<T: Item>(decoder: &mut Decoder<'_>, body: &Bytes) -> Result<Vec<T>
     Ok(items)
 }
 
+/// Reads the members of a map, except those that are `null`.
+#[inline]
+pub(crate) fn read_members<'a>(
+    decoder: &mut Decoder<'a>,
+    mut read: impl FnMut(&[u8], &mut Decoder<'a>) -> Result<(), SerdeError>,
+) -> Result<(), SerdeError> {
+    let mut members = decoder.open(major::MAP)?;
+    while decoder.has_next(&mut members)? {
+        let name = decoder.member_name()?;
+        if decoder.is_null() {
+            decoder.skip_member(&name)?;
+        } else {
+            read(&name, decoder)?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads a text, and returns its place. Fails for one that is not in one piece.
 pub(crate) fn text_place(decoder: &mut Decoder<'_>) -> Result<Place, SerdeError> {
     if let Some(text) = decoder.short_ascii() {
@@ -144,4 +162,62 @@ pub(crate) fn place(decoder: &Decoder<'_>, len: usize) -> Result<Place, SerdeErr
 /// Returns the error of an item that the SDK reads.
 pub(crate) fn not_plain() -> SerdeError {
     invalid("the item is not plain")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use fastrand::Rng;
+
+    use super::*;
+    use crate::cbor::deserializer::Deserializer;
+    use crate::cbor::serializer::{write_head, write_string};
+
+    pub(crate) fn text(body: &mut Vec<u8>, text: &str) {
+        write_string(body, major::TEXT, text.as_bytes());
+    }
+
+    /// Asserts that a page whose items this crate reads, as with the protocol, equals the page that
+    /// the SDK reads. `restore` puts the items into the SDK's output. Every second page is damaged.
+    pub(crate) fn assert_equals_whole<T: Item, O: fmt::Debug + PartialEq>(
+        write_page: impl Fn(&mut Rng) -> Vec<u8>,
+        read: impl Fn(&mut Deserializer<'_>) -> Result<O, SerdeError>,
+        restore: impl Fn(&mut O, Vec<T>),
+    ) {
+        let mut rng = Rng::with_seed(1);
+        let (mut plain, mut failed) = (0, 0);
+        for input in 0..40_000 {
+            let mut body = write_page(&mut rng);
+            if input % 2 == 1 {
+                let at = rng.usize(0..body.len());
+                match rng.u8(0..3) {
+                    0 => body.truncate(at),
+                    1 => body[at] ^= 1 << rng.u8(0..8),
+                    _ => body.insert(at, rng.u8(..)),
+                }
+            }
+            let whole = read(&mut Deserializer::new(&body)).map_err(|error| error.to_string());
+            failed += u32::from(whole.is_err());
+            if let Some((items, part)) = read_list::<T>(&Bytes::copy_from_slice(&body)) {
+                plain += 1;
+                let parts = read(&mut Deserializer::new(&body).without(part));
+                let parts = parts.map_err(|error| error.to_string()).map(|mut output| {
+                    restore(&mut output, items);
+                    output
+                });
+                assert_eq!(parts, whole, "{body:02x?}");
+            }
+        }
+        assert!(plain > 15_000 && failed > 2_000, "{plain} plain, {failed} failed");
+    }
+
+    pub(crate) fn assert_declared_is_not_allocated<T: Item>() {
+        let mut body = Vec::new();
+        write_head(&mut body, major::MAP, 1);
+        text(&mut body, T::LIST);
+        for count in [1, 1_000_000, u64::MAX] {
+            let mut body = body.clone();
+            write_head(&mut body, major::ARRAY, count);
+            assert!(read_list::<T>(&Bytes::from(body)).is_none(), "{count}");
+        }
+    }
 }

@@ -14,10 +14,10 @@ use futures::{StreamExt, TryStreamExt};
 use kinesis_shards::cbor::CborProtocol;
 use kinesis_shards::listing::shard_lists;
 use kinesis_shards::shard::ParentOutcome;
+use kinesis_shards::testing::FakeKinesis;
 use kinesis_shards::{ShardStreamExt, all_shards};
 
 use crate::canned::{Canned, Response};
-use kinesis_shards::testing::FakeKinesis;
 
 /// Creates a stream with 4 shards that were split or merged and 3 that are open.
 fn fake() -> FakeKinesis {
