@@ -32,7 +32,7 @@ pub(crate) fn measure(table: &mut Table, is_quick: bool) {
         let what = format!("{shards} shards, pages of {page}");
         let beside_bare =
             |case| ratio(pairs, || timed(case, shards, page), || timed("bare", shards, page));
-        table.row(&format!("{what}: wall time"), 1.35, beside_bare("ours"));
+        table.row(&format!("{what}: wall time"), 1.3, beside_bare("ours"));
         let in_cbor = beside_bare("ours in CBOR");
         table.row(&format!("{what}: in CBOR / the bare loop in JSON: wall time"), 0.85, in_cbor);
         let bare_in_cbor = beside_bare("bare in CBOR");
@@ -52,7 +52,7 @@ pub(crate) fn measure(table: &mut Table, is_quick: bool) {
     // allocations that the bare loop does not make.
     let what = format!("{COUNTED} shards, pages of 1000");
     let counted = instructions::ratio("ours", "bare", "setup", COUNTED);
-    table.valgrind_row(&format!("{what}: instructions"), 1.35, counted);
+    table.valgrind_row(&format!("{what}: instructions"), 1.3, counted);
     let counted =
         instructions::quotient(["ours in CBOR", "setup in CBOR"], ["bare", "setup"], COUNTED);
     let row = format!("{what}: in CBOR / the bare loop in JSON: instructions");
